@@ -1,0 +1,2 @@
+//! The rikki command.
+fn main() {}
