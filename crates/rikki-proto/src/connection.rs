@@ -1,0 +1,325 @@
+//! One WebSocket connection after its handshake, server or client.
+//!
+//! ```text
+//!              send_close             peer's Close
+//!      Open ---------------> CloseSent ----------> Closed
+//!       |  \                     |                   ^
+//!       |   +--------------------|-------------------+
+//!       |     peer's Close (answered)
+//!       +------------------------+----> Failed(error)
+//!          peer breaks a rule (Close with the code that says so)
+//! ```
+
+use std::fmt;
+
+use crate::close::{self, CloseCode, CloseFrame};
+use crate::decoder::{Decoder, Incoming};
+use crate::error::{Error, LimitExceeded, SendError};
+use crate::frame::{FrameHeader, MAX_CONTROL, Opcode};
+use crate::mask::Mask;
+use crate::message::{Binary, Message, PreparedMessage};
+use crate::output::Output;
+
+/// What is taken from a peer at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Limits {
+    pub(crate) max_message: usize,
+    pub(crate) max_fragments: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_message: 4 * 1024 * 1024, max_fragments: 16_384 }
+    }
+}
+
+impl Limits {
+    /// The largest message taken, in bytes of payload; default 4 MiB. A larger one is refused with 1009 as soon as a
+    /// frame header announces it. One connection holds at most this much of an unfinished message.
+    pub fn max_message(mut self, bytes: usize) -> Self {
+        self.max_message = bytes;
+        self
+    }
+
+    /// The most fragments taken in one message; default 16,384. One more is refused with 1008.
+    pub fn max_fragments(mut self, fragments: u32) -> Self {
+        self.max_fragments = fragments;
+        self
+    }
+
+    pub(crate) fn check_length(&self, length: u64) -> Result<(), Error> {
+        if length > self.max_message as u64 {
+            return Err(LimitExceeded::MessageTooLong { length, limit: self.max_message }.into());
+        }
+        Ok(())
+    }
+}
+
+/// Where a client's masking keys come from.
+///
+/// They have to be unpredictable ([section 5.3]), so an endpoint on a network takes them from a CSPRNG; this crate has
+/// none, and tests want to choose them.
+///
+/// [section 5.3]: https://www.rfc-editor.org/rfc/rfc6455#section-5.3
+pub trait MaskKeys: Send {
+    /// The key for the next frame.
+    fn next_key(&mut self) -> [u8; 4];
+}
+
+impl<F: FnMut() -> [u8; 4] + Send> MaskKeys for F {
+    fn next_key(&mut self) -> [u8; 4] {
+        self()
+    }
+}
+
+/// What has arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A whole message.
+    Message(Message<'a>),
+    /// A ping, which has been answered.
+    Ping(Binary<'a>),
+    /// A pong.
+    Pong(Binary<'a>),
+    /// The peer's Close, which has been answered; `None` if it held no code. Nothing comes after it.
+    Close(Option<CloseFrame>),
+}
+
+/// A WebSocket connection as a state machine: bytes in, events and bytes out.
+///
+/// Feed what was read to [`next_event`](Self::next_event) until it returns `None`, send with [`send`](Self::send) and
+/// its kin at any time, and write what is in the [`Output`]. When [`is_closed`](Self::is_closed) and the output is
+/// written, the server ends the TCP connection.
+///
+/// Memory: about 100 bytes, no heap memory while no message is under way.
+pub struct Connection {
+    role: Role,
+    state: State,
+    decoder: Decoder,
+    /// The latest ping that could not be answered because writing was blocked.
+    unanswered: Option<Box<[u8]>>,
+}
+
+enum Role {
+    Server,
+    Client(Box<dyn MaskKeys>),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Open,
+    CloseSent,
+    Closed,
+    Failed(Error),
+}
+
+impl Connection {
+    /// The server's end of a connection: takes masked frames and sends unmasked ones.
+    #[must_use]
+    pub fn server(limits: Limits) -> Self {
+        Self::new(Role::Server, limits)
+    }
+
+    /// The client's end of a connection: takes unmasked frames and masks its own with `keys`.
+    #[must_use]
+    pub fn client(limits: Limits, keys: impl MaskKeys + 'static) -> Self {
+        Self::new(Role::Client(Box::new(keys)), limits)
+    }
+
+    fn new(role: Role, limits: Limits) -> Self {
+        let masked = matches!(role, Role::Server);
+        Self { role, state: State::Open, decoder: Decoder::new(limits, masked), unanswered: None }
+    }
+
+    /// Takes bytes from the front of `input` until there is something to report or none are left.
+    ///
+    /// `input` is unmasked in place, and events borrow from it. Pings and the peer's Close are answered into `output`;
+    /// while that is [blocked](Output::is_blocked), only the latest ping is kept.
+    ///
+    /// # Errors
+    ///
+    /// The peer broke a rule or went past a limit. The Close frame that says so is in `output`, and the connection is
+    /// closed: each further call takes all input and repeats the error.
+    pub fn next_event<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        output: &mut Output,
+    ) -> Result<Option<Event<'a>>, Error> {
+        match self.state {
+            State::Open | State::CloseSent => {}
+            // Section 1.4: "After receiving a control frame indicating the connection should be closed, a peer
+            // discards any further data received."
+            State::Closed => {
+                *input = &mut [];
+                return Ok(None);
+            }
+            State::Failed(error) => {
+                *input = &mut [];
+                return Err(error);
+            }
+        }
+        let event = match self.decoder.next(input) {
+            Ok(None) => return Ok(None),
+            Ok(Some(Incoming::Message(message))) => Ok(Event::Message(message)),
+            Ok(Some(Incoming::Control(Opcode::Ping, payload))) => {
+                self.answer_ping(&payload, output);
+                Ok(Event::Ping(payload))
+            }
+            Ok(Some(Incoming::Control(Opcode::Close, payload))) => self.handle_close(&payload, output),
+            Ok(Some(Incoming::Control(_, payload))) => Ok(Event::Pong(payload)),
+            Err(error) => Err(error),
+        };
+        event.map(Some).inspect_err(|error| self.fail(*error, output))
+    }
+
+    /// Sends a message as one frame.
+    ///
+    /// The payload is copied behind its header, except that a server leaves shared payloads of 16 KiB and more where
+    /// they are.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] after a Close frame was sent or the connection failed.
+    pub fn send<'a>(&mut self, message: impl Into<Message<'a>>, output: &mut Output) -> Result<(), SendError> {
+        self.check_open()?;
+        let message = message.into();
+        let opcode = message.opcode();
+        let payload = match message {
+            Message::Text(text) => text.into_binary(),
+            Message::Binary(binary) => binary,
+        };
+        self.encode(opcode, payload, output);
+        Ok(())
+    }
+
+    /// Sends a message that was framed before; a client has to mask it and gains nothing by that.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] after a Close frame was sent or the connection failed.
+    pub fn send_prepared(&mut self, message: &PreparedMessage, output: &mut Output) -> Result<(), SendError> {
+        self.check_open()?;
+        match self.role {
+            Role::Server => output.push_shared(message.frame().clone()),
+            Role::Client(_) => self.encode(message.opcode(), message.payload().into(), output),
+        }
+        Ok(())
+    }
+
+    /// Sends a ping; the peer answers with a pong of the same payload.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::ControlTooLong`] if the payload is longer than 125 bytes, [`SendError::Closed`] after a Close.
+    pub fn ping(&mut self, payload: &[u8], output: &mut Output) -> Result<(), SendError> {
+        self.check_open()?;
+        if payload.len() > MAX_CONTROL {
+            return Err(SendError::ControlTooLong { length: payload.len() });
+        }
+        self.encode(Opcode::Ping, payload.into(), output);
+        Ok(())
+    }
+
+    /// Starts the closing handshake ([section 7.1.2](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.2)); what the
+    /// peer sends before its own Close is still reported.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::InvalidCloseCode`] if the code must not be sent, [`SendError::ReasonTooLong`] if the reason is
+    /// longer than 123 bytes, [`SendError::Closed`] if a Close was sent before.
+    pub fn close(&mut self, code: CloseCode, reason: &str, output: &mut Output) -> Result<(), SendError> {
+        self.check_open()?;
+        let body = close::encode(code, reason)?;
+        self.encode(Opcode::Close, body.as_slice().into(), output);
+        self.state = State::CloseSent;
+        Ok(())
+    }
+
+    /// Answers the ping that was kept while writing was blocked, if there is one; to be called when it no longer is.
+    pub fn handle_unblocked(&mut self, output: &mut Output) {
+        if let (Some(payload), Ok(())) = (self.unanswered.take(), self.check_open()) {
+            self.encode(Opcode::Pong, (&*payload).into(), output);
+        }
+    }
+
+    /// Whether messages can still be sent: no Close frame has been sent.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    /// Whether nothing more is expected from the peer: its Close has come or it broke a rule.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed | State::Failed(_))
+    }
+
+    fn check_open(&self) -> Result<(), SendError> {
+        if self.is_open() { Ok(()) } else { Err(SendError::Closed) }
+    }
+
+    /// Section 5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it already
+    /// received a Close frame."
+    fn answer_ping(&mut self, payload: &[u8], output: &mut Output) {
+        if !self.is_open() {
+            return;
+        }
+        if output.is_blocked() {
+            // Section 5.5.3: it "MAY elect to send a Pong frame for only the most recently processed Ping frame".
+            self.unanswered = Some(payload.into());
+        } else {
+            self.encode(Opcode::Pong, payload.into(), output);
+        }
+    }
+
+    fn handle_close(&mut self, payload: &[u8], output: &mut Output) -> Result<Event<'static>, Error> {
+        let frame = close::parse(payload)?;
+        if self.is_open() {
+            // Section 5.5.1: "When sending a Close frame in response, the endpoint typically echos the status code it
+            // received."
+            let code = payload.get(..2).unwrap_or_default();
+            self.encode(Opcode::Close, code.into(), output);
+        }
+        self.state = State::Closed;
+        Ok(Event::Close(frame))
+    }
+
+    /// Section 7.1.7: tells the peer why, unless our Close is out already.
+    fn fail(&mut self, error: Error, output: &mut Output) {
+        // The reason fits: a test holds every error's text to the room there is.
+        let _ = self.close(CloseCode::for_error(&error), &error.to_string(), output);
+        self.state = State::Failed(error);
+    }
+
+    fn encode(&mut self, opcode: Opcode, payload: Binary<'_>, output: &mut Output) {
+        let mut header = FrameHeader { fin: true, opcode, length: payload.len() as u64, mask: None };
+        match &mut self.role {
+            Role::Server => {
+                header.encode(output.buffer());
+                match payload.into_parts() {
+                    Ok(borrowed) => output.buffer().extend_from_slice(borrowed),
+                    Err(shared) => output.push_shared(shared),
+                }
+            }
+            // Section 5.1: "a client MUST mask all frames that it sends to the server"
+            Role::Client(keys) => {
+                let key = keys.next_key();
+                header.mask = Some(key);
+                let buffer = output.buffer();
+                header.encode(buffer);
+                let start = buffer.len();
+                buffer.extend_from_slice(&payload);
+                Mask::new(key).apply(buffer.get_mut(start..).unwrap_or_default());
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let role = if matches!(self.role, Role::Server) { "server" } else { "client" };
+        f.debug_struct("Connection").field("role", &role).field("state", &self.state).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,200 @@
+//! Bytes into messages and control frames: the receiving half of a connection.
+//!
+//! ```text
+//!            header incomplete            payload incomplete
+//!             (<= 14 bytes kept)          (kept in the message)
+//!                  +--+                        +--+
+//!                  v  |      header whole      v  |
+//!            --> Header -------------------> Payload --+
+//!                  ^                                   | payload whole: hand out what FIN completes
+//!                  +-----------------------------------+
+//! ```
+
+use crate::connection::Limits;
+use crate::error::{Error, ProtocolError};
+use crate::frame::{FrameHeader, MAX_CONTROL, MAX_HEADER, Opcode};
+use crate::mask::Mask;
+use crate::message::{Binary, Message, PartialMessage};
+
+/// What the decoder hands out.
+pub(crate) enum Incoming<'a> {
+    Message(Message<'a>),
+    Control(Opcode, Binary<'a>),
+}
+
+/// Reassembles what one peer sends; owns memory only between the first and the last byte of something.
+pub(crate) struct Decoder {
+    limits: Limits,
+    /// Whether the peer has to mask: true on the server's side.
+    masked: bool,
+    /// A header of which some bytes have arrived.
+    header: [u8; MAX_HEADER],
+    header_length: u8,
+    /// The frame whose payload is arriving.
+    frame: Option<Frame>,
+    /// The message that fragments or an unfinished frame belong to.
+    message: Option<Box<PartialMessage>>,
+    /// The payload of a control frame that did not arrive whole: it may come between the fragments of `message`.
+    control: Vec<u8>,
+}
+
+struct Frame {
+    fin: bool,
+    opcode: Opcode,
+    remaining: u64,
+    mask: Option<Mask>,
+}
+
+impl Decoder {
+    pub(crate) fn new(limits: Limits, masked: bool) -> Self {
+        Self {
+            limits,
+            masked,
+            header: [0; MAX_HEADER],
+            header_length: 0,
+            frame: None,
+            message: None,
+            control: Vec::new(),
+        }
+    }
+
+    /// Takes from the front of `input` until something is whole or `input` is empty.
+    pub(crate) fn next<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Incoming<'a>>, Error> {
+        loop {
+            if self.frame.is_none() {
+                let Some(header) = self.take_header(input)? else { return Ok(None) };
+                self.check_sequence(&header)?;
+                if let Some(whole) = self.take_whole(&header, input)? {
+                    return Ok(Some(whole));
+                }
+                self.begin_frame(&header)?;
+            }
+            if let Some(incoming) = self.take_payload(input)? {
+                return Ok(Some(incoming));
+            }
+            // Either the input is used up or a frame has ended that leaves its message open.
+            if self.frame.is_some() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Takes a header, keeping what there is of it if it is not whole.
+    fn take_header(&mut self, input: &mut &mut [u8]) -> Result<Option<FrameHeader>, Error> {
+        let kept = usize::from(self.header_length);
+        if kept == 0 {
+            if let Some((header, length)) = FrameHeader::parse(input, self.masked)? {
+                take(input, length);
+                return Ok(Some(header));
+            }
+        }
+        let added = input.len().min(MAX_HEADER - kept);
+        for (slot, byte) in self.header.iter_mut().skip(kept).zip(input.iter()) {
+            *slot = *byte;
+        }
+        let present = self.header.get(..kept + added).unwrap_or_default();
+        match FrameHeader::parse(present, self.masked)? {
+            Some((header, length)) => {
+                take(input, length - kept);
+                self.header_length = 0;
+                Ok(Some(header))
+            }
+            None => {
+                take(input, added);
+                self.header_length = (kept + added) as u8; // at most MAX_HEADER
+                Ok(None)
+            }
+        }
+    }
+
+    /// Section 5.4: fragments of different messages are not interleaved.
+    fn check_sequence(&self, header: &FrameHeader) -> Result<(), Error> {
+        match (header.opcode, self.message.is_some()) {
+            (Opcode::Continuation, false) => Err(ProtocolError::UnexpectedContinuation.into()),
+            (Opcode::Text | Opcode::Binary, true) => Err(ProtocolError::ExpectedContinuation.into()),
+            // Section 10.4: a limit is judged before any of the payload is taken.
+            (Opcode::Text | Opcode::Binary, false) => self.limits.check_length(header.length),
+            _ => Ok(()),
+        }
+    }
+
+    /// The way of most frames: all of it is there, and it is handed out where it lies.
+    fn take_whole<'a>(
+        &mut self,
+        header: &FrameHeader,
+        input: &mut &'a mut [u8],
+    ) -> Result<Option<Incoming<'a>>, Error> {
+        let Ok(length) = usize::try_from(header.length) else { return Ok(None) };
+        if length > input.len() || !header.fin || header.opcode == Opcode::Continuation {
+            return Ok(None);
+        }
+        let payload = take(input, length);
+        if let Some(key) = header.mask {
+            Mask::new(key).apply(payload);
+        }
+        Ok(Some(match header.opcode {
+            Opcode::Text => {
+                // Section 8.1: "that endpoint MUST _Fail the WebSocket Connection_"
+                let text = simdutf8::basic::from_utf8(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
+                Incoming::Message(Message::from(text))
+            }
+            Opcode::Binary => Incoming::Message(Message::from(&*payload)),
+            control => Incoming::Control(control, Binary::from(&*payload)),
+        }))
+    }
+
+    fn begin_frame(&mut self, header: &FrameHeader) -> Result<(), Error> {
+        match header.opcode {
+            Opcode::Text => self.message = Some(Box::new(PartialMessage::text())),
+            Opcode::Binary => self.message = Some(Box::new(PartialMessage::binary())),
+            _ => {}
+        }
+        if let (false, Some(message)) = (header.opcode.is_control(), &mut self.message) {
+            message.begin_fragment(header.length, &self.limits)?;
+        }
+        self.frame = Some(Frame {
+            fin: header.fin,
+            opcode: header.opcode,
+            remaining: header.length,
+            mask: header.mask.map(Mask::new),
+        });
+        Ok(())
+    }
+
+    /// Takes what there is of the payload, and hands out what its end completes.
+    fn take_payload<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Incoming<'a>>, Error> {
+        let Some(frame) = &mut self.frame else { return Ok(None) };
+        let length = usize::try_from(frame.remaining).unwrap_or(usize::MAX).min(input.len());
+        let piece = take(input, length);
+        if let Some(mask) = &mut frame.mask {
+            mask.apply(piece);
+        }
+        frame.remaining -= piece.len() as u64;
+        let (ended, fin, opcode) = (frame.remaining == 0, frame.fin, frame.opcode);
+        if opcode.is_control() {
+            self.control.reserve_exact(MAX_CONTROL);
+            self.control.extend_from_slice(piece);
+        } else if let Some(message) = &mut self.message {
+            message.push(piece, &self.limits)?;
+        }
+        if !ended {
+            return Ok(None);
+        }
+        self.frame = None;
+        if opcode.is_control() {
+            return Ok(Some(Incoming::Control(opcode, Binary::from(std::mem::take(&mut self.control)))));
+        }
+        match self.message.take_if(|_| fin) {
+            Some(message) => Ok(Some(Incoming::Message(message.finish()?))),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Splits `length` bytes, or all there are, off the front of `input`.
+fn take<'a>(input: &mut &'a mut [u8], length: usize) -> &'a mut [u8] {
+    let all = std::mem::take(input);
+    let (front, rest) = all.split_at_mut(length.min(all.len()));
+    *input = rest;
+    front
+}

@@ -1,0 +1,361 @@
+//! Messages, and their assembly from fragments,
+//! [RFC 6455 section 5.4](https://www.rfc-editor.org/rfc/rfc6455#section-5.4).
+
+use std::fmt;
+use std::ops::Deref;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use crate::error::{Error, LimitExceeded};
+use crate::frame::{FrameHeader, Opcode};
+use crate::utf8::Utf8Assembler;
+
+/// A whole message: text or binary, borrowed from where it was read or shared.
+///
+/// A message that arrives whole in one read borrows from that read; one that was put together from pieces owns its
+/// payload. Sending either needs no second UTF-8 check, and sending a large shared one no copy.
+///
+/// ```
+/// use rikki_proto::Message;
+///
+/// let borrowed = Message::from("hello");
+/// let owned: Message<'static> = borrowed.into_owned(); // now cheap to clone
+/// assert_eq!(owned, Message::from(String::from("hello")));
+/// assert_ne!(owned, Message::from(&b"hello"[..])); // text and binary are different messages
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "section 5.6 knows these two kinds of data and no others")]
+pub enum Message<'a> {
+    /// Text, known to be UTF-8.
+    Text(Text<'a>),
+    /// Bytes, of which only the applications know the meaning.
+    Binary(Binary<'a>),
+}
+
+impl Message<'_> {
+    /// The payload, whichever kind it is.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(binary) => binary,
+        }
+    }
+
+    /// The text, or `None` if the message is binary.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Binary(_) => None,
+        }
+    }
+
+    /// The same message, no longer borrowed from a read: copies the payload unless it is shared already.
+    #[must_use]
+    pub fn into_owned(self) -> Message<'static> {
+        match self {
+            Self::Text(text) => Message::Text(text.into_owned()),
+            Self::Binary(binary) => Message::Binary(binary.into_owned()),
+        }
+    }
+
+    pub(crate) fn opcode(&self) -> Opcode {
+        match self {
+            Self::Text(_) => Opcode::Text,
+            Self::Binary(_) => Opcode::Binary,
+        }
+    }
+}
+
+/// The text of a message: dereferences to `str`.
+#[derive(Clone)]
+pub struct Text<'a>(TextRepr<'a>);
+
+#[derive(Clone)]
+enum TextRepr<'a> {
+    Borrowed(&'a str),
+    Shared(ByteString),
+}
+
+/// The bytes of a message: dereferences to `[u8]`.
+#[derive(Clone)]
+pub struct Binary<'a>(BinaryRepr<'a>);
+
+#[derive(Clone)]
+enum BinaryRepr<'a> {
+    Borrowed(&'a [u8]),
+    Shared(Bytes),
+}
+
+impl<'a> Text<'a> {
+    /// The same text, no longer borrowed; copies it unless it is shared already.
+    #[must_use]
+    pub fn into_owned(self) -> Text<'static> {
+        match self.0 {
+            TextRepr::Borrowed(text) => Text(TextRepr::Shared(text.into())),
+            TextRepr::Shared(text) => Text(TextRepr::Shared(text)),
+        }
+    }
+
+    /// The bytes of the text, shared where the text is.
+    #[must_use]
+    pub fn into_binary(self) -> Binary<'a> {
+        match self.0 {
+            TextRepr::Borrowed(text) => Binary(BinaryRepr::Borrowed(text.as_bytes())),
+            TextRepr::Shared(text) => Binary(BinaryRepr::Shared(text.into_bytes())),
+        }
+    }
+}
+
+impl<'a> Binary<'a> {
+    /// The same bytes, no longer borrowed; copies them unless they are shared already.
+    #[must_use]
+    pub fn into_owned(self) -> Binary<'static> {
+        Binary(BinaryRepr::Shared(self.into_bytes()))
+    }
+
+    /// The bytes, shared; copies them if they are borrowed.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        match self.0 {
+            BinaryRepr::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
+            BinaryRepr::Shared(bytes) => bytes,
+        }
+    }
+
+    /// The bytes as they are: borrowed or shared.
+    pub(crate) fn into_parts(self) -> Result<&'a [u8], Bytes> {
+        match self.0 {
+            BinaryRepr::Borrowed(bytes) => Ok(bytes),
+            BinaryRepr::Shared(bytes) => Err(bytes),
+        }
+    }
+}
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match &self.0 {
+            TextRepr::Borrowed(text) => text,
+            TextRepr::Shared(text) => text,
+        }
+    }
+}
+
+impl Deref for Binary<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            BinaryRepr::Borrowed(bytes) => bytes,
+            BinaryRepr::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl fmt::Debug for Binary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+impl PartialEq for Text<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl PartialEq for Binary<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Text<'_> {}
+impl Eq for Binary<'_> {}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self(TextRepr::Borrowed(text))
+    }
+}
+
+impl From<String> for Text<'_> {
+    fn from(text: String) -> Self {
+        Self(TextRepr::Shared(text.into()))
+    }
+}
+
+impl<'a> From<&'a [u8]> for Binary<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self(BinaryRepr::Borrowed(bytes))
+    }
+}
+
+impl From<Vec<u8>> for Binary<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(BinaryRepr::Shared(bytes.into()))
+    }
+}
+
+impl From<Bytes> for Binary<'_> {
+    fn from(bytes: Bytes) -> Self {
+        Self(BinaryRepr::Shared(bytes))
+    }
+}
+
+impl<'a> From<Text<'a>> for Message<'a> {
+    fn from(text: Text<'a>) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<Binary<'a>> for Message<'a> {
+    fn from(binary: Binary<'a>) -> Self {
+        Self::Binary(binary)
+    }
+}
+
+impl<'a> From<&'a str> for Message<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for Message<'_> {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl<'a> From<&'a [u8]> for Message<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Binary(bytes.into())
+    }
+}
+
+impl From<Vec<u8>> for Message<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Binary(bytes.into())
+    }
+}
+
+impl From<Bytes> for Message<'_> {
+    fn from(bytes: Bytes) -> Self {
+        Self::Binary(bytes.into())
+    }
+}
+
+/// A message framed once, to be sent to many clients: a clone shares the bytes.
+#[derive(Clone, Debug)]
+pub struct PreparedMessage {
+    opcode: Opcode,
+    header_length: usize,
+    frame: Bytes,
+}
+
+impl PreparedMessage {
+    /// Frames `message` as a server sends it.
+    #[must_use]
+    pub fn new<'a>(message: impl Into<Message<'a>>) -> Self {
+        let message = message.into();
+        let (opcode, payload) = (message.opcode(), message.as_bytes());
+        let mut frame = Vec::with_capacity(crate::frame::MAX_HEADER + payload.len());
+        FrameHeader { fin: true, opcode, length: payload.len() as u64, mask: None }.encode(&mut frame);
+        let header_length = frame.len();
+        frame.extend_from_slice(payload);
+        Self { opcode, header_length, frame: frame.into() }
+    }
+
+    /// The payload, without the header in front of it.
+    pub(crate) fn payload(&self) -> Bytes {
+        self.frame.slice(self.header_length..)
+    }
+
+    pub(crate) fn opcode(&self) -> Opcode {
+        self.opcode
+    }
+
+    /// The whole frame as a server sends it.
+    pub(crate) fn frame(&self) -> &Bytes {
+        &self.frame
+    }
+}
+
+/// A message under assembly: grows with what has arrived, never with what a header claims.
+#[derive(Debug)]
+pub(crate) struct PartialMessage {
+    payload: PartialPayload,
+    /// The length that the headers so far announce.
+    announced: u64,
+    fragments: u32,
+}
+
+#[derive(Debug)]
+enum PartialPayload {
+    Text(Utf8Assembler),
+    Binary(Vec<u8>),
+}
+
+impl PartialMessage {
+    pub(crate) fn text() -> Self {
+        Self { payload: PartialPayload::Text(Utf8Assembler::default()), announced: 0, fragments: 0 }
+    }
+
+    pub(crate) fn binary() -> Self {
+        Self { payload: PartialPayload::Binary(Vec::new()), announced: 0, fragments: 0 }
+    }
+
+    /// Judges the next fragment by its header alone (section 10.4), before any of its payload is taken.
+    pub(crate) fn begin_fragment(&mut self, length: u64, limits: &crate::Limits) -> Result<(), Error> {
+        self.fragments += 1;
+        if self.fragments > limits.max_fragments {
+            return Err(LimitExceeded::TooManyFragments { limit: limits.max_fragments }.into());
+        }
+        // Two lengths below 2^63 can't overflow, and the first that passes the limit ends the connection.
+        self.announced = self.announced.saturating_add(length);
+        limits.check_length(self.announced)
+    }
+
+    pub(crate) fn push(&mut self, piece: &[u8], limits: &crate::Limits) -> Result<(), Error> {
+        let (length, capacity) = match &self.payload {
+            PartialPayload::Text(text) => (text.len(), text.capacity()),
+            PartialPayload::Binary(bytes) => (bytes.len(), bytes.capacity()),
+        };
+        if length + piece.len() > capacity {
+            // Doubling keeps the copying linear; the limit keeps the last doubling from being wasted.
+            let wanted = (capacity * 2).min(limits.max_message).max(length + piece.len());
+            match &mut self.payload {
+                PartialPayload::Text(text) => text.reserve_exact(wanted - length),
+                PartialPayload::Binary(bytes) => bytes.reserve_exact(wanted - length),
+            }
+        }
+        match &mut self.payload {
+            PartialPayload::Text(text) => text.push(piece)?,
+            PartialPayload::Binary(bytes) => bytes.extend_from_slice(piece),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn finish(self) -> Result<Message<'static>, Error> {
+        Ok(match self.payload {
+            PartialPayload::Text(text) => Message::from(text.finish()?),
+            PartialPayload::Binary(bytes) => Message::from(bytes),
+        })
+    }
+}

@@ -1,0 +1,206 @@
+//! The bytes to be written, with large payloads left where they are.
+//!
+//! ```text
+//!   buffer    | frame | frame | header |        | frame |
+//!   payloads                           | 1 MiB  |
+//! ```
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+/// Shared payloads of this many bytes and more are written from where they lie instead of being copied.
+const SPLICE_FROM: usize = 16 * 1024;
+
+/// Frames waiting to be written, in order: small ones in one buffer, large shared payloads between them.
+///
+/// Memory: the frames themselves; an empty one with no [`capacity`](Self::capacity) owns no heap memory.
+#[derive(Debug, Default)]
+pub struct Output {
+    buffer: Vec<u8>,
+    /// How much of `buffer` has been written.
+    written: usize,
+    /// Payloads that belong into the buffer at an offset, in order of their offsets.
+    payloads: VecDeque<(usize, Bytes)>,
+    /// The length of all `payloads` together.
+    payload_bytes: usize,
+    blocked: bool,
+}
+
+/// A place in an [`Output`] to which it can be rolled back.
+#[derive(Clone, Copy, Debug)]
+pub struct Checkpoint {
+    buffer: usize,
+    payloads: usize,
+}
+
+impl Output {
+    /// Bytes not written yet.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.buffer.len() - self.written + self.payload_bytes
+    }
+
+    /// Whether everything has been written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.written == self.buffer.len() && self.payloads.is_empty()
+    }
+
+    /// The size of the buffer in bytes.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
+    /// What is to be written next, piece by piece; none of them is empty.
+    pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(self.written).chain(self.payloads.iter().map(|(at, _)| *at));
+        let ends = self.payloads.iter().map(|(at, _)| *at).chain([self.buffer.len()]);
+        let payloads = self.payloads.iter().map(|(_, payload)| &payload[..]).chain([&[][..]]);
+        starts
+            .zip(ends)
+            .zip(payloads)
+            .flat_map(|((start, end), payload)| [self.buffer.get(start..end).unwrap_or_default(), payload])
+            .filter(|chunk| !chunk.is_empty())
+    }
+
+    /// Notes that the first `count` bytes have been written.
+    pub fn advance(&mut self, mut count: usize) {
+        while let Some((at, payload)) = self.payloads.front_mut() {
+            let before = at.saturating_sub(self.written);
+            if count < before {
+                break;
+            }
+            count -= before;
+            self.written += before;
+            if count < payload.len() {
+                drop(payload.split_to(count));
+                self.payload_bytes -= count;
+                return;
+            }
+            count -= payload.len();
+            self.payload_bytes -= payload.len();
+            self.payloads.pop_front();
+        }
+        self.written = (self.written + count).min(self.buffer.len());
+        if self.is_empty() {
+            self.buffer.clear();
+            self.written = 0;
+        }
+    }
+
+    /// Whether the last write could not finish, so that what is added now has to wait for the peer.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Says whether writing waits for the peer; while it does, only the latest ping is answered.
+    pub fn set_blocked(&mut self, blocked: bool) {
+        self.blocked = blocked;
+    }
+
+    /// The end as it is now, for [`rollback`](Self::rollback).
+    #[must_use]
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { buffer: self.buffer.len(), payloads: self.payloads.len() }
+    }
+
+    /// Takes back what was added since `checkpoint`, if nothing of it has been written.
+    pub fn rollback(&mut self, checkpoint: Checkpoint) {
+        if checkpoint.buffer >= self.written {
+            self.buffer.truncate(checkpoint.buffer);
+            let dropped = self.payloads.drain(checkpoint.payloads.min(self.payloads.len())..);
+            self.payload_bytes -= dropped.map(|(_, payload)| payload.len()).sum::<usize>();
+        }
+    }
+
+    /// Gives back memory that is not needed for what is left to be written.
+    pub fn shrink(&mut self) {
+        if self.written > 0 {
+            self.buffer.drain(..self.written);
+            for (at, _) in &mut self.payloads {
+                *at -= self.written;
+            }
+            self.written = 0;
+        }
+        self.buffer.shrink_to_fit();
+    }
+
+    /// All that is left to be written, as one vector: for tests and small tools.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.chunks().collect::<Vec<_>>().concat()
+    }
+
+    /// The buffer, to which small frames are appended.
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Appends `payload` without copying it if that pays.
+    pub(crate) fn push_shared(&mut self, payload: Bytes) {
+        if payload.len() >= SPLICE_FROM {
+            self.payload_bytes += payload.len();
+            self.payloads.push_back((self.buffer.len(), payload));
+        } else {
+            self.buffer.extend_from_slice(&payload);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled() -> (Output, Vec<u8>) {
+        let mut output = Output::default();
+        let mut expected = Vec::new();
+        for (length, byte) in [(3, b'a'), (SPLICE_FROM, b'b'), (SPLICE_FROM + 7, b'c'), (5, b'd'), (SPLICE_FROM, b'e')] {
+            let payload = vec![byte; length];
+            expected.extend_from_slice(&payload);
+            output.push_shared(payload.into());
+        }
+        (output, expected)
+    }
+
+    #[test]
+    fn any_sequence_of_partial_writes_gives_the_same_bytes() {
+        for step in [1, 2, 3, 1000, SPLICE_FROM, SPLICE_FROM + 3, 100_000] {
+            let (mut output, expected) = filled();
+            let mut written = Vec::new();
+            while !output.is_empty() {
+                let all = output.to_vec();
+                assert_eq!(all.len(), output.len());
+                let count = step.min(all.len());
+                written.extend_from_slice(&all[..count]);
+                output.advance(count);
+                if written.len() % 2 == 1 {
+                    output.shrink();
+                }
+            }
+            assert!(written == expected, "step {step}");
+        }
+    }
+
+    #[test]
+    fn rolls_back_to_a_checkpoint() {
+        let (mut output, expected) = filled();
+        output.advance(SPLICE_FROM);
+        let checkpoint = output.checkpoint();
+        output.push_shared(vec![b'x'; SPLICE_FROM].into());
+        output.push_shared(vec![b'y'; 9].into());
+        output.rollback(checkpoint);
+        assert!(output.to_vec() == expected[SPLICE_FROM..]);
+    }
+
+    #[test]
+    fn large_payloads_are_not_copied() {
+        let payload = Bytes::from(vec![1; SPLICE_FROM]);
+        let mut output = Output::default();
+        output.push_shared(payload.clone());
+        assert_eq!(output.chunks().next().unwrap().as_ptr(), payload.as_ptr());
+        assert_eq!(output.capacity(), 0);
+    }
+}
