@@ -1,2 +1,125 @@
-//! The project tasks.
-fn main() {}
+//! The project's commands: `cargo xtask --help` lists them.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "these commands talk to whoever started them")]
+
+mod autobahn;
+mod install;
+mod process;
+mod project;
+mod suites;
+
+use std::process::ExitCode;
+
+use crate::project::Project;
+
+/// What went wrong, in a sentence.
+type Result<T> = std::result::Result<T, String>;
+
+const USAGE: &str = "\
+Usage: cargo xtask COMMAND [OPTION]
+
+Commands:
+  test      run every test: unit, integration, documentation, a real browser, Autobahn
+  ci        check format, lints and documentation, then do what `test` does
+  autobahn  run the Autobahn test suite against the server, over ws and wss
+  browser   run the tests that drive a real browser
+
+Options:
+  --skip-missing   do not fail when a suite is left out because a program it needs is missing
+  --cases A,B,...  autobahn only: the cases to run, such as 1.*,7.1.6
+  -h, --help       show this text
+
+On Debian, as root, what a suite needs is installed with apt-get; elsewhere it is named. Whatever else is installed or
+written goes below target/.
+";
+
+#[derive(Debug, PartialEq, Eq)]
+enum Task {
+    Help,
+    Test,
+    Ci,
+    Autobahn { cases: Vec<String> },
+    Browser,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let passed = parse(&arguments)
+        .map_err(|error| format!("{error}\n\n{USAGE}"))
+        .and_then(|(task, skip_missing)| perform(&task, skip_missing));
+    match passed {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: &Task, skip_missing: bool) -> Result<bool> {
+    let outcomes = match task {
+        Task::Help => {
+            print!("{USAGE}");
+            return Ok(true);
+        }
+        Task::Test => suites::all(&Project::find()?),
+        Task::Ci => {
+            let project = Project::find()?;
+            suites::checks(&project)?;
+            suites::all(&project)
+        }
+        Task::Autobahn { cases } => autobahn::run(&Project::find()?, cases),
+        Task::Browser => suites::browser(&Project::find()?),
+    };
+    Ok(suites::account(&outcomes, skip_missing))
+}
+
+fn parse(arguments: &[String]) -> Result<(Task, bool)> {
+    let mut arguments = arguments.iter().map(String::as_str);
+    let mut task = match arguments.next() {
+        Some("test") => Task::Test,
+        Some("ci") => Task::Ci,
+        Some("autobahn") => Task::Autobahn { cases: Vec::new() },
+        Some("browser") => Task::Browser,
+        Some("-h" | "--help") => Task::Help,
+        Some(other) => return Err(format!("unknown command {other:?}")),
+        None => return Err("no command given".to_owned()),
+    };
+    let mut skip_missing = false;
+    while let Some(argument) = arguments.next() {
+        match (argument, &mut task) {
+            ("-h" | "--help", _) => return Ok((Task::Help, false)),
+            ("--skip-missing", _) => skip_missing = true,
+            ("--cases", Task::Autobahn { cases }) => {
+                let list = arguments.next().ok_or("--cases needs a list such as 1.*,7.1.6")?;
+                cases.extend(list.split(',').map(str::to_owned));
+            }
+            _ => return Err(format!("unknown option {argument:?}")),
+        }
+    }
+    Ok((task, skip_missing))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn understands_its_arguments() {
+        let check = |line: &str, expected: Result<(Task, bool)>| {
+            let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            assert_eq!(parse(&arguments), expected, "{line}");
+        };
+        check("test", Ok((Task::Test, false)));
+        check("ci --skip-missing", Ok((Task::Ci, true)));
+        check("browser --help", Ok((Task::Help, false)));
+        check(
+            "autobahn --cases 1.*,7.1.6 --cases 2.1",
+            Ok((Task::Autobahn { cases: ["1.*", "7.1.6", "2.1"].map(str::to_owned).into() }, false)),
+        );
+        check("test --cases 1.*", Err("unknown option \"--cases\"".to_owned()));
+        check("autobahn --cases", Err("--cases needs a list such as 1.*,7.1.6".to_owned()));
+        check("frobnicate", Err("unknown command \"frobnicate\"".to_owned()));
+        check("", Err("no command given".to_owned()));
+    }
+}

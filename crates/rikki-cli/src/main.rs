@@ -1,2 +1,63 @@
-//! The rikki command.
-fn main() {}
+//! The `rikki` command: a WebSocket echo, a JSON endpoint and static files on one port.
+
+mod args;
+mod routes;
+mod serve;
+mod settings;
+mod tutorial;
+mod units;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use args::UsageError;
+use settings::Settings;
+
+/// The default allocator of most systems keeps more for each idle connection.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Why the command ends without having served.
+enum Failure {
+    /// The command line is wrong.
+    Usage(UsageError),
+    /// It is right, and cannot be carried out here.
+    Runtime(String),
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let (code, text) = match failure {
+                Failure::Usage(error) => (2, error.to_string()),
+                Failure::Runtime(error) => (1, error),
+            };
+            // Nobody is left to tell if stderr is closed too.
+            let _ = writeln!(std::io::stderr(), "rikki: {text}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    match args::parse(std::env::args_os())? {
+        args::Request::Print(text) => {
+            print(&text);
+            Ok(())
+        }
+        args::Request::Run(args) => serve::serve(&Settings::from_args(*args)?),
+    }
+}
+
+/// Writes to stdout, which may be closed: `println!` would panic.
+fn print(text: &str) {
+    let mut stdout = std::io::stdout();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+impl From<UsageError> for Failure {
+    fn from(error: UsageError) -> Self {
+        Self::Usage(error)
+    }
+}

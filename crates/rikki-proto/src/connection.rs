@@ -256,6 +256,12 @@ impl Connection {
         matches!(self.state, State::Closed | State::Failed(_))
     }
 
+    /// Whether a message or a frame has begun to arrive that is not whole yet.
+    #[must_use]
+    pub fn is_mid_message(&self) -> bool {
+        self.decoder.is_mid_message()
+    }
+
     fn check_open(&self) -> Result<(), SendError> {
         if self.is_open() { Ok(()) } else { Err(SendError::Closed) }
     }

@@ -79,14 +79,16 @@ impl Decoder {
         }
     }
 
+    pub(crate) fn is_mid_message(&self) -> bool {
+        self.header_length > 0 || self.frame.is_some() || self.message.is_some()
+    }
+
     /// Takes a header, keeping what there is of it if it is not whole.
     fn take_header(&mut self, input: &mut &mut [u8]) -> Result<Option<FrameHeader>, Error> {
         let kept = usize::from(self.header_length);
-        if kept == 0 {
-            if let Some((header, length)) = FrameHeader::parse(input, self.masked)? {
-                take(input, length);
-                return Ok(Some(header));
-            }
+        if kept == 0 && let Some((header, length)) = FrameHeader::parse(input, self.masked)? {
+            take(input, length);
+            return Ok(Some(header));
         }
         let added = input.len().min(MAX_HEADER - kept);
         for (slot, byte) in self.header.iter_mut().skip(kept).zip(input.iter()) {

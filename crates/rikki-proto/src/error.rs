@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Why a connection was failed; [`CloseCode::for_error`](crate::CloseCode::for_error) says what the peer is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
+#[allow(clippy::exhaustive_enums, reason = "either the peer broke a rule or we set a limit: there is no third")]
 pub enum Error {
     /// The peer broke a rule of the protocol.
     Protocol(ProtocolError),
@@ -70,6 +70,9 @@ pub enum LimitExceeded {
 pub enum SendError {
     /// A Close frame has been sent or the connection has ended: nothing may follow (section 5.5.1).
     Closed,
+    /// What waits to be written has reached its bound, and nothing was taken. A [`Connection`](crate::Connection) has
+    /// no bound of its own; the endpoint around it has.
+    Full,
     /// The payload of a ping is longer than 125 bytes (section 5.5).
     ControlTooLong {
         /// Its length in bytes.
@@ -127,6 +130,7 @@ impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("the connection is closed or closing"),
+            Self::Full => f.write_str("the write queue of the connection is full"),
             Self::ControlTooLong { length } => write!(f, "control payload of {length} bytes, at most 125 fit"),
             Self::InvalidCloseCode(code) => write!(f, "close code {code} must not be sent"),
             Self::ReasonTooLong { length } => write!(f, "close reason of {length} bytes, at most 123 fit"),

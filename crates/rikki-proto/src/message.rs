@@ -282,6 +282,13 @@ impl PreparedMessage {
         Self { opcode, header_length, frame: frame.into() }
     }
 
+    /// The length of the whole frame in bytes.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "a frame is never empty")]
+    pub fn len(&self) -> usize {
+        self.frame.len()
+    }
+
     /// The payload, without the header in front of it.
     pub(crate) fn payload(&self) -> Bytes {
         self.frame.slice(self.header_length..)

@@ -1,1 +1,16 @@
-//! A WebSocket server.
+#![doc = include_str!("../README.md")]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
+mod files;
+mod http;
+mod server;
+#[cfg(feature = "tls")]
+mod tls;
+pub mod ws;
+
+pub use files::Files;
+pub use http::{BadHost, BadOrigin};
+pub use server::{Bound, Handle, ListenUrl, Server, StartError};
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError};

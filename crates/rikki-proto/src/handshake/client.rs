@@ -62,7 +62,8 @@ impl ClientHandshake {
         if let Some(name) = RESERVED.into_iter().find(|name| headers.contains_key(name)) {
             return Err(HandshakeError::ReservedHeader(name));
         }
-        let target = uri.path_and_query().map_or("/", |target| target.as_str());
+        // `Uri::path` is `/` where the URI has none, `Uri::path_and_query` is not.
+        let target = uri.query().map_or_else(|| uri.path().to_owned(), |query| format!("{}?{query}", uri.path()));
         let mut request = Request::get(target)
             .header(HOST, host(uri)?)
             .header(UPGRADE, "websocket")

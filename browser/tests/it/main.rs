@@ -1,0 +1,12 @@
+//! The `rikki` binary as a real browser sees it: Chromium, driven through chromedriver, against the built command.
+//!
+//! Needs `chromium` and `chromedriver` (Debian: packages `chromium` and `chromium-driver`). What goes over the wire is
+//! tested elsewhere; here is only what takes a browser to see.
+
+mod browser;
+mod listing;
+mod page;
+mod scratch;
+mod screenshots;
+mod server;
+mod test_page;

@@ -1,0 +1,66 @@
+//! What the test page looks like: on a desktop, in the dark and on phones. The pictures stay in `target/screenshots`.
+
+use std::fs;
+use std::path::Path;
+
+use fantoccini::Client;
+use serde_json::json;
+
+use crate::browser::{Screen, browse};
+use crate::page::{ENTER, TestPage};
+use crate::server::Server;
+
+#[tokio::test]
+async fn test_page_follows_the_colour_scheme() {
+    let server = Server::http().await;
+    for (screen, name, expected) in [(Screen::Light, "light", true), (Screen::Dark, "dark", false)] {
+        browse(screen, async |client| {
+            let page = converse(client, &server).await;
+            save(client, name).await;
+            let channels = "getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g)";
+            let is_light = page.run(&format!("return {channels}.every(channel => channel > 127)")).await;
+            assert_eq!(is_light, expected, "{name}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn test_page_fits_a_phone() {
+    let server = Server::http().await;
+    for width in [320, 360] {
+        browse(Screen::Phone(width), async |client| {
+            let page = converse(client, &server).await;
+            save(client, &format!("phone-{width}")).await;
+            page.fill("message", &format!("{}{ENTER}", "unbroken".repeat(40))).await;
+            page.row("received", "binary", "75 6e 62 72 6f 6b 65 6e").await;
+            page.click("binary").await;
+            page.click("send").await;
+            page.row("received", "text", "unbroken").await;
+            // What is too wide for a phone widens the layout beyond the screen, or scrolls sideways.
+            assert_eq!(page.run("return innerWidth").await, width);
+            let scrolls =
+                "[document.documentElement, document.getElementById('log')].map(e => e.scrollWidth - e.clientWidth)";
+            assert_eq!(page.run(&format!("return {scrolls}")).await, json!([0, 0]));
+        })
+        .await;
+    }
+}
+
+/// A short conversation with every kind of row.
+async fn converse<'a>(client: &'a Client, server: &Server) -> TestPage<'a> {
+    let page = TestPage::connected(client, server).await;
+    page.fill("message", &format!("hello{ENTER}")).await;
+    page.row("received", "text", "hello").await;
+    page.click("binary").await;
+    page.fill("message", &format!("the same, as bytes: grüße{ENTER}")).await;
+    page.row("received", "binary", "74 68 65 20").await;
+    page
+}
+
+async fn save(client: &Client, name: &str) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots");
+    fs::create_dir_all(&folder).expect("the target directory is writable");
+    let png = client.screenshot().await.expect("the browser takes a picture");
+    fs::write(folder.join(format!("{name}.png")), png).expect("the target directory is writable");
+}

@@ -1,0 +1,118 @@
+//! The server under test: the `rikki` binary itself, built by cargo and started on a free loopback port.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+
+use crate::scratch::Scratch;
+
+const BUILD_DEADLINE: Duration = Duration::from_secs(900);
+const START_DEADLINE: Duration = Duration::from_secs(20);
+/// Longer than the server's own drain deadline of 8 s.
+const STOP_DEADLINE: Duration = Duration::from_secs(15);
+
+/// What the served directory holds: file names and contents.
+pub(crate) const FILES: [(&str, &str); 2] =
+    [("plain.txt", "a plain file"), ("<img src=x onerror=alert(1)>.txt", "a file with a hostile name")];
+
+/// A running server; killed on drop.
+pub(crate) struct Server {
+    child: Child,
+    origin: String,
+    /// Held open: a closed pipe would fail the server's later writes.
+    _stdout: Lines<BufReader<ChildStdout>>,
+    _root: Scratch,
+}
+
+impl Server {
+    /// Plain HTTP and `ws:`.
+    pub(crate) async fn http() -> Self {
+        Self::start("http", &[]).await
+    }
+
+    /// HTTPS and `wss:` with the development certificate.
+    pub(crate) async fn https() -> Self {
+        Self::start("https", &["--tls-self-signed"]).await
+    }
+
+    /// The command with further flags.
+    pub(crate) async fn start(scheme: &str, flags: &[&str]) -> Self {
+        let root = Scratch::new();
+        for (name, content) in FILES {
+            fs::write(root.path().join(name), content).expect("the scratch directory is writable");
+        }
+        let mut child = Command::new(binary().await)
+            .arg(root.path())
+            .args(["--listen", &format!("{scheme}://127.0.0.1:0"), "--log", "warn"])
+            .args(flags)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the built binary starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+        let authority =
+            timeout(START_DEADLINE, authority(&mut stdout)).await.expect("the server says where it listens");
+        Self { child, origin: format!("{scheme}://{authority}"), _stdout: stdout, _root: root }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.origin)
+    }
+
+    /// Sends SIGTERM, without waiting for what comes of it.
+    pub(crate) async fn terminate(&self) {
+        let pid = self.child.id().expect("the server is still running");
+        let kill = Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status();
+        assert!(timeout(STOP_DEADLINE, kill).await.expect("kill returns").expect("sh starts").success());
+    }
+
+    pub(crate) async fn exit_status(&mut self) -> ExitStatus {
+        timeout(STOP_DEADLINE, self.child.wait())
+            .await
+            .expect("the server drains in time")
+            .expect("it can be waited for")
+    }
+}
+
+/// Reads the startup lines up to the one that names the listener, and returns its host and port.
+async fn authority(stdout: &mut Lines<BufReader<ChildStdout>>) -> String {
+    while let Some(line) = stdout.next_line().await.expect("stdout is UTF-8") {
+        if let Some(url) = line.strip_prefix("Starting WS listener on ") {
+            let (_scheme, rest) = url.split_once("://").expect("a URL");
+            return rest.strip_suffix("/websocket").expect("the WebSocket endpoint").to_owned();
+        }
+    }
+    panic!("the server ended before it listened");
+}
+
+/// Builds the binary once per test run and returns where cargo put it.
+async fn binary() -> &'static PathBuf {
+    static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
+    BINARY.get_or_init(|| async { timeout(BUILD_DEADLINE, build()).await.expect("the build ends in time") }).await
+}
+
+async fn build() -> PathBuf {
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--package", "rikki-cli", "--bin", "rikki", "--message-format", "json-render-diagnostics"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .expect("cargo starts");
+    assert!(output.status.success(), "the server does not build");
+    let messages = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .expect("cargo names the executable")
+}

@@ -1,0 +1,154 @@
+//! A conversation on the test page, and what it says when something goes wrong.
+
+use crate::browser::{Screen, browse};
+use crate::page::{ENTER, RELEASE, SHIFT, TAB, TestPage};
+use crate::server::Server;
+
+#[tokio::test]
+async fn conversation_over_ws() {
+    let server = Server::http().await;
+    converse(&server, "ws://").await;
+}
+
+#[tokio::test]
+async fn conversation_over_wss() {
+    let server = Server::https().await;
+    converse(&server, "wss://").await;
+}
+
+async fn converse(server: &Server, scheme: &str) {
+    browse(Screen::Light, async |client| {
+        let page = TestPage::open(client, server).await;
+        let url = page.field("url").await.prop("value").await.expect("#url has a value").expect("it is filled in");
+        assert!(url.starts_with(scheme) && url.ends_with("/websocket"), "{url}");
+        page.click("connect").await;
+        page.wait_for_state("Connected").await;
+
+        page.fill("message", &format!("hello{ENTER}")).await;
+        page.row("sent", "text", "hello").await;
+        let row = page.row("received", "text", "hello").await;
+        assert!(row.contains("5 B"), "{row}");
+
+        page.click("binary").await;
+        page.click("send").await;
+        page.row("sent", "binary", "68 65 6c 6c 6f").await;
+        let row = page.row("received", "binary", "68 65 6c 6c 6f").await;
+        assert!(row.contains("5 B"), "{row}");
+
+        page.click("connect").await;
+        page.closed("1000 (Normal Closure), no reason, clean").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn negotiated_subprotocol_is_shown() {
+    let server = Server::start("http", &["--subprotocol", "chat"]).await;
+    browse(Screen::Light, async |client| {
+        let page = TestPage::open(client, &server).await;
+        page.fill("subprotocol", "superchat, chat").await;
+        page.click("connect").await;
+        page.wait_for_state("Connected").await;
+        let shown = page.field("protocol").await.text().await.expect("it has a text");
+        assert_eq!(shown, "Subprotocol: chat");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn messages_are_shown_as_they_are() {
+    let server = Server::http().await;
+    browse(Screen::Light, async |client| {
+        let page = TestPage::connected(client, &server).await;
+        for message in ["<b>x</b>", "<img src=x onerror=alert(1)>", "&lt;", "grüße →"] {
+            page.fill("message", message).await;
+            page.click("send").await;
+            let row = page.row("received", "text", message).await;
+            assert!(row.contains(&format!("{} B", message.len())), "{row}");
+        }
+        page.fill("message", "").await;
+        page.click("send").await;
+        page.row("received", "text", "").await;
+        // The page's own policy refuses markup from a string, whoever writes it.
+        let script = "try { document.body.innerHTML = ''; return 'done' } catch (error) { return error.name }";
+        assert_eq!(page.run(script).await, "TypeError");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn log_is_bounded() {
+    let server = Server::http().await;
+    browse(Screen::Light, async |client| {
+        let page = TestPage::connected(client, &server).await;
+        page.run("for (let i = 0; i < 300; i++) document.getElementById('send').click()").await;
+        page.run("document.getElementById('message').value = 'x'.repeat(5000)").await;
+        page.click("send").await;
+        let row = page.row("received", "text", "904 more characters").await;
+        assert!(row.contains("5000 B"), "{row}");
+        assert_eq!(page.rows().await, 500);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn keyboard_alone_is_enough() {
+    let server = Server::http().await;
+    browse(Screen::Light, async |client| {
+        let page = TestPage::open(client, &server).await;
+        page.field("url").await.send_keys(&ENTER.to_string()).await.expect("#url takes keys");
+        page.wait_for_state("Connected").await;
+        for (id, next) in
+            [("url", "subprotocol"), ("subprotocol", "connect"), ("connect", "message"), ("message", "binary")]
+        {
+            page.field(id).await.send_keys(&TAB.to_string()).await.expect("the field takes keys");
+            let focused = client.active_element().await.expect("something has the focus");
+            assert_eq!(focused.attr("id").await.expect("it has attributes").as_deref(), Some(next));
+        }
+        page.fill("message", &format!("one{SHIFT}{ENTER}{RELEASE}two{ENTER}")).await;
+        let row = page.row("received", "text", "two").await;
+        assert!(row.contains("7 B") && row.contains("one"), "{row}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn stopping_the_server_closes_with_1001() {
+    let mut server = Server::http().await;
+    browse(Screen::Light, async |client| {
+        let page = TestPage::connected(client, &server).await;
+        server.terminate().await;
+        page.closed("1001 (Going Away)").await;
+    })
+    .await;
+    assert!(server.exit_status().await.success());
+}
+
+#[tokio::test]
+async fn mistakes_become_error_rows() {
+    let server = Server::http().await;
+    browse(Screen::Light, async |client| {
+        let page = TestPage::open(client, &server).await;
+        page.click("send").await;
+        page.row("error", "", "Not connected").await;
+
+        for (id, wrong, part) in [("url", "ws://[", "invalid"), ("subprotocol", "bad protocol", "bad protocol")] {
+            let right = page.field(id).await.prop("value").await.expect("the field has a value").unwrap_or_default();
+            page.fill(id, wrong).await;
+            page.click("connect").await;
+            page.row("error", "", part).await;
+            page.wait_for_state("Closed").await;
+            page.fill(id, &right).await;
+        }
+
+        // A path without an endpoint: the handshake fails, and the page says so instead of waiting.
+        page.fill("url", &server.url("/rest").replacen("http", "ws", 1)).await;
+        page.click("connect").await;
+        page.row("error", "", "Connection failed").await;
+        page.closed("1006 (Abnormal Closure)").await;
+
+        page.click("clear").await;
+        assert_eq!(page.rows().await, 0);
+    })
+    .await;
+}

@@ -1,0 +1,289 @@
+//! The flags as they are written on the command line. Whether they make sense together is judged by `settings`.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser};
+use tracing_subscriber::EnvFilter;
+
+use crate::{tutorial, units};
+
+const LISTENING: &str = "Listening";
+const TLS: &str = "TLS";
+const WEBSOCKET: &str = "WebSocket";
+const LIMITS: &str = "Limits";
+const LOGGING: &str = "Logging";
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Run the server.
+    Run(Box<Args>),
+    /// Print this text (the help or the version) to stdout and end.
+    Print(String),
+}
+
+/// What is wrong with a command line, in one line: exit code 2.
+#[derive(Debug, PartialEq)]
+pub(crate) struct UsageError(pub(crate) String);
+
+// The help is written for 80 columns: clap wraps nothing, and a test holds the width.
+/// A WebSocket endpoint, a JSON endpoint and static files on one port.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rikki",
+    version,
+    override_usage = "rikki [OPTIONS] [ROOT]",
+    after_help = "URL is ws, wss, http or https://HOST[:PORT]; port 0 takes a free one.\n\
+                  SIZE takes B, KiB, MiB, GiB, KB, MB or GB; DUR takes ms, s, m or h.\n\
+                  --listen, --allow-host, --subprotocol and --allow-origin may be repeated.\n\
+                  The spelling -url URL -cert FILE -key FILE -ca FILE works too."
+)]
+pub(crate) struct Args {
+    /// Folder to serve
+    #[arg(default_value = ".")]
+    pub(crate) root: PathBuf,
+
+    /// Where to listen
+    #[arg(long, value_name = "URL", default_value = "http://localhost:8000", help_heading = LISTENING)]
+    pub(crate) listen: Vec<String>,
+    /// Worker threads [default: one per core]
+    #[arg(long, value_name = "N", value_parser = units::count, help_heading = LISTENING)]
+    pub(crate) workers: Option<usize>,
+    /// Host name to accept on loopback, as from a proxy
+    #[arg(long = "allow-host", value_name = "NAME", help_heading = LISTENING)]
+    pub(crate) allow_hosts: Vec<String>,
+
+    /// Certificate chain, PEM, the server's own first
+    #[arg(long, value_name = "FILE", requires = "key", group = "certificate", help_heading = TLS)]
+    pub(crate) cert: Option<PathBuf>,
+    /// Private key of the certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "cert", help_heading = TLS)]
+    pub(crate) key: Option<PathBuf>,
+    /// Authorities of required client certificates, PEM
+    #[arg(long, value_name = "FILE", requires = "certificate", help_heading = TLS)]
+    pub(crate) ca: Option<PathBuf>,
+    /// Make a certificate for development, in memory
+    #[arg(long, conflicts_with_all = ["cert", "key"], group = "certificate", help_heading = TLS)]
+    pub(crate) tls_self_signed: bool,
+
+    /// Subprotocol to offer, best first
+    #[arg(long = "subprotocol", value_name = "NAME", help_heading = WEBSOCKET)]
+    pub(crate) subprotocols: Vec<String>,
+    /// Web page origin to accept: URL, null or *
+    #[arg(long = "allow-origin", value_name = "URL", help_heading = WEBSOCKET)]
+    pub(crate) allow_origins: Vec<String>,
+    /// Echo everything as text, as the tutorial does
+    #[arg(long, help_heading = WEBSOCKET)]
+    pub(crate) compat_echo: bool,
+
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+
+    /// What to log, as in rikki=debug
+    #[arg(long, value_name = "FILTER", default_value = "info", value_parser = log_filter, help_heading = LOGGING)]
+    pub(crate) log: String,
+}
+
+/// The limits, each good by itself: sizes in bytes.
+#[derive(Clone, Debug, PartialEq, clap::Args)]
+#[command(next_help_heading = LIMITS)]
+pub(crate) struct Limits {
+    /// Largest message
+    #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = units::size)]
+    pub(crate) max_message: usize,
+    /// Most fragments in a message
+    #[arg(long, value_name = "N", default_value = "16384", value_parser = units::count)]
+    pub(crate) max_fragments: usize,
+    /// Longest time from a message's first byte
+    #[arg(long, value_name = "DUR", default_value = "60s", value_parser = units::duration)]
+    pub(crate) message_timeout: Duration,
+    /// Largest request head
+    #[arg(long, value_name = "SIZE", default_value = "16KiB", value_parser = head_size)]
+    pub(crate) max_head: usize,
+    /// Most headers in a request
+    #[arg(long, value_name = "N", default_value = "100", value_parser = header_count)]
+    pub(crate) max_headers: usize,
+    /// Longest wait for a request head
+    #[arg(long, value_name = "DUR", default_value = "10s", value_parser = units::duration)]
+    pub(crate) head_timeout: Duration,
+    /// Silence before a peer is pinged
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = units::duration)]
+    pub(crate) ping_interval: Duration,
+    /// Longest wait for a pong
+    #[arg(long, value_name = "DUR", default_value = "10s", value_parser = units::duration)]
+    pub(crate) pong_timeout: Duration,
+    /// Unsent data that pauses reading
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = units::size)]
+    pub(crate) write_queue: usize,
+    /// Longest time of no write progress
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = units::duration)]
+    pub(crate) write_timeout: Duration,
+    /// Longest closing handshake
+    #[arg(long, value_name = "DUR", default_value = "5s", value_parser = units::duration)]
+    pub(crate) close_timeout: Duration,
+    /// Longest wait for the peer to end
+    #[arg(long, value_name = "DUR", default_value = "1s", value_parser = units::duration_or_zero)]
+    pub(crate) linger_timeout: Duration,
+    /// Longest shutdown
+    #[arg(long, value_name = "DUR", default_value = "8s", value_parser = units::duration_or_zero)]
+    pub(crate) drain_timeout: Duration,
+}
+
+/// Reads a command line, the program's name first.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
+    let mut command = Args::command();
+    let args = tutorial::rewrite(args, &command);
+    let parsed = command.try_get_matches_from_mut(args).and_then(|matches| Args::from_arg_matches(&matches));
+    match parsed {
+        Ok(args) => Ok(Request::Run(Box::new(args))),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            Ok(Request::Print(error.render().to_string()))
+        }
+        Err(error) => Err(UsageError(one_line(&error.render().to_string()))),
+    }
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (try --help)", self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// What clap says over several lines, without its prefix and the usage below it.
+fn one_line(report: &str) -> String {
+    let report = report.strip_prefix("error: ").unwrap_or(report);
+    let lines = report.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    lines.map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ").replace(" tip: ", "; ")
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// hyper reads a head into a buffer of at least 8 KiB, and panics when told to take a smaller one.
+fn head_size(text: &str) -> Result<usize, String> {
+    const LEAST: usize = 8 * 1024;
+    units::size(text).and_then(|size| if size < LEAST { Err("it must be 8KiB or more".to_owned()) } else { Ok(size) })
+}
+
+/// The header table of the `http` crate has 32,768 places, of which three in four are used, and panics beyond.
+fn header_count(text: &str) -> Result<usize, String> {
+    const MOST: usize = 24_576;
+    units::count(text)
+        .and_then(|count| if count > MOST { Err(format!("it must be {MOST} or less")) } else { Ok(count) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults() {
+        let args = run(&[]);
+        assert_eq!(args.root, PathBuf::from("."));
+        assert_eq!(args.listen, ["http://localhost:8000"]);
+        assert_eq!(args.log, "info");
+        assert_eq!(
+            args.limits,
+            Limits {
+                max_message: 4 * 1024 * 1024,
+                max_fragments: 16_384,
+                max_head: 16 * 1024,
+                max_headers: 100,
+                head_timeout: Duration::from_secs(10),
+                ping_interval: Duration::from_secs(30),
+                pong_timeout: Duration::from_secs(10),
+                write_queue: 1024 * 1024,
+                write_timeout: Duration::from_secs(30),
+                close_timeout: Duration::from_secs(5),
+                linger_timeout: Duration::from_secs(1),
+                drain_timeout: Duration::from_secs(8),
+            }
+        );
+    }
+
+    #[test]
+    fn repeated_flags_keep_their_order_and_replace_the_default() {
+        let args = run(&["--listen", "ws://a", "--subprotocol", "v2", "--listen=wss://b", "--subprotocol=v1", "www"]);
+        assert_eq!(args.listen, ["ws://a", "wss://b"]);
+        assert_eq!(args.subprotocols, ["v2", "v1"]);
+        assert_eq!(args.root, PathBuf::from("www"));
+    }
+
+    #[test]
+    fn the_tutorial_s_spelling() {
+        let args = run(&["-url", "wss://0.0.0.0", "-cert", "a.crt", "-key", "a.key", "-ca", "-odd-"]);
+        assert_eq!(args.listen, ["wss://0.0.0.0"]);
+        assert_eq!(args.cert, Some("a.crt".into()));
+        assert_eq!(args.key, Some("a.key".into()));
+        assert_eq!(args.ca, Some("-odd-".into()));
+    }
+
+    #[test]
+    fn refused() {
+        let check = |args: &[&str], expected: &str| {
+            let error = parse(command_line(args)).expect_err("should be refused").to_string();
+            assert!(error.starts_with(expected), "{args:?}: expected {expected:?}, got {error:?}");
+            assert!(error.ends_with(" (try --help)") && !error.contains('\n'), "{error:?}");
+        };
+        check(&["--nonsense"], "unexpected argument '--nonsense' found");
+        check(&["--max-mesage", "1"], "unexpected argument '--max-mesage' found; a similar argument exists: ");
+        check(&["a", "b"], "unexpected argument 'b' found");
+        check(&["--listen"], "a value is required for '--listen <URL>'");
+        check(&["-url"], "a value is required for '--listen <URL>'");
+        check(&["--max-message", "64k"], "invalid value '64k' for '--max-message <SIZE>': expected a whole number of");
+        check(&["--max-message", "0"], "invalid value '0' for '--max-message <SIZE>': it must be above zero");
+        check(&["--max-head", "8191"], "invalid value '8191' for '--max-head <SIZE>': it must be 8KiB or more");
+        check(&["--max-headers=24577"], "invalid value '24577' for '--max-headers <N>': it must be 24576 or less");
+        check(&["--ping-interval", "30"], "invalid value '30' for '--ping-interval <DUR>': expected a whole number");
+        check(&["--workers", "0"], "invalid value '0' for '--workers <N>': it must be above zero");
+        check(&["--log", "rikki=loud"], "invalid value 'rikki=loud' for '--log <FILTER>': ");
+        check(&["--cert", "a"], "the following required arguments were not provided: --key <FILE>");
+        check(&["--key", "a"], "the following required arguments were not provided: --cert <FILE>");
+        check(&["--ca", "a"], "the following required arguments were not provided: <--cert <FILE>|--tls-self-signed>");
+        check(
+            &["--tls-self-signed", "--cert", "a", "--key", "b"],
+            "the argument '--tls-self-signed' cannot be used with: --cert <FILE> --key <FILE>",
+        );
+        check(&["--compat-echo", "--compat-echo"], "the argument '--compat-echo' cannot be used multiple times");
+    }
+
+    #[test]
+    fn help_and_version() {
+        let print = |flag| match parse(command_line(&[flag])) {
+            Ok(Request::Print(text)) => text,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(print("--version"), format!("rikki {}\n", env!("CARGO_PKG_VERSION")));
+        let help = print("--help");
+        assert_eq!(help, print("-h"));
+        for heading in [LISTENING, TLS, WEBSOCKET, LIMITS, LOGGING] {
+            assert!(help.contains(&format!("\n{heading}:\n")), "{heading}");
+        }
+        for line in help.lines() {
+            assert!(line.chars().count() <= 80, "wider than 80 columns: {line}");
+        }
+    }
+
+    fn run(args: &[&str]) -> Args {
+        match parse(command_line(args)) {
+            Ok(Request::Run(args)) => *args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn command_line<'a>(args: &'a [&str]) -> impl Iterator<Item = OsString> + 'a {
+        ["rikki"].iter().chain(args).map(OsString::from)
+    }
+}

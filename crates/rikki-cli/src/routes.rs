@@ -1,0 +1,53 @@
+//! What the command serves: the echo, the JSON endpoint, the test page and files.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use rikki::Files;
+use rikki::ws::{Handler, Message, Socket};
+use tower_service::Service as _;
+
+/// The page that tries the WebSocket out.
+const TEST_PAGE: &str = include_str!("../assets/test.html");
+
+/// Answers every message with itself.
+pub(crate) fn echo() -> impl Handler {
+    |socket: &mut Socket<'_>, message: Message<'_>| socket.send(message)
+}
+
+/// Answers every message as text, as the server of Mongoose's tutorial does. Bytes that are not UTF-8 are replaced:
+/// a text message must not hold them, and a browser would end the connection.
+pub(crate) fn compat_echo() -> impl Handler {
+    |socket: &mut Socket<'_>, message: Message<'_>| match &message {
+        Message::Text(_) => socket.send(message),
+        Message::Binary(bytes) => socket.send(&*String::from_utf8_lossy(bytes)),
+    }
+}
+
+/// Everything that is not a WebSocket: `/rest`, `/test.html`, and files for all other paths.
+pub(crate) fn http(files: Files) -> Router {
+    let test_page = {
+        let files = files.clone();
+        get(move |request: Request| test_page(files.clone(), request))
+    };
+    Router::new().route("/rest", get(rest)).route("/test.html", test_page).fallback_service(files)
+}
+
+async fn rest() -> ([(HeaderName, HeaderValue); 1], &'static str) {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], "{\"result\": 123}\n")
+}
+
+/// The folder's own test.html, or the one that is built in.
+async fn test_page(mut files: Files, request: Request) -> Response {
+    let Ok(response) = files.call(request).await;
+    if response.status() != StatusCode::NOT_FOUND {
+        return response;
+    }
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    (headers, TEST_PAGE).into_response()
+}

@@ -1,0 +1,139 @@
+//! From checked settings to a running server.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _};
+
+use rikki::{Bound, Files, Server, StartError, Tls, TlsError, ws};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Limits, UsageError};
+use crate::settings::{Certificate, Settings, TlsSettings};
+use crate::{Failure, print, routes};
+
+/// Serves until SIGINT or SIGTERM.
+pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
+    start_log(&settings.log);
+    let server = configure(settings)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    runtime.map_err(StartError::Runtime)?.block_on(async {
+        let handle = server.start().await?;
+        print(&greeting(handle.bound(), settings));
+        handle.run().await.map_err(|error| Failure::Runtime(format!("cannot wait for signals: {error}")))
+    })
+}
+
+/// Logs to stderr; a log that cannot be written is dropped, never a reason to stop serving.
+fn start_log(filter: &str) {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .log_internal_errors(false)
+        .init();
+}
+
+fn configure(settings: &Settings) -> Result<Server, Failure> {
+    let limits = &settings.limits;
+    let mut files = Files::new(&settings.root).map_err(|error| Failure::Runtime(error.to_string()))?;
+    let mut server = Server::new()
+        .websocket_settings(websockets(limits))
+        .max_head(limits.max_head)
+        .max_headers(limits.max_headers)
+        .head_timeout(limits.head_timeout)
+        .drain_timeout(limits.drain_timeout)
+        .subprotocols(settings.subprotocols.iter().map(String::as_str));
+    server = match settings.compat_echo {
+        false => server.websocket("/websocket", routes::echo()),
+        true => server.websocket("/websocket", routes::compat_echo()),
+    };
+    for url in &settings.listen {
+        server = server.listen(url);
+    }
+    for origin in &settings.allow_origins {
+        server = server.allow_origin(origin);
+    }
+    for host in &settings.allow_hosts {
+        server = server.allow_host(host);
+    }
+    if let Some(workers) = settings.workers {
+        server = server.workers(workers);
+    }
+    if let Some(tls) = &settings.tls {
+        let tls = load(tls, &settings.listen)?;
+        for secret in tls.files() {
+            files = files.deny(secret).map_err(|error| Failure::Runtime(error.to_string()))?;
+        }
+        server = server.tls(tls);
+    }
+    Ok(server.merge(routes::http(files)))
+}
+
+fn websockets(limits: &Limits) -> ws::Settings {
+    ws::Settings::default()
+        .max_message(limits.max_message)
+        .max_fragments(u32::try_from(limits.max_fragments).unwrap_or(u32::MAX))
+        .message_timeout(limits.message_timeout)
+        .ping_interval(limits.ping_interval)
+        .pong_timeout(limits.pong_timeout)
+        .write_queue(limits.write_queue)
+        .write_timeout(limits.write_timeout)
+        .close_timeout(limits.close_timeout)
+        .linger_timeout(limits.linger_timeout)
+}
+
+fn load(tls: &TlsSettings, listen: &[String]) -> Result<Tls, TlsError> {
+    let loaded = match &tls.certificate {
+        Certificate::Files { certificate, key } => Tls::pem_files(certificate, key)?,
+        Certificate::SelfSigned => Tls::self_signed(certificate_names(listen))?,
+    };
+    match &tls.client_ca {
+        Some(ca) => loaded.client_ca(ca),
+        None => Ok(loaded),
+    }
+}
+
+/// The names of this machine that a development certificate is for: loopback's, and the hosts that are listened on.
+fn certificate_names(listen: &[String]) -> Vec<String> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    let hosts = listen.iter().filter_map(|url| url.parse::<rikki::ListenUrl>().ok()).map(|url| url.host());
+    for host in hosts {
+        if !names.contains(&host) {
+            names.push(host);
+        }
+    }
+    names
+}
+
+/// What is printed when the server listens: the tutorial's line, and the URLs to open.
+fn greeting(bound: &[Bound], settings: &Settings) -> String {
+    let mut text = String::new();
+    for bound in bound {
+        let (websocket, http) = if bound.is_tls() { ("wss", "https") } else { ("ws", "http") };
+        let root = settings.root.display();
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "Starting WS listener on {websocket}://{bound}/websocket");
+        let _ = writeln!(text, "  {http}://{bound}/test.html  try the WebSocket");
+        let _ = writeln!(text, "  {http}://{bound}/rest       a JSON answer");
+        let _ = writeln!(text, "  {http}://{bound}/           files in {root}");
+    }
+    text
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::BadUrl { .. }
+            | StartError::NoCertificate { .. }
+            | StartError::Origin(_)
+            | StartError::Host(_)
+            | StartError::Subprotocol(_) => Self::Usage(UsageError(error.to_string())),
+            _ => Self::Runtime(error.to_string()),
+        }
+    }
+}
+
+impl From<TlsError> for Failure {
+    fn from(error: TlsError) -> Self {
+        Self::Runtime(error.to_string())
+    }
+}

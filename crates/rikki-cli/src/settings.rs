@@ -1,0 +1,120 @@
+//! The flags checked against each other: plain data that the library's builder is filled from.
+//!
+//! What the library reads itself (listen URLs, origins, host names, subprotocols) stays text here.
+
+use std::path::PathBuf;
+
+use crate::args::{Args, Limits, UsageError};
+
+/// What the server is to do.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// Folder to serve.
+    pub(crate) root: PathBuf,
+    /// URLs to listen on, at least one.
+    pub(crate) listen: Vec<String>,
+    /// How to serve `https` and `wss`; there is such a URL in `listen` if and only if this is `Some`.
+    pub(crate) tls: Option<TlsSettings>,
+    /// Number of worker threads; `None` for one per core.
+    pub(crate) workers: Option<usize>,
+    /// Host names to accept besides those of loopback.
+    pub(crate) allow_hosts: Vec<String>,
+    /// Origins to accept besides the server's own.
+    pub(crate) allow_origins: Vec<String>,
+    /// Subprotocols to offer, best first.
+    pub(crate) subprotocols: Vec<String>,
+    /// Whether every echo is text.
+    pub(crate) compat_echo: bool,
+    /// Sizes, counts and times.
+    pub(crate) limits: Limits,
+    /// A valid filter of `tracing_subscriber`.
+    pub(crate) log: String,
+}
+
+/// How to serve TLS.
+#[derive(Debug, PartialEq)]
+pub(crate) struct TlsSettings {
+    pub(crate) certificate: Certificate,
+    /// The authorities whose certificates clients must show, as a PEM file.
+    pub(crate) client_ca: Option<PathBuf>,
+}
+
+/// Where the server's certificate comes from.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Certificate {
+    /// Two PEM files.
+    Files { certificate: PathBuf, key: PathBuf },
+    /// Made in memory for the hosts of the listen URLs.
+    SelfSigned,
+}
+
+impl Settings {
+    /// Checks what clap cannot: that a certificate is there exactly when it is needed.
+    pub(crate) fn from_args(args: Args) -> Result<Settings, UsageError> {
+        let certificate = match (args.cert, args.key) {
+            (Some(certificate), Some(key)) => Some(Certificate::Files { certificate, key }),
+            _ if args.tls_self_signed => Some(Certificate::SelfSigned),
+            _ => None,
+        };
+        let secure = args.listen.iter().find(|url| is_secure(url));
+        match (secure, &certificate) {
+            (Some(url), None) => {
+                return Err(UsageError(format!("{url} needs --cert FILE and --key FILE, or --tls-self-signed")));
+            }
+            // Refused, for whoever gives a certificate takes the server to be encrypted.
+            (None, Some(_)) => {
+                return Err(UsageError(
+                    "a certificate needs an https or wss URL, as in --listen https://localhost:8443".into(),
+                ));
+            }
+            _ => {}
+        }
+        Ok(Settings {
+            root: args.root,
+            tls: certificate.map(|certificate| TlsSettings { certificate, client_ca: args.ca }),
+            listen: args.listen,
+            workers: args.workers,
+            allow_hosts: args.allow_hosts,
+            allow_origins: args.allow_origins,
+            subprotocols: args.subprotocols,
+            compat_echo: args.compat_echo,
+            limits: args.limits,
+            log: args.log,
+        })
+    }
+}
+
+/// Schemes are compared without case ([RFC 3986](https://www.rfc-editor.org/rfc/rfc3986#section-3.1)).
+fn is_secure(url: &str) -> bool {
+    url.split_once("://").is_some_and(|(scheme, _)| ["https", "wss"].iter().any(|tls| scheme.eq_ignore_ascii_case(tls)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{self, Request};
+
+    #[test]
+    fn certificates_go_with_secure_urls() {
+        let check = |line: &str, expected: Result<Option<Certificate>, &str>| {
+            let args = match args::parse(line.split(' ').map(Into::into)) {
+                Ok(Request::Run(args)) => *args,
+                other => panic!("{line}: {other:?}"),
+            };
+            let actual = Settings::from_args(args).map(|settings| settings.tls.map(|tls| tls.certificate));
+            assert_eq!(actual, expected.map_err(|text| UsageError(text.to_owned())), "{line}");
+        };
+        let files = || Certificate::Files { certificate: "c".into(), key: "k".into() };
+        let no_url = "a certificate needs an https or wss URL, as in --listen https://localhost:8443";
+        let no_certificate = "wss://a needs --cert FILE and --key FILE, or --tls-self-signed";
+
+        check("rikki", Ok(None));
+        check("rikki --listen ws://a", Ok(None));
+        check("rikki --listen wss://a --cert c --key k", Ok(Some(files())));
+        check("rikki --listen ws://a --listen HTTPS://a --cert c --key k --ca ca", Ok(Some(files())));
+        check("rikki -url wss://a --tls-self-signed", Ok(Some(Certificate::SelfSigned)));
+        check("rikki --listen http://b --listen wss://a", Err(no_certificate));
+        check("rikki --tls-self-signed", Err(no_url));
+        check("rikki --listen ws://wss:1 --cert c --key k", Err(no_url));
+    }
+}

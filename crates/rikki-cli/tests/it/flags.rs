@@ -1,0 +1,223 @@
+//! The command line: what a wrong one says, and that nothing is left running after it.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
+
+/// For any one thing a started command does; generous, for loaded machines.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+const RUNTIME: i32 = 1;
+const USAGE: i32 = 2;
+
+/// A port of which the system says that it is free.
+const FREE: &str = "http://127.0.0.1:0";
+
+#[test]
+fn usage_errors() {
+    let check = |args: &[&str], cause: &str| check_refused(args, USAGE, &[cause]);
+    check(&["--nonsense"], "--nonsense");
+    check(&["-nonsense"], "-n");
+    check(&["--max-message", "4XB"], "4XB");
+    check(&["--max-message", "0"], "--max-message");
+    check(&["--ping-interval", "30"], "--ping-interval");
+    check(&["--workers", "none"], "--workers");
+    check(&["--log", "rikki=loud"], "rikki=loud");
+    check(&["--listen", "ftp://127.0.0.1:0"], "ftp://127.0.0.1:0");
+    check(&["--listen", "8000"], "8000");
+    check(&["-url"], "--listen");
+    check(&["--listen", "https://127.0.0.1:0"], "--tls-self-signed");
+    check(&["--listen", FREE, "--tls-self-signed"], "https");
+    check(&["--listen", "https://127.0.0.1:0", "--cert", "server.crt"], "--key");
+    check(&["--listen", FREE, "--allow-origin", "not an origin"], "not an origin");
+}
+
+#[test]
+fn a_port_that_is_taken() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let url = format!("http://{address}");
+    check_refused(&["--listen", &url], RUNTIME, &[&address]);
+    // One listener less than asked for is no server.
+    check_refused(&["--listen", FREE, "--listen", &url], RUNTIME, &[&address]);
+}
+
+#[test]
+fn a_root_that_is_no_folder() {
+    let folder = Folder::new();
+    check_refused(&["--listen", FREE, &folder.path("missing")], RUNTIME, &["missing"]);
+    check_refused(&["--listen", FREE, &folder.write("file.txt", "")], RUNTIME, &["file.txt"]);
+}
+
+#[test]
+fn certificates_that_cannot_be_used() {
+    let folder = Folder::new();
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = folder.write("server.crt", cert.pem());
+    let key = folder.write("server.key", signing_key.serialize_pem());
+    let other = folder.write("other.key", KeyPair::generate().unwrap().serialize_pem());
+    let empty = folder.write("empty.pem", "");
+    let missing = folder.path("missing.pem");
+    let check = |files: &[&str], causes: &[&str]| {
+        let args = [&["--listen", "https://127.0.0.1:0"], files].concat();
+        check_refused(&args, RUNTIME, causes);
+    };
+
+    check(&["--cert", &certificate, "--key", &missing], &["missing.pem"]);
+    check(&["--cert", &missing, "--key", &key], &["missing.pem"]);
+    check(&["--cert", &certificate, "--key", &folder.path("")], &[&folder.path("")]);
+    check(&["--cert", &certificate, "--key", &empty], &["empty.pem", "private key"]);
+    check(&["--cert", &certificate, "--key", &other], &["other.key", "server.crt", "does not belong"]);
+    check(&["--cert", &certificate, "--key", &key, "--ca", &empty], &["empty.pem", "certificate"]);
+}
+
+#[test]
+fn the_two_spellings_start_a_server() {
+    let folder = Folder::new();
+    let root = folder.path("");
+    check_starts(&["--listen", "ws://127.0.0.1:0", &root], "ws://127.0.0.1:");
+    check_starts(&["--listen", "https://127.0.0.1:0", "--tls-self-signed", &root], "wss://127.0.0.1:");
+    check_starts(&["-url", "ws://127.0.0.1:0", &root], "ws://127.0.0.1:");
+
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = folder.write("server.crt", cert.pem());
+    let key = folder.write("server.key", signing_key.serialize_pem());
+    let tls = ["-url", "wss://127.0.0.1:0", "-cert", &certificate, "-key", &key, "-ca", &certificate, &root];
+    check_starts(&tls, "wss://127.0.0.1:");
+}
+
+#[test]
+fn version_and_help() {
+    let printed = |flag: &str| {
+        let ended = Started::new(&[flag]).end();
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{flag}");
+        ended.stdout
+    };
+    assert_eq!(printed("--version"), format!("rikki {}\n", env!("CARGO_PKG_VERSION")));
+    let help = printed("--help");
+    for flag in ["--listen <URL>", "--tls-self-signed", "--max-message <SIZE>", "[default: 4MiB]", "[ROOT]"] {
+        assert!(help.contains(flag), "{flag} is not in:\n{help}");
+    }
+}
+
+/// The command ends by itself with this code, nothing on stdout and one line on stderr that names the causes.
+fn check_refused(args: &[&str], code: i32, causes: &[&str]) {
+    let ended = Started::new(args).end();
+    assert_eq!(ended.code, Some(code), "{args:?}: {ended:?}");
+    assert_eq!(ended.stdout, "", "{args:?}");
+    assert!(ended.stderr.ends_with('\n') && ended.stderr.lines().count() == 1, "{args:?}: {ended:?}");
+    assert!(!ended.stderr.contains("panicked"), "{args:?}: {ended:?}");
+    for cause in causes {
+        assert!(ended.stderr.contains(cause), "{args:?} should name {cause:?}: {ended:?}");
+    }
+}
+
+/// The command says where its WebSocket endpoint is, with the real port.
+fn check_starts(args: &[&str], url: &str) {
+    let line = Started::new(args).first_line();
+    let port = line
+        .strip_prefix("Starting WS listener on ")
+        .and_then(|rest| rest.strip_prefix(url))
+        .and_then(|rest| rest.strip_suffix("/websocket\n"))
+        .and_then(|port| port.parse::<u16>().ok());
+    assert!(port.is_some_and(|port| port != 0), "{args:?}: {line:?}");
+}
+
+/// A command that was started; killed when dropped.
+struct Started {
+    child: Child,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Started {
+    fn new(args: &[&str]) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_rikki"))
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self { child }
+    }
+
+    /// Waits until the command has closed its output, which it does by ending.
+    fn end(mut self) -> Ended {
+        let stdout = in_background(self.child.stdout.take().unwrap(), |mut pipe, text| pipe.read_to_string(text));
+        let stderr = in_background(self.child.stderr.take().unwrap(), |mut pipe, text| pipe.read_to_string(text));
+        let stdout = stdout.recv_timeout(DEADLINE).expect("the command should end");
+        let stderr = stderr.recv_timeout(DEADLINE).expect("the command should end");
+        Ended { code: self.child.wait().unwrap().code(), stdout, stderr }
+    }
+
+    fn first_line(mut self) -> String {
+        let line = in_background(self.child.stdout.take().unwrap(), |pipe, text| BufReader::new(pipe).read_line(text));
+        line.recv_timeout(DEADLINE).expect("the command should print where it listens")
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads text on a thread of its own, so that the wait for it can have a deadline.
+fn in_background<P: Send + 'static>(
+    pipe: P,
+    read: impl FnOnce(P, &mut String) -> std::io::Result<usize> + Send + 'static,
+) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut text = String::new();
+        read(pipe, &mut text).unwrap();
+        // The receiver is gone when its deadline has passed.
+        let _ = sender.send(text);
+    });
+    receiver
+}
+
+/// A folder of its own for each test, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("flags-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).into_os_string().into_string().unwrap()
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+        let path = self.path(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,243 @@
+//! From the raw path of a request to a relative path below the root, and from names back to URLs.
+//!
+//! The rules are the same on every platform, so that what a proxy in front, an access rule and the file system each
+//! understand by a path is one and the same. Nothing is ever resolved or normalised here: a path is taken as it is, or
+//! refused. Whether a file of that name exists, and where its links lead, is left to [`super::open`].
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use http::StatusCode;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, percent_decode_str, percent_encode};
+
+/// A path that passed every rule.
+#[derive(Debug, PartialEq)]
+pub(super) struct RequestPath {
+    /// Relative to the root; `.` for the root itself.
+    pub(super) relative: PathBuf,
+    /// Whether the path ended in a slash, and so asks for a folder.
+    pub(super) folder: bool,
+}
+
+impl RequestPath {
+    /// Takes the path of a request target, still percent-encoded.
+    pub(super) fn parse(raw: &str) -> Result<Self, StatusCode> {
+        let rest = raw.strip_prefix('/').ok_or(StatusCode::BAD_REQUEST)?;
+        if rest.is_empty() {
+            return Ok(Self { relative: PathBuf::from("."), folder: true });
+        }
+        let names = rest.strip_suffix('/');
+        let folder = names.is_some();
+        let mut relative = PathBuf::new();
+        for segment in names.unwrap_or(rest).split('/') {
+            // An empty segment is a name of its own (RFC 3986, section 3.3), and no file has it.
+            // https://www.rfc-editor.org/rfc/rfc3986#section-3.3
+            if segment.is_empty() {
+                return Err(StatusCode::NOT_FOUND);
+            }
+            let name = decode(segment)?;
+            check_name(&name)?;
+            relative.push(os_name(&name).ok_or(StatusCode::NOT_FOUND)?);
+        }
+        Ok(Self { relative, folder })
+    }
+}
+
+/// Says with which status a name is refused, if it is: the rule for one decoded segment and for one listed entry.
+pub(super) fn check_name(name: &[u8]) -> Result<(), StatusCode> {
+    // Dot segments are resolved by the client (RFC 3986, section 5.2.4); a server that still sees one is being probed.
+    // https://www.rfc-editor.org/rfc/rfc3986#section-5.2.4
+    let is_dots = name == b"." || name == b"..";
+    if is_dots || name.iter().any(|&byte| byte < b' ' || matches!(byte, 0x7f | b'\\' | b':')) {
+        return Err(StatusCode::BAD_REQUEST);
+    }
+    // `%2F` is data and not a separator (RFC 3986, section 2.2): no file name contains it.
+    // https://www.rfc-editor.org/rfc/rfc3986#section-2.2
+    let hidden = name.starts_with(b".");
+    // Windows drops trailing dots and spaces, so the name would lead to another file.
+    let aliased = name.ends_with(b".") || name.ends_with(b" ") || (cfg!(windows) && is_windows_alias(name));
+    if name.is_empty() || name.contains(&b'/') || hidden || aliased {
+        return Err(StatusCode::NOT_FOUND);
+    }
+    Ok(())
+}
+
+/// Whether Windows takes a name for a device (`nul.txt`) or for the short form of another name (`GIT~1`).
+fn is_windows_alias(name: &[u8]) -> bool {
+    let stem = name.split(|&byte| byte == b'.').next().unwrap_or(name).trim_ascii_end().to_ascii_lowercase();
+    let is_device = match stem.as_slice() {
+        b"con" | b"prn" | b"aux" | b"nul" | b"conin$" | b"conout$" => true,
+        [b'c', b'o', b'm', number @ ..] | [b'l', b'p', b't', number @ ..] => {
+            matches!(number, [b'0'..=b'9'] | [0xc2, 0xb9 | 0xb2 | 0xb3])
+        }
+        _ => false,
+    };
+    is_device || name.windows(2).any(|pair| matches!(pair, [b'~', digit] if digit.is_ascii_digit()))
+}
+
+/// Decodes one segment, once. `%` without two hexadecimal digits is an error (RFC 3986, section 2.1).
+fn decode(segment: &str) -> Result<Cow<'_, [u8]>, StatusCode> {
+    let mut escapes = segment.split('%').skip(1);
+    // https://www.rfc-editor.org/rfc/rfc3986#section-2.1
+    if !escapes.all(|tail| matches!(tail.as_bytes(), [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())) {
+        return Err(StatusCode::BAD_REQUEST);
+    }
+    Ok(percent_decode_str(segment).into())
+}
+
+#[cfg(unix)]
+fn os_name(name: &[u8]) -> Option<&OsStr> {
+    Some(std::os::unix::ffi::OsStrExt::from_bytes(name))
+}
+
+#[cfg(not(unix))]
+fn os_name(name: &[u8]) -> Option<&OsStr> {
+    std::str::from_utf8(name).ok().map(OsStr::new)
+}
+
+/// Everything but the unreserved characters of RFC 3986, section 2.3.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A name as one URL segment, byte by byte, so that names which are not UTF-8 survive.
+pub(super) fn encode(name: &[u8]) -> PercentEncode<'_> {
+    percent_encode(name, ENCODED)
+}
+
+/// A raw path as a `Location`: encoded anew, with exactly one slash in front and between names.
+///
+/// Two slashes in front would name another host (RFC 3986, section 4.2).
+pub(super) fn location(raw: &str, query: Option<&str>) -> String {
+    let mut location = String::with_capacity(raw.len() + 1);
+    for segment in raw.split('/').filter(|segment| !segment.is_empty()) {
+        let name = Cow::from(percent_decode_str(segment));
+        let _ = write!(location, "/{}", encode(&name));
+    }
+    location.push('/');
+    if let Some(query) = query {
+        // The query is not ours to decode; this only keeps the header value in ASCII.
+        let _ = write!(location, "?{}", percent_encoding::utf8_percent_encode(query, percent_encoding::CONTROLS));
+    }
+    location
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(raw: &str, expected: Result<(&str, bool), u16>) {
+        let parsed = RequestPath::parse(raw);
+        let parsed = parsed.as_ref().map(|path| (path.relative.to_str().unwrap(), path.folder));
+        assert_eq!(parsed.map_err(StatusCode::as_u16), expected, "{raw:?}");
+    }
+
+    #[test]
+    fn plain_paths() {
+        check("/", Ok((".", true)));
+        check("/ok.txt", Ok(("ok.txt", false)));
+        check("/sub/", Ok(("sub", true)));
+        check("/sub/a%20b.txt", Ok(("sub/a b.txt", false)));
+        check("/%c3%a4", Ok(("ä", false)));
+        check("/ä", Ok(("ä", false)));
+        check("/a..b", Ok(("a..b", false)));
+        check("/%2541", Ok(("%41", false)));
+        check("/%252e%252e/secret", Ok(("%2e%2e/secret", false)));
+    }
+
+    #[test]
+    fn paths_are_never_normalised() {
+        check("", Err(400));
+        check("*", Err(400));
+        check("ok.txt", Err(400));
+        check("//", Err(404));
+        check("//secret", Err(404));
+        check("/sub//ok.txt", Err(404));
+        check("/sub//", Err(404));
+        check("/../secret", Err(400));
+        check("/sub/../../secret", Err(400));
+        check("/%2e%2e/secret", Err(400));
+        check("/.%2e/secret", Err(400));
+        check("/./", Err(400));
+        check("/%2e", Err(400));
+        check(&format!("{}/secret", "/..".repeat(200)), Err(400));
+    }
+
+    #[test]
+    fn encoded_separators_separate_nothing() {
+        check("/sub%2fok.txt", Err(404));
+        check("/sub%2Fok.txt", Err(404));
+        check("/%2fetc/passwd", Err(404));
+        check("/..%2fsecret", Err(404));
+        check("/..%5csecret", Err(400));
+        check("/..\\secret", Err(400));
+        check("/%5c%5chost/share", Err(400));
+    }
+
+    #[test]
+    fn hidden_and_aliased_names() {
+        check("/.git/config", Err(404));
+        check("/sub/.env", Err(404));
+        check("/%2egit/config", Err(404));
+        check("/.well-known/x", Err(404));
+        check("/....//secret", Err(404));
+        check("/..;/", Err(404));
+        check("/..%c0%afsecret", Err(404));
+        check("/ok.txt.", Err(404));
+        check("/ok.txt%20", Err(404));
+        check("/C:/x", Err(400));
+        check("/foo/c:/windows/x", Err(400));
+        check("/ok.txt::$DATA", Err(400));
+        check("/ok.txt%3astream", Err(400));
+    }
+
+    #[test]
+    fn control_characters_and_broken_escapes() {
+        check("/ok.txt%00.png", Err(400));
+        check("/.%00./", Err(400));
+        check("/%0d%0aSet-Cookie:x", Err(400));
+        check("/a%7fb", Err(400));
+        check("/a\u{7f}b", Err(400));
+        check("/%", Err(400));
+        check("/%4", Err(400));
+        check("/%zz", Err(400));
+        check("/%+1", Err(400));
+        check("/%%41", Err(400));
+    }
+
+    #[test]
+    fn windows_aliases() {
+        for name in ["CON", "nul.txt", "COM1", "lpt9.tar.gz", "aux .x", "COM\u{b9}", "GIT~1", "direct~1.txt"] {
+            assert!(is_windows_alias(name.as_bytes()), "{name}");
+        }
+        for name in ["console", "COM", "COM10", "nully.txt", "a~b", "~", "com\u{b4}"] {
+            assert!(!is_windows_alias(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_need_not_be_utf8() {
+        let path = RequestPath::parse("/%ff%fe.txt").unwrap();
+        assert_eq!(path.relative.as_os_str().as_encoded_bytes(), b"\xff\xfe.txt");
+        assert_eq!(encode(b"\xff\xfe.txt").to_string(), "%FF%FE.txt");
+    }
+
+    #[track_caller]
+    fn check_location(raw: &str, query: Option<&str>, expected: &str) {
+        assert_eq!(location(raw, query), expected);
+    }
+
+    #[test]
+    fn locations_stay_on_this_host() {
+        check_location("/sub", None, "/sub/");
+        check_location("/a b/%c3%a4/ü", None, "/a%20b/%C3%A4/%C3%BC/");
+        check_location("/sub", Some("a=1&b=%20"), "/sub/?a=1&b=%20");
+        check_location("/sub", Some("ä"), "/sub/?%C3%A4");
+        check_location("//evil.test", None, "/evil.test/");
+        check_location("/\\evil.test", None, "/%5Cevil.test/");
+        check_location("/%5cevil.test", None, "/%5Cevil.test/");
+        check_location("/%2fevil.test", None, "/%2Fevil.test/");
+    }
+}

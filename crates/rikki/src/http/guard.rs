@@ -1,0 +1,310 @@
+//! What a request must show before it is routed: a valid `Host`, one that this server may be reached by on a loopback
+//! listener, and, on upgrades, an `Origin` that may open WebSockets here.
+//!
+//! Browsers send cookies with cross-site WebSockets and let any page open them, and a name that resolves to 127.0.0.1
+//! makes any page "same origin" with a server that listens there. The caller decides which requests are upgrades,
+//! writes the log line and sends the response; what else an upgrade request must have is left to `rikki-proto`.
+
+use std::fmt;
+
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, ORIGIN};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
+
+use super::host::{Authority, Host};
+use super::origin::Origin;
+
+/// The hosts and origins allowed beside those that are always allowed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Guard {
+    origins: Vec<AllowedOrigin>,
+    hosts: Vec<AllowedHost>,
+}
+
+/// What the rules depend on besides the request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ListenerKind {
+    /// Whether the listener speaks TLS itself.
+    pub(crate) tls: bool,
+    /// Whether the listener is bound to a loopback address.
+    pub(crate) loopback: bool,
+}
+
+#[derive(Clone, Debug)]
+enum AllowedOrigin {
+    Any,
+    Null,
+    Origin(Origin<'static>),
+}
+
+#[derive(Clone, Debug)]
+enum AllowedHost {
+    Any,
+    Host(Host<'static>),
+}
+
+impl Guard {
+    /// Lets pages of one more origin open WebSockets: `https://app.example:8443`, `null`, or `*` for any origin,
+    /// which turns the check off.
+    pub(crate) fn allow_origin(&mut self, origin: &str) -> Result<(), BadOrigin> {
+        self.origins.push(match origin {
+            "*" => AllowedOrigin::Any,
+            "null" => AllowedOrigin::Null,
+            _ => match Origin::parse(origin) {
+                Some(origin) => AllowedOrigin::Origin(origin.into_owned()),
+                None => return Err(BadOrigin { given: origin.to_owned() }),
+            },
+        });
+        Ok(())
+    }
+
+    /// Lets loopback listeners be reached by one more name or address, on any port; `*` stands for all.
+    ///
+    /// Other listeners can be reached by any name.
+    pub(crate) fn allow_host(&mut self, name: &str) -> Result<(), BadHost> {
+        self.hosts.push(match name {
+            "*" => AllowedHost::Any,
+            _ => match Host::parse(name) {
+                Some(host) => AllowedHost::Host(host.into_owned()),
+                None => return Err(BadHost { given: name.to_owned() }),
+            },
+        });
+        Ok(())
+    }
+
+    /// The rule for every request, whatever its path.
+    pub(crate) fn check_host(&self, listener: ListenerKind, request: &Parts) -> Result<(), Refused> {
+        let field = host_field(&request.headers)?;
+        let target = target_authority(request)?;
+        // https://www.rfc-editor.org/rfc/rfc9112#section-3.2 demands it of HTTP/1.1. HTTP/1.0 may leave it out, but
+        // then nothing tells which server was meant. In HTTP/2 and 3 `:authority` is enough:
+        // https://www.rfc-editor.org/rfc/rfc9113#section-8.3.1
+        if field.is_none() && (request.version < Version::HTTP_2 || target.is_none()) {
+            return Err(Refused::MissingHost);
+        }
+        // Both are judged, since the application may look at either.
+        for authority in [&field, &target].into_iter().flatten() {
+            if listener.loopback && !self.is_allowed_host(&authority.host) {
+                return Err(Refused::ForbiddenHost { host: authority.host.to_string() });
+            }
+        }
+        // A client sends the same in both: https://www.rfc-editor.org/rfc/rfc9112#section-3.2,
+        // https://www.rfc-editor.org/rfc/rfc9113#section-8.3.1
+        let scheme = request.uri.scheme_str().unwrap_or_default();
+        match (field, target) {
+            (Some(field), Some(target))
+                if field.host != target.host || field.port_or_default(scheme) != target.port_or_default(scheme) =>
+            {
+                Err(Refused::HostMismatch)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The rule for every WebSocket upgrade: <https://www.rfc-editor.org/rfc/rfc6455#section-10.2>.
+    ///
+    /// No `Origin` is fine: it is browsers that must be held back, and they always send one.
+    pub(crate) fn check_origin(&self, listener: ListenerKind, request: &Parts) -> Result<(), Refused> {
+        if self.origins.iter().any(|allowed| matches!(allowed, AllowedOrigin::Any)) {
+            return Ok(());
+        }
+        let given = match only(&request.headers, &ORIGIN) {
+            Field::Absent => return Ok(()),
+            Field::Repeated => return Err(Refused::RepeatedOrigin),
+            Field::Once(given) => given,
+        };
+        if given == "null" {
+            let allowed = self.origins.iter().any(|allowed| matches!(allowed, AllowedOrigin::Null));
+            return if allowed { Ok(()) } else { Err(Refused::NullOrigin) };
+        }
+        let origin = given.to_str().ok().and_then(Origin::parse);
+        let origin = origin.ok_or_else(|| Refused::InvalidOrigin { given: excerpt(given) })?;
+        if self.origins.iter().any(|allowed| matches!(allowed, AllowedOrigin::Origin(allowed) if *allowed == origin)) {
+            return Ok(());
+        }
+        let authority = match target_authority(request)? {
+            Some(target) => target,
+            None => host_field(&request.headers)?.ok_or(Refused::MissingHost)?,
+        };
+        if is_same_origin(listener, &origin, &authority) {
+            return Ok(());
+        }
+        Err(Refused::ForeignOrigin { origin: origin.to_string(), host: authority.to_string() })
+    }
+
+    fn is_allowed_host(&self, host: &Host<'_>) -> bool {
+        let is_listed = |allowed: &AllowedHost| match allowed {
+            AllowedHost::Any => true,
+            AllowedHost::Host(allowed) => allowed == host,
+        };
+        host.is_loopback() || host.is_below_localhost() || self.hosts.iter().any(is_listed)
+    }
+}
+
+/// A value for the list of allowed origins is not an origin, `null` or `*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BadOrigin {
+    /// The value as it was given.
+    pub given: String,
+}
+
+/// A value for the list of allowed hosts is not a host name, an IP address or `*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BadHost {
+    /// The value as it was given.
+    pub given: String,
+}
+
+impl fmt::Display for BadOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is not an origin: write scheme://host[:port] without a path, null, or *", self.given)
+    }
+}
+
+impl fmt::Display for BadHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is not a host: write a name, an address or [IPv6 address] without scheme and port", self.given)
+    }
+}
+
+impl std::error::Error for BadOrigin {}
+impl std::error::Error for BadHost {}
+
+/// Why a request is not let in, told in one sentence by its `Display`, for the client and for the log alike.
+///
+/// What it quotes of the request is of bounded length and printable ASCII.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    MissingHost,
+    RepeatedHost,
+    InvalidHost { given: String },
+    HostMismatch,
+    ForbiddenHost { host: String },
+    RepeatedOrigin,
+    InvalidOrigin { given: String },
+    NullOrigin,
+    ForeignOrigin { origin: String, host: String },
+}
+
+impl Refused {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            // https://www.rfc-editor.org/rfc/rfc9112#section-3.2
+            Self::MissingHost | Self::RepeatedHost | Self::InvalidHost { .. } | Self::HostMismatch => {
+                StatusCode::BAD_REQUEST
+            }
+            // https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2 item 4
+            Self::ForbiddenHost { .. }
+            | Self::RepeatedOrigin
+            | Self::InvalidOrigin { .. }
+            | Self::NullOrigin
+            | Self::ForeignOrigin { .. } => StatusCode::FORBIDDEN,
+        }
+    }
+
+    /// The sentence as plain text. The connection closes after it, so that what the client sent on is not read as a
+    /// request.
+    pub(crate) fn response(&self) -> Response<String> {
+        let mut response = Response::new(format!("{self}\n"));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MissingHost => f.write_str("the header Host is missing"),
+            Self::RepeatedHost => f.write_str("the header Host must appear only once"),
+            Self::InvalidHost { given } => write!(f, "the host \"{given}\" is not of the form name[:port]"),
+            Self::HostMismatch => f.write_str("the header Host names another host than the request's target"),
+            Self::ForbiddenHost { host } => write!(
+                f,
+                "the host {host} is not a name of this loopback server; --allow-host {host} (in the library \
+                 Server::allow_host) would allow it"
+            ),
+            Self::RepeatedOrigin => f.write_str(
+                "the header Origin must appear only once; only --allow-origin '*' (in the library \
+                 Server::allow_origin) would allow more",
+            ),
+            Self::InvalidOrigin { given } => write!(
+                f,
+                "the origin \"{given}\" is not of the form scheme://host[:port]; only --allow-origin '*' (in the \
+                 library Server::allow_origin) would allow it"
+            ),
+            Self::NullOrigin => f.write_str(
+                "pages without an origin may not open WebSockets here; --allow-origin null (in the library \
+                 Server::allow_origin) would allow it",
+            ),
+            Self::ForeignOrigin { origin, host } => write!(
+                f,
+                "pages of {origin} may not open WebSockets on {host}; --allow-origin {origin} (in the library \
+                 Server::allow_origin) would allow it"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Host and port are compared; the scheme only where the listener knows it, since a proxy may have ended TLS.
+fn is_same_origin(listener: ListenerKind, origin: &Origin<'_>, authority: &Authority<'_>) -> bool {
+    // Without a port a host means the default one of the scheme the client speaks, which behind a proxy is unknown
+    // here: the origin's own scheme stands for it. On a TLS listener the two are the same.
+    let one_loopback = listener.loopback && origin.authority.host.is_loopback() && authority.host.is_loopback();
+    (origin.is_tls() || !listener.tls)
+        && origin.is_web()
+        && (origin.authority.host == authority.host || one_loopback)
+        && origin.port() == authority.port_or_default(&origin.scheme)
+}
+
+fn host_field(headers: &HeaderMap) -> Result<Option<Authority<'_>>, Refused> {
+    match only(headers, &HOST) {
+        Field::Absent => Ok(None),
+        Field::Repeated => Err(Refused::RepeatedHost),
+        Field::Once(given) => {
+            let authority = given.to_str().ok().and_then(Authority::parse);
+            authority.map(Some).ok_or_else(|| Refused::InvalidHost { given: excerpt(given) })
+        }
+    }
+}
+
+/// The host of an absolute-form or authority-form target, or of `:authority`.
+fn target_authority(request: &Parts) -> Result<Option<Authority<'_>>, Refused> {
+    let Some(authority) = request.uri.authority() else { return Ok(None) };
+    let given = authority.as_str();
+    Authority::parse(given).map(Some).ok_or_else(|| Refused::InvalidHost { given: excerpt(given) })
+}
+
+enum Field<'h> {
+    Absent,
+    Once(&'h HeaderValue),
+    Repeated,
+}
+
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Field<'h> {
+    let mut lines = headers.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => Field::Absent,
+        (Some(line), None) => Field::Once(line),
+        (Some(_), Some(_)) => Field::Repeated,
+    }
+}
+
+/// At most 100 bytes of what a client sent, as printable ASCII.
+fn excerpt(given: impl AsRef<[u8]>) -> String {
+    let given = given.as_ref();
+    match given.get(..100) {
+        Some(start) if given.len() > 100 => format!("{}...", start.escape_ascii()),
+        _ => given.escape_ascii().to_string(),
+    }
+}
+
+#[cfg(test)]
+#[path = "guard_tests.rs"]
+mod tests;

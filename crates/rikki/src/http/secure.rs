@@ -1,0 +1,87 @@
+//! TLS in front of HTTP, and HTTP/2 where the client chooses it by ALPN.
+//!
+//! The protocol is never guessed from the first bytes, because guessing has no deadline.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::connection::{Serving, draining, log_end};
+
+/// Bounds of an HTTP/2 connection: as many streams as browsers use, and little memory for each.
+const H2_STREAMS: u32 = 100;
+const H2_SEND_BUFFER: usize = 64 * 1024;
+/// Silent HTTP/2 connections are pinged, as WebSockets are.
+const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
+const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Serving {
+    /// Serves a TLS connection; the handshake has the time of a request head.
+    pub(crate) async fn serve_tls(self, acceptor: TlsAcceptor, stream: TcpStream, peer: SocketAddr) {
+        let stream = match tokio::time::timeout(self.settings.head_timeout, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                tracing::debug!(target: "rikki::http", %peer, "TLS handshake failed: {error}");
+                return;
+            }
+            Err(_) => {
+                tracing::debug!(target: "rikki::http", %peer, "TLS handshake took too long");
+                return;
+            }
+        };
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+            self.serve_http2(stream, peer).await;
+        } else {
+            self.serve_http1(stream, peer).await;
+        }
+    }
+
+    async fn serve_http2(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, peer: SocketAddr) {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(H2_STREAMS)
+            .max_send_buf_size(H2_SEND_BUFFER)
+            .max_header_list_size(u32::try_from(self.settings.max_head).unwrap_or(u32::MAX))
+            .keep_alive_interval(H2_PING_INTERVAL)
+            .keep_alive_timeout(H2_PING_TIMEOUT);
+        let mut phase = self.phase.clone();
+        let head_timeout = self.settings.head_timeout;
+        let asked = Arc::new(AtomicBool::new(false));
+        let serving = Arc::new(self);
+        let service = {
+            let asked = asked.clone();
+            service_fn(move |request| {
+                asked.store(true, Relaxed);
+                let serving = serving.clone();
+                async move { serving.answer(request, peer).await }
+            })
+        };
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        // hyper has no deadline for the preface and the first request.
+        let silent = async {
+            tokio::time::sleep(head_timeout).await;
+            if asked.load(Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
+        let result = tokio::select! {
+            result = connection.as_mut() => result,
+            () = silent => return,
+            () = draining(&mut phase) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        log_end(peer, result);
+    }
+}

@@ -1,0 +1,69 @@
+//! Accepting: one task for each listening socket, which deals connections out to the workers in turn.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{self, error::TrySendError};
+
+use super::worker::{Accepted, Listener};
+
+/// How long accepting pauses when the process is out of descriptors or memory.
+const BACK_OFF: Duration = Duration::from_millis(500);
+
+/// How often the same trouble is logged.
+const LOG_EVERY: Duration = Duration::from_secs(1);
+
+/// Accepts until the future is dropped.
+pub(super) async fn accept(socket: TcpListener, listener: Arc<Listener>, workers: Vec<mpsc::Sender<Accepted>>) {
+    let mut logged: Option<Instant> = None;
+    for next in (0..workers.len()).cycle() {
+        let (stream, peer) = loop {
+            match socket.accept().await.and_then(prepare) {
+                Ok(accepted) => break accepted,
+                Err(error) if is_the_peers(&error) => {}
+                Err(error) => {
+                    if logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+                        logged = Some(Instant::now());
+                        tracing::error!(target: "rikki::server", "cannot accept: {error}");
+                    }
+                    tokio::time::sleep(BACK_OFF).await;
+                }
+            }
+        };
+        deal(Accepted { stream, peer, listener: listener.clone() }, &workers, next).await;
+    }
+}
+
+/// Takes the stream off this runtime, so that a worker's can have it.
+fn prepare((stream, peer): (TcpStream, SocketAddr)) -> io::Result<(std::net::TcpStream, SocketAddr)> {
+    stream.set_nodelay(true)?;
+    Ok((stream.into_std()?, peer))
+}
+
+/// Whether the connection failed before it was accepted, which says nothing about the server.
+fn is_the_peers(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, InvalidInput, NotConnected};
+    matches!(
+        error.kind(),
+        // A socket that was reset at once refuses options with "invalid argument" on some systems.
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | InvalidInput | NotConnected
+    )
+}
+
+/// Hands a connection to the worker whose turn it is, or to the first with room after it; waits if none has any.
+async fn deal(mut accepted: Accepted, workers: &[mpsc::Sender<Accepted>], turn: usize) {
+    let (before, after) = workers.split_at(turn.min(workers.len()));
+    for worker in after.iter().chain(before) {
+        accepted = match worker.try_send(accepted) {
+            Ok(()) => return,
+            Err(TrySendError::Full(accepted) | TrySendError::Closed(accepted)) => accepted,
+        };
+    }
+    if let Some(worker) = after.first() {
+        // Fails only when the worker drains, and with it the server.
+        let _ = worker.send(accepted).await;
+    }
+}

@@ -1,0 +1,100 @@
+//! Why a server does not start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::{fmt, io};
+
+use crate::http::{BadHost, BadOrigin};
+use crate::ws::InvalidSubprotocol;
+
+/// Why a server could not be started; its text is one line that names what to change.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A listen URL cannot be understood.
+    BadUrl {
+        /// The URL as it was given.
+        url: String,
+        /// What is expected.
+        why: &'static str,
+    },
+    /// A listen URL asks for TLS and the server has no certificate.
+    NoCertificate {
+        /// The URL as it was given.
+        url: String,
+    },
+    /// An address cannot be listened on, most often because the port is taken.
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The folder to serve, or a file not to serve, cannot be opened.
+    Files {
+        /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An allowed origin cannot be understood.
+    Origin(BadOrigin),
+    /// An allowed host cannot be understood.
+    Host(BadHost),
+    /// The name of a subprotocol is not a token.
+    Subprotocol(InvalidSubprotocol),
+    /// The system gave no thread or no event queue.
+    Runtime(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadUrl { url, why } => write!(f, "cannot listen on {url}: {why}"),
+            Self::NoCertificate { url } => write!(
+                f,
+                "cannot listen on {url}: TLS needs a certificate: --cert and --key, or --tls-self-signed (in the library \
+                 Server::tls)"
+            ),
+            Self::Bind { address, source } if source.kind() == io::ErrorKind::AddrInUse => {
+                write!(f, "cannot listen on {address}: the port is taken; choose another one with --listen")
+            }
+            Self::Bind { address, source } => write!(f, "cannot listen on {address}: {source}"),
+            Self::Files { path, source } => write!(f, "cannot serve {}: {source}", path.display()),
+            Self::Origin(error) => error.fmt(f),
+            Self::Host(error) => error.fmt(f),
+            Self::Subprotocol(error) => error.fmt(f),
+            Self::Runtime(error) => write!(f, "cannot start the workers: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Bind { source, .. } | Self::Files { source, .. } | Self::Runtime(source) => Some(source),
+            Self::Origin(error) => Some(error),
+            Self::Host(error) => Some(error),
+            Self::Subprotocol(error) => Some(error),
+            Self::BadUrl { .. } | Self::NoCertificate { .. } => None,
+        }
+    }
+}
+
+impl From<BadOrigin> for StartError {
+    fn from(error: BadOrigin) -> Self {
+        Self::Origin(error)
+    }
+}
+
+impl From<BadHost> for StartError {
+    fn from(error: BadHost) -> Self {
+        Self::Host(error)
+    }
+}
+
+impl From<InvalidSubprotocol> for StartError {
+    fn from(error: InvalidSubprotocol) -> Self {
+        Self::Subprotocol(error)
+    }
+}

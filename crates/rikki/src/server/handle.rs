@@ -1,0 +1,200 @@
+//! A running server: where it listens, and how it is stopped.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread;
+
+use axum::Router;
+use tokio::sync::{oneshot, watch};
+
+use super::worker::{self, Accepted, Listener, Worker};
+use super::{ListenUrl, Server, StartError, accept};
+use crate::http::{ListenerKind, Phase, Serving, draining};
+use crate::ws::Context;
+
+/// A running server. Dropping it stops the server in the background.
+///
+/// ```
+/// # async fn example() -> Result<(), rikki::StartError> {
+/// let server = rikki::Server::new().listen("http://127.0.0.1:0").start().await?;
+/// let address = server.local_addrs()[0];
+/// server.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "dropping the handle stops the server"]
+pub struct Handle {
+    bound: Vec<Bound>,
+    addresses: Vec<SocketAddr>,
+    phase: watch::Sender<Phase>,
+    release: watch::Sender<()>,
+    drained: Vec<oneshot::Receiver<()>>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+/// A listen URL with the port that it got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound(ListenUrl);
+
+impl Bound {
+    /// Whether the listener speaks TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.0.tls
+    }
+}
+
+impl fmt::Display for Bound {
+    /// `host:port`, as it stands in a URL.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.0.host, self.0.port)
+    }
+}
+
+impl Handle {
+    /// The addresses listened on, with the ports that were free where port 0 was asked for; `localhost` may be two.
+    #[must_use]
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The listen URLs, in the order in which they were given, with the ports that they got.
+    #[must_use]
+    pub fn bound(&self) -> &[Bound] {
+        &self.bound
+    }
+
+    /// Serves until SIGINT or SIGTERM arrives (Ctrl-C elsewhere), then drains as [`shutdown`](Self::shutdown) does.
+    ///
+    /// # Errors
+    ///
+    /// The signals cannot be waited for: most often because the runtime has no I/O driver. The server is stopped.
+    pub async fn run(self) -> io::Result<()> {
+        interrupted().await?;
+        self.shutdown().await;
+        Ok(())
+    }
+
+    /// Drains the server: closes the listeners, closes every WebSocket with 1001, lets HTTP requests finish, and
+    /// returns when all is done or [`drain_timeout`](Server::drain_timeout) has passed and the rest was cut.
+    ///
+    /// # Cancel safety
+    ///
+    /// Draining starts when this is first polled and goes on if it is dropped then.
+    pub async fn shutdown(mut self) {
+        self.phase.send_replace(Phase::Draining);
+        for drained in self.drained.drain(..) {
+            // An error means that the worker has ended already.
+            let _ = drained.await;
+        }
+        let Self { release, threads, .. } = self;
+        drop(release);
+        for thread in threads {
+            // The runtimes go down without blocking: what was left on them has been cut.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Starts workers and acceptors for sockets that are already listening.
+pub(super) fn start(
+    server: &Server,
+    router: Router,
+    listeners: Vec<(Vec<TcpListener>, ListenUrl)>,
+) -> Result<Handle, StartError> {
+    let (phase, serving_phase) = watch::channel(Phase::Serving);
+    let (release, released) = watch::channel(());
+    let count = server.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+    let workers = (0..count)
+        .map(|index| worker::start(index, phase.subscribe(), released.clone(), server.drain_timeout))
+        .collect::<io::Result<Vec<Worker>>>()
+        .map_err(StartError::Runtime)?;
+
+    let context = Context {
+        settings: Arc::new(server.websockets.clone()),
+        subprotocols: server.subprotocols.clone().into(),
+        guard: Arc::new(server.guard.clone()),
+        ..Context::default()
+    };
+    let mut sockets = Vec::new();
+    let mut bound = Vec::new();
+    let mut addresses = Vec::new();
+    for (opened, mut url) in listeners {
+        for socket in opened {
+            let address = socket.local_addr().map_err(StartError::Runtime)?;
+            url.port = address.port();
+            addresses.push(address);
+            let listener = ListenerKind { tls: url.tls, loopback: address.ip().is_loopback() };
+            let serving = Serving {
+                router: router.clone(),
+                settings: server.http,
+                context: Context { listener, ..context.clone() },
+                phase: serving_phase.clone(),
+            };
+            sockets.push((socket, Arc::new(server.listener(serving, url.tls))));
+        }
+        bound.push(Bound(url));
+    }
+    let queues: Vec<_> = workers.iter().map(|worker| worker.queue.clone()).collect();
+    let acceptor = start_acceptor(sockets, queues, serving_phase).map_err(StartError::Runtime)?;
+    let (drained, mut threads): (Vec<_>, Vec<_>) =
+        workers.into_iter().map(|worker| (worker.drained, worker.thread)).unzip();
+    threads.push(acceptor);
+    Ok(Handle { bound, addresses, phase, release, drained, threads })
+}
+
+impl Server {
+    #[cfg(feature = "tls")]
+    fn listener(&self, serving: Serving, tls: bool) -> Listener {
+        let tls = self.tls.as_ref().filter(|_| tls).map(|tls| tls.server_config().into());
+        Listener { serving, tls }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn listener(&self, serving: Serving, _: bool) -> Listener {
+        Listener { serving }
+    }
+}
+
+/// Accepts on a thread of its own until the server drains; the sockets are closed before any connection is.
+fn start_acceptor(
+    sockets: Vec<(TcpListener, Arc<Listener>)>,
+    workers: Vec<tokio::sync::mpsc::Sender<Accepted>>,
+    mut phase: watch::Receiver<Phase>,
+) -> io::Result<thread::JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let sockets = {
+        let _inside = runtime.enter();
+        let adopt = |(socket, listener)| Ok((tokio::net::TcpListener::from_std(socket)?, listener));
+        sockets.into_iter().map(adopt).collect::<io::Result<Vec<_>>>()?
+    };
+    thread::Builder::new().name("rikki-accept".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            for (socket, listener) in sockets {
+                tokio::spawn(accept::accept(socket, listener, workers.clone()));
+            }
+            drop(workers);
+            draining(&mut phase).await;
+        });
+    })
+}
+
+/// Waits for SIGINT or SIGTERM, or for Ctrl-C where there are no signals.
+async fn interrupted() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}

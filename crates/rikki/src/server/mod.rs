@@ -1,0 +1,304 @@
+//! The server: what is configured, and how listeners, workers and routes are put together.
+
+mod accept;
+mod error;
+mod handle;
+mod url;
+mod worker;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::routing::{MethodRouter, any};
+
+use crate::files::Files;
+use crate::http::{self, Guard};
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
+use crate::ws::{self, Handler, Subprotocol, Upgrade};
+
+pub use error::StartError;
+pub use handle::{Bound, Handle};
+pub use url::ListenUrl;
+
+/// A server under construction: WebSockets, HTTP routes and files on the same ports.
+///
+/// One thread per core serves connections, each from its first byte to its last. Setting values never fails; whatever
+/// is wrong with them is reported by [`start`](Self::start) or [`run`](Self::run).
+///
+/// ```no_run
+/// use axum::{Json, routing::get};
+/// use rikki::Server;
+/// use rikki::ws::{Message, Socket};
+///
+/// fn main() -> Result<(), rikki::StartError> {
+///     Server::new()
+///         .websocket("/websocket", |socket: &mut Socket, message: Message<'_>| socket.send(message))
+///         .route("/rest", get(|| async { "hello" }))
+///         .files(".")
+///         .listen("http://localhost:8000")
+///         .run()
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "a server does nothing until it is started"]
+pub struct Server {
+    router: Router,
+    urls: Vec<String>,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
+    files: Option<PathBuf>,
+    websockets: ws::Settings,
+    http: http::Settings,
+    guard: Guard,
+    subprotocols: Vec<Subprotocol>,
+    workers: Option<usize>,
+    drain_timeout: Duration,
+    /// The first setting that could not be understood.
+    mistake: Option<StartError>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            router: Router::new(),
+            urls: Vec::new(),
+            #[cfg(feature = "tls")]
+            tls: None,
+            files: None,
+            websockets: ws::Settings::default(),
+            http: http::Settings::default(),
+            guard: Guard::default(),
+            subprotocols: Vec::new(),
+            workers: None,
+            drain_timeout: Duration::from_secs(8),
+            mistake: None,
+        }
+    }
+}
+
+impl Server {
+    /// A server with nothing but defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Serves WebSockets at `path` with a handler or a closure `Fn(&mut Socket, Message)`.
+    ///
+    /// # Panics
+    ///
+    /// As axum's `Router::route`: if `path` is taken or does not start with a slash.
+    pub fn websocket<H: Handler>(mut self, path: &str, handler: H) -> Self {
+        let handler = Arc::new(handler);
+        self.router = self.router.route(
+            path,
+            any(move |request: Request| {
+                let handler = handler.clone();
+                async move { Upgrade::new(request).on_upgrade_with(handler) }
+            }),
+        );
+        self
+    }
+
+    /// Answers requests for `path` with axum's own handlers, such as `get(|| async { "hello" })`.
+    ///
+    /// # Panics
+    ///
+    /// As axum's `Router::route`: if `path` is taken or does not start with a slash.
+    pub fn route(mut self, path: &str, methods: MethodRouter) -> Self {
+        self.router = self.router.route(path, methods);
+        self
+    }
+
+    /// Adds the routes of an axum application.
+    ///
+    /// # Panics
+    ///
+    /// As axum's `Router::merge`: if a path is taken or both have a fallback.
+    pub fn merge(mut self, routes: Router) -> Self {
+        self.router = self.router.merge(routes);
+        self
+    }
+
+    /// Serves the files below `folder` where no route matches.
+    pub fn files(mut self, folder: impl AsRef<Path>) -> Self {
+        self.files = Some(folder.as_ref().to_owned());
+        self
+    }
+
+    /// Listens on a [`ListenUrl`], also repeatedly; default `http://localhost:8000`.
+    pub fn listen(mut self, url: &str) -> Self {
+        self.urls.push(url.to_owned());
+        self
+    }
+
+    /// Sets the certificate for `https` and `wss` listeners.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Sets limits and deadlines of WebSockets.
+    pub fn websocket_settings(mut self, settings: ws::Settings) -> Self {
+        self.websockets = settings;
+        self
+    }
+
+    /// Sets the subprotocols that are spoken, the preferred one first; default none. The first that a client offers is
+    /// agreed on.
+    pub fn subprotocols<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        match names.into_iter().map(str::parse).collect() {
+            Ok(names) => self.subprotocols = names,
+            Err(error) => self.note(StartError::Subprotocol(error)),
+        }
+        self
+    }
+
+    /// Lets pages of another origin open WebSockets: `https://app.example:8443`, `null`, or `*` for all.
+    ///
+    /// Without it a page has to come from the host and port that it connects to; clients that are not browsers send no
+    /// origin and are let in.
+    pub fn allow_origin(mut self, origin: &str) -> Self {
+        if let Err(error) = self.guard.allow_origin(origin) {
+            self.note(error.into());
+        }
+        self
+    }
+
+    /// Lets a loopback listener be asked for by another name, such as that of a reverse proxy; `*` for all.
+    ///
+    /// Without it only `localhost`, names below it and loopback addresses are answered, whatever the port: a foreign
+    /// name that resolves to 127.0.0.1 would let a web page reach the server (DNS rebinding).
+    pub fn allow_host(mut self, name: &str) -> Self {
+        if let Err(error) = self.guard.allow_host(name) {
+            self.note(error.into());
+        }
+        self
+    }
+
+    /// Sets the largest request head, in bytes; default 16 KiB, more is answered with 431.
+    pub fn max_head(mut self, bytes: usize) -> Self {
+        self.http.max_head = bytes;
+        self
+    }
+
+    /// Sets the most header fields of a request; default 100, more is answered with 431. At most 24,576 are possible.
+    pub fn max_headers(mut self, fields: usize) -> Self {
+        self.http.max_headers = fields.min(MAX_HEADERS);
+        self
+    }
+
+    /// Sets how long a TLS handshake or a request head may take, and how long a connection may idle between requests;
+    /// default 10 s, then the connection is closed.
+    pub fn head_timeout(mut self, timeout: Duration) -> Self {
+        self.http.head_timeout = timeout;
+        self
+    }
+
+    /// Sets how many threads serve connections; default one per core, at least one.
+    pub fn workers(mut self, threads: usize) -> Self {
+        self.workers = Some(threads.max(1));
+        self
+    }
+
+    /// Sets how long draining may take, until what is left is cut; default 8 s, below the 10 s that Docker waits.
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.drain_timeout = timeout;
+        self
+    }
+
+    /// Opens the listeners and starts the workers; returns when connections are accepted.
+    ///
+    /// Works on any runtime or none, since the server brings its own threads.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] names the setting that cannot be met. No thread or socket is left behind.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is awaited: the server has started or failed when this is first polled.
+    #[allow(clippy::unused_async, reason = "starting may come to wait, and callers should be ready for it")]
+    pub async fn start(self) -> Result<Handle, StartError> {
+        self.start_now()
+    }
+
+    /// Runs the server on this thread's behalf until SIGINT or SIGTERM (Ctrl-C elsewhere), then drains it.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    ///
+    /// # Panics
+    ///
+    /// Inside of a tokio runtime, whose thread it would block: use [`start`](Self::start) there.
+    pub fn run(self) -> Result<(), StartError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(StartError::Runtime)?;
+        runtime.block_on(async {
+            let handle = self.start().await?;
+            handle.run().await.map_err(StartError::Runtime)
+        })
+    }
+
+    fn start_now(mut self) -> Result<Handle, StartError> {
+        if let Some(mistake) = self.mistake.take() {
+            return Err(mistake);
+        }
+        let mut listeners = Vec::new();
+        if self.urls.is_empty() {
+            self.urls.push(DEFAULT_URL.to_owned());
+        }
+        for url in std::mem::take(&mut self.urls) {
+            let parsed: ListenUrl = url.parse()?;
+            if parsed.tls && !self.has_certificate() {
+                return Err(StartError::NoCertificate { url });
+            }
+            listeners.push((parsed.bind()?, parsed));
+        }
+        let router = match self.open_files()? {
+            Some(files) => std::mem::take(&mut self.router).fallback_service(files),
+            None => std::mem::take(&mut self.router),
+        };
+        handle::start(&self, router, listeners)
+    }
+
+    #[cfg(feature = "tls")]
+    fn has_certificate(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn has_certificate(&self) -> bool {
+        false
+    }
+
+    /// Opens the folder to serve, without the files that hold the certificate and its key.
+    fn open_files(&self) -> Result<Option<Files>, StartError> {
+        let Some(folder) = &self.files else { return Ok(None) };
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source: io::Error| StartError::Files { path, source }
+        };
+        #[allow(unused_mut, reason = "without TLS there is no file to keep back")]
+        let mut files = Files::new(folder).map_err(failed(folder))?;
+        #[cfg(feature = "tls")]
+        for secret in self.tls.iter().flat_map(Tls::files) {
+            files = files.deny(secret).map_err(failed(secret))?;
+        }
+        Ok(Some(files))
+    }
+
+    fn note(&mut self, mistake: StartError) {
+        self.mistake.get_or_insert(mistake);
+    }
+}
+
+const DEFAULT_URL: &str = "http://localhost:8000";
+
+/// hyper keeps a place in a map for each allowed header field, and the map panics beyond this many.
+const MAX_HEADERS: usize = 24_576;

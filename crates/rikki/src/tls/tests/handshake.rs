@@ -1,0 +1,131 @@
+//! Handshakes in memory with clients of every kind.
+
+use std::sync::Arc;
+
+use rcgen::KeyPair;
+use rustls::client::WantsClientCert;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    AlertDescription, ClientConfig, ClientConnection, ConfigBuilder, Connection, Error, ProtocolVersion, RootCertStore,
+    ServerConnection, SupportedProtocolVersion,
+};
+
+use super::super::{Tls, provider};
+use super::{Authority, Folder};
+
+#[test]
+fn versions_and_alpn() {
+    let tls = Tls::self_signed(["localhost"]).unwrap();
+    let check =
+        |version: &'static SupportedProtocolVersion, offered: &[&str], expected: Result<Option<&str>, Error>| {
+            let mut client = trusting(tls.certificate_pem().unwrap(), version).with_no_client_auth();
+            client.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
+            let agreed = handshake(&tls, client, "localhost");
+            let expected = expected.map(|name| (version.version, name.map(str::to_owned)));
+            assert_eq!(agreed, expected, "{:?} {offered:?}", version.version);
+        };
+    for version in [&TLS12, &TLS13] {
+        check(version, &[], Ok(None));
+        check(version, &["http/1.1"], Ok(Some("http/1.1")));
+        check(version, &["http/1.1", "h2"], Ok(Some("h2")));
+        check(version, &["imap"], Err(Error::AlertReceived(AlertDescription::NoApplicationProtocol)));
+    }
+}
+
+#[test]
+fn a_development_certificate_is_for_its_names() {
+    let tls = Tls::self_signed(["localhost", "app.example", "127.0.0.1", "::1"]).unwrap();
+    let check = |name: &str, expected: bool| {
+        let client = trusting(tls.certificate_pem().unwrap(), &TLS13).with_no_client_auth();
+        let agreed = handshake(&tls, client, name);
+        assert_eq!(agreed.is_ok(), expected, "{name}: {agreed:?}");
+    };
+    check("localhost", true);
+    check("app.example", true);
+    check("127.0.0.1", true);
+    check("::1", true);
+    check("other.example", false);
+    check("127.0.0.2", false);
+}
+
+#[test]
+fn a_development_certificate_is_not_known_to_others() {
+    let other = Tls::self_signed(["localhost"]).unwrap();
+    let client = trusting(other.certificate_pem().unwrap(), &TLS13).with_no_client_auth();
+    let refused = handshake(&Tls::self_signed(["localhost"]).unwrap(), client, "localhost");
+    assert!(matches!(refused, Err(Error::InvalidCertificate(_))), "{refused:?}");
+}
+
+#[test]
+fn client_certificates() {
+    let folder = Folder::new();
+    let (servers, clients, strangers) = (Authority::new(), Authority::new(), Authority::new());
+    let (certificate, key) = servers.issue_files(&folder, "server");
+    let tls = Tls::pem_files(certificate, key).unwrap();
+    let tls = tls.client_ca(folder.write("ca.crt", clients.pem())).unwrap();
+    let check = |version, issuer: Option<&Authority>, expected: Result<(), Error>| {
+        let client = trusting(&servers.pem(), version);
+        let client = match issuer {
+            None => client.with_no_client_auth(),
+            Some(issuer) => {
+                let key = KeyPair::generate().unwrap();
+                let chain = vec![CertificateDer::from_pem_slice(issuer.issue(&key).as_bytes()).unwrap()];
+                client.with_client_auth_cert(chain, PrivateKeyDer::try_from(key.serialize_der()).unwrap()).unwrap()
+            }
+        };
+        assert_eq!(handshake(&tls, client, "localhost").map(drop), expected);
+    };
+    for version in [&TLS12, &TLS13] {
+        check(version, Some(&clients), Ok(()));
+        check(version, Some(&strangers), Err(Error::AlertReceived(AlertDescription::UnknownCA)));
+        check(version, None, Err(Error::AlertReceived(AlertDescription::CertificateRequired)));
+    }
+}
+
+/// A client that speaks one version and trusts one authority.
+fn trusting(
+    authority: &str,
+    version: &'static SupportedProtocolVersion,
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
+    ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+}
+
+/// Joins client and server in memory: what the client saw at the end, and that the server saw the same.
+fn handshake(tls: &Tls, client: ClientConfig, name: &str) -> Result<(ProtocolVersion, Option<String>), Error> {
+    let name = name.to_owned().try_into().unwrap();
+    let mut client = Connection::from(ClientConnection::new(Arc::new(client), name).unwrap());
+    let mut server = Connection::from(ServerConnection::new(tls.server_config()).unwrap());
+    let mut refused = None;
+    while client.wants_write() || server.wants_write() {
+        carry(&mut client, &mut server).unwrap_or_else(|error| refused = Some(error));
+        carry(&mut server, &mut client)?;
+    }
+    if let Some(error) = refused {
+        return Err(error);
+    }
+    assert!(!client.is_handshaking() && !server.is_handshaking());
+    assert_eq!(client.alpn_protocol(), server.alpn_protocol());
+    let alpn = client.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
+    Ok((client.protocol_version().unwrap(), alpn))
+}
+
+/// Everything that one side has to send, to the other.
+fn carry(from: &mut Connection, to: &mut Connection) -> Result<(), Error> {
+    let mut wire = Vec::new();
+    while from.wants_write() {
+        from.write_tls(&mut wire).unwrap();
+    }
+    let mut unread = wire.as_slice();
+    while !unread.is_empty() {
+        to.read_tls(&mut unread).unwrap();
+        to.process_new_packets()?;
+    }
+    Ok(())
+}

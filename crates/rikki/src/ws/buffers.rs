@@ -1,0 +1,52 @@
+//! The buffers of a thread, lent to whichever connection is being polled: an idle connection owns none.
+
+use std::cell::Cell;
+
+use rikki_proto::Output;
+
+/// How much is read at once, in bytes.
+pub(super) const READ_SIZE: usize = 64 * 1024;
+
+/// An output buffer that has grown beyond this many bytes is not kept for the next connection.
+const KEEP_OUTPUT: usize = 256 * 1024;
+
+thread_local! {
+    static BUFFERS: Cell<Option<Box<Buffers>>> = const { Cell::new(None) };
+}
+
+/// What one poll reads into and answers into.
+#[derive(Debug)]
+pub(super) struct Buffers {
+    pub(super) read: Box<[u8]>,
+    pub(super) output: Output,
+}
+
+/// The buffers of this thread, put back when dropped, also by a panic.
+#[derive(Debug)]
+pub(super) struct Lent(Option<Box<Buffers>>);
+
+impl Lent {
+    /// Takes the thread's buffers; a poll inside a poll finds none and gets fresh ones.
+    pub(super) fn take() -> Self {
+        Self(BUFFERS.take())
+    }
+
+    pub(super) fn get(&mut self) -> &mut Buffers {
+        self.0.get_or_insert_with(|| {
+            Box::new(Buffers { read: vec![0; READ_SIZE].into_boxed_slice(), output: Output::default() })
+        })
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(mut buffers) = self.0.take() {
+            if !buffers.output.is_empty() || buffers.output.capacity() > KEEP_OUTPUT {
+                buffers.output = Output::default();
+            }
+            buffers.output.set_blocked(false);
+            // At the end of a thread there is no next connection to keep them for.
+            let _ = BUFFERS.try_with(|kept| kept.set(Some(buffers)));
+        }
+    }
+}

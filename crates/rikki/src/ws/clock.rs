@@ -1,0 +1,188 @@
+//! One coarse timer for all WebSockets of a thread: an idle connection owns a slot here instead of a `Sleep`.
+//!
+//! Time is counted in ticks that the timer has seen, not in wall time: a process that was stopped for a minute finds
+//! that one tick has passed, and no healthy peer is dropped for a silence that was ours.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use rikki_proto::CloseCode;
+use slab::Slab;
+use tokio::runtime::{Handle, Id};
+use tokio::sync::Notify;
+
+/// The unit of all deadlines of a WebSocket: they end up to two ticks late, never early.
+const TICK: Duration = Duration::from_millis(250);
+
+/// A point in time, in ticks since the clock was made; four bytes last for 34 years.
+pub(crate) type Tick = u32;
+
+/// No deadline.
+pub(crate) const NEVER: Tick = Tick::MAX;
+
+thread_local! {
+    static CURRENT: RefCell<Option<(Id, Arc<Clock>)>> = const { RefCell::new(None) };
+}
+
+/// The timer of one thread, and where its connections learn that they are to close.
+#[derive(Debug, Default)]
+pub(crate) struct Clock {
+    now: AtomicU32,
+    /// The code that every connection is to close with, or 0.
+    drain: AtomicU16,
+    /// Set when the runtime has dropped the task that counts.
+    stopped: AtomicBool,
+    slots: Mutex<Slab<Slot>>,
+    /// Rings when the first slot is taken: a clock without connections does not tick.
+    used: Notify,
+}
+
+#[derive(Debug)]
+struct Slot {
+    due: Tick,
+    waker: Waker,
+}
+
+impl Clock {
+    /// The clock of this thread and its runtime; starts one if there is none.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime, as `tokio::spawn` does.
+    pub(crate) fn current() -> Arc<Self> {
+        let runtime = Handle::current().id();
+        CURRENT.with_borrow_mut(|current| match current {
+            Some((id, clock)) if *id == runtime && !clock.stopped.load(Relaxed) => clock.clone(),
+            _ => {
+                let clock = Arc::new(Self::default());
+                tokio::spawn(count(StopOnDrop(clock.clone())));
+                *current = Some((runtime, clock.clone()));
+                clock
+            }
+        })
+    }
+
+    pub(crate) fn now(&self) -> Tick {
+        self.now.load(Relaxed)
+    }
+
+    /// Makes every connection of the clock, those to come included, close with `code`.
+    pub(crate) fn drain(&self, code: CloseCode) {
+        self.drain.store(code.0, Relaxed);
+        let wakers: Vec<_> = self.slots().iter().map(|(_, slot)| slot.waker.clone()).collect();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn draining(&self) -> Option<CloseCode> {
+        match self.drain.load(Relaxed) {
+            0 => None,
+            code => Some(CloseCode(code)),
+        }
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slab<Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tick(&self, due: &mut Vec<Waker>) {
+        let now = self.now.load(Relaxed).saturating_add(1);
+        self.now.store(now, Relaxed);
+        for (_, slot) in self.slots().iter_mut() {
+            if slot.due <= now {
+                slot.due = NEVER;
+                due.push(slot.waker.clone());
+            }
+        }
+        due.drain(..).for_each(Waker::wake);
+    }
+}
+
+/// How many ticks it takes until at least `duration` has passed.
+pub(crate) fn ticks(duration: Duration) -> Tick {
+    let whole = duration.as_millis().div_ceil(TICK.as_millis());
+    Tick::try_from(whole).unwrap_or(NEVER).saturating_add(1)
+}
+
+struct StopOnDrop(Arc<Clock>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stopped.store(true, Relaxed);
+    }
+}
+
+async fn count(clock: StopOnDrop) {
+    let clock = &clock.0;
+    let mut due = Vec::new();
+    loop {
+        if clock.slots().is_empty() {
+            clock.used.notified().await;
+        }
+        tokio::time::sleep(TICK).await;
+        clock.tick(&mut due);
+    }
+}
+
+/// A connection's slot in the clock: one deadline at a time.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    clock: Arc<Clock>,
+    slot: Option<u32>,
+    /// The deadline in the slot. Moving it later is put off until it rings.
+    due: Tick,
+}
+
+impl Alarm {
+    pub(crate) fn new(clock: Arc<Clock>) -> Self {
+        Self { clock, slot: None, due: NEVER }
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Makes sure that the task behind `waker` is polled when `due` has come.
+    ///
+    /// The waker of the first call is kept; [`set_waker`](Self::set_waker) is for tasks that change.
+    pub(crate) fn set(&mut self, due: Tick, waker: &Waker) {
+        let rang = self.due <= self.clock.now();
+        if due >= self.due && !rang && self.slot.is_some() {
+            return;
+        }
+        self.due = due;
+        let mut slots = self.clock.slots();
+        match self.slot {
+            Some(slot) => {
+                if let Some(slot) = slots.get_mut(slot as usize) {
+                    slot.due = due;
+                }
+            }
+            None => {
+                if slots.is_empty() {
+                    self.clock.used.notify_one();
+                }
+                self.slot = u32::try_from(slots.insert(Slot { due, waker: waker.clone() })).ok();
+            }
+        }
+    }
+
+    /// The task that is to be woken has changed.
+    pub(crate) fn set_waker(&mut self, waker: &Waker) {
+        let Some(slot) = self.slot else { return };
+        let new = waker.clone();
+        let old = self.clock.slots().get_mut(slot as usize).map(|slot| std::mem::replace(&mut slot.waker, new));
+        drop(old); // without the lock: it may be the last to hold a task
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot {
+            let slot = self.clock.slots().try_remove(slot as usize);
+            drop(slot); // without the lock: it may be the last to hold a task
+        }
+    }
+}

@@ -1,0 +1,534 @@
+//! One connection's loop: reads into the thread's buffer, hands over messages, writes the answers.
+//!
+//! One turn of the loop serves everything that is ready, within a budget: all frames of a read are answered with one
+//! write, and nobody else on the thread starves. What is left over when the peer does not read (an unsent tail, the
+//! rest of a read) is kept with the connection; an idle connection keeps nothing.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use rikki_proto::{CloseCode, CloseFrame, Connection, Event, Message, Output, Text};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::buffers::{Buffers, Lent};
+use super::clock::{Alarm, Clock, NEVER, Tick};
+use super::error::{Closed, Deadline, Error};
+use super::sender::Mailbox;
+use super::settings::Settings;
+use super::socket::Socket;
+
+/// What one poll may do before it lets others run: tokio's own budget would allow 128 reads.
+const READS_PER_POLL: usize = 4;
+const QUEUED_PER_POLL: usize = 128;
+
+/// Answers beyond this many bytes are written before the next message of the same read is looked at.
+const WRITE_AT: usize = 64 * 1024;
+
+/// How many pieces one vectored write holds at most.
+const PIECES: usize = 16;
+
+/// Who messages go to: a handler's callbacks, or the task that polls the async face.
+pub(super) trait Consumer {
+    fn message(&mut self, socket: &mut Socket<'_>, message: Message<'_>) -> Flow;
+
+    /// The connection has ended; called once, and no message comes after it.
+    fn closed(&mut self, closed: Closed);
+}
+
+/// How a consumer goes on after a message.
+pub(super) enum Flow {
+    /// With the next message.
+    Continue,
+    /// Not now: the poll returns.
+    Yield,
+    /// Not at all: it panicked.
+    Panicked,
+}
+
+/// Why a poll returned.
+pub(super) enum Turn {
+    /// The consumer wanted to.
+    Yielded,
+    /// The connection is over, TCP included.
+    Ended,
+}
+
+/// A WebSocket on a byte stream.
+pub(super) struct Driver<I> {
+    io: I,
+    connection: Connection,
+    settings: Arc<Settings>,
+    alarm: Alarm,
+    mailbox: Option<Arc<Mailbox>>,
+    /// The rest of a read that could not be handed over yet.
+    unparsed: Option<Box<Unparsed>>,
+    /// What the peer has not taken yet.
+    backlog: Option<Box<Output>>,
+    phase: Phase,
+    /// When something was last read, and when the ping that follows silence was sent.
+    read_at: Tick,
+    pinged_at: Tick,
+    /// When writing last made progress.
+    written_at: Tick,
+    /// When the message under way began.
+    message_since: Tick,
+    /// Reading waits until the backlog is below half of its mark.
+    paused: bool,
+    /// The peer has shut its half of TCP.
+    eof: bool,
+    /// Bytes may wait inside the stream, as they do in TLS.
+    unflushed: bool,
+    /// The consumer knows that the connection has ended.
+    reported: bool,
+}
+
+#[derive(Debug)]
+struct Unparsed {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phase {
+    Open,
+    /// A Close frame is on its way or expected; the peer has until a deadline.
+    Closing {
+        since: Tick,
+    },
+    /// Our half of TCP is shut; input is discarded until the peer has shut its own.
+    Lingering {
+        since: Tick,
+    },
+    Ended,
+}
+
+/// What became of the bytes of a read.
+enum Parsed {
+    All,
+    /// The backlog is at its mark.
+    Paused,
+    Yielded,
+}
+
+struct Budget {
+    reads: usize,
+    queued: usize,
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
+    /// Starts on `io`, of which `read_ahead` has been read already.
+    pub(super) fn new(io: I, read_ahead: &[u8], settings: Arc<Settings>) -> Self {
+        let clock = Clock::current();
+        let now = clock.now();
+        let unparsed = (!read_ahead.is_empty()).then(|| Box::new(Unparsed { bytes: read_ahead.to_vec(), start: 0 }));
+        Self {
+            io,
+            connection: Connection::server(settings.limits),
+            settings,
+            alarm: Alarm::new(clock),
+            mailbox: None,
+            unparsed,
+            backlog: None,
+            phase: Phase::Open,
+            read_at: now,
+            pinged_at: NEVER,
+            written_at: now,
+            message_since: NEVER,
+            paused: false,
+            eof: false,
+            unflushed: false,
+            reported: false,
+        }
+    }
+
+    /// Serves the connection until it has to wait, the consumer yields or the connection ends.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer) -> Poll<Turn> {
+        self.with_buffers(|driver, read, output| driver.turn(cx, consumer, read, output))
+    }
+
+    /// Lends the socket outside of a message: to open a connection or to send from its own task.
+    pub(super) fn with_socket<R>(&mut self, use_it: impl FnOnce(&mut Socket<'_>) -> R) -> R {
+        self.with_buffers(|driver, _, output| use_it(&mut driver.socket(output)))
+    }
+
+    /// Writes what is unsent; ready when nothing is left, or when the connection is lost.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer) -> Poll<()> {
+        self.with_buffers(|driver, _, output| {
+            loop {
+                driver.write(cx, consumer, output);
+                if driver.phase == Phase::Ended || !output.is_blocked() {
+                    return Poll::Ready(());
+                }
+                if let Some(due) = driver.handle_deadlines(consumer, output) {
+                    driver.alarm.set(due, cx.waker());
+                    return Poll::Pending;
+                }
+            }
+        })
+    }
+
+    /// Bytes that the peer has not taken yet.
+    pub(super) fn backlog(&self) -> usize {
+        self.backlog.as_ref().map_or(0, |backlog| backlog.len())
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.connection.is_open() && self.phase == Phase::Open
+    }
+
+    pub(super) fn alarm(&mut self) -> &mut Alarm {
+        &mut self.alarm
+    }
+
+    fn socket<'a>(&'a mut self, output: &'a mut Output) -> Socket<'a> {
+        Socket {
+            connection: &mut self.connection,
+            output,
+            mailbox: &mut self.mailbox,
+            write_queue: self.settings.write_queue,
+        }
+    }
+
+    /// Runs `work` on the thread's buffers, or on the connection's own backlog if it has one, and keeps what is unsent.
+    fn with_buffers<R>(&mut self, work: impl FnOnce(&mut Self, &mut [u8], &mut Output) -> R) -> R {
+        let mut lent = Lent::take();
+        let Buffers { read, output } = lent.get();
+        if let Some(mut backlog) = self.backlog.take() {
+            let result = work(self, read, &mut backlog);
+            if !backlog.is_empty() || backlog.is_blocked() {
+                if backlog.capacity() > 2 * backlog.len() + WRITE_AT {
+                    backlog.shrink();
+                }
+                self.backlog = Some(backlog);
+            }
+            return result;
+        }
+        let result = work(self, read, output);
+        if !output.is_empty() || output.is_blocked() {
+            let mut backlog = std::mem::take(output);
+            backlog.shrink();
+            self.backlog = Some(Box::new(backlog));
+        }
+        result
+    }
+
+    fn turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        consumer: &mut impl Consumer,
+        read: &mut [u8],
+        output: &mut Output,
+    ) -> Poll<Turn> {
+        if let Some(code) = self.alarm.clock().draining() {
+            // Fails where a Close is out already, which is as good.
+            let _ = self.connection.close(code, "", output);
+        }
+        let mut budget = Budget { reads: READS_PER_POLL, queued: QUEUED_PER_POLL };
+        loop {
+            self.write(cx, consumer, output);
+            if self.take_queued(output, &mut budget) {
+                continue;
+            }
+            self.advance_phase(cx, output);
+            // A peer that never stops sending doesn't put these deadlines off.
+            if self.phase != Phase::Open || output.is_blocked() {
+                self.handle_deadlines(consumer, output);
+            }
+            if self.phase == Phase::Ended {
+                return Poll::Ready(Turn::Ended);
+            }
+            let waits = match self.read(cx, consumer, read, output, &mut budget) {
+                Poll::Ready(Parsed::Yielded) => return Poll::Ready(Turn::Yielded),
+                Poll::Ready(_) => false,
+                Poll::Pending => true,
+            };
+            if budget.reads == 0 || budget.queued == 0 {
+                self.write(cx, consumer, output);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            // A turn ends only when there is nothing to read, to write, to take from the mailbox or to do by the clock.
+            if waits && self.settle(cx, consumer, output) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Writes all it can; a failure ends the connection.
+    fn write(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) {
+        if let Err(error) = self.poll_write(cx, output) {
+            self.lose(consumer, error.into());
+        }
+        if output.len() < self.settings.write_queue / 2 + 1 {
+            self.paused = false;
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, output: &mut Output) -> io::Result<()> {
+        let now = self.alarm.clock().now();
+        while !output.is_empty() || self.unflushed {
+            let progress = if output.is_empty() {
+                Pin::new(&mut self.io).poll_flush(cx).map_ok(|()| self.unflushed = false)
+            } else {
+                self.unflushed = true;
+                self.poll_write_some(cx, output)
+            };
+            match progress {
+                Poll::Ready(Ok(())) => self.written_at = now,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    if !output.is_blocked() {
+                        self.written_at = now;
+                        output.set_blocked(true);
+                    }
+                    return Ok(());
+                }
+            }
+            if output.is_empty() && !self.unflushed {
+                output.set_blocked(false);
+                self.connection.handle_unblocked(output);
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_write_some(&mut self, cx: &mut Context<'_>, output: &mut Output) -> Poll<io::Result<()>> {
+        let mut pieces = [IoSlice::new(&[]); PIECES];
+        let mut used = 0;
+        for (piece, chunk) in pieces.iter_mut().zip(output.chunks()) {
+            *piece = IoSlice::new(chunk);
+            used += 1;
+        }
+        let io = Pin::new(&mut self.io);
+        let written = match pieces.get(..used).unwrap_or_default() {
+            [] => return Poll::Ready(Ok(())),
+            [piece] => ready!(io.poll_write(cx, piece))?,
+            several => ready!(io.poll_write_vectored(cx, several))?,
+        };
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        output.advance(written);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Moves messages from the mailbox into the output, unless the peer has to take something first.
+    fn take_queued(&mut self, output: &mut Output, budget: &mut Budget) -> bool {
+        let Some(mailbox) = &self.mailbox else { return false };
+        if output.is_blocked() || budget.queued == 0 {
+            return false;
+        }
+        let moved = mailbox.drain(&mut self.connection, output, budget.queued);
+        budget.queued -= moved;
+        moved > 0
+    }
+
+    /// Goes on with the closing handshake as far as it has come
+    /// ([RFC 6455 section 7.1.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.1)).
+    fn advance_phase(&mut self, cx: &mut Context<'_>, output: &Output) {
+        let now = self.alarm.clock().now();
+        if self.phase == Phase::Open && !self.connection.is_open() {
+            self.phase = Phase::Closing { since: now };
+        }
+        let said_all = self.connection.is_closed() && output.is_empty() && !self.unflushed;
+        if matches!(self.phase, Phase::Closing { .. }) && said_all {
+            // "the server MUST close the underlying TCP connection first": half of it, so that the Close arrives.
+            match Pin::new(&mut self.io).poll_shutdown(cx) {
+                Poll::Ready(Ok(())) if !self.eof => self.phase = Phase::Lingering { since: now },
+                Poll::Ready(Ok(())) => self.phase = Phase::Ended,
+                Poll::Ready(Err(_)) => self.phase = Phase::Ended,
+                Poll::Pending => {}
+            }
+        }
+    }
+
+    /// Reads once, or goes on with the rest of an earlier read, and hands over what is whole.
+    fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        consumer: &mut impl Consumer,
+        buffer: &mut [u8],
+        output: &mut Output,
+        budget: &mut Budget,
+    ) -> Poll<Parsed> {
+        if self.paused || self.eof {
+            return Poll::Pending;
+        }
+        if let Some(mut unparsed) = self.unparsed.take() {
+            budget.reads -= 1;
+            let mut rest = unparsed.bytes.get_mut(unparsed.start..).unwrap_or_default();
+            let parsed = self.parse(cx, consumer, &mut rest, output);
+            let left = rest.len();
+            if left > 0 {
+                unparsed.start = unparsed.bytes.len() - left;
+                self.unparsed = Some(unparsed);
+            }
+            return Poll::Ready(parsed);
+        }
+        let mut buffer = ReadBuf::new(buffer);
+        match ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer)) {
+            Ok(()) if buffer.filled().is_empty() => self.handle_eof(consumer),
+            Ok(()) => {
+                budget.reads -= 1;
+                self.read_at = self.alarm.clock().now();
+                self.pinged_at = NEVER;
+                let mut input = buffer.filled_mut();
+                let parsed = self.parse(cx, consumer, &mut input, output);
+                if !input.is_empty() {
+                    self.unparsed = Some(Box::new(Unparsed { bytes: input.to_vec(), start: 0 }));
+                }
+                return Poll::Ready(parsed);
+            }
+            Err(error) => self.lose(consumer, error.into()),
+        }
+        Poll::Ready(Parsed::All)
+    }
+
+    fn parse(
+        &mut self,
+        cx: &mut Context<'_>,
+        consumer: &mut impl Consumer,
+        input: &mut &mut [u8],
+        output: &mut Output,
+    ) -> Parsed {
+        while self.phase != Phase::Ended {
+            let flow = match self.connection.next_event(input, output) {
+                Ok(None) => {
+                    let mid = self.connection.is_mid_message();
+                    self.message_since = if mid { self.message_since.min(self.read_at) } else { NEVER };
+                    return Parsed::All;
+                }
+                Ok(Some(Event::Message(message))) => {
+                    self.message_since = NEVER;
+                    self.deliver(consumer, message, output)
+                }
+                Ok(Some(Event::Close(frame))) => self.report(consumer, closed_by_peer(frame)),
+                Ok(Some(_)) => Flow::Continue,
+                Err(error) => {
+                    let code = CloseCode::for_error(&error);
+                    self.report(consumer, Closed { code, reason: Text::from(""), error: Some(error.into()) })
+                }
+            };
+            if output.len() > WRITE_AT {
+                self.write(cx, consumer, output);
+            }
+            if output.len() >= self.settings.write_queue {
+                self.paused = true;
+                return Parsed::Paused;
+            }
+            if matches!(flow, Flow::Yield) {
+                return Parsed::Yielded;
+            }
+        }
+        Parsed::All
+    }
+
+    fn deliver(&mut self, consumer: &mut impl Consumer, message: Message<'_>, output: &mut Output) -> Flow {
+        if self.reported {
+            return Flow::Continue;
+        }
+        let flow = consumer.message(&mut self.socket(output), message);
+        if let Flow::Panicked = flow {
+            let code = CloseCode::INTERNAL_ERROR;
+            self.report(consumer, Closed { code, reason: Text::from(""), error: Some(Error::HandlerPanicked) });
+        }
+        flow
+    }
+
+    fn handle_eof(&mut self, consumer: &mut impl Consumer) {
+        if self.connection.is_closed() && matches!(self.phase, Phase::Closing { .. } | Phase::Open) {
+            // It may still read: what is unsent and our Close go out before the end.
+            self.eof = true;
+        } else {
+            // Without a Close before it, the end of the stream is an abnormal one: section 7.1.5.
+            self.lose(consumer, Error::Io(io::ErrorKind::UnexpectedEof.into()));
+        }
+    }
+
+    /// The connection is gone: nothing more can be said.
+    fn lose(&mut self, consumer: &mut impl Consumer, error: Error) {
+        self.phase = Phase::Ended;
+        self.report(consumer, Closed { code: CloseCode::ABNORMAL, reason: Text::from(""), error: Some(error) });
+    }
+
+    fn report(&mut self, consumer: &mut impl Consumer, closed: Closed) -> Flow {
+        if !self.reported {
+            self.reported = true;
+            if let Some(mailbox) = &self.mailbox {
+                mailbox.close();
+            }
+            consumer.closed(closed);
+        }
+        Flow::Continue
+    }
+
+    /// Before waiting: acts on deadlines that have come, sets the alarm for the next one, and registers with the
+    /// mailbox. False if there is something to do after all.
+    fn settle(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) -> bool {
+        let Some(due) = self.handle_deadlines(consumer, output) else { return false };
+        self.alarm.set(due, cx.waker());
+        match &self.mailbox {
+            // Registered first and looked at again after that, under one lock: no command is missed.
+            Some(mailbox) => !mailbox.register(cx.waker(), output.len()) || output.is_blocked(),
+            None => true,
+        }
+    }
+
+    /// The next deadline, or `None` if one has come and was acted on.
+    fn handle_deadlines(&mut self, consumer: &mut impl Consumer, output: &mut Output) -> Option<Tick> {
+        let now = self.alarm.clock().now();
+        let settings = &self.settings;
+        let (due, missed) = match self.phase {
+            Phase::Ended => return None,
+            Phase::Lingering { since } => (since.saturating_add(settings.linger_timeout), None),
+            Phase::Closing { since } => (since.saturating_add(settings.close_timeout), Some(Deadline::Close)),
+            // While the peer does not read, its pongs may be stuck behind what it does not read: judge by writing.
+            Phase::Open if output.is_blocked() => {
+                (self.written_at.saturating_add(settings.write_timeout), Some(Deadline::Write))
+            }
+            Phase::Open => return self.handle_silence(now, consumer, output),
+        };
+        if now < due {
+            return Some(due);
+        }
+        match missed {
+            Some(deadline) => self.lose(consumer, Error::TimedOut(deadline)),
+            None => self.phase = Phase::Ended,
+        }
+        None
+    }
+
+    /// The deadlines of a connection that only waits for its peer; called when there is nothing to read.
+    fn handle_silence(&mut self, now: Tick, consumer: &mut impl Consumer, output: &mut Output) -> Option<Tick> {
+        let settings = &self.settings;
+        let message_due = match self.message_since {
+            NEVER => NEVER,
+            since => since.saturating_add(settings.message_timeout),
+        };
+        let (ping_due, pong_due) = match self.pinged_at {
+            NEVER => (self.read_at.saturating_add(settings.ping_interval), NEVER),
+            pinged_at => (NEVER, pinged_at.saturating_add(settings.pong_timeout)),
+        };
+        if now >= message_due {
+            let (code, reason) = (CloseCode::POLICY_VIOLATION, "message not whole in time");
+            let _ = self.connection.close(code, reason, output);
+            let error = Some(Error::TimedOut(Deadline::Message));
+            self.report(consumer, Closed { code, reason: Text::from(reason), error });
+        } else if now >= pong_due {
+            self.lose(consumer, Error::TimedOut(Deadline::Pong));
+        } else if now >= ping_due {
+            self.pinged_at = now;
+            let _ = self.connection.ping(b"", output);
+        } else {
+            return Some(message_due.min(pong_due).min(ping_due));
+        }
+        None
+    }
+}
+
+fn closed_by_peer(frame: Option<CloseFrame>) -> Closed {
+    let frame = frame.unwrap_or(CloseFrame { code: CloseCode::NO_STATUS, reason: Text::from("") });
+    Closed { code: frame.code, reason: frame.reason, error: None }
+}

@@ -1,0 +1,101 @@
+//! How a WebSocket ends, and what can go wrong on the way.
+
+use std::{fmt, io};
+
+use rikki_proto::{CloseCode, LimitExceeded, ProtocolError, SendError, Text};
+
+/// Why a WebSocket did not end with a closing handshake between willing peers.
+///
+/// A normal close is not an error: see [`Closed`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The peer broke a rule of RFC 6455; it was told with the close code of [`Closed::code`].
+    Protocol(ProtocolError),
+    /// The peer went past a limit of the [`Settings`](super::Settings); it was told.
+    Limit(LimitExceeded),
+    /// A deadline of the [`Settings`](super::Settings) passed.
+    TimedOut(Deadline),
+    /// The connection broke, or the peer closed it without a Close frame.
+    Io(io::Error),
+    /// We were asked to send what cannot be sent.
+    Send(SendError),
+    /// The handler panicked; the peer was told with 1011.
+    HandlerPanicked,
+}
+
+/// A deadline that passed; each is a setting of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Deadline {
+    /// No answer to a ping: [`pong_timeout`](super::Settings::pong_timeout).
+    Pong,
+    /// A message that did not become whole: [`message_timeout`](super::Settings::message_timeout).
+    Message,
+    /// A peer that does not read: [`write_timeout`](super::Settings::write_timeout).
+    Write,
+    /// A Close that was not answered: [`close_timeout`](super::Settings::close_timeout).
+    Close,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Protocol(error) => write!(f, "the peer broke the protocol: {error}"),
+            Self::Limit(error) => write!(f, "the peer went past a limit: {error}"),
+            Self::TimedOut(Deadline::Pong) => f.write_str("the peer did not answer a ping"),
+            Self::TimedOut(Deadline::Message) => f.write_str("a message did not become whole in time"),
+            Self::TimedOut(Deadline::Write) => f.write_str("the peer stopped reading"),
+            Self::TimedOut(Deadline::Close) => f.write_str("the peer did not answer the Close in time"),
+            Self::Io(error) => write!(f, "the connection broke: {error}"),
+            Self::Send(error) => error.fmt(f),
+            Self::HandlerPanicked => f.write_str("the handler panicked"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Protocol(error) => Some(error),
+            Self::Limit(error) => Some(error),
+            Self::Io(error) => Some(error),
+            Self::Send(error) => Some(error),
+            Self::TimedOut(_) | Self::HandlerPanicked => None,
+        }
+    }
+}
+
+impl From<rikki_proto::Error> for Error {
+    fn from(error: rikki_proto::Error) -> Self {
+        match error {
+            rikki_proto::Error::Protocol(error) => Self::Protocol(error),
+            rikki_proto::Error::Limit(error) => Self::Limit(error),
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<SendError> for Error {
+    fn from(error: SendError) -> Self {
+        Self::Send(error)
+    }
+}
+
+/// How a WebSocket ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Closed {
+    /// The close code: the peer's, or ours if the peer had broken a rule;
+    /// [`NO_STATUS`](CloseCode::NO_STATUS) if its Close held none, [`ABNORMAL`](CloseCode::ABNORMAL) if none came.
+    pub code: CloseCode,
+    /// The reason that came with the code, often empty.
+    pub reason: Text<'static>,
+    /// What went wrong, if anything did.
+    pub error: Option<Error>,
+}

@@ -1,0 +1,35 @@
+//! WebSockets after the opening handshake, in two styles: callbacks and async streams.
+//!
+//! - [`Handler`]: callbacks with borrowed messages, for servers that count every microsecond. A closure is one.
+//! - [`WebSocket`]: a `Stream` and `Sink`, for any axum application on any tokio runtime, by way of [`Upgrade`].
+//! - [`Sender`]: sends to either from any thread or task at any time.
+//!
+//! The protocol is `rikki-proto`'s; here it gets a socket, a clock and a bounded queue.
+
+mod buffers;
+mod clock;
+mod driver;
+mod error;
+mod handler;
+mod sender;
+mod settings;
+mod socket;
+mod stream;
+mod transport;
+mod upgrade;
+
+pub use rikki_proto::handshake::{InvalidSubprotocol, Subprotocol};
+pub use rikki_proto::{
+    Binary, CloseCode, CloseFrame, LimitExceeded, Message, PreparedMessage, ProtocolError, SendError, Text,
+};
+
+pub use error::{Closed, Deadline, Error};
+pub use handler::{Handler, Outcome};
+pub use sender::Sender;
+pub use settings::Settings;
+pub use socket::Socket;
+pub use stream::WebSocket;
+pub use upgrade::{Opening, Upgrade};
+
+pub(crate) use clock::Clock;
+pub(crate) use upgrade::{Context, Tracker};

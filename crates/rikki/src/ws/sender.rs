@@ -1,0 +1,214 @@
+//! Sending from anywhere: a bounded queue between any thread and a connection's task.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use rikki_proto::{CloseCode, Connection, Message, Output, PreparedMessage, SendError, Text};
+
+/// Sends to one WebSocket from any thread or task, at any time.
+///
+/// A clone sends to the same connection. Nothing here waits: what is sent is queued and the connection's task is
+/// woken. Everything sent through one `Sender` arrives in order; after a close nothing more is sent.
+///
+/// Memory: about 120 bytes a connection from the first [`Socket::sender`](super::Socket::sender) on, and what is
+/// queued, at most [`write_queue`](super::Settings::write_queue) and one message.
+///
+/// ```no_run
+/// # fn example(sender: rikki::ws::Sender) {
+/// std::thread::spawn(move || {
+///     while sender.send("tick").is_ok() {
+///         std::thread::sleep(std::time::Duration::from_secs(1));
+///     }
+/// });
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sender {
+    mailbox: Arc<Mailbox>,
+}
+
+impl Sender {
+    pub(super) fn new(mailbox: Arc<Mailbox>) -> Self {
+        Self { mailbox }
+    }
+
+    /// Queues a message.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] at the high-water mark, [`SendError::Closed`] when the connection is closed or closing.
+    pub fn send(&self, message: impl Into<Message<'static>>) -> Result<(), SendError> {
+        self.mailbox.push(Command::Message(message.into()))
+    }
+
+    /// Queues a message that was framed once for many receivers.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] at the high-water mark, [`SendError::Closed`] when the connection is closed or closing.
+    pub fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
+        self.mailbox.push(Command::Prepared(message.clone()))
+    }
+
+    /// Queues a ping.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::ControlTooLong`] over 125 bytes; else as [`send`](Self::send).
+    pub fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
+        if payload.len() > 125 {
+            return Err(SendError::ControlTooLong { length: payload.len() });
+        }
+        self.mailbox.push(Command::Ping(payload.into()))
+    }
+
+    /// Closes the connection when everything queued before has been sent. A full queue does not stand in the way.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::InvalidCloseCode`] if the code must not be sent, [`SendError::ReasonTooLong`] over 123 bytes,
+    /// [`SendError::Closed`] when the connection is closed or closing.
+    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        if !code.may_be_sent() {
+            return Err(SendError::InvalidCloseCode(code.0));
+        }
+        if reason.len() > 123 {
+            return Err(SendError::ReasonTooLong { length: reason.len() });
+        }
+        self.mailbox.push(Command::Close(code, Text::from(reason).into_owned()))
+    }
+
+    /// Bytes that wait to be written, about.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.mailbox.state().held()
+    }
+
+    /// Whether the connection is closed or closing, so that nothing can be sent any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.mailbox.state().closed
+    }
+}
+
+#[derive(Debug)]
+enum Command {
+    Message(Message<'static>),
+    Prepared(PreparedMessage),
+    Ping(Box<[u8]>),
+    Close(CloseCode, Text<'static>),
+}
+
+impl Command {
+    /// What the command costs in memory, so that empty messages are bounded too.
+    fn size(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Message(message) => message.as_bytes().len(),
+                Self::Prepared(message) => message.len(),
+                Self::Ping(payload) => payload.len(),
+                Self::Close(_, reason) => reason.len(),
+            }
+    }
+}
+
+/// The queue between senders and the connection's task.
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    high_water: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Command>,
+    /// The size of `queue`.
+    queued: usize,
+    /// What the connection holds unsent: it counts towards the mark.
+    backlog: usize,
+    waker: Option<Waker>,
+    closed: bool,
+}
+
+impl State {
+    fn held(&self) -> usize {
+        self.queued + self.backlog
+    }
+}
+
+impl Mailbox {
+    pub(super) fn new(high_water: usize) -> Self {
+        Self { high_water, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, command: Command) -> Result<(), SendError> {
+        let waker = {
+            let mut state = self.state();
+            if state.closed {
+                return Err(SendError::Closed);
+            }
+            let closes = matches!(command, Command::Close(..));
+            if !closes && state.held() >= self.high_water {
+                return Err(SendError::Full);
+            }
+            state.closed = closes;
+            state.queued += command.size();
+            state.queue.push_back(command);
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    /// Moves queued commands into `output`, `limit` of them at most and none beyond the mark; says how many.
+    pub(super) fn drain(&self, connection: &mut Connection, output: &mut Output, limit: usize) -> usize {
+        for moved in 0..limit {
+            if output.len() >= self.high_water {
+                return moved;
+            }
+            let command = {
+                let mut state = self.state();
+                let Some(command) = state.queue.pop_front() else { return moved };
+                state.queued -= command.size();
+                command
+            };
+            // The arguments were checked when they were queued, and a connection that has closed since takes nothing.
+            let _ = match command {
+                Command::Message(message) => connection.send(message, output),
+                Command::Prepared(message) => connection.send_prepared(&message, output),
+                Command::Ping(payload) => connection.ping(&payload, output),
+                Command::Close(code, reason) => connection.close(code, &reason, output),
+            };
+        }
+        limit
+    }
+
+    /// Registers `waker` for the next command, and says whether one is there already: in one step, so that none is
+    /// missed. `backlog` is what the connection holds unsent.
+    pub(super) fn register(&self, waker: &Waker, backlog: usize) -> bool {
+        let mut state = self.state();
+        state.backlog = backlog;
+        if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            let _old = state.waker.replace(waker.clone());
+        }
+        !state.queue.is_empty()
+    }
+
+    /// From now on nothing is taken; what is queued is dropped.
+    pub(super) fn close(&self) {
+        let dropped = {
+            let mut state = self.state();
+            state.closed = true;
+            state.queued = 0;
+            (std::mem::take(&mut state.queue), state.waker.take())
+        };
+        drop(dropped); // without the lock: it runs other people's destructors
+    }
+}

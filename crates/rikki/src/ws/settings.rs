@@ -1,0 +1,105 @@
+//! What a WebSocket may cost and how long it may take: every limit has a name, a unit and a default.
+
+use std::time::Duration;
+
+use rikki_proto::Limits;
+
+use super::clock::{Tick, ticks};
+
+/// The limits and deadlines of a WebSocket connection.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let settings = rikki::ws::Settings::default().max_message(64 * 1024).ping_interval(Duration::from_secs(10));
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Settings {
+    pub(super) limits: Limits,
+    pub(super) message_timeout: Tick,
+    pub(super) ping_interval: Tick,
+    pub(super) pong_timeout: Tick,
+    pub(super) write_queue: usize,
+    pub(super) write_timeout: Tick,
+    pub(super) close_timeout: Tick,
+    pub(super) linger_timeout: Tick,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            message_timeout: ticks(Duration::from_secs(60)),
+            ping_interval: ticks(Duration::from_secs(30)),
+            pong_timeout: ticks(Duration::from_secs(10)),
+            write_queue: 1024 * 1024,
+            write_timeout: ticks(Duration::from_secs(30)),
+            close_timeout: ticks(Duration::from_secs(5)),
+            linger_timeout: ticks(Duration::from_secs(1)),
+        }
+    }
+}
+
+impl Settings {
+    /// The largest message taken, in bytes of payload; default 4 MiB. A larger one is refused with close code 1009 as
+    /// soon as a frame header announces it. A connection holds at most this much of an unfinished message.
+    pub fn max_message(mut self, bytes: usize) -> Self {
+        self.limits = self.limits.max_message(bytes);
+        self
+    }
+
+    /// The most fragments taken in one message; default 16,384. One more is refused with close code 1008.
+    pub fn max_fragments(mut self, fragments: u32) -> Self {
+        self.limits = self.limits.max_fragments(fragments);
+        self
+    }
+
+    /// How long a message may take from its first byte to its last; default 60 s, then close code 1008.
+    pub fn message_timeout(mut self, timeout: Duration) -> Self {
+        self.message_timeout = ticks(timeout);
+        self
+    }
+
+    /// How long a peer may be silent before it is pinged; default 30 s.
+    pub fn ping_interval(mut self, interval: Duration) -> Self {
+        self.ping_interval = ticks(interval);
+        self
+    }
+
+    /// How long a pinged peer may stay silent before the connection is dropped; default 10 s.
+    pub fn pong_timeout(mut self, timeout: Duration) -> Self {
+        self.pong_timeout = ticks(timeout);
+        self
+    }
+
+    /// The high-water mark of what waits to be written, in bytes a connection; default 1 MiB.
+    ///
+    /// At the mark no further message is read, and a [`Sender`](super::Sender) reports that it is full. A message is
+    /// taken while the queue is below it, so a connection holds at most the mark and one message.
+    pub fn write_queue(mut self, bytes: usize) -> Self {
+        self.write_queue = bytes.max(1);
+        self
+    }
+
+    /// How long writing may make no progress at all before the connection is dropped; default 30 s.
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.write_timeout = ticks(timeout);
+        self
+    }
+
+    /// How long the peer may take to answer our Close before the connection is dropped; default 5 s.
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = ticks(timeout);
+        self
+    }
+
+    /// How long input is discarded after the closing handshake, until the peer has closed TCP too; default 1 s.
+    ///
+    /// Closing while unread bytes are in the socket would reset the connection and could lose the Close frame
+    /// ([RFC 6455 section 7.1.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.1)).
+    pub fn linger_timeout(mut self, timeout: Duration) -> Self {
+        self.linger_timeout = ticks(timeout);
+        self
+    }
+}

@@ -1,0 +1,90 @@
+//! What a handler's callbacks are lent: the connection they were called for.
+
+use std::sync::Arc;
+
+use rikki_proto::{CloseCode, Connection, Message, Output, PreparedMessage, SendError};
+
+use super::sender::{Mailbox, Sender};
+
+/// One WebSocket, lent to a [`Handler`](super::Handler) for the length of a callback.
+///
+/// What is sent is written when the callbacks for everything that was read at once have returned, all of it with one
+/// write.
+#[derive(Debug)]
+pub struct Socket<'a> {
+    pub(super) connection: &'a mut Connection,
+    pub(super) output: &'a mut Output,
+    pub(super) mailbox: &'a mut Option<Arc<Mailbox>>,
+    pub(super) write_queue: usize,
+}
+
+impl Socket<'_> {
+    /// Sends a message as one frame.
+    ///
+    /// A payload that is borrowed is copied once; one that is owned or shared and has 16 KiB or more is not.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] if what waits to be written has reached
+    /// [`write_queue`](super::Settings::write_queue), [`SendError::Closed`] after a close.
+    pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
+        self.check_room()?;
+        self.connection.send(message, self.output)
+    }
+
+    /// Sends a message that was framed once for many receivers.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
+        self.check_room()?;
+        self.connection.send_prepared(message, self.output)
+    }
+
+    /// Sends a ping with at most 125 bytes of payload. Silent peers are pinged without being asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::ControlTooLong`] over 125 bytes; else as [`send`](Self::send).
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.check_room()?;
+        self.connection.ping(payload, self.output)
+    }
+
+    /// Starts the closing handshake. Messages that arrive before the peer has answered are still handed to the handler.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::InvalidCloseCode`] if the code must not be sent, [`SendError::ReasonTooLong`] over 123 bytes,
+    /// [`SendError::Closed`] after an earlier close.
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.connection.close(code, reason, self.output)
+    }
+
+    /// A handle that sends to this connection from any thread or task, also after the callback has returned.
+    #[must_use]
+    pub fn sender(&mut self) -> Sender {
+        let mailbox = self.mailbox.get_or_insert_with(|| Arc::new(Mailbox::new(self.write_queue)));
+        if !self.connection.is_open() {
+            mailbox.close();
+        }
+        Sender::new(mailbox.clone())
+    }
+
+    /// Whether messages can still be sent.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.connection.is_open()
+    }
+
+    /// Bytes that wait to be written.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.output.len()
+    }
+
+    fn check_room(&self) -> Result<(), SendError> {
+        if self.output.len() >= self.write_queue { Err(SendError::Full) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,221 @@
+//! The async face: a stream and sink of messages.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use futures_core::Stream;
+use futures_sink::Sink;
+use rikki_proto::{CloseCode, Message, SendError};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::driver::{Consumer, Driver, Flow, Turn};
+use super::error::{Closed, Error};
+use super::sender::Sender;
+use super::settings::Settings;
+use super::socket::Socket;
+use super::upgrade::Tracker;
+
+/// A byte stream of any kind.
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// A WebSocket as a `Stream` and `Sink` of messages.
+///
+/// The stream yields whole messages and ends with the connection: `None` after a closing handshake, or one error
+/// before that. Pings are answered, silent peers pinged and deadlines kept while the stream is polled.
+///
+/// Dropping it starts a closing handshake with code 1000 (1011 while panicking) that goes on in the background for as
+/// long as [`close_timeout`](Settings::close_timeout) allows.
+///
+/// # Cancel safety
+///
+/// Polling the stream or the sink can be given up at any point: no byte, message or part of one is lost.
+///
+/// ```
+/// use futures_util::{SinkExt, StreamExt};
+/// use rikki::ws::{Error, WebSocket};
+///
+/// async fn echo(mut socket: WebSocket) -> Result<(), Error> {
+///     while let Some(message) = socket.next().await {
+///         socket.send(message?).await?;
+///     }
+///     Ok(())
+/// }
+/// ```
+#[must_use = "dropping a WebSocket closes it"]
+pub struct WebSocket {
+    driver: Option<Driver<Box<dyn Io>>>,
+    inbox: Inbox,
+    write_queue: usize,
+    /// Who polls the stream, and who waits for the sink if that is somebody else.
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+    tracker: Tracker,
+}
+
+#[derive(Default)]
+struct Inbox {
+    message: Option<Message<'static>>,
+    closed: Option<Closed>,
+}
+
+impl Consumer for Inbox {
+    fn message(&mut self, _: &mut Socket<'_>, message: Message<'_>) -> Flow {
+        self.message = Some(message.into_owned());
+        Flow::Yield
+    }
+
+    fn closed(&mut self, closed: Closed) {
+        self.closed = Some(closed);
+    }
+}
+
+impl WebSocket {
+    pub(super) fn new(io: Box<dyn Io>, read_ahead: &[u8], settings: Arc<Settings>, tracker: Tracker) -> Self {
+        let write_queue = settings.write_queue;
+        let driver = Some(Driver::new(io, read_ahead, settings));
+        Self { driver, inbox: Inbox::default(), write_queue, reader: None, writer: None, tracker }
+    }
+
+    /// A handle that sends from any thread or task; it works while the stream is polled.
+    #[must_use]
+    pub fn sender(&mut self) -> Option<Sender> {
+        Some(self.driver.as_mut()?.with_socket(|socket| socket.sender()))
+    }
+
+    /// Starts the closing handshake; the stream ends when the peer has answered.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::InvalidCloseCode`] if the code must not be sent, [`SendError::ReasonTooLong`] over 123 bytes,
+    /// [`SendError::Closed`] after an earlier close.
+    pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.with_socket(|socket| socket.close(code, reason))
+    }
+
+    /// How the connection ended, when it has; the error, if there was one, is taken by the stream.
+    #[must_use]
+    pub fn closed(&self) -> Option<&Closed> {
+        self.inbox.closed.as_ref()
+    }
+
+    fn with_socket(&mut self, send: impl FnOnce(&mut Socket<'_>) -> Result<(), SendError>) -> Result<(), SendError> {
+        self.driver.as_mut().map_or(Err(SendError::Closed), |driver| driver.with_socket(send))
+    }
+
+    /// Writes what is unsent; ready when nothing is left.
+    fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let Some(driver) = &mut self.driver else { return Poll::Ready(Err(SendError::Closed.into())) };
+        if driver.poll_flush(cx, &mut self.inbox).is_pending() {
+            self.writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        if self.inbox.closed.is_some() { Poll::Ready(Err(SendError::Closed.into())) } else { Poll::Ready(Ok(())) }
+    }
+
+    /// Bytes that the peer has not taken yet.
+    fn unsent(&self) -> usize {
+        self.driver.as_ref().map_or(0, Driver::backlog)
+    }
+}
+
+impl Stream for WebSocket {
+    type Item = Result<Message<'static>, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let Some(driver) = &mut this.driver else { return Poll::Ready(None) };
+        if !this.reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker())) {
+            driver.alarm().set_waker(cx.waker());
+            this.reader = Some(cx.waker().clone());
+        }
+        match ready!(driver.poll(cx, &mut this.inbox)) {
+            Turn::Yielded => Poll::Ready(this.inbox.message.take().map(Ok)),
+            Turn::Ended => {
+                this.driver = None;
+                if let Some(writer) = this.writer.take() {
+                    writer.wake();
+                }
+                let error = this.inbox.closed.as_mut().and_then(|closed| closed.error.take());
+                Poll::Ready(error.map(Err))
+            }
+        }
+    }
+}
+
+impl Sink<Message<'static>> for WebSocket {
+    type Error = Error;
+
+    /// Waits until less than the high-water mark is unsent.
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let this = self.get_mut();
+        if this.unsent() < this.write_queue {
+            return Poll::Ready(Ok(()));
+        }
+        match this.poll_unsent(cx) {
+            Poll::Pending if this.unsent() < this.write_queue => Poll::Ready(Ok(())),
+            other => other,
+        }
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Message<'static>) -> Result<(), Error> {
+        Ok(self.get_mut().with_socket(|socket| socket.send(message))?)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.get_mut().poll_unsent(cx)
+    }
+
+    /// Sends a Close with code 1000 and flushes it; the stream then ends when the peer has answered.
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let this = self.get_mut();
+        let _ = this.start_close(CloseCode::NORMAL, "");
+        match ready!(this.poll_unsent(cx)) {
+            Ok(()) | Err(Error::Send(SendError::Closed)) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl Drop for WebSocket {
+    fn drop(&mut self) {
+        let Some(mut driver) = self.driver.take() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let code = if std::thread::panicking() { CloseCode::INTERNAL_ERROR } else { CloseCode::NORMAL };
+        let _ = driver.with_socket(|socket| socket.close(code, ""));
+        // A new task polls it from now on, and the old one is not to be woken by its clock.
+        runtime.spawn(Finishing { driver, _tracker: self.tracker.clone(), adopted: false });
+    }
+}
+
+/// A closing handshake that nobody waits for.
+struct Finishing {
+    driver: Driver<Box<dyn Io>>,
+    _tracker: Tracker,
+    adopted: bool,
+}
+
+impl Future for Finishing {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if !std::mem::replace(&mut this.adopted, true) {
+            this.driver.alarm().set_waker(cx.waker());
+        }
+        loop {
+            // Messages that still arrive have no reader.
+            if let Turn::Ended = ready!(this.driver.poll(cx, &mut Inbox::default())) {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let open = self.driver.as_ref().is_some_and(Driver::is_open);
+        f.debug_struct("WebSocket").field("open", &open).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,245 @@
+//! From an HTTP request to a WebSocket: the server's side of the opening handshake
+//! ([RFC 6455 section 4.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2)).
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, FromRequestParts, Request};
+use axum::response::Response;
+use http::request::Parts;
+use http::{Extensions, HeaderMap, StatusCode, Uri};
+use hyper::upgrade::OnUpgrade;
+use rikki_proto::handshake::{Subprotocol, accept};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+
+use super::driver::Driver;
+use super::handler::{Handler, HandlerTask};
+use super::settings::Settings;
+use super::stream::WebSocket;
+use super::transport::Transport;
+use crate::http::{Guard, ListenerKind};
+
+/// Keeps a draining server waiting for as long as a connection holds a clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tracker {
+    _held: Option<mpsc::Sender<Infallible>>,
+}
+
+impl Tracker {
+    /// A tracker, and what yields `None` when the last clone of it is gone.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Infallible>) {
+        let (sender, receiver) = mpsc::channel(1);
+        (Self { _held: Some(sender) }, receiver)
+    }
+}
+
+/// What the server around an endpoint adds to each request, for upgrades to find.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Context {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) subprotocols: Arc<[Subprotocol]>,
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) listener: ListenerKind,
+    pub(crate) tracker: Tracker,
+}
+
+/// The request that opened a WebSocket, as a [`Handler`] sees it.
+#[derive(Debug)]
+pub struct Opening {
+    parts: Parts,
+    subprotocol: Option<Subprotocol>,
+}
+
+impl Opening {
+    /// The path and query of the request.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        &self.parts.uri
+    }
+
+    /// The header fields of the request.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// What layers and the server have attached to the request.
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        &self.parts.extensions
+    }
+
+    /// The address of the peer, where the server provides axum's `ConnectInfo`; rikki's own always does.
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)
+    }
+
+    /// The subprotocol that was agreed on.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_ref().map(Subprotocol::as_str)
+    }
+}
+
+/// An extractor for WebSocket endpoints in any axum application.
+///
+/// The handshake is judged when [`on_upgrade`](Self::on_upgrade) is called: a request that breaks a rule of RFC 6455,
+/// or comes from a page of another origin, is answered with a refusal that says why, and the connection is closed.
+///
+/// Under rikki's own server the server's settings apply; under `axum::serve` the defaults do, unless they are set here.
+///
+/// ```
+/// use axum::response::Response;
+/// use axum::{Router, routing::any};
+/// use futures_util::{SinkExt, StreamExt};
+///
+/// async fn chat(upgrade: rikki::ws::Upgrade) -> Response {
+///     upgrade.on_upgrade(|mut socket| async move {
+///         while let Some(Ok(message)) = socket.next().await {
+///             if socket.send(message).await.is_err() {
+///                 break;
+///             }
+///         }
+///     })
+/// }
+///
+/// let app: Router = Router::new().route("/chat", any(chat));
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing is upgraded until `on_upgrade` is called"]
+pub struct Upgrade {
+    parts: Parts,
+    on_upgrade: Option<OnUpgrade>,
+    context: Context,
+}
+
+impl Upgrade {
+    pub(crate) fn new(request: Request) -> Self {
+        Self::from_parts(request.into_parts().0)
+    }
+
+    fn from_parts(mut parts: Parts) -> Self {
+        let on_upgrade = parts.extensions.remove();
+        let context = parts.extensions.remove().unwrap_or_default();
+        Self { parts, on_upgrade, context }
+    }
+
+    /// Sets limits and deadlines for this connection.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.context.settings = Arc::new(settings);
+        self
+    }
+
+    /// Sets the subprotocols that are spoken here, the preferred one first; default none. The first that the client
+    /// offers is agreed on.
+    pub fn subprotocols(mut self, subprotocols: impl IntoIterator<Item = Subprotocol>) -> Self {
+        self.context.subprotocols = subprotocols.into_iter().collect();
+        self
+    }
+
+    /// Lets pages of any origin open WebSockets here: for endpoints that know their users by other means than cookies.
+    ///
+    /// Without it, a page must come from the host and port that the request names.
+    pub fn any_origin(mut self) -> Self {
+        let mut guard = Guard::default();
+        // "*" is always well-formed.
+        let _ = guard.allow_origin("*");
+        self.context.guard = Arc::new(guard);
+        self
+    }
+
+    /// Answers the handshake and runs `serve` on the WebSocket, as a task of its own.
+    ///
+    /// Header fields can be added to the response. If the handshake is refused, or the client goes away before it is
+    /// answered, `serve` is not called.
+    pub fn on_upgrade<F, Fut>(self, serve: F) -> Response
+    where
+        F: FnOnce(WebSocket) -> Fut + Send + 'static,
+        Fut: Future<Output: Send> + Send + 'static,
+    {
+        self.answer(move |transport, _opening, context| {
+            let Context { settings, tracker, .. } = context;
+            let socket = match transport {
+                Transport::Tcp(io, ahead) => WebSocket::new(Box::new(io), &ahead, settings, tracker),
+                #[cfg(feature = "tls")]
+                Transport::Tls(io, ahead) => WebSocket::new(io, &ahead, settings, tracker),
+                Transport::Other(io) => WebSocket::new(Box::new(io), &[], settings, tracker),
+            };
+            tokio::spawn(async move {
+                serve(socket).await;
+            });
+        })
+    }
+
+    /// Answers the handshake and serves the WebSocket with the callbacks of `handler`, as a task of its own.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use axum::response::Response;
+    /// use rikki::ws::{Message, Socket, Upgrade};
+    ///
+    /// async fn echo(upgrade: Upgrade) -> Response {
+    ///     upgrade.on_upgrade_with(Arc::new(|socket: &mut Socket, message: Message<'_>| socket.send(message)))
+    /// }
+    /// ```
+    pub fn on_upgrade_with<H: Handler>(self, handler: Arc<H>) -> Response {
+        self.answer(move |transport, opening, context| match transport {
+            Transport::Tcp(io, ahead) => spawn(io, &ahead, handler, opening, context),
+            #[cfg(feature = "tls")]
+            Transport::Tls(io, ahead) => spawn(io, &ahead, handler, opening, context),
+            Transport::Other(io) => spawn(io, &[], handler, opening, context),
+        })
+    }
+
+    fn answer(self, start: impl FnOnce(Transport, Opening, Context) + Send + 'static) -> Response {
+        let Self { parts, on_upgrade, context } = self;
+        let accepted = match accept(&parts.method, parts.version, &parts.headers, &context.subprotocols) {
+            Ok(accepted) => accepted,
+            Err(refusal) => {
+                tracing::info!(target: "rikki::ws", path = parts.uri.path(), "handshake refused: {refusal}");
+                return refusal.response().map(Body::from);
+            }
+        };
+        if let Err(refused) = context.guard.check_origin(context.listener, &parts) {
+            tracing::warn!(target: "rikki::ws", path = parts.uri.path(), "handshake refused: {refused}");
+            return refused.response().map(Body::from);
+        }
+        let Some(on_upgrade) = on_upgrade else {
+            tracing::error!(target: "rikki::ws", "the HTTP server in front does not support upgrades");
+            let mut response = Response::new(Body::from("this server does not support upgrades\n"));
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            return response;
+        };
+        let opening = Opening { parts, subprotocol: accepted.subprotocol().cloned() };
+        // A task of its own until the 101 is out; the connection's task that follows keeps nothing of the request.
+        tokio::spawn(async move {
+            match on_upgrade.await {
+                Ok(upgraded) => start(Transport::from(upgraded), opening, context),
+                Err(error) => tracing::debug!(target: "rikki::ws", "client left during the handshake: {error}"),
+            }
+        });
+        accepted.into_response().map(|()| Body::empty())
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Upgrade {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Self::from_parts(parts.clone()))
+    }
+}
+
+fn spawn<I, H>(io: I, read_ahead: &[u8], handler: Arc<H>, opening: Opening, context: Context)
+where
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    H: Handler,
+{
+    let driver = Driver::new(io, read_ahead, context.settings);
+    tokio::spawn(HandlerTask::new(driver, handler, &opening, context.tracker));
+}

@@ -1,0 +1,142 @@
+//! What the suites need from outside: found on this machine, or installed with apt-get on Debian as root.
+//!
+//! Elsewhere [`Missing`] says what to install. Nothing here knows what the programs are for.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::Result;
+use crate::process::{output, run, works};
+
+/// The last Debian release that carries CPython 2.7.
+const PYTHON2_RELEASE: &str = "bullseye";
+
+const SOURCES: &str = "/etc/apt/sources.list.d";
+const PREFERENCES: &str = "/etc/apt/preferences.d";
+
+/// Below the priority of an installed package (100) and of a release in use (500): a release pinned here gives only
+/// what no other one has.
+const LAST_RESORT: u32 = 50;
+
+/// How long apt-get and pip may take for one command.
+pub(crate) const INSTALL_LIMIT: Duration = Duration::from_secs(600);
+
+/// Something that is not on this machine and that this program may not or cannot install.
+#[derive(Debug)]
+pub(crate) struct Missing(pub(crate) String);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Finds chromium and chromedriver, or installs both.
+pub(crate) fn browser() -> std::result::Result<(), Missing> {
+    let there = || ["chromium", "chromedriver"].iter().all(|tool| works(Command::new(tool).arg("--version")));
+    if there() {
+        return Ok(());
+    }
+    let hint = "install chromium and its chromedriver (Debian: apt-get install chromium chromium-driver)";
+    apt(&["chromium", "chromium-driver", "fonts-dejavu-core"], hint)?;
+    if there() { Ok(()) } else { Err(Missing(format!("chromium or chromedriver does not start; {hint}"))) }
+}
+
+/// Finds a python3 that can make virtual environments, or installs it.
+pub(crate) fn python3() -> std::result::Result<(), Missing> {
+    if works(Command::new("python3").args(["-c", "import venv, ensurepip"])) {
+        return Ok(());
+    }
+    apt(&["python3", "python3-venv"], "install Python 3 with its venv module (Debian: python3-venv)")
+}
+
+/// Finds CPython 2.7, or installs it from the last Debian release that carries it; returns the program's name.
+pub(crate) fn python2() -> std::result::Result<&'static str, Missing> {
+    let find =
+        || ["python2.7", "/usr/bin/python2.7"].into_iter().find(|name| works(Command::new(name).arg("--version")));
+    if let Some(found) = find() {
+        return Ok(found);
+    }
+    let hint = "install CPython 2.7 as python2.7 (Debian: from bullseye)";
+    may_install(hint)?;
+    add_python2_release().map_err(|error| Missing(format!("{hint}: {error}")))?;
+    apt(&["python2.7"], hint)?;
+    find().ok_or_else(|| Missing(hint.to_owned()))
+}
+
+fn apt(packages: &[&str], hint: &str) -> std::result::Result<(), Missing> {
+    may_install(hint)?;
+    println!("installing {} with apt-get", packages.join(", "));
+    let command = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq").args(arguments);
+        run(command.stdout(std::process::Stdio::null()), INSTALL_LIMIT)
+    };
+    command(&["update"])
+        .and_then(|()| command(&[&["install", "-y", "--no-install-recommends"], packages].concat()))
+        .map_err(|error| Missing(format!("{hint}: {error}")))
+}
+
+fn may_install(hint: &str) -> std::result::Result<(), Missing> {
+    let root = || output(Command::new("id").arg("-u"), Duration::from_secs(10)).is_ok_and(|id| id.trim() == "0");
+    if Path::new("/etc/debian_version").exists() && works(Command::new("apt-get").arg("--version")) && root() {
+        return Ok(());
+    }
+    Err(Missing(hint.to_owned()))
+}
+
+/// Adds Debian's bullseye beside the release in use, from the same mirror, unless it is there already.
+fn add_python2_release() -> Result<()> {
+    // Without a dot: apt takes what follows one for an extension, and ignores preferences with a strange one.
+    let name = format!("{PYTHON2_RELEASE}-for-python2");
+    let source = Path::new(SOURCES).join(format!("{name}.sources"));
+    if source.exists() {
+        return Ok(());
+    }
+    let release = fs::read_to_string("/etc/os-release").map_err(|error| format!("/etc/os-release: {error}"))?;
+    let codename = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME=")).unwrap_or_default();
+    let stanza = fs::read_dir(SOURCES)
+        .map_err(|error| format!("{SOURCES}: {error}"))?
+        .filter_map(|entry| Some(entry.ok()?.path()).filter(|path| path.extension().is_some_and(|e| e == "sources")))
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .find_map(|text| stanza_for(&text, codename, PYTHON2_RELEASE))
+        .ok_or_else(|| {
+            format!("no deb822 file in {SOURCES} has the suite {codename:?}, so there is nothing to copy")
+        })?;
+    println!("adding Debian's {PYTHON2_RELEASE} to apt as {}, for python2.7 alone", source.display());
+    // The pin comes first: without it the release must not become visible.
+    let pin = format!("Package: *\nPin: release n={PYTHON2_RELEASE}\nPin-Priority: {LAST_RESORT}\n");
+    fs::write(Path::new(PREFERENCES).join(&name), pin).map_err(|error| format!("{PREFERENCES}/{name}: {error}"))?;
+    fs::write(&source, stanza).map_err(|error| format!("{}: {error}", source.display()))
+}
+
+/// The stanza of the deb822 text `sources` that carries the suite `from`, rewritten to carry only the suite `to`.
+fn stanza_for(sources: &str, from: &str, to: &str) -> Option<String> {
+    let suites = |line: &str| line.strip_prefix("Suites:").map(|value| value.split_whitespace().any(|s| s == from));
+    let stanza = sources.split("\n\n").find(|stanza| stanza.lines().any(|line| suites(line) == Some(true)))?;
+    let lines = stanza.lines().filter(|line| !line.starts_with('#'));
+    let lines = lines.map(|line| if suites(line).is_some() { format!("Suites: {to}\n") } else { format!("{line}\n") });
+    Some(lines.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_the_stanza_of_the_release_in_use() {
+        let check = |from, expected: Option<&str>| {
+            let sources = "Types: deb\n# a comment\nURIs: http://mirror.example/debian-security\nSuites: trixie-security\n\n\
+                           Types: deb\nURIs: http://mirror.example/debian\nSuites: trixie trixie-updates\nComponents: main\n";
+            assert_eq!(stanza_for(sources, from, "bullseye").as_deref(), expected, "{from}");
+        };
+        let main = "Types: deb\nURIs: http://mirror.example/debian\nSuites: bullseye\nComponents: main\n";
+        check("trixie", Some(main));
+        check("trixie-updates", Some(main));
+        check("bookworm", None);
+        check("", None);
+    }
+}

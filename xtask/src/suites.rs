@@ -1,0 +1,160 @@
+//! The test suites, the static checks, and the account of what ran.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::Result;
+use crate::autobahn;
+use crate::install::{self, Missing};
+use crate::process::{run, tee, works};
+use crate::project::Project;
+
+/// The package whose tests drive a real browser.
+const BROWSER_TESTS: &str = "browser-tests";
+
+/// How long one cargo command may take, building included.
+pub(crate) const CARGO_LIMIT: Duration = Duration::from_secs(3600);
+
+/// What became of a suite.
+pub(crate) struct Outcome {
+    pub(crate) suite: String,
+    pub(crate) result: std::result::Result<Tally, Missing>,
+}
+
+/// The tests that passed and failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
+/// Runs every test there is.
+pub(crate) fn all(project: &Project) -> Vec<Outcome> {
+    let workspace = ["test", "--workspace", "--no-fail-fast"];
+    let mut outcomes = match install::browser() {
+        Ok(()) => vec![cargo_test(project, "cargo test, with the browser's", &workspace)],
+        Err(missing) => vec![
+            cargo_test(project, "cargo test", &[&workspace[..], &["--exclude", BROWSER_TESTS]].concat()),
+            Outcome { suite: "browser".to_owned(), result: Err(missing) },
+        ],
+    };
+    outcomes.extend(autobahn::run(project, &[]));
+    outcomes
+}
+
+/// Runs the tests that drive a real browser.
+pub(crate) fn browser(project: &Project) -> Vec<Outcome> {
+    vec![match install::browser() {
+        Ok(()) => cargo_test(project, "browser", &["test", "--no-fail-fast", "--package", BROWSER_TESTS]),
+        Err(missing) => Outcome { suite: "browser".to_owned(), result: Err(missing) },
+    }]
+}
+
+/// Checks what needs no running: format, lints, documentation, licences. Stops at the first that fails.
+pub(crate) fn checks(project: &Project) -> Result<()> {
+    let check = |name: &str, arguments: &[&str]| {
+        println!("checking {name}");
+        run(project.cargo().env("RUSTDOCFLAGS", "-D warnings").args(arguments), CARGO_LIMIT)
+    };
+    check("the format", &["fmt", "--all", "--check"])?;
+    check("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    check(
+        "the library without default features",
+        &["clippy", "--package", "rikki", "--no-default-features", "--", "-D", "warnings"],
+    )?;
+    check("the documentation", &["doc", "--workspace", "--no-deps"])?;
+    if works(Command::new("cargo-deny").arg("--version")) {
+        check("licences, duplicates and sources of dependencies", &["deny", "check", "bans", "licenses", "sources"])
+    } else {
+        println!("left out: cargo-deny is not installed, so the dependencies were not checked");
+        Ok(())
+    }
+}
+
+/// Prints a line per suite and then the sum; says whether everything ran and passed. A suite that was left out counts
+/// as failed unless `skip_missing`.
+pub(crate) fn account(outcomes: &[Outcome], skip_missing: bool) -> bool {
+    let mut sum = Tally::default();
+    println!();
+    for Outcome { suite, result } in outcomes {
+        match result {
+            Ok(tally) => {
+                println!("{suite}: {} passed, {} failed", tally.passed, tally.failed);
+                sum.add(*tally);
+            }
+            Err(missing) if skip_missing => println!("{suite}: left out ({missing})"),
+            Err(missing) => {
+                println!("{suite}: left out, which fails without --skip-missing ({missing})");
+                sum.failed += 1;
+            }
+        }
+    }
+    println!("{} passed, {} failed", sum.passed, sum.failed);
+    sum.failed == 0 && sum.passed > 0
+}
+
+fn cargo_test(project: &Project, suite: &str, arguments: &[&str]) -> Outcome {
+    let mut tally = Tally::default();
+    let ended = tee(project.cargo().args(arguments), CARGO_LIMIT, |line| tally.add(parse(line).unwrap_or_default()));
+    let trouble = match ended {
+        Ok(status) if status.success() => None,
+        Ok(status) => Some(format!("cargo test: {status}")),
+        Err(error) => Some(error),
+    };
+    if let Some(trouble) = trouble {
+        println!("{trouble}");
+        // It did not compile, or a test ended its whole process: no line counted that.
+        tally.failed = tally.failed.max(1);
+    }
+    Outcome { suite: suite.to_owned(), result: Ok(tally) }
+}
+
+/// The counts in a line such as `test result: ok. 3 passed; 0 failed; 0 ignored; ...`.
+fn parse(line: &str) -> Option<Tally> {
+    let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    let count = |what: &str| counts.split("; ").find_map(|part| part.strip_suffix(what)?.trim().parse().ok());
+    Some(Tally { passed: count("passed")?, failed: count("failed")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_lines_of_the_test_harness() {
+        let check = |line, expected: Option<(usize, usize)>| {
+            assert_eq!(parse(line), expected.map(|(passed, failed)| Tally { passed, failed }), "{line}");
+        };
+        check(
+            "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.00s",
+            Some((3, 0)),
+        );
+        check("test result: FAILED. 12 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out", Some((12, 2)));
+        check("test parse ... ok", None);
+        check("prefix test result: ok. 3 passed; 0 failed; 0 ignored", None);
+        check("test result: ok. no passed; 0 failed", None);
+    }
+
+    #[test]
+    fn accounts_for_what_ran_and_what_did_not() {
+        let ran = |passed, failed| Outcome { suite: "ran".to_owned(), result: Ok(Tally { passed, failed }) };
+        let left_out = || Outcome { suite: "left out".to_owned(), result: Err(Missing("nothing there".to_owned())) };
+        let check = |outcomes: &[Outcome], skip_missing, expected| {
+            assert_eq!(account(outcomes, skip_missing), expected);
+        };
+        check(&[ran(1, 0), ran(2, 0)], false, true);
+        check(&[ran(1, 0), ran(2, 1)], true, false);
+        check(&[ran(1, 0), left_out()], false, false);
+        check(&[ran(1, 0), left_out()], true, true);
+        check(&[left_out()], true, false);
+        check(&[ran(0, 0)], false, false);
+        check(&[], false, false);
+    }
+}
