@@ -98,7 +98,7 @@ pub(crate) struct Limits {
     /// Most fragments in a message
     #[arg(long, value_name = "N", default_value = "16384", value_parser = units::count)]
     pub(crate) max_fragments: usize,
-    /// Longest time from a message's first byte
+    /// Longest wait for a whole message
     #[arg(long, value_name = "DUR", default_value = "60s", value_parser = units::duration)]
     pub(crate) message_timeout: Duration,
     /// Largest request head
@@ -199,6 +199,7 @@ mod tests {
             Limits {
                 max_message: 4 * 1024 * 1024,
                 max_fragments: 16_384,
+                message_timeout: Duration::from_secs(60),
                 max_head: 16 * 1024,
                 max_headers: 100,
                 head_timeout: Duration::from_secs(10),

@@ -171,7 +171,10 @@ impl Connection {
             Ok(Some(Incoming::Control(_, payload))) => Ok(Event::Pong(payload)),
             Err(error) => Err(error),
         };
-        event.map(Some).inspect_err(|error| self.fail(*error, output))
+        event.map(Some).inspect_err(|error| {
+            *input = &mut [];
+            self.fail(*error, output);
+        })
     }
 
     /// Sends a message as one frame.

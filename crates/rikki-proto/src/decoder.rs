@@ -86,7 +86,9 @@ impl Decoder {
     /// Takes a header, keeping what there is of it if it is not whole.
     fn take_header(&mut self, input: &mut &mut [u8]) -> Result<Option<FrameHeader>, Error> {
         let kept = usize::from(self.header_length);
-        if kept == 0 && let Some((header, length)) = FrameHeader::parse(input, self.masked)? {
+        if kept == 0
+            && let Some((header, length)) = FrameHeader::parse(input, self.masked)?
+        {
             take(input, length);
             return Ok(Some(header));
         }

@@ -157,7 +157,8 @@ mod tests {
     fn filled() -> (Output, Vec<u8>) {
         let mut output = Output::default();
         let mut expected = Vec::new();
-        for (length, byte) in [(3, b'a'), (SPLICE_FROM, b'b'), (SPLICE_FROM + 7, b'c'), (5, b'd'), (SPLICE_FROM, b'e')] {
+        for (length, byte) in [(3, b'a'), (SPLICE_FROM, b'b'), (SPLICE_FROM + 7, b'c'), (5, b'd'), (SPLICE_FROM, b'e')]
+        {
             let payload = vec![byte; length];
             expected.extend_from_slice(&payload);
             output.push_shared(payload.into());

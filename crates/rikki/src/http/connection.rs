@@ -52,7 +52,11 @@ pub(crate) struct Serving {
 
 impl Serving {
     /// Serves HTTP/1.1 on a TCP or TLS stream.
-    pub(crate) async fn serve_http1(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, peer: SocketAddr) {
+    pub(crate) async fn serve_http1(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        peer: SocketAddr,
+    ) {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(self.settings.head_timeout);
         builder.max_header_size(self.settings.max_head);
@@ -75,7 +79,11 @@ impl Serving {
     }
 
     /// Lets the application answer, if the request names a host that it may.
-    pub(super) async fn answer(&self, request: http::Request<Incoming>, peer: SocketAddr) -> Result<Response, Infallible> {
+    pub(super) async fn answer(
+        &self,
+        request: http::Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<Response, Infallible> {
         let (mut parts, body) = request.into_parts();
         let Context { guard, listener, .. } = &self.context;
         if let Err(refused) = guard.check_host(*listener, &parts) {

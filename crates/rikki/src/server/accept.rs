@@ -45,7 +45,9 @@ fn prepare((stream, peer): (TcpStream, SocketAddr)) -> io::Result<(std::net::Tcp
 
 /// Whether the connection failed before it was accepted, which says nothing about the server.
 fn is_the_peers(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, InvalidInput, NotConnected};
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, InvalidInput, NotConnected,
+    };
     matches!(
         error.kind(),
         // A socket that was reset at once refuses options with "invalid argument" on some systems.

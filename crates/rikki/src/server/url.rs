@@ -94,7 +94,8 @@ impl ListenUrl {
             }
         };
         let mut listeners = vec![listen(first).map_err(failed(first))?];
-        let port = listeners.iter().find_map(|listener| listener.local_addr().ok()).map_or(self.port, |bound| bound.port());
+        let port =
+            listeners.iter().find_map(|listener| listener.local_addr().ok()).map_or(self.port, |bound| bound.port());
         if let Some(address) = second.map(|address| SocketAddr::new(address, port)) {
             match listen(address) {
                 Ok(listener) => listeners.push(listener),

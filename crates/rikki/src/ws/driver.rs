@@ -408,7 +408,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 Ok(Some(_)) => Flow::Continue,
                 Err(error) => {
                     let code = CloseCode::for_error(&error);
-                    self.report(consumer, Closed { code, reason: Text::from(""), error: Some(error.into()) })
+                    self.report(consumer, Closed { code, reason: Text::from(""), error: Some(error.into()) });
+                    return Parsed::All;
                 }
             };
             if output.len() > WRITE_AT {
@@ -532,3 +533,7 @@ fn closed_by_peer(frame: Option<CloseFrame>) -> Closed {
     let frame = frame.unwrap_or(CloseFrame { code: CloseCode::NO_STATUS, reason: Text::from("") });
     Closed { code: frame.code, reason: frame.reason, error: None }
 }
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

@@ -1,0 +1,122 @@
+//! Limits are judged on the header alone, before any payload:
+//! [RFC 6455 section 10.4](https://www.rfc-editor.org/rfc/rfc6455#section-10.4).
+
+use rikki_proto::{Error, LimitExceeded, Limits};
+
+use crate::delivery::{End, Outcome, binary, client, ping, server, text};
+use crate::wire::{BINARY, CONTINUATION, Frame, Length, PING, PONG, TEXT};
+
+fn both(limits: Limits) -> [End; 2] {
+    [server(limits), client(limits)]
+}
+
+/// A frame of which only the header is sent.
+fn header(opcode: u8, length: u64) -> Frame {
+    let form = if length > 0xffff { Length::Announced(length) } else { Length::Shortest };
+    Frame::new(opcode, vec![0; if length > 0xffff { 0 } else { length as usize }]).length(form).part()
+}
+
+/// `frames`, without the payload of the last one, exceed the limit.
+#[track_caller]
+fn refused(limits: Limits, frames: &[Frame], error: LimitExceeded, code: u16) {
+    let error = Error::from(error);
+    for end in both(limits) {
+        let payload = frames.last().unwrap().payload.len();
+        let mut stream = end.from_peer(frames);
+        stream.truncate(stream.len() - payload);
+        let output = end.own(vec![Frame::close(code, &error.to_string())]);
+        end.check(&stream, &Outcome { events: Vec::new(), error: Some(error), output });
+    }
+}
+
+#[track_caller]
+fn too_long(limit: usize, frames: &[Frame], length: u64) {
+    let error = LimitExceeded::MessageTooLong { length, limit };
+    refused(Limits::default().max_message(limit), frames, error, 1009);
+}
+
+#[test]
+fn one_frame() {
+    for opcode in [TEXT, BINARY] {
+        too_long(0, &[header(opcode, 1)], 1);
+        too_long(125, &[header(opcode, 126)], 126);
+        too_long(4096, &[header(opcode, 4097)], 4097);
+        too_long(4096, &[header(opcode, (1 << 63) - 1)], (1 << 63) - 1);
+        // The default is 4 MiB.
+        too_long(4_194_304, &[header(opcode, 4_194_305)], 4_194_305);
+    }
+}
+
+#[test]
+fn the_sum_of_the_fragments() {
+    let part = |length| Frame::new(CONTINUATION, vec![b'a'; length]).part();
+    let start = |length| Frame::new(TEXT, vec![b'a'; length]).part();
+    too_long(100, &[start(100), part(1)], 101);
+    too_long(100, &[start(0), part(50), part(0), part(50), part(1)], 101);
+    too_long(100, &[start(1), header(CONTINUATION, 70_000)], 70_001);
+    // A sum of more than 64 bits.
+    too_long(usize::MAX / 4, &[start(1), header(CONTINUATION, (1 << 63) - 1)], 1 << 63);
+}
+
+#[test]
+fn exactly_the_limit_passes_and_control_frames_do_not_count() {
+    let frames = [
+        Frame::new(TEXT, [b'a'; 60]).part(),
+        Frame::new(PING, [0; 125]),
+        Frame::new(CONTINUATION, [b'a'; 40]),
+        Frame::new(BINARY, [1; 100]),
+    ];
+    for end in both(Limits::default().max_message(100)) {
+        let expected = Outcome {
+            events: vec![ping(&[0; 125]), text(&"a".repeat(100)), binary(&[1; 100])],
+            error: None,
+            output: end.own(vec![Frame::new(PONG, [0; 125])]),
+        };
+        end.check(&end.from_peer(&frames), &expected);
+    }
+}
+
+/// A message of `count` fragments with this payload each.
+fn fragments(count: usize, payload: &str) -> Vec<Frame> {
+    let mut frames = vec![Frame::new(CONTINUATION, payload).part(); count];
+    frames[0].opcode = TEXT;
+    frames[count - 1].fin = true;
+    frames
+}
+
+#[test]
+fn fragments_of_one_message_empty_ones_too() {
+    for payload in ["", "a"] {
+        for limit in [1, 2, 7] {
+            let limits = Limits::default().max_fragments(limit);
+            refused(limits, &fragments(limit as usize + 1, payload), LimitExceeded::TooManyFragments { limit }, 1008);
+            for end in both(limits) {
+                // Each message counts for itself.
+                let stream = end.from_peer(&fragments(limit as usize, payload)).repeat(3);
+                let events = vec![text(&payload.repeat(limit as usize)); 3];
+                end.check(&stream, &Outcome { events, ..Outcome::default() });
+            }
+        }
+    }
+}
+
+#[test]
+fn the_default_is_16_384_fragments() {
+    for payload in ["", "a"] {
+        for end in both(Limits::default()) {
+            let taken = end.deliver([&end.from_peer(&fragments(16_384, payload))[..]]);
+            assert_eq!(taken.events, [text(&payload.repeat(16_384))]);
+            let refused = end.deliver([&end.from_peer(&fragments(16_385, payload))[..]]);
+            assert_eq!(refused.error, Some(LimitExceeded::TooManyFragments { limit: 16_384 }.into()));
+        }
+    }
+}
+
+/// A message of one frame has one fragment, so that no limit may depend on how it is cut.
+#[test]
+fn a_limit_of_no_fragments_takes_messages_of_one_frame() {
+    for end in both(Limits::default().max_fragments(0)) {
+        let expected = Outcome { events: vec![text("whole")], ..Outcome::default() };
+        end.check(&end.from_peer(&[Frame::new(TEXT, "whole")]), &expected);
+    }
+}

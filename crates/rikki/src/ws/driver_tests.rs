@@ -1,0 +1,466 @@
+//! The rules of the loop, each on a stream that counts what is done to it and on a clock that only tests move.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Wake, Waker};
+use std::time::Duration;
+
+use super::*;
+use crate::ws::handler::{Handler, HandlerTask};
+use crate::ws::sender::Sender;
+
+/// A stream made of scripted reads, which takes as many bytes as it is told to.
+#[derive(Default)]
+struct Script {
+    reads: VecDeque<Vec<u8>>,
+    /// After the reads: the end of the stream, or silence.
+    eof: bool,
+    /// How many bytes it takes until it blocks.
+    takes: usize,
+    /// Whether bytes lie inside until they are flushed, as in TLS.
+    buffers: bool,
+    unflushed: bool,
+    written: Vec<u8>,
+    read_calls: usize,
+    write_calls: usize,
+    shut_down: bool,
+}
+
+impl Script {
+    fn new(reads: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        Self { reads: reads.into_iter().collect(), takes: usize::MAX, ..Self::default() }
+    }
+}
+
+impl AsyncRead for Script {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.read_calls += 1;
+        match self.reads.pop_front() {
+            Some(bytes) => {
+                buffer.put_slice(&bytes);
+                Poll::Ready(Ok(()))
+            }
+            None if self.eof => Poll::Ready(Ok(())),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncWrite for Script {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.write_calls += 1;
+        let taken = bytes.len().min(self.takes);
+        if taken == 0 {
+            return Poll::Pending;
+        }
+        self.takes -= taken;
+        self.unflushed = self.buffers;
+        self.written.extend_from_slice(&bytes[..taken]);
+        Poll::Ready(Ok(taken))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.unflushed = false;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shut_down = true;
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+/// What a test does with each message, and what it was told at the end.
+struct Answers<F> {
+    answer: F,
+    messages: usize,
+    closed: Option<Closed>,
+}
+
+impl<F: FnMut(&mut Socket<'_>, Message<'_>)> Consumer for Answers<F> {
+    fn message(&mut self, socket: &mut Socket<'_>, message: Message<'_>) -> Flow {
+        self.messages += 1;
+        (self.answer)(socket, message);
+        Flow::Continue
+    }
+
+    fn closed(&mut self, closed: Closed) {
+        assert!(self.closed.is_none(), "told twice");
+        self.closed = Some(closed);
+    }
+}
+
+/// A driver on a script, with everything a test looks at.
+struct Fixture<F> {
+    driver: Driver<Script>,
+    consumer: Answers<F>,
+    wakes: Arc<Wakes>,
+}
+
+impl<F: FnMut(&mut Socket<'_>, Message<'_>)> Fixture<F> {
+    fn new(script: Script, settings: Settings, answer: F) -> Self {
+        let driver = Driver::new(script, &[], Arc::new(settings));
+        Self { driver, consumer: Answers { answer, messages: 0, closed: None }, wakes: Arc::default() }
+    }
+
+    fn poll(&mut self) -> Poll<Turn> {
+        let waker = Waker::from(self.wakes.clone());
+        self.driver.poll(&mut Context::from_waker(&waker), &mut self.consumer)
+    }
+
+    fn wakes(&self) -> usize {
+        self.wakes.0.load(Relaxed)
+    }
+
+    fn error(&self) -> &Error {
+        self.consumer.closed.as_ref().and_then(|closed| closed.error.as_ref()).expect("an error")
+    }
+}
+
+fn echo(socket: &mut Socket<'_>, message: Message<'_>) {
+    let _ = socket.send(message);
+}
+
+fn quiet(_: &mut Socket<'_>, _: Message<'_>) {}
+
+/// A masked frame with the key 0, so that its payload is readable.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    match payload.len() {
+        short @ 0..126 => bytes.push(0x80 | short as u8),
+        medium @ 126..65536 => {
+            bytes.push(0xfe);
+            bytes.extend_from_slice(&(medium as u16).to_be_bytes());
+        }
+        long => {
+            bytes.push(0xff);
+            bytes.extend_from_slice(&(long as u64).to_be_bytes());
+        }
+    }
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+async fn advance(duration: Duration) {
+    // In ticks: the clock counts those it sees.
+    let end = tokio::time::Instant::now() + duration;
+    while tokio::time::Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+#[tokio::test]
+async fn frames_of_one_read_are_answered_with_one_write() {
+    let read = frame(0x81, b"twenty bytes of text").repeat(32);
+    let mut fixture = Fixture::new(Script::new([read]), Settings::default(), echo);
+    assert!(fixture.poll().is_pending());
+    assert_eq!((fixture.consumer.messages, fixture.driver.io.write_calls), (32, 1));
+    assert_eq!(fixture.driver.io.written, b"\x81\x14twenty bytes of text".repeat(32));
+}
+
+#[tokio::test]
+async fn an_idle_connection_owns_no_buffer() {
+    let cut = frame(0x82, &[7; 300]);
+    let (first, second) = cut.split_at(100);
+    let mut fixture = Fixture::new(Script::new([first.to_vec(), second.to_vec()]), Settings::default(), echo);
+    assert!(fixture.poll().is_pending());
+    assert_eq!(fixture.consumer.messages, 1);
+    assert!(fixture.driver.backlog.is_none() && fixture.driver.unparsed.is_none() && fixture.driver.mailbox.is_none());
+    assert!(!fixture.driver.connection.is_mid_message());
+}
+
+#[test]
+fn a_connection_s_future_stays_small() {
+    fn size_of_task<H: Handler>(_: &H) -> usize {
+        size_of::<HandlerTask<tokio::net::TcpStream, H>>()
+    }
+    let size = size_of_task(&|socket: &mut Socket<'_>, message: Message<'_>| socket.send(message));
+    assert!(size <= 320, "{size} bytes");
+}
+
+#[tokio::test]
+async fn a_poll_reads_four_times_and_lets_others_run() {
+    let reads = (0..10).map(|_| frame(0x81, b"x"));
+    let mut fixture = Fixture::new(Script::new(reads), Settings::default(), echo);
+    for (reads, messages) in [(4, 4), (8, 8)] {
+        let wakes = fixture.wakes();
+        assert!(fixture.poll().is_pending());
+        assert_eq!((fixture.driver.io.read_calls, fixture.consumer.messages), (reads, messages));
+        assert_eq!(fixture.wakes(), wakes + 1, "it has to come back by itself");
+        assert!(fixture.driver.backlog.is_none(), "answers are written before others run");
+    }
+    let wakes = fixture.wakes();
+    assert!(fixture.poll().is_pending());
+    assert_eq!((fixture.consumer.messages, fixture.wakes()), (10, wakes));
+}
+
+#[tokio::test]
+async fn a_poll_sends_128_queued_messages_and_lets_others_run() {
+    let mut fixture = Fixture::new(Script::new([]), Settings::default(), quiet);
+    let sender = fixture.driver.with_socket(|socket| socket.sender());
+    for _ in 0..200 {
+        sender.send("x").unwrap();
+    }
+    assert!(fixture.poll().is_pending());
+    assert_eq!((fixture.driver.io.written.len(), fixture.wakes()), (128 * 3, 1));
+    assert!(fixture.poll().is_pending());
+    assert_eq!((fixture.driver.io.written.len(), fixture.wakes()), (200 * 3, 1));
+}
+
+#[tokio::test]
+async fn a_command_wakes_a_waiting_connection_once() {
+    let mut fixture = Fixture::new(Script::new([]), Settings::default(), quiet);
+    let sender: Sender = fixture.driver.with_socket(|socket| socket.sender());
+    assert!(fixture.poll().is_pending());
+    std::thread::spawn({
+        let sender = sender.clone();
+        move || (0..3).for_each(|_| sender.send("x").unwrap())
+    })
+    .join()
+    .unwrap();
+    assert_eq!(fixture.wakes(), 1);
+    assert!(fixture.poll().is_pending());
+    assert_eq!(fixture.driver.io.written, b"\x81\x01x".repeat(3));
+    sender.send("y").unwrap();
+    assert_eq!(fixture.wakes(), 2, "the mailbox was registered with again");
+}
+
+#[tokio::test]
+async fn large_answers_are_written_before_the_next_message() {
+    let answer = "x".repeat(100_000);
+    let read = frame(0x81, b"x").repeat(3);
+    let mut fixture = Fixture::new(Script::new([read]), Settings::default(), |socket, _| {
+        assert!(socket.queued() <= WRITE_AT, "written after each message");
+        socket.send(&*answer).unwrap();
+    });
+    assert!(fixture.poll().is_pending());
+    assert_eq!(fixture.driver.io.written.len(), 3 * (answer.len() + 10));
+}
+
+#[tokio::test]
+async fn a_backlog_at_its_mark_stops_parsing_and_half_of_it_resumes() {
+    const ANSWER: usize = 4096;
+    let read = frame(0x81, b"x").repeat(9000);
+    let mut script = Script::new([read, frame(0x81, b"last")]);
+    script.takes = 0;
+    let mut most = 0;
+    let payload = vec![b'y'; ANSWER];
+    let mut fixture =
+        Fixture::new(script, Settings::default().write_queue(ANSWER), |socket: &mut Socket<'_>, _: Message<'_>| {
+            socket.send(&payload[..]).unwrap();
+            most = most.max(socket.queued());
+        });
+    assert!(fixture.poll().is_pending());
+    assert_eq!((fixture.consumer.messages, fixture.driver.io.read_calls), (1, 1));
+    // Above half of the mark nothing is taken up again.
+    fixture.driver.io.takes = ANSWER / 4;
+    assert!(fixture.poll().is_pending());
+    assert_eq!((fixture.consumer.messages, fixture.driver.io.read_calls), (1, 1));
+    // Below it, the kept rest of the read goes first, and no byte is lost.
+    fixture.driver.io.takes = ANSWER / 2;
+    assert!(fixture.poll().is_pending());
+    assert_eq!((fixture.consumer.messages, fixture.driver.io.read_calls), (2, 1));
+    fixture.driver.io.takes = usize::MAX;
+    while fixture.consumer.messages < 9001 {
+        assert!(fixture.poll().is_pending());
+    }
+    assert_eq!(fixture.driver.io.written.len(), 9001 * (ANSWER + 4));
+    drop(fixture);
+    assert!(most <= 2 * ANSWER + 20, "the mark and one message: {most}");
+}
+
+#[tokio::test]
+async fn under_backlog_only_the_latest_ping_is_answered() {
+    let mut reads = vec![frame(0x81, &[b'x'; 20])];
+    reads.extend((0..3u8).map(|n| frame(0x89, &[b'0' + n])));
+    let mut script = Script::new(reads);
+    script.takes = 5;
+    let mut fixture = Fixture::new(script, Settings::default(), echo);
+    assert!(fixture.poll().is_pending());
+    assert!(fixture.poll().is_pending());
+    fixture.driver.io.takes = usize::MAX;
+    assert!(fixture.poll().is_pending());
+    assert!(fixture.driver.io.written.ends_with(b"x\x8a\x012"), "{:?}", fixture.driver.io.written);
+    assert_eq!(fixture.driver.io.written.len(), 22 + 3);
+}
+
+#[tokio::test]
+async fn what_lies_inside_the_stream_is_flushed() {
+    let mut script = Script::new([frame(0x81, b"x")]);
+    script.buffers = true;
+    let mut fixture = Fixture::new(script, Settings::default(), echo);
+    assert!(fixture.poll().is_pending());
+    assert!(!fixture.driver.io.unflushed && !fixture.driver.io.written.is_empty());
+}
+
+#[tokio::test]
+async fn a_poll_inside_a_poll_has_buffers_of_its_own() {
+    let mut inner = Fixture::new(Script::new([frame(0x81, b"inner")]), Settings::default(), echo);
+    let read = [frame(0x81, b"one"), frame(0x81, b"two")].concat();
+    let mut outer =
+        Fixture::new(Script::new([read]), Settings::default(), |socket: &mut Socket<'_>, message: Message<'_>| {
+            assert!(inner.poll().is_pending());
+            socket.send(message).unwrap();
+        });
+    assert!(outer.poll().is_pending());
+    assert_eq!(outer.driver.io.written, b"\x81\x03one\x81\x03two");
+    drop(outer);
+    assert_eq!(inner.driver.io.written, b"\x81\x05inner");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_server_shuts_its_half_first_and_discards_until_the_end() {
+    let mut fixture = Fixture::new(Script::new([frame(0x88, b"\x03\xe8")]), Settings::default(), echo);
+    assert!(fixture.poll().is_pending());
+    assert_eq!(fixture.driver.io.written, b"\x88\x02\x03\xe8");
+    assert!(fixture.driver.io.shut_down);
+    let closed = fixture.consumer.closed.as_ref().unwrap();
+    assert!(closed.code == CloseCode::NORMAL && closed.error.is_none());
+    // What still comes is discarded, and the end of the stream is the end.
+    fixture.driver.io.reads.push_back(frame(0x81, b"late"));
+    assert!(fixture.poll().is_pending());
+    assert_eq!(fixture.consumer.messages, 0);
+    fixture.driver.io.eof = true;
+    assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lingering_ends_though_the_peer_never_stops_sending() {
+    let mut fixture = Fixture::new(Script::new([frame(0x88, b"")]), Settings::default(), echo);
+    assert!(fixture.poll().is_pending());
+    advance(Duration::from_secs(2)).await;
+    fixture.driver.io.reads.extend((0..100).map(|_| vec![0; 1000]));
+    assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_closed_peer_still_gets_what_is_unsent() {
+    let mut script = Script::new([[frame(0x81, b"hello"), frame(0x88, b"")].concat()]);
+    (script.takes, script.eof) = (3, true);
+    let mut fixture = Fixture::new(script, Settings::default(), echo);
+    assert!(fixture.poll().is_pending());
+    fixture.driver.io.takes = usize::MAX;
+    assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+    assert_eq!(fixture.driver.io.written, b"\x81\x05hello\x88\x00");
+    assert!(fixture.driver.io.shut_down);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unanswered_close_ends_after_its_deadline() {
+    let mut fixture = Fixture::new(Script::new([]), Settings::default(), echo);
+    fixture.driver.with_socket(|socket| socket.close(CloseCode::GOING_AWAY, "bye")).unwrap();
+    assert!(fixture.poll().is_pending());
+    assert_eq!(fixture.driver.io.written, b"\x88\x05\x03\xe9bye");
+    advance(Duration::from_millis(4500)).await;
+    assert!(fixture.poll().is_pending());
+    advance(Duration::from_secs(2)).await;
+    assert!(fixture.wakes() >= 1, "the clock wakes it");
+    assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+    assert!(matches!(fixture.error(), Error::TimedOut(Deadline::Close)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_pinged_and_an_unanswered_ping_is_the_end() {
+    let mut fixture = Fixture::new(Script::new([]), Settings::default(), echo);
+    assert!(fixture.poll().is_pending());
+    advance(Duration::from_secs(29)).await;
+    assert!(fixture.poll().is_pending());
+    assert_eq!((fixture.driver.io.written.len(), fixture.wakes()), (0, 0));
+    advance(Duration::from_secs(2)).await;
+    assert!(fixture.wakes() >= 1, "the clock wakes it");
+    assert!(fixture.poll().is_pending());
+    assert_eq!(fixture.driver.io.written, b"\x89\x00");
+    // Any sign of life starts over.
+    advance(Duration::from_secs(9)).await;
+    fixture.driver.io.reads.push_back(frame(0x8a, b""));
+    assert!(fixture.poll().is_pending());
+    advance(Duration::from_secs(31)).await;
+    assert!(fixture.poll().is_pending());
+    assert_eq!(fixture.driver.io.written, b"\x89\x00\x89\x00");
+    advance(Duration::from_secs(11)).await;
+    assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+    assert!(matches!(fixture.error(), Error::TimedOut(Deadline::Pong)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_waits_to_be_read_counts() {
+    let mut fixture = Fixture::new(Script::new([]), Settings::default(), echo);
+    assert!(fixture.poll().is_pending());
+    advance(Duration::from_secs(31)).await;
+    assert!(fixture.poll().is_pending());
+    // Its task was busy elsewhere for an hour, and meanwhile the pong came.
+    advance(Duration::from_secs(3600)).await;
+    fixture.driver.io.reads.push_back(frame(0x8a, b""));
+    assert!(fixture.poll().is_pending());
+    assert!(fixture.consumer.closed.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_does_not_read_is_judged_by_its_reading() {
+    let mut script = Script::new([frame(0x82, &[1; 1000])]);
+    script.takes = 10;
+    let mut fixture = Fixture::new(script, Settings::default().write_queue(100), echo);
+    assert!(fixture.poll().is_pending());
+    // A little progress every 20 s is enough, though no pong can arrive behind what it does not read.
+    for _ in 0..5 {
+        advance(Duration::from_secs(20)).await;
+        fixture.driver.io.takes = 10;
+        assert!(fixture.poll().is_pending());
+        assert!(fixture.consumer.closed.is_none());
+    }
+    advance(Duration::from_secs(31)).await;
+    assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+    assert!(matches!(fixture.error(), Error::TimedOut(Deadline::Write)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_dribbles_in_has_a_deadline() {
+    let message = frame(0x81, &[b'x'; 100]);
+    let mut fixture = Fixture::new(Script::new([message[..6].to_vec()]), Settings::default(), echo);
+    assert!(fixture.poll().is_pending());
+    for byte in message.iter().skip(6).take(4) {
+        advance(Duration::from_secs(14)).await;
+        fixture.driver.io.reads.push_back(vec![*byte]);
+        assert!(fixture.poll().is_pending());
+        assert!(fixture.consumer.closed.is_none());
+    }
+    advance(Duration::from_secs(6)).await;
+    assert!(fixture.poll().is_pending());
+    assert!(matches!(fixture.error(), Error::TimedOut(Deadline::Message)));
+    assert!(fixture.driver.io.written.starts_with(b"\x88\x1b\x03\xf0"), "{:?}", fixture.driver.io.written);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_wakes_idle_connections_and_closes_them() {
+    let mut fixture = Fixture::new(Script::new([]), Settings::default(), echo);
+    assert!(fixture.poll().is_pending());
+    Clock::current().drain(CloseCode::GOING_AWAY);
+    assert_eq!(fixture.wakes(), 1);
+    assert!(fixture.poll().is_pending());
+    assert_eq!(fixture.driver.io.written, b"\x88\x02\x03\xe9");
+    let mut late = Fixture::new(Script::new([]), Settings::default(), echo);
+    assert!(late.poll().is_pending());
+    assert_eq!(late.driver.io.written, b"\x88\x02\x03\xe9");
+}
+
+#[tokio::test]
+async fn a_violation_is_told_before_the_end_and_nothing_after_it_is_read_as_a_message() {
+    let read = [frame(0x81, b"good"), vec![0x81, 0x01, b'x'], frame(0x81, b"late")].concat();
+    let mut fixture = Fixture::new(Script::new([read, frame(0x81, b"later")]), Settings::default(), echo);
+    assert!(fixture.poll().is_pending());
+    assert_eq!(fixture.consumer.messages, 1);
+    assert!(fixture.driver.io.written.starts_with(b"\x81\x04good\x88\x19\x03\xea"), "{:?}", fixture.driver.io.written);
+    assert!(fixture.driver.io.shut_down);
+    assert!(matches!(fixture.error(), Error::Protocol(_)));
+}
