@@ -42,9 +42,10 @@ impl Limits {
         self
     }
 
-    /// The most fragments taken in one message; default 16,384. One more is refused with 1008.
+    /// The most fragments taken in one message; default 16,384, at least 1. One more is refused with 1008.
     pub fn max_fragments(mut self, fragments: u32) -> Self {
-        self.max_fragments = fragments;
+        // A frame may come whole or in pieces: a limit of none would refuse it in pieces alone.
+        self.max_fragments = fragments.max(1);
         self
     }
 

@@ -176,7 +176,9 @@ impl Decoder {
         frame.remaining -= piece.len() as u64;
         let (ended, fin, opcode) = (frame.remaining == 0, frame.fin, frame.opcode);
         if opcode.is_control() {
-            self.control.reserve_exact(MAX_CONTROL);
+            if self.control.is_empty() {
+                self.control.reserve_exact(MAX_CONTROL);
+            }
             self.control.extend_from_slice(piece);
         } else if let Some(message) = &mut self.message {
             message.push(piece, &self.limits)?;

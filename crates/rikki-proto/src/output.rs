@@ -107,7 +107,8 @@ impl Output {
         Checkpoint { buffer: self.buffer.len(), payloads: self.payloads.len() }
     }
 
-    /// Takes back what was added since `checkpoint`, if nothing of it has been written.
+    /// Takes back what was added since `checkpoint`, which holds until the next [`advance`](Self::advance) or
+    /// [`shrink`](Self::shrink).
     pub fn rollback(&mut self, checkpoint: Checkpoint) {
         if checkpoint.buffer >= self.written {
             self.buffer.truncate(checkpoint.buffer);
@@ -126,6 +127,7 @@ impl Output {
             self.written = 0;
         }
         self.buffer.shrink_to_fit();
+        self.payloads.shrink_to_fit();
     }
 
     /// All that is left to be written, as one vector: for tests and small tools.

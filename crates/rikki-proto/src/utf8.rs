@@ -23,8 +23,9 @@ impl Utf8Assembler {
         self.text.capacity()
     }
 
+    /// Makes room for this many bytes beside those taken, of which the tail has yet to get into the text.
     pub(crate) fn reserve_exact(&mut self, additional: usize) {
-        self.text.reserve_exact(additional);
+        self.text.reserve_exact(usize::from(self.tail_length) + additional);
     }
 
     /// Takes the next piece, or says that no continuation could make the text valid.

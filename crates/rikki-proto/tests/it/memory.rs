@@ -1,0 +1,197 @@
+//! What a connection costs: heap memory held, and work counted as bytes allocated, never as time.
+
+use rikki_proto::{Connection, Event, Limits, Message, Output};
+
+use crate::delivery::{End, client, server};
+use crate::wire::{BINARY, CONTINUATION, Frame, Length, PING, PONG, TEXT};
+
+const ENDS: [fn(Limits) -> End; 2] = [server, client];
+
+/// Bytes of bookkeeping allowed beside the payload of an unfinished message or control frame.
+const BOOKKEEPING: i64 = 256;
+
+/// One end, and the heap memory it holds and has allocated.
+struct Measured {
+    connection: Connection,
+    output: Output,
+    held: i64,
+    allocated: u64,
+    allocations: u64,
+}
+
+impl Measured {
+    fn new(end: End) -> Self {
+        let output = Output::default();
+        Self { connection: end.connection(), output, held: 0, allocated: 0, allocations: 0 }
+    }
+
+    /// Feeds one read and drops what it reports; says how many messages that were.
+    fn read(&mut self, bytes: &mut [u8]) -> usize {
+        self.measure(|connection, output| {
+            let (mut input, mut messages) = (bytes, 0);
+            while let Ok(Some(event)) = connection.next_event(&mut input, output) {
+                messages += usize::from(matches!(event, Event::Message(_)));
+            }
+            messages
+        })
+    }
+
+    fn measure<R>(&mut self, work: impl FnOnce(&mut Connection, &mut Output) -> R) -> R {
+        let mut result = None;
+        let info = allocation_counter::measure(|| result = Some(work(&mut self.connection, &mut self.output)));
+        self.held += info.bytes_current;
+        self.allocated += info.bytes_total;
+        self.allocations += info.count_total;
+        result.unwrap()
+    }
+
+    /// Feeds `stream` in pieces and says how many messages came.
+    fn dribble(&mut self, mut stream: Vec<u8>, piece: usize) -> usize {
+        stream.chunks_mut(piece).map(|piece| self.read(piece)).sum()
+    }
+}
+
+/// A payload of exactly `length` bytes of text, in characters of three bytes.
+fn wide_text(length: usize) -> Vec<u8> {
+    let mut text = "a".repeat(length % 3);
+    text.push_str(&"\u{20ac}".repeat(length / 3));
+    text.into_bytes()
+}
+
+/// Feeds a message as long as the limit in pieces; no more may be held than twice what has come, nor than the limit.
+#[track_caller]
+fn grows_with_what_arrives(opcode: u8, payload: &[u8], piece: usize) {
+    for end in ENDS.map(|end| end(Limits::default().max_message(payload.len()))) {
+        let mut measured = Measured::new(end);
+        let mut arrived = 0;
+        for piece in end.from_peer(&[Frame::new(opcode, payload).part()]).chunks_mut(piece) {
+            arrived += piece.len();
+            measured.read(piece);
+            let most = payload.len().min(2 * arrived) as i64 + BOOKKEEPING;
+            assert!(measured.held <= most, "{} bytes held, {arrived} of {} arrived", measured.held, payload.len());
+        }
+        let messages = measured.dribble(end.from_peer(&[Frame::new(CONTINUATION, [])]), piece);
+        assert_eq!((messages, measured.held), (1, 0), "a message that was handed out leaves nothing behind");
+    }
+}
+
+#[test]
+fn an_unfinished_message_holds_what_has_arrived() {
+    const LIMIT: usize = 200_000;
+    for piece in [1, 7, 1000, 4096, LIMIT / 4 * 3, LIMIT] {
+        grows_with_what_arrives(BINARY, &[0xff; LIMIT], piece);
+        grows_with_what_arrives(TEXT, &[b'a'; LIMIT], piece);
+        for shift in 0..3 {
+            grows_with_what_arrives(TEXT, &wide_text(LIMIT - shift), piece);
+        }
+    }
+}
+
+#[test]
+fn an_announcement_costs_nothing() {
+    let limits = Limits::default().max_message(usize::MAX / 2);
+    for end in ENDS.map(|end| end(limits)) {
+        for length in [70_000, 4 << 20, 1 << 62] {
+            let announced = |opcode| Frame::new(opcode, []).length(Length::Announced(length)).part();
+            let fragmented = [Frame::new(TEXT, "a").part(), announced(CONTINUATION)];
+            for frames in [&[announced(TEXT)][..], &[announced(BINARY)], &fragmented] {
+                let mut measured = Measured::new(end);
+                measured.dribble(end.from_peer(frames), 3);
+                assert!(measured.connection.is_mid_message());
+                assert!(measured.allocated <= BOOKKEEPING as u64, "{} bytes for {length}", measured.allocated);
+            }
+        }
+    }
+}
+
+#[test]
+fn empty_fragments_hold_nothing() {
+    let end = server(Limits::default());
+    let mut measured = Measured::new(end);
+    let mut frames = vec![Frame::new(CONTINUATION, []).part(); 16_384];
+    frames[0].opcode = TEXT;
+    assert_eq!(measured.dribble(end.from_peer(&frames), 1000), 0);
+    assert!(measured.connection.is_open() && measured.allocated <= BOOKKEEPING as u64, "{}", measured.allocated);
+}
+
+/// The way of most messages: whole in one read, echoed into an output that has room.
+#[test]
+fn a_message_whole_in_one_read_is_echoed_without_an_allocation() {
+    let end = server(Limits::default());
+    let mut measured = Measured::new(end);
+    let frames = [Frame::new(TEXT, "twenty bytes of text"), Frame::new(BINARY, [7; 3000]), Frame::new(PING, "?"), Frame::new(PONG, "!")];
+    for allocations in [None, Some(0)] {
+        measured.allocations = 0;
+        let mut read = end.from_peer(&frames);
+        measured.measure(|connection, output| {
+            let mut input = &mut read[..];
+            while let Ok(Some(event)) = connection.next_event(&mut input, output) {
+                if let Event::Message(message) = event {
+                    connection.send(message, output).unwrap();
+                }
+            }
+        });
+        assert!(measured.output.len() > 3000);
+        measured.output.advance(measured.output.len());
+        // The first round has made the room.
+        assert_eq!(measured.allocations, allocations.unwrap_or(measured.allocations));
+    }
+}
+
+#[test]
+fn a_ping_flood_holds_one_ping_while_writing_is_blocked() {
+    let end = server(Limits::default());
+    let mut measured = Measured::new(end);
+    measured.output.set_blocked(true);
+    measured.dribble(end.from_peer(&vec![Frame::new(PING, [1; 125]); 10_000]), 4096);
+    assert!(measured.held <= BOOKKEEPING, "{} bytes held", measured.held);
+    assert!(measured.output.is_empty());
+}
+
+/// Sending and receiving leave nothing behind once the output is written and shrunk.
+#[test]
+fn an_idle_connection_holds_nothing() {
+    for end in ENDS.map(|end| end(Limits::default())) {
+        let mut measured = Measured::new(end);
+        let frames = [Frame::new(TEXT, "one ").part(), Frame::new(PING, [1; 125]), Frame::new(CONTINUATION, [b'x'; 9000])];
+        assert_eq!(measured.dribble(end.from_peer(&frames), 5), 1);
+        measured.measure(|connection, output| {
+            connection.send(Message::from("x".repeat(20_000)), output).unwrap();
+            output.advance(output.len());
+            output.shrink();
+        });
+        assert_eq!((measured.held, measured.output.capacity()), (0, 0));
+        assert!(!measured.connection.is_mid_message());
+    }
+}
+
+/// The bytes allocated for a message that comes byte by byte: each one is copied when its buffer grows, and a buffer
+/// that doubles has been twice the message in all.
+#[track_caller]
+fn is_linear(frames: &[Frame], length: usize) {
+    let end = server(Limits::default());
+    let mut measured = Measured::new(end);
+    assert_eq!(measured.dribble(end.from_peer(frames), 1), 1);
+    let most = 2 * length as u64 + 2 * BOOKKEEPING as u64;
+    assert!(measured.allocated <= most, "{} bytes allocated for {length}", measured.allocated);
+}
+
+#[test]
+fn the_work_for_a_message_that_comes_byte_by_byte_is_linear() {
+    for length in [256 << 10, 1 << 20] {
+        let payload = wide_text(length);
+        is_linear(&[Frame::new(TEXT, &payload)], length);
+        let mut frames: Vec<Frame> = payload.chunks(64).map(|piece| Frame::new(CONTINUATION, piece).part()).collect();
+        frames[0].opcode = TEXT;
+        frames.last_mut().unwrap().fin = true;
+        is_linear(&frames, length);
+    }
+}
+
+#[test]
+fn the_work_for_a_control_frame_that_comes_byte_by_byte_is_linear() {
+    let end = server(Limits::default());
+    let mut measured = Measured::new(end);
+    measured.dribble(end.from_peer(&[Frame::new(PONG, [1; 125])]), 1);
+    assert!(measured.allocated <= 2 * BOOKKEEPING as u64, "{} bytes allocated", measured.allocated);
+}

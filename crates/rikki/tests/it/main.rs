@@ -1,0 +1,6 @@
+//! The server over real sockets: hostile and foreign clients, HTTP, both faces, deadlines and drain.
+
+mod files;
+mod frames;
+mod talk;
+mod wire;
