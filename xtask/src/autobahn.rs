@@ -90,9 +90,9 @@ fn tally(expected: &Table, got: &Table) -> Tally {
     Tally { passed, failed: table::differences(expected, got).len() }
 }
 
-/// Two groups that take about equally long: 9.1 to 9.4 move the big messages, and Python masks them byte by byte.
+/// Two groups that take about equally long: in 9.1 to 9.3 the client spends half of its time on a few large messages.
 fn shards<'a>(cases: impl Iterator<Item = &'a CaseId>) -> [Vec<&'a CaseId>; 2] {
-    let (slow, quick) = cases.partition(|case| matches!(case.parts(), [9, 1..=4, ..]));
+    let (slow, quick) = cases.partition(|case| matches!(case.parts(), [9, 1..=3, ..]));
     [slow, quick]
 }
 
@@ -115,7 +115,7 @@ mod tests {
     fn every_case_is_in_one_shard() {
         let expected = table::parse(EXPECTED).unwrap();
         let [slow, quick] = shards(expected.keys());
-        assert_eq!((slow.len(), quick.len()), (30, 271));
+        assert_eq!((slow.len(), quick.len()), (21, 280));
         assert!(slow.iter().all(|case| !quick.contains(case)));
     }
 }

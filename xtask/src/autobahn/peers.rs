@@ -21,8 +21,8 @@ const LISTENING: &str = "Starting WS listener on ";
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 
-/// How long one process of the suite may take; about a minute is usual.
-const CLIENT_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// How long one process of the suite may take; less than one minute is usual.
+const CLIENT_LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// A running server, killed when dropped.
 pub(super) struct Server {

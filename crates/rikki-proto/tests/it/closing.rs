@@ -14,7 +14,7 @@ const ENDS: [fn(Limits) -> End; 2] = [server, client];
 fn check(frames: &[Frame], events: &[Event<'static>], answers: &[Frame]) {
     for end in ENDS.map(|end| end(Limits::default())) {
         let output = end.own(answers.to_vec());
-        end.check(&end.from_peer(frames), &Outcome { events: events.to_vec(), error: None, output });
+        end.check(&end.incoming(frames), &Outcome { events: events.to_vec(), error: None, output });
     }
 }
 
@@ -43,7 +43,7 @@ fn nothing_after_a_close_is_looked_at() {
 fn exactly_the_codes_of_section_7_4_are_taken_and_sent() {
     for code in 0..=u16::MAX {
         for end in ENDS.map(|end| end(Limits::default())) {
-            let taken = end.deliver([&end.from_peer(&[Frame::close(code, "")])[..]]);
+            let taken = end.deliver([&end.incoming(&[Frame::close(code, "")])[..]]);
             let (mut connection, mut output) = (end.connection(), rikki_proto::Output::default());
             let sent = connection.close(CloseCode(code), "", &mut output);
             if may_be_sent(code) {
@@ -85,7 +85,7 @@ fn either_end_or_both_at_once_may_start() {
 #[track_caller]
 fn after_our_close(frames: &[Frame], expected: &Outcome) {
     for end in ENDS.map(|end| end(Limits::default())) {
-        let stream = end.from_peer(frames);
+        let stream = end.incoming(frames);
         for piece in [1, 3, stream.len()] {
             let (mut connection, mut output) = (end.connection(), rikki_proto::Output::default());
             connection.close(CloseCode::GOING_AWAY, "down", &mut output).unwrap();
@@ -139,7 +139,7 @@ fn a_closed_end_sends_nothing() {
     for end in ENDS.map(|end| end(Limits::default())) {
         for frames in [vec![Frame::close(1000, "")], vec![binary.clone().rsv(1)]] {
             let (mut connection, mut output) = (end.connection(), rikki_proto::Output::default());
-            receive(&mut connection, &end.from_peer(&frames), &mut output, &mut Outcome::default());
+            receive(&mut connection, &end.incoming(&frames), &mut output, &mut Outcome::default());
             let answered = output.len();
             assert_eq!(connection.send("x", &mut output), Err(SendError::Closed));
             let prepared = rikki_proto::PreparedMessage::new(Message::from("x"));

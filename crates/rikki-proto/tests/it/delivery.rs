@@ -55,7 +55,7 @@ impl End {
     }
 
     /// These frames as they come from this end's peer.
-    pub(crate) fn from_peer(self, frames: &[Frame]) -> Vec<u8> {
+    pub(crate) fn incoming(self, frames: &[Frame]) -> Vec<u8> {
         match self.role {
             Role::Server => wire::stream(&wire::masked(frames)),
             Role::Client => wire::stream(frames),

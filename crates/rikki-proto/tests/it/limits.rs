@@ -10,22 +10,22 @@ fn both(limits: Limits) -> [End; 2] {
     [server(limits), client(limits)]
 }
 
-/// A frame of which only the header is sent.
+/// A frame of which nothing but the header is ever sent.
 fn header(opcode: u8, length: u64) -> Frame {
-    let form = if length > 0xffff { Length::Announced(length) } else { Length::Shortest };
-    Frame::new(opcode, vec![0; if length > 0xffff { 0 } else { length as usize }]).length(form).part()
+    Frame::new(opcode, []).length(Length::Announced(length))
 }
 
-/// `frames`, without the payload of the last one, exceed the limit.
+/// `frames` exceed the limit, and do so before the payload of the last one has come.
 #[track_caller]
 fn refused(limits: Limits, frames: &[Frame], error: LimitExceeded, code: u16) {
     let error = Error::from(error);
     for end in both(limits) {
-        let payload = frames.last().unwrap().payload.len();
-        let mut stream = end.from_peer(frames);
-        stream.truncate(stream.len() - payload);
         let output = end.own(vec![Frame::close(code, &error.to_string())]);
-        end.check(&stream, &Outcome { events: Vec::new(), error: Some(error), output });
+        let expected = Outcome { events: Vec::new(), error: Some(error), output };
+        let whole = end.incoming(frames);
+        let payload = frames.last().unwrap().payload.len();
+        end.check(&whole, &expected);
+        end.check(&whole[..whole.len() - payload], &expected);
     }
 }
 
@@ -38,9 +38,11 @@ fn too_long(limit: usize, frames: &[Frame], length: u64) {
 #[test]
 fn one_frame() {
     for opcode in [TEXT, BINARY] {
-        too_long(0, &[header(opcode, 1)], 1);
-        too_long(125, &[header(opcode, 126)], 126);
-        too_long(4096, &[header(opcode, 4097)], 4097);
+        for length in [1, 126, 127, 4097, 70_000] {
+            let frame = Frame::new(opcode, vec![b'a'; length]);
+            too_long(length - 1, std::slice::from_ref(&frame), length as u64);
+            too_long(length - 1, &[frame.part()], length as u64);
+        }
         too_long(4096, &[header(opcode, (1 << 63) - 1)], (1 << 63) - 1);
         // The default is 4 MiB.
         too_long(4_194_304, &[header(opcode, 4_194_305)], 4_194_305);
@@ -72,7 +74,7 @@ fn exactly_the_limit_passes_and_control_frames_do_not_count() {
             error: None,
             output: end.own(vec![Frame::new(PONG, [0; 125])]),
         };
-        end.check(&end.from_peer(&frames), &expected);
+        end.check(&end.incoming(&frames), &expected);
     }
 }
 
@@ -92,7 +94,7 @@ fn fragments_of_one_message_empty_ones_too() {
             refused(limits, &fragments(limit as usize + 1, payload), LimitExceeded::TooManyFragments { limit }, 1008);
             for end in both(limits) {
                 // Each message counts for itself.
-                let stream = end.from_peer(&fragments(limit as usize, payload)).repeat(3);
+                let stream = end.incoming(&fragments(limit as usize, payload)).repeat(3);
                 let events = vec![text(&payload.repeat(limit as usize)); 3];
                 end.check(&stream, &Outcome { events, ..Outcome::default() });
             }
@@ -104,9 +106,9 @@ fn fragments_of_one_message_empty_ones_too() {
 fn the_default_is_16_384_fragments() {
     for payload in ["", "a"] {
         for end in both(Limits::default()) {
-            let taken = end.deliver([&end.from_peer(&fragments(16_384, payload))[..]]);
+            let taken = end.deliver([&end.incoming(&fragments(16_384, payload))[..]]);
             assert_eq!(taken.events, [text(&payload.repeat(16_384))]);
-            let refused = end.deliver([&end.from_peer(&fragments(16_385, payload))[..]]);
+            let refused = end.deliver([&end.incoming(&fragments(16_385, payload))[..]]);
             assert_eq!(refused.error, Some(LimitExceeded::TooManyFragments { limit: 16_384 }.into()));
         }
     }
@@ -117,6 +119,6 @@ fn the_default_is_16_384_fragments() {
 fn a_limit_of_no_fragments_takes_messages_of_one_frame() {
     for end in both(Limits::default().max_fragments(0)) {
         let expected = Outcome { events: vec![text("whole")], ..Outcome::default() };
-        end.check(&end.from_peer(&[Frame::new(TEXT, "whole")]), &expected);
+        end.check(&end.incoming(&[Frame::new(TEXT, "whole")]), &expected);
     }
 }

@@ -1,8 +1,8 @@
 //! The protocol core through its public face: what a peer sends, in any cuts, and what it is told.
 //!
 //! `wire` writes and reads frames by the letter of RFC 6455, `model` predicts what a receiver must make of them,
-//! `delivery` feeds a stream in every cut, `strategies` draws streams at random and `pair` joins two ends in memory. The other modules hold
-//! the tests, one feature each. The opening handshake is tested beside its code.
+//! `delivery` feeds a stream in every cut, `strategies` draws streams at random and `pair` joins two ends in memory.
+//! The other modules hold the tests, one feature each. The opening handshake is tested beside its code.
 
 mod closing;
 mod conversations;

@@ -64,13 +64,13 @@ fn grows_with_what_arrives(opcode: u8, payload: &[u8], piece: usize) {
     for end in ENDS.map(|end| end(Limits::default().max_message(payload.len()))) {
         let mut measured = Measured::new(end);
         let mut arrived = 0;
-        for piece in end.from_peer(&[Frame::new(opcode, payload).part()]).chunks_mut(piece) {
+        for piece in end.incoming(&[Frame::new(opcode, payload).part()]).chunks_mut(piece) {
             arrived += piece.len();
             measured.read(piece);
             let most = payload.len().min(2 * arrived) as i64 + BOOKKEEPING;
             assert!(measured.held <= most, "{} bytes held, {arrived} of {} arrived", measured.held, payload.len());
         }
-        let messages = measured.dribble(end.from_peer(&[Frame::new(CONTINUATION, [])]), piece);
+        let messages = measured.dribble(end.incoming(&[Frame::new(CONTINUATION, [])]), piece);
         assert_eq!((messages, measured.held), (1, 0), "a message that was handed out leaves nothing behind");
     }
 }
@@ -96,7 +96,7 @@ fn an_announcement_costs_nothing() {
             let fragmented = [Frame::new(TEXT, "a").part(), announced(CONTINUATION)];
             for frames in [&[announced(TEXT)][..], &[announced(BINARY)], &fragmented] {
                 let mut measured = Measured::new(end);
-                measured.dribble(end.from_peer(frames), 3);
+                measured.dribble(end.incoming(frames), 3);
                 assert!(measured.connection.is_mid_message());
                 assert!(measured.allocated <= BOOKKEEPING as u64, "{} bytes for {length}", measured.allocated);
             }
@@ -110,7 +110,7 @@ fn empty_fragments_hold_nothing() {
     let mut measured = Measured::new(end);
     let mut frames = vec![Frame::new(CONTINUATION, []).part(); 16_384];
     frames[0].opcode = TEXT;
-    assert_eq!(measured.dribble(end.from_peer(&frames), 1000), 0);
+    assert_eq!(measured.dribble(end.incoming(&frames), 1000), 0);
     assert!(measured.connection.is_open() && measured.allocated <= BOOKKEEPING as u64, "{}", measured.allocated);
 }
 
@@ -119,10 +119,15 @@ fn empty_fragments_hold_nothing() {
 fn a_message_whole_in_one_read_is_echoed_without_an_allocation() {
     let end = server(Limits::default());
     let mut measured = Measured::new(end);
-    let frames = [Frame::new(TEXT, "twenty bytes of text"), Frame::new(BINARY, [7; 3000]), Frame::new(PING, "?"), Frame::new(PONG, "!")];
+    let frames = [
+        Frame::new(TEXT, "twenty bytes of text"),
+        Frame::new(BINARY, [7; 3000]),
+        Frame::new(PING, "?"),
+        Frame::new(PONG, "!"),
+    ];
     for allocations in [None, Some(0)] {
         measured.allocations = 0;
-        let mut read = end.from_peer(&frames);
+        let mut read = end.incoming(&frames);
         measured.measure(|connection, output| {
             let mut input = &mut read[..];
             while let Ok(Some(event)) = connection.next_event(&mut input, output) {
@@ -143,7 +148,7 @@ fn a_ping_flood_holds_one_ping_while_writing_is_blocked() {
     let end = server(Limits::default());
     let mut measured = Measured::new(end);
     measured.output.set_blocked(true);
-    measured.dribble(end.from_peer(&vec![Frame::new(PING, [1; 125]); 10_000]), 4096);
+    measured.dribble(end.incoming(&vec![Frame::new(PING, [1; 125]); 10_000]), 4096);
     assert!(measured.held <= BOOKKEEPING, "{} bytes held", measured.held);
     assert!(measured.output.is_empty());
 }
@@ -153,8 +158,9 @@ fn a_ping_flood_holds_one_ping_while_writing_is_blocked() {
 fn an_idle_connection_holds_nothing() {
     for end in ENDS.map(|end| end(Limits::default())) {
         let mut measured = Measured::new(end);
-        let frames = [Frame::new(TEXT, "one ").part(), Frame::new(PING, [1; 125]), Frame::new(CONTINUATION, [b'x'; 9000])];
-        assert_eq!(measured.dribble(end.from_peer(&frames), 5), 1);
+        let frames =
+            [Frame::new(TEXT, "one ").part(), Frame::new(PING, [1; 125]), Frame::new(CONTINUATION, [b'x'; 9000])];
+        assert_eq!(measured.dribble(end.incoming(&frames), 5), 1);
         measured.measure(|connection, output| {
             connection.send(Message::from("x".repeat(20_000)), output).unwrap();
             output.advance(output.len());
@@ -171,7 +177,7 @@ fn an_idle_connection_holds_nothing() {
 fn is_linear(frames: &[Frame], length: usize) {
     let end = server(Limits::default());
     let mut measured = Measured::new(end);
-    assert_eq!(measured.dribble(end.from_peer(frames), 1), 1);
+    assert_eq!(measured.dribble(end.incoming(frames), 1), 1);
     let most = 2 * length as u64 + 2 * BOOKKEEPING as u64;
     assert!(measured.allocated <= most, "{} bytes allocated for {length}", measured.allocated);
 }
@@ -192,6 +198,6 @@ fn the_work_for_a_message_that_comes_byte_by_byte_is_linear() {
 fn the_work_for_a_control_frame_that_comes_byte_by_byte_is_linear() {
     let end = server(Limits::default());
     let mut measured = Measured::new(end);
-    measured.dribble(end.from_peer(&[Frame::new(PONG, [1; 125])]), 1);
+    measured.dribble(end.incoming(&[Frame::new(PONG, [1; 125])]), 1);
     assert!(measured.allocated <= 2 * BOOKKEEPING as u64, "{} bytes allocated", measured.allocated);
 }

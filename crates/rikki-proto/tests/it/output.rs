@@ -16,7 +16,7 @@ fn pongs(end: End, pings: &[&str]) -> (Vec<Event<'static>>, Vec<Frame>) {
     let mut outcome = Outcome::default();
     output.set_blocked(true);
     for payload in pings {
-        receive(&mut connection, &end.from_peer(&[Frame::new(PING, payload)]), &mut output, &mut outcome);
+        receive(&mut connection, &end.incoming(&[Frame::new(PING, payload)]), &mut output, &mut outcome);
     }
     assert!(output.is_empty(), "a pong was queued behind a peer that does not read");
     output.set_blocked(false);
@@ -47,7 +47,7 @@ fn a_close_drops_the_ping_that_was_kept() {
     for end in ENDS.map(|end| end(Limits::default())) {
         let (mut connection, mut output) = (end.connection(), Output::default());
         output.set_blocked(true);
-        let stream = end.from_peer(&[Frame::new(PING, "kept"), Frame::close(1000, "")]);
+        let stream = end.incoming(&[Frame::new(PING, "kept"), Frame::close(1000, "")]);
         receive(&mut connection, &stream, &mut output, &mut Outcome::default());
         output.set_blocked(false);
         connection.handle_unblocked(&mut output);
@@ -148,7 +148,7 @@ proptest! {
 #[test]
 fn answers_to_one_read_are_one_chunk() {
     let end = server(Limits::default());
-    let mut read = end.from_peer(&vec![Frame::new(TEXT, "twenty bytes of text"); 32]);
+    let mut read = end.incoming(&vec![Frame::new(TEXT, "twenty bytes of text"); 32]);
     let (mut connection, mut output) = (end.connection(), Output::default());
     let mut input = &mut read[..];
     while let Some(event) = connection.next_event(&mut input, &mut output).unwrap() {

@@ -19,7 +19,7 @@ fn fails(end: End, frames: &[Frame], events: &[Event<'static>], error: impl Into
     let expected = Outcome { events: events.to_vec(), error: Some(error), output };
     let stream = wire::stream(frames);
     end.check(&stream, &expected);
-    end.check(&[stream, end.from_peer(&[Frame::new(TEXT, "late"), Frame::new(PING, "late")])].concat(), &expected);
+    end.check(&[stream, end.incoming(&[Frame::new(TEXT, "late"), Frame::new(PING, "late")])].concat(), &expected);
 }
 
 /// The same for both roles, with frames masked as the role demands.
@@ -34,7 +34,7 @@ fn fails_at_both(frames: &[Frame], events: &[Event<'static>], error: ProtocolErr
 #[test]
 fn masking_5_1() {
     let hello = Frame::new(TEXT, "Hello");
-    fails(server(Limits::default()), &[hello.clone()], &[], ProtocolError::Unmasked, 1002);
+    fails(server(Limits::default()), std::slice::from_ref(&hello), &[], ProtocolError::Unmasked, 1002);
     fails(client(Limits::default()), &[hello.masked(KEY)], &[], ProtocolError::Masked, 1002);
     fails(server(Limits::default()), &[Frame::new(PING, [])], &[], ProtocolError::Unmasked, 1002);
     fails(client(Limits::default()), &[Frame::close(1000, "").masked(KEY)], &[], ProtocolError::Masked, 1002);

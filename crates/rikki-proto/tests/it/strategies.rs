@@ -37,7 +37,7 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
             bytes
         }),
         2 => vec(any::<u8>(), 0..200),
-        1 => (500u16..5500, "[a-zκ]{0,9}").prop_map(|(code, reason)| [&code.to_be_bytes(), reason.as_bytes()].concat()),
+        1 => (500u16..5500, "[a-zκ]{0,9}").prop_map(|(code, reason)| Frame::close(code, &reason).payload),
         1 => Just(Vec::new()),
     ]
 }

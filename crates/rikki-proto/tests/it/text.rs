@@ -10,7 +10,7 @@ use crate::wire::{BINARY, CONTINUATION, Frame, TEXT};
 fn refused_at(end: End, payload: &[u8], fragment: usize) -> Option<usize> {
     let fragments = payload.chunks(fragment).enumerate().map(|(i, piece)| {
         let opcode = if i == 0 { TEXT } else { CONTINUATION };
-        end.from_peer(&[Frame::new(opcode, piece).part()])
+        end.incoming(&[Frame::new(opcode, piece).part()])
     });
     let mut stream = Vec::new();
     let mut arrived = 0;
@@ -34,13 +34,13 @@ fn refused(payload: &[u8], valid: usize) {
         for fragment in [1, 2, 3, payload.len()] {
             assert_eq!(refused_at(end, payload, fragment), Some(valid), "{payload:02x?} in fragments of {fragment}");
         }
-        let whole = end.from_peer(&[Frame::new(TEXT, payload)]);
+        let whole = end.incoming(&[Frame::new(TEXT, payload)]);
         end.check(&whole, &failure(end));
         let halves = payload.split_at(payload.len() / 2);
         let parts = [Frame::new(TEXT, halves.0).part(), Frame::new(CONTINUATION, halves.1)];
-        end.check(&end.from_peer(&parts), &failure(end));
+        end.check(&end.incoming(&parts), &failure(end));
         // The same bytes are as good as any in a binary message.
-        assert_eq!(end.deliver([&end.from_peer(&[Frame::new(BINARY, payload)])[..]]).error, None);
+        assert_eq!(end.deliver([&end.incoming(&[Frame::new(BINARY, payload)])[..]]).error, None);
     }
 }
 
@@ -70,9 +70,9 @@ fn is_refused_at_the_byte_that_cannot_be_right() {
 fn must_not_end_inside_a_character() {
     for payload in [&b"\xce"[..], b"a\xe1", b"a\xe1\x88", b"\xf0", b"\xf0\x9f\x98"] {
         for end in [server(Limits::default()), client(Limits::default())] {
-            end.check(&end.from_peer(&[Frame::new(TEXT, payload)]), &failure(end));
+            end.check(&end.incoming(&[Frame::new(TEXT, payload)]), &failure(end));
             let empty_end = [Frame::new(TEXT, payload).part(), Frame::new(CONTINUATION, [])];
-            end.check(&end.from_peer(&empty_end), &failure(end));
+            end.check(&end.incoming(&empty_end), &failure(end));
         }
     }
 }
@@ -85,7 +85,7 @@ fn may_be_cut_anywhere_between_fragments() {
         for cut in 0..=content.len() {
             let (head, tail) = content.as_bytes().split_at(cut);
             let parts = [Frame::new(TEXT, head).part(), Frame::new(CONTINUATION, tail)];
-            end.check(&end.from_peer(&parts), &expected);
+            end.check(&end.incoming(&parts), &expected);
         }
     }
 }

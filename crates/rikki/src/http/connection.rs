@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
+use http::{Version, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -85,14 +86,23 @@ impl Serving {
         peer: SocketAddr,
     ) -> Result<Response, Infallible> {
         let (mut parts, body) = request.into_parts();
+        let version = parts.version;
         let Context { guard, listener, .. } = &self.context;
-        if let Err(refused) = guard.check_host(*listener, &parts) {
+        let mut response = if let Err(refused) = guard.check_host(*listener, &parts) {
             tracing::warn!(target: "rikki::http", %peer, "request refused: {refused}");
-            return Ok(refused.response().map(Body::from));
+            refused.response().map(Body::from)
+        } else {
+            parts.extensions.insert(ConnectInfo(peer));
+            parts.extensions.insert(self.context.clone());
+            let Ok(response) = self.router.clone().call(Request::from_parts(parts, Body::new(body))).await;
+            response
+        };
+        if version == Version::HTTP_2 {
+            // https://www.rfc-editor.org/rfc/rfc9113#section-8.2.2: connection-specific fields are not for HTTP/2.
+            response.headers_mut().remove(header::CONNECTION);
+            response.headers_mut().remove(header::UPGRADE);
         }
-        parts.extensions.insert(ConnectInfo(peer));
-        parts.extensions.insert(self.context.clone());
-        self.router.clone().call(Request::from_parts(parts, Body::new(body))).await
+        Ok(response)
     }
 }
 
@@ -104,5 +114,83 @@ pub(crate) async fn draining(phase: &mut watch::Receiver<Phase>) {
 pub(super) fn log_end(peer: SocketAddr, result: hyper::Result<()>) {
     if let Err(error) = result {
         tracing::debug!(target: "rikki::http", %peer, "connection ended: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::task::{Context, Poll};
+
+    use rustix::time::{ClockId, clock_gettime};
+    use tokio::io::ReadBuf;
+
+    use super::*;
+
+    /// A stream that gives one byte a read.
+    struct Dribble {
+        bytes: std::vec::IntoIter<u8>,
+        waits: bool,
+    }
+
+    impl AsyncRead for Dribble {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            // Every other read has to wait, so that each byte is looked at before the next one is there.
+            self.waits = !self.waits;
+            if self.waits {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            buffer.put_slice(self.bytes.next().as_slice());
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Dribble {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// The CPU time of this thread that a head of `length` bytes takes, one byte a read.
+    async fn cost_of_head(length: usize) -> Duration {
+        let filler = "x".repeat(length - 60);
+        let head = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-Filler: {filler}\r\n\r\n");
+        let stream = Dribble { bytes: head.into_bytes().into_iter(), waits: false };
+        let asked = Arc::new(AtomicBool::new(false));
+        let router = Router::new().fallback({
+            let asked = asked.clone();
+            move || async move { asked.store(true, Relaxed) }
+        });
+        let (_server, phase) = watch::channel(Phase::Serving);
+        let serving = Serving { router, settings: Settings::default(), context: crate::ws::Context::default(), phase };
+        let before = clock_gettime(ClockId::ThreadCPUTime);
+        serving.serve_http1(stream, SocketAddr::from(([127, 0, 0, 1], 1))).await;
+        let after = clock_gettime(ClockId::ThreadCPUTime);
+        assert!(asked.load(Relaxed), "the head was whole");
+        Duration::try_from(after).unwrap() - Duration::try_from(before).unwrap()
+    }
+
+    /// Parsing all that is there anew with each byte was CVE-2023-43669.
+    #[tokio::test]
+    async fn a_dribbling_head_costs_in_proportion_to_its_length() {
+        let mut least = [Duration::MAX; 2];
+        for _ in 0..3 {
+            least[0] = least[0].min(cost_of_head(2 * 1024).await);
+            least[1] = least[1].min(cost_of_head(16 * 1024).await);
+        }
+        // Eight times the bytes: a factor of 8 if it is linear, of 64 if it is quadratic.
+        assert!(least[1] < least[0] * 24, "2 KiB took {:?}, 16 KiB {:?}", least[0], least[1]);
     }
 }

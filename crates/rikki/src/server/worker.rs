@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::http::{Phase, Serving, draining};
@@ -54,36 +54,37 @@ pub(super) fn start(
     let (done, drained) = oneshot::channel();
     let thread = thread::Builder::new()
         .name(format!("rikki-{index}"))
-        .spawn(move || work(&runtime, accepted, phase, release, drain_timeout, done))?;
+        .spawn(move || {
+            runtime.block_on(work(accepted, phase, release, drain_timeout, done));
+            // Without waiting for blocking work that may hang, such as a read from a dead disk.
+            runtime.shutdown_background();
+        })?;
     Ok(Worker { queue, drained, thread })
 }
 
-fn work(
-    runtime: &Runtime,
+async fn work(
     mut accepted: mpsc::Receiver<Accepted>,
     mut phase: watch::Receiver<Phase>,
     mut release: watch::Receiver<()>,
     drain_timeout: Duration,
     done: oneshot::Sender<()>,
 ) {
-    runtime.block_on(async {
-        let clock = Clock::current();
-        let (tracker, mut all_gone) = Tracker::new();
-        loop {
-            tokio::select! {
-                Some(accepted) = accepted.recv() => serve(accepted, tracker.clone()),
-                () = draining(&mut phase) => break,
-            }
+    let clock = Clock::current();
+    let (tracker, mut all_gone) = Tracker::new();
+    loop {
+        tokio::select! {
+            Some(accepted) = accepted.recv() => serve(accepted, tracker.clone()),
+            () = draining(&mut phase) => break,
         }
-        clock.drain(CloseCode::GOING_AWAY);
-        drop(tracker);
-        drop(accepted);
-        if tokio::time::timeout(drain_timeout, all_gone.recv()).await.is_err() {
-            tracing::warn!(target: "rikki::server", "drain deadline passed: the connections that are left are cut");
-        }
-        let _ = done.send(());
-        let _ = release.changed().await;
-    });
+    }
+    clock.drain(CloseCode::GOING_AWAY);
+    drop(tracker);
+    drop(accepted);
+    if tokio::time::timeout(drain_timeout, all_gone.recv()).await.is_err() {
+        tracing::warn!(target: "rikki::server", "drain deadline passed: the connections that are left are cut");
+    }
+    let _ = done.send(());
+    let _ = release.changed().await;
 }
 
 fn serve(accepted: Accepted, tracker: Tracker) {

@@ -2,5 +2,6 @@
 
 mod files;
 mod frames;
+mod pressure;
 mod talk;
 mod wire;

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use rikki::Server;
-use rikki::ws::Settings;
+use rikki::ws::{Message, Settings, Socket};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
 
-use crate::talk::{Talk, close, frame};
+use crate::talk::{Talk, close, frame, header};
 use crate::wire::{BOTH, RUNS, Running, soon};
 
 /// Sends `input` in every delivery over TCP and TLS to a server with `settings`, and expects these frames.
@@ -58,10 +59,22 @@ async fn tiny_fragments_with_the_defaults() {
 #[tokio::test]
 async fn an_endless_message() {
     let small = || Settings::default().max_message(1000);
-    let mut beyond = frame(0x00, [b'a'; 200]);
-    beyond.truncate(8);
     let parts = [frame(0x01, [b'a'; 400]), frame(0x00, [b'a'; 400])].concat();
-    check(small(), &[parts.clone(), beyond].concat()[..parts.len() + 8].to_vec(), "text(800 x a)").await;
+    let header = |length| [header(0x00, length), vec![0; 4]].concat();
+    check(small(), &[parts.clone(), header(201)].concat(), "close(1009)").await;
+    let fits = [parts, frame(0x80, [b'a'; 200]), close(1000, "")].concat();
+    check(small(), &fits, "text(1000 x a) close(1000)").await;
+
+    let server = Running::echo(Server::new()).await;
+    for via in BOTH {
+        let mut talk = Talk::open(&server, via, "/echo").await;
+        talk.send(frame(0x02, "")).await;
+        talk.send(frame(0x00, vec![0; 64 * 1024]).repeat(64)).await;
+        talk.send(frame(0x89, "alive")).await;
+        assert_eq!(talk.next().await, "pong(alive)");
+        talk.send(header(1)).await;
+        assert_eq!(talk.rest().await, "close(1009)", "{via:?}");
+    }
 }
 
 /// W8: the deadline counts from the first byte, however often more arrives.
@@ -101,37 +114,31 @@ async fn a_slow_message() {
 #[tokio::test]
 async fn pings_without_reading() {
     const PINGS: u32 = 100_000;
-    let server = Running::echo(Server::new()).await;
+    let (seen, mut mark) = mpsc::unbounded_channel();
+    let mark_or_echo = move |socket: &mut Socket<'_>, message: Message<'_>| match message {
+        Message::Text(_) => seen.send(()).unwrap(),
+        Message::Binary(_) => socket.send(message).unwrap(),
+    };
+    // So much may wait that the server goes on reading while it cannot write.
+    let settings = Settings::default().write_queue(64 * 1024 * 1024);
+    let server =
+        Running::start(Server::new().websocket_settings(settings).websocket("/echo", mark_or_echo)).await;
     for via in BOTH {
-        let mut bystander = Talk::open(&server, via, "/echo").await;
         let mut talk = Talk::open(&server, via, "/echo").await;
-        shrink_receive_buffer(&mut talk);
-        // What the kernel does not take blocks the server's writing, however much is asked for.
-        talk.send(frame(0x82, vec![0; 900_000]).repeat(8)).await;
-        let mut flood = Vec::new();
-        for count in 0..PINGS {
-            flood.extend_from_slice(&frame(0x89, format!("{count:0>125}")));
-        }
-        let _ = (&mut flood, &mut bystander);
+        socket2::SockRef::from(&*talk.stream.tcp()).set_recv_buffer_size(4096).unwrap();
+        talk.send(frame(0x82, vec![0; 2 * 1024 * 1024]).repeat(8)).await;
+        let flood: Vec<u8> = (0..PINGS).flat_map(|count| frame(0x89, format!("{count:0>125}"))).collect();
         talk.send(flood).await;
-        bystander.echo("still here").await;
-        talk.send(close(1000, "")).await;
-        let mut last = String::new();
-        let mut pongs = 0;
-        while let Some(frame) = talk.frame().await {
-            if frame.first == 0x8a {
-                pongs += 1;
-                last = String::from_utf8(frame.payload).unwrap();
-            }
+        // The server has read them all.
+        talk.send(frame(0x81, "mark")).await;
+        soon("the mark", mark.recv()).await.unwrap();
+        for _ in 0..8 {
+            assert_eq!(talk.next().await, "binary(2097152 x \\x00)");
         }
-        assert_eq!(last, format!("{:0>125}", PINGS - 1), "{via:?}");
-        assert!(pongs < PINGS, "{via:?}: {pongs}");
+        assert_eq!(talk.next().await, format!("pong({:0>125})", PINGS - 1), "{via:?}");
+        talk.send(close(1000, "")).await;
+        assert_eq!(talk.rest().await, "close(1000)", "{via:?}");
     }
-}
-
-fn shrink_receive_buffer(talk: &mut Talk) {
-    let socket = socket2::SockRef::from(talk.stream.tcp());
-    socket.set_recv_buffer_size(4096).unwrap();
 }
 
 /// W18: a server that cannot write does not read either; when it can, nothing is missing.
@@ -144,46 +151,38 @@ async fn echo_without_reading() {
         let mut bystander = Talk::open(&server, via, "/echo").await;
         let mut talk = Talk::open(&server, via, "/echo").await;
         let mut sent = Vec::new();
-        // At most 64 MiB would go: the kernel's buffers and the queue hold far less.
-        let mut unsent = Vec::new();
-        for count in 0..MOST {
-            unsent = frame(0x82, vec![count as u8; SIZE]);
-            let mut rest = &unsent[..];
-            let stalled = loop {
-                match tokio::time::timeout(Duration::from_secs(1), talk.stream.write(rest)).await {
-                    Ok(written) => rest = &rest[written.unwrap()..],
-                    Err(_) => break true,
-                }
-                if rest.is_empty() {
-                    break false;
-                }
-            };
-            sent.push(count as u8);
-            if stalled {
-                unsent = rest.to_vec();
-                break;
-            }
-            unsent = Vec::new();
+        // Of 64 MiB the kernel's buffers and the queue take a part.
+        let mut rest = Vec::new();
+        while rest.is_empty() {
+            assert!(sent.len() < MOST, "{via:?}: all {MOST} messages were taken");
+            sent.push(sent.len() as u8);
+            rest = frame(0x82, vec![sent.len() as u8 - 1; SIZE]);
+            while write_some(&mut talk, &mut rest, Duration::from_secs(1)).await {}
         }
-        assert!(!unsent.is_empty(), "{via:?}: all {MOST} messages were taken");
         bystander.echo("still here").await;
 
         let mut received = Vec::new();
-        let mut rest = unsent;
         while received.len() < sent.len() {
             // Writing goes on only as fast as reading does.
-            if !rest.is_empty() {
-                let written = tokio::time::timeout(Duration::from_millis(1), talk.stream.write(&rest)).await;
-                if let Ok(written) = written {
-                    rest.drain(..written.unwrap());
-                }
-            }
+            write_some(&mut talk, &mut rest, Duration::from_millis(1)).await;
             let echoed = talk.frame().await.expect("all echoes");
             assert_eq!((echoed.first, echoed.payload.len()), (0x82, SIZE));
-            assert!(echoed.payload.iter().all(|byte| *byte == echoed.payload[0]));
-            received.push(echoed.payload[0]);
+            let first = echoed.payload[0];
+            assert!(echoed.payload.iter().all(|byte| *byte == first));
+            received.push(first);
         }
         assert_eq!(received, sent, "{via:?}");
         talk.echo("and on").await;
     }
+}
+
+/// Writes from the front of `rest` if the connection takes something within `patience`; whether to go on.
+async fn write_some(talk: &mut Talk, rest: &mut Vec<u8>, patience: Duration) -> bool {
+    if rest.is_empty() {
+        let _ = tokio::time::timeout(patience, talk.stream.flush()).await;
+        return false;
+    }
+    let Ok(written) = tokio::time::timeout(patience, talk.stream.write(rest)).await else { return false };
+    rest.drain(..written.unwrap());
+    true
 }

@@ -1,0 +1,194 @@
+//! The opening handshake: what is refused, with which words, and what becomes of the bytes behind it.
+
+use rikki::Server;
+
+use crate::talk::{Talk, close, frame, upgrade};
+use crate::wire::{Delivery, RUNS, Running, Via};
+
+/// Delivers a request, and expects this status, these words in the answer, and the end of TCP behind one response.
+async fn check(server: &Running, request: &str, status: u16, words: &str) {
+    for (via, delivery) in RUNS {
+        check_run(server, (via, delivery), request, status, words).await;
+    }
+}
+
+async fn check_run(server: &Running, (via, delivery): (Via, Delivery), request: &str, status: u16, words: &str) {
+    let mut talk = Talk::connect(server, via).await;
+    talk.stream.deliver(request.as_bytes(), delivery).await.unwrap();
+    let answer = talk.text().await;
+    let what = format!("{request:?} {via:?} {delivery:?}: {answer:?}");
+    assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{what}");
+    assert!(answer.contains(words), "{what}");
+    let (head, _) = answer.split_once("\r\n\r\n").unwrap();
+    let connection = head.to_ascii_lowercase().split("\r\n").any(|line| line.starts_with("connection: close"));
+    assert!(connection, "{what}");
+    assert_eq!(answer.matches("HTTP/1.").count(), 1, "{what}");
+}
+
+/// Delivers a request that is answered with 101, and lines that must be in the answer.
+async fn check_accepted(server: &Running, request: &str, lines: &[&str]) {
+    for (via, delivery) in RUNS {
+        let mut talk = Talk::connect(server, via).await;
+        talk.stream.deliver(request.as_bytes(), delivery).await.unwrap();
+        let head = talk.head().await.to_ascii_lowercase();
+        assert!(head.starts_with("http/1.1 101 "), "{request:?} {via:?} {delivery:?}: {head:?}");
+        for line in ["sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=", "upgrade: websocket", "connection: upgrade"] {
+            assert!(head.contains(&format!("\r\n{line}\r\n")), "{request:?}: {head:?}");
+        }
+        for line in lines {
+            assert!(head.contains(&format!("\r\n{line}\r\n")), "{request:?}: {head:?}");
+        }
+        talk.echo("hello").await;
+    }
+}
+
+/// A good request, with one change.
+fn changed(from: &str, to: &str) -> String {
+    let good = upgrade("/echo", "");
+    assert!(good.contains(from), "{from}");
+    good.replacen(from, to, 1)
+}
+
+const VERSION: &str = "Sec-WebSocket-Version: 13\r\n";
+const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// H1
+#[tokio::test]
+async fn versions() {
+    let server = Running::echo(Server::new()).await;
+    for version in ["12", "99", "13, 8", "013", "", "8\r\nSec-WebSocket-Version: 13"] {
+        let request = changed("Version: 13", &format!("Version: {version}"));
+        check(&server, &request, 426, "sec-websocket-version: 13\r\n").await;
+        check(&server, &request, 426, "the header Sec-WebSocket-Version must appear once and be 13\n").await;
+    }
+    check(&server, &changed(VERSION, ""), 400, "the header Sec-WebSocket-Version is missing").await;
+}
+
+/// H2
+#[tokio::test]
+async fn keys() {
+    let server = Running::echo(Server::new()).await;
+    let words = "the header Sec-WebSocket-Key must appear exactly once and hold 16 bytes in base64\n";
+    check(&server, &changed(KEY, ""), 400, words).await;
+    check(&server, &changed(KEY, &KEY.repeat(2)), 400, words).await;
+    for key in [
+        "",
+        "dGhlIHNhbXBsZSBub25j",
+        "dGhlIHNhbXBsZSBub25jZQ",
+        "dGhlIHNhbXBsZSBub25jZWQ=",
+        "!!!!IHNhbXBsZSBub25jZQ==",
+        "dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ==",
+    ] {
+        check(&server, &changed("dGhlIHNhbXBsZSBub25jZQ==", key), 400, words).await;
+    }
+}
+
+/// H3, what is refused
+#[tokio::test]
+async fn methods_versions_and_upgrade_fields() {
+    let server = Running::echo(Server::new()).await;
+    check(&server, &changed("GET", "POST"), 405, "a WebSocket is opened with the method GET\n").await;
+    check(&server, &changed("GET", "PUT"), 405, "allow: GET\r\n").await;
+    check(&server, &changed("GET", "HEAD"), 405, "allow: GET\r\n").await;
+    check(&server, &changed("Connection: Upgrade\r\n", ""), 400, "the header Connection must name upgrade\n").await;
+    check(&server, &changed("Connection: Upgrade", "Connection: keep-alive"), 400, "must name upgrade\n").await;
+    check(&server, &changed("Upgrade: websocket\r\n", ""), 426, "the header Upgrade must name websocket\n").await;
+    check(&server, &changed("websocket", "totally-made-up/1.0"), 426, "upgrade: websocket\r\n").await;
+    check(&server, &changed("websocket", "websocketx"), 426, "must name websocket\n").await;
+}
+
+/// H3: HTTP/1.0 has no Upgrade; hyper answers in the version that it was asked in.
+#[tokio::test]
+async fn http_1_0() {
+    let server = Running::echo(Server::new()).await;
+    for (via, delivery) in RUNS {
+        let mut talk = Talk::connect(&server, via).await;
+        talk.stream.deliver(changed("HTTP/1.1", "HTTP/1.0").as_bytes(), delivery).await.unwrap();
+        let answer = talk.text().await;
+        assert!(answer.starts_with("HTTP/1.0 400 "), "{answer}");
+        assert!(answer.ends_with("a WebSocket is opened over HTTP/1.1, not over an older version\n"), "{answer}");
+    }
+}
+
+/// H3, what must pass
+#[tokio::test]
+async fn what_is_accepted() {
+    let server = Running::echo(Server::new()).await;
+    check_accepted(&server, &upgrade("/echo", ""), &[]).await;
+    check_accepted(&server, &changed("Connection: Upgrade", "Connection: keep-alive, Upgrade"), &[]).await;
+    check_accepted(&server, &changed("Connection: Upgrade", "connection: foo\r\nCONNECTION: ,uPGRADE ,"), &[]).await;
+    check_accepted(&server, &changed("Upgrade: websocket", "uPgRaDe: WebSocket"), &[]).await;
+    check_accepted(&server, &changed("Upgrade: websocket", "Upgrade: h2c, WEBSOCKET"), &[]).await;
+    check_accepted(&server, &upgrade("/echo?token=1", ""), &[]).await;
+    check_accepted(&server, &upgrade("/echo", "Content-Length: 0\r\n"), &[]).await;
+    check_accepted(&server, &upgrade("/echo", "Sec-WebSocket-Extensions: permessage-deflate; nonsense=1\r\n"), &[]).await;
+}
+
+/// H4
+#[tokio::test]
+async fn bodies() {
+    let server = Running::echo(Server::new()).await;
+    let words = "an upgrade request must have no body";
+    let frames = String::from_utf8(vec![b'a'; 5]).unwrap();
+    check(&server, &(upgrade("/echo", "Content-Length: 5\r\n") + &frames), 400, words).await;
+    let chunked = upgrade("/echo", "Transfer-Encoding: chunked\r\n");
+    check(&server, &(chunked + "5\r\naaaaa\r\n0\r\n\r\n"), 400, words).await;
+}
+
+/// H5: frames in the same write as the handshake are not lost.
+#[tokio::test]
+async fn frames_behind_the_handshake() {
+    let server = Running::echo(Server::new()).await;
+    let frames = [frame(0x81, "early"), frame(0x01, "in "), frame(0x80, "pieces"), close(1000, "")].concat();
+    let input = [upgrade("/echo", "").into_bytes(), frames].concat();
+    for (via, delivery) in RUNS {
+        let mut talk = Talk::connect(&server, via).await;
+        talk.stream.deliver(&input, delivery).await.unwrap();
+        let head = talk.head().await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        assert_eq!(talk.rest().await, "text(early) text(in pieces) close(1000)", "{via:?} {delivery:?}");
+    }
+}
+
+/// H5: what follows a refused handshake is never a request. It may not have been read at all.
+#[tokio::test]
+async fn requests_behind_a_refused_handshake() {
+    let server = Running::echo(Server::new()).await;
+    let admin = "GET /admin HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for (refused, status) in [
+        (changed("Version: 13", "Version: 12"), 426),
+        (changed(KEY, ""), 400),
+        (changed("GET", "POST"), 405),
+        (changed("Host: localhost", "Host: evil.test"), 403),
+        (changed("Host: localhost\r\n", ""), 400),
+        (upgrade("/echo", "Origin: https://evil.test\r\n"), 403),
+    ] {
+        for via in [Via::Tcp, Via::Tls] {
+            check_run(&server, (via, Delivery::Whole), &(refused.clone() + &admin.repeat(3)), status, "").await;
+        }
+    }
+}
+
+/// H8 and negotiation: only what the server lists is echoed.
+#[tokio::test]
+async fn subprotocols() {
+    let server = Running::echo(Server::new().subprotocols(["v2.chat", "v1.chat"])).await;
+    let offering = |offer: &str| upgrade("/echo", &format!("Sec-WebSocket-Protocol: {offer}\r\n"));
+    check_accepted(&server, &offering("v1.chat"), &["sec-websocket-protocol: v1.chat"]).await;
+    check_accepted(&server, &offering("v1.chat, v2.chat"), &["sec-websocket-protocol: v2.chat"]).await;
+    let two_lines = "other\r\nSec-WebSocket-Protocol: v1.chat";
+    check_accepted(&server, &offering(two_lines), &["sec-websocket-protocol: v1.chat"]).await;
+    let words = "the header Sec-WebSocket-Protocol must be a list of distinct tokens\n";
+    for offer in ["", "v1.chat, v1.chat", "v1 chat", "v1.chat;x=1"] {
+        check(&server, &offering(offer), 400, words).await;
+    }
+    for via in [Via::Tcp, Via::Tls] {
+        for offer in ["other", "V1.CHAT"] {
+            let mut talk = Talk::connect(&server, via).await;
+            talk.send(offering(offer)).await;
+            let head = talk.head().await;
+            assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+            assert!(!head.to_ascii_lowercase().contains("sec-websocket-protocol"), "{head}");
+        }
+    }
+}
