@@ -271,7 +271,8 @@ impl Connection {
     }
 
     /// Section 5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it already
-    /// received a Close frame."
+    /// received a Close frame." Nor after it has sent one: nothing of ours follows our Close, and a peer that has it
+    /// needs no sign of life.
     fn answer_ping(&mut self, payload: &[u8], output: &mut Output) {
         if !self.is_open() {
             return;
@@ -293,6 +294,7 @@ impl Connection {
             self.encode(Opcode::Close, code.into(), output);
         }
         self.state = State::Closed;
+        self.decoder.clear();
         Ok(Event::Close(frame))
     }
 
@@ -301,6 +303,7 @@ impl Connection {
         // The reason fits: a test holds every error's text to the room there is.
         let _ = self.close(CloseCode::for_error(&error), &error.to_string(), output);
         self.state = State::Failed(error);
+        self.decoder.clear();
     }
 
     fn encode(&mut self, opcode: Opcode, payload: Binary<'_>, output: &mut Output) {

@@ -79,6 +79,11 @@ impl Decoder {
         }
     }
 
+    /// Forgets what has begun to arrive: nothing more is taken.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::new(self.limits, self.masked);
+    }
+
     pub(crate) fn is_mid_message(&self) -> bool {
         self.header_length > 0 || self.frame.is_some() || self.message.is_some()
     }

@@ -65,6 +65,12 @@ impl Output {
             .filter(|chunk| !chunk.is_empty())
     }
 
+    /// All that is to be written, if it lies in one piece: no large payload is among it.
+    #[must_use]
+    pub fn contiguous(&self) -> Option<&[u8]> {
+        if self.payloads.is_empty() { self.buffer.get(self.written..) } else { None }
+    }
+
     /// Notes that the first `count` bytes have been written.
     pub fn advance(&mut self, mut count: usize) {
         while let Some((at, payload)) = self.payloads.front_mut() {

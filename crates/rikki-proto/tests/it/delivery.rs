@@ -115,7 +115,10 @@ pub(crate) fn receive(connection: &mut Connection, piece: &[u8], output: &mut Ou
             Err(error) => {
                 assert!(connection.is_closed() && !connection.is_open());
                 assert_eq!(*outcome.error.get_or_insert(error), error, "another error than before");
+                assert!(input.is_empty(), "{} bytes were left behind", input.len());
                 // A failed connection repeats its error and takes all input.
+                let mut more = *b"\x89\x80\0\0\0\0";
+                input = &mut more;
                 assert_eq!(connection.next_event(&mut input, output), Err(error));
                 assert!(input.is_empty());
                 return;

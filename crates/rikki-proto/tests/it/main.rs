@@ -9,6 +9,7 @@ mod conversations;
 mod delivery;
 mod limits;
 mod masking;
+mod memory;
 mod model;
 mod output;
 mod pair;

@@ -77,7 +77,7 @@ fn grows_with_what_arrives(opcode: u8, payload: &[u8], piece: usize) {
 
 #[test]
 fn an_unfinished_message_holds_what_has_arrived() {
-    const LIMIT: usize = 200_000;
+    const LIMIT: usize = 100_000;
     for piece in [1, 7, 1000, 4096, LIMIT / 4 * 3, LIMIT] {
         grows_with_what_arrives(BINARY, &[0xff; LIMIT], piece);
         grows_with_what_arrives(TEXT, &[b'a'; LIMIT], piece);
@@ -125,7 +125,8 @@ fn a_message_whole_in_one_read_is_echoed_without_an_allocation() {
         Frame::new(PING, "?"),
         Frame::new(PONG, "!"),
     ];
-    for allocations in [None, Some(0)] {
+    // The first round makes room in the output, the second must find it.
+    for _ in 0..2 {
         measured.allocations = 0;
         let mut read = end.incoming(&frames);
         measured.measure(|connection, output| {
@@ -138,9 +139,8 @@ fn a_message_whole_in_one_read_is_echoed_without_an_allocation() {
         });
         assert!(measured.output.len() > 3000);
         measured.output.advance(measured.output.len());
-        // The first round has made the room.
-        assert_eq!(measured.allocations, allocations.unwrap_or(measured.allocations));
     }
+    assert_eq!(measured.allocations, 0);
 }
 
 #[test]

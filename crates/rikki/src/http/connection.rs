@@ -2,22 +2,23 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
-use http::{Version, header};
+use http::{StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tower_service::Service as _;
 
+use super::linger;
 use crate::ws::Context;
 
 /// What a request head may cost and how long it may take.
@@ -67,16 +68,18 @@ impl Serving {
         }
         let mut phase = self.phase.clone();
         let service = service_fn(|request| self.answer(request, peer));
-        let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
-        let mut connection = pin!(connection);
+        let mut connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let result = tokio::select! {
-            result = connection.as_mut() => result,
+            result = &mut connection => result,
             () = draining(&mut phase) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+                Pin::new(&mut connection).graceful_shutdown();
+                (&mut connection).await
             }
         };
         log_end(peer, result);
+        if let Some(parts) = connection.into_parts() {
+            linger::close(parts.io.into_inner()).await;
+        }
     }
 
     /// Lets the application answer, if the request names a host that it may.
@@ -87,6 +90,7 @@ impl Serving {
     ) -> Result<Response, Infallible> {
         let (mut parts, body) = request.into_parts();
         let version = parts.version;
+        let upgrade = parts.extensions.get::<OnUpgrade>().cloned();
         let Context { guard, listener, .. } = &self.context;
         let mut response = if let Err(refused) = guard.check_host(*listener, &parts) {
             tracing::warn!(target: "rikki::http", %peer, "request refused: {refused}");
@@ -102,7 +106,23 @@ impl Serving {
             response.headers_mut().remove(header::CONNECTION);
             response.headers_mut().remove(header::UPGRADE);
         }
+        if let Some(upgrade) = upgrade.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
+            self.close_after(upgrade);
+        }
         Ok(response)
+    }
+
+    /// Closes a connection on which an upgrade was asked for and refused: at its end hyper hands the stream over all
+    /// the same, and does not shut it down.
+    fn close_after(&self, upgrade: OnUpgrade) {
+        let tracker = self.context.tracker.clone();
+        tokio::spawn(async move {
+            // An error means that the stream is not handed over, or that a later request asked again.
+            if let Ok(upgraded) = upgrade.await {
+                linger::close(TokioIo::new(upgraded)).await;
+            }
+            drop(tracker);
+        });
     }
 }
 

@@ -3,6 +3,7 @@
 mod connection;
 mod guard;
 mod host;
+mod linger;
 mod origin;
 #[cfg(feature = "tls")]
 mod secure;

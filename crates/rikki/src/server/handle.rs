@@ -5,9 +5,12 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use axum::Router;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
 use super::worker::{self, Accepted, Listener, Worker};
 use super::{ListenUrl, Server, StartError, accept};
@@ -31,8 +34,9 @@ pub struct Handle {
     addresses: Vec<SocketAddr>,
     phase: watch::Sender<Phase>,
     release: watch::Sender<()>,
-    drained: Vec<oneshot::Receiver<()>>,
-    threads: Vec<thread::JoinHandle<()>>,
+    /// Which of the workers have drained, once they have or their time is up.
+    drained: oneshot::Receiver<Vec<bool>>,
+    workers: Vec<thread::JoinHandle<()>>,
 }
 
 /// A listen URL with the port that it got.
@@ -84,17 +88,16 @@ impl Handle {
     /// # Cancel safety
     ///
     /// Draining starts when this is first polled and goes on if it is dropped then.
-    pub async fn shutdown(mut self) {
-        self.phase.send_replace(Phase::Draining);
-        for drained in self.drained.drain(..) {
-            // An error means that the worker has ended already.
-            let _ = drained.await;
-        }
-        let Self { release, threads, .. } = self;
+    pub async fn shutdown(self) {
+        let Self { phase, release, drained, workers, .. } = self;
+        phase.send_replace(Phase::Draining);
+        let drained = drained.await.unwrap_or_default();
         drop(release);
-        for thread in threads {
-            // The runtimes go down without blocking: what was left on them has been cut.
-            let _ = thread.join();
+        for (worker, drained) in workers.into_iter().zip(drained) {
+            // One that is stuck in a callback is left behind; the others end at once.
+            if drained {
+                let _ = worker.join();
+            }
         }
     }
 }
@@ -138,12 +141,12 @@ pub(super) fn start(
         }
         bound.push(Bound(url));
     }
-    let queues: Vec<_> = workers.iter().map(|worker| worker.queue.clone()).collect();
-    let acceptor = start_acceptor(sockets, queues, serving_phase).map_err(StartError::Runtime)?;
-    let (drained, mut threads): (Vec<_>, Vec<_>) =
-        workers.into_iter().map(|worker| (worker.drained, worker.thread)).unzip();
-    threads.push(acceptor);
-    Ok(Handle { bound, addresses, phase, release, drained, threads })
+    let (queues, rest): (Vec<_>, Vec<_>) =
+        workers.into_iter().map(|worker| (worker.queue, (worker.drained, worker.thread))).unzip();
+    let (pending, workers): (Vec<_>, Vec<_>) = rest.into_iter().unzip();
+    let acceptor = Acceptor { sockets, queues, phase: serving_phase, pending, deadline: server.drain_timeout + GRACE };
+    let drained = acceptor.start().map_err(StartError::Runtime)?;
+    Ok(Handle { bound, addresses, phase, release, drained, workers })
 }
 
 impl Server {
@@ -159,27 +162,49 @@ impl Server {
     }
 }
 
-/// Accepts on a thread of its own until the server drains; the sockets are closed before any connection is.
-fn start_acceptor(
+/// How much longer than its connections a worker may take to drain; one that does is stuck in a callback.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Accepts on a thread of its own until the server drains, and then watches the workers do so.
+struct Acceptor {
     sockets: Vec<(TcpListener, Arc<Listener>)>,
-    workers: Vec<tokio::sync::mpsc::Sender<Accepted>>,
-    mut phase: watch::Receiver<Phase>,
-) -> io::Result<thread::JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let sockets = {
-        let _inside = runtime.enter();
-        let adopt = |(socket, listener)| Ok((tokio::net::TcpListener::from_std(socket)?, listener));
-        sockets.into_iter().map(adopt).collect::<io::Result<Vec<_>>>()?
-    };
-    thread::Builder::new().name("rikki-accept".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            for (socket, listener) in sockets {
-                tokio::spawn(accept::accept(socket, listener, workers.clone()));
-            }
-            drop(workers);
-            draining(&mut phase).await;
-        });
-    })
+    queues: Vec<mpsc::Sender<Accepted>>,
+    phase: watch::Receiver<Phase>,
+    pending: Vec<oneshot::Receiver<()>>,
+    deadline: Duration,
+}
+
+impl Acceptor {
+    fn start(self) -> io::Result<oneshot::Receiver<Vec<bool>>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let Self { sockets, queues, mut phase, pending, deadline } = self;
+        let sockets = {
+            let _inside = runtime.enter();
+            let adopt = |(socket, listener)| Ok((tokio::net::TcpListener::from_std(socket)?, listener));
+            sockets.into_iter().map(adopt).collect::<io::Result<Vec<_>>>()?
+        };
+        let (report, drained) = oneshot::channel();
+        thread::Builder::new().name("rikki-accept".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                let mut accepting = JoinSet::new();
+                for (socket, listener) in sockets {
+                    accepting.spawn(accept::accept(socket, listener, queues.clone()));
+                }
+                drop(queues);
+                draining(&mut phase).await;
+                // Before any connection is, the sockets are closed.
+                accepting.shutdown().await;
+                let deadline = Instant::now() + deadline;
+                let mut drained = Vec::new();
+                for worker in pending {
+                    drained.push(matches!(timeout_at(deadline, worker).await, Ok(Ok(()))));
+                }
+                // Nobody waits for it if the handle was dropped.
+                let _ = report.send(drained);
+            });
+        })?;
+        Ok(drained)
+    }
 }
 
 /// Waits for SIGINT or SIGTERM, or for Ctrl-C where there are no signals.

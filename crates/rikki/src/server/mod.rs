@@ -31,7 +31,7 @@ pub use url::ListenUrl;
 /// is wrong with them is reported by [`start`](Self::start) or [`run`](Self::run).
 ///
 /// ```no_run
-/// use axum::{Json, routing::get};
+/// use axum::routing::get;
 /// use rikki::Server;
 /// use rikki::ws::{Message, Socket};
 ///

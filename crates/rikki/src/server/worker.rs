@@ -52,13 +52,11 @@ pub(super) fn start(
     let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()?;
     let (queue, accepted) = mpsc::channel(QUEUE);
     let (done, drained) = oneshot::channel();
-    let thread = thread::Builder::new()
-        .name(format!("rikki-{index}"))
-        .spawn(move || {
-            runtime.block_on(work(accepted, phase, release, drain_timeout, done));
-            // Without waiting for blocking work that may hang, such as a read from a dead disk.
-            runtime.shutdown_background();
-        })?;
+    let thread = thread::Builder::new().name(format!("rikki-{index}")).spawn(move || {
+        runtime.block_on(work(accepted, phase, release, drain_timeout, done));
+        // Without waiting for blocking work that may hang, such as a read from a dead disk.
+        runtime.shutdown_background();
+    })?;
     Ok(Worker { queue, drained, thread })
 }
 

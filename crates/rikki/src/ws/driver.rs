@@ -4,7 +4,10 @@
 //! write, and nobody else on the thread starves. What is left over when the peer does not read (an unsent tail, the
 //! rest of a read) is kept with the connection; an idle connection keeps nothing.
 
-use std::io::{self, IoSlice};
+mod deadlines;
+mod writing;
+
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -14,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::buffers::{Buffers, Lent};
 use super::clock::{Alarm, Clock, NEVER, Tick};
-use super::error::{Closed, Deadline, Error};
+use super::error::{Closed, Error};
 use super::sender::Mailbox;
 use super::settings::Settings;
 use super::socket::Socket;
@@ -25,9 +28,6 @@ const QUEUED_PER_POLL: usize = 128;
 
 /// Answers beyond this many bytes are written before the next message of the same read is looked at.
 const WRITE_AT: usize = 64 * 1024;
-
-/// How many pieces one vectored write holds at most.
-const PIECES: usize = 16;
 
 /// Who messages go to: a handler's callbacks, or the task that polls the async face.
 pub(super) trait Consumer {
@@ -256,64 +256,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
     }
 
-    /// Writes all it can; a failure ends the connection.
-    fn write(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) {
-        if let Err(error) = self.poll_write(cx, output) {
-            self.lose(consumer, error.into());
-        }
-        if output.len() < self.settings.write_queue / 2 + 1 {
-            self.paused = false;
-        }
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, output: &mut Output) -> io::Result<()> {
-        let now = self.alarm.clock().now();
-        while !output.is_empty() || self.unflushed {
-            let progress = if output.is_empty() {
-                Pin::new(&mut self.io).poll_flush(cx).map_ok(|()| self.unflushed = false)
-            } else {
-                self.unflushed = true;
-                self.poll_write_some(cx, output)
-            };
-            match progress {
-                Poll::Ready(Ok(())) => self.written_at = now,
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => {
-                    if !output.is_blocked() {
-                        self.written_at = now;
-                        output.set_blocked(true);
-                    }
-                    return Ok(());
-                }
-            }
-            if output.is_empty() && !self.unflushed {
-                output.set_blocked(false);
-                self.connection.handle_unblocked(output);
-            }
-        }
-        Ok(())
-    }
-
-    fn poll_write_some(&mut self, cx: &mut Context<'_>, output: &mut Output) -> Poll<io::Result<()>> {
-        let mut pieces = [IoSlice::new(&[]); PIECES];
-        let mut used = 0;
-        for (piece, chunk) in pieces.iter_mut().zip(output.chunks()) {
-            *piece = IoSlice::new(chunk);
-            used += 1;
-        }
-        let io = Pin::new(&mut self.io);
-        let written = match pieces.get(..used).unwrap_or_default() {
-            [] => return Poll::Ready(Ok(())),
-            [piece] => ready!(io.poll_write(cx, piece))?,
-            several => ready!(io.poll_write_vectored(cx, several))?,
-        };
-        if written == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-        }
-        output.advance(written);
-        Poll::Ready(Ok(()))
-    }
-
     /// Moves messages from the mailbox into the output, unless the peer has to take something first.
     fn take_queued(&mut self, output: &mut Output, budget: &mut Budget) -> bool {
         let Some(mailbox) = &self.mailbox else { return false };
@@ -323,25 +265,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let moved = mailbox.drain(&mut self.connection, output, budget.queued);
         budget.queued -= moved;
         moved > 0
-    }
-
-    /// Goes on with the closing handshake as far as it has come
-    /// ([RFC 6455 section 7.1.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.1)).
-    fn advance_phase(&mut self, cx: &mut Context<'_>, output: &Output) {
-        let now = self.alarm.clock().now();
-        if self.phase == Phase::Open && !self.connection.is_open() {
-            self.phase = Phase::Closing { since: now };
-        }
-        let said_all = self.connection.is_closed() && output.is_empty() && !self.unflushed;
-        if matches!(self.phase, Phase::Closing { .. }) && said_all {
-            // "the server MUST close the underlying TCP connection first": half of it, so that the Close arrives.
-            match Pin::new(&mut self.io).poll_shutdown(cx) {
-                Poll::Ready(Ok(())) if !self.eof => self.phase = Phase::Lingering { since: now },
-                Poll::Ready(Ok(())) => self.phase = Phase::Ended,
-                Poll::Ready(Err(_)) => self.phase = Phase::Ended,
-                Poll::Pending => {}
-            }
-        }
     }
 
     /// Reads once, or goes on with the rest of an earlier read, and hands over what is whole.
@@ -464,69 +387,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
         Flow::Continue
     }
-
-    /// Before waiting: acts on deadlines that have come, sets the alarm for the next one, and registers with the
-    /// mailbox. False if there is something to do after all.
-    fn settle(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) -> bool {
-        let Some(due) = self.handle_deadlines(consumer, output) else { return false };
-        self.alarm.set(due, cx.waker());
-        match &self.mailbox {
-            // Registered first and looked at again after that, under one lock: no command is missed.
-            Some(mailbox) => !mailbox.register(cx.waker(), output.len()) || output.is_blocked(),
-            None => true,
-        }
-    }
-
-    /// The next deadline, or `None` if one has come and was acted on.
-    fn handle_deadlines(&mut self, consumer: &mut impl Consumer, output: &mut Output) -> Option<Tick> {
-        let now = self.alarm.clock().now();
-        let settings = &self.settings;
-        let (due, missed) = match self.phase {
-            Phase::Ended => return None,
-            Phase::Lingering { since } => (since.saturating_add(settings.linger_timeout), None),
-            Phase::Closing { since } => (since.saturating_add(settings.close_timeout), Some(Deadline::Close)),
-            // While the peer does not read, its pongs may be stuck behind what it does not read: judge by writing.
-            Phase::Open if output.is_blocked() => {
-                (self.written_at.saturating_add(settings.write_timeout), Some(Deadline::Write))
-            }
-            Phase::Open => return self.handle_silence(now, consumer, output),
-        };
-        if now < due {
-            return Some(due);
-        }
-        match missed {
-            Some(deadline) => self.lose(consumer, Error::TimedOut(deadline)),
-            None => self.phase = Phase::Ended,
-        }
-        None
-    }
-
-    /// The deadlines of a connection that only waits for its peer; called when there is nothing to read.
-    fn handle_silence(&mut self, now: Tick, consumer: &mut impl Consumer, output: &mut Output) -> Option<Tick> {
-        let settings = &self.settings;
-        let message_due = match self.message_since {
-            NEVER => NEVER,
-            since => since.saturating_add(settings.message_timeout),
-        };
-        let (ping_due, pong_due) = match self.pinged_at {
-            NEVER => (self.read_at.saturating_add(settings.ping_interval), NEVER),
-            pinged_at => (NEVER, pinged_at.saturating_add(settings.pong_timeout)),
-        };
-        if now >= message_due {
-            let (code, reason) = (CloseCode::POLICY_VIOLATION, "message not whole in time");
-            let _ = self.connection.close(code, reason, output);
-            let error = Some(Error::TimedOut(Deadline::Message));
-            self.report(consumer, Closed { code, reason: Text::from(reason), error });
-        } else if now >= pong_due {
-            self.lose(consumer, Error::TimedOut(Deadline::Pong));
-        } else if now >= ping_due {
-            self.pinged_at = now;
-            let _ = self.connection.ping(b"", output);
-        } else {
-            return Some(message_due.min(pong_due).min(ping_due));
-        }
-        None
-    }
 }
 
 fn closed_by_peer(frame: Option<CloseFrame>) -> Closed {
@@ -535,5 +395,4 @@ fn closed_by_peer(frame: Option<CloseFrame>) -> Closed {
 }
 
 #[cfg(test)]
-#[path = "driver_tests.rs"]
 mod tests;

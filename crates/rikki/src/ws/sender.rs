@@ -195,10 +195,12 @@ impl Mailbox {
     pub(super) fn register(&self, waker: &Waker, backlog: usize) -> bool {
         let mut state = self.state();
         state.backlog = backlog;
-        if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            let _old = state.waker.replace(waker.clone());
-        }
-        !state.queue.is_empty()
+        let known = state.waker.as_ref().is_some_and(|known| known.will_wake(waker));
+        let old = if known { None } else { state.waker.replace(waker.clone()) };
+        let filled = !state.queue.is_empty();
+        drop(state);
+        drop(old); // without the lock: it may be the last to hold a task
+        filled
     }
 
     /// From now on nothing is taken; what is queued is dropped.

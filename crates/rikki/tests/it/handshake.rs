@@ -32,7 +32,8 @@ async fn check_accepted(server: &Running, request: &str, lines: &[&str]) {
         talk.stream.deliver(request.as_bytes(), delivery).await.unwrap();
         let head = talk.head().await.to_ascii_lowercase();
         assert!(head.starts_with("http/1.1 101 "), "{request:?} {via:?} {delivery:?}: {head:?}");
-        for line in ["sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=", "upgrade: websocket", "connection: upgrade"] {
+        for line in ["sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=", "upgrade: websocket", "connection: upgrade"]
+        {
             assert!(head.contains(&format!("\r\n{line}\r\n")), "{request:?}: {head:?}");
         }
         for line in lines {
@@ -121,7 +122,8 @@ async fn what_is_accepted() {
     check_accepted(&server, &changed("Upgrade: websocket", "Upgrade: h2c, WEBSOCKET"), &[]).await;
     check_accepted(&server, &upgrade("/echo?token=1", ""), &[]).await;
     check_accepted(&server, &upgrade("/echo", "Content-Length: 0\r\n"), &[]).await;
-    check_accepted(&server, &upgrade("/echo", "Sec-WebSocket-Extensions: permessage-deflate; nonsense=1\r\n"), &[]).await;
+    check_accepted(&server, &upgrade("/echo", "Sec-WebSocket-Extensions: permessage-deflate; nonsense=1\r\n"), &[])
+        .await;
 }
 
 /// H4

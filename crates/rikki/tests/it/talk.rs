@@ -91,6 +91,14 @@ impl Talk {
         }
     }
 
+    /// So many bytes, such as a body.
+    pub(crate) async fn bytes(&mut self, count: usize) -> Vec<u8> {
+        while self.buffer.len() < count {
+            assert!(self.fill().await, "the end before {count} bytes");
+        }
+        self.buffer.drain(..count).collect()
+    }
+
     /// The next frame, or `None` at the end of the stream.
     pub(crate) async fn frame(&mut self) -> Option<Frame> {
         loop {
@@ -99,7 +107,8 @@ impl Talk {
                 return Some(frame);
             }
             if !self.fill().await {
-                assert!(self.buffer.is_empty(), "the end within a frame: {:02x?}", self.buffer);
+                let start = &self.buffer[..self.buffer.len().min(16)];
+                assert!(self.buffer.is_empty(), "the end after {} bytes of a frame: {start:02x?}", self.buffer.len());
                 return None;
             }
         }

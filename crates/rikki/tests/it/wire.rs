@@ -68,14 +68,21 @@ impl Running {
     /// Starts `server` on two free ports.
     pub(crate) async fn start(server: Server) -> Self {
         let tls = Tls::self_signed(["localhost", "127.0.0.1"]).unwrap();
-        let client = client_config(tls.certificate_pem().unwrap());
+        let certificate = tls.certificate_pem().unwrap().to_owned();
+        Self::start_with(server, tls, &certificate).await
+    }
+
+    /// The same with a certificate of its own, which clients are to trust.
+    pub(crate) async fn start_with(server: Server, tls: Tls, certificate: &str) -> Self {
+        let client = client_config(certificate);
         let server = server.workers(2).tls(tls).listen("http://127.0.0.1:0").listen("https://127.0.0.1:0");
         Self { handle: server.start().await.unwrap(), client }
     }
 
     /// Starts `server` with an endpoint `/echo` that answers every message with itself.
     pub(crate) async fn echo(server: Server) -> Self {
-        Self::start(server.websocket("/echo", |socket: &mut Socket<'_>, message: Message<'_>| socket.send(message))).await
+        Self::start(server.websocket("/echo", |socket: &mut Socket<'_>, message: Message<'_>| socket.send(message)))
+            .await
     }
 
     pub(crate) fn address(&self, via: Via) -> SocketAddr {

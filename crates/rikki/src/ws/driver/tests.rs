@@ -7,6 +7,7 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use super::*;
+use crate::ws::error::Deadline;
 use crate::ws::handler::{Handler, HandlerTask};
 use crate::ws::sender::Sender;
 

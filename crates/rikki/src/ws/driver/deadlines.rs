@@ -1,0 +1,75 @@
+//! Deadlines: what a connection does when nothing happens.
+
+use std::task::Context;
+
+use rikki_proto::{CloseCode, Output, Text};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{Consumer, Driver, Phase};
+use crate::ws::clock::{NEVER, Tick};
+use crate::ws::error::{Closed, Deadline, Error};
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
+    /// Before waiting: acts on deadlines that have come, sets the alarm for the next one, and registers with the
+    /// mailbox. False if there is something to do after all.
+    pub(super) fn settle(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) -> bool {
+        let Some(due) = self.handle_deadlines(consumer, output) else { return false };
+        self.alarm.set(due, cx.waker());
+        match &self.mailbox {
+            // Registered first and looked at again after that, under one lock: no command is missed.
+            Some(mailbox) => !mailbox.register(cx.waker(), output.len()) || output.is_blocked(),
+            None => true,
+        }
+    }
+
+    /// The next deadline, or `None` if one has come and was acted on.
+    pub(super) fn handle_deadlines(&mut self, consumer: &mut impl Consumer, output: &mut Output) -> Option<Tick> {
+        let now = self.alarm.clock().now();
+        let settings = &self.settings;
+        let (due, missed) = match self.phase {
+            Phase::Ended => return None,
+            Phase::Lingering { since } => (since.saturating_add(settings.linger_timeout), None),
+            Phase::Closing { since } => (since.saturating_add(settings.close_timeout), Some(Deadline::Close)),
+            // While the peer does not read, its pongs may be stuck behind what it does not read: judge by writing.
+            Phase::Open if output.is_blocked() => {
+                (self.written_at.saturating_add(settings.write_timeout), Some(Deadline::Write))
+            }
+            Phase::Open => return self.handle_silence(now, consumer, output),
+        };
+        if now < due {
+            return Some(due);
+        }
+        match missed {
+            Some(deadline) => self.lose(consumer, Error::TimedOut(deadline)),
+            None => self.phase = Phase::Ended,
+        }
+        None
+    }
+
+    /// The deadlines of a connection that only waits for its peer; called when there is nothing to read.
+    fn handle_silence(&mut self, now: Tick, consumer: &mut impl Consumer, output: &mut Output) -> Option<Tick> {
+        let settings = &self.settings;
+        let message_due = match self.message_since {
+            NEVER => NEVER,
+            since => since.saturating_add(settings.message_timeout),
+        };
+        let (ping_due, pong_due) = match self.pinged_at {
+            NEVER => (self.read_at.saturating_add(settings.ping_interval), NEVER),
+            pinged_at => (NEVER, pinged_at.saturating_add(settings.pong_timeout)),
+        };
+        if now >= message_due {
+            let (code, reason) = (CloseCode::POLICY_VIOLATION, "message not whole in time");
+            let _ = self.connection.close(code, reason, output);
+            let error = Some(Error::TimedOut(Deadline::Message));
+            self.report(consumer, Closed { code, reason: Text::from(reason), error });
+        } else if now >= pong_due {
+            self.lose(consumer, Error::TimedOut(Deadline::Pong));
+        } else if now >= ping_due {
+            self.pinged_at = now;
+            let _ = self.connection.ping(b"", output);
+        } else {
+            return Some(message_due.min(pong_due).min(ping_due));
+        }
+        None
+    }
+}

@@ -1,0 +1,94 @@
+//! Writing: all that is unsent, and at the end our half of the stream.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use rikki_proto::Output;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{Consumer, Driver, Phase};
+
+/// How many pieces one vectored write holds at most.
+const PIECES: usize = 16;
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
+    /// Writes all it can; a failure ends the connection.
+    pub(super) fn write(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) {
+        if let Err(error) = self.poll_write(cx, output) {
+            self.lose(consumer, error.into());
+        }
+        if output.len() < self.settings.write_queue / 2 + 1 {
+            self.paused = false;
+        }
+    }
+
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, output: &mut Output) -> io::Result<()> {
+        let now = self.alarm.clock().now();
+        while !output.is_empty() || self.unflushed {
+            let progress = if output.is_empty() {
+                Pin::new(&mut self.io).poll_flush(cx).map_ok(|()| self.unflushed = false)
+            } else {
+                self.unflushed = true;
+                self.poll_write_some(cx, output)
+            };
+            match progress {
+                Poll::Ready(Ok(())) => self.written_at = now,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    if !output.is_blocked() {
+                        self.written_at = now;
+                        output.set_blocked(true);
+                    }
+                    return Ok(());
+                }
+            }
+            if output.is_empty() && !self.unflushed {
+                output.set_blocked(false);
+                self.connection.handle_unblocked(output);
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_write_some(&mut self, cx: &mut Context<'_>, output: &mut Output) -> Poll<io::Result<()>> {
+        let io = Pin::new(&mut self.io);
+        let written = if let Some(bytes) = output.contiguous() {
+            ready!(io.poll_write(cx, bytes))?
+        } else {
+            let mut pieces = [IoSlice::new(&[]); PIECES];
+            let mut used = 0;
+            for (piece, chunk) in pieces.iter_mut().zip(output.chunks()) {
+                *piece = IoSlice::new(chunk);
+                used += 1;
+            }
+            ready!(io.poll_write_vectored(cx, pieces.get(..used).unwrap_or_default()))?
+        };
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        output.advance(written);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Goes on with the closing handshake as far as it has come
+    /// ([RFC 6455 section 7.1.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.1)).
+    pub(super) fn advance_phase(&mut self, cx: &mut Context<'_>, output: &Output) {
+        let now = self.alarm.clock().now();
+        if self.phase == Phase::Open && !self.connection.is_open() {
+            self.phase = Phase::Closing { since: now };
+        }
+        // Nothing is awaited from a peer that failed: inside of a frame that never ends it could not even answer.
+        let settled = self.connection.is_closed() || self.reported;
+        let said_all = settled && output.is_empty() && !self.unflushed;
+        if matches!(self.phase, Phase::Closing { .. }) && said_all {
+            // "the server MUST close the underlying TCP connection first": half of it, so that the Close arrives.
+            match Pin::new(&mut self.io).poll_shutdown(cx) {
+                Poll::Ready(Ok(())) if !self.eof => self.phase = Phase::Lingering { since: now },
+                Poll::Ready(Ok(())) => self.phase = Phase::Ended,
+                Poll::Ready(Err(_)) => self.phase = Phase::Ended,
+                Poll::Pending => {}
+            }
+        }
+    }
+}
