@@ -21,7 +21,8 @@ async fn check(server: &Running, target: &str, more: &str, expected: u16) {
     for (via, delivery) in RUNS {
         let mut talk = Talk::connect(server, via).await;
         let sent = talk.stream.deliver(request.as_bytes(), delivery).await;
-        let what = format!("{} bytes of {:?} {via:?} {delivery:?}", request.len(), &request[..60]);
+        let start: String = request.chars().take(60).collect();
+        let what = format!("{} bytes of {start:?} {via:?} {delivery:?}", request.len());
         sent.unwrap_or_else(|error| panic!("{what}: {error}"));
         let answer = talk.text().await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{what}: {answer:?}");

@@ -1,12 +1,17 @@
 //! The server over real sockets: hostile and foreign clients, HTTP, both faces, deadlines and drain.
 
+mod async_face;
+mod callbacks;
+mod drain;
 mod files;
 mod foreign;
 mod frames;
 mod handshake;
 mod http;
+mod keepalive;
 mod limits;
 mod origin_host;
 mod pressure;
+mod recorder;
 mod talk;
 mod wire;

@@ -1,8 +1,10 @@
 //! A client that talks in raw bytes: its own frames, its own reading of the server's answers, nothing of rikki.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::wire::{Running, Stream, Via, soon};
 
@@ -60,10 +62,23 @@ impl Talk {
     /// Connects and upgrades at `path`.
     pub(crate) async fn open(server: &Running, via: Via, path: &str) -> Self {
         let mut talk = Self::connect(server, via).await;
-        talk.send(&upgrade(path, "")).await;
-        let head = talk.head().await;
-        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        talk.upgrade(path).await;
         talk
+    }
+
+    /// Connects over TCP to any server and upgrades at `path`.
+    pub(crate) async fn open_at(address: SocketAddr, path: &str) -> Self {
+        let tcp = soon("connecting", TcpStream::connect(address)).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
+        let mut talk = Self { stream: Stream::Tcp(tcp), buffer: Vec::new() };
+        talk.upgrade(path).await;
+        talk
+    }
+
+    pub(crate) async fn upgrade(&mut self, path: &str) {
+        self.send(&upgrade(path, "")).await;
+        let head = self.head().await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -134,6 +149,14 @@ impl Talk {
         while self.fill().await {}
         self.end_of_tcp().await;
         String::from_utf8_lossy(&std::mem::take(&mut self.buffer)).into_owned()
+    }
+
+    /// TCP ends, in whatever way, and nothing is said before that.
+    pub(crate) async fn gone(&mut self) {
+        let mut rest = Vec::new();
+        let _ = soon("the end of TCP", self.stream.read_to_end(&mut rest)).await;
+        assert_eq!(rest, b"");
+        let _ = soon("the end of TCP", self.stream.tcp().read_to_end(&mut rest)).await;
     }
 
     /// TLS has an end of its own before that of TCP.

@@ -1,0 +1,264 @@
+//! The async face in an axum application of its own, on tokio's multi-threaded runtime.
+
+use std::future::IntoFuture;
+use std::net::SocketAddr;
+use std::thread;
+
+use axum::Router;
+use axum::routing::any;
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use rikki::ws::{CloseCode, Message, SendError, Upgrade, WebSocket};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use crate::talk::{Talk, close, frame, hex};
+use crate::wire::{Delivery, soon};
+
+/// Runs an application whose only endpoint, `/`, is served with `serve`.
+async fn application<F, Fut>(serve: F) -> SocketAddr
+where
+    F: Fn(WebSocket) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output: Send> + Send + 'static,
+{
+    let router = Router::new().route("/", any(async move |upgrade: Upgrade| upgrade.on_upgrade(serve)));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(axum::serve(listener, router).into_future());
+    address
+}
+
+async fn echo(mut socket: WebSocket) -> Result<(), rikki::ws::Error> {
+    while let Some(message) = socket.next().await {
+        socket.send(message?).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn echoes() {
+    let address = application(echo).await;
+    for delivery in [Delivery::Whole, Delivery::Bytewise, Delivery::Random] {
+        let mut talk = Talk::open_at(address, "/").await;
+        let all = [
+            frame(0x81, "hello"),
+            frame(0x82, ""),
+            frame(0x89, "ping"),
+            frame(0x01, "in "),
+            frame(0x80, "pieces"),
+            close(4000, "done"),
+        ];
+        talk.stream.deliver(&all.concat(), delivery).await.unwrap();
+        assert_eq!(talk.rest().await, "text(hello) binary() pong(ping) text(in pieces) close(4000)");
+    }
+    let mut talk = Talk::open_at(address, "/").await;
+    talk.send(hex("81 05 48656c6c6f")).await;
+    assert_eq!(talk.rest().await, "close(1002)");
+}
+
+/// The stream tells of every end, and keeps to itself that one was normal.
+#[tokio::test(flavor = "multi_thread")]
+async fn how_streams_end() {
+    let (ends, mut seen) = mpsc::unbounded_channel();
+    let address = application(move |mut socket: WebSocket| {
+        let ends = ends.clone();
+        async move {
+            let mut errors = Vec::new();
+            while let Some(message) = socket.next().await {
+                errors.extend(message.err().map(|error| format!("{error:?}")));
+            }
+            let closed = socket.closed().unwrap();
+            ends.send(format!("{} {:?} {}", closed.code, &*closed.reason, errors.join(" "))).unwrap();
+        }
+    })
+    .await;
+    for (bytes, expected) in [
+        (close(4000, "bye"), "4000 \"bye\" "),
+        (frame(0x88, ""), "1005 \"\" "),
+        (hex("81 05 48656c6c6f"), "1002 \"\" Protocol("),
+        (hex("81 ff 7fffffffffffffff 00000000"), "1009 \"\" Limit("),
+        (Vec::new(), "1006 \"\" Io("),
+    ] {
+        let mut talk = Talk::open_at(address, "/").await;
+        talk.send(&bytes).await;
+        drop(talk);
+        let end = soon("an end", seen.recv()).await.unwrap();
+        assert!(end.starts_with(expected), "{end}");
+    }
+}
+
+/// The halves work in two tasks: one reads and passes on, the other sends that and more.
+#[tokio::test(flavor = "multi_thread")]
+async fn halves() {
+    let address = application(|socket: WebSocket| async move {
+        let (mut sink, mut stream) = socket.split();
+        let (pass, mut passed) = mpsc::channel::<Message<'static>>(1);
+        let writing = tokio::spawn(async move {
+            for number in 0.. {
+                sink.send(format!("unasked {number}").into()).await.unwrap();
+                let Some(message) = passed.recv().await else { break };
+                sink.send(message).await.unwrap();
+            }
+            sink.close().await.unwrap();
+        });
+        while let Some(Ok(message)) = stream.next().await {
+            if message.as_text() == Some("end") {
+                break;
+            }
+            pass.send(message).await.unwrap();
+        }
+        drop(pass);
+        writing.await.unwrap();
+        // The closing handshake goes on while the stream is polled.
+        assert!(stream.next().await.is_none());
+    })
+    .await;
+    let mut talk = Talk::open_at(address, "/").await;
+    for number in 0..100 {
+        assert_eq!(talk.next().await, format!("text(unasked {number})"));
+        talk.echo("passed on").await;
+    }
+    assert_eq!(talk.next().await, "text(unasked 100)");
+    talk.send(frame(0x81, "end")).await;
+    assert_eq!(talk.next().await, "close(1000)");
+    talk.send(close(1000, "")).await;
+    assert_eq!(talk.rest().await, "");
+}
+
+/// A WebSocket that is dropped says goodbye, and sends what was sent before.
+#[tokio::test(flavor = "multi_thread")]
+async fn dropping_closes() {
+    let address = application(|mut socket: WebSocket| async move {
+        let message = socket.next().await.unwrap().unwrap();
+        socket.feed(Message::from("last words")).await.unwrap();
+        assert_ne!(message.as_text(), Some("panic"), "as asked for");
+    })
+    .await;
+    for (text, code) in [("return", 1000), ("panic", 1011)] {
+        let mut talk = Talk::open_at(address, "/").await;
+        talk.send(frame(0x81, text)).await;
+        assert_eq!(talk.next().await, "text(last words)");
+        assert_eq!(talk.next().await, format!("close({code})"));
+        talk.send([frame(0x81, "nobody reads this"), close(code, "")].concat()).await;
+        assert_eq!(talk.rest().await, "");
+    }
+}
+
+/// `next()` is given up after every single byte, and nothing is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn next_can_be_cancelled() {
+    let (given_up, mut times) = watch::channel(0_u64);
+    let address = application(move |mut socket: WebSocket| {
+        let given_up = given_up.clone();
+        async move {
+            loop {
+                match socket.next().now_or_never() {
+                    Some(Some(message)) => socket.send(message.unwrap()).await.unwrap(),
+                    Some(None) => break,
+                    None => {
+                        given_up.send_modify(|times| *times += 1);
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+        }
+    })
+    .await;
+    let mut talk = Talk::open_at(address, "/").await;
+    let long = "long ".repeat(30);
+    let all = [
+        frame(0x81, "hello"),
+        frame(0x89, "ping"),
+        frame(0x01, "in "),
+        frame(0x8a, "pong"),
+        frame(0x80, "pieces"),
+        frame(0x82, &long),
+        close(1000, ""),
+    ];
+    let all = all.concat();
+    for byte in &all[..all.len() - 1] {
+        talk.send([*byte]).await;
+        // It has been polled since the byte was there, and given up.
+        let before = *times.borrow_and_update();
+        soon("being given up", times.wait_for(|times| *times >= before + 2)).await.unwrap();
+    }
+    talk.send(&all[all.len() - 1..]).await;
+    let expected = format!("text(hello) pong(ping) text(in pieces) binary({long}) close(1000)");
+    assert_eq!(talk.rest().await, expected);
+}
+
+/// A flush that is given up while the peer does not read is taken up again where it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn sending_can_be_cancelled() {
+    const SIZE: usize = 100_000;
+    const COUNT: u8 = 200;
+    let (given_up, mut times) = watch::channel(0_u64);
+    let address = application(move |mut socket: WebSocket| {
+        let given_up = given_up.clone();
+        async move {
+            socket.next().await.unwrap().unwrap();
+            for number in 0..COUNT {
+                socket.feed(vec![number; SIZE].into()).await.unwrap();
+                while socket.flush().now_or_never().is_none() {
+                    given_up.send_modify(|times| *times += 1);
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    })
+    .await;
+    let mut talk = Talk::open_at(address, "/").await;
+    talk.send(frame(0x81, "go")).await;
+    // 20 MB are more than the kernel takes for a client that does not read.
+    soon("a full socket", times.wait_for(|times| *times > 100)).await.unwrap();
+    for number in 0..COUNT {
+        let frame = talk.frame().await.unwrap();
+        assert_eq!((frame.first, frame.payload.len()), (0x82, SIZE));
+        assert!(frame.payload.iter().all(|byte| *byte == number), "{number}");
+    }
+    assert_eq!(talk.next().await, "close(1000)");
+}
+
+/// A thread pushes through a `Sender` while the stream is polled and the client sends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thread_pushes() {
+    const COUNT: usize = 2000;
+    let address = application(|mut socket: WebSocket| async move {
+        let sender = socket.sender().unwrap();
+        let pusher = thread::spawn(move || {
+            for number in 0..COUNT {
+                while let Err(error) = sender.send(format!("push {number}")) {
+                    assert_eq!(error, SendError::Full);
+                    thread::yield_now();
+                }
+            }
+            sender.close(CloseCode(4001), "all pushed").unwrap();
+            sender
+        });
+        while let Some(Ok(message)) = socket.next().await {
+            // It may be closing already.
+            let _ = socket.send(message).await;
+        }
+        assert_eq!(pusher.join().unwrap().send("gone"), Err(SendError::Closed));
+    })
+    .await;
+    let mut talk = Talk::open_at(address, "/").await;
+    let (mut pushed, mut echoed, mut sent) = (0, 0, 0);
+    loop {
+        if sent <= echoed {
+            talk.send(frame(0x81, format!("echo {sent}"))).await;
+            sent += 1;
+        }
+        let next = talk.next().await;
+        if next == format!("text(push {pushed})") {
+            pushed += 1;
+        } else if next == format!("text(echo {echoed})") {
+            echoed += 1;
+        } else {
+            assert_eq!(next, "close(4001)");
+            break;
+        }
+    }
+    assert_eq!(pushed, COUNT);
+    talk.send(close(4001, "")).await;
+    assert_eq!(talk.rest().await, "");
+}

@@ -1,0 +1,154 @@
+//! Going down: WebSockets are closed with 1001, requests finish, and the port is free again.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::Response;
+use axum::routing::{any, get};
+use futures_util::StreamExt;
+use rikki::Server;
+use rikki::ws::Upgrade;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use crate::recorder::Recorder;
+use crate::talk::{Talk, close};
+use crate::wire::{BOTH, Running, Via, soon};
+
+async fn read_all(upgrade: Upgrade) -> Response {
+    upgrade.on_upgrade(|mut socket| async move { while socket.next().await.is_some() {} })
+}
+
+/// Waits until nobody is listening any more.
+async fn refused(address: SocketAddr) {
+    let attempts = async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("connections being refused", attempts).await;
+}
+
+#[tokio::test]
+async fn a_drain() {
+    let (recorder, mut calls) = Recorder::new();
+    let (asked, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let slow = {
+        let (asked, finish) = (asked.clone(), finish.clone());
+        get(async move || {
+            asked.notify_one();
+            finish.notified().await;
+            "slow, but whole"
+        })
+    };
+    let routes = Server::new().websocket("/record", recorder).route("/async", any(read_all)).route("/slow", slow);
+    let server = Running::start(routes).await;
+    let addresses = BOTH.map(|via| server.address(via));
+    let mut sockets = Vec::new();
+    let mut requests = Vec::new();
+    let mut idle = Vec::new();
+    for via in BOTH {
+        sockets.push(Talk::open(&server, via, "/async").await);
+        sockets.push(Talk::open(&server, via, "/record").await);
+        calls.opened().await;
+        let mut request = Talk::connect(&server, via).await;
+        request.send("GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        soon("the request", asked.notified()).await;
+        requests.push(request);
+        idle.push(Talk::connect(&server, via).await);
+    }
+
+    let down = tokio::spawn(server.handle.shutdown());
+    for mut socket in sockets {
+        assert_eq!(socket.next().await, "close(1001)");
+        socket.send(close(1001, "")).await;
+        assert_eq!(socket.rest().await, "");
+    }
+    for _ in BOTH {
+        assert_eq!(calls.closed().await, (0, "1001 \"\" fine".to_owned()));
+    }
+    for address in addresses {
+        refused(address).await;
+    }
+    for mut connection in idle {
+        assert_eq!(connection.text().await, "");
+    }
+    assert!(!down.is_finished());
+    finish.notify_waiters();
+    for mut request in requests {
+        let answer = request.text().await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("slow, but whole"), "{answer}");
+    }
+    soon("the end", down).await.unwrap();
+    for address in addresses {
+        TcpListener::bind(address).expect("the port is free again");
+    }
+    calls.end().await;
+}
+
+/// Nobody can hold a drain up for longer than its deadline.
+#[tokio::test]
+async fn a_drain_has_a_deadline() {
+    let finish = Arc::new(Notify::new());
+    let never = {
+        let finish = finish.clone();
+        get(async move || finish.notified().await)
+    };
+    let server = Server::new().route("/never", never).drain_timeout(Duration::from_millis(500));
+    let server = Running::echo(server).await;
+    let mut open = Vec::new();
+    for via in BOTH {
+        let mut socket = Talk::open(&server, via, "/echo").await;
+        socket.echo("hello").await;
+        open.push(socket);
+        let mut request = Talk::connect(&server, via).await;
+        request.send("GET /never HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        open.push(request);
+    }
+    soon("the end", server.handle.shutdown()).await;
+    // The WebSockets had been told, and nobody has answered.
+    assert_eq!(open[0].next().await, "close(1001)");
+    for connection in &mut open {
+        connection.gone().await;
+    }
+}
+
+#[tokio::test]
+async fn dropping_the_handle_stops_the_server() {
+    let server = Running::echo(Server::new()).await;
+    let addresses = BOTH.map(|via| server.address(via));
+    let mut sockets = Vec::new();
+    for via in BOTH {
+        sockets.push(Talk::open(&server, via, "/echo").await);
+    }
+    drop(server);
+    for mut socket in sockets {
+        assert_eq!(socket.next().await, "close(1001)");
+        socket.send(close(1001, "")).await;
+        assert_eq!(socket.rest().await, "");
+    }
+    for address in addresses {
+        refused(address).await;
+    }
+}
+
+/// The port of connections that the server closed first is free at once.
+#[tokio::test]
+async fn a_server_can_start_where_one_has_stopped() {
+    let first = Running::echo(Server::new()).await;
+    let address = first.address(Via::Tcp);
+    let mut talk = Talk::open_at(address, "/echo").await;
+    talk.echo("hello").await;
+    let answering = tokio::spawn(async move {
+        assert_eq!(talk.next().await, "close(1001)");
+        talk.send(close(1001, "")).await;
+        assert_eq!(talk.rest().await, "");
+    });
+    soon("the end", first.handle.shutdown()).await;
+    answering.await.unwrap();
+    let second = Server::new().route("/rest", get(|| async { "rest" })).listen(&format!("http://{address}"));
+    let second = second.start().await.unwrap();
+    assert_eq!(second.local_addrs(), [address]);
+    soon("the end", second.shutdown()).await;
+}

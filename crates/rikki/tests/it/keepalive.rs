@@ -1,0 +1,60 @@
+//! Silence: who is pinged, who stays, and who is dropped.
+
+use std::time::{Duration, Instant};
+
+use rikki::Server;
+use rikki::ws::Settings;
+
+use crate::recorder::Recorder;
+use crate::talk::{Talk, frame};
+use crate::wire::{BOTH, Running};
+
+const INTERVAL: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_millis(400);
+
+fn impatient(server: Server) -> Server {
+    server.websocket_settings(Settings::default().ping_interval(INTERVAL).pong_timeout(PATIENCE))
+}
+
+#[tokio::test]
+async fn who_answers_stays() {
+    let server = Running::echo(impatient(Server::new())).await;
+    for via in BOTH {
+        let mut talk = Talk::open(&server, via, "/echo").await;
+        let since = Instant::now();
+        for _ in 0..4 {
+            assert_eq!(talk.next().await, "ping()");
+            talk.send(frame(0x8a, "")).await;
+        }
+        assert!(since.elapsed() >= 4 * INTERVAL, "{:?}", since.elapsed());
+        talk.echo("still here").await;
+    }
+}
+
+/// Anything that arrives is an answer.
+#[tokio::test]
+async fn who_talks_stays() {
+    let server = Running::echo(impatient(Server::new())).await;
+    for via in BOTH {
+        let mut talk = Talk::open(&server, via, "/echo").await;
+        for _ in 0..4 {
+            assert_eq!(talk.next().await, "ping()");
+            talk.echo("no pong, but not mute").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_is_mute_is_dropped() {
+    let (recorder, mut calls) = Recorder::new();
+    let server = Running::start(impatient(Server::new()).websocket("/record", recorder)).await;
+    for via in BOTH {
+        let mut talk = Talk::open(&server, via, "/record").await;
+        calls.opened().await;
+        let since = Instant::now();
+        assert_eq!(talk.next().await, "ping()");
+        assert_eq!(calls.closed().await, (0, "1006 \"\" TimedOut(Pong)".to_owned()));
+        assert!(since.elapsed() >= INTERVAL + PATIENCE, "{:?}", since.elapsed());
+        talk.gone().await;
+    }
+}
