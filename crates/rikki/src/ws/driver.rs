@@ -316,13 +316,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         input: &mut &mut [u8],
         output: &mut Output,
     ) -> Parsed {
-        while self.phase != Phase::Ended {
+        while self.phase != Phase::Ended && !input.is_empty() {
             let flow = match self.connection.next_event(input, output) {
-                Ok(None) => {
-                    let mid = self.connection.is_mid_message();
-                    self.message_since = if mid { self.message_since.min(self.read_at) } else { NEVER };
-                    return Parsed::All;
-                }
+                Ok(None) => break,
                 Ok(Some(Event::Message(message))) => {
                     self.message_since = NEVER;
                     self.deliver(consumer, message, output)
@@ -346,6 +342,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 return Parsed::Yielded;
             }
         }
+        let mid = self.connection.is_mid_message();
+        self.message_since = if mid { self.message_since.min(self.read_at) } else { NEVER };
         Parsed::All
     }
 
