@@ -146,7 +146,7 @@ impl Alarm {
 
     /// Makes sure that the task behind `waker` is polled when `due` has come.
     ///
-    /// The waker of the first call is kept; [`set_waker`](Self::set_waker) is for tasks that change.
+    /// The waker of the first call is kept: a connection is driven with one and the same all its life.
     pub(crate) fn set(&mut self, due: Tick, waker: &Waker) {
         let rang = self.due <= self.clock.now();
         if due >= self.due && !rang && self.slot.is_some() {
@@ -167,14 +167,6 @@ impl Alarm {
                 self.slot = u32::try_from(slots.insert(Slot { due, waker: waker.clone() })).ok();
             }
         }
-    }
-
-    /// The task that is to be woken has changed.
-    pub(crate) fn set_waker(&mut self, waker: &Waker) {
-        let Some(slot) = self.slot else { return };
-        let new = waker.clone();
-        let old = self.clock.slots().get_mut(slot as usize).map(|slot| std::mem::replace(&mut slot.waker, new));
-        drop(old); // without the lock: it may be the last to hold a task
     }
 }
 

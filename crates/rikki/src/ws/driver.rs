@@ -178,10 +178,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         self.connection.is_open() && self.phase == Phase::Open
     }
 
-    pub(super) fn alarm(&mut self) -> &mut Alarm {
-        &mut self.alarm
-    }
-
     fn socket<'a>(&'a mut self, output: &'a mut Output) -> Socket<'a> {
         Socket {
             connection: &mut self.connection,
@@ -334,12 +330,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             if output.len() > WRITE_AT {
                 self.write(cx, consumer, output);
             }
-            if output.len() >= self.settings.write_queue {
-                self.paused = true;
-                return Parsed::Paused;
-            }
+            self.paused |= output.len() >= self.settings.write_queue;
             if matches!(flow, Flow::Yield) {
                 return Parsed::Yielded;
+            }
+            if self.paused {
+                return Parsed::Paused;
             }
         }
         let mid = self.connection.is_mid_message();

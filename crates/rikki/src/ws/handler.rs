@@ -3,12 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use rikki_proto::{CloseCode, Message, SendError};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::driver::{Consumer, Driver, Flow, Turn};
+use super::driver::{Consumer, Driver, Flow};
 use super::error::Closed;
 use super::socket::Socket;
 use super::upgrade::{Opening, Tracker};
@@ -122,12 +122,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin, H: Handler> Future for HandlerTask<I, H>
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        loop {
-            if let Turn::Ended = ready!(this.driver.poll(cx, &mut this.callbacks)) {
-                return Poll::Ready(());
-            }
-        }
+        let Self { driver, callbacks, .. } = self.get_mut();
+        // Callbacks never make it yield, so it returns at the end alone.
+        driver.poll(cx, callbacks).map(|_ended| ())
     }
 }
 

@@ -177,6 +177,8 @@ impl Mailbox {
                 let mut state = self.state();
                 let Some(command) = state.queue.pop_front() else { return moved };
                 state.queued -= command.size();
+                // It only moves: what is held stays at the mark until it is written.
+                state.backlog = output.len() + command.size();
                 command
             };
             // The arguments were checked when they were queued, and a connection that has closed since takes nothing.

@@ -1,8 +1,8 @@
 //! The async face: a stream and sink of messages.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker, ready};
 
 use futures_core::Stream;
 use futures_sink::Sink;
@@ -48,9 +48,7 @@ pub struct WebSocket {
     driver: Option<Driver<Box<dyn Io>>>,
     inbox: Inbox,
     write_queue: usize,
-    /// Who polls the stream, and who waits for the sink if that is somebody else.
-    reader: Option<Waker>,
-    writer: Option<Waker>,
+    tasks: Tasks,
     tracker: Tracker,
 }
 
@@ -71,11 +69,61 @@ impl Consumer for Inbox {
     }
 }
 
+/// The tasks that wait for one connection. The halves of a split stream may be polled by two, while a socket and a clock
+/// know one waker each: they get a common one, which wakes both.
+struct Tasks {
+    waiting: Arc<Waiting>,
+    common: Waker,
+}
+
+#[derive(Default)]
+struct Waiting(Mutex<Wakers>);
+
+#[derive(Default)]
+struct Wakers {
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl Tasks {
+    fn new() -> Self {
+        let waiting = Arc::<Waiting>::default();
+        Self { common: waiting.clone().into(), waiting }
+    }
+
+    fn set_reader(&self, waker: &Waker) {
+        let old = self.waiting.wakers().reader.replace(waker.clone());
+        drop(old); // without the lock: it may be the last to hold a task
+    }
+
+    fn set_writer(&self, waker: &Waker) {
+        let old = self.waiting.wakers().writer.replace(waker.clone());
+        drop(old); // without the lock: it may be the last to hold a task
+    }
+}
+
+impl Waiting {
+    fn wakers(&self) -> MutexGuard<'_, Wakers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let Wakers { reader, writer } = std::mem::take(&mut *self.wakers());
+        [reader, writer].into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
 impl WebSocket {
     pub(super) fn new(io: Box<dyn Io>, read_ahead: &[u8], settings: Arc<Settings>, tracker: Tracker) -> Self {
         let write_queue = settings.write_queue;
         let driver = Some(Driver::new(io, read_ahead, settings));
-        Self { driver, inbox: Inbox::default(), write_queue, reader: None, writer: None, tracker }
+        Self { driver, inbox: Inbox::default(), write_queue, tasks: Tasks::new(), tracker }
     }
 
     /// A handle that sends from any thread or task; it works while the stream is polled.
@@ -107,10 +155,8 @@ impl WebSocket {
     /// Writes what is unsent; ready when nothing is left.
     fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Some(driver) = &mut self.driver else { return Poll::Ready(Err(SendError::Closed.into())) };
-        if driver.poll_flush(cx, &mut self.inbox).is_pending() {
-            self.writer = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
+        self.tasks.set_writer(cx.waker());
+        ready!(driver.poll_flush(&mut Context::from_waker(&self.tasks.common), &mut self.inbox));
         if self.inbox.closed.is_some() { Poll::Ready(Err(SendError::Closed.into())) } else { Poll::Ready(Ok(())) }
     }
 
@@ -126,17 +172,13 @@ impl Stream for WebSocket {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         let Some(driver) = &mut this.driver else { return Poll::Ready(None) };
-        if !this.reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker())) {
-            driver.alarm().set_waker(cx.waker());
-            this.reader = Some(cx.waker().clone());
-        }
-        match ready!(driver.poll(cx, &mut this.inbox)) {
+        this.tasks.set_reader(cx.waker());
+        match ready!(driver.poll(&mut Context::from_waker(&this.tasks.common), &mut this.inbox)) {
             Turn::Yielded => Poll::Ready(this.inbox.message.take().map(Ok)),
             Turn::Ended => {
                 this.driver = None;
-                if let Some(writer) = this.writer.take() {
-                    writer.wake();
-                }
+                // Nothing else will wake a task that waits to write.
+                this.tasks.common.wake_by_ref();
                 let error = this.inbox.closed.as_mut().and_then(|closed| closed.error.take());
                 Poll::Ready(error.map(Err))
             }
@@ -184,33 +226,37 @@ impl Drop for WebSocket {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let code = if std::thread::panicking() { CloseCode::INTERNAL_ERROR } else { CloseCode::NORMAL };
         let _ = driver.with_socket(|socket| socket.close(code, ""));
-        // A new task polls it from now on, and the old one is not to be woken by its clock.
-        runtime.spawn(Finishing { driver, _tracker: self.tracker.clone(), adopted: false });
+        let tasks = std::mem::replace(&mut self.tasks, Tasks::new());
+        runtime.spawn(Finishing { driver, tasks, _tracker: self.tracker.clone() });
     }
 }
 
 /// A closing handshake that nobody waits for.
 struct Finishing {
     driver: Driver<Box<dyn Io>>,
+    tasks: Tasks,
     _tracker: Tracker,
-    adopted: bool,
 }
 
 impl Future for Finishing {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        if !std::mem::replace(&mut this.adopted, true) {
-            this.driver.alarm().set_waker(cx.waker());
-        }
-        loop {
-            // Messages that still arrive have no reader.
-            if let Turn::Ended = ready!(this.driver.poll(cx, &mut Inbox::default())) {
-                return Poll::Ready(());
-            }
-        }
+        let Self { driver, tasks, .. } = self.get_mut();
+        tasks.set_reader(cx.waker());
+        driver.poll(&mut Context::from_waker(&tasks.common), &mut Nobody).map(|_ended| ())
     }
+}
+
+/// Who gets messages that still arrive when nobody reads them.
+struct Nobody;
+
+impl Consumer for Nobody {
+    fn message(&mut self, _: &mut Socket<'_>, _: Message<'_>) -> Flow {
+        Flow::Continue
+    }
+
+    fn closed(&mut self, _: Closed) {}
 }
 
 impl std::fmt::Debug for WebSocket {
