@@ -7,20 +7,23 @@ use std::thread;
 use axum::Router;
 use axum::routing::any;
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use rikki::ws::{CloseCode, Message, SendError, Upgrade, WebSocket};
+use rikki::ws::{CloseCode, Message, SendError, Settings, Upgrade, WebSocket};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-use crate::talk::{Talk, close, frame, hex};
+use crate::talk::{Talk, close, frame, hex, upgrade};
 use crate::wire::{Delivery, soon};
 
-/// Runs an application whose only endpoint, `/`, is served with `serve`.
-async fn application<F, Fut>(serve: F) -> SocketAddr
+/// Runs an application whose only endpoint, `/`, is served with `endpoint`.
+async fn application<F, Fut>(endpoint: F) -> SocketAddr
 where
     F: Fn(WebSocket) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output: Send> + Send + 'static,
 {
-    let router = Router::new().route("/", any(async move |upgrade: Upgrade| upgrade.on_upgrade(serve)));
+    serve(Router::new().route("/", any(async move |upgrade: Upgrade| upgrade.on_upgrade(endpoint)))).await
+}
+
+async fn serve(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(axum::serve(listener, router).into_future());
@@ -53,6 +56,35 @@ async fn echoes() {
     let mut talk = Talk::open_at(address, "/").await;
     talk.send(hex("81 05 48656c6c6f")).await;
     assert_eq!(talk.rest().await, "close(1002)");
+}
+
+/// What an endpoint sets for itself, in an application that is not behind rikki's server.
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_of_an_endpoint() {
+    let plain = any(async |upgrade: Upgrade| upgrade.on_upgrade(echo));
+    let special = any(async |upgrade: Upgrade| {
+        let settings = Settings::default().max_message(3);
+        upgrade.settings(settings).subprotocols(["chat".parse().unwrap()]).any_origin().on_upgrade(echo)
+    });
+    let address = serve(Router::new().route("/", plain).route("/special", special)).await;
+    for (path, more, expected) in [
+        ("/", "Origin: http://localhost\r\n", "101"),
+        ("/", "Origin: http://evil.test\r\n", "403"),
+        ("/", "Origin: null\r\n", "403"),
+        ("/special", "Origin: http://evil.test\r\n", "101"),
+    ] {
+        let mut talk = Talk::connect_to(address).await;
+        talk.send(upgrade(path, more)).await;
+        let head = talk.head().await;
+        assert_eq!(&head[9..12], expected, "{path} {more}: {head}");
+    }
+    let mut talk = Talk::connect_to(address).await;
+    talk.send(upgrade("/special", "Sec-WebSocket-Protocol: chat\r\n")).await;
+    let head = talk.head().await;
+    assert!(head.contains("\r\nsec-websocket-protocol: chat\r\n"), "{head}");
+    talk.echo("abc").await;
+    talk.send(frame(0x81, "abcd")).await;
+    assert_eq!(talk.rest().await, "close(1009)");
 }
 
 /// The stream tells of every end, and keeps to itself that one was normal.

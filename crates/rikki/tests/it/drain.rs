@@ -97,20 +97,24 @@ async fn a_drain_has_a_deadline() {
     };
     let server = Server::new().route("/never", never).drain_timeout(Duration::from_millis(500));
     let server = Running::echo(server).await;
-    let mut open = Vec::new();
+    let mut sockets = Vec::new();
+    let mut requests = Vec::new();
     for via in BOTH {
         let mut socket = Talk::open(&server, via, "/echo").await;
         socket.echo("hello").await;
-        open.push(socket);
+        sockets.push(socket);
         let mut request = Talk::connect(&server, via).await;
         request.send("GET /never HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-        open.push(request);
+        requests.push(request);
     }
     soon("the end", server.handle.shutdown()).await;
-    // The WebSockets had been told, and nobody has answered.
-    assert_eq!(open[0].next().await, "close(1001)");
-    for connection in &mut open {
-        connection.gone().await;
+    for mut socket in sockets {
+        // It had been told, and nobody has answered.
+        assert_eq!(socket.next().await, "close(1001)");
+        socket.gone().await;
+    }
+    for mut request in requests {
+        request.gone().await;
     }
 }
 

@@ -224,7 +224,36 @@ async fn http2() {
     assert_eq!(ask("https://localhost/rest", &[]).await.status, 200, "the connection goes on");
 }
 
-/// Two connections of one server share nothing: what one is refused does not end the other.
+/// A request with the upgrade fields of HTTP/1.1 is malformed in HTTP/2 and gets no answer
+/// (<https://www.rfc-editor.org/rfc/rfc9113#section-8.2.2>).
+#[tokio::test]
+async fn upgrade_fields_over_http2() {
+    let site = Site::new();
+    let server = site.serve().await;
+    for (name, value) in [("connection", "upgrade"), ("upgrade", "websocket")] {
+        // GET, https, /echo, localhost, and the field, none of them compressed.
+        let mut fields = b"\x82\x87\x04\x05/echo\x41\x09localhost\x00".to_vec();
+        for text in [name, value] {
+            fields.push(text.len() as u8);
+            fields.extend_from_slice(text.as_bytes());
+        }
+        let mut talk = Talk::connect_alpn(&server, b"h2").await;
+        talk.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+        talk.send([&[0, 0, fields.len() as u8, 1, 5, 0, 0, 0, 1], &*fields].concat()).await;
+        loop {
+            let head = talk.bytes(9).await;
+            let payload = talk.bytes(usize::from(head[1]) << 8 | usize::from(head[2])).await;
+            assert_ne!(head[3], 1, "{name}: HEADERS {payload:02x?}");
+            // RST_STREAM with PROTOCOL_ERROR
+            if head[3] == 3 {
+                assert_eq!((&head[5..], &*payload), (&[0, 0, 0, 1][..], &[0, 0, 0, 1][..]), "{name}");
+                break;
+            }
+        }
+    }
+}
+
+/// Requests behind each other on one connection are answered in turn, and the last may be an upgrade.
 #[tokio::test]
 async fn requests_on_one_connection() {
     let echo = |socket: &mut Socket<'_>, message: Message<'_>| socket.send(message);

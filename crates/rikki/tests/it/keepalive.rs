@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rikki::Server;
-use rikki::ws::Settings;
+use rikki::ws::{CloseCode, Settings};
 
 use crate::recorder::Recorder;
 use crate::talk::{Talk, frame};
@@ -55,6 +55,42 @@ async fn who_is_mute_is_dropped() {
         assert_eq!(talk.next().await, "ping()");
         assert_eq!(calls.closed().await, (0, "1006 \"\" TimedOut(Pong)".to_owned()));
         assert!(since.elapsed() >= INTERVAL + PATIENCE, "{:?}", since.elapsed());
+        talk.gone().await;
+    }
+}
+
+/// Writing that makes no progress, however much of it there is.
+#[tokio::test]
+async fn who_does_not_read_is_dropped() {
+    let settings = Settings::default().write_queue(64 * 1024 * 1024).write_timeout(PATIENCE);
+    let (recorder, mut calls) = Recorder::new();
+    let server = Running::start(Server::new().websocket_settings(settings).websocket("/record", recorder)).await;
+    for via in BOTH {
+        let talk = Talk::open(&server, via, "/record").await;
+        let (_, sender) = calls.opened().await;
+        let since = Instant::now();
+        sender.send(vec![0; 32 * 1024 * 1024]).unwrap();
+        assert_eq!(calls.closed().await, (0, "1006 \"\" TimedOut(Write)".to_owned()));
+        assert!(since.elapsed() >= PATIENCE, "{:?}", since.elapsed());
+        drop(talk);
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_answer_a_close_is_dropped() {
+    let (recorder, mut calls) = Recorder::new();
+    let settings = Settings::default().close_timeout(PATIENCE);
+    let server = Running::start(Server::new().websocket_settings(settings).websocket("/record", recorder)).await;
+    for via in BOTH {
+        let mut talk = Talk::open(&server, via, "/record").await;
+        let (_, sender) = calls.opened().await;
+        let since = Instant::now();
+        sender.close(CloseCode(4000), "bye").unwrap();
+        assert_eq!(talk.next().await, "close(4000)");
+        // Until it has answered, its messages are heard.
+        talk.send(frame(0x81, "one moment")).await;
+        assert_eq!(calls.closed().await, (1, "1006 \"\" TimedOut(Close)".to_owned()));
+        assert!(since.elapsed() >= PATIENCE, "{:?}", since.elapsed());
         talk.gone().await;
     }
 }

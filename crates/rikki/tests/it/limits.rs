@@ -14,7 +14,8 @@ fn site() -> Server {
     Server::new().route("/rest", get(|| async { "rest" }))
 }
 
-/// Delivers a request head with `more` lines, and expects this status. What follows an error is the end.
+/// Delivers a request head with `more` lines, and expects this status. What follows an error is the end; the little
+/// that is sent after it is discarded, for a second at most.
 async fn check(server: &Running, target: &str, more: &str, expected: u16) {
     let close = if expected == 200 { "Connection: close\r\n" } else { "" };
     let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{close}{more}\r\n");
@@ -46,7 +47,7 @@ async fn size_of_a_head() {
     let server = Running::start(site()).await;
     check(&server, "/rest", &padding(16 * 1024 - 1), 200).await;
     check(&server, "/rest", &padding(17 * 1024), 431).await;
-    check(&server, "/rest", &format!("x: {}\r\n", "y".repeat(64 * 1024)), 431).await;
+    check(&server, "/rest", &padding(20 * 1024), 431).await;
 }
 
 #[tokio::test]
@@ -54,7 +55,7 @@ async fn number_of_header_lines() {
     let server = Running::start(site()).await;
     check(&server, "/rest", &lines(98), 200).await;
     check(&server, "/rest", &lines(100), 431).await;
-    check(&server, "/rest", &lines(2000), 431).await;
+    check(&server, "/rest", &lines(300), 431).await;
 }
 
 #[tokio::test]

@@ -66,11 +66,21 @@ impl Talk {
         talk
     }
 
-    /// Connects over TCP to any server and upgrades at `path`.
-    pub(crate) async fn open_at(address: SocketAddr, path: &str) -> Self {
+    /// Connects over TLS and agrees on another protocol than HTTP/1.1.
+    pub(crate) async fn connect_alpn(server: &Running, alpn: &[u8]) -> Self {
+        Self { stream: server.connect_with(Via::Tls, alpn).await, buffer: Vec::new() }
+    }
+
+    /// Connects over TCP to any server.
+    pub(crate) async fn connect_to(address: SocketAddr) -> Self {
         let tcp = soon("connecting", TcpStream::connect(address)).await.unwrap();
         tcp.set_nodelay(true).unwrap();
-        let mut talk = Self { stream: Stream::Tcp(tcp), buffer: Vec::new() };
+        Self { stream: Stream::Tcp(tcp), buffer: Vec::new() }
+    }
+
+    /// Connects over TCP to any server and upgrades at `path`.
+    pub(crate) async fn open_at(address: SocketAddr, path: &str) -> Self {
+        let mut talk = Self::connect_to(address).await;
         talk.upgrade(path).await;
         talk
     }
