@@ -17,8 +17,11 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
     runtime.map_err(StartError::Runtime)?.block_on(async {
         let handle = server.start().await?;
-        print(&greeting(handle.bound(), settings));
-        handle.run().await.map_err(|error| Failure::Runtime(format!("cannot wait for signals: {error}")))
+        let greeting = greeting(handle.bound(), settings);
+        // Whoever has read the greeting may send a signal.
+        let running = handle.run();
+        print(&greeting);
+        running.await.map_err(|error| Failure::Runtime(format!("cannot wait for signals: {error}")))
     })
 }
 

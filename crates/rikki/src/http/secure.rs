@@ -27,7 +27,12 @@ const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 impl Serving {
     /// Serves a TLS connection; the handshake has the time of a request head.
     pub(crate) async fn serve_tls(self, acceptor: TlsAcceptor, stream: TcpStream, peer: SocketAddr) {
-        let stream = match tokio::time::timeout(self.settings.head_timeout, acceptor.accept(stream)).await {
+        let mut phase = self.phase.clone();
+        let handshake = tokio::select! {
+            handshake = tokio::time::timeout(self.settings.head_timeout, acceptor.accept(stream)) => handshake,
+            () = draining(&mut phase) => return,
+        };
+        let stream = match handshake {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
                 tracing::debug!(target: "rikki::http", %peer, "TLS handshake failed: {error}");

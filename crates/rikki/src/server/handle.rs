@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use axum::Router;
+use tokio::signal;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -73,13 +74,22 @@ impl Handle {
 
     /// Serves until SIGINT or SIGTERM arrives (Ctrl-C elsewhere), then drains as [`shutdown`](Self::shutdown) does.
     ///
+    /// From the call on the signals no longer end the process, also before the future is polled.
+    ///
     /// # Errors
     ///
-    /// The signals cannot be waited for: most often because the runtime has no I/O driver. The server is stopped.
-    pub async fn run(self) -> io::Result<()> {
-        interrupted().await?;
-        self.shutdown().await;
-        Ok(())
+    /// The signals cannot be waited for; the server is stopped.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with I/O enabled, which signals need.
+    pub fn run(self) -> impl Future<Output = io::Result<()>> {
+        let signals = Signals::new();
+        async move {
+            signals?.arrive().await;
+            self.shutdown().await;
+            Ok(())
+        }
     }
 
     /// Drains the server: closes the listeners, closes every WebSocket with 1001, lets HTTP requests finish, and
@@ -207,19 +217,36 @@ impl Acceptor {
     }
 }
 
-/// Waits for SIGINT or SIGTERM, or for Ctrl-C where there are no signals.
-async fn interrupted() -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        Ok(())
+/// The signals that ask a server to stop.
+#[cfg(unix)]
+struct Signals(signal::unix::Signal, signal::unix::Signal);
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use signal::unix::{SignalKind, signal};
+        Ok(Self(signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
     }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
+
+    async fn arrive(mut self) {
+        tokio::select! {
+            _ = self.0.recv() => {}
+            _ = self.1.recv() => {}
+        }
+    }
+}
+
+/// Ctrl-C, where there are no signals.
+#[cfg(not(unix))]
+struct Signals(signal::windows::CtrlC);
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        signal::windows::ctrl_c().map(Self)
+    }
+
+    async fn arrive(mut self) {
+        self.0.recv().await;
+    }
 }

@@ -196,7 +196,7 @@ impl Server {
     /// Sets how long a TLS handshake or a request head may take, and how long a connection may idle between requests;
     /// default 10 s, then the connection is closed.
     pub fn head_timeout(mut self, timeout: Duration) -> Self {
-        self.http.head_timeout = timeout;
+        self.http.head_timeout = timeout.min(LONGEST);
         self
     }
 
@@ -208,7 +208,7 @@ impl Server {
 
     /// Sets how long draining may take, until what is left is cut; default 8 s, below the 10 s that Docker waits.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
-        self.drain_timeout = timeout;
+        self.drain_timeout = timeout.min(LONGEST);
         self
     }
 
@@ -297,6 +297,9 @@ impl Server {
         self.mistake.get_or_insert(mistake);
     }
 }
+
+/// Longer deadlines are taken for this long: points in time that are further away may not exist.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 const DEFAULT_URL: &str = "http://localhost:8000";
 

@@ -242,6 +242,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             };
             if budget.reads == 0 || budget.queued == 0 {
                 self.write(cx, consumer, output);
+                // A peer that never falls silent has to end its messages in time too.
+                self.handle_deadlines(consumer, output);
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -380,6 +382,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             consumer.closed(closed);
         }
         Flow::Continue
+    }
+}
+
+impl<I> Drop for Driver<I> {
+    /// However a connection ends, its senders learn of it.
+    fn drop(&mut self) {
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.close();
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! The callback face: borrowed messages, no allocation and no task switch per message.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rikki_proto::{CloseCode, Message, SendError};
+use rikki_proto::{CloseCode, Message, SendError, Text};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::driver::{Consumer, Driver, Flow};
@@ -128,6 +129,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin, H: Handler> Future for HandlerTask<I, H>
     }
 }
 
+impl<I, H: Handler> Drop for HandlerTask<I, H> {
+    /// A connection that is cut, as at the end of a drain, has ended too.
+    fn drop(&mut self) {
+        let error = Some(io::Error::from(io::ErrorKind::ConnectionAborted).into());
+        self.callbacks.closed(Closed { code: CloseCode::ABNORMAL, reason: Text::from(""), error });
+    }
+}
+
 // Nothing in it is ever pinned: the state is moved out when the connection ends.
 impl<I, H: Handler> Unpin for HandlerTask<I, H> {}
 
@@ -147,8 +156,9 @@ impl<H: Handler> Consumer for Callbacks<H> {
     }
 
     fn closed(&mut self, closed: Closed) {
-        tracing::debug!(target: "rikki::ws", code = closed.code.0, error = closed.error.as_ref().map(tracing::field::display), "closed");
         if let Some(state) = self.state.take() {
+            let error = closed.error.as_ref().map(tracing::field::display);
+            tracing::debug!(target: "rikki::ws", code = closed.code.0, error, "closed");
             // A panic has been printed by the panic hook, and there is no connection left to end.
             let _ = catch_unwind(AssertUnwindSafe(|| self.handler.close(state, &closed)));
         }

@@ -294,3 +294,25 @@ async fn a_thread_pushes() {
     talk.send(close(4001, "")).await;
     assert_eq!(talk.rest().await, "");
 }
+
+/// Both halves wait for the same socket, and each has a task that only its own waker wakes.
+#[tokio::test(flavor = "multi_thread")]
+async fn halves_of_a_split_stream_get_everything_under_pressure() {
+    const BIG: usize = 256 * 1024;
+    let address = application(|socket: WebSocket| async move {
+        let (mut sink, stream) = socket.split();
+        let reading = tokio::spawn(stream.take(2000).fold(0, async |count, message| count + message.is_ok() as usize));
+        for _ in 0..64 {
+            sink.send(Message::from(vec![7; BIG])).await.unwrap();
+        }
+        sink.send(Message::from(format!("read {}", reading.await.unwrap()))).await.unwrap();
+    })
+    .await;
+    let mut talk = Talk::open_at(address, "/").await;
+    talk.send(frame(0x81, "x").repeat(2000)).await;
+    for _ in 0..64 {
+        let big = talk.frame().await.unwrap();
+        assert!(big.first == 0x82 && big.payload == [7; BIG]);
+    }
+    assert_eq!(talk.next().await, "text(read 2000)");
+}

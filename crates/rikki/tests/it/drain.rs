@@ -8,12 +8,12 @@ use axum::response::Response;
 use axum::routing::{any, get};
 use futures_util::StreamExt;
 use rikki::Server;
-use rikki::ws::Upgrade;
+use rikki::ws::{Message, Socket, Upgrade};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::recorder::Recorder;
-use crate::talk::{Talk, close};
+use crate::talk::{Talk, close, frame};
 use crate::wire::{BOTH, Running, Via, soon};
 
 async fn read_all(upgrade: Upgrade) -> Response {
@@ -155,4 +155,49 @@ async fn a_server_can_start_where_one_has_stopped() {
     let second = second.start().await.unwrap();
     assert_eq!(second.local_addrs(), [address]);
     soon("the end", second.shutdown()).await;
+}
+
+#[tokio::test]
+async fn a_silent_tls_client_does_not_hold_up_a_drain() {
+    let server = Running::start(Server::new().drain_timeout(Duration::from_secs(60))).await;
+    let _silent = TcpStream::connect(server.address(Via::Tls)).await.unwrap();
+    // Accepted after the silent one, so that one is in its handshake by now.
+    let mut request = Talk::connect(&server, Via::Tls).await;
+    request.send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    assert!(request.head().await.starts_with("HTTP/1.1 404 "));
+    drop(request);
+    soon("the drain", server.handle.shutdown()).await;
+}
+
+/// Who counts connections in `open` and `close` counts right.
+#[tokio::test]
+async fn a_handler_is_told_of_connections_that_are_cut() {
+    let (recorder, mut calls) = Recorder::new();
+    let server = Server::new().websocket("/record", recorder).drain_timeout(Duration::from_millis(200));
+    let server = Running::start(server).await;
+    let _mute = Talk::open(&server, Via::Tcp, "/record").await;
+    let (_, sender) = calls.opened().await;
+    soon("the drain", server.handle.shutdown()).await;
+    let (_, end) = calls.closed().await;
+    assert!(end.starts_with("1006 "), "{end}");
+    assert!(sender.is_closed());
+}
+
+#[tokio::test]
+async fn a_callback_that_is_stuck_does_not_hold_up_the_exit() {
+    let (entered, stuck) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let server = Server::new()
+        .websocket("/stuck", move |_: &mut Socket<'_>, _: Message<'_>| {
+            entered.send(()).unwrap();
+            let _ = released.lock().unwrap().recv();
+        })
+        .drain_timeout(Duration::from_millis(200));
+    let server = Running::start(server).await;
+    let mut talk = Talk::open(&server, Via::Tcp, "/stuck").await;
+    talk.send(frame(0x81, "x")).await;
+    tokio::task::spawn_blocking(move || stuck.recv_timeout(Duration::from_secs(5)).unwrap()).await.unwrap();
+    soon("the drain", server.handle.shutdown()).await;
+    drop(release);
 }

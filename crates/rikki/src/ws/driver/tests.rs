@@ -465,3 +465,28 @@ async fn a_violation_is_told_before_the_end_and_nothing_after_it_is_read_as_a_me
     assert!(fixture.driver.io.shut_down);
     assert!(matches!(fixture.error(), Error::Protocol(_)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_never_falls_silent_has_to_end_its_messages_too() {
+    let mut fixture = Fixture::new(Script::new([frame(0x01, b"open")]), Settings::default(), echo);
+    assert!(fixture.poll().is_pending());
+    advance(Duration::from_secs(61)).await;
+    fixture.driver.io.reads.extend((0..20).map(|_| frame(0x8a, b"")));
+    assert!(fixture.poll().is_pending());
+    assert!(matches!(fixture.error(), Error::TimedOut(Deadline::Message)));
+}
+
+#[tokio::test]
+async fn senders_learn_that_the_connection_is_closing_or_gone() {
+    let mut fixture = Fixture::new(Script::new([]), Settings::default(), echo);
+    let sender = fixture.driver.with_socket(|socket| socket.sender());
+    fixture.driver.with_socket(|socket| socket.close(CloseCode::NORMAL, "")).unwrap();
+    assert!(fixture.poll().is_pending());
+    assert!(sender.is_closed());
+    assert_eq!(sender.send("x"), Err(rikki_proto::SendError::Closed));
+
+    let mut fixture = Fixture::new(Script::new([]), Settings::default(), echo);
+    let sender = fixture.driver.with_socket(|socket| socket.sender());
+    drop(fixture);
+    assert_eq!(sender.send("x"), Err(rikki_proto::SendError::Closed));
+}

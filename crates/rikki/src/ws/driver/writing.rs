@@ -77,6 +77,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let now = self.alarm.clock().now();
         if self.phase == Phase::Open && !self.connection.is_open() {
             self.phase = Phase::Closing { since: now };
+            // Nothing can follow our Close, and senders are to know.
+            if let Some(mailbox) = &self.mailbox {
+                mailbox.close();
+            }
         }
         // Nothing is awaited from a peer that failed: inside of a frame that never ends it could not even answer.
         let settled = self.connection.is_closed() || self.reported;
