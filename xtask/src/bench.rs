@@ -49,6 +49,25 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// Takes one option, with its value from `arguments`.
+    pub(crate) fn parse<'a>(&mut self, option: &str, arguments: &mut impl Iterator<Item = &'a str>) -> Result<()> {
+        let mut value = || arguments.next().ok_or_else(|| format!("{option} needs a value"));
+        match option {
+            "--case" => self.cases.push(value()?.to_owned()),
+            "--peer" => self.peers.push(value()?.to_owned()),
+            "--uws" => self.uws = Some(value()?.into()),
+            "--gate" => self.gate = true,
+            "--rounds" => {
+                let rounds = value()?.parse().ok().filter(|rounds| *rounds > 0);
+                self.rounds = rounds.ok_or("--rounds needs a number above zero")?;
+            }
+            _ => return Err(format!("unknown option {option:?}")),
+        }
+        Ok(())
+    }
+}
+
 /// Where everything is that runs, and on which cores.
 struct Bench {
     rikki: PathBuf,
@@ -84,7 +103,11 @@ impl Samples {
         let mut samples = self.0.get(quantity)?.clone();
         samples.sort_by(f64::total_cmp);
         let middle = samples.len() / 2;
-        if samples.len() % 2 == 1 { samples.get(middle).copied() } else { Some(samples[middle - 1..=middle].iter().sum::<f64>() / 2.0) }
+        if samples.len() % 2 == 1 {
+            samples.get(middle).copied()
+        } else {
+            Some(samples[middle - 1..=middle].iter().sum::<f64>() / 2.0)
+        }
     }
 
     /// How far the samples lie apart, as a part of their median.
@@ -99,7 +122,8 @@ impl Samples {
 /// Runs the benchmark; false if a goal is missed and that matters.
 pub(crate) fn run(project: &Project, options: &Options) -> Result<bool> {
     let cases = select(CASES, |case| case.name, &options.cases)?;
-    let peers: Vec<Peer> = server::PEERS.iter().copied().filter(|peer| *peer != Peer::Uws || options.uws.is_some()).collect();
+    let peers: Vec<Peer> =
+        server::PEERS.iter().copied().filter(|peer| *peer != Peer::Uws || options.uws.is_some()).collect();
     let mut peers = select(&peers, |peer| peer.name(), &options.peers)?;
     if !peers.contains(&Peer::Rikki) {
         peers.insert(0, Peer::Rikki);
@@ -107,7 +131,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<bool> {
     let bench = Bench::prepare(project, options)?;
     let machine = report::Machine::look(&bench)?;
     let mut met = true;
-    for case in cases {
+    for case in &cases {
         let results = bench.measure(case, &peers, options.rounds)?;
         let goals = cases::judge(case, &results);
         met &= goals.iter().all(|goal| goal.met);
@@ -193,7 +217,8 @@ impl Bench {
         if case.tls {
             command.arg("--tls");
         }
-        let text = output(&mut command, LOAD_LIMIT).map_err(|error| format!("{} in {}: {error}", peer.name(), case.name))?;
+        let text =
+            output(&mut command, LOAD_LIMIT).map_err(|error| format!("{} in {}: {error}", peer.name(), case.name))?;
         parse(&text)
     }
 }

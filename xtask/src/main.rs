@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "these commands talk to whoever started them")]
 
 mod autobahn;
+mod bench;
 mod install;
 mod process;
 mod project;
@@ -22,10 +23,16 @@ Commands:
   ci        check format, lints and documentation, then do what `test` does
   autobahn  run the Autobahn test suite against the server, over ws and wss
   browser   run the tests that drive a real browser
+  bench     compare the server with others, on a quiet machine with two cores or more
 
 Options:
   --skip-missing   do not fail when a suite is left out because a program it needs is missing
   --cases A,B,...  autobahn only: the cases to run, such as 1.*,7.1.6
+  --case NAME      bench only: a case to run; all by default, may be repeated
+  --peer NAME      bench only: a server to compare with; all by default, may be repeated
+  --uws PATH       bench only: an echo server on uWebSockets that takes its port as its argument
+  --rounds N       bench only: how often everything is measured; 5 by default
+  --gate           bench only: fail if a goal is missed
   -h, --help       show this text
 
 On Debian, as root, what a suite needs is installed with apt-get; elsewhere it is named. Whatever else is installed or
@@ -39,6 +46,7 @@ enum Task {
     Ci,
     Autobahn { cases: Vec<String> },
     Browser,
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -69,6 +77,7 @@ fn perform(task: &Task, skip_missing: bool) -> Result<bool> {
             suites::all(&project)
         }
         Task::Autobahn { cases } => autobahn::run(&Project::find()?, cases),
+        Task::Bench(options) => return bench::run(&Project::find()?, options),
         Task::Browser => suites::browser(&Project::find()?),
     };
     Ok(suites::account(&outcomes, skip_missing))
@@ -81,6 +90,7 @@ fn parse(arguments: &[String]) -> Result<(Task, bool)> {
         Some("ci") => Task::Ci,
         Some("autobahn") => Task::Autobahn { cases: Vec::new() },
         Some("browser") => Task::Browser,
+        Some("bench") => Task::Bench(bench::Options::default()),
         Some("-h" | "--help") => Task::Help,
         Some(other) => return Err(format!("unknown command {other:?}")),
         None => return Err("no command given".to_owned()),
@@ -94,6 +104,7 @@ fn parse(arguments: &[String]) -> Result<(Task, bool)> {
                 let list = arguments.next().ok_or("--cases needs a list such as 1.*,7.1.6")?;
                 cases.extend(list.split(',').map(str::to_owned));
             }
+            (_, Task::Bench(options)) => options.parse(argument, &mut arguments)?,
             _ => return Err(format!("unknown option {argument:?}")),
         }
     }
@@ -119,6 +130,16 @@ mod tests {
         );
         check("test --cases 1.*", Err("unknown option \"--cases\"".to_owned()));
         check("autobahn --cases", Err("--cases needs a list such as 1.*,7.1.6".to_owned()));
+        let options = |cases: &[&str], rounds, gate| bench::Options {
+            cases: cases.iter().map(|case| (*case).to_owned()).collect(),
+            rounds,
+            gate,
+            ..bench::Options::default()
+        };
+        check("bench", Ok((Task::Bench(options(&[], 5, false)), false)));
+        check("bench --case a --gate --case b --rounds 3", Ok((Task::Bench(options(&["a", "b"], 3, true)), false)));
+        check("bench --rounds 0", Err("--rounds needs a number above zero".to_owned()));
+        check("bench --frob", Err("unknown option \"--frob\"".to_owned()));
         check("frobnicate", Err("unknown command \"frobnicate\"".to_owned()));
         check("", Err("no command given".to_owned()));
     }

@@ -30,6 +30,11 @@ impl Running {
         Ok(Self { child, name })
     }
 
+    /// The id of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for the end of the process, at most until `deadline`.
     pub(crate) fn wait(&mut self, deadline: Instant) -> Result<ExitStatus> {
         loop {

@@ -102,7 +102,7 @@ pub(crate) struct Limits {
     #[arg(long, value_name = "DUR", default_value = "60s", value_parser = units::duration)]
     pub(crate) message_timeout: Duration,
     /// Largest request head
-    #[arg(long, value_name = "SIZE", default_value = "16KiB", value_parser = head_size)]
+    #[arg(long, value_name = "SIZE", default_value = "16KiB", value_parser = units::size)]
     pub(crate) max_head: usize,
     /// Most headers in a request
     #[arg(long, value_name = "N", default_value = "100", value_parser = header_count)]
@@ -164,12 +164,6 @@ fn one_line(report: &str) -> String {
 
 fn log_filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
-}
-
-/// hyper reads a head into a buffer of at least 8 KiB, and panics when told to take a smaller one.
-fn head_size(text: &str) -> Result<usize, String> {
-    const LEAST: usize = 8 * 1024;
-    units::size(text).and_then(|size| if size < LEAST { Err("it must be 8KiB or more".to_owned()) } else { Ok(size) })
 }
 
 /// The header table of the `http` crate has 32,768 places, of which three in four are used, and panics beyond.
@@ -245,7 +239,6 @@ mod tests {
         check(&["-url"], "a value is required for '--listen <URL>'");
         check(&["--max-message", "64k"], "invalid value '64k' for '--max-message <SIZE>': expected a whole number of");
         check(&["--max-message", "0"], "invalid value '0' for '--max-message <SIZE>': it must be above zero");
-        check(&["--max-head", "8191"], "invalid value '8191' for '--max-head <SIZE>': it must be 8KiB or more");
         check(&["--max-headers=24577"], "invalid value '24577' for '--max-headers <N>': it must be 24576 or less");
         check(&["--ping-interval", "30"], "invalid value '30' for '--ping-interval <DUR>': expected a whole number");
         check(&["--workers", "0"], "invalid value '0' for '--workers <N>': it must be above zero");

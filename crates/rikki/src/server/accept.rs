@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::worker::{Accepted, Listener};
 
-/// How long accepting pauses when the process is out of descriptors or memory.
+/// How long accepting pauses when the process is out of descriptors or memory, or no worker has room.
 const BACK_OFF: Duration = Duration::from_millis(500);
 
 /// How often the same trouble is logged.
@@ -55,17 +55,16 @@ fn is_the_peers(error: &io::Error) -> bool {
     )
 }
 
-/// Hands a connection to the worker whose turn it is, or to the first with room after it; waits if none has any.
+/// Hands a connection to the worker whose turn it is, or to the first with room after it; waits for any if none has.
 async fn deal(mut accepted: Accepted, workers: &[mpsc::Sender<Accepted>], turn: usize) {
     let (before, after) = workers.split_at(turn.min(workers.len()));
-    for worker in after.iter().chain(before) {
-        accepted = match worker.try_send(accepted) {
-            Ok(()) => return,
-            Err(TrySendError::Full(accepted) | TrySendError::Closed(accepted)) => accepted,
-        };
-    }
-    if let Some(worker) = after.first() {
-        // Fails only when the worker drains, and with it the server.
-        let _ = worker.send(accepted).await;
+    loop {
+        for worker in after.iter().chain(before) {
+            accepted = match worker.try_send(accepted) {
+                Ok(()) => return,
+                Err(TrySendError::Full(accepted) | TrySendError::Closed(accepted)) => accepted,
+            };
+        }
+        tokio::time::sleep(BACK_OFF).await;
     }
 }

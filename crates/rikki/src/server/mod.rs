@@ -193,8 +193,8 @@ impl Server {
         self
     }
 
-    /// Sets how long a TLS handshake or a request head may take, and how long a connection may idle between requests;
-    /// default 10 s, then the connection is closed.
+    /// Sets how long a TLS handshake or a request head may take, and how long an HTTP/1.1 connection may idle between
+    /// requests; default 10 s, then the connection is closed. Idle HTTP/2 connections are pinged every 30 s.
     pub fn head_timeout(mut self, timeout: Duration) -> Self {
         self.http.head_timeout = timeout.min(LONGEST);
         self

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub(crate) struct Clock {
     stopped: AtomicBool,
     slots: Mutex<Slab<Slot>>,
     /// Rings when the first slot is taken: a clock without connections does not tick.
-    used: Notify,
+    used: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Clock {
             Some((id, clock)) if *id == runtime && !clock.stopped.load(Relaxed) => clock.clone(),
             _ => {
                 let clock = Arc::new(Self::default());
-                tokio::spawn(count(StopOnDrop(clock.clone())));
+                tokio::spawn(count(StopOnDrop(Arc::downgrade(&clock)), clock.used.clone()));
                 *current = Some((runtime, clock.clone()));
                 clock
             }
@@ -106,23 +106,34 @@ pub(crate) fn ticks(duration: Duration) -> Tick {
     Tick::try_from(whole).unwrap_or(NEVER).saturating_add(1)
 }
 
-struct StopOnDrop(Arc<Clock>);
-
-impl Drop for StopOnDrop {
+impl Drop for Clock {
+    /// Ends the task that counts, which may be waiting for a connection.
     fn drop(&mut self) {
-        self.0.stopped.store(true, Relaxed);
+        self.used.notify_one();
     }
 }
 
-async fn count(clock: StopOnDrop) {
-    let clock = &clock.0;
+struct StopOnDrop(Weak<Clock>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        if let Some(clock) = self.0.upgrade() {
+            clock.stopped.store(true, Relaxed);
+        }
+    }
+}
+
+/// Counts until nobody uses the clock any more: neither a thread nor a connection.
+async fn count(clock: StopOnDrop, used: Arc<Notify>) {
     let mut due = Vec::new();
-    loop {
-        if clock.slots().is_empty() {
-            clock.used.notified().await;
+    while let Some(is_idle) = clock.0.upgrade().map(|clock| clock.slots().is_empty()) {
+        if is_idle {
+            used.notified().await;
         }
         tokio::time::sleep(TICK).await;
-        clock.tick(&mut due);
+        if let Some(clock) = clock.0.upgrade() {
+            clock.tick(&mut due);
+        }
     }
 }
 

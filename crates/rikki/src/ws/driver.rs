@@ -217,12 +217,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         read: &mut [u8],
         output: &mut Output,
     ) -> Poll<Turn> {
-        if let Some(code) = self.alarm.clock().draining() {
-            // Fails where a Close is out already, which is as good.
-            let _ = self.connection.close(code, "", output);
-        }
         let mut budget = Budget { reads: READS_PER_POLL, queued: QUEUED_PER_POLL };
         loop {
+            if let Some(code) = self.alarm.clock().draining() {
+                // Fails where a Close is out already, which is as good.
+                let _ = self.connection.close(code, "", output);
+            }
             self.write(cx, consumer, output);
             if self.take_queued(output, &mut budget) {
                 continue;
@@ -236,14 +236,20 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 return Poll::Ready(Turn::Ended);
             }
             let waits = match self.read(cx, consumer, read, output, &mut budget) {
-                Poll::Ready(Parsed::Yielded) => return Poll::Ready(Turn::Yielded),
+                Poll::Ready(Parsed::Yielded) => {
+                    // A pong does not wait for whoever reads the messages.
+                    self.write(cx, consumer, output);
+                    return Poll::Ready(Turn::Yielded);
+                }
                 Poll::Ready(_) => false,
                 Poll::Pending => true,
             };
             if budget.reads == 0 || budget.queued == 0 {
                 self.write(cx, consumer, output);
                 // A peer that never falls silent has to end its messages in time too.
-                self.handle_deadlines(consumer, output);
+                if let Some(due) = self.handle_deadlines(consumer, output) {
+                    self.alarm.set(due, cx.waker());
+                }
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -302,6 +308,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 }
                 return Poll::Ready(parsed);
             }
+            // TLS says so of a peer that ends TCP without a word.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.handle_eof(consumer),
             Err(error) => self.lose(consumer, error.into()),
         }
         Poll::Ready(Parsed::All)

@@ -139,7 +139,10 @@ impl WebSocket {
     /// [`SendError::InvalidCloseCode`] if the code must not be sent, [`SendError::ReasonTooLong`] over 123 bytes,
     /// [`SendError::Closed`] after an earlier close.
     pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.with_socket(|socket| socket.close(code, reason))
+        self.with_socket(|socket| socket.close(code, reason))?;
+        // Whoever reads has to wait for the answer now, with a deadline.
+        self.tasks.common.wake_by_ref();
+        Ok(())
     }
 
     /// How the connection ended, when it has; the error, if there was one, is taken by the stream.

@@ -316,3 +316,27 @@ async fn halves_of_a_split_stream_get_everything_under_pressure() {
     }
     assert_eq!(talk.next().await, "text(read 2000)");
 }
+
+/// The half that reads is told when the other one closes, and waits for the answer no longer than it may take.
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_by_the_half_that_writes_has_its_deadline() {
+    let (ended, mut seen) = mpsc::unbounded_channel();
+    let settings = Settings::default().close_timeout(std::time::Duration::from_millis(300));
+    let endpoint = any(async move |upgrade: Upgrade| {
+        upgrade.settings(settings).on_upgrade(move |socket| async move {
+            let (mut sink, mut stream) = socket.split();
+            let reading = tokio::spawn(async move {
+                let mut last = None;
+                while let Some(message) = stream.next().await {
+                    last = message.err();
+                }
+                last
+            });
+            sink.close().await.unwrap();
+            ended.send(format!("{:?}", reading.await.unwrap())).unwrap();
+        })
+    });
+    let mut talk = Talk::open_at(serve(Router::new().route("/", endpoint)).await, "/").await;
+    assert_eq!(talk.next().await, "close(1000)");
+    assert_eq!(soon("the end", seen.recv()).await.unwrap(), "Some(TimedOut(Close))");
+}

@@ -6,16 +6,24 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::talk::{Talk, upgrade};
-use crate::wire::{BOTH, Running, Via, soon};
+use crate::wire::{BOTH, Delivery, Running, Via, soon};
 
-/// Sends a request in one write; returns the status, and the whole answer for more questions. A switch of protocols ends
-/// it.
+/// Sends a request in each delivery, with the same outcome; returns the status, and the whole answer for more questions.
+/// A switch of protocols ends it.
 async fn answer(server: &Running, via: Via, request: &str) -> (u16, String) {
-    let mut talk = Talk::connect(server, via).await;
-    talk.send(request).await;
-    let head = talk.head().await;
-    let status = head[9..12].parse().unwrap();
-    let body = if status == 101 { String::new() } else { talk.text().await };
+    let mut answers = Vec::new();
+    for delivery in [Delivery::Whole, Delivery::Bytewise, Delivery::Random] {
+        let mut talk = Talk::connect(server, via).await;
+        talk.stream.deliver(request.as_bytes(), delivery).await.unwrap();
+        let head = talk.head().await;
+        let status: u16 = head[9..12].parse().unwrap();
+        let body = if status == 101 { String::new() } else { talk.text().await };
+        answers.push((status, body, head));
+    }
+    let (status, body, head) = answers.pop().unwrap();
+    for (other, text, _) in answers {
+        assert_eq!((other, text), (status, body.clone()), "{via:?} {request}");
+    }
     (status, head + &body)
 }
 

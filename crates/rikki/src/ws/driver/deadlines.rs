@@ -15,6 +15,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     pub(super) fn settle(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) -> bool {
         let Some(due) = self.handle_deadlines(consumer, output) else { return false };
         self.alarm.set(due, cx.waker());
+        // Looked at again: a drain wakes those alone that have set an alarm.
+        if self.connection.is_open() && self.alarm.clock().draining().is_some() {
+            return false;
+        }
         match &self.mailbox {
             // Registered first and looked at again after that, under one lock: no command is missed.
             Some(mailbox) => !mailbox.register(cx.waker(), output.len()) || output.is_blocked(),
@@ -29,7 +33,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let (due, missed) = match self.phase {
             Phase::Ended => return None,
             Phase::Lingering { since } => (since.saturating_add(settings.linger_timeout), None),
-            Phase::Closing { since } => (since.saturating_add(settings.close_timeout), Some(Deadline::Close)),
+            // What was sent before the Close may still be on its way: counted from the last progress of writing.
+            Phase::Closing { since } => {
+                (since.max(self.written_at).saturating_add(settings.close_timeout), Some(Deadline::Close))
+            }
             // While the peer does not read, its pongs may be stuck behind what it does not read: judge by writing.
             Phase::Open if output.is_blocked() => {
                 (self.written_at.saturating_add(settings.write_timeout), Some(Deadline::Write))

@@ -490,3 +490,61 @@ async fn senders_learn_that_the_connection_is_closing_or_gone() {
     drop(fixture);
     assert_eq!(sender.send("x"), Err(rikki_proto::SendError::Closed));
 }
+
+#[tokio::test(start_paused = true)]
+async fn deadlines_come_for_a_peer_that_floods_from_its_first_byte_alone_on_its_thread() {
+    let mut fixture = Fixture::new(Script::new([frame(0x01, b"open")]), Settings::default(), echo);
+    // It is never seen to wait, so nothing but its floods can have started the clock.
+    for _ in 0..70 {
+        fixture.driver.io.reads.extend((0..8).map(|_| frame(0x8a, b"")));
+        assert!(fixture.poll().is_pending());
+        if fixture.consumer.closed.is_some() {
+            break;
+        }
+        advance(Duration::from_secs(1)).await;
+    }
+    assert!(matches!(fixture.error(), Error::TimedOut(Deadline::Message)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_behind_a_long_queue_is_waited_for_while_the_peer_reads() {
+    let mut script = Script::new([frame(0x82, &[1; 1000])]);
+    script.takes = 10;
+    let mut fixture = Fixture::new(script, Settings::default(), echo);
+    assert!(fixture.poll().is_pending());
+    fixture.driver.with_socket(|socket| socket.close(CloseCode::NORMAL, "")).unwrap();
+    for _ in 0..5 {
+        advance(Duration::from_secs(4)).await;
+        fixture.driver.io.takes = 10;
+        assert!(fixture.poll().is_pending());
+    }
+    advance(Duration::from_secs(6)).await;
+    assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+    assert!(matches!(fixture.error(), Error::TimedOut(Deadline::Close)));
+}
+
+/// Checking or copying all that is there anew with each byte would be quadratic.
+#[tokio::test]
+async fn a_dribbling_message_costs_in_proportion_to_its_length() {
+    use rustix::time::{ClockId, clock_gettime};
+
+    fn cost(length: usize) -> Duration {
+        let message = frame(0x81, "x".repeat(length).as_bytes());
+        let mut fixture = Fixture::new(Script::new([]), Settings::default(), quiet);
+        let before = clock_gettime(ClockId::ThreadCPUTime);
+        for byte in message {
+            fixture.driver.io.reads.push_back(vec![byte]);
+            assert!(fixture.poll().is_pending());
+        }
+        let after = clock_gettime(ClockId::ThreadCPUTime);
+        assert_eq!(fixture.consumer.messages, 1);
+        Duration::try_from(after).unwrap() - Duration::try_from(before).unwrap()
+    }
+
+    let mut least = [Duration::MAX; 2];
+    for _ in 0..3 {
+        least = [least[0].min(cost(4 * 1024)), least[1].min(cost(32 * 1024))];
+    }
+    // Eight times the bytes: a factor of 8 if it is linear, of 64 if it is quadratic.
+    assert!(least[1] < least[0] * 24, "4 KiB took {:?}, 32 KiB {:?}", least[0], least[1]);
+}

@@ -1,0 +1,198 @@
+//! The result of a case as a page of Markdown, with the machine it comes from.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::cases::{Case, Judged};
+use super::server::{PEERS, Peer};
+use super::{BENCH, BUSY, BYTES, Bench, CALLS, CPU, INSTRUCTIONS, P50, P99, PER_SECOND, Samples};
+use crate::Result;
+use crate::process::output;
+
+/// With more processes than this wanting to run before the first case, figures of time mean little.
+const QUIET: f64 = 0.5;
+
+/// Where the figures come from.
+pub(super) struct Machine {
+    text: String,
+    versions: BTreeMap<String, String>,
+    /// How many processes wanted to run in the minute before.
+    load: f64,
+}
+
+impl Machine {
+    pub(super) fn look(bench: &Bench) -> Result<Self> {
+        let say = |program: &str, arguments: &[&str]| {
+            let text = output(Command::new(program).args(arguments), Duration::from_secs(20))?;
+            Ok::<_, String>(text.trim().to_owned())
+        };
+        let processor = read("/proc/cpuinfo")?
+            .lines()
+            .find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name.to_owned()))
+            .unwrap_or_else(|| "an unknown processor".to_owned());
+        let load = read("/proc/loadavg")?.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(f64::NAN);
+        let text = format!(
+            "{}, {}, {}; server on core {}, load on core {}; {}.",
+            processor,
+            say("uname", &["-sr"])?,
+            say("rustc", &["--version"])?,
+            bench.server_core,
+            bench.load_core,
+            say("date", &["-u", "+%F"])?,
+        );
+        let lock = Path::new(BENCH).join("Cargo.lock");
+        Ok(Self { text, versions: versions(&read(&lock.display().to_string())?), load })
+    }
+
+    fn name(&self, peer: Peer) -> String {
+        match peer {
+            Peer::Rikki => format!("**rikki {}**", env!("CARGO_PKG_VERSION")),
+            Peer::Tcp => "bare TCP, no WebSocket".to_owned(),
+            Peer::Uws => peer.name().to_owned(),
+            Peer::Library(name) => match self.versions.get(name) {
+                Some(version) => format!("{name} {version}"),
+                None => name.to_owned(),
+            },
+        }
+    }
+}
+
+fn read(path: &str) -> Result<String> {
+    fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))
+}
+
+/// The versions of the packages in a Cargo.lock.
+fn versions(lock: &str) -> BTreeMap<String, String> {
+    let value =
+        |line: &str, key: &str| line.strip_prefix(key)?.strip_prefix(" = \"")?.strip_suffix('"').map(str::to_owned);
+    let lines: Vec<_> = lock.lines().collect();
+    lines.windows(2).filter_map(|pair| Some((value(pair[0], "name")?, value(pair[1], "version")?))).collect()
+}
+
+/// The page of one case.
+pub(super) fn case(
+    case: &Case,
+    machine: &Machine,
+    rounds: usize,
+    results: &[(Peer, Samples)],
+    goals: &[Judged],
+) -> String {
+    let mut text = format!("# {}\n\n{} Medians of {rounds} alternating rounds.\n", case.title, machine.text);
+    if machine.load.is_nan() || machine.load > QUIET {
+        // Nothing here fails: the line of `write!` into a string cannot.
+        let _ = write!(text, "\n**Not to be published: the machine was busy (load {:.1}).**\n", machine.load);
+    }
+    let columns = columns(case.mode, results);
+    text.push('\n');
+    text.push_str(&row("server", columns.iter().map(|column| column.title.to_owned())));
+    let _ = writeln!(text, "|---|{}", "--:|".repeat(columns.len()));
+    let own = results.iter().find(|(peer, _)| *peer == Peer::Rikki).map(|(_, samples)| samples);
+    for peer in PEERS {
+        let Some((_, samples)) = results.iter().find(|(other, _)| other == peer) else { continue };
+        text.push_str(&row(&machine.name(*peer), columns.iter().map(|column| (column.cell)(samples, own))));
+    }
+    if !goals.is_empty() {
+        text.push_str("\nrikki's goals:\n\n");
+        for Judged { text: goal, met } in goals {
+            let _ = writeln!(text, "- {}: {goal}", if *met { "met" } else { "**missed**" });
+        }
+    }
+    text
+}
+
+fn row(first: &str, rest: impl Iterator<Item = String>) -> String {
+    let cells: Vec<_> = std::iter::once(first.to_owned()).chain(rest).collect();
+    format!("| {} |\n", cells.join(" | "))
+}
+
+struct Column {
+    title: &'static str,
+    cell: fn(&Samples, Option<&Samples>) -> String,
+}
+
+fn columns(mode: &str, results: &[(Peer, Samples)]) -> Vec<Column> {
+    let all: [(&str, Column); 9] = [
+        (PER_SECOND, Column { title: "per second", cell: |own, _| whole(own, PER_SECOND) }),
+        (PER_SECOND, Column { title: "rikki is", cell: |own, rikki| ratio(rikki, Some(own), PER_SECOND) }),
+        (CPU, Column { title: "CPU µs each", cell: |own, _| fine(own, CPU) }),
+        (CPU, Column { title: "rikki is", cell: |own, rikki| ratio(Some(own), rikki, CPU) }),
+        (BUSY, Column { title: "core in use", cell: |own, _| percent(own.median(BUSY)) }),
+        (P50, Column { title: "median µs", cell: |own, _| whole(own, P50) }),
+        (P99, Column { title: "99 % µs", cell: |own, _| whole(own, P99) }),
+        (CALLS, Column { title: "system calls", cell: |own, _| fine(own, CALLS) }),
+        (INSTRUCTIONS, Column { title: "user instructions", cell: |own, _| whole(own, INSTRUCTIONS) }),
+    ];
+    if mode == "idle" {
+        return vec![
+            Column { title: "bytes each", cell: |own, _| whole(own, BYTES) },
+            Column { title: "times rikki's", cell: |own, rikki| ratio(Some(own), rikki, BYTES) },
+        ];
+    }
+    let measured = |quantity| results.iter().any(|(_, samples)| samples.median(quantity).is_some());
+    all.into_iter().filter(|(quantity, _)| measured(quantity)).map(|(_, column)| column).collect()
+}
+
+const NONE: &str = "-";
+
+/// A whole number with its thousands apart, and how far its rounds lie apart.
+fn whole(samples: &Samples, quantity: &str) -> String {
+    let Some(median) = samples.median(quantity) else { return NONE.to_owned() };
+    let mut text = format!("{median:.0}");
+    for at in (1..text.len()).rev().filter(|at| (text.len() - at) % 3 == 0).collect::<Vec<_>>() {
+        text.insert(at, ',');
+    }
+    text + &spread(samples, quantity)
+}
+
+fn fine(samples: &Samples, quantity: &str) -> String {
+    samples.median(quantity).map_or(NONE.to_owned(), |median| format!("{median:.2}{}", spread(samples, quantity)))
+}
+
+fn spread(samples: &Samples, quantity: &str) -> String {
+    match samples.spread(quantity) {
+        Some(spread) if spread > 0.0 => format!(" (±{:.0} %)", spread * 50.0),
+        _ => String::new(),
+    }
+}
+
+fn percent(part: Option<f64>) -> String {
+    part.map_or(NONE.to_owned(), |part| format!("{:.0} %", part * 100.0))
+}
+
+fn ratio(above: Option<&Samples>, below: Option<&Samples>, quantity: &str) -> String {
+    let median = |samples: Option<&Samples>| samples?.median(quantity);
+    median(above).zip(median(below)).map_or(NONE.to_owned(), |(above, below)| format!("{:.2} x", above / below))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_numbers_for_people() {
+        let check = |values: &[f64], expected: &str| {
+            let mut samples = Samples::default();
+            values.iter().for_each(|value| samples.add(CPU, *value));
+            assert_eq!(whole(&samples, CPU), expected, "{values:?}");
+        };
+        check(&[], "-");
+        check(&[7.0], "7");
+        check(&[123.4], "123");
+        check(&[1234.0], "1,234");
+        check(&[1_234_567.0], "1,234,567");
+        check(&[90.0, 100.0, 110.0], "100 (±10 %)");
+    }
+
+    #[test]
+    fn finds_versions_in_a_lock_file() {
+        let lock =
+            "[[package]]\nname = \"axum\"\nversion = \"0.8.9\"\n\n[[package]]\nname = \"mio\"\nversion = \"1.2.4\"\n";
+        let found = versions(lock);
+        assert_eq!(found.get("axum").map(String::as_str), Some("0.8.9"));
+        assert_eq!(found.len(), 2);
+    }
+}
