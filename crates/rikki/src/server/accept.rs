@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::watch;
 
 use super::worker::{Accepted, Listener};
+use crate::http::{Phase, draining};
 
 /// How long accepting pauses when the process is out of descriptors or memory, or no worker has room.
 const BACK_OFF: Duration = Duration::from_millis(500);
@@ -16,24 +18,48 @@ const BACK_OFF: Duration = Duration::from_millis(500);
 /// How often the same trouble is logged.
 const LOG_EVERY: Duration = Duration::from_secs(1);
 
-/// Accepts until the future is dropped.
-pub(super) async fn accept(socket: TcpListener, listener: Arc<Listener>, workers: Vec<mpsc::Sender<Accepted>>) {
+/// Accepts until the server drains. Whoever has connected by then is accepted too: closing a socket resets those that
+/// wait in its queue.
+pub(super) async fn accept(
+    socket: TcpListener,
+    listener: Arc<Listener>,
+    workers: Vec<mpsc::Sender<Accepted>>,
+    mut phase: watch::Receiver<Phase>,
+) {
     let mut logged: Option<Instant> = None;
-    for next in (0..workers.len()).cycle() {
-        let (stream, peer) = loop {
-            match socket.accept().await.and_then(prepare) {
-                Ok(accepted) => break accepted,
-                Err(error) if is_the_peers(&error) => {}
-                Err(error) => {
-                    if logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
-                        logged = Some(Instant::now());
-                        tracing::error!(target: "rikki::server", "cannot accept: {error}");
-                    }
-                    tokio::time::sleep(BACK_OFF).await;
-                }
-            }
+    for turn in (0..workers.len()).cycle() {
+        let (stream, peer) = tokio::select! {
+            accepted = next(&socket, &mut logged) => accepted,
+            () = draining(&mut phase) => break,
         };
-        deal(Accepted { stream, peer, listener: listener.clone() }, &workers, next).await;
+        let accepted = Accepted { stream, peer, listener: listener.clone() };
+        tokio::select! {
+            () = deal(accepted, &workers, turn) => {}
+            () = draining(&mut phase) => break,
+        }
+    }
+    let Ok(socket) = socket.into_std() else { return };
+    while let Ok((stream, peer)) = socket.accept() {
+        if stream.set_nonblocking(true).is_ok() {
+            let _full = try_deal(Accepted { stream, peer, listener: listener.clone() }, &workers, 0);
+        }
+    }
+}
+
+/// The next connection. Trouble of this process is waited out, that of a single connection passed over.
+async fn next(socket: &TcpListener, logged: &mut Option<Instant>) -> (std::net::TcpStream, SocketAddr) {
+    loop {
+        match socket.accept().await.and_then(prepare) {
+            Ok(accepted) => return accepted,
+            Err(error) if is_the_peers(&error) => {}
+            Err(error) => {
+                if logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+                    *logged = Some(Instant::now());
+                    tracing::error!(target: "rikki::server", "cannot accept: {error}");
+                }
+                tokio::time::sleep(BACK_OFF).await;
+            }
+        }
     }
 }
 
@@ -57,14 +83,20 @@ fn is_the_peers(error: &io::Error) -> bool {
 
 /// Hands a connection to the worker whose turn it is, or to the first with room after it; waits for any if none has.
 async fn deal(mut accepted: Accepted, workers: &[mpsc::Sender<Accepted>], turn: usize) {
-    let (before, after) = workers.split_at(turn.min(workers.len()));
-    loop {
-        for worker in after.iter().chain(before) {
-            accepted = match worker.try_send(accepted) {
-                Ok(()) => return,
-                Err(TrySendError::Full(accepted) | TrySendError::Closed(accepted)) => accepted,
-            };
-        }
+    while let Err(back) = try_deal(accepted, workers, turn) {
+        accepted = back;
         tokio::time::sleep(BACK_OFF).await;
     }
+}
+
+/// The same without waiting: gives the connection back if no worker has room.
+fn try_deal(mut accepted: Accepted, workers: &[mpsc::Sender<Accepted>], turn: usize) -> Result<(), Accepted> {
+    let (before, after) = workers.split_at(turn.min(workers.len()));
+    for worker in after.iter().chain(before) {
+        accepted = match worker.try_send(accepted) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Full(accepted) | TrySendError::Closed(accepted)) => accepted,
+        };
+    }
+    Err(accepted)
 }

@@ -198,12 +198,11 @@ impl Acceptor {
             runtime.block_on(async {
                 let mut accepting = JoinSet::new();
                 for (socket, listener) in sockets {
-                    accepting.spawn(accept::accept(socket, listener, queues.clone()));
+                    accepting.spawn(accept::accept(socket, listener, queues.clone(), phase.clone()));
                 }
                 drop(queues);
                 draining(&mut phase).await;
-                // Before any connection is, the sockets are closed.
-                accepting.shutdown().await;
+                while accepting.join_next().await.is_some() {}
                 let deadline = Instant::now() + deadline;
                 let mut drained = Vec::new();
                 for worker in pending {

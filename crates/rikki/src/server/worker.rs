@@ -76,8 +76,11 @@ async fn work(
         }
     }
     clock.drain(CloseCode::GOING_AWAY);
+    // The queue ends when the acceptor has closed its sockets, which it does at once.
+    while let Some(accepted) = accepted.recv().await {
+        serve(accepted, tracker.clone());
+    }
     drop(tracker);
-    drop(accepted);
     if tokio::time::timeout(drain_timeout, all_gone.recv()).await.is_err() {
         tracing::warn!(target: "rikki::server", "drain deadline passed: the connections that are left are cut");
     }
