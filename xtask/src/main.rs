@@ -28,6 +28,7 @@ Commands:
 Options:
   --skip-missing   do not fail when a suite is left out because a program it needs is missing
   --cases A,B,...  autobahn only: the cases to run, such as 1.*,7.1.6
+  --all            autobahn only: all of the slow sections 12 and 13, of which a third is run otherwise
   --case NAME      bench only: a case to run; all by default, may be repeated
   --peer NAME      bench only: a server to compare with; all by default, may be repeated
   --uws PATH       bench only: an echo server on uWebSockets that takes its port as its argument
@@ -44,7 +45,7 @@ enum Task {
     Help,
     Test,
     Ci,
-    Autobahn { cases: Vec<String> },
+    Autobahn { cases: Vec<String>, all: bool },
     Browser,
     Bench(bench::Options),
 }
@@ -76,7 +77,7 @@ fn perform(task: &Task, skip_missing: bool) -> Result<bool> {
             suites::checks(&project)?;
             suites::all(&project)
         }
-        Task::Autobahn { cases } => autobahn::run(&Project::find()?, cases),
+        Task::Autobahn { cases, all } => autobahn::run(&Project::find()?, cases, *all),
         Task::Bench(options) => return bench::run(&Project::find()?, options),
         Task::Browser => suites::browser(&Project::find()?),
     };
@@ -88,7 +89,7 @@ fn parse(arguments: &[String]) -> Result<(Task, bool)> {
     let mut task = match arguments.next() {
         Some("test") => Task::Test,
         Some("ci") => Task::Ci,
-        Some("autobahn") => Task::Autobahn { cases: Vec::new() },
+        Some("autobahn") => Task::Autobahn { cases: Vec::new(), all: false },
         Some("browser") => Task::Browser,
         Some("bench") => Task::Bench(bench::Options::default()),
         Some("-h" | "--help") => Task::Help,
@@ -100,7 +101,8 @@ fn parse(arguments: &[String]) -> Result<(Task, bool)> {
         match (argument, &mut task) {
             ("-h" | "--help", _) => return Ok((Task::Help, false)),
             ("--skip-missing", _) => skip_missing = true,
-            ("--cases", Task::Autobahn { cases }) => {
+            ("--all", Task::Autobahn { all, .. }) => *all = true,
+            ("--cases", Task::Autobahn { cases, .. }) => {
                 let list = arguments.next().ok_or("--cases needs a list such as 1.*,7.1.6")?;
                 cases.extend(list.split(',').map(str::to_owned));
             }
@@ -126,8 +128,9 @@ mod tests {
         check("browser --help", Ok((Task::Help, false)));
         check(
             "autobahn --cases 1.*,7.1.6 --cases 2.1",
-            Ok((Task::Autobahn { cases: ["1.*", "7.1.6", "2.1"].map(str::to_owned).into() }, false)),
+            Ok((Task::Autobahn { cases: ["1.*", "7.1.6", "2.1"].map(str::to_owned).into(), all: false }, false)),
         );
+        check("autobahn --all", Ok((Task::Autobahn { cases: Vec::new(), all: true }, false)));
         check("test --cases 1.*", Err("unknown option \"--cases\"".to_owned()));
         check("autobahn --cases", Err("--cases needs a list such as 1.*,7.1.6".to_owned()));
         let options = |cases: &[&str], rounds, gate| bench::Options {

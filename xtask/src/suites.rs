@@ -45,7 +45,7 @@ pub(crate) fn all(project: &Project) -> Vec<Outcome> {
             Outcome { suite: "browser".to_owned(), result: Err(missing) },
         ],
     };
-    outcomes.extend(autobahn::run(project, &[]));
+    outcomes.extend(autobahn::run(project, &[], false));
     outcomes
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
 use tracing_subscriber::EnvFilter;
 
 use crate::{tutorial, units};
@@ -76,6 +76,15 @@ pub(crate) struct Args {
     /// Web page origin to accept: URL, null or *
     #[arg(long = "allow-origin", value_name = "URL", help_heading = WEBSOCKET)]
     pub(crate) allow_origins: Vec<String>,
+    /// Compress messages: shared or off
+    #[arg(long, value_name = "MODE", default_value = "shared", action = ArgAction::Set, value_parser = compression_mode, help_heading = WEBSOCKET)]
+    pub(crate) compression: bool,
+    /// Effort, from 1 (fastest) to 9
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=9), help_heading = WEBSOCKET)]
+    pub(crate) deflate_level: u8,
+    /// Smallest message to compress
+    #[arg(long, value_name = "SIZE", default_value = "1KiB", value_parser = units::size, help_heading = WEBSOCKET)]
+    pub(crate) deflate_above: usize,
     /// Echo everything as text, as the tutorial does
     #[arg(long, help_heading = WEBSOCKET)]
     pub(crate) compat_echo: bool,
@@ -101,6 +110,9 @@ pub(crate) struct Limits {
     /// Longest wait for a whole message
     #[arg(long, value_name = "DUR", default_value = "60s", value_parser = units::duration)]
     pub(crate) message_timeout: Duration,
+    /// Memory for decompressing
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = units::size)]
+    pub(crate) inflate_memory: usize,
     /// Largest request head
     #[arg(long, value_name = "SIZE", default_value = "16KiB", value_parser = units::size)]
     pub(crate) max_head: usize,
@@ -166,6 +178,14 @@ fn log_filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
+fn compression_mode(text: &str) -> Result<bool, String> {
+    match text {
+        "shared" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("it must be shared or off".to_owned()),
+    }
+}
+
 /// The header table of the `http` crate has 32,768 places, of which three in four are used, and panics beyond.
 fn header_count(text: &str) -> Result<usize, String> {
     const MOST: usize = 24_576;
@@ -194,6 +214,7 @@ mod tests {
                 max_message: 4 * 1024 * 1024,
                 max_fragments: 16_384,
                 message_timeout: Duration::from_secs(60),
+                inflate_memory: 64 << 20,
                 max_head: 16 * 1024,
                 max_headers: 100,
                 head_timeout: Duration::from_secs(10),

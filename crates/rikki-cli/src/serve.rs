@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal as _};
 use rikki::{Bound, Files, Server, StartError, Tls, TlsError, ws};
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{Limits, UsageError};
+use crate::args::UsageError;
 use crate::settings::{Certificate, Settings, TlsSettings};
 use crate::{Failure, print, routes};
 
@@ -39,7 +39,7 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
     let limits = &settings.limits;
     let mut files = Files::new(&settings.root).map_err(|error| Failure::Runtime(error.to_string()))?;
     let mut server = Server::new()
-        .websocket_settings(websockets(limits))
+        .websocket_settings(websockets(settings)?)
         .max_head(limits.max_head)
         .max_headers(limits.max_headers)
         .head_timeout(limits.head_timeout)
@@ -71,8 +71,15 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
     Ok(server.merge(routes::http(files)))
 }
 
-fn websockets(limits: &Limits) -> ws::Settings {
-    ws::Settings::default()
+fn websockets(settings: &Settings) -> Result<ws::Settings, Failure> {
+    let limits = &settings.limits;
+    let compression = settings.compression.map(|compression| {
+        let memory = limits.inflate_memory;
+        ws::Compression::default().threshold(compression.above).memory(memory).level(compression.level)
+    });
+    let compression = compression.transpose().map_err(|error| UsageError(error.to_string()))?;
+    let websockets = ws::Settings::default()
+        .compression(compression)
         .max_message(limits.max_message)
         .max_fragments(u32::try_from(limits.max_fragments).unwrap_or(u32::MAX))
         .message_timeout(limits.message_timeout)
@@ -81,7 +88,8 @@ fn websockets(limits: &Limits) -> ws::Settings {
         .write_queue(limits.write_queue)
         .write_timeout(limits.write_timeout)
         .close_timeout(limits.close_timeout)
-        .linger_timeout(limits.linger_timeout)
+        .linger_timeout(limits.linger_timeout);
+    Ok(websockets)
 }
 
 fn load(tls: &TlsSettings, listen: &[String]) -> Result<Tls, TlsError> {

@@ -23,12 +23,22 @@ pub(crate) struct Settings {
     pub(crate) allow_origins: Vec<String>,
     /// Subprotocols to offer, best first.
     pub(crate) subprotocols: Vec<String>,
+    /// How messages are compressed, if at all.
+    pub(crate) compression: Option<Compression>,
     /// Whether every echo is text.
     pub(crate) compat_echo: bool,
     /// Sizes, counts and times.
     pub(crate) limits: Limits,
     /// A valid filter of `tracing_subscriber`.
     pub(crate) log: String,
+}
+
+/// How messages are compressed; the levels are those of zlib.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Compression {
+    pub(crate) level: u8,
+    /// In bytes of payload.
+    pub(crate) above: usize,
 }
 
 /// How to serve TLS.
@@ -77,6 +87,9 @@ impl Settings {
             allow_hosts: args.allow_hosts,
             allow_origins: args.allow_origins,
             subprotocols: args.subprotocols,
+            compression: args
+                .compression
+                .then_some(Compression { level: args.deflate_level, above: args.deflate_above }),
             compat_echo: args.compat_echo,
             limits: args.limits,
             log: args.log,

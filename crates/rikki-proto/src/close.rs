@@ -43,10 +43,13 @@ impl CloseCode {
     #[must_use]
     pub fn for_error(error: &Error) -> Self {
         match error {
-            Error::Protocol(ProtocolError::InvalidUtf8 | ProtocolError::InvalidCloseReason) => Self::INVALID_PAYLOAD,
+            Error::Protocol(
+                ProtocolError::InvalidUtf8 | ProtocolError::InvalidCloseReason | ProtocolError::InvalidDeflate,
+            ) => Self::INVALID_PAYLOAD,
             Error::Protocol(_) => Self::PROTOCOL_ERROR,
             Error::Limit(crate::LimitExceeded::MessageTooLong { .. }) => Self::MESSAGE_TOO_BIG,
             Error::Limit(crate::LimitExceeded::TooManyFragments { .. }) => Self::POLICY_VIOLATION,
+            Error::Limit(crate::LimitExceeded::NoDecompressor) => Self::TRY_AGAIN_LATER,
         }
     }
 

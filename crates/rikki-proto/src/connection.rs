@@ -11,9 +11,11 @@
 //! ```
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::close::{self, CloseCode, CloseFrame};
 use crate::decoder::{Decoder, Incoming};
+use crate::deflate::Codecs;
 use crate::error::{Error, LimitExceeded, SendError};
 use crate::frame::{FrameHeader, MAX_CONTROL, Opcode};
 use crate::mask::Mask;
@@ -47,6 +49,16 @@ impl Limits {
         // A frame may come whole or in pieces: a limit of none would refuse it in pieces alone.
         self.max_fragments = fragments.max(1);
         self
+    }
+
+    /// What a compressed message may announce: an honest one at the limit can be a little longer than it is
+    /// decompressed, and one of empty blocks would never reach the limit.
+    pub(crate) fn check_compressed_length(&self, length: u64) -> Result<(), Error> {
+        let most = (self.max_message as u64).saturating_add(self.max_message as u64 / 64).saturating_add(1024);
+        if length > most {
+            return Err(LimitExceeded::MessageTooLong { length, limit: self.max_message }.into());
+        }
+        Ok(())
     }
 
     pub(crate) fn check_length(&self, length: u64) -> Result<(), Error> {
@@ -94,7 +106,7 @@ pub enum Event<'a> {
 /// its kin at any time, and write what is in the [`Output`]. When [`is_closed`](Self::is_closed) and the output is
 /// written, the server ends the TCP connection.
 ///
-/// Memory: about 100 bytes, no heap memory while no message is under way.
+/// Memory: about 150 bytes, no heap memory while no message is under way.
 pub struct Connection {
     role: Role,
     state: State,
@@ -132,6 +144,14 @@ impl Connection {
     fn new(role: Role, limits: Limits) -> Self {
         let masked = matches!(role, Role::Server);
         Self { role, state: State::Open, decoder: Decoder::new(limits, masked), unanswered: None }
+    }
+
+    /// Compresses messages from now on and takes compressed ones, as was agreed on in the opening handshake
+    /// ([RFC 7692](https://www.rfc-editor.org/rfc/rfc7692)).
+    ///
+    /// Memory: nothing while no compressed message is under way.
+    pub fn set_codecs(&mut self, codecs: Arc<dyn Codecs>) {
+        self.decoder.set_codecs(codecs);
     }
 
     /// Takes bytes from the front of `input` until there is something to report or none are left.
@@ -178,7 +198,7 @@ impl Connection {
         })
     }
 
-    /// Sends a message as one frame.
+    /// Sends a message as one frame, compressed if that was agreed on and makes it smaller.
     ///
     /// The payload is copied behind its header, except that a server leaves shared payloads of 16 KiB and more where
     /// they are.
@@ -187,6 +207,36 @@ impl Connection {
     ///
     /// [`SendError::Closed`] after a Close frame was sent or the connection failed.
     pub fn send<'a>(&mut self, message: impl Into<Message<'a>>, output: &mut Output) -> Result<(), SendError> {
+        self.check_open()?;
+        let message = message.into();
+        match self.decoder.codecs() {
+            Some(codecs) if message.as_bytes().len() >= codecs.threshold() => {
+                let codecs = codecs.clone();
+                let (opcode, length) = (message.opcode(), message.as_bytes().len());
+                let mut sent = false;
+                codecs.compress(message.as_bytes(), &mut |compressed| {
+                    if compressed.len() < length {
+                        self.encode_frame(opcode, true, compressed.into(), output);
+                        sent = true;
+                    }
+                });
+                if sent { Ok(()) } else { self.send_uncompressed(message, output) }
+            }
+            _ => self.send_uncompressed(message, output),
+        }
+    }
+
+    /// Sends a message as it is: for one that mixes a secret with what others choose, whose compressed length would tell
+    /// of the secret ([RFC 7692 section 8](https://www.rfc-editor.org/rfc/rfc7692#section-8)).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] after a Close frame was sent or the connection failed.
+    pub fn send_uncompressed<'a>(
+        &mut self,
+        message: impl Into<Message<'a>>,
+        output: &mut Output,
+    ) -> Result<(), SendError> {
         self.check_open()?;
         let message = message.into();
         let opcode = message.opcode();
@@ -307,7 +357,11 @@ impl Connection {
     }
 
     fn encode(&mut self, opcode: Opcode, payload: Binary<'_>, output: &mut Output) {
-        let mut header = FrameHeader { fin: true, opcode, length: payload.len() as u64, mask: None };
+        self.encode_frame(opcode, false, payload, output);
+    }
+
+    fn encode_frame(&mut self, opcode: Opcode, compressed: bool, payload: Binary<'_>, output: &mut Output) {
+        let mut header = FrameHeader { fin: true, compressed, opcode, length: payload.len() as u64, mask: None };
         match &mut self.role {
             Role::Server => {
                 header.encode(output.buffer());

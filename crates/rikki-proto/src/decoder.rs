@@ -10,8 +10,11 @@
 //!                  +-----------------------------------+
 //! ```
 
+use std::sync::Arc;
+
 use crate::connection::Limits;
-use crate::error::{Error, ProtocolError};
+use crate::deflate::{Codecs, Lent};
+use crate::error::{Error, LimitExceeded, ProtocolError};
 use crate::frame::{FrameHeader, MAX_CONTROL, MAX_HEADER, Opcode};
 use crate::mask::Mask;
 use crate::message::{Binary, Message, PartialMessage};
@@ -27,6 +30,8 @@ pub(crate) struct Decoder {
     limits: Limits,
     /// Whether the peer has to mask: true on the server's side.
     masked: bool,
+    /// Where decompressors come from, if the peer may compress.
+    codecs: Option<Arc<dyn Codecs>>,
     /// A header of which some bytes have arrived.
     header: [u8; MAX_HEADER],
     header_length: u8,
@@ -50,6 +55,7 @@ impl Decoder {
         Self {
             limits,
             masked,
+            codecs: None,
             header: [0; MAX_HEADER],
             header_length: 0,
             frame: None,
@@ -81,7 +87,15 @@ impl Decoder {
 
     /// Forgets what has begun to arrive: nothing more is taken.
     pub(crate) fn clear(&mut self) {
-        *self = Self::new(self.limits, self.masked);
+        *self = Self { codecs: self.codecs.take(), ..Self::new(self.limits, self.masked) };
+    }
+
+    pub(crate) fn set_codecs(&mut self, codecs: Arc<dyn Codecs>) {
+        self.codecs = Some(codecs);
+    }
+
+    pub(crate) fn codecs(&self) -> Option<&Arc<dyn Codecs>> {
+        self.codecs.as_ref()
     }
 
     pub(crate) fn is_mid_message(&self) -> bool {
@@ -92,7 +106,7 @@ impl Decoder {
     fn take_header(&mut self, input: &mut &mut [u8]) -> Result<Option<FrameHeader>, Error> {
         let kept = usize::from(self.header_length);
         if kept == 0
-            && let Some((header, length)) = FrameHeader::parse(input, self.masked)?
+            && let Some((header, length)) = FrameHeader::parse(input, self.masked, self.codecs.is_some())?
         {
             take(input, length);
             return Ok(Some(header));
@@ -102,7 +116,7 @@ impl Decoder {
             *slot = *byte;
         }
         let present = self.header.get(..kept + added).unwrap_or_default();
-        match FrameHeader::parse(present, self.masked)? {
+        match FrameHeader::parse(present, self.masked, self.codecs.is_some())? {
             Some((header, length)) => {
                 take(input, length - kept);
                 self.header_length = 0;
@@ -122,6 +136,9 @@ impl Decoder {
             (Opcode::Continuation, false) => Err(ProtocolError::UnexpectedContinuation.into()),
             (Opcode::Text | Opcode::Binary, true) => Err(ProtocolError::ExpectedContinuation.into()),
             // Section 10.4: a limit is judged before any of the payload is taken.
+            (Opcode::Text | Opcode::Binary, false) if header.compressed => {
+                self.limits.check_compressed_length(header.length)
+            }
             (Opcode::Text | Opcode::Binary, false) => self.limits.check_length(header.length),
             _ => Ok(()),
         }
@@ -134,7 +151,7 @@ impl Decoder {
         input: &mut &'a mut [u8],
     ) -> Result<Option<Incoming<'a>>, Error> {
         let Ok(length) = usize::try_from(header.length) else { return Ok(None) };
-        if length > input.len() || !header.fin || header.opcode == Opcode::Continuation {
+        if length > input.len() || !header.fin || header.compressed || header.opcode == Opcode::Continuation {
             return Ok(None);
         }
         let payload = take(input, length);
@@ -154,8 +171,8 @@ impl Decoder {
 
     fn begin_frame(&mut self, header: &FrameHeader) -> Result<(), Error> {
         match header.opcode {
-            Opcode::Text => self.message = Some(Box::new(PartialMessage::text())),
-            Opcode::Binary => self.message = Some(Box::new(PartialMessage::binary())),
+            Opcode::Text => self.message = Some(Box::new(PartialMessage::text(self.borrow_decompressor(header)?))),
+            Opcode::Binary => self.message = Some(Box::new(PartialMessage::binary(self.borrow_decompressor(header)?))),
             _ => {}
         }
         if let (false, Some(message)) = (header.opcode.is_control(), &mut self.message) {
@@ -168,6 +185,17 @@ impl Decoder {
             mask: header.mask.map(Mask::new),
         });
         Ok(())
+    }
+
+    /// What a compressed message needs from here to its end.
+    fn borrow_decompressor(&self, header: &FrameHeader) -> Result<Option<Lent>, Error> {
+        match &self.codecs {
+            Some(codecs) if header.compressed => match Lent::from(codecs) {
+                Some(lent) => Ok(Some(lent)),
+                None => Err(LimitExceeded::NoDecompressor.into()),
+            },
+            _ => Ok(None),
+        }
     }
 
     /// Takes what there is of the payload, and hands out what its end completes.

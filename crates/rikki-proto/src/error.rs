@@ -44,6 +44,9 @@ pub enum ProtocolError {
     InvalidCloseCode(u16),
     /// The reason of a Close frame is not UTF-8 (section 5.5.1).
     InvalidCloseReason,
+    /// A compressed message cannot be decompressed
+    /// ([RFC 7692 section 7.2.2](https://www.rfc-editor.org/rfc/rfc7692#section-7.2.2)).
+    InvalidDeflate,
 }
 
 /// The limit of ours that a message went past.
@@ -52,7 +55,7 @@ pub enum ProtocolError {
 pub enum LimitExceeded {
     /// A message would be longer than the limit, judged by what its frame headers announce.
     MessageTooLong {
-        /// The length announced so far, in bytes.
+        /// The length announced so far, in bytes; of a compressed message what it would have at least.
         length: u64,
         /// The largest message taken, in bytes.
         limit: usize,
@@ -62,6 +65,8 @@ pub enum LimitExceeded {
         /// The most fragments taken in one message.
         limit: u32,
     },
+    /// A compressed message came while all memory for decompressing was in use.
+    NoDecompressor,
 }
 
 /// Why something could not be sent.
@@ -113,6 +118,7 @@ impl fmt::Display for ProtocolError {
             Self::CloseTooShort => f.write_str("close body of one byte"),
             Self::InvalidCloseCode(code) => write!(f, "close code {code} must not be sent"),
             Self::InvalidCloseReason => f.write_str("close reason is not UTF-8"),
+            Self::InvalidDeflate => f.write_str("compressed message is not DEFLATE"),
         }
     }
 }
@@ -122,6 +128,7 @@ impl fmt::Display for LimitExceeded {
         match self {
             Self::MessageTooLong { length, limit } => write!(f, "message of {length} bytes, limit {limit}"),
             Self::TooManyFragments { limit } => write!(f, "more than {limit} fragments"),
+            Self::NoDecompressor => f.write_str("no memory left for decompressing"),
         }
     }
 }

@@ -11,7 +11,9 @@ pub(crate) const MAX_CONTROL: usize = 125;
 pub(crate) const MAX_HEADER: usize = 14;
 
 const FIN: u8 = 0x80;
-const RSV: u8 = 0x70;
+/// Set on the first frame of a compressed message.
+const RSV1: u8 = 0x40;
+const RSV2_AND_3: u8 = 0x30;
 const MASKED: u8 = 0x80;
 /// Lengths that mean: the length follows in 16 or 64 bits.
 const LENGTH_16: u8 = 126;
@@ -49,6 +51,8 @@ impl Opcode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FrameHeader {
     pub(crate) fin: bool,
+    /// The bit RSV1: the message that the frame begins is compressed.
+    pub(crate) compressed: bool,
     pub(crate) opcode: Opcode,
     pub(crate) length: u64,
     pub(crate) mask: Option<[u8; 4]>,
@@ -57,15 +61,21 @@ pub(crate) struct FrameHeader {
 impl FrameHeader {
     /// Reads a header from the front of `bytes` and says how long it is, or `None` if more bytes are needed.
     ///
-    /// A broken rule is reported as soon as the byte that breaks it is there.
-    pub(crate) fn parse(bytes: &[u8], masked: bool) -> Result<Option<(Self, usize)>, ProtocolError> {
+    /// `masked` says whether the peer has to mask, `deflate` whether it may compress. A broken rule is reported as soon
+    /// as the byte that breaks it is there.
+    pub(crate) fn parse(bytes: &[u8], masked: bool, deflate: bool) -> Result<Option<(Self, usize)>, ProtocolError> {
         let [first, rest @ ..] = bytes else { return Ok(None) };
         // "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values."
-        if first & RSV != 0 {
+        if first & RSV2_AND_3 != 0 || (first & RSV1 != 0 && !deflate) {
             return Err(ProtocolError::ReservedBits);
         }
         let fin = first & FIN != 0;
         let opcode = Opcode::parse(first & 0x0f)?;
+        let compressed = first & RSV1 != 0;
+        // https://www.rfc-editor.org/rfc/rfc7692#section-6.1: the bit belongs to the first frame of a data message alone.
+        if compressed && !matches!(opcode, Opcode::Text | Opcode::Binary) {
+            return Err(ProtocolError::ReservedBits);
+        }
         // Section 5.5: control frames "MUST NOT be fragmented".
         if opcode.is_control() && !fin {
             return Err(ProtocolError::ControlFragmented);
@@ -90,7 +100,7 @@ impl FrameHeader {
             (true, [a, b, c, d, rest @ ..]) => (Some([*a, *b, *c, *d]), rest),
             (true, _) => return Ok(None),
         };
-        Ok(Some((Self { fin, opcode, length, mask }, bytes.len() - rest.len())))
+        Ok(Some((Self { fin, compressed, opcode, length, mask }, bytes.len() - rest.len())))
     }
 
     /// Appends the header to `out`.
@@ -119,7 +129,7 @@ impl FrameHeader {
             put(&key);
         }
         let [first, second, ..] = &mut header;
-        *first = self.opcode as u8 | if self.fin { FIN } else { 0 };
+        *first = self.opcode as u8 | if self.fin { FIN } else { 0 } | if self.compressed { RSV1 } else { 0 };
         *second = short | if self.mask.is_some() { MASKED } else { 0 };
         out.extend(header.iter().take(used));
     }
@@ -162,7 +172,7 @@ mod tests {
 
     #[track_caller]
     fn refused(bytes: &[u8], masked: bool, expected: ProtocolError) {
-        assert_eq!(FrameHeader::parse(bytes, masked), Err(expected), "{bytes:02x?}");
+        assert_eq!(FrameHeader::parse(bytes, masked, false), Err(expected), "{bytes:02x?}");
     }
 
     #[test]
@@ -175,6 +185,9 @@ mod tests {
             refused(&[opcode], true, ReservedOpcode(opcode & 0x0f));
         }
         refused(&[0x09], true, ControlFragmented);
+        for first in [0xa1, 0x91, 0xf1, 0xc9, 0xc8, 0x40] {
+            assert_eq!(FrameHeader::parse(&[first], true, true), Err(ReservedBits), "{first:#x} with compression");
+        }
         refused(&[0x08], true, ControlFragmented);
         refused(&[0x89, 0xfe], true, ControlTooLong);
         refused(&[0x89, 0xff], true, ControlTooLong);
@@ -193,15 +206,17 @@ mod tests {
             bits in 0u32..63,
             low: u64,
             mask: Option<[u8; 4]>,
+            deflate: bool,
         ) {
             let length = low & ((1u64 << bits) - 1);
-            let header = FrameHeader { fin, opcode, length, mask };
+            let compressed = deflate && opcode != Opcode::Continuation;
+            let header = FrameHeader { fin, compressed, opcode, length, mask };
             let mut bytes = Vec::new();
             header.encode(&mut bytes);
             prop_assert!(bytes.len() <= MAX_HEADER);
-            prop_assert_eq!(FrameHeader::parse(&bytes, mask.is_some()), Ok(Some((header, bytes.len()))));
+            prop_assert_eq!(FrameHeader::parse(&bytes, mask.is_some(), deflate), Ok(Some((header, bytes.len()))));
             for cut in 0..bytes.len() {
-                prop_assert_eq!(FrameHeader::parse(&bytes[..cut], mask.is_some()), Ok(None));
+                prop_assert_eq!(FrameHeader::parse(&bytes[..cut], mask.is_some(), deflate), Ok(None));
             }
         }
     }

@@ -10,6 +10,7 @@
 //! | module | what it is about |
 //! |---|---|
 //! | [`handshake`] | the opening handshake, section 4 |
+//! | [`deflate`] | compression, RFC 7692 |
 //! | `frame`, `mask` | the frame header and the masking of section 5 |
 //! | `utf8`, `message` | fragments into messages, text checked as it arrives |
 //! | `close` | close codes, and the one place where an error becomes a code |
@@ -42,6 +43,7 @@
 mod close;
 mod connection;
 mod decoder;
+pub mod deflate;
 mod error;
 mod frame;
 pub mod handshake;

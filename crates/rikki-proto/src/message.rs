@@ -7,6 +7,7 @@ use std::ops::Deref;
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use crate::deflate::{Lent, Scratch};
 use crate::error::{Error, LimitExceeded};
 use crate::frame::{FrameHeader, Opcode};
 use crate::utf8::Utf8Assembler;
@@ -276,7 +277,8 @@ impl PreparedMessage {
         let message = message.into();
         let (opcode, payload) = (message.opcode(), message.as_bytes());
         let mut frame = Vec::with_capacity(crate::frame::MAX_HEADER + payload.len());
-        FrameHeader { fin: true, opcode, length: payload.len() as u64, mask: None }.encode(&mut frame);
+        FrameHeader { fin: true, opcode, length: payload.len() as u64, mask: None, compressed: false }
+            .encode(&mut frame);
         let header_length = frame.len();
         frame.extend_from_slice(payload);
         Self { opcode, header_length, frame: frame.into() }
@@ -311,6 +313,8 @@ pub(crate) struct PartialMessage {
     /// The length that the headers so far announce.
     announced: u64,
     fragments: u32,
+    /// What decompresses it, if it is compressed: held from its first byte to its last.
+    decompressor: Option<Lent>,
 }
 
 #[derive(Debug)]
@@ -320,12 +324,12 @@ enum PartialPayload {
 }
 
 impl PartialMessage {
-    pub(crate) fn text() -> Self {
-        Self { payload: PartialPayload::Text(Utf8Assembler::default()), announced: 0, fragments: 0 }
+    pub(crate) fn text(decompressor: Option<Lent>) -> Self {
+        Self { payload: PartialPayload::Text(Utf8Assembler::default()), announced: 0, fragments: 0, decompressor }
     }
 
-    pub(crate) fn binary() -> Self {
-        Self { payload: PartialPayload::Binary(Vec::new()), announced: 0, fragments: 0 }
+    pub(crate) fn binary(decompressor: Option<Lent>) -> Self {
+        Self { payload: PartialPayload::Binary(Vec::new()), announced: 0, fragments: 0, decompressor }
     }
 
     /// Judges the next fragment by its header alone (section 10.4), before any of its payload is taken.
@@ -336,33 +340,52 @@ impl PartialMessage {
         }
         // Two lengths below 2^63 can't overflow, and the first that passes the limit ends the connection.
         self.announced = self.announced.saturating_add(length);
-        limits.check_length(self.announced)
+        match self.decompressor {
+            None => limits.check_length(self.announced),
+            Some(_) => limits.check_compressed_length(self.announced),
+        }
     }
 
     pub(crate) fn push(&mut self, piece: &[u8], limits: &crate::Limits) -> Result<(), Error> {
-        let (length, capacity) = match &self.payload {
-            PartialPayload::Text(text) => (text.len(), text.capacity()),
-            PartialPayload::Binary(bytes) => (bytes.len(), bytes.capacity()),
-        };
-        if length + piece.len() > capacity {
-            // Doubling keeps the copying linear; the limit keeps the last doubling from being wasted.
-            let wanted = (capacity * 2).min(limits.max_message).max(length + piece.len());
-            match &mut self.payload {
-                PartialPayload::Text(text) => text.reserve_exact(wanted - length),
-                PartialPayload::Binary(bytes) => bytes.reserve_exact(wanted - length),
+        let payload = &mut self.payload;
+        match &mut self.decompressor {
+            None => payload.push(piece, limits),
+            Some(decompressor) => {
+                let mut scratch: Scratch = [0; _];
+                decompressor.push(piece, &mut scratch, limits.max_message, |output| payload.push(output, limits))
             }
         }
-        match &mut self.payload {
-            PartialPayload::Text(text) => text.push(piece)?,
-            PartialPayload::Binary(bytes) => bytes.extend_from_slice(piece),
-        }
-        Ok(())
     }
 
-    pub(crate) fn finish(self) -> Result<Message<'static>, Error> {
+    pub(crate) fn finish(mut self) -> Result<Message<'static>, Error> {
+        if let Some(decompressor) = &mut self.decompressor {
+            decompressor.finish(&mut [0; _])?;
+        }
         Ok(match self.payload {
             PartialPayload::Text(text) => Message::from(text.finish()?),
             PartialPayload::Binary(bytes) => Message::from(bytes),
         })
+    }
+}
+
+impl PartialPayload {
+    fn push(&mut self, piece: &[u8], limits: &crate::Limits) -> Result<(), Error> {
+        let (length, capacity) = match self {
+            Self::Text(text) => (text.len(), text.capacity()),
+            Self::Binary(bytes) => (bytes.len(), bytes.capacity()),
+        };
+        if length + piece.len() > capacity {
+            // Doubling keeps the copying linear; the limit keeps the last doubling from being wasted.
+            let wanted = (capacity * 2).min(limits.max_message).max(length + piece.len());
+            match self {
+                Self::Text(text) => text.reserve_exact(wanted - length),
+                Self::Binary(bytes) => bytes.reserve_exact(wanted - length),
+            }
+        }
+        match self {
+            Self::Text(text) => text.push(piece)?,
+            Self::Binary(bytes) => bytes.extend_from_slice(piece),
+        }
+        Ok(())
     }
 }

@@ -58,18 +58,19 @@ impl Compressor {
             out.push(0x00);
             return;
         }
+        let room = payload.len().clamp(*ROOM.start(), *ROOM.end());
         let mut rest = payload;
         loop {
             let start = out.len();
-            out.resize(start + rest.len().clamp(*ROOM.start(), *ROOM.end()), 0);
-            let room = out.get_mut(start..).unwrap_or_default();
+            out.resize(start + room, 0);
             let (taken_before, written_before) = (self.deflate.total_in(), self.deflate.total_out());
-            let status = self.deflate.compress(rest, room, DeflateFlush::SyncFlush);
+            let space = out.get_mut(start..).unwrap_or_default();
+            let status = self.deflate.compress(rest, space, DeflateFlush::SyncFlush);
             let taken = (self.deflate.total_in() - taken_before) as usize; // at most rest.len()
-            let written = (self.deflate.total_out() - written_before) as usize; // at most room.len()
+            let written = (self.deflate.total_out() - written_before) as usize; // at most room
             // Room that is left means that everything has been flushed. zlib-rs fails only after a stream was finished,
             // which never happens here.
-            let is_flushed = written < room.len() || !matches!(status, Ok(Status::Ok));
+            let is_flushed = written < room || !matches!(status, Ok(Status::Ok));
             rest = rest.get(taken..).unwrap_or_default();
             out.truncate(start + written);
             if is_flushed {
@@ -77,7 +78,7 @@ impl Compressor {
             }
         }
         debug_assert!(rest.is_empty() && out.ends_with(&TAIL), "a flush ends with the tail");
-        out.truncate(out.len() - TAIL.len());
+        out.truncate(out.len().saturating_sub(TAIL.len()));
     }
 }
 

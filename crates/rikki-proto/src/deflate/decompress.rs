@@ -21,7 +21,7 @@ pub struct Decompressor {
     inflate: Inflate,
     /// The length of the message so far, in bytes of output.
     length: usize,
-    /// Whether the last byte taken ended a block marked as final.
+    /// Whether what was taken last ended a block marked as final.
     is_final: bool,
 }
 
@@ -83,10 +83,10 @@ impl Decompressor {
             if let Some(output @ [_, ..]) = room.get(..written) {
                 sink(output)?;
             }
-            self.is_final = status == Status::StreamEnd && rest.is_empty();
-            is_drained = if status == Status::StreamEnd {
-                // https://www.rfc-editor.org/rfc/rfc7692#section-7.2.3.4: a final block ends the stream as zlib sees it,
-                // but not the message. What comes after it does not refer back to what came before.
+            self.is_final = status == Status::StreamEnd;
+            is_drained = if self.is_final {
+                // https://www.rfc-editor.org/rfc/rfc7692#section-7.2.3.4: a final block ends the stream as zlib sees
+                // it, but not the message. What comes after it does not refer back to what came before.
                 self.inflate.reset(false);
                 rest.is_empty()
             } else {
@@ -110,8 +110,8 @@ impl Decompressor {
             // but some leave it out, and nothing is lost by it.
             return Ok(());
         }
-        // https://www.rfc-editor.org/rfc/rfc7692#section-7.2.2: put back what the sender took off. With `Block` zlib stops
-        // where a block ends and leaves the byte behind it alone; everywhere else it would take that byte too.
+        // https://www.rfc-editor.org/rfc/rfc7692#section-7.2.2: put back what the sender took off. With `Block` zlib
+        // stops where a block ends and leaves the byte behind it alone; everywhere else it would take that byte too.
         let [a, b, c, d] = TAIL;
         let (status, taken, written) = self.step(&[a, b, c, d, 0], scratch, InflateFlush::Block)?;
         if status == Status::StreamEnd || taken != TAIL.len() || written != 0 {

@@ -78,7 +78,7 @@ pub(super) struct Extension {
     pub(super) parameters: Result<Parameters, ExtensionError>,
 }
 
-/// The extensions that all lines of the header name, in order; nothing comes after an error.
+/// The extensions that all lines of the header name, in order. What comes after an error means nothing.
 pub(super) fn extensions(headers: &HeaderMap) -> impl Iterator<Item = Result<Extension, ExtensionError>> {
     headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().flat_map(|line| Line { rest: line.as_bytes() })
 }
@@ -130,8 +130,8 @@ impl Parameters {
             }
             _ => Ok(()),
         }?;
-        // https://www.rfc-editor.org/rfc/rfc7692#section-7.1.2.2: in a response it has a value, "equal to or smaller than"
-        // that of the offer, and it does not answer an offer without it.
+        // https://www.rfc-editor.org/rfc/rfc7692#section-7.1.2.2: in a response it has a value, "equal to or smaller
+        // than" that of the offer, and it does not answer an offer without it.
         match (offer.client_max_window_bits, self.client_max_window_bits) {
             (_, ClientWindow::Absent) => Ok(()),
             (_, ClientWindow::Unlimited) => Err(ExtensionError::InvalidValue(CLIENT_MAX_WINDOW_BITS)),
@@ -195,11 +195,7 @@ impl Iterator for Line<'_> {
         if self.rest.is_empty() {
             return None;
         }
-        let extension = self.extension();
-        if extension.is_err() {
-            self.rest = &[];
-        }
-        Some(extension)
+        Some(self.extension())
     }
 }
 

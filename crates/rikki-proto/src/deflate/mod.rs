@@ -13,17 +13,21 @@
 //! [RFC 7692]: https://www.rfc-editor.org/rfc/rfc7692
 //! [section 8]: https://www.rfc-editor.org/rfc/rfc7692#section-8
 
+mod codecs;
 mod compress;
 mod compression;
 mod decompress;
 mod extension;
 mod offer;
 
+pub use codecs::Codecs;
 pub use compress::Compressor;
 pub use compression::{Compression, OutOfRange};
 pub use decompress::{Decompressor, Scratch};
 pub use extension::ExtensionError;
 pub use offer::{Accepted, Agreed, ClientOptions, ServerOptions, confirm, negotiate, offer};
+
+pub(crate) use codecs::Lent;
 
 /// What an empty stored block ends with: taken off each message by its sender, put back by its receiver.
 ///

@@ -190,7 +190,7 @@ pub fn confirm(response: &HeaderMap, options: &ClientOptions) -> Result<Option<A
     let mut answer = None;
     for extension in extensions(response) {
         let extension = extension?;
-        // https://www.rfc-editor.org/rfc/rfc6455#section-4.1: an extension "that was not present in the client's handshake"
+        // https://www.rfc-editor.org/rfc/rfc6455#section-4.1: one "that was not present in the client's handshake"
         if !extension.is_deflate || answer.is_some() {
             return Err(ExtensionError::NotOffered);
         }

@@ -17,7 +17,7 @@ use super::subprotocol::Subprotocol;
 /// Judges an upgrade request; `subprotocols` are those the server speaks, the preferred one first.
 ///
 /// The first of them that the client offers is chosen. If none is common, or the list is empty, none is, and the
-/// client decides whether it goes on without. Extensions are not accepted yet: an offer of some is passed over.
+/// client decides whether it goes on without. An offer of extensions is passed over: [`negotiate`](crate::deflate::negotiate) judges it.
 ///
 /// The caller answers with [`Accepted::into_response`] or [`Refusal::response`]. After a refusal it must close the
 /// connection: the client may already have sent frames, which must not be read as a request.
@@ -118,6 +118,8 @@ pub enum Refusal {
     Key,
     /// `Sec-WebSocket-Protocol` is not a list of distinct tokens.
     Subprotocol,
+    /// `Sec-WebSocket-Extensions` is not a list of extensions; never given by [`accept`], which leaves them alone.
+    Extensions,
 }
 
 impl Refusal {
@@ -134,7 +136,8 @@ impl Refusal {
             | Self::Connection
             | Self::VersionMissing
             | Self::Key
-            | Self::Subprotocol => StatusCode::BAD_REQUEST,
+            | Self::Subprotocol
+            | Self::Extensions => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -180,6 +183,7 @@ impl fmt::Display for Refusal {
             Self::VersionUnsupported => "the header Sec-WebSocket-Version must appear once and be 13",
             Self::Key => "the header Sec-WebSocket-Key must appear exactly once and hold 16 bytes in base64",
             Self::Subprotocol => "the header Sec-WebSocket-Protocol must be a list of distinct tokens",
+            Self::Extensions => "the header Sec-WebSocket-Extensions must be a list of extensions",
         })
     }
 }

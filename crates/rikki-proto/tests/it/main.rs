@@ -5,6 +5,7 @@
 //! The other modules hold the tests, one feature each. The opening handshake is tested beside its code.
 
 mod closing;
+mod compression;
 mod conversations;
 mod delivery;
 mod limits;

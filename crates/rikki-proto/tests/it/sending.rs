@@ -51,5 +51,5 @@ fn a_connection_is_send_and_small() {
         size_of::<T>()
     }
     let size = send(&server(Limits::default()).connection());
-    assert!(size <= 144, "{size} bytes");
+    assert!(size <= 152, "{size} bytes");
 }

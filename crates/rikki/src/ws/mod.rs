@@ -8,6 +8,7 @@
 
 mod buffers;
 mod clock;
+mod compression;
 mod driver;
 mod error;
 mod handler;
@@ -18,11 +19,13 @@ mod stream;
 mod transport;
 mod upgrade;
 
+pub use rikki_proto::deflate::OutOfRange;
 pub use rikki_proto::handshake::{InvalidSubprotocol, Subprotocol};
 pub use rikki_proto::{
     Binary, CloseCode, CloseFrame, LimitExceeded, Message, PreparedMessage, ProtocolError, SendError, Text,
 };
 
+pub use compression::Compression;
 pub use error::{Closed, Deadline, Error};
 pub use handler::{Handler, Outcome};
 pub use sender::Sender;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rikki_proto::Limits;
 
 use super::clock::{Tick, ticks};
+use super::compression::{CodecSet, Compression};
 
 /// The limits and deadlines of a WebSocket connection.
 ///
@@ -17,6 +18,7 @@ use super::clock::{Tick, ticks};
 #[must_use]
 pub struct Settings {
     pub(super) limits: Limits,
+    pub(super) codecs: Option<CodecSet>,
     pub(super) message_timeout: Tick,
     pub(super) ping_interval: Tick,
     pub(super) pong_timeout: Tick,
@@ -30,6 +32,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
+            codecs: Some(CodecSet::new(Compression::default())),
             message_timeout: ticks(Duration::from_secs(60)),
             ping_interval: ticks(Duration::from_secs(30)),
             pong_timeout: ticks(Duration::from_secs(10)),
@@ -42,8 +45,15 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// How messages are compressed with clients that offer permessage-deflate; default [`Compression::default`], `None`
+    /// for not at all.
+    pub fn compression(mut self, compression: impl Into<Option<Compression>>) -> Self {
+        self.codecs = compression.into().map(CodecSet::new);
+        self
+    }
+
     /// The largest message taken, in bytes of payload; default 4 MiB. A larger one is refused with close code 1009 as
-    /// soon as a frame header announces it. A connection holds at most this much of an unfinished message.
+    /// soon as a frame header announces it, or as soon as it has been decompressed that far. A connection holds at most this much of an unfinished message.
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.limits = self.limits.max_message(bytes);
         self

@@ -19,7 +19,7 @@ pub struct Socket<'a> {
 }
 
 impl Socket<'_> {
-    /// Sends a message as one frame.
+    /// Sends a message as one frame, compressed if the client agreed to that and it makes the message smaller.
     ///
     /// A payload that is borrowed is copied once; one that is owned or shared and has 16 KiB or more is not.
     ///
@@ -30,6 +30,17 @@ impl Socket<'_> {
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         self.check_room()?;
         self.connection.send(message, self.output)
+    }
+
+    /// Sends a message as one frame, never compressed: for a secret beside text that others choose, of which the
+    /// compressed length would tell ([RFC 7692 section 8](https://www.rfc-editor.org/rfc/rfc7692#section-8)).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_uncompressed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
+        self.check_room()?;
+        self.connection.send_uncompressed(message, self.output)
     }
 
     /// Sends a message that was framed once for many receivers.

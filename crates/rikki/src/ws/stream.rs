@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Wake, Waker, ready};
 
 use futures_core::Stream;
 use futures_sink::Sink;
+use rikki_proto::deflate::Codecs;
 use rikki_proto::{CloseCode, Message, SendError};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -120,9 +121,15 @@ impl Wake for Waiting {
 }
 
 impl WebSocket {
-    pub(super) fn new(io: Box<dyn Io>, read_ahead: &[u8], settings: Arc<Settings>, tracker: Tracker) -> Self {
+    pub(super) fn new(
+        io: Box<dyn Io>,
+        read_ahead: &[u8],
+        settings: Arc<Settings>,
+        codecs: Option<Arc<dyn Codecs>>,
+        tracker: Tracker,
+    ) -> Self {
         let write_queue = settings.write_queue;
-        let driver = Some(Driver::new(io, read_ahead, settings));
+        let driver = Some(Driver::new(io, read_ahead, settings, codecs));
         Self { driver, inbox: Inbox::default(), write_queue, tasks: Tasks::new(), tracker }
     }
 

@@ -9,9 +9,10 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, Request};
 use axum::response::Response;
 use http::request::Parts;
-use http::{Extensions, HeaderMap, StatusCode, Uri};
+use http::{Extensions, HeaderMap, StatusCode, Uri, header};
 use hyper::upgrade::OnUpgrade;
-use rikki_proto::handshake::{Subprotocol, accept};
+use rikki_proto::deflate::{Agreed, Codecs, negotiate};
+use rikki_proto::handshake::{Refusal, Subprotocol, accept};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
@@ -51,6 +52,7 @@ pub(crate) struct Context {
 pub struct Opening {
     parts: Parts,
     subprotocol: Option<Subprotocol>,
+    agreed: Option<Agreed>,
 }
 
 impl Opening {
@@ -82,6 +84,18 @@ impl Opening {
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_ref().map(Subprotocol::as_str)
+    }
+}
+
+impl Opening {
+    /// Whether messages may be compressed: the client offered permessage-deflate, and it was agreed on.
+    #[must_use]
+    pub fn is_compressed(&self) -> bool {
+        self.agreed.is_some()
+    }
+
+    fn codecs(&self, settings: &Settings) -> Option<Arc<dyn Codecs>> {
+        settings.codecs.as_ref()?.codecs(self.agreed?)
     }
 }
 
@@ -161,13 +175,14 @@ impl Upgrade {
         F: FnOnce(WebSocket) -> Fut + Send + 'static,
         Fut: Future<Output: Send> + Send + 'static,
     {
-        self.answer(move |transport, _opening, context| {
+        self.answer(move |transport, opening, context| {
+            let codecs = opening.codecs(&context.settings);
             let Context { settings, tracker, .. } = context;
             let socket = match transport {
-                Transport::Tcp(io, ahead) => WebSocket::new(Box::new(io), &ahead, settings, tracker),
+                Transport::Tcp(io, ahead) => WebSocket::new(Box::new(io), &ahead, settings, codecs, tracker),
                 #[cfg(feature = "tls")]
-                Transport::Tls(io, ahead) => WebSocket::new(io, &ahead, settings, tracker),
-                Transport::Other(io) => WebSocket::new(Box::new(io), &[], settings, tracker),
+                Transport::Tls(io, ahead) => WebSocket::new(io, &ahead, settings, codecs, tracker),
+                Transport::Other(io) => WebSocket::new(Box::new(io), &[], settings, codecs, tracker),
             };
             tokio::spawn(async move {
                 serve(socket).await;
@@ -205,6 +220,15 @@ impl Upgrade {
                 return refusal.response().map(Body::from);
             }
         };
+        let compression = match &context.settings.codecs {
+            Some(codecs) => negotiate(&parts.headers, codecs.options()),
+            None => Ok(None),
+        };
+        let Ok(compression) = compression else {
+            let refusal = Refusal::Extensions;
+            tracing::info!(target: "rikki::ws", path = parts.uri.path(), "handshake refused: {refusal}");
+            return refusal.response().map(Body::from);
+        };
         if let Err(refused) = context.guard.check_origin(context.listener, &parts) {
             tracing::warn!(target: "rikki::ws", path = parts.uri.path(), "handshake refused: {refused}");
             return refused.response().map(Body::from);
@@ -215,7 +239,8 @@ impl Upgrade {
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             return response;
         };
-        let opening = Opening { parts, subprotocol: accepted.subprotocol().cloned() };
+        let (agreed, extensions) = compression.map(|accepted| (accepted.agreed, accepted.response)).unzip();
+        let opening = Opening { parts, subprotocol: accepted.subprotocol().cloned(), agreed };
         // A task of its own until the 101 is out; the connection's task that follows keeps nothing of the request.
         tokio::spawn(async move {
             match on_upgrade.await {
@@ -223,7 +248,11 @@ impl Upgrade {
                 Err(error) => tracing::debug!(target: "rikki::ws", "client left during the handshake: {error}"),
             }
         });
-        accepted.into_response().map(|()| Body::empty())
+        let mut response = accepted.into_response().map(|()| Body::empty());
+        if let Some(extensions) = extensions {
+            response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, extensions);
+        }
+        response
     }
 }
 
@@ -240,6 +269,7 @@ where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     H: Handler,
 {
-    let driver = Driver::new(io, read_ahead, context.settings);
+    let codecs = opening.codecs(&context.settings);
+    let driver = Driver::new(io, read_ahead, context.settings, codecs);
     tokio::spawn(HandlerTask::new(driver, handler, &opening, context.tracker));
 }

@@ -110,7 +110,7 @@ struct Fixture<F> {
 
 impl<F: FnMut(&mut Socket<'_>, Message<'_>)> Fixture<F> {
     fn new(script: Script, settings: Settings, answer: F) -> Self {
-        let driver = Driver::new(script, &[], Arc::new(settings));
+        let driver = Driver::new(script, &[], Arc::new(settings), None);
         Self { driver, consumer: Answers { answer, messages: 0, closed: None }, wakes: Arc::default() }
     }
 

@@ -1,0 +1,131 @@
+//! permessage-deflate over real sockets: what is agreed on, what is compressed, and what it may cost.
+
+use rikki::Server;
+use rikki::ws::{Compression, Settings};
+use rikki_proto::deflate::{Compression as Deflate, Compressor, Decompressor};
+
+use crate::talk::{Talk, close, frame, upgrade};
+use crate::wire::{BOTH, Delivery, RUNS, Running, Via};
+
+const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+
+fn deflate(payload: &[u8]) -> Vec<u8> {
+    let mut compressed = Vec::new();
+    Compressor::new(Deflate::default()).compress(payload, &mut compressed);
+    compressed
+}
+
+fn inflate(payload: &[u8]) -> Vec<u8> {
+    let (mut decompressor, mut inflated) = (Decompressor::new(), Vec::new());
+    let mut scratch = [0; _];
+    let sink = |output: &[u8]| {
+        inflated.extend_from_slice(output);
+        Ok(())
+    };
+    decompressor.push(payload, &mut scratch, usize::MAX - 1, sink).unwrap();
+    decompressor.finish(&mut scratch).unwrap();
+    inflated
+}
+
+/// Opens a connection with an offer; returns what the server answered to it.
+async fn open(server: &Running, via: Via, offer: &str) -> (Talk, Option<String>) {
+    let mut talk = Talk::connect(server, via).await;
+    talk.send(upgrade("/echo", offer)).await;
+    let head = talk.head().await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    let agreed = head.lines().find_map(|line| line.strip_prefix("sec-websocket-extensions: ").map(str::to_owned));
+    (talk, agreed)
+}
+
+#[tokio::test]
+async fn agrees_with_who_offers_it() {
+    const BOTH_FORGET: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+    let server = Running::echo(Server::new()).await;
+    for (offer, expected) in [
+        ("", None),
+        (OFFER, Some(BOTH_FORGET.to_owned())),
+        (
+            "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=10\r\n",
+            Some(format!("{BOTH_FORGET}; server_max_window_bits=10")),
+        ),
+        ("Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=8\r\n", None),
+        ("Sec-WebSocket-Extensions: x-webkit-deflate-frame\r\n", None),
+    ] {
+        assert_eq!(open(&server, Via::Tcp, offer).await.1, expected, "{offer}");
+    }
+    let mut talk = Talk::connect(&server, Via::Tcp).await;
+    talk.send(upgrade("/echo", "Sec-WebSocket-Extensions: permessage-deflate; =\r\n")).await;
+    let head = talk.head().await;
+    assert!(head.starts_with("HTTP/1.1 400 ") || head.starts_with("HTTP/1.1 101 "), "{head}");
+
+    let off = Running::echo(Server::new().websocket_settings(Settings::default().compression(None))).await;
+    let (mut talk, agreed) = open(&off, Via::Tcp, OFFER).await;
+    assert_eq!(agreed, None);
+    talk.send(frame(0xc1, deflate(b"Hello"))).await;
+    assert_eq!(talk.rest().await, "close(1002)");
+}
+
+#[tokio::test]
+async fn echoes_compressed_messages() {
+    let server = Running::echo(Server::new()).await;
+    let long = r#"{"key": "value", "list": [1, 2, 3]} "#.repeat(100);
+    let parts = deflate(long.as_bytes());
+    let (first, last) = parts.split_at(parts.len() / 2);
+    let bytes = [
+        frame(0xc1, deflate(b"Hello")),
+        frame(0x41, first),
+        frame(0x89, "between"),
+        frame(0x80, last),
+        frame(0xc2, deflate(long.as_bytes())),
+        frame(0x81, &long),
+        close(1000, ""),
+    ]
+    .concat();
+    for (via, delivery) in RUNS {
+        let (mut talk, _) = open(&server, via, OFFER).await;
+        talk.stream.deliver(&bytes, delivery).await.unwrap();
+        assert_eq!(talk.next().await, "text(Hello)", "too short to be compressed");
+        assert_eq!(talk.next().await, "pong(between)");
+        for first in [0xc1, 0xc2, 0xc1] {
+            let frame = talk.frame().await.unwrap();
+            assert!(frame.first == first && frame.payload.len() < 200, "{:#x}", frame.first);
+            assert_eq!(inflate(&frame.payload), long.as_bytes());
+        }
+        assert_eq!(talk.rest().await, "close(1000)");
+    }
+}
+
+#[tokio::test]
+async fn a_bomb_ends_in_1009_and_others_go_on() {
+    let server = Running::echo(Server::new()).await;
+    let (mut bystander, _) = open(&server, Via::Tcp, OFFER).await;
+    let bomb = frame(0xc2, deflate(&vec![0; 64 << 20]));
+    assert!(bomb.len() < 1 << 20);
+    for via in BOTH {
+        let (mut talk, _) = open(&server, via, OFFER).await;
+        talk.stream.deliver(&bomb, Delivery::Whole).await.unwrap();
+        assert_eq!(talk.rest().await, "close(1009)");
+        bystander.echo("still here").await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_held_for_decompressing_has_a_bound() {
+    // For one message at a time.
+    let settings = Settings::default().compression(Compression::default().memory(1));
+    let server = Running::echo(Server::new().websocket_settings(settings)).await;
+    let message = frame(0xc1, deflate(b"Hello"));
+    let (begun, rest) = message.split_at(message.len() - 1);
+    let (mut holder, _) = open(&server, Via::Tcp, OFFER).await;
+    holder.send([frame(0x89, ""), begun.to_vec()].concat()).await;
+    assert_eq!(holder.next().await, "pong()");
+    // The pong was sent with the same turn that began the message.
+    let (mut refused, _) = open(&server, Via::Tcp, OFFER).await;
+    refused.send(&message).await;
+    assert_eq!(refused.rest().await, "close(1013)");
+    holder.send(rest).await;
+    assert_eq!(holder.next().await, "text(Hello)");
+    let (mut next, _) = open(&server, Via::Tcp, OFFER).await;
+    next.send(&message).await;
+    assert_eq!(next.next().await, "text(Hello)");
+}
