@@ -81,7 +81,8 @@ pub(super) fn case(
     results: &[(Peer, Samples)],
     goals: &[Judged],
 ) -> String {
-    let mut text = format!("# {}\n\n{} Medians of {rounds} alternating rounds.\n", case.title, machine.text);
+    let mut text =
+        format!("# {}\n\n{} Medians of rounds in which the servers take turns: {rounds}.\n", case.title, machine.text);
     if machine.load.is_nan() || machine.load > QUIET {
         // Nothing here fails: the line of `write!` into a string cannot.
         let _ = write!(text, "\n**Not to be published: the machine was busy (load {:.1}).**\n", machine.load);

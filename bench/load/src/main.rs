@@ -1,0 +1,44 @@
+//! The load generator: makes a server work, checks every answer, and says in one line of JSON what it cost.
+//!
+//! It speaks to loopback only and ends by itself. Starting servers, pinning to cores and repeating is left to
+//! `cargo xtask bench`.
+
+mod args;
+mod connect;
+mod connection;
+mod frame;
+mod idle;
+mod meter;
+mod talk;
+mod tls;
+
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use crate::args::{Args, Mode};
+
+/// What went wrong, in a sentence.
+type Result<T> = std::result::Result<T, String>;
+
+fn main() -> ExitCode {
+    let report = Args::parse(std::env::args().skip(1)).and_then(|args| perform(&args));
+    match report {
+        Ok(report) => {
+            println!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("load: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(args: &Args) -> Result<Value> {
+    match args.mode {
+        Mode::Echo | Mode::Raw | Mode::Http => talk::run(args),
+        Mode::Connect => connect::run(args),
+        Mode::Idle => idle::run(args),
+    }
+}

@@ -1,0 +1,176 @@
+//! One connection's side of the talk: what it has sent, and what it waits for.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mio::net::TcpStream;
+use rustls::ClientConfig;
+
+use crate::Result;
+use crate::args::{Args, Mode};
+use crate::connection::{Connection, request};
+use crate::frame::Frame;
+
+/// Messages of this size and more are sent from where they are, one by one; smaller ones are put together first, so
+/// that those that are due at the same time go out in one write.
+const LARGE: usize = 16 * 1024;
+
+/// How much is put together at most.
+const BATCH: usize = 64 * 1024;
+
+pub(crate) struct Talker {
+    connection: Connection,
+    request: Frame,
+    reply: Frame,
+    /// The numbers that the next message sent and the next one received bear.
+    next_sent: u64,
+    next_received: u64,
+    /// How much of the reply under way has come.
+    received: usize,
+    /// When those under way began, the ones that wait to be sent included.
+    began: VecDeque<Instant>,
+    waiting: usize,
+    batch: Vec<u8>,
+    /// Where what is sent now lies, and how much of it has been sent.
+    source: Source,
+    sent: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Source {
+    Batch,
+    Request,
+}
+
+impl Talker {
+    pub(crate) fn open(args: &Args, number: usize, tls: Option<&Arc<ClientConfig>>) -> Result<Self> {
+        let (connection, response) = Connection::open(args, tls)?;
+        // Every connection has a key and numbers of its own: what belongs to another one does not match.
+        let key = (0x5bd1_e995_u32.wrapping_mul(number as u32 + 1)).to_ne_bytes();
+        let (request, reply) = match (args.mode, response) {
+            (Mode::Http, Some(response)) => {
+                let request = request(args).into_bytes();
+                (Frame::plain(request, 0..0), Frame::plain(response.bytes, response.headers))
+            }
+            (Mode::Raw, _) => {
+                let (request, _) = Frame::message(args.size, args.text, key);
+                (request.clone(), request)
+            }
+            _ => Frame::message(args.size, args.text, key),
+        };
+        let first = (number as u64) << 32;
+        Ok(Self {
+            connection,
+            request,
+            reply,
+            next_sent: first,
+            next_received: first,
+            received: 0,
+            began: VecDeque::new(),
+            waiting: 0,
+            batch: Vec::new(),
+            source: Source::Batch,
+            sent: 0,
+        })
+    }
+
+    pub(crate) fn socket(&mut self) -> &mut TcpStream {
+        self.connection.socket()
+    }
+
+    /// Messages that have not been sent.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Makes `count` messages due, which count as begun at `at`.
+    pub(crate) fn begin(&mut self, count: usize, at: Instant) {
+        self.waiting += count;
+        self.began.extend(std::iter::repeat_n(at, count));
+    }
+
+    /// When the `count` oldest messages began, which have come back.
+    pub(crate) fn end(&mut self, count: usize) -> impl Iterator<Item = Instant> {
+        self.began.drain(..count)
+    }
+
+    /// Sends what is due, as far as the server takes it.
+    pub(crate) fn push(&mut self) -> Result<()> {
+        let sending = |error: std::io::Error| format!("sending: {error}");
+        self.connection.flush().map_err(sending)?;
+        loop {
+            let source = match self.source {
+                Source::Batch => &self.batch,
+                Source::Request => self.request.bytes(),
+            };
+            if self.sent == source.len() {
+                if self.waiting == 0 {
+                    return Ok(());
+                }
+                self.prepare();
+                continue;
+            }
+            match self.connection.send(&source[self.sent..]).map_err(sending)? {
+                0 => return Ok(()),
+                count => self.sent += count,
+            }
+        }
+    }
+
+    /// Puts together what is sent next.
+    fn prepare(&mut self) {
+        let length = self.request.bytes().len();
+        let alone = self.waiting == 1 || length >= LARGE;
+        let count = if alone { 1 } else { self.waiting.min(BATCH.div_ceil(length)) };
+        self.batch.clear();
+        for _ in 0..count {
+            self.request.set_number(self.next_sent);
+            self.next_sent += 1;
+            if !alone {
+                self.batch.extend_from_slice(self.request.bytes());
+            }
+        }
+        self.source = if alone { Source::Request } else { Source::Batch };
+        self.waiting -= count;
+        self.sent = 0;
+    }
+
+    /// Reads all there is and checks it; says how many messages have come back.
+    pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let mut whole = 0;
+        loop {
+            let count = self.connection.receive(buffer).map_err(|error| format!("receiving: {error}"))?;
+            whole += self.check(&buffer[..count], whole)?;
+            if count == 0 || (count < buffer.len() && self.connection.short_read_is_all()) {
+                return Ok(whole);
+            }
+        }
+    }
+
+    /// Compares the next bytes with what was sent; `whole` messages of those under way have come back before.
+    fn check(&mut self, mut bytes: &[u8], whole: usize) -> Result<usize> {
+        let mut more = 0;
+        while !bytes.is_empty() {
+            if self.received == 0 {
+                if whole + more >= self.began.len() - self.waiting {
+                    return Err("more came back than was sent".to_owned());
+                }
+                self.reply.set_number(self.next_received);
+                self.next_received += 1;
+            }
+            let left = self.reply.bytes().len() - self.received;
+            let (now, later) = bytes.split_at(left.min(bytes.len()));
+            if !self.reply.matches(self.received, now) {
+                return Err(format!("message {} came back changed", self.next_received & 0xffff_ffff));
+            }
+            self.received += now.len();
+            if now.len() == left {
+                self.received = 0;
+                more += 1;
+            }
+            bytes = later;
+        }
+        Ok(more)
+    }
+}
