@@ -105,33 +105,23 @@ impl FrameHeader {
 
     /// Appends the header to `out`.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        let mut header = [0; MAX_HEADER];
-        let mut used = 2;
-        let mut put = |bytes: &[u8]| {
-            if let Some(room) = header.get_mut(used..used + bytes.len()) {
-                room.copy_from_slice(bytes);
-                used += bytes.len();
-            }
-        };
+        let first = self.opcode as u8 | if self.fin { FIN } else { 0 } | if self.compressed { RSV1 } else { 0 };
+        let masked = if self.mask.is_some() { MASKED } else { 0 };
         // "the minimal number of bytes MUST be used to encode the length"
-        let short = match (u8::try_from(self.length), u16::try_from(self.length)) {
-            (Ok(short), _) if short < LENGTH_16 => short,
+        match (u8::try_from(self.length), u16::try_from(self.length)) {
+            (Ok(short), _) if short < LENGTH_16 => out.extend_from_slice(&[first, masked | short]),
             (_, Ok(length)) => {
-                put(&length.to_be_bytes());
-                LENGTH_16
+                let [high, low] = length.to_be_bytes();
+                out.extend_from_slice(&[first, masked | LENGTH_16, high, low]);
             }
             _ => {
-                put(&self.length.to_be_bytes());
-                LENGTH_64
+                out.extend_from_slice(&[first, masked | LENGTH_64]);
+                out.extend_from_slice(&self.length.to_be_bytes());
             }
-        };
-        if let Some(key) = self.mask {
-            put(&key);
         }
-        let [first, second, ..] = &mut header;
-        *first = self.opcode as u8 | if self.fin { FIN } else { 0 } | if self.compressed { RSV1 } else { 0 };
-        *second = short | if self.mask.is_some() { MASKED } else { 0 };
-        out.extend(header.iter().take(used));
+        if let Some(key) = self.mask {
+            out.extend_from_slice(&key);
+        }
     }
 }
 

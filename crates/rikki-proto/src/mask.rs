@@ -11,17 +11,21 @@ impl Mask {
 
     /// Masks or unmasks the next `data` of the frame in place: the operation is its own inverse.
     pub(crate) fn apply(&mut self, data: &mut [u8]) {
-        let [a, b, c, d] = self.0;
-        let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-        // Words of eight bytes, which the compiler turns into vector instructions; the rest byte by byte.
+        let key = u32::from_ne_bytes(self.0);
+        let wide = u64::from(key) << 32 | u64::from(key);
+        // Words of eight bytes, which the compiler turns into vector instructions; what is left in one of four and bytes.
         let (words, rest) = data.as_chunks_mut::<8>();
         for word in words {
             *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
         }
-        for (byte, key) in rest.iter_mut().zip([a, b, c, d, a, b, c, d]) {
+        let (half, rest) = rest.as_chunks_mut::<4>();
+        if let [half] = half {
+            *half = (u32::from_ne_bytes(*half) ^ key).to_ne_bytes();
+        }
+        for (byte, key) in rest.iter_mut().zip(self.0) {
             *byte ^= key;
         }
-        self.0.rotate_left(rest.len() % 4);
+        self.0.rotate_left(rest.len());
     }
 }
 

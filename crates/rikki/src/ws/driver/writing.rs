@@ -15,6 +15,10 @@ const PIECES: usize = 16;
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Writes all it can; a failure ends the connection.
     pub(super) fn write(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) {
+        // Most calls find nothing to do.
+        if output.is_empty() && !self.unflushed && !self.paused {
+            return;
+        }
         if let Err(error) = self.poll_write(cx, output) {
             self.lose(consumer, error.into());
         }
@@ -74,8 +78,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Goes on with the closing handshake as far as it has come
     /// ([RFC 6455 section 7.1.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.1)).
     pub(super) fn advance_phase(&mut self, cx: &mut Context<'_>, output: &Output) {
+        if matches!(self.phase, Phase::Open) && self.connection.is_open() {
+            return;
+        }
         let now = self.alarm.clock().now();
-        if self.phase == Phase::Open && !self.connection.is_open() {
+        if self.phase == Phase::Open {
             self.phase = Phase::Closing { since: now };
             // Nothing can follow our Close, and senders are to know.
             if let Some(mailbox) = &self.mailbox {
