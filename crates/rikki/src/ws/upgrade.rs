@@ -168,8 +168,8 @@ impl Upgrade {
 
     /// Answers the handshake and runs `serve` on the WebSocket, as a task of its own.
     ///
-    /// Header fields can be added to the response. If the handshake is refused, or the client goes away before it is
-    /// answered, `serve` is not called.
+    /// Header fields can be added to the response, as in `([("x-session", "42")], upgrade.on_upgrade(serve))`. If the
+    /// handshake is refused, or the client goes away before it is answered, `serve` is not called.
     pub fn on_upgrade<F, Fut>(self, serve: F) -> Response
     where
         F: FnOnce(WebSocket) -> Fut + Send + 'static,

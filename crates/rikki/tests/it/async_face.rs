@@ -340,3 +340,14 @@ async fn closing_by_the_half_that_writes_has_its_deadline() {
     assert_eq!(talk.next().await, "close(1000)");
     assert_eq!(soon("the end", seen.recv()).await.unwrap(), "Some(TimedOut(Close))");
 }
+
+/// The 101 is a response like any other: the application adds header fields of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn header_fields_of_the_application() {
+    let endpoint = any(async |upgrade: Upgrade| ([("x-session", "42")], upgrade.on_upgrade(echo)));
+    let mut talk = Talk::connect_to(serve(Router::new().route("/", endpoint)).await).await;
+    talk.send(upgrade("/", "")).await;
+    let head = talk.head().await;
+    assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("\r\nx-session: 42\r\n"), "{head}");
+    talk.echo("hello").await;
+}
