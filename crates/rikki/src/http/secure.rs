@@ -13,9 +13,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::{Serving, draining, log_end};
+use super::linger::LINGER;
 
 /// Bounds of an HTTP/2 connection: as many streams as browsers use, and little memory for each.
 const H2_STREAMS: u32 = 100;
@@ -28,9 +30,11 @@ impl Serving {
     /// Serves a TLS connection; the handshake has the time of a request head.
     pub(crate) async fn serve_tls(self, acceptor: TlsAcceptor, stream: TcpStream, peer: SocketAddr) {
         let mut phase = self.phase.clone();
+        let mut handshake = pin!(acceptor.accept(stream));
         let handshake = tokio::select! {
-            handshake = tokio::time::timeout(self.settings.head_timeout, acceptor.accept(stream)) => handshake,
-            () = draining(&mut phase) => return,
+            handshake = timeout(self.settings.head_timeout, handshake.as_mut()) => handshake,
+            // Cutting it in the middle would reset the connection; a client that is silent is not waited for long.
+            () = draining(&mut phase) => timeout(LINGER, handshake).await,
         };
         let stream = match handshake {
             Ok(Ok(stream)) => stream,
