@@ -9,6 +9,7 @@ use http::header::SEC_WEBSOCKET_EXTENSIONS;
 use http::{HeaderMap, HeaderValue};
 
 use super::compression::MAX_WINDOW_BITS;
+use crate::handshake::is_tchar;
 
 const NAME: &str = "permessage-deflate";
 const SERVER_NO_CONTEXT_TAKEOVER: &str = "server_no_context_takeover";
@@ -266,9 +267,4 @@ impl<'h> Line<'h> {
         self.rest = rest;
         front
     }
-}
-
-/// <https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2>
-fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -32,9 +32,13 @@ pub(super) fn contains(headers: &HeaderMap, name: &HeaderName, token: &str) -> b
 }
 
 /// <https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2>
+pub(crate) fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// <https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2>
 pub(super) fn is_token(bytes: &[u8]) -> bool {
-    let is_tchar = |&byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !bytes.is_empty() && bytes.iter().all(is_tchar)
+    !bytes.is_empty() && bytes.iter().copied().all(is_tchar)
 }
 
 /// The `Sec-WebSocket-Accept` that answers a key: <https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2> item 5.4.

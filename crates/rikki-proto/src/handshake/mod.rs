@@ -11,6 +11,8 @@ mod fields;
 mod server;
 mod subprotocol;
 
+pub(crate) use fields::is_tchar;
+
 pub use client::{ClientHandshake, Established, HandshakeError};
 pub use server::{Accepted, Refusal, accept};
 pub use subprotocol::{InvalidSubprotocol, Subprotocol};

@@ -213,21 +213,20 @@ impl Upgrade {
 
     fn answer(self, start: impl FnOnce(Transport, Opening, Context) + Send + 'static) -> Response {
         let Self { parts, on_upgrade, context } = self;
-        let accepted = match accept(&parts.method, parts.version, &parts.headers, &context.subprotocols) {
-            Ok(accepted) => accepted,
+        let judged = accept(&parts.method, parts.version, &parts.headers, &context.subprotocols);
+        let judged = judged.and_then(|accepted| match &context.settings.codecs {
+            Some(codecs) => match negotiate(&parts.headers, codecs.options()) {
+                Ok(compression) => Ok((accepted, compression)),
+                Err(_) => Err(Refusal::Extensions),
+            },
+            None => Ok((accepted, None)),
+        });
+        let (accepted, compression) = match judged {
+            Ok(judged) => judged,
             Err(refusal) => {
                 tracing::info!(target: "rikki::ws", path = parts.uri.path(), "handshake refused: {refusal}");
                 return refusal.response().map(Body::from);
             }
-        };
-        let compression = match &context.settings.codecs {
-            Some(codecs) => negotiate(&parts.headers, codecs.options()),
-            None => Ok(None),
-        };
-        let Ok(compression) = compression else {
-            let refusal = Refusal::Extensions;
-            tracing::info!(target: "rikki::ws", path = parts.uri.path(), "handshake refused: {refusal}");
-            return refusal.response().map(Body::from);
         };
         if let Err(refused) = context.guard.check_origin(context.listener, &parts) {
             tracing::warn!(target: "rikki::ws", path = parts.uri.path(), "handshake refused: {refused}");
