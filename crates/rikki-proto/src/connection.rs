@@ -149,7 +149,7 @@ impl Connection {
     /// Compresses messages from now on and takes compressed ones, as was agreed on in the opening handshake
     /// ([RFC 7692](https://www.rfc-editor.org/rfc/rfc7692)).
     ///
-    /// Memory: nothing while no compressed message is under way.
+    /// Memory: one pointer, and what the codecs hold.
     pub fn set_codecs(&mut self, codecs: Arc<dyn Codecs>) {
         self.decoder.set_codecs(codecs);
     }
@@ -198,7 +198,7 @@ impl Connection {
         })
     }
 
-    /// Sends a message as one frame, compressed if that was agreed on and makes it smaller.
+    /// Sends a message as one frame, compressed if that was agreed on and the [codecs](Codecs) gain by it.
     ///
     /// The payload is copied behind its header, except that a server leaves shared payloads of 16 KiB and more where
     /// they are.
@@ -212,13 +212,11 @@ impl Connection {
         match self.decoder.codecs() {
             Some(codecs) if message.as_bytes().len() >= codecs.threshold() => {
                 let codecs = codecs.clone();
-                let (opcode, length) = (message.opcode(), message.as_bytes().len());
+                let opcode = message.opcode();
                 let mut sent = false;
                 codecs.compress(message.as_bytes(), &mut |compressed| {
-                    if compressed.len() < length {
-                        self.encode_frame(opcode, true, compressed.into(), output);
-                        sent = true;
-                    }
+                    self.encode_frame(opcode, true, compressed.into(), output);
+                    sent = true;
                 });
                 if sent { Ok(()) } else { self.send_uncompressed(message, output) }
             }
@@ -296,6 +294,13 @@ impl Connection {
         if let (Some(payload), Ok(())) = (self.unanswered.take(), self.check_open()) {
             self.encode(Opcode::Pong, (&*payload).into(), output);
         }
+    }
+
+    /// Whether this is the server's end: the one that closes TCP first
+    /// ([section 7.1.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.1)).
+    #[must_use]
+    pub fn is_server(&self) -> bool {
+        matches!(self.role, Role::Server)
     }
 
     /// Whether messages can still be sent: no Close frame has been sent.
@@ -386,7 +391,7 @@ impl Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let role = if matches!(self.role, Role::Server) { "server" } else { "client" };
+        let role = if self.is_server() { "server" } else { "client" };
         f.debug_struct("Connection").field("role", &role).field("state", &self.state).finish_non_exhaustive()
     }
 }

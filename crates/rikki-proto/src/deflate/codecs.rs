@@ -1,4 +1,4 @@
-//! Where a connection's compressors and decompressors come from: the endpoint owns them, many connections share them.
+//! Where a connection's compressors and decompressors come from: the endpoint owns them, for one connection or for many.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,20 +6,23 @@ use std::sync::Arc;
 use super::{Decompressor, Scratch};
 use crate::error::Error;
 
-/// Lends compressors and decompressors to connections without context takeover.
+/// Compresses for connections, and lends them what decompresses.
 ///
-/// Nothing of one message is needed for the next, so an endpoint keeps a few of each for all its connections, and bounds
-/// their number here.
+/// Without context takeover nothing of one message is needed for the next: an endpoint keeps a few compressors and
+/// decompressors for all its connections. With it each connection has codecs of its own. Either way their memory is
+/// bounded here.
 pub trait Codecs: Send + Sync {
     /// Messages of fewer bytes are not worth compressing.
     fn threshold(&self) -> usize;
 
-    /// Compresses a whole message that refers to none before it, and hands the result to `use_it`, once.
+    /// Compresses a whole message and hands the result to `use_it`, at most once, to be sent.
     ///
-    /// An implementation that has no compressor to spare does not call `use_it`: the message is then sent as it is.
+    /// It is not called if there is no compressor to spare, or if compressing gains nothing: the message is then sent as
+    /// it is. With context takeover later messages may refer to what was handed over, and to nothing else.
     fn compress(&self, payload: &[u8], use_it: &mut dyn FnMut(&[u8]));
 
-    /// A decompressor for one message, or `None` if all there may be are lent.
+    /// A decompressor that is ready for the next message: [reset](Decompressor::reset), or as it was given back after the
+    /// message before if the peer's messages refer to earlier ones. `None` if all there may be are lent.
     fn lend(&self) -> Option<Decompressor>;
 
     /// Takes a decompressor back, in whatever state it is.
@@ -35,9 +38,7 @@ pub(crate) struct Lent {
 
 impl Lent {
     pub(crate) fn from(codecs: &Arc<dyn Codecs>) -> Option<Self> {
-        let mut decompressor = codecs.lend()?;
-        decompressor.reset();
-        Some(Self { decompressor: Some(decompressor), home: codecs.clone() })
+        Some(Self { decompressor: Some(codecs.lend()?), home: codecs.clone() })
     }
 
     pub(crate) fn push(

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Ur
 
 use super::fields::{VERSION, accept_value, contains, only};
 use super::subprotocol::Subprotocol;
+use crate::deflate::{self, Agreed, ClientOptions, ExtensionError};
 
 /// The fields that the handshake writes itself, and those that would announce a body.
 const RESERVED: [HeaderName; 10] = [
@@ -32,6 +33,7 @@ const RESERVED: [HeaderName; 10] = [
 pub struct ClientHandshake {
     key: String,
     subprotocols: Vec<Subprotocol>,
+    deflate: Option<ClientOptions>,
 }
 
 impl ClientHandshake {
@@ -47,7 +49,14 @@ impl ClientHandshake {
                 offered.push(name.clone());
             }
         }
-        Self { key: STANDARD.encode(nonce), subprotocols: offered }
+        Self { key: STANDARD.encode(nonce), subprotocols: offered, deflate: None }
+    }
+
+    /// Offers permessage-deflate ([RFC 7692](https://www.rfc-editor.org/rfc/rfc7692)); default not.
+    #[must_use]
+    pub fn offer_deflate(mut self, options: ClientOptions) -> Self {
+        self.deflate = Some(options);
+        self
     }
 
     /// The request for a `ws`, `wss`, `http` or `https` URI, with these headers beside those of the handshake.
@@ -73,6 +82,9 @@ impl ClientHandshake {
         if !self.subprotocols.is_empty() {
             let names: Vec<&str> = self.subprotocols.iter().map(Subprotocol::as_str).collect();
             request = request.header(SEC_WEBSOCKET_PROTOCOL, names.join(", "));
+        }
+        if let Some(options) = &self.deflate {
+            request = request.header(SEC_WEBSOCKET_EXTENSIONS, deflate::offer(options));
         }
         let mut request = request.body(()).map_err(|_| HandshakeError::Uri)?;
         request.headers_mut().extend(headers);
@@ -103,18 +115,26 @@ impl ClientHandshake {
         if only(headers, &SEC_WEBSOCKET_ACCEPT).is_none_or(|value| value != accept.as_str()) {
             return Err(HandshakeError::Accept);
         }
-        // Item 5: none was asked for.
-        if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) {
-            return Err(HandshakeError::Extension);
-        }
-        // Item 6.
+        // Item 5.
+        let agreed = match &self.deflate {
+            Some(options) => deflate::confirm(headers, options).map_err(HandshakeError::Extensions)?,
+            None if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) => {
+                return Err(HandshakeError::Extensions(ExtensionError::NotOffered));
+            }
+            None => None,
+        };
+        Ok(Established { subprotocol: self.chosen(headers)?, agreed })
+    }
+
+    /// Item 6 of that list.
+    fn chosen(&self, headers: &HeaderMap) -> Result<Option<Subprotocol>, HandshakeError> {
         if !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
-            return Ok(Established { subprotocol: None });
+            return Ok(None);
         }
         let chosen = only(headers, &SEC_WEBSOCKET_PROTOCOL).ok_or(HandshakeError::Subprotocol)?;
         let mut offered = self.subprotocols.iter();
         let subprotocol = offered.find(|name| name.header() == chosen).ok_or(HandshakeError::Subprotocol)?;
-        Ok(Established { subprotocol: Some(subprotocol.clone()) })
+        Ok(Some(subprotocol.clone()))
     }
 }
 
@@ -122,6 +142,7 @@ impl ClientHandshake {
 #[derive(Clone, Debug)]
 pub struct Established {
     subprotocol: Option<Subprotocol>,
+    agreed: Option<Agreed>,
 }
 
 impl Established {
@@ -129,6 +150,12 @@ impl Established {
     #[must_use]
     pub fn subprotocol(&self) -> Option<&Subprotocol> {
         self.subprotocol.as_ref()
+    }
+
+    /// What was agreed on for compression; `None` if messages are not compressed.
+    #[must_use]
+    pub fn agreed(&self) -> Option<Agreed> {
+        self.agreed
     }
 }
 
@@ -148,8 +175,8 @@ pub enum HandshakeError {
     Connection,
     /// `Sec-WebSocket-Accept` does not answer the key.
     Accept,
-    /// `Sec-WebSocket-Extensions` names an extension that was not offered.
-    Extension,
+    /// `Sec-WebSocket-Extensions` does not answer what was offered.
+    Extensions(ExtensionError),
     /// `Sec-WebSocket-Protocol` names a subprotocol that was not offered.
     Subprotocol,
 }
@@ -166,13 +193,20 @@ impl fmt::Display for HandshakeError {
             Self::Upgrade => f.write_str("the server's header Upgrade is not websocket"),
             Self::Connection => f.write_str("the server's header Connection does not name upgrade"),
             Self::Accept => f.write_str("the server's header Sec-WebSocket-Accept does not answer the key"),
-            Self::Extension => f.write_str("the server's header Sec-WebSocket-Extensions was not asked for"),
+            Self::Extensions(error) => write!(f, "in the server's answer {error}"),
             Self::Subprotocol => f.write_str("the server chose a subprotocol that was not offered"),
         }
     }
 }
 
-impl std::error::Error for HandshakeError {}
+impl std::error::Error for HandshakeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Extensions(error) => Some(error),
+            _ => None,
+        }
+    }
+}
 
 /// The value of `Host`: <https://www.rfc-editor.org/rfc/rfc6455#section-4.1> item 4, without a default port.
 fn host(uri: &Uri) -> Result<HeaderValue, HandshakeError> {

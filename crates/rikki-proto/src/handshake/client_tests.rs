@@ -35,7 +35,7 @@ fn check(changes: &[(&'static str, &[&str])], expected: Result<Option<&str>, Han
 
 #[test]
 fn responses() {
-    use HandshakeError::{Accept, Connection, Extension, Subprotocol, Upgrade};
+    use HandshakeError::{Accept, Connection, Extensions, Subprotocol, Upgrade};
 
     check(&[], Ok(None));
     check(&[("upgrade", &["WebSocket"]), ("connection", &["keep-alive, upgrade"])], Ok(None));
@@ -50,7 +50,7 @@ fn responses() {
     check(&[("sec-websocket-accept", &["S3PPLMBITXAQ9KYGZZHZRBK+XOO="])], Err(Accept));
     let repeated = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
     check(&[("sec-websocket-accept", &[repeated, repeated])], Err(Accept));
-    check(&[("sec-websocket-extensions", &["permessage-deflate"])], Err(Extension));
+    check(&[("sec-websocket-extensions", &["permessage-deflate"])], Err(Extensions(ExtensionError::NotOffered)));
     check(&[("sec-websocket-protocol", &["superchat"])], Ok(Some("superchat")));
     check(&[("sec-websocket-protocol", &["other"])], Err(Subprotocol));
     check(&[("sec-websocket-protocol", &["Chat"])], Err(Subprotocol));
@@ -58,6 +58,35 @@ fn responses() {
     check(&[("sec-websocket-protocol", &["chat", "chat"])], Err(Subprotocol));
     check(&[("sec-websocket-protocol", &["ä"])], Err(Subprotocol));
     check(&[("sec-websocket-protocol", &[""])], Err(Subprotocol));
+}
+
+#[test]
+fn compression_is_agreed_on_as_offered() {
+    let handshake =
+        ClientHandshake::new(NONCE, &[]).offer_deflate(ClientOptions::default().server_no_context_takeover(true));
+    let request = handshake.request(&Uri::from_static("ws://h/"), HeaderMap::new()).unwrap();
+    assert_eq!(
+        request.headers()["sec-websocket-extensions"],
+        "permessage-deflate; server_no_context_takeover; client_max_window_bits"
+    );
+    let answer = |extensions: Option<&'static str>| {
+        let accepted = accept(request.method(), request.version(), request.headers(), &[]).unwrap();
+        let mut response = accepted.into_response();
+        if let Some(extensions) = extensions {
+            response.headers_mut().insert("sec-websocket-extensions", HeaderValue::from_static(extensions));
+        }
+        handshake.verify(&response).map(|established| established.agreed())
+    };
+    assert_eq!(answer(None), Ok(None));
+    let agreed = answer(Some("permessage-deflate; server_no_context_takeover; client_max_window_bits=10"));
+    assert_eq!(agreed.map(|agreed| agreed.map(|agreed| agreed.client_max_window_bits)), Ok(Some(10)));
+    let refused = answer(Some("permessage-deflate")).unwrap_err();
+    assert_eq!(refused, HandshakeError::Extensions(ExtensionError::Missing("server_no_context_takeover")));
+    assert_eq!(
+        refused.to_string(),
+        "in the server's answer the header Sec-WebSocket-Extensions lacks the parameter server_no_context_takeover, which \
+         was demanded"
+    );
 }
 
 #[test]

@@ -30,7 +30,9 @@ impl Shelf {
 
     fn deflate(&self, payload: &[u8]) -> Vec<u8> {
         let mut compressed = Vec::new();
-        self.compress(payload, &mut |bytes| compressed.extend_from_slice(bytes));
+        let mut compressor = self.compressor.lock().unwrap();
+        compressor.reset();
+        compressor.compress(payload, &mut compressed);
         compressed
     }
 }
@@ -41,15 +43,16 @@ impl Codecs for Shelf {
     }
 
     fn compress(&self, payload: &[u8], use_it: &mut dyn FnMut(&[u8])) {
-        let mut compressor = self.compressor.lock().unwrap();
-        let mut output = Vec::new();
-        compressor.reset();
-        compressor.compress(payload, &mut output);
-        use_it(&output);
+        let compressed = self.deflate(payload);
+        if compressed.len() < payload.len() {
+            use_it(&compressed);
+        }
     }
 
     fn lend(&self) -> Option<Decompressor> {
-        self.decompressors.lock().unwrap().pop()
+        let mut decompressor = self.decompressors.lock().unwrap().pop()?;
+        decompressor.reset();
+        Some(decompressor)
     }
 
     fn give_back(&self, decompressor: Decompressor) {
