@@ -67,6 +67,11 @@ pub enum TlsError {
     },
     /// A self-signed certificate was asked for without a name.
     NoNames,
+    /// The system trusts no certificate authorities, or their files cannot be read.
+    NoRoots {
+        /// What went wrong, if anything did.
+        why: Option<String>,
+    },
     /// The TLS library refused what it was given.
     Rejected {
         /// What it said.
@@ -133,6 +138,12 @@ impl fmt::Display for TlsError {
             ),
             Self::BadName { name } => write!(f, "{name:?} is neither a DNS name nor an IP address"),
             Self::NoNames => f.write_str("a self-signed certificate needs at least one name"),
+            Self::NoRoots { why } => {
+                f.write_str(
+                    "the system trusts no certificate authorities: install ca-certificates, or name a file of them",
+                )?;
+                why.as_ref().map_or(Ok(()), |why| write!(f, " ({why})"))
+            }
             Self::Rejected { source } => write!(f, "TLS cannot be set up: {source}"),
         }
     }

@@ -1,9 +1,11 @@
-//! Server certificates: loaded from PEM files or made in memory, and checked before a listener uses them.
+//! Certificates: a server's, loaded from PEM files or made in memory, and checked before a listener uses them; and those
+//! that a client trusts or shows ([`client`]).
 //!
 //! What is accepted here can serve: the key fits the certificate, and TLS 1.2 and 1.3 are offered with ALPN `h2` and
 //! `http/1.1`. Accepting connections, handshakes and their deadline belong to the server. The cryptography is always that
 //! of aws-lc, whatever provider the embedding program has made its process default.
 
+pub(crate) mod client;
 mod development;
 mod error;
 mod pem;

@@ -10,9 +10,13 @@ use super::TlsError;
 
 /// All certificates of a file in their order; at least one. Other sections are passed over.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let text = read(path)?;
+    certificates_in(&read(path)?, path)
+}
+
+/// The same of a text; `path` is what errors call it.
+pub(super) fn certificates_in(text: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certificates =
-        CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>().map_err(|error| bad_pem(path, &error))?;
+        CertificateDer::pem_slice_iter(text).collect::<Result<Vec<_>, _>>().map_err(|error| bad_pem(path, &error))?;
     if certificates.is_empty() {
         return Err(TlsError::NoCertificate { path: path.to_owned() });
     }

@@ -1,16 +1,19 @@
-//! The compressors and decompressors of a thread, lent to its connections: an idle one owns neither
-//! ([RFC 7692](https://www.rfc-editor.org/rfc/rfc7692), without context takeover).
+//! The compressors and decompressors of connections ([RFC 7692](https://www.rfc-editor.org/rfc/rfc7692)): shared by all
+//! of a thread, so that an idle connection owns neither, or one of each for a connection; bounded together either way.
 
 use std::cell::Cell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rikki_proto::deflate::{self, Agreed, Codecs, Compressor, Decompressor, OutOfRange, ServerOptions};
+use http::{HeaderMap, HeaderValue};
+use rikki_proto::deflate::{
+    self, Agreed, ClientOptions, Codecs, Compressor, Decompressor, ExtensionError, OutOfRange, ServerOptions,
+};
 
-/// The windows that a server may agree to, as powers of two.
+/// The windows that are compressed with, as powers of two.
 const WINDOWS: std::ops::RangeInclusive<u8> = 9..=15;
 
-/// A thread keeps at most this many compressors: one for each window that clients may ask for, and one to spare.
+/// A thread keeps at most this many compressors: one for each window that peers may ask for, and one to spare.
 const KEPT_COMPRESSORS: usize = 8;
 
 /// A thread keeps at most this many decompressors between messages.
@@ -24,11 +27,15 @@ thread_local! {
     static DECOMPRESSORS: Cell<Vec<Decompressor>> = const { Cell::new(Vec::new()) };
 }
 
-/// How messages are compressed with clients that want it (permessage-deflate).
+/// How messages are compressed with peers that can do it (permessage-deflate).
 ///
-/// No message refers to an earlier one, so a connection needs a compressor or decompressor only while one of its
-/// messages is under way, and all connections of a thread share a few. Memory: about 280 KiB a thread for each window
-/// size that clients ask for, 48 KiB for each compressed message that has begun to arrive.
+/// - [`shared`](Self::shared), the default: no message refers to an earlier one, so a connection needs a compressor or
+///   decompressor only while one of its messages is under way, and all connections of a thread share a few. Memory:
+///   about 280 KiB a thread for each window size that peers ask for, 48 KiB for each compressed message that has begun
+///   to arrive, nothing for an idle connection.
+/// - [`dedicated`](Self::dedicated): messages refer to earlier ones, which makes similar messages much smaller. Memory:
+///   about 330 KiB a connection, less with a smaller [window](Self::window_bits) and
+///   [memory level](Self::memory_level): 193 KiB with 9 and 1.
 ///
 /// A secret beside text that others choose can be told from the compressed length: send such a message with
 /// [`send_uncompressed`](super::Socket::send_uncompressed).
@@ -36,7 +43,8 @@ thread_local! {
 /// ```
 /// use rikki::ws::{Compression, Settings};
 ///
-/// let smaller = Settings::default().compression(Compression::default().level(6)?.threshold(200));
+/// let smaller = Settings::default().compression(Compression::shared().level(6)?.threshold(200));
+/// let smallest = Settings::default().compression(Compression::dedicated().memory(1 << 30));
 /// let off = Settings::default().compression(None);
 /// # Ok::<(), rikki::ws::OutOfRange>(())
 /// ```
@@ -44,17 +52,33 @@ thread_local! {
 #[must_use]
 pub struct Compression {
     deflate: deflate::Compression,
+    context_takeover: bool,
     threshold: usize,
     memory: usize,
 }
 
 impl Default for Compression {
     fn default() -> Self {
-        Self { deflate: deflate::Compression::default(), threshold: 1024, memory: 64 * 1024 * 1024 }
+        Self::shared()
     }
 }
 
 impl Compression {
+    /// Without context takeover: nothing is held for an idle connection.
+    pub fn shared() -> Self {
+        Self {
+            deflate: deflate::Compression::default(),
+            context_takeover: false,
+            threshold: 1024,
+            memory: 64 * 1024 * 1024,
+        }
+    }
+
+    /// With context takeover, unless the peer asks otherwise: each connection has codecs of its own.
+    pub fn dedicated() -> Self {
+        Self { context_takeover: true, ..Self::shared() }
+    }
+
     /// The effort, 1 for the fastest to 9 for the smallest; default 1.
     ///
     /// # Errors
@@ -64,54 +88,185 @@ impl Compression {
         Ok(Self { deflate: self.deflate.level(level)?, ..self })
     }
 
+    /// The largest distance at which repetitions are found, as a power of two: 9 to 15 for 512 bytes to 32 KiB, default
+    /// 15. A compressor takes four times as much. The peer may ask for less.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfRange`], naming the range.
+    pub fn window_bits(self, bits: u8) -> Result<Self, OutOfRange> {
+        Ok(Self { deflate: self.deflate.window_bits(bits)?, ..self })
+    }
+
+    /// How much a compressor gathers before it encodes: 1 to 9, default 5 for 14 KiB; one more doubles it.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfRange`], naming the range.
+    pub fn memory_level(self, level: u8) -> Result<Self, OutOfRange> {
+        Ok(Self { deflate: self.deflate.memory_level(level)?, ..self })
+    }
+
     /// Messages of fewer bytes are sent as they are; default 1 KiB.
     pub fn threshold(self, bytes: usize) -> Self {
         Self { threshold: bytes, ..self }
     }
 
-    /// The memory for decompressing, in bytes over all connections; default 64 MiB, enough for about 1,300 messages at a
-    /// time. A compressed message that finds none left closes its connection with 1013.
+    /// The memory that compression may take, in bytes over all connections; default 64 MiB.
+    ///
+    /// Shared, it bounds what decompresses: enough for about 1,300 messages at a time, and a compressed message that
+    /// finds none left closes its connection with 1013. Dedicated, it is set aside for a connection at the handshake: enough
+    /// for about 200, and further connections go without compression.
     pub fn memory(self, bytes: usize) -> Self {
         Self { memory: bytes, ..self }
     }
 }
 
-/// What the connections of an endpoint share: the codecs for each window that a client may ask for.
+/// What the connections of an endpoint share.
 #[derive(Clone, Debug)]
-pub(super) struct CodecSet {
-    options: ServerOptions,
+pub(crate) struct CodecSet {
+    deflate: deflate::Compression,
+    context_takeover: bool,
+    budget: Arc<Budget>,
     by_window: Arc<[Arc<Shared>]>,
 }
 
-/// How many decompressors are lent, and how many may be.
+/// What a client has offered, with the memory that its codecs will need at most.
 #[derive(Debug)]
-struct Bound {
-    lent: AtomicUsize,
-    most: usize,
+pub(crate) struct Offer {
+    pub(crate) options: ClientOptions,
+    reserved: Option<Reserved>,
 }
 
 impl CodecSet {
-    pub(super) fn new(compression: Compression) -> Self {
-        let most = (compression.memory / Decompressor::MEMORY).max(1);
-        let decompressors = Arc::new(Bound { lent: AtomicUsize::new(0), most });
+    pub(crate) fn new(compression: Compression) -> Self {
+        let Compression { deflate, context_takeover, threshold, memory } = compression;
+        let budget = Arc::new(Budget { used: AtomicUsize::new(0), most: memory.max(Decompressor::MEMORY) });
         let shared = |window_bits| {
-            Arc::new(Shared {
-                compression: compression.deflate.limited_to(window_bits),
-                threshold: compression.threshold,
-                decompressors: decompressors.clone(),
-            })
+            Arc::new(Shared { compression: deflate.limited_to(window_bits), threshold, budget: budget.clone() })
         };
-        Self { options: ServerOptions::shared(compression.deflate), by_window: WINDOWS.map(shared).collect() }
+        let by_window = WINDOWS.map(shared).collect();
+        Self { deflate, context_takeover, budget, by_window }
     }
 
-    pub(super) fn options(&self) -> &ServerOptions {
-        &self.options
+    /// The server's side: the codecs for a client that offers compression, and the `Sec-WebSocket-Extensions` for it.
+    pub(crate) fn negotiate(
+        &self,
+        request: &HeaderMap,
+    ) -> Result<Option<(Arc<dyn Codecs>, HeaderValue)>, ExtensionError> {
+        let options = if self.context_takeover { ServerOptions::dedicated } else { ServerOptions::shared };
+        let Some(accepted) = deflate::negotiate(request, &options(self.deflate))? else { return Ok(None) };
+        let agreed = accepted.agreed;
+        let sides = Sides {
+            own_window_bits: agreed.server_max_window_bits,
+            own_takeover: !agreed.server_no_context_takeover,
+            peer_takeover: !agreed.client_no_context_takeover,
+        };
+        let Some(reserved) = self.reserve(sides) else { return Ok(None) };
+        Ok(self.codecs(sides, reserved).map(|codecs| (codecs, accepted.response)))
     }
 
-    /// The codecs for a connection that has agreed on this.
-    pub(super) fn codecs(&self, agreed: Agreed) -> Option<Arc<dyn Codecs>> {
-        let index = agreed.server_max_window_bits.checked_sub(*WINDOWS.start())?;
-        Some(self.by_window.get(usize::from(index))?.clone())
+    /// The client's side: what to offer, or `None` if there is no memory left for it.
+    pub(crate) fn offer(&self) -> Option<Offer> {
+        let forgets = !self.context_takeover;
+        let options = ClientOptions::default()
+            .compression(self.deflate)
+            .server_no_context_takeover(forgets)
+            .client_no_context_takeover(forgets);
+        let most = Sides {
+            own_window_bits: *WINDOWS.end(),
+            own_takeover: self.context_takeover,
+            peer_takeover: self.context_takeover,
+        };
+        Some(Offer { options, reserved: self.reserve(most)? })
+    }
+
+    /// The client's side: the codecs for what has come of an offer.
+    pub(crate) fn confirmed(&self, offer: Offer, agreed: Agreed) -> Option<Arc<dyn Codecs>> {
+        let sides = Sides {
+            own_window_bits: agreed.client_max_window_bits,
+            own_takeover: !agreed.client_no_context_takeover,
+            peer_takeover: !agreed.server_no_context_takeover,
+        };
+        self.codecs(sides, offer.reserved)
+    }
+
+    /// Sets memory aside for what a connection keeps between messages; `None` if there is not enough left.
+    fn reserve(&self, sides: Sides) -> Option<Option<Reserved>> {
+        match self.memory(sides) {
+            0 => Some(None),
+            bytes => self.budget.reserve(bytes).map(Some),
+        }
+    }
+
+    fn memory(&self, sides: Sides) -> usize {
+        let compressor = self.deflate.limited_to(sides.own_window_bits).memory();
+        let own = if sides.own_takeover { compressor } else { 0 };
+        own + if sides.peer_takeover { Decompressor::MEMORY } else { 0 }
+    }
+
+    fn codecs(&self, sides: Sides, reserved: Option<Reserved>) -> Option<Arc<dyn Codecs>> {
+        // An agreed 8, which only a server may ask of a client, is kept with 9: see `deflate::Compression::limited_to`.
+        let index = sides.own_window_bits.saturating_sub(*WINDOWS.start());
+        let shared = self.by_window.get(usize::from(index))?.clone();
+        let Some(mut reserved) = reserved else { return Some(shared) };
+        reserved.shrink_to(self.memory(sides));
+        Some(Arc::new(Dedicated {
+            shared,
+            compressor: sides.own_takeover.then(Mutex::default),
+            decompressor: sides.peer_takeover.then(Mutex::default),
+            _reserved: reserved,
+        }))
+    }
+}
+
+/// An agreement as one end of it sees it.
+#[derive(Clone, Copy)]
+struct Sides {
+    own_window_bits: u8,
+    own_takeover: bool,
+    peer_takeover: bool,
+}
+
+/// The memory of all connections of an endpoint, in bytes.
+#[derive(Debug)]
+struct Budget {
+    used: AtomicUsize,
+    most: usize,
+}
+
+impl Budget {
+    fn take(&self, bytes: usize) -> bool {
+        let more = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.most);
+        self.used.fetch_update(Relaxed, Relaxed, more).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Relaxed);
+    }
+
+    fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Reserved> {
+        self.take(bytes).then(|| Reserved { budget: self.clone(), bytes })
+    }
+}
+
+/// Memory set aside until this is dropped.
+#[derive(Debug)]
+struct Reserved {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Reserved {
+    fn shrink_to(&mut self, bytes: usize) {
+        self.budget.give_back(self.bytes.saturating_sub(bytes));
+        self.bytes = self.bytes.min(bytes);
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
     }
 }
 
@@ -120,15 +275,27 @@ impl CodecSet {
 struct Shared {
     compression: deflate::Compression,
     threshold: usize,
-    decompressors: Arc<Bound>,
+    budget: Arc<Budget>,
 }
 
+#[derive(Default)]
 struct Compressors {
     made: Vec<Compressor>,
     output: Vec<u8>,
 }
 
 impl Compressors {
+    /// Lends those of this thread; a call inside a call would find none and get fresh ones.
+    fn lend<R>(use_them: impl FnOnce(&mut Self) -> R) -> R {
+        let mut compressors = COMPRESSORS.take().unwrap_or_default();
+        let result = use_them(&mut compressors);
+        compressors.output.clear();
+        compressors.output.shrink_to(KEPT_OUTPUT);
+        // At the end of a thread there is no next message to keep them for.
+        let _ = COMPRESSORS.try_with(|kept| kept.set(Some(compressors)));
+        result
+    }
+
     fn get(&mut self, compression: deflate::Compression) -> (&mut Compressor, &mut Vec<u8>) {
         let Self { made, output } = self;
         let index = made.iter().position(|compressor| compressor.compression() == compression).unwrap_or_else(|| {
@@ -150,32 +317,29 @@ impl Codecs for Shared {
     }
 
     fn compress(&self, payload: &[u8], use_it: &mut dyn FnMut(&[u8])) {
-        let mut compressors =
-            COMPRESSORS.take().unwrap_or_else(|| Box::new(Compressors { made: Vec::new(), output: Vec::new() }));
-        let (compressor, output) = compressors.get(self.compression);
-        compressor.reset();
-        compressor.compress(payload, output);
-        use_it(output);
-        output.clear();
-        output.shrink_to(KEPT_OUTPUT);
-        // At the end of a thread there is no next message to keep them for.
-        let _ = COMPRESSORS.try_with(|kept| kept.set(Some(compressors)));
+        Compressors::lend(|compressors| {
+            let (compressor, output) = compressors.get(self.compression);
+            compressor.reset();
+            compressor.compress(payload, output);
+            if output.len() < payload.len() {
+                use_it(output);
+            }
+        });
     }
 
     fn lend(&self) -> Option<Decompressor> {
-        let Bound { lent, most } = &*self.decompressors;
-        if lent.fetch_add(1, Relaxed) >= *most {
-            lent.fetch_sub(1, Relaxed);
+        if !self.budget.take(Decompressor::MEMORY) {
             return None;
         }
         let mut kept = DECOMPRESSORS.take();
-        let decompressor = kept.pop().unwrap_or_default();
+        let mut decompressor = kept.pop().unwrap_or_default();
         DECOMPRESSORS.set(kept);
+        decompressor.reset();
         Some(decompressor)
     }
 
     fn give_back(&self, decompressor: Decompressor) {
-        self.decompressors.lent.fetch_sub(1, Relaxed);
+        self.budget.give_back(Decompressor::MEMORY);
         let _ = DECOMPRESSORS.try_with(|cell| {
             let mut kept = cell.take();
             if kept.len() < KEPT_DECOMPRESSORS {
@@ -184,4 +348,49 @@ impl Codecs for Shared {
             cell.set(kept);
         });
     }
+}
+
+/// The codecs of one connection: its own for each direction that has context takeover, made when first used.
+#[derive(Debug)]
+struct Dedicated {
+    shared: Arc<Shared>,
+    compressor: Option<Mutex<Option<Compressor>>>,
+    decompressor: Option<Mutex<Option<Decompressor>>>,
+    _reserved: Reserved,
+}
+
+impl Codecs for Dedicated {
+    fn threshold(&self) -> usize {
+        self.shared.threshold
+    }
+
+    fn compress(&self, payload: &[u8], use_it: &mut dyn FnMut(&[u8])) {
+        let Some(own) = &self.compressor else { return self.shared.compress(payload, use_it) };
+        let mut own = lock(own);
+        let compressor = own.get_or_insert_with(|| Compressor::new(self.shared.compression));
+        Compressors::lend(|Compressors { output, .. }| {
+            compressor.compress(payload, output);
+            // Smaller or not: the next message may refer to this one.
+            use_it(output);
+        });
+    }
+
+    fn lend(&self) -> Option<Decompressor> {
+        match &self.decompressor {
+            Some(own) => Some(lock(own).take().unwrap_or_default()),
+            None => self.shared.lend(),
+        }
+    }
+
+    fn give_back(&self, decompressor: Decompressor) {
+        match &self.decompressor {
+            Some(own) => *lock(own) = Some(decompressor),
+            None => self.shared.give_back(decompressor),
+        }
+    }
+}
+
+/// Only the connection's own task ever locks, so nobody waits.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

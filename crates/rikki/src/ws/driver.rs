@@ -12,7 +12,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rikki_proto::deflate::Codecs;
 use rikki_proto::{CloseCode, CloseFrame, Connection, Event, Message, Output, Text};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -119,15 +118,11 @@ struct Budget {
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
-    /// Starts on `io`, of which `read_ahead` has been read already.
-    pub(super) fn new(io: I, read_ahead: &[u8], settings: Arc<Settings>, codecs: Option<Arc<dyn Codecs>>) -> Self {
+    /// Drives `connection` on `io`, of which `read_ahead` has been read already.
+    pub(super) fn new(io: I, read_ahead: &[u8], connection: Connection, settings: Arc<Settings>) -> Self {
         let clock = Clock::current();
         let now = clock.now();
         let unparsed = (!read_ahead.is_empty()).then(|| Box::new(Unparsed { bytes: read_ahead.to_vec(), start: 0 }));
-        let mut connection = Connection::server(settings.limits);
-        if let Some(codecs) = codecs {
-            connection.set_codecs(codecs);
-        }
         Self {
             io,
             connection,

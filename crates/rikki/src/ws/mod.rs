@@ -35,4 +35,5 @@ pub use stream::WebSocket;
 pub use upgrade::{Opening, Upgrade};
 
 pub(crate) use clock::Clock;
+pub(crate) use stream::Io;
 pub(crate) use upgrade::{Context, Tracker};

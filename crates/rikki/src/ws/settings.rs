@@ -17,8 +17,8 @@ use super::compression::{CodecSet, Compression};
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Settings {
-    pub(super) limits: Limits,
-    pub(super) codecs: Option<CodecSet>,
+    pub(crate) limits: Limits,
+    pub(crate) codecs: Option<CodecSet>,
     pub(super) message_timeout: Tick,
     pub(super) ping_interval: Tick,
     pub(super) pong_timeout: Tick,

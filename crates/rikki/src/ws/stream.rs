@@ -6,8 +6,8 @@ use std::task::{Context, Poll, Wake, Waker, ready};
 
 use futures_core::Stream;
 use futures_sink::Sink;
-use rikki_proto::deflate::Codecs;
-use rikki_proto::{CloseCode, Message, SendError};
+use rikki_proto::handshake::Subprotocol;
+use rikki_proto::{CloseCode, Connection, Message, SendError};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::driver::{Consumer, Driver, Flow, Turn};
@@ -18,7 +18,7 @@ use super::socket::Socket;
 use super::upgrade::Tracker;
 
 /// A byte stream of any kind.
-pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// A WebSocket as a `Stream` and `Sink` of messages.
@@ -49,6 +49,7 @@ pub struct WebSocket {
     driver: Option<Driver<Box<dyn Io>>>,
     inbox: Inbox,
     write_queue: usize,
+    subprotocol: Option<Subprotocol>,
     tasks: Tasks,
     tracker: Tracker,
 }
@@ -121,16 +122,23 @@ impl Wake for Waiting {
 }
 
 impl WebSocket {
-    pub(super) fn new(
+    pub(crate) fn new(
         io: Box<dyn Io>,
         read_ahead: &[u8],
+        connection: Connection,
         settings: Arc<Settings>,
-        codecs: Option<Arc<dyn Codecs>>,
+        subprotocol: Option<Subprotocol>,
         tracker: Tracker,
     ) -> Self {
         let write_queue = settings.write_queue;
-        let driver = Some(Driver::new(io, read_ahead, settings, codecs));
-        Self { driver, inbox: Inbox::default(), write_queue, tasks: Tasks::new(), tracker }
+        let driver = Some(Driver::new(io, read_ahead, connection, settings));
+        Self { driver, inbox: Inbox::default(), write_queue, subprotocol, tasks: Tasks::new(), tracker }
+    }
+
+    /// The subprotocol that was agreed on.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_ref().map(Subprotocol::as_str)
     }
 
     /// A handle that sends from any thread or task; it works while the stream is polled.

@@ -9,6 +9,8 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 
+use super::stream::Io;
+
 #[cfg(feature = "tls")]
 pub(crate) type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
 
@@ -33,6 +35,18 @@ impl From<Upgraded> for Transport {
             Err(upgraded) => upgraded,
         };
         Self::Other(TokioIo::new(upgraded))
+    }
+}
+
+impl Transport {
+    /// The stream as one type for all, and what was read ahead.
+    pub(super) fn into_boxed(self) -> (Box<dyn Io>, Bytes) {
+        match self {
+            Self::Tcp(io, read_ahead) => (Box::new(io), read_ahead),
+            #[cfg(feature = "tls")]
+            Self::Tls(io, read_ahead) => (io, read_ahead),
+            Self::Other(io) => (Box::new(io), Bytes::new()),
+        }
     }
 }
 

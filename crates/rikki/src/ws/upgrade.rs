@@ -11,7 +11,7 @@ use axum::response::Response;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, StatusCode, Uri, header};
 use hyper::upgrade::OnUpgrade;
-use rikki_proto::deflate::{Agreed, Codecs, negotiate};
+use rikki_proto::Connection;
 use rikki_proto::handshake::{Refusal, Subprotocol, accept};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -52,7 +52,7 @@ pub(crate) struct Context {
 pub struct Opening {
     parts: Parts,
     subprotocol: Option<Subprotocol>,
-    agreed: Option<Agreed>,
+    is_compressed: bool,
 }
 
 impl Opening {
@@ -85,17 +85,11 @@ impl Opening {
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_ref().map(Subprotocol::as_str)
     }
-}
 
-impl Opening {
     /// Whether messages may be compressed: the client offered permessage-deflate, and it was agreed on.
     #[must_use]
     pub fn is_compressed(&self) -> bool {
-        self.agreed.is_some()
-    }
-
-    fn codecs(&self, settings: &Settings) -> Option<Arc<dyn Codecs>> {
-        settings.codecs.as_ref()?.codecs(self.agreed?)
+        self.is_compressed
     }
 }
 
@@ -175,15 +169,10 @@ impl Upgrade {
         F: FnOnce(WebSocket) -> Fut + Send + 'static,
         Fut: Future<Output: Send> + Send + 'static,
     {
-        self.answer(move |transport, opening, context| {
-            let codecs = opening.codecs(&context.settings);
+        self.answer(move |transport, connection, opening, context| {
+            let (io, ahead) = transport.into_boxed();
             let Context { settings, tracker, .. } = context;
-            let socket = match transport {
-                Transport::Tcp(io, ahead) => WebSocket::new(Box::new(io), &ahead, settings, codecs, tracker),
-                #[cfg(feature = "tls")]
-                Transport::Tls(io, ahead) => WebSocket::new(io, &ahead, settings, codecs, tracker),
-                Transport::Other(io) => WebSocket::new(Box::new(io), &[], settings, codecs, tracker),
-            };
+            let socket = WebSocket::new(io, &ahead, connection, settings, opening.subprotocol, tracker);
             tokio::spawn(async move {
                 serve(socket).await;
             });
@@ -203,19 +192,22 @@ impl Upgrade {
     /// }
     /// ```
     pub fn on_upgrade_with<H: Handler>(self, handler: Arc<H>) -> Response {
-        self.answer(move |transport, opening, context| match transport {
-            Transport::Tcp(io, ahead) => spawn(io, &ahead, handler, opening, context),
-            #[cfg(feature = "tls")]
-            Transport::Tls(io, ahead) => spawn(io, &ahead, handler, opening, context),
-            Transport::Other(io) => spawn(io, &[], handler, opening, context),
+        self.answer(move |transport, connection, opening, context| {
+            let run = Run { connection, handler, opening, context };
+            match transport {
+                Transport::Tcp(io, ahead) => run.spawn(io, &ahead),
+                #[cfg(feature = "tls")]
+                Transport::Tls(io, ahead) => run.spawn(io, &ahead),
+                Transport::Other(io) => run.spawn(io, &[]),
+            }
         })
     }
 
-    fn answer(self, start: impl FnOnce(Transport, Opening, Context) + Send + 'static) -> Response {
+    fn answer(self, start: impl FnOnce(Transport, Connection, Opening, Context) + Send + 'static) -> Response {
         let Self { parts, on_upgrade, context } = self;
         let judged = accept(&parts.method, parts.version, &parts.headers, &context.subprotocols);
         let judged = judged.and_then(|accepted| match &context.settings.codecs {
-            Some(codecs) => match negotiate(&parts.headers, codecs.options()) {
+            Some(codecs) => match codecs.negotiate(&parts.headers) {
                 Ok(compression) => Ok((accepted, compression)),
                 Err(_) => Err(Refusal::Extensions),
             },
@@ -238,12 +230,17 @@ impl Upgrade {
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             return response;
         };
-        let (agreed, extensions) = compression.map(|accepted| (accepted.agreed, accepted.response)).unzip();
-        let opening = Opening { parts, subprotocol: accepted.subprotocol().cloned(), agreed };
+        let opening =
+            Opening { parts, subprotocol: accepted.subprotocol().cloned(), is_compressed: compression.is_some() };
+        let mut connection = Connection::server(context.settings.limits);
+        let extensions = compression.map(|(codecs, extensions)| {
+            connection.set_codecs(codecs);
+            extensions
+        });
         // A task of its own until the 101 is out; the connection's task that follows keeps nothing of the request.
         tokio::spawn(async move {
             match on_upgrade.await {
-                Ok(upgraded) => start(Transport::from(upgraded), opening, context),
+                Ok(upgraded) => start(Transport::from(upgraded), connection, opening, context),
                 Err(error) => tracing::debug!(target: "rikki::ws", "client left during the handshake: {error}"),
             }
         });
@@ -263,12 +260,18 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
     }
 }
 
-fn spawn<I, H>(io: I, read_ahead: &[u8], handler: Arc<H>, opening: Opening, context: Context)
-where
-    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    H: Handler,
-{
-    let codecs = opening.codecs(&context.settings);
-    let driver = Driver::new(io, read_ahead, context.settings, codecs);
-    tokio::spawn(HandlerTask::new(driver, handler, &opening, context.tracker));
+/// What becomes the task of a connection with callbacks, once its stream is known.
+struct Run<H> {
+    connection: Connection,
+    handler: Arc<H>,
+    opening: Opening,
+    context: Context,
+}
+
+impl<H: Handler> Run<H> {
+    fn spawn<I: AsyncRead + AsyncWrite + Send + Unpin + 'static>(self, io: I, read_ahead: &[u8]) {
+        let Self { connection, handler, opening, context } = self;
+        let driver = Driver::new(io, read_ahead, connection, context.settings);
+        tokio::spawn(HandlerTask::new(driver, handler, &opening, context.tracker));
+    }
 }

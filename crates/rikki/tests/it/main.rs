@@ -2,6 +2,7 @@
 
 mod async_face;
 mod callbacks;
+mod client;
 mod compression;
 mod drain;
 mod files;

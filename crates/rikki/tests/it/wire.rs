@@ -62,6 +62,7 @@ pub(crate) const RUNS: [(Via, Delivery); 6] = [
 pub(crate) struct Running {
     pub(crate) handle: Handle,
     client: Arc<ClientConfig>,
+    certificate: String,
 }
 
 impl Running {
@@ -76,7 +77,12 @@ impl Running {
     pub(crate) async fn start_with(server: Server, tls: Tls, certificate: &str) -> Self {
         let client = client_config(certificate);
         let server = server.workers(2).tls(tls).listen("http://127.0.0.1:0").listen("https://127.0.0.1:0");
-        Self { handle: server.start().await.unwrap(), client }
+        Self { handle: server.start().await.unwrap(), client, certificate: certificate.to_owned() }
+    }
+
+    /// What a client of the library needs to trust this server.
+    pub(crate) fn trust(&self) -> rikki::client::Tls {
+        rikki::client::Tls::ca_pem(&self.certificate).unwrap()
     }
 
     /// Starts `server` with an endpoint `/echo` that answers every message with itself.

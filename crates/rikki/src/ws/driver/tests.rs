@@ -111,7 +111,8 @@ struct Fixture<F> {
 
 impl<F: FnMut(&mut Socket<'_>, Message<'_>)> Fixture<F> {
     fn new(script: Script, settings: Settings, answer: F) -> Self {
-        let driver = Driver::new(script, &[], Arc::new(settings), None);
+        let connection = Connection::server(settings.limits);
+        let driver = Driver::new(script, &[], connection, Arc::new(settings));
         Self { driver, consumer: Answers { answer, messages: 0, closed: None }, wakes: Arc::default() }
     }
 

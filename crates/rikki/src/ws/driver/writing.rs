@@ -93,7 +93,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let settled = self.connection.is_closed() || self.reported;
         let said_all = settled && output.is_empty() && !self.unflushed;
         if matches!(self.phase, Phase::Closing { .. }) && said_all {
-            // "the server MUST close the underlying TCP connection first": half of it, so that the Close arrives.
+            // "when a client is instructed to do the same, it SHOULD wait for a TCP Close from the server".
+            if !self.connection.is_server() {
+                self.phase = if self.eof { Phase::Ended } else { Phase::Lingering { since: now } };
+                return;
+            }
+            // "The underlying TCP connection, in most normal cases, SHOULD be closed first by the server": half of it, so
+            // that the Close arrives.
             match Pin::new(&mut self.io).poll_shutdown(cx) {
                 Poll::Ready(Ok(())) if !self.eof => self.phase = Phase::Lingering { since: now },
                 Poll::Ready(Ok(())) => self.phase = Phase::Ended,

@@ -1,0 +1,146 @@
+//! Why a WebSocket could not be opened.
+
+use std::{fmt, io};
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use rikki_proto::handshake::HandshakeError;
+
+#[cfg(feature = "tls")]
+use crate::tls::TlsError;
+
+/// Why a WebSocket could not be opened; its text is one line that names what to look at.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL cannot be understood.
+    BadUrl {
+        /// The URL as it was given.
+        url: String,
+        /// What is expected.
+        why: &'static str,
+    },
+    /// A header field or the name of a subprotocol cannot be sent.
+    BadHeader {
+        /// Which one, and why.
+        why: String,
+    },
+    /// The host is not known, or nobody listens there.
+    Unreachable {
+        /// The host of the URL.
+        host: String,
+        /// The port.
+        port: u16,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Certificates could not be loaded.
+    #[cfg(feature = "tls")]
+    Tls(TlsError),
+    /// The TLS handshake failed, most often because the server's certificate is not trusted.
+    #[cfg(feature = "tls")]
+    TlsHandshake {
+        /// The host of the URL.
+        host: String,
+        /// What the TLS library said.
+        source: io::Error,
+    },
+    /// The server answered with a redirect, which is not followed: it could lead the credentials of the request to
+    /// somebody else.
+    Redirected {
+        /// The status, 3xx.
+        status: StatusCode,
+        /// Where the server wants the client to go.
+        location: String,
+    },
+    /// The server answered with another status than 101; the body holds at most 4 KiB of what it said.
+    Refused(Box<Response<Bytes>>),
+    /// The request breaks a rule, or the server's 101 does
+    /// ([RFC 6455 section 4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1)).
+    Handshake(HandshakeError),
+    /// The connection broke, or what came was not HTTP.
+    Http(Box<dyn std::error::Error + Send + Sync>),
+    /// It took longer than [`connect_timeout`](super::Builder::connect_timeout).
+    TimedOut,
+    /// The system has no random numbers for masks.
+    NoRandom(io::Error),
+}
+
+/// How much of the text of others is shown, in characters.
+const SHOWN: usize = 200;
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadUrl { url, why } => write!(f, "cannot connect to {url:?}: {why}"),
+            Self::BadHeader { why } => f.write_str(why),
+            Self::Unreachable { host, port, source } => write!(f, "cannot reach {host} port {port}: {source}"),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
+            Self::TlsHandshake { host, source } => write!(f, "the TLS handshake with {host} failed: {source}"),
+            Self::Redirected { status, location } => {
+                write!(f, "the server answered {status}, a redirect to {}, which is not followed", Quoted(location))
+            }
+            Self::Refused(response) => {
+                let text = String::from_utf8_lossy(response.body());
+                write!(f, "the server answered {} instead of 101 Switching Protocols", response.status())?;
+                if text.trim().is_empty() { Ok(()) } else { write!(f, ": {}", Quoted(text.trim())) }
+            }
+            Self::Handshake(error) => error.fmt(f),
+            Self::Http(error) => write!(f, "the opening handshake failed: {error}"),
+            Self::TimedOut => f.write_str("the server did not answer in time"),
+            Self::NoRandom(error) => write!(f, "the system has no random numbers: {error}"),
+        }
+    }
+}
+
+/// What somebody else has written, cut and in quotes, with all control characters escaped.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(SHOWN) {
+            Some((end, _)) => write!(f, "{:?}...", self.0.get(..end).unwrap_or_default()),
+            None => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreachable { source, .. } | Self::NoRandom(source) => Some(source),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => Some(error),
+            #[cfg(feature = "tls")]
+            Self::TlsHandshake { source, .. } => Some(source),
+            Self::Handshake(error) => Some(error),
+            Self::Http(error) => Some(error.as_ref()),
+            Self::BadUrl { .. }
+            | Self::BadHeader { .. }
+            | Self::Redirected { .. }
+            | Self::Refused(_)
+            | Self::TimedOut => None,
+        }
+    }
+}
+
+impl From<HandshakeError> for ConnectError {
+    fn from(error: HandshakeError) -> Self {
+        Self::Handshake(error)
+    }
+}
+
+impl From<hyper::Error> for ConnectError {
+    fn from(error: hyper::Error) -> Self {
+        Self::Http(error.into())
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<TlsError> for ConnectError {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
+    }
+}

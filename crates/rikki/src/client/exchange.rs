@@ -1,0 +1,93 @@
+//! One HTTP request for an upgrade, and the stream that is left when it was granted.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, Connection};
+use hyper_util::rt::TokioIo;
+
+use super::ConnectError;
+use crate::ws::Io;
+
+/// What a response head may have, in bytes and in fields.
+const MAX_HEAD: usize = 16 * 1024;
+const MAX_HEADERS: usize = 100;
+
+/// How much of the text of a refusal is kept, in bytes.
+const MAX_REFUSAL: usize = 4 * 1024;
+
+/// A granted upgrade.
+pub(super) struct Answer {
+    pub(super) response: Response<()>,
+    pub(super) io: Box<dyn Io>,
+    /// What was read behind the response.
+    pub(super) read_ahead: Bytes,
+}
+
+/// Sends `request` and reads the response, which other than 101 becomes an error.
+pub(super) async fn exchange(io: Box<dyn Io>, request: Request<Body>) -> Result<Answer, ConnectError> {
+    let mut builder = http1::Builder::new();
+    builder.max_headers(MAX_HEADERS).max_header_size(MAX_HEAD);
+    let (mut sender, connection) = builder.handshake(TokioIo::new(io)).await?;
+    let mut wire = Wire { connection, ended: false };
+    let mut sending = pin!(sender.send_request(request));
+    let response = poll_fn(|cx| {
+        let _ = wire.poll(cx)?;
+        sending.as_mut().poll(cx).map_err(ConnectError::from)
+    })
+    .await?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(refusal(&mut wire, response).await);
+    }
+    poll_fn(|cx| wire.poll(cx)).await?;
+    let parts = wire.connection.into_parts();
+    Ok(Answer { response: response.map(drop), io: parts.io.into_inner(), read_ahead: parts.read_buf })
+}
+
+/// hyper's connection, which has to be polled for anything to move, and not again when it has ended.
+struct Wire {
+    connection: Connection<TokioIo<Box<dyn Io>>, Body>,
+    ended: bool,
+}
+
+impl Wire {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        if !self.ended {
+            ready!(self.connection.poll_without_shutdown(cx))?;
+            self.ended = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What the server said instead of 101, with the beginning of its text.
+async fn refusal(wire: &mut Wire, response: Response<Incoming>) -> ConnectError {
+    let (parts, mut body) = response.into_parts();
+    if parts.status.is_redirection()
+        && let Some(location) = parts.headers.get(header::LOCATION)
+    {
+        let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
+        return ConnectError::Redirected { status: parts.status, location };
+    }
+    let mut text = Vec::new();
+    while text.len() < MAX_REFUSAL {
+        let frame = poll_fn(|cx| {
+            // How the connection ends is told by the body.
+            let _ = wire.poll(cx);
+            Pin::new(&mut body).poll_frame(cx)
+        });
+        match frame.await {
+            Some(Ok(frame)) => text.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
+            // Half a text is better than none.
+            Some(Err(_)) | None => break,
+        }
+    }
+    text.truncate(MAX_REFUSAL);
+    ConnectError::Refused(Box::new(Response::from_parts(parts, text.into())))
+}
