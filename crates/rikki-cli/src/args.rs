@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::{tutorial, units};
@@ -14,6 +14,7 @@ use crate::{tutorial, units};
 const LISTENING: &str = "Listening";
 const TLS: &str = "TLS";
 const WEBSOCKET: &str = "WebSocket";
+const COMPRESSION: &str = "Compression";
 const LIMITS: &str = "Limits";
 const LOGGING: &str = "Logging";
 
@@ -76,18 +77,12 @@ pub(crate) struct Args {
     /// Web page origin to accept: URL, null or *
     #[arg(long = "allow-origin", value_name = "URL", help_heading = WEBSOCKET)]
     pub(crate) allow_origins: Vec<String>,
-    /// Compress messages: shared or off
-    #[arg(long, value_name = "MODE", default_value = "shared", action = ArgAction::Set, value_parser = compression_mode, help_heading = WEBSOCKET)]
-    pub(crate) compression: bool,
-    /// Effort, from 1 (fastest) to 9
-    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=9), help_heading = WEBSOCKET)]
-    pub(crate) deflate_level: u8,
-    /// Smallest message to compress
-    #[arg(long, value_name = "SIZE", default_value = "1KiB", value_parser = units::size, help_heading = WEBSOCKET)]
-    pub(crate) deflate_above: usize,
     /// Echo everything as text, as the tutorial does
     #[arg(long, help_heading = WEBSOCKET)]
     pub(crate) compat_echo: bool,
+
+    #[command(flatten)]
+    pub(crate) deflate: Deflate,
 
     #[command(flatten)]
     pub(crate) limits: Limits,
@@ -95,6 +90,38 @@ pub(crate) struct Args {
     /// What to log, as in rikki=debug
     #[arg(long, value_name = "FILTER", default_value = "info", value_parser = log_filter, help_heading = LOGGING)]
     pub(crate) log: String,
+}
+
+/// How messages are compressed; the levels are those of zlib.
+#[derive(Clone, Debug, PartialEq, clap::Args)]
+#[command(next_help_heading = COMPRESSION)]
+pub(crate) struct Deflate {
+    /// Compress: shared, dedicated or off
+    #[arg(long, value_name = "MODE", default_value = "shared", hide_possible_values = true)]
+    pub(crate) compression: CompressionMode,
+    /// Effort, from 1 (fastest) to 9
+    #[arg(long = "deflate-level", value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub(crate) level: u8,
+    /// Window of 2^N bytes, 9 to 15
+    #[arg(long = "deflate-window", value_name = "N", default_value = "15", value_parser = clap::value_parser!(u8).range(9..=15))]
+    pub(crate) window: u8,
+    /// Memory of a compressor, 1 to 9
+    #[arg(long = "deflate-memory-level", value_name = "N", default_value = "5", value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub(crate) memory_level: u8,
+    /// Smallest message to compress
+    #[arg(long = "deflate-above", value_name = "SIZE", default_value = "1KiB", value_parser = units::size)]
+    pub(crate) above: usize,
+    /// Memory of all compression
+    #[arg(long = "deflate-memory", value_name = "SIZE", default_value = "64MiB", value_parser = units::size)]
+    pub(crate) memory: usize,
+}
+
+/// What the compression of a message may refer to: itself, the messages before it too, or nothing at all.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum CompressionMode {
+    Shared,
+    Dedicated,
+    Off,
 }
 
 /// The limits, each good by itself: sizes in bytes.
@@ -110,9 +137,6 @@ pub(crate) struct Limits {
     /// Longest wait for a whole message
     #[arg(long, value_name = "DUR", default_value = "60s", value_parser = units::duration)]
     pub(crate) message_timeout: Duration,
-    /// Memory for decompressing
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = units::size)]
-    pub(crate) inflate_memory: usize,
     /// Largest request head
     #[arg(long, value_name = "SIZE", default_value = "16KiB", value_parser = units::size)]
     pub(crate) max_head: usize,
@@ -178,14 +202,6 @@ fn log_filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
-fn compression_mode(text: &str) -> Result<bool, String> {
-    match text {
-        "shared" => Ok(true),
-        "off" => Ok(false),
-        _ => Err("it must be shared or off".to_owned()),
-    }
-}
-
 /// The header table of the `http` crate has 32,768 places, of which three in four are used, and panics beyond.
 fn header_count(text: &str) -> Result<usize, String> {
     const MOST: usize = 24_576;
@@ -209,12 +225,22 @@ mod tests {
         assert_eq!(args.listen, ["http://localhost:8000"]);
         assert_eq!(args.log, "info");
         assert_eq!(
+            args.deflate,
+            Deflate {
+                compression: CompressionMode::Shared,
+                level: 1,
+                window: 15,
+                memory_level: 5,
+                above: 1024,
+                memory: 64 << 20,
+            }
+        );
+        assert_eq!(
             args.limits,
             Limits {
                 max_message: 4 * 1024 * 1024,
                 max_fragments: 16_384,
                 message_timeout: Duration::from_secs(60),
-                inflate_memory: 64 << 20,
                 max_head: 16 * 1024,
                 max_headers: 100,
                 head_timeout: Duration::from_secs(10),
@@ -262,6 +288,8 @@ mod tests {
         check(&["--max-message", "0"], "invalid value '0' for '--max-message <SIZE>': it must be above zero");
         check(&["--max-headers=24577"], "invalid value '24577' for '--max-headers <N>': it must be 24576 or less");
         check(&["--ping-interval", "30"], "invalid value '30' for '--ping-interval <DUR>': expected a whole number");
+        check(&["--compression", "on"], "invalid value 'on' for '--compression <MODE>'");
+        check(&["--deflate-window", "8"], "invalid value '8' for '--deflate-window <N>': 8 is not in 9..=15");
         check(&["--workers", "0"], "invalid value '0' for '--workers <N>': it must be above zero");
         check(&["--log", "rikki=loud"], "invalid value 'rikki=loud' for '--log <FILTER>': ");
         check(&["--cert", "a"], "the following required arguments were not provided: --key <FILE>");
@@ -283,7 +311,7 @@ mod tests {
         assert_eq!(print("--version"), format!("rikki {}\n", env!("CARGO_PKG_VERSION")));
         let help = print("--help");
         assert_eq!(help, print("-h"));
-        for heading in [LISTENING, TLS, WEBSOCKET, LIMITS, LOGGING] {
+        for heading in [LISTENING, TLS, WEBSOCKET, COMPRESSION, LIMITS, LOGGING] {
             assert!(help.contains(&format!("\n{heading}:\n")), "{heading}");
         }
         for line in help.lines() {

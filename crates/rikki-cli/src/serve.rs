@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal as _};
 use rikki::{Bound, Files, Server, StartError, Tls, TlsError, ws};
 use tracing_subscriber::EnvFilter;
 
-use crate::args::UsageError;
+use crate::args::{CompressionMode, Deflate, UsageError};
 use crate::settings::{Certificate, Settings, TlsSettings};
 use crate::{Failure, print, routes};
 
@@ -73,11 +73,7 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
 
 fn websockets(settings: &Settings) -> Result<ws::Settings, Failure> {
     let limits = &settings.limits;
-    let compression = settings.compression.map(|compression| {
-        let memory = limits.inflate_memory;
-        ws::Compression::default().threshold(compression.above).memory(memory).level(compression.level)
-    });
-    let compression = compression.transpose().map_err(|error| UsageError(error.to_string()))?;
+    let compression = compression(&settings.deflate).map_err(|error| UsageError(error.to_string()))?;
     let websockets = ws::Settings::default()
         .compression(compression)
         .max_message(limits.max_message)
@@ -90,6 +86,20 @@ fn websockets(settings: &Settings) -> Result<ws::Settings, Failure> {
         .close_timeout(limits.close_timeout)
         .linger_timeout(limits.linger_timeout);
     Ok(websockets)
+}
+
+fn compression(deflate: &Deflate) -> Result<Option<ws::Compression>, ws::OutOfRange> {
+    let base = match deflate.compression {
+        CompressionMode::Shared => ws::Compression::shared(),
+        CompressionMode::Dedicated => ws::Compression::dedicated(),
+        CompressionMode::Off => return Ok(None),
+    };
+    base.threshold(deflate.above)
+        .memory(deflate.memory)
+        .level(deflate.level)?
+        .window_bits(deflate.window)?
+        .memory_level(deflate.memory_level)
+        .map(Some)
 }
 
 fn load(tls: &TlsSettings, listen: &[String]) -> Result<Tls, TlsError> {

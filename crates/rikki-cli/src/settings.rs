@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use crate::args::{Args, Limits, UsageError};
+use crate::args::{Args, Deflate, Limits, UsageError};
 
 /// What the server is to do.
 #[derive(Debug)]
@@ -24,21 +24,13 @@ pub(crate) struct Settings {
     /// Subprotocols to offer, best first.
     pub(crate) subprotocols: Vec<String>,
     /// How messages are compressed, if at all.
-    pub(crate) compression: Option<Compression>,
+    pub(crate) deflate: Deflate,
     /// Whether every echo is text.
     pub(crate) compat_echo: bool,
     /// Sizes, counts and times.
     pub(crate) limits: Limits,
     /// A valid filter of `tracing_subscriber`.
     pub(crate) log: String,
-}
-
-/// How messages are compressed; the levels are those of zlib.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Compression {
-    pub(crate) level: u8,
-    /// In bytes of payload.
-    pub(crate) above: usize,
 }
 
 /// How to serve TLS.
@@ -87,9 +79,7 @@ impl Settings {
             allow_hosts: args.allow_hosts,
             allow_origins: args.allow_origins,
             subprotocols: args.subprotocols,
-            compression: args
-                .compression
-                .then_some(Compression { level: args.deflate_level, above: args.deflate_above }),
+            deflate: args.deflate,
             compat_echo: args.compat_echo,
             limits: args.limits,
             log: args.log,

@@ -131,6 +131,13 @@ pub(crate) struct CodecSet {
     by_window: Arc<[Arc<Shared>]>,
 }
 
+/// A client's offer that was accepted.
+pub(crate) struct Accepted {
+    pub(crate) codecs: Arc<dyn Codecs>,
+    /// The `Sec-WebSocket-Extensions` of the answer.
+    pub(crate) response: HeaderValue,
+}
+
 /// What a client has offered, with the memory that its codecs will need at most.
 #[derive(Debug)]
 pub(crate) struct Offer {
@@ -149,11 +156,8 @@ impl CodecSet {
         Self { deflate, context_takeover, budget, by_window }
     }
 
-    /// The server's side: the codecs for a client that offers compression, and the `Sec-WebSocket-Extensions` for it.
-    pub(crate) fn negotiate(
-        &self,
-        request: &HeaderMap,
-    ) -> Result<Option<(Arc<dyn Codecs>, HeaderValue)>, ExtensionError> {
+    /// The server's side: what becomes of a request that may offer compression.
+    pub(crate) fn negotiate(&self, request: &HeaderMap) -> Result<Option<Accepted>, ExtensionError> {
         let options = if self.context_takeover { ServerOptions::dedicated } else { ServerOptions::shared };
         let Some(accepted) = deflate::negotiate(request, &options(self.deflate))? else { return Ok(None) };
         let agreed = accepted.agreed;
@@ -163,7 +167,7 @@ impl CodecSet {
             peer_takeover: !agreed.client_no_context_takeover,
         };
         let Some(reserved) = self.reserve(sides) else { return Ok(None) };
-        Ok(self.codecs(sides, reserved).map(|codecs| (codecs, accepted.response)))
+        Ok(self.codecs(sides, reserved).map(|codecs| Accepted { codecs, response: accepted.response }))
     }
 
     /// The client's side: what to offer, or `None` if there is no memory left for it.

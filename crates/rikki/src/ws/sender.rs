@@ -42,6 +42,16 @@ impl Sender {
         self.mailbox.push(Command::Message(message.into()))
     }
 
+    /// Queues a message that is never compressed: see
+    /// [`Socket::send_uncompressed`](super::Socket::send_uncompressed).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_uncompressed(&self, message: impl Into<Message<'static>>) -> Result<(), SendError> {
+        self.mailbox.push(Command::Uncompressed(message.into()))
+    }
+
     /// Queues a message that was framed once for many receivers.
     ///
     /// # Errors
@@ -95,6 +105,7 @@ impl Sender {
 #[derive(Debug)]
 enum Command {
     Message(Message<'static>),
+    Uncompressed(Message<'static>),
     Prepared(PreparedMessage),
     Ping(Box<[u8]>),
     Close(CloseCode, Text<'static>),
@@ -105,7 +116,7 @@ impl Command {
     fn size(&self) -> usize {
         size_of::<Self>()
             + match self {
-                Self::Message(message) => message.as_bytes().len(),
+                Self::Message(message) | Self::Uncompressed(message) => message.as_bytes().len(),
                 Self::Prepared(message) => message.len(),
                 Self::Ping(payload) => payload.len(),
                 Self::Close(_, reason) => reason.len(),
@@ -184,6 +195,7 @@ impl Mailbox {
             // The arguments were checked when they were queued, and a connection that has closed since takes nothing.
             let _ = match command {
                 Command::Message(message) => connection.send(message, output),
+                Command::Uncompressed(message) => connection.send_uncompressed(message, output),
                 Command::Prepared(message) => connection.send_prepared(&message, output),
                 Command::Ping(payload) => connection.ping(&payload, output),
                 Command::Close(code, reason) => connection.close(code, &reason, output),

@@ -16,6 +16,7 @@ use rikki_proto::handshake::{Refusal, Subprotocol, accept};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
+use super::compression::Accepted;
 use super::driver::Driver;
 use super::handler::{Handler, HandlerTask};
 use super::settings::Settings;
@@ -233,9 +234,9 @@ impl Upgrade {
         let opening =
             Opening { parts, subprotocol: accepted.subprotocol().cloned(), is_compressed: compression.is_some() };
         let mut connection = Connection::server(context.settings.limits);
-        let extensions = compression.map(|(codecs, extensions)| {
+        let extensions = compression.map(|Accepted { codecs, response }| {
             connection.set_codecs(codecs);
-            extensions
+            response
         });
         // A task of its own until the 101 is out; the connection's task that follows keeps nothing of the request.
         tokio::spawn(async move {

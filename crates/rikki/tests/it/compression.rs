@@ -1,11 +1,11 @@
 //! permessage-deflate over real sockets: what is agreed on, what is compressed, and what it may cost.
 
 use rikki::Server;
-use rikki::ws::{Compression, Settings};
+use rikki::ws::{Compression, Message, Settings, Socket};
 use rikki_proto::deflate::{Compression as Deflate, Compressor, Decompressor};
 
 use crate::talk::{Talk, close, frame, upgrade};
-use crate::wire::{BOTH, Delivery, RUNS, Running, Via};
+use crate::wire::{BOTH, Delivery, RUNS, Running, Via, soon};
 
 const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
 
@@ -128,4 +128,115 @@ async fn what_is_held_for_decompressing_has_a_bound() {
     let (mut next, _) = open(&server, Via::Tcp, OFFER).await;
     next.send(&message).await;
     assert_eq!(next.next().await, "text(Hello)");
+}
+
+fn dedicated(compression: Compression) -> Server {
+    Server::new().websocket_settings(Settings::default().compression(compression.threshold(1)))
+}
+
+/// Not the same in two places, and no shorter when compressed.
+fn noise(length: u32) -> Vec<u8> {
+    (0..length).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+}
+
+#[tokio::test]
+async fn with_context_takeover_messages_refer_to_earlier_ones() {
+    let server = Running::echo(dedicated(Compression::dedicated())).await;
+    let json = br#"{"event": "price", "symbol": "RIKK", "bid": 101.25, "ask": 101.5}"#;
+    for (via, delivery) in RUNS {
+        let (mut talk, agreed) = open(&server, via, OFFER).await;
+        assert_eq!(agreed.as_deref(), Some("permessage-deflate"));
+        let (mut compressor, mut lengths) = (Compressor::new(Deflate::default()), Vec::new());
+        let mut decompressor = Decompressor::new();
+        for payload in [&json[..], json, &noise(200), &noise(200), b""] {
+            let mut compressed = Vec::new();
+            compressor.compress(payload, &mut compressed);
+            talk.stream.deliver(&frame(0xc2, compressed), delivery).await.unwrap();
+            let answer = talk.frame().await.unwrap();
+            if payload.is_empty() {
+                assert_eq!(answer.describe(), "binary()", "below the threshold");
+                continue;
+            }
+            assert_eq!(answer.first, 0xc2, "compressed, shorter or not: the peer's window has to keep in step");
+            let mut inflated = Vec::new();
+            let sink = |output: &[u8]| {
+                inflated.extend_from_slice(output);
+                Ok(())
+            };
+            let mut scratch = [0; _];
+            decompressor.push(&answer.payload, &mut scratch, 10_000, sink).unwrap();
+            decompressor.finish(&mut scratch).unwrap();
+            assert_eq!(inflated, payload);
+            lengths.push(answer.payload.len());
+        }
+        let [first, again, noise, noise_again] = lengths[..] else { panic!("{lengths:?}") };
+        assert!(again < first / 4 && noise >= 200 && noise_again < noise / 4, "{lengths:?}");
+    }
+}
+
+#[tokio::test]
+async fn either_side_of_context_takeover_can_be_declined() {
+    let server = Running::echo(dedicated(Compression::dedicated().window_bits(10).unwrap())).await;
+    for (offered, agreed) in [
+        ("", "permessage-deflate"),
+        ("; server_no_context_takeover", "permessage-deflate; server_no_context_takeover"),
+        ("; client_no_context_takeover", "permessage-deflate; client_no_context_takeover"),
+        ("; server_max_window_bits=12", "permessage-deflate; server_max_window_bits=10"),
+    ] {
+        let offer = format!("Sec-WebSocket-Extensions: permessage-deflate{offered}\r\n");
+        let (mut talk, answer) = open(&server, Via::Tcp, &offer).await;
+        assert_eq!(answer.as_deref(), Some(agreed));
+        let mut lengths = Vec::new();
+        for _ in 0..2 {
+            // By itself: whoever may refer to earlier messages need not.
+            talk.send(frame(0xc1, deflate(&[b'x'; 300]))).await;
+            lengths.push(talk.frame().await.unwrap().payload.len());
+        }
+        let remembers = !agreed.contains("server_no_context_takeover");
+        assert_eq!(lengths[1] < lengths[0], remembers, "{agreed}: {lengths:?}");
+    }
+}
+
+#[tokio::test]
+async fn connections_beyond_the_memory_go_without() {
+    // 330 KiB each: for one, not for two.
+    let server = Running::echo(dedicated(Compression::dedicated().memory(500_000))).await;
+    let (mut first, agreed) = open(&server, Via::Tcp, OFFER).await;
+    assert!(agreed.is_some());
+    let (mut second, agreed) = open(&server, Via::Tcp, OFFER).await;
+    assert_eq!(agreed, None);
+    second.echo("plain").await;
+    first.send(close(1000, "")).await;
+    assert_eq!(first.rest().await, "close(1000)");
+    drop(first);
+    // The server notices the end in its own time.
+    soon("the memory of a closed connection", async {
+        while open(&server, Via::Tcp, OFFER).await.1.is_none() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_can_be_left_uncompressed() {
+    let answer = |socket: &mut Socket<'_>, _: Message<'_>| {
+        let secret = "x".repeat(500);
+        socket.send_uncompressed(secret.as_str())?;
+        socket.sender().send_uncompressed(secret.clone())?;
+        socket.sender().send(secret)
+    };
+    for compression in [Compression::shared(), Compression::dedicated()] {
+        let server = Running::start(dedicated(compression).websocket("/", answer)).await;
+        let mut talk = Talk::connect(&server, Via::Tcp).await;
+        talk.send(upgrade("/", OFFER)).await;
+        talk.head().await;
+        talk.send(frame(0x81, "go")).await;
+        let mut frames = Vec::new();
+        for _ in 0..3 {
+            let frame = talk.frame().await.unwrap();
+            frames.push((frame.first, frame.payload.len() == 500));
+        }
+        assert_eq!(frames, [(0x81, true), (0x81, true), (0xc1, false)]);
+    }
 }

@@ -75,7 +75,7 @@ impl Talk {
     pub(crate) async fn connect_to(address: SocketAddr) -> Self {
         let tcp = soon("connecting", TcpStream::connect(address)).await.unwrap();
         tcp.set_nodelay(true).unwrap();
-        Self { stream: Stream::Tcp(tcp), buffer: Vec::new() }
+        Self::from(tcp)
     }
 
     /// Connects over TCP to any server and upgrades at `path`.
@@ -83,6 +83,11 @@ impl Talk {
         let mut talk = Self::connect_to(address).await;
         talk.upgrade(path).await;
         talk
+    }
+
+    /// A connection that somebody else has made, such as one to a server of a test.
+    pub(crate) fn from(tcp: TcpStream) -> Self {
+        Self { stream: Stream::Tcp(tcp), buffer: Vec::new() }
     }
 
     pub(crate) async fn upgrade(&mut self, path: &str) {
@@ -105,7 +110,7 @@ impl Talk {
         soon("reading", self.stream.read_buf(&mut self.buffer)).await.expect("an end without a reset") > 0
     }
 
-    /// A response head, up to its empty line.
+    /// The head of a response, or of a request, up to its empty line.
     pub(crate) async fn head(&mut self) -> String {
         loop {
             if let Some(end) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {

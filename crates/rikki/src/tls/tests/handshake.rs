@@ -98,9 +98,13 @@ fn trusting(
 }
 
 /// Joins client and server in memory: what the client saw at the end, and that the server saw the same.
-fn handshake(tls: &Tls, client: ClientConfig, name: &str) -> Result<(ProtocolVersion, Option<String>), Error> {
+pub(super) fn handshake(
+    tls: &Tls,
+    client: impl Into<Arc<ClientConfig>>,
+    name: &str,
+) -> Result<(ProtocolVersion, Option<String>), Error> {
     let name = name.to_owned().try_into().unwrap();
-    let mut client = Connection::from(ClientConnection::new(Arc::new(client), name).unwrap());
+    let mut client = Connection::from(ClientConnection::new(client.into(), name).unwrap());
     let mut server = Connection::from(ServerConnection::new(tls.server_config()).unwrap());
     let mut refused = None;
     while client.wants_write() || server.wants_write() {

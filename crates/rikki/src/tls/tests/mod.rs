@@ -1,5 +1,6 @@
 //! Loading and handshakes, with certificates made on the spot.
 
+mod client;
 mod handshake;
 mod load;
 

@@ -1,0 +1,64 @@
+//! Clients that were told whom to trust and what to show, in memory against our own servers.
+
+use rustls::{AlertDescription, CertificateError, Error, ProtocolVersion};
+
+use super::super::{Tls, TlsError, client};
+use super::handshake::handshake;
+use super::{Authority, Folder, without_folder};
+
+fn agreed(server: &Tls, client: &client::Tls) -> Result<(ProtocolVersion, Option<String>), Error> {
+    handshake(server, client.client_config(), "localhost")
+}
+
+#[test]
+fn trusts_the_named_authorities_alone() {
+    let folder = Folder::new();
+    let (ours, others) = (Authority::new(), Authority::new());
+    let (certificate, key) = ours.issue_files(&folder, "server");
+    let server = Tls::pem_files(certificate, key).unwrap();
+    let from_file = client::Tls::ca(folder.write("ca.crt", ours.pem())).unwrap();
+    for client in [from_file, client::Tls::ca_pem(ours.pem()).unwrap()] {
+        assert_eq!(agreed(&server, &client), Ok((ProtocolVersion::TLSv1_3, Some("http/1.1".to_owned()))));
+    }
+    let stranger = client::Tls::ca_pem(others.pem()).unwrap();
+    assert_eq!(agreed(&server, &stranger), Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)));
+    let development = Tls::self_signed(["localhost"]).unwrap();
+    let client = client::Tls::ca_pem(development.certificate_pem().unwrap()).unwrap();
+    assert!(agreed(&development, &client).is_ok());
+}
+
+#[test]
+fn shows_its_certificate() {
+    let folder = Folder::new();
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue_files(&folder, "server");
+    let ca = folder.write("ca.crt", authority.pem());
+    let server = Tls::pem_files(certificate, key).unwrap().client_ca(&ca).unwrap();
+    let nameless = client::Tls::ca(&ca).unwrap();
+    assert_eq!(agreed(&server, &nameless), Err(Error::AlertReceived(AlertDescription::CertificateRequired)));
+    let (certificate, key) = authority.issue_files(&folder, "client");
+    assert!(agreed(&server, &nameless.certificate(certificate, key).unwrap()).is_ok());
+}
+
+#[test]
+fn what_cannot_be_used_is_named() {
+    let folder = Folder::new();
+    let check = |result: Result<client::Tls, TlsError>, expected: &str| {
+        assert_eq!(without_folder(&result.unwrap_err().to_string(), &folder), expected);
+    };
+    check(
+        client::Tls::ca_pem("nothing"),
+        "no certificate in the PEM text: it needs a section that starts with -----BEGIN CERTIFICATE-----",
+    );
+    check(
+        client::Tls::ca(folder.path("missing.crt")),
+        "cannot read missing.crt: No such file or directory (os error 2)",
+    );
+    let authority = Authority::new();
+    let (certificate, _) = authority.issue_files(&folder, "one");
+    let (_, key) = authority.issue_files(&folder, "two");
+    check(
+        client::Tls::ca_pem(authority.pem()).unwrap().certificate(certificate, key),
+        "the private key in two.key does not belong to the first certificate in one.crt",
+    );
+}
