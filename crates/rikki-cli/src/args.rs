@@ -96,7 +96,7 @@ pub(crate) struct Args {
 #[derive(Clone, Debug, PartialEq, clap::Args)]
 #[command(next_help_heading = COMPRESSION)]
 pub(crate) struct Deflate {
-    /// Compress: shared, dedicated or off
+    /// shared, dedicated or off
     #[arg(long, value_name = "MODE", default_value = "shared", hide_possible_values = true)]
     pub(crate) compression: CompressionMode,
     /// Effort, from 1 (fastest) to 9

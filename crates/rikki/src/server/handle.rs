@@ -83,6 +83,10 @@ impl Handle {
     /// # Panics
     ///
     /// Outside of a tokio runtime with I/O enabled, which signals need.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the handle: the server drains, as [`shutdown`](Self::shutdown) says, with nobody waiting.
     pub fn run(self) -> impl Future<Output = io::Result<()>> {
         let signals = Signals::new();
         async move {

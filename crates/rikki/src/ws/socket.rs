@@ -19,7 +19,8 @@ pub struct Socket<'a> {
 }
 
 impl Socket<'_> {
-    /// Sends a message as one frame, compressed if the client agreed to that and it makes the message smaller.
+    /// Sends a message as one frame, compressed if the peer agreed to that and compression gains by it: see
+    /// [`Compression`](super::Compression).
     ///
     /// A payload that is borrowed is copied once; one that is owned or shared and has 16 KiB or more is not.
     ///

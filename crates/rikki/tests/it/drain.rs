@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::response::Response;
 use axum::routing::{any, get};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use rikki::Server;
 use rikki::ws::{Message, Socket, Upgrade};
 use tokio::net::TcpStream;
@@ -89,6 +89,33 @@ async fn a_drain() {
 
 /// Nobody can hold a drain up for longer than its deadline.
 #[tokio::test]
+async fn a_drain_that_nobody_awaits_goes_on() {
+    let (asked, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let slow = {
+        let (asked, finish) = (asked.clone(), finish.clone());
+        get(async move || {
+            asked.notify_one();
+            finish.notified().await;
+            "slow, but whole"
+        })
+    };
+    let server = Running::start(Server::new().route("/async", any(read_all)).route("/slow", slow)).await;
+    let mut socket = Talk::open(&server, Via::Tcp, "/async").await;
+    let mut request = Talk::connect(&server, Via::Tcp).await;
+    request.send("GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    soon("the request", asked.notified()).await;
+    let mut shutdown = Box::pin(server.handle.shutdown());
+    assert_eq!(shutdown.as_mut().now_or_never(), None);
+    drop(shutdown);
+    assert_eq!(socket.next().await, "close(1001)");
+    socket.send(close(1001, "")).await;
+    assert_eq!(socket.rest().await, "");
+    finish.notify_one();
+    let response = request.text().await;
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n") && response.ends_with("slow, but whole"), "{response}");
+}
+
+#[tokio::test]
 async fn a_drain_has_a_deadline() {
     let finish = Arc::new(Notify::new());
     let never = {
@@ -120,13 +147,22 @@ async fn a_drain_has_a_deadline() {
 
 #[tokio::test]
 async fn dropping_the_handle_stops_the_server() {
+    stopped_by(|server| drop(server)).await;
+    stopped_by(|server| {
+        let mut run = Box::pin(server.handle.run());
+        assert!(run.as_mut().now_or_never().is_none(), "no signal has come");
+    })
+    .await;
+}
+
+async fn stopped_by(stop: impl FnOnce(Running)) {
     let server = Running::echo(Server::new()).await;
     let addresses = BOTH.map(|via| server.address(via));
     let mut sockets = Vec::new();
     for via in BOTH {
         sockets.push(Talk::open(&server, via, "/echo").await);
     }
-    drop(server);
+    stop(server);
     for mut socket in sockets {
         assert_eq!(socket.next().await, "close(1001)");
         socket.send(close(1001, "")).await;
