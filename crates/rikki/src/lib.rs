@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod client;
+mod counters;
 mod files;
 mod http;
 mod server;
@@ -10,6 +11,7 @@ mod server;
 mod tls;
 pub mod ws;
 
+pub use counters::Counters;
 pub use files::Files;
 pub use http::{BadHost, BadOrigin};
 pub use server::{Bound, Handle, ListenUrl, Server, StartError};

@@ -1,9 +1,10 @@
 //! A running server: where it listens, and how it is stopped.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -13,8 +14,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
+use super::admission::Admission;
 use super::worker::{self, Accepted, Listener, Worker};
 use super::{ListenUrl, Server, StartError, accept};
+use crate::counters::{Counters, Counts};
 use crate::http::{ListenerKind, Phase, Serving, draining};
 use crate::ws::Context;
 
@@ -33,11 +36,12 @@ use crate::ws::Context;
 pub struct Handle {
     bound: Vec<Bound>,
     addresses: Vec<SocketAddr>,
+    counts: Arc<Counts>,
     phase: watch::Sender<Phase>,
     release: watch::Sender<()>,
     /// Which of the workers have drained, once they have or their time is up.
-    drained: oneshot::Receiver<Vec<bool>>,
-    workers: Vec<thread::JoinHandle<()>>,
+    drained: watch::Receiver<Option<Vec<bool>>>,
+    workers: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
 /// A listen URL with the port that it got.
@@ -72,6 +76,12 @@ impl Handle {
         &self.bound
     }
 
+    /// What the server has counted so far: how many connections there are, and how many were refused for what.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counts.read()
+    }
+
     /// Serves until SIGINT or SIGTERM arrives (Ctrl-C elsewhere), then drains as [`shutdown`](Self::shutdown) does.
     ///
     /// From the call on the signals no longer end the process, also before the future is polled.
@@ -90,23 +100,32 @@ impl Handle {
     pub fn run(self) -> impl Future<Output = io::Result<()>> {
         let signals = Signals::new();
         async move {
-            signals?.arrive().await;
-            self.shutdown().await;
+            let mut signals = signals?;
+            signals.arrive().await;
+            tokio::select! {
+                () = self.shutdown() => {}
+                () = signals.arrive() => tracing::warn!(target: "rikki::server", "a second signal: ending now"),
+            }
             Ok(())
         }
     }
 
-    /// Drains the server: closes the listeners, closes every WebSocket with 1001, lets HTTP requests finish, and
-    /// returns when all is done or [`drain_timeout`](Server::drain_timeout) has passed and the rest was cut.
+    /// Drains the server: closes the listeners at once and every WebSocket with [`drain_code`](Server::drain_code),
+    /// spread over [`drain_window`](Server::drain_window); lets HTTP requests finish, and returns when all is done or
+    /// [`drain_timeout`](Server::drain_timeout) has passed and the rest was cut.
+    ///
+    /// [`counters`](Self::counters) tell how far it has come; they are logged once a second too.
     ///
     /// # Cancel safety
     ///
     /// Draining starts when this is first polled and goes on if it is dropped then.
-    pub async fn shutdown(self) {
-        let Self { phase, release, drained, workers, .. } = self;
-        phase.send_replace(Phase::Draining);
-        let drained = drained.await.unwrap_or_default();
-        drop(release);
+    pub async fn shutdown(&self) {
+        self.phase.send_replace(Phase::Draining);
+        let mut drained = self.drained.clone();
+        let drained =
+            drained.wait_for(Option::is_some).await.ok().and_then(|drained| drained.clone()).unwrap_or_default();
+        self.release.send_replace(());
+        let workers = std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
         for (worker, drained) in workers.into_iter().zip(drained) {
             // One that is stuck in a callback is left behind; the others end at once.
             if drained {
@@ -125,8 +144,16 @@ pub(super) fn start(
     let (phase, serving_phase) = watch::channel(Phase::Serving);
     let (release, released) = watch::channel(());
     let count = server.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+    let counts = Arc::<Counts>::default();
+    let max_connections = server.max_connections as u64;
+    let shared = worker::Shared {
+        admission: Arc::new(Admission::new(max_connections, server.max_connections_per_address, counts.clone())),
+        phase: phase.subscribe(),
+        release: released,
+        drain: server.drain,
+    };
     let workers = (0..count)
-        .map(|index| worker::start(index, phase.subscribe(), released.clone(), server.drain_timeout))
+        .map(|index| worker::start(index, shared.clone()))
         .collect::<io::Result<Vec<Worker>>>()
         .map_err(StartError::Runtime)?;
 
@@ -134,6 +161,7 @@ pub(super) fn start(
         settings: Arc::new(server.websockets.clone()),
         subprotocols: server.subprotocols.clone().into(),
         guard: Arc::new(server.guard.clone()),
+        counts: counts.clone(),
         ..Context::default()
     };
     let mut sockets = Vec::new();
@@ -158,9 +186,10 @@ pub(super) fn start(
     let (queues, rest): (Vec<_>, Vec<_>) =
         workers.into_iter().map(|worker| (worker.queue, (worker.drained, worker.thread))).unzip();
     let (pending, workers): (Vec<_>, Vec<_>) = rest.into_iter().unzip();
-    let acceptor = Acceptor { sockets, queues, phase: serving_phase, pending, deadline: server.drain_timeout + GRACE };
+    let deadline = server.drain.timeout + GRACE;
+    let acceptor = Acceptor { sockets, queues, phase: serving_phase, pending, deadline, counts: counts.clone() };
     let drained = acceptor.start().map_err(StartError::Runtime)?;
-    Ok(Handle { bound, addresses, phase, release, drained, workers })
+    Ok(Handle { bound, addresses, counts, phase, release, drained, workers: Mutex::new(workers) })
 }
 
 impl Server {
@@ -186,18 +215,19 @@ struct Acceptor {
     phase: watch::Receiver<Phase>,
     pending: Vec<oneshot::Receiver<()>>,
     deadline: Duration,
+    counts: Arc<Counts>,
 }
 
 impl Acceptor {
-    fn start(self) -> io::Result<oneshot::Receiver<Vec<bool>>> {
+    fn start(self) -> io::Result<watch::Receiver<Option<Vec<bool>>>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let Self { sockets, queues, mut phase, pending, deadline } = self;
+        let Self { sockets, queues, mut phase, pending, deadline, counts } = self;
         let sockets = {
             let _inside = runtime.enter();
             let adopt = |(socket, listener)| Ok((tokio::net::TcpListener::from_std(socket)?, listener));
             sockets.into_iter().map(adopt).collect::<io::Result<Vec<_>>>()?
         };
-        let (report, drained) = oneshot::channel();
+        let (report, drained) = watch::channel(None);
         thread::Builder::new().name("rikki-accept".to_owned()).spawn(move || {
             runtime.block_on(async {
                 let mut accepting = JoinSet::new();
@@ -208,15 +238,31 @@ impl Acceptor {
                 draining(&mut phase).await;
                 while accepting.join_next().await.is_some() {}
                 let deadline = Instant::now() + deadline;
-                let mut drained = Vec::new();
-                for worker in pending {
-                    drained.push(matches!(timeout_at(deadline, worker).await, Ok(Ok(()))));
-                }
+                let all = async {
+                    let mut drained = Vec::new();
+                    for worker in pending {
+                        drained.push(matches!(timeout_at(deadline, worker).await, Ok(Ok(()))));
+                    }
+                    drained
+                };
+                let drained = tokio::select! {
+                    drained = all => drained,
+                    never = log_progress(&counts) => match never {},
+                };
                 // Nobody waits for it if the handle was dropped.
-                let _ = report.send(drained);
+                let _ = report.send(Some(drained));
             });
         })?;
         Ok(drained)
+    }
+}
+
+/// Tells once a second what a drain waits for.
+async fn log_progress(counts: &Counts) -> Infallible {
+    loop {
+        let Counters { connections, websockets, .. } = counts.read();
+        tracing::info!(target: "rikki::server", connections, websockets, "draining");
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
@@ -231,7 +277,7 @@ impl Signals {
         Ok(Self(signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
     }
 
-    async fn arrive(mut self) {
+    async fn arrive(&mut self) {
         tokio::select! {
             _ = self.0.recv() => {}
             _ = self.1.recv() => {}
@@ -249,7 +295,7 @@ impl Signals {
         signal::windows::ctrl_c().map(Self)
     }
 
-    async fn arrive(mut self) {
+    async fn arrive(&mut self) {
         self.0.recv().await;
     }
 }

@@ -1,6 +1,7 @@
 //! The server: what is configured, and how listeners, workers and routes are put together.
 
 mod accept;
+mod admission;
 mod error;
 mod handle;
 mod url;
@@ -19,11 +20,15 @@ use crate::files::Files;
 use crate::http::{self, Guard};
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
-use crate::ws::{self, Handler, Subprotocol, Upgrade};
+use crate::ws::{self, CloseCode, Handler, Subprotocol, Upgrade};
+
+use worker::Drain;
 
 pub use error::StartError;
 pub use handle::{Bound, Handle};
 pub use url::ListenUrl;
+
+pub(crate) use admission::Place;
 
 /// A server under construction: WebSockets, HTTP routes and files on the same ports.
 ///
@@ -57,7 +62,9 @@ pub struct Server {
     guard: Guard,
     subprotocols: Vec<Subprotocol>,
     workers: Option<usize>,
-    drain_timeout: Duration,
+    max_connections: usize,
+    max_connections_per_address: Option<u32>,
+    drain: Drain,
     /// The first setting that could not be understood.
     mistake: Option<StartError>,
 }
@@ -75,7 +82,13 @@ impl Default for Server {
             guard: Guard::default(),
             subprotocols: Vec::new(),
             workers: None,
-            drain_timeout: Duration::from_secs(8),
+            max_connections: 16_384,
+            max_connections_per_address: None,
+            drain: Drain {
+                code: CloseCode::GOING_AWAY,
+                window: Duration::from_secs(1),
+                timeout: Duration::from_secs(8),
+            },
             mistake: None,
         }
     }
@@ -200,6 +213,22 @@ impl Server {
         self
     }
 
+    /// Sets how many connections are open at a time, WebSockets included; default 16,384, at least 1. More are answered
+    /// with 503 and `Retry-After`, or cut if there are many of them.
+    ///
+    /// The system bounds descriptors too: where those run out first, accepting pauses until one is free.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = connections.max(1);
+        self
+    }
+
+    /// Sets how many of them may come from one address; default `None`, no limit, since all clients of a reverse proxy
+    /// share its address. More are answered with 429 and `Retry-After`, or cut if there are many of them.
+    pub fn max_connections_per_address(mut self, connections: impl Into<Option<u32>>) -> Self {
+        self.max_connections_per_address = connections.into();
+        self
+    }
+
     /// Sets how many threads serve connections; default one per core, at least one.
     pub fn workers(mut self, threads: usize) -> Self {
         self.workers = Some(threads.max(1));
@@ -208,7 +237,23 @@ impl Server {
 
     /// Sets how long draining may take, until what is left is cut; default 8 s, below the 10 s that Docker waits.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
-        self.drain_timeout = timeout.min(LONGEST);
+        self.drain.timeout = timeout.min(LONGEST);
+        self
+    }
+
+    /// Sets over what time a drain closes WebSockets, in random order, so that their clients do not all come back at the
+    /// same moment; default 1 s, at most half of [`drain_timeout`](Self::drain_timeout), zero for all at once.
+    pub fn drain_window(mut self, window: Duration) -> Self {
+        self.drain.window = window;
+        self
+    }
+
+    /// Sets the code that a drain closes WebSockets with: default [`CloseCode::GOING_AWAY`], 1001;
+    /// [`CloseCode::SERVICE_RESTART`], 1012, tells clients to come back. Codes that must not be sent are passed over.
+    pub fn drain_code(mut self, code: CloseCode) -> Self {
+        if code.may_be_sent() {
+            self.drain.code = code;
+        }
         self
     }
 

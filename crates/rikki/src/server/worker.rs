@@ -1,5 +1,6 @@
 //! One thread of the server: a single-threaded runtime that serves its connections from the first byte to the last.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -7,8 +8,10 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::time::timeout;
 
+use super::admission::Admission;
 use crate::http::{Phase, Serving, draining};
 use crate::ws::{Clock, CloseCode, Tracker};
 
@@ -18,11 +21,36 @@ const QUEUE: usize = 256;
 /// Threads for blocking work, such as reading files, for each worker.
 const BLOCKING_THREADS: usize = 16;
 
+/// How many connections without a place are told so at a time, by each worker, and for how long. Beyond them they are
+/// cut, which costs nothing.
+const REFUSALS: usize = 64;
+const REFUSAL_TIME: Duration = Duration::from_secs(2);
+
 /// A connection on its way from the acceptor to a worker.
 pub(super) struct Accepted {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) listener: Arc<Listener>,
+}
+
+/// What the workers of a server share, each with a clone.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) admission: Arc<Admission>,
+    pub(super) phase: watch::Receiver<Phase>,
+    /// Runtimes are kept until this is closed: the connections of one worker may use what lives on another.
+    pub(super) release: watch::Receiver<()>,
+    pub(super) drain: Drain,
+}
+
+/// How a server ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Drain {
+    pub(super) code: CloseCode,
+    /// Over what WebSockets are closed.
+    pub(super) window: Duration,
+    /// After what the rest is cut.
+    pub(super) timeout: Duration,
 }
 
 /// What the connections of a listener share.
@@ -41,68 +69,110 @@ pub(super) struct Worker {
     pub(super) thread: thread::JoinHandle<()>,
 }
 
-/// Starts a worker. It drains when `phase` says so or its sender is gone, and keeps its runtime until `release` is
-/// closed: the connections of one worker may use what lives on another.
-pub(super) fn start(
-    index: usize,
-    phase: watch::Receiver<Phase>,
-    release: watch::Receiver<()>,
-    drain_timeout: Duration,
-) -> io::Result<Worker> {
+/// Starts a worker. It drains when the phase says so or its sender is gone.
+pub(super) fn start(index: usize, shared: Shared) -> io::Result<Worker> {
     let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()?;
     let (queue, accepted) = mpsc::channel(QUEUE);
     let (done, drained) = oneshot::channel();
     let thread = thread::Builder::new().name(format!("rikki-{index}")).spawn(move || {
-        runtime.block_on(work(accepted, phase, release, drain_timeout, done));
+        runtime.block_on(work(accepted, shared, done));
         // Without waiting for blocking work that may hang, such as a read from a dead disk.
         runtime.shutdown_background();
     })?;
     Ok(Worker { queue, drained, thread })
 }
 
-async fn work(
-    mut accepted: mpsc::Receiver<Accepted>,
-    mut phase: watch::Receiver<Phase>,
-    mut release: watch::Receiver<()>,
-    drain_timeout: Duration,
-    done: oneshot::Sender<()>,
-) {
+async fn work(mut accepted: mpsc::Receiver<Accepted>, shared: Shared, done: oneshot::Sender<()>) {
+    let Shared { admission, mut phase, mut release, drain } = shared;
     let clock = Clock::current();
-    let (tracker, mut all_gone) = Tracker::new();
+    let (alive, mut all_gone) = mpsc::channel(1);
+    let door = Door { admission, refusals: Arc::new(Semaphore::new(REFUSALS)), alive };
     loop {
         tokio::select! {
-            Some(accepted) = accepted.recv() => serve(accepted, tracker.clone()),
+            Some(accepted) = accepted.recv() => door.serve(accepted),
             () = draining(&mut phase) => break,
         }
     }
-    clock.drain(CloseCode::GOING_AWAY);
-    // The queue ends when the acceptor has closed its sockets, which it does at once.
-    while let Some(accepted) = accepted.recv().await {
-        serve(accepted, tracker.clone());
-    }
-    drop(tracker);
-    if tokio::time::timeout(drain_timeout, all_gone.recv()).await.is_err() {
+    let rest = async {
+        // The queue ends when the acceptor has closed its sockets, which it does at once.
+        while let Some(accepted) = accepted.recv().await {
+            door.serve(accepted);
+        }
+        drop(door);
+        all_gone.recv().await
+    };
+    let drained = async { tokio::join!(clock.drain(drain.code, drain.window.min(drain.timeout / 2)), rest) };
+    if timeout(drain.timeout, drained).await.is_err() {
         tracing::warn!(target: "rikki::server", "drain deadline passed: the connections that are left are cut");
     }
     let _ = done.send(());
     let _ = release.changed().await;
 }
 
-fn serve(accepted: Accepted, tracker: Tracker) {
-    let Accepted { stream, peer, listener } = accepted;
-    let stream = match tokio::net::TcpStream::from_std(stream) {
-        Ok(stream) => stream,
-        Err(error) => {
-            tracing::warn!(target: "rikki::server", %peer, "connection dropped: {error}");
-            return;
+/// Where connections enter a worker.
+struct Door {
+    admission: Arc<Admission>,
+    refusals: Arc<Semaphore>,
+    /// Each connection holds a clone; the drain waits for the last.
+    alive: mpsc::Sender<Infallible>,
+}
+
+impl Door {
+    fn serve(&self, accepted: Accepted) {
+        let Accepted { stream, peer, listener } = accepted;
+        let stream = match tokio::net::TcpStream::from_std(stream) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(target: "rikki::server", %peer, "connection dropped: {error}");
+                return;
+            }
+        };
+        let mut serving = listener.serving.clone();
+        match self.admission.admit(peer.ip()) {
+            Ok(place) => {
+                serving.context.tracker = Tracker::new(self.alive.clone(), Some(place));
+                tokio::spawn(listener.serve(serving, stream, peer));
+            }
+            Err(excess) => {
+                tracing::debug!(target: "rikki::server", %peer, "connection refused: {excess:?}");
+                let Ok(refusal) = self.refusals.clone().try_acquire_owned() else { return };
+                serving.context.tracker = Tracker::new(self.alive.clone(), None);
+                serving.router = excess.router();
+                let answer = timeout(REFUSAL_TIME, listener.serve(serving, stream, peer));
+                tokio::spawn(async move {
+                    // Whether the client has listened makes no difference.
+                    let _ = answer.await;
+                    drop(refusal);
+                });
+            }
         }
-    };
-    let mut serving = listener.serving.clone();
-    serving.context.tracker = tracker;
-    #[cfg(feature = "tls")]
-    if let Some(tls) = listener.tls.clone() {
-        tokio::spawn(serving.serve_tls(tls, stream, peer));
-        return;
     }
-    tokio::spawn(serving.serve_http1(stream, peer));
+}
+
+impl Listener {
+    #[cfg(feature = "tls")]
+    fn serve(
+        &self,
+        serving: Serving,
+        stream: tokio::net::TcpStream,
+        peer: SocketAddr,
+    ) -> impl Future<Output = ()> + use<> {
+        let tls = self.tls.clone();
+        async move {
+            match tls {
+                Some(tls) => serving.serve_tls(tls, stream, peer).await,
+                None => serving.serve_http1(stream, peer).await,
+            }
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn serve(
+        &self,
+        serving: Serving,
+        stream: tokio::net::TcpStream,
+        peer: SocketAddr,
+    ) -> impl Future<Output = ()> + use<> {
+        serving.serve_http1(stream, peer)
+    }
 }

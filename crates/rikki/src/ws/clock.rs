@@ -4,6 +4,7 @@
 //! that one tick has passed, and no healthy peer is dropped for a silence that was ours.
 
 use std::cell::RefCell;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
@@ -16,6 +17,9 @@ use tokio::sync::Notify;
 
 /// The unit of all deadlines of a WebSocket: they end up to two ticks late, never early.
 const TICK: Duration = Duration::from_millis(250);
+
+/// How finely a drain is spread.
+const DRAIN_STEP: Duration = Duration::from_millis(10);
 
 /// A point in time, in ticks since the clock was made; four bytes last for 34 years.
 pub(crate) type Tick = u32;
@@ -31,7 +35,7 @@ thread_local! {
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     now: AtomicU32,
-    /// The code that every connection is to close with, or 0.
+    /// The code that connections are to close with, each in its turn, or 0.
     drain: AtomicU16,
     /// Set when the runtime has dropped the task that counts.
     stopped: AtomicBool,
@@ -44,6 +48,8 @@ pub(crate) struct Clock {
 struct Slot {
     due: Tick,
     waker: Waker,
+    /// The connection's turn to close has come.
+    drains: bool,
 }
 
 impl Clock {
@@ -69,14 +75,34 @@ impl Clock {
         self.now.load(Relaxed)
     }
 
-    /// Makes every connection of the clock, those to come included, close with `code`.
-    pub(crate) fn drain(&self, code: CloseCode) {
+    /// Makes every connection of the clock close with `code`: those to come at once, the others in random order, evenly
+    /// spread over `window`, so that they do not all come back at the same moment.
+    pub(crate) async fn drain(&self, code: CloseCode, window: Duration) {
         self.drain.store(code.0, Relaxed);
-        let wakers: Vec<_> = self.slots().iter().map(|(_, slot)| slot.waker.clone()).collect();
-        wakers.into_iter().for_each(Waker::wake);
+        let random = RandomState::new();
+        let mut order: Vec<usize> = self.slots().iter().map(|(key, _)| key).collect();
+        order.sort_by_cached_key(|key| random.hash_one(key));
+        let steps = usize::try_from(window.as_millis() / DRAIN_STEP.as_millis()).unwrap_or(usize::MAX).max(1);
+        let size = order.len().div_ceil(steps).max(1);
+        let pause = window / u32::try_from(order.len().div_ceil(size).max(1)).unwrap_or(u32::MAX);
+        for (index, keys) in order.chunks(size).enumerate() {
+            if index > 0 {
+                tokio::time::sleep(pause).await;
+            }
+            let tell = |slots: &mut Slab<Slot>, key: &usize| {
+                let slot = slots.get_mut(*key)?;
+                slot.drains = true;
+                Some(slot.waker.clone())
+            };
+            let wakers: Vec<_> = {
+                let mut slots = self.slots();
+                keys.iter().filter_map(|key| tell(&mut slots, key)).collect()
+            };
+            wakers.into_iter().for_each(Waker::wake);
+        }
     }
 
-    pub(crate) fn draining(&self) -> Option<CloseCode> {
+    fn draining(&self) -> Option<CloseCode> {
         match self.drain.load(Relaxed) {
             0 => None,
             code => Some(CloseCode(code)),
@@ -155,6 +181,14 @@ impl Alarm {
         &self.clock
     }
 
+    /// The code that the connection is to close with, if its turn has come.
+    pub(crate) fn draining(&self) -> Option<CloseCode> {
+        let code = self.clock.draining()?;
+        // Without a slot it has not been counted among those whose turn comes.
+        let Some(key) = self.slot else { return Some(code) };
+        self.clock.slots().get(key as usize).filter(|slot| slot.drains).map(|_| code)
+    }
+
     /// Makes sure that the task behind `waker` is polled when `due` has come.
     ///
     /// The waker of the first call is kept: a connection is driven with one and the same all its life.
@@ -175,7 +209,8 @@ impl Alarm {
                 if slots.is_empty() {
                     self.clock.used.notify_one();
                 }
-                self.slot = u32::try_from(slots.insert(Slot { due, waker: waker.clone() })).ok();
+                let drains = self.clock.draining().is_some();
+                self.slot = u32::try_from(slots.insert(Slot { due, waker: waker.clone(), drains })).ok();
             }
         }
     }

@@ -219,7 +219,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     ) -> Poll<Turn> {
         let mut budget = Budget { reads: READS_PER_POLL, queued: QUEUED_PER_POLL };
         loop {
-            if let Some(code) = self.alarm.clock().draining() {
+            if let Some(code) = self.alarm.draining() {
                 // Fails where a Close is out already, which is as good.
                 let _ = self.connection.close(code, "", output);
             }

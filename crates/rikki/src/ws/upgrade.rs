@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, Request};
@@ -22,19 +23,45 @@ use super::handler::{Handler, HandlerTask};
 use super::settings::Settings;
 use super::stream::WebSocket;
 use super::transport::Transport;
+use crate::counters::Counts;
 use crate::http::{Guard, ListenerKind};
+use crate::server::Place;
 
-/// Keeps a draining server waiting for as long as a connection holds a clone.
+/// What lasts as long as a connection, whatever becomes of it: all that serves it holds a clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tracker {
-    _held: Option<mpsc::Sender<Infallible>>,
+    held: Option<Arc<Held>>,
+}
+
+/// What goes when the connection does.
+#[derive(Debug)]
+struct Held {
+    /// A draining server waits for the last of these.
+    _drain: mpsc::Sender<Infallible>,
+    /// Its place among the connections that the server takes, if it has one.
+    place: Option<Place>,
+    is_websocket: AtomicBool,
 }
 
 impl Tracker {
-    /// A tracker, and what yields `None` when the last clone of it is gone.
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Infallible>) {
-        let (sender, receiver) = mpsc::channel(1);
-        (Self { _held: Some(sender) }, receiver)
+    pub(crate) fn new(drain: mpsc::Sender<Infallible>, place: Option<Place>) -> Self {
+        Self { held: Some(Arc::new(Held { _drain: drain, place, is_websocket: AtomicBool::new(false) })) }
+    }
+
+    /// The connection is a WebSocket from now on.
+    fn count_websocket(&self) {
+        if let Some(Held { place: Some(place), is_websocket, .. }) = self.held.as_deref() {
+            is_websocket.store(true, Relaxed);
+            place.counts().websockets.up();
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let (Some(place), true) = (&self.place, self.is_websocket.load(Relaxed)) {
+            place.counts().websockets.down();
+        }
     }
 }
 
@@ -46,6 +73,7 @@ pub(crate) struct Context {
     pub(crate) guard: Arc<Guard>,
     pub(crate) listener: ListenerKind,
     pub(crate) tracker: Tracker,
+    pub(crate) counts: Arc<Counts>,
 }
 
 /// The request that opened a WebSocket, as a [`Handler`] sees it.
@@ -217,11 +245,13 @@ impl Upgrade {
         let (accepted, compression) = match judged {
             Ok(judged) => judged,
             Err(refusal) => {
+                context.counts.refused_handshakes.up();
                 tracing::info!(target: "rikki::ws", path = parts.uri.path(), "handshake refused: {refusal}");
                 return refusal.response().map(Body::from);
             }
         };
         if let Err(refused) = context.guard.check_origin(context.listener, &parts) {
+            context.counts.refused_origins.up();
             tracing::warn!(target: "rikki::ws", path = parts.uri.path(), "handshake refused: {refused}");
             return refused.response().map(Body::from);
         }
@@ -241,7 +271,10 @@ impl Upgrade {
         // A task of its own until the 101 is out; the connection's task that follows keeps nothing of the request.
         tokio::spawn(async move {
             match on_upgrade.await {
-                Ok(upgraded) => start(Transport::from(upgraded), connection, opening, context),
+                Ok(upgraded) => {
+                    context.tracker.count_websocket();
+                    start(Transport::from(upgraded), connection, opening, context);
+                }
                 Err(error) => tracing::debug!(target: "rikki::ws", "client left during the handshake: {error}"),
             }
         });

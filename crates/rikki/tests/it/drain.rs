@@ -2,13 +2,13 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::response::Response;
 use axum::routing::{any, get};
 use futures_util::{FutureExt, StreamExt};
 use rikki::Server;
-use rikki::ws::{Message, Socket, Upgrade};
+use rikki::ws::{CloseCode, Message, Socket, Upgrade};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
@@ -59,7 +59,7 @@ async fn a_drain() {
         idle.push(Talk::connect(&server, via).await);
     }
 
-    let down = tokio::spawn(server.handle.shutdown());
+    let down = tokio::spawn(async move { server.handle.shutdown().await });
     for mut socket in sockets {
         assert_eq!(socket.next().await, "close(1001)");
         socket.send(close(1001, "")).await;
@@ -113,6 +113,40 @@ async fn a_drain_that_nobody_awaits_goes_on() {
     finish.notify_one();
     let response = request.text().await;
     assert!(response.starts_with("HTTP/1.1 200 OK\r\n") && response.ends_with("slow, but whole"), "{response}");
+}
+
+/// Clients that all come back at the same moment would be a second trouble.
+#[tokio::test]
+async fn closing_is_spread_over_the_window() {
+    let restarting = Server::new().drain_window(Duration::from_millis(600)).drain_code(CloseCode::SERVICE_RESTART);
+    let server = Running::echo(restarting).await;
+    let mut sockets = Vec::new();
+    for _ in 0..60 {
+        sockets.push(Talk::open(&server, Via::Tcp, "/echo").await);
+    }
+    let started = Instant::now();
+    let told = async {
+        let told = sockets.iter_mut().map(async |socket| {
+            assert_eq!(socket.next().await, "close(1012)");
+            let after = started.elapsed();
+            socket.send(close(1012, "")).await;
+            assert_eq!(socket.rest().await, "");
+            after
+        });
+        futures_util::future::join_all(told).await
+    };
+    let progress = async {
+        while server.handle.counters().websockets == 60 {
+            tokio::task::yield_now().await;
+        }
+        server.handle.counters().websockets
+    };
+    let ((), mut told, left) = tokio::join!(server.handle.shutdown(), told, progress);
+    assert!(left > 0, "the handle shows how far it has come");
+    told.sort();
+    assert!(told[59] >= Duration::from_millis(400), "over the whole window: {told:?}");
+    assert!(told[59] - told[0] >= Duration::from_millis(300), "not all at once: {told:?}");
+    assert_eq!(server.handle.counters().connections, 0);
 }
 
 #[tokio::test]

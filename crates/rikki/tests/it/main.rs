@@ -1,5 +1,6 @@
 //! The server over real sockets: hostile and foreign clients, HTTP, both faces, deadlines and drain.
 
+mod admission;
 mod async_face;
 mod callbacks;
 mod client;

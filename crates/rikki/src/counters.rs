@@ -1,0 +1,78 @@
+//! What a server counts: how much there is of everything, and what was refused for which reason.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What a server has counted since it started, at one moment.
+///
+/// Each is exact; two of them may have been read at slightly different moments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Connections accepted, those that were refused then included.
+    pub accepted: u64,
+    /// Connections open now, WebSockets included.
+    pub connections: u64,
+    /// WebSockets open now.
+    pub websockets: u64,
+    /// Connections answered with 503, or cut, beyond [`max_connections`](crate::Server::max_connections).
+    pub refused_connections: u64,
+    /// Connections answered with 429, or cut, beyond
+    /// [`max_connections_per_address`](crate::Server::max_connections_per_address).
+    pub refused_addresses: u64,
+    /// Requests refused for their Host.
+    pub refused_hosts: u64,
+    /// Upgrades refused for their Origin.
+    pub refused_origins: u64,
+    /// Upgrades refused since they broke a rule of the opening handshake.
+    pub refused_handshakes: u64,
+}
+
+macro_rules! counts {
+    ($($name:ident),* $(,)?) => {
+        /// The same while it is being counted.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counts {
+            $(pub(crate) $name: Count,)*
+        }
+
+        impl Counts {
+            pub(crate) fn read(&self) -> Counters {
+                Counters { $($name: self.$name.get(),)* }
+            }
+        }
+    };
+}
+
+counts!(
+    accepted,
+    connections,
+    websockets,
+    refused_connections,
+    refused_addresses,
+    refused_hosts,
+    refused_origins,
+    refused_handshakes,
+);
+
+/// One number that any thread may change.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) fn up(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn down(&self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+
+    /// One more, unless there are `most` already.
+    pub(crate) fn up_to(&self, most: u64) -> bool {
+        self.0.fetch_update(Relaxed, Relaxed, |count| (count < most).then_some(count + 1)).is_ok()
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}

@@ -1,0 +1,86 @@
+//! How many may connect, and what the server counts.
+
+use rikki::{Counters, Server};
+
+use crate::talk::{Talk, close, upgrade};
+use crate::wire::{BOTH, Running, Via, soon};
+
+/// Waits until the server has counted what is expected; it notices ends in its own time.
+async fn counted(server: &Running, expected: impl Fn(Counters) -> bool) {
+    let counting = async {
+        while !expected(server.handle.counters()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    if tokio::time::timeout(std::time::Duration::from_secs(5), counting).await.is_err() {
+        panic!("{:?}", server.handle.counters());
+    }
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_told_so_and_leave_no_trace() {
+    type Limit = fn(Server) -> Server;
+    let all: (Limit, &str) = (|server| server.max_connections(2), "HTTP/1.1 503 Service Unavailable\r\n");
+    let address: (Limit, &str) = (|server| server.max_connections_per_address(2), "HTTP/1.1 429 Too Many Requests\r\n");
+    for (limit, status) in [all, address] {
+        let server = Running::echo(limit(Server::new())).await;
+        for via in BOTH {
+            let mut inside = [Talk::open(&server, via, "/echo").await, Talk::connect(&server, via).await];
+            counted(&server, |counters| counters.connections == 2).await;
+            for request in [upgrade("/echo", ""), "GET /missing HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned()] {
+                let mut outside = Talk::connect(&server, via).await;
+                outside.send(request).await;
+                let answer = outside.text().await;
+                assert!(answer.starts_with(status) && answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
+                assert!(answer.contains("connections"), "the text says why: {answer}");
+            }
+            inside[0].echo("still served").await;
+            inside[0].send(close(1000, "")).await;
+            assert_eq!(inside[0].rest().await, "close(1000)");
+            drop(inside);
+            counted(&server, |counters| counters.connections == 0).await;
+        }
+        let Counters { accepted, connections, websockets, refused_connections, refused_addresses, .. } =
+            server.handle.counters();
+        assert_eq!((accepted, connections, websockets), (8, 0, 0));
+        let refused = if status.contains("503") { (4, 0) } else { (0, 4) };
+        assert_eq!((refused_connections, refused_addresses), refused);
+    }
+}
+
+#[tokio::test]
+async fn refusals_are_counted_by_reason() {
+    let server = Running::echo(Server::new()).await;
+    let mut socket = Talk::open(&server, Via::Tcp, "/echo").await;
+    for request in [
+        "GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n".to_owned(),
+        upgrade("/echo", "Origin: https://evil.test\r\n"),
+        upgrade("/echo", "Sec-WebSocket-Key: again\r\n"),
+    ] {
+        let mut talk = Talk::connect(&server, Via::Tcp).await;
+        talk.send(request).await;
+        let head = talk.head().await;
+        assert!(head.starts_with("HTTP/1.1 40"), "{head}");
+    }
+    let counters = server.handle.counters();
+    assert_eq!((counters.refused_hosts, counters.refused_origins, counters.refused_handshakes), (1, 1, 1));
+    assert_eq!(counters.websockets, 1);
+    socket.send(close(1000, "")).await;
+    assert_eq!(socket.rest().await, "close(1000)");
+    drop(socket);
+    counted(&server, |counters| counters.websockets == 0 && counters.connections == 0).await;
+}
+
+/// One that is never heard of again does not keep its place.
+#[tokio::test]
+async fn many_refusals_at_once_are_cut_and_the_others_go_on() {
+    let server = Running::echo(Server::new().max_connections(1)).await;
+    let mut inside = Talk::open(&server, Via::Tcp, "/echo").await;
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(soon("connecting", tokio::net::TcpStream::connect(server.address(Via::Tcp))).await.unwrap());
+    }
+    counted(&server, |counters| counters.refused_connections == 300).await;
+    inside.echo("still served").await;
+    drop(silent);
+}
