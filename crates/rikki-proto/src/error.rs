@@ -78,6 +78,8 @@ pub enum SendError {
     /// What waits to be written has reached its bound, and nothing was taken. A [`Connection`](crate::Connection) has
     /// no bound of its own; the endpoint around it has.
     Full,
+    /// What waits to be written has reached its bound, and the message was dropped: a policy of the endpoint.
+    Dropped,
     /// The payload of a ping is longer than 125 bytes (section 5.5).
     ControlTooLong {
         /// Its length in bytes.
@@ -138,6 +140,7 @@ impl fmt::Display for SendError {
         match self {
             Self::Closed => f.write_str("the connection is closed or closing"),
             Self::Full => f.write_str("the write queue of the connection is full"),
+            Self::Dropped => f.write_str("the write queue of the connection is full, and the message was dropped"),
             Self::ControlTooLong { length } => write!(f, "control payload of {length} bytes, at most 125 fit"),
             Self::InvalidCloseCode(code) => write!(f, "close code {code} must not be sent"),
             Self::ReasonTooLong { length } => write!(f, "close reason of {length} bytes, at most 123 fit"),

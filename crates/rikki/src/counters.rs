@@ -25,6 +25,14 @@ pub struct Counters {
     pub refused_origins: u64,
     /// Upgrades refused since they broke a rule of the opening handshake.
     pub refused_handshakes: u64,
+    /// WebSockets closed with 1008 for sending faster than they may.
+    pub closed_rates: u64,
+    /// WebSockets cut for not reading, by [`Overflow::Close`](crate::ws::Overflow::Close).
+    pub closed_overflows: u64,
+    /// Messages dropped since their receiver did not read.
+    pub dropped_messages: u64,
+    /// Bytes that wait now to be written to WebSockets.
+    pub queued_bytes: u64,
 }
 
 macro_rules! counts {
@@ -52,6 +60,10 @@ counts!(
     refused_hosts,
     refused_origins,
     refused_handshakes,
+    closed_rates,
+    closed_overflows,
+    dropped_messages,
+    queued_bytes,
 );
 
 /// One number that any thread may change.
@@ -70,6 +82,14 @@ impl Count {
     /// One more, unless there are `most` already.
     pub(crate) fn up_to(&self, most: u64) -> bool {
         self.0.fetch_update(Relaxed, Relaxed, |count| (count < most).then_some(count + 1)).is_ok()
+    }
+
+    pub(crate) fn add(&self, count: usize) {
+        self.0.fetch_add(count as u64, Relaxed);
+    }
+
+    pub(crate) fn sub(&self, count: usize) {
+        self.0.fetch_sub(count as u64, Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {

@@ -91,9 +91,9 @@ impl Serving {
         let (mut parts, body) = request.into_parts();
         let version = parts.version;
         let upgrade = parts.extensions.get::<OnUpgrade>().cloned();
-        let Context { guard, listener, counts, .. } = &self.context;
+        let Context { guard, listener, settings, .. } = &self.context;
         let mut response = if let Err(refused) = guard.check_host(*listener, &parts) {
-            counts.refused_hosts.up();
+            settings.counts.refused_hosts.up();
             tracing::warn!(target: "rikki::http", %peer, "request refused: {refused}");
             refused.response().map(Body::from)
         } else {

@@ -158,10 +158,9 @@ pub(super) fn start(
         .map_err(StartError::Runtime)?;
 
     let context = Context {
-        settings: Arc::new(server.websockets.clone()),
+        settings: Arc::new(server.websockets.clone().counted(counts.clone())),
         subprotocols: server.subprotocols.clone().into(),
         guard: Arc::new(server.guard.clone()),
-        counts: counts.clone(),
         ..Context::default()
     };
     let mut sockets = Vec::new();

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 /// The unit of all deadlines of a WebSocket: they end up to two ticks late, never early.
 const TICK: Duration = Duration::from_millis(250);
+const TICKS_PER_SECOND: Tick = 4;
 
 /// How finely a drain is spread.
 const DRAIN_STEP: Duration = Duration::from_millis(10);
@@ -124,6 +125,11 @@ impl Clock {
         }
         due.drain(..).for_each(Waker::wake);
     }
+}
+
+/// The second that a tick belongs to.
+pub(crate) fn second_of(tick: Tick) -> Tick {
+    tick / TICKS_PER_SECOND
 }
 
 /// How many ticks it takes until at least `duration` has passed.

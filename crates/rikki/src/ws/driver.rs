@@ -4,6 +4,7 @@
 //! write, and nobody else on the thread starves. What is left over when the peer does not read (an unsent tail, the
 //! rest of a read) is kept with the connection; an idle connection keeps nothing.
 
+mod backlog;
 mod deadlines;
 mod writing;
 
@@ -18,9 +19,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::buffers::{Buffers, Lent};
 use super::clock::{Alarm, Clock, NEVER, Tick};
 use super::error::{Closed, Error};
+use super::rate::Rate;
 use super::sender::Mailbox;
-use super::settings::Settings;
+use super::settings::{Overflow, Settings};
 use super::socket::Socket;
+use backlog::Backlog;
 
 /// What one poll may do before it lets others run: tokio's own budget would allow 128 reads.
 const READS_PER_POLL: usize = 4;
@@ -65,7 +68,9 @@ pub(super) struct Driver<I> {
     /// The rest of a read that could not be handed over yet.
     unparsed: Option<Box<Unparsed>>,
     /// What the peer has not taken yet.
-    backlog: Option<Box<Output>>,
+    backlog: Option<Box<Backlog>>,
+    /// How much the peer sends in a second, if that has a limit.
+    rate: Option<Box<Rate>>,
     phase: Phase,
     /// When something was last read, and when the ping that follows silence was sent.
     read_at: Tick,
@@ -123,9 +128,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let clock = Clock::current();
         let now = clock.now();
         let unparsed = (!read_ahead.is_empty()).then(|| Box::new(Unparsed { bytes: read_ahead.to_vec(), start: 0 }));
+        let rate = Rate::new(&settings);
         Self {
             io,
             connection,
+            rate,
             settings,
             alarm: Alarm::new(clock),
             mailbox: None,
@@ -171,7 +178,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Bytes that the peer has not taken yet.
     pub(super) fn backlog(&self) -> usize {
-        self.backlog.as_ref().map_or(0, |backlog| backlog.len())
+        self.backlog.as_ref().map_or(0, |backlog| backlog.output.len())
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -179,12 +186,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     fn socket<'a>(&'a mut self, output: &'a mut Output) -> Socket<'a> {
-        Socket {
-            connection: &mut self.connection,
-            output,
-            mailbox: &mut self.mailbox,
-            write_queue: self.settings.write_queue,
-        }
+        Socket { connection: &mut self.connection, output, mailbox: &mut self.mailbox, settings: &self.settings }
     }
 
     /// Runs `work` on the thread's buffers, or on the connection's own backlog if it has one, and keeps what is unsent.
@@ -192,20 +194,19 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let mut lent = Lent::take();
         let Buffers { read, output } = lent.get();
         if let Some(mut backlog) = self.backlog.take() {
-            let result = work(self, read, &mut backlog);
-            if !backlog.is_empty() || backlog.is_blocked() {
-                if backlog.capacity() > 2 * backlog.len() + WRITE_AT {
-                    backlog.shrink();
-                }
+            let result = work(self, read, &mut backlog.output);
+            if !backlog.output.is_empty() || backlog.output.is_blocked() {
+                backlog.settle();
                 self.backlog = Some(backlog);
             }
             return result;
         }
         let result = work(self, read, output);
         if !output.is_empty() || output.is_blocked() {
-            let mut backlog = std::mem::take(output);
-            backlog.shrink();
-            self.backlog = Some(Box::new(backlog));
+            let mut backlog = Box::new(Backlog::new(std::mem::take(output), self.settings.counts.clone()));
+            backlog.output.shrink();
+            backlog.settle();
+            self.backlog = Some(backlog);
         }
         result
     }
@@ -224,7 +225,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 let _ = self.connection.close(code, "", output);
             }
             self.write(cx, consumer, output);
-            if self.take_queued(output, &mut budget) {
+            if self.take_queued(consumer, output, &mut budget) {
                 continue;
             }
             self.advance_phase(cx, output);
@@ -261,9 +262,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     /// Moves messages from the mailbox into the output, unless the peer has to take something first.
-    fn take_queued(&mut self, output: &mut Output, budget: &mut Budget) -> bool {
+    fn take_queued(&mut self, consumer: &mut impl Consumer, output: &mut Output, budget: &mut Budget) -> bool {
         let Some(mailbox) = &self.mailbox else { return false };
-        if output.is_blocked() || budget.queued == 0 {
+        if output.is_blocked() {
+            if self.settings.overflow == Overflow::Close && mailbox.is_full() {
+                self.overflow(consumer);
+            }
+            return false;
+        }
+        if budget.queued == 0 {
             return false;
         }
         let moved = mailbox.drain(&mut self.connection, output, budget.queued);
@@ -302,6 +309,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 self.read_at = self.alarm.clock().now();
                 self.pinged_at = NEVER;
                 let mut input = buffer.filled_mut();
+                if let Some(rate) = &mut self.rate {
+                    rate.count_bytes(input.len(), self.read_at);
+                }
                 let parsed = self.parse(cx, consumer, &mut input, output);
                 if !input.is_empty() {
                     self.unparsed = Some(Box::new(Unparsed { bytes: input.to_vec(), start: 0 }));
@@ -323,7 +333,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         output: &mut Output,
     ) -> Parsed {
         while self.phase != Phase::Ended && !input.is_empty() {
-            let flow = match self.connection.next_event(input, output) {
+            let event = self.connection.next_event(input, output);
+            if let Some(rate) = &mut self.rate {
+                if matches!(event, Ok(Some(_))) {
+                    rate.count_message();
+                }
+                if rate.is_exceeded(&self.settings) {
+                    *input = &mut [];
+                    return self.refuse_rate(consumer, output);
+                }
+            }
+            let flow = match event {
                 Ok(None) => break,
                 Ok(Some(Event::Message(message))) => {
                     self.message_since = NEVER;
@@ -337,10 +357,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     return Parsed::All;
                 }
             };
-            if output.len() > WRITE_AT {
+            let mark = self.settings.mark();
+            if output.len() > WRITE_AT || output.len() >= mark {
                 self.write(cx, consumer, output);
             }
-            self.paused |= output.len() >= self.settings.write_queue;
+            if output.len() >= mark {
+                match self.settings.overflow {
+                    Overflow::Pause => self.paused = true,
+                    Overflow::Close => self.overflow(consumer),
+                    Overflow::DropNewest | Overflow::DropOldest => {}
+                }
+            }
             if matches!(flow, Flow::Yield) {
                 return Parsed::Yielded;
             }
@@ -363,6 +390,25 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             self.report(consumer, Closed { code, reason: Text::from(""), error: Some(Error::HandlerPanicked) });
         }
         flow
+    }
+
+    /// The peer sent faster than it may: nothing more of it is handed over.
+    #[cold]
+    fn refuse_rate(&mut self, consumer: &mut impl Consumer, output: &mut Output) -> Parsed {
+        let (code, reason) = (CloseCode::POLICY_VIOLATION, "too much in a second");
+        // Fails after a Close of ours, with which the peer knows that this is the end.
+        let _ = self.connection.close(code, reason, output);
+        if !self.reported {
+            self.settings.counts.closed_rates.up();
+        }
+        self.report(consumer, Closed { code, reason: Text::from(reason), error: Some(Error::RateExceeded) });
+        Parsed::All
+    }
+
+    /// The peer does not read, and the endpoint does not wait for that.
+    fn overflow(&mut self, consumer: &mut impl Consumer) {
+        self.settings.counts.closed_overflows.up();
+        self.lose(consumer, Error::Overflow);
     }
 
     fn handle_eof(&mut self, consumer: &mut impl Consumer) {

@@ -16,6 +16,11 @@ pub enum Error {
     Limit(LimitExceeded),
     /// A deadline of the [`Settings`](super::Settings) passed.
     TimedOut(Deadline),
+    /// The peer sent more in a second than [`max_message_rate`](super::Settings::max_message_rate) or
+    /// [`max_byte_rate`](super::Settings::max_byte_rate) allow; it was told.
+    RateExceeded,
+    /// The peer did not read, and the connection was cut: [`Overflow::Close`](super::Overflow::Close).
+    Overflow,
     /// The connection broke, or the peer closed it without a Close frame.
     Io(io::Error),
     /// We were asked to send what cannot be sent.
@@ -47,6 +52,8 @@ impl fmt::Display for Error {
             Self::TimedOut(Deadline::Message) => f.write_str("a message did not become whole in time"),
             Self::TimedOut(Deadline::Write) => f.write_str("the peer stopped reading"),
             Self::TimedOut(Deadline::Close) => f.write_str("the peer did not answer the Close in time"),
+            Self::RateExceeded => f.write_str("the peer sent faster than it may"),
+            Self::Overflow => f.write_str("the peer did not read what was sent to it"),
             Self::Io(error) => write!(f, "the connection broke: {error}"),
             Self::Send(error) => error.fmt(f),
             Self::HandlerPanicked => f.write_str("the handler panicked"),
@@ -61,7 +68,7 @@ impl std::error::Error for Error {
             Self::Limit(error) => Some(error),
             Self::Io(error) => Some(error),
             Self::Send(error) => Some(error),
-            Self::TimedOut(_) | Self::HandlerPanicked => None,
+            Self::TimedOut(_) | Self::RateExceeded | Self::Overflow | Self::HandlerPanicked => None,
         }
     }
 }

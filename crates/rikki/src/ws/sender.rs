@@ -6,6 +6,11 @@ use std::task::Waker;
 
 use rikki_proto::{CloseCode, Connection, Message, Output, PreparedMessage, SendError, Text};
 
+use super::settings::{Overflow, Settings};
+
+/// How much is framed ahead of a peer that does not read, in bytes, where the oldest messages are dropped.
+const FRAMED_AHEAD: usize = 64 * 1024;
+
 /// Sends to one WebSocket from any thread or task, at any time.
 ///
 /// A clone sends to the same connection. Nothing here waits: what is sent is queued and the connection's task is
@@ -37,7 +42,8 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] at the high-water mark, [`SendError::Closed`] when the connection is closed or closing.
+    /// [`SendError::Full`] at the high-water mark, or [`SendError::Dropped`] if the endpoint's
+    /// [`Overflow`](super::Overflow) has it so; [`SendError::Closed`] when the connection is closed or closing.
     pub fn send(&self, message: impl Into<Message<'static>>) -> Result<(), SendError> {
         self.mailbox.push(Command::Message(message.into()))
     }
@@ -56,7 +62,7 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] at the high-water mark, [`SendError::Closed`] when the connection is closed or closing.
+    /// As [`send`](Self::send).
     pub fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
         self.mailbox.push(Command::Prepared(message.clone()))
     }
@@ -112,6 +118,11 @@ enum Command {
 }
 
 impl Command {
+    /// Whether it may be dropped; control frames never are.
+    fn is_message(&self) -> bool {
+        matches!(self, Self::Message(_) | Self::Uncompressed(_) | Self::Prepared(_))
+    }
+
     /// What the command costs in memory, so that empty messages are bounded too.
     fn size(&self) -> usize {
         size_of::<Self>()
@@ -127,7 +138,7 @@ impl Command {
 /// The queue between senders and the connection's task.
 #[derive(Debug)]
 pub(super) struct Mailbox {
-    high_water: usize,
+    settings: Arc<Settings>,
     state: Mutex<State>,
 }
 
@@ -146,11 +157,24 @@ impl State {
     fn held(&self) -> usize {
         self.queued + self.backlog
     }
+
+    /// Takes messages out, the oldest first, until less than `mark` is held or none is left.
+    fn drop_oldest(&mut self, mark: usize) -> Vec<Command> {
+        let mut dropped = Vec::new();
+        while self.held() >= mark
+            && let Some(index) = self.queue.iter().position(Command::is_message)
+            && let Some(oldest) = self.queue.remove(index)
+        {
+            self.queued -= oldest.size();
+            dropped.push(oldest);
+        }
+        dropped
+    }
 }
 
 impl Mailbox {
-    pub(super) fn new(high_water: usize) -> Self {
-        Self { high_water, state: Mutex::default() }
+    pub(super) fn new(settings: Arc<Settings>) -> Self {
+        Self { settings, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -158,36 +182,73 @@ impl Mailbox {
     }
 
     fn push(&self, command: Command) -> Result<(), SendError> {
+        let counts = &self.settings.counts;
+        let mut dropped = Vec::new(); // without the lock: it runs other people's destructors
         let waker = {
             let mut state = self.state();
             if state.closed {
                 return Err(SendError::Closed);
             }
             let closes = matches!(command, Command::Close(..));
-            if !closes && state.held() >= self.high_water {
-                return Err(SendError::Full);
+            if !closes && state.held() >= self.settings.mark() {
+                match self.settings.overflow {
+                    Overflow::DropOldest if command.is_message() => {
+                        dropped = state.drop_oldest(self.settings.mark());
+                        counts.queued_bytes.sub(dropped.iter().map(Command::size).sum());
+                        counts.dropped_messages.add(dropped.len());
+                    }
+                    Overflow::DropNewest if command.is_message() => {
+                        counts.dropped_messages.up();
+                        return Err(SendError::Dropped);
+                    }
+                    // The connection's task closes it, if that is the policy and the peer does not read.
+                    _ => return Err(self.wake_full(state)),
+                }
             }
             state.closed = closes;
             state.queued += command.size();
+            counts.queued_bytes.add(command.size());
             state.queue.push_back(command);
             state.waker.take()
         };
+        drop(dropped);
         if let Some(waker) = waker {
             waker.wake();
         }
         Ok(())
     }
 
+    /// Wakes the connection's task: at the mark it may have to do something.
+    fn wake_full(&self, mut state: MutexGuard<'_, State>) -> SendError {
+        let waker = if self.settings.overflow == Overflow::Close { state.waker.take() } else { None };
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        SendError::Full
+    }
+
+    /// Whether the mark has been reached.
+    pub(super) fn is_full(&self) -> bool {
+        self.state().held() >= self.settings.mark()
+    }
+
     /// Moves queued commands into `output`, `limit` of them at most and none beyond the mark; says how many.
     pub(super) fn drain(&self, connection: &mut Connection, output: &mut Output, limit: usize) -> usize {
+        // What has been framed can no longer be dropped.
+        let mark = match self.settings.overflow {
+            Overflow::DropOldest => self.settings.mark().min(FRAMED_AHEAD),
+            _ => self.settings.mark(),
+        };
         for moved in 0..limit {
-            if output.len() >= self.high_water {
+            if output.len() >= mark {
                 return moved;
             }
             let command = {
                 let mut state = self.state();
                 let Some(command) = state.queue.pop_front() else { return moved };
                 state.queued -= command.size();
+                self.settings.counts.queued_bytes.sub(command.size());
                 // It only moves: what is held stays at the mark until it is written.
                 state.backlog = output.len() + command.size();
                 command
@@ -222,7 +283,7 @@ impl Mailbox {
         let dropped = {
             let mut state = self.state();
             state.closed = true;
-            state.queued = 0;
+            self.settings.counts.queued_bytes.sub(std::mem::take(&mut state.queued));
             (std::mem::take(&mut state.queue), state.waker.take())
         };
         drop(dropped); // without the lock: it runs other people's destructors

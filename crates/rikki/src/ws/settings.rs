@@ -1,11 +1,36 @@
 //! What a WebSocket may cost and how long it may take: every limit has a name, a unit and a default.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rikki_proto::Limits;
 
 use super::clock::{Tick, ticks};
 use super::compression::{CodecSet, Compression};
+use crate::counters::Counts;
+
+/// The mark of a connection when the memory for all of them is used up, in bytes.
+const SCARCE_QUEUE: usize = 16 * 1024;
+
+/// What becomes of a connection whose unsent data has reached [`write_queue`](Settings::write_queue).
+///
+/// Control frames are never dropped, whatever the policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// Nothing more is read from the peer until it has taken half of it, and nothing more is queued:
+    /// [`SendError::Full`](super::SendError::Full) says so.
+    #[default]
+    Pause,
+    /// The connection is cut at once, with [`Error::Overflow`](super::Error::Overflow): a peer that does not read would
+    /// not see a Close either.
+    Close,
+    /// New messages are dropped and counted; [`SendError::Dropped`](super::SendError::Dropped) says so. Reading goes on.
+    DropNewest,
+    /// The oldest messages that wait in the queue of a [`Sender`](super::Sender) are dropped and counted. What a callback
+    /// sends at the mark is dropped as by [`DropNewest`](Self::DropNewest). Reading goes on.
+    DropOldest,
+}
 
 /// The limits and deadlines of a WebSocket connection.
 ///
@@ -22,7 +47,13 @@ pub struct Settings {
     pub(super) message_timeout: Tick,
     pub(super) ping_interval: Tick,
     pub(super) pong_timeout: Tick,
+    pub(super) max_message_rate: Option<u32>,
+    pub(super) max_byte_rate: Option<u64>,
     pub(super) write_queue: usize,
+    pub(super) queue_memory: usize,
+    pub(super) overflow: Overflow,
+    /// Of the server, or of all connections made with clones of these settings.
+    pub(crate) counts: Arc<Counts>,
     pub(super) write_timeout: Tick,
     pub(super) close_timeout: Tick,
     pub(super) linger_timeout: Tick,
@@ -36,7 +67,12 @@ impl Default for Settings {
             message_timeout: ticks(Duration::from_secs(60)),
             ping_interval: ticks(Duration::from_secs(30)),
             pong_timeout: ticks(Duration::from_secs(10)),
+            max_message_rate: None,
+            max_byte_rate: None,
             write_queue: 1024 * 1024,
+            queue_memory: 64 * 1024 * 1024,
+            overflow: Overflow::default(),
+            counts: Arc::default(),
             write_timeout: ticks(Duration::from_secs(30)),
             close_timeout: ticks(Duration::from_secs(5)),
             linger_timeout: ticks(Duration::from_secs(1)),
@@ -83,13 +119,55 @@ impl Settings {
         self
     }
 
+    /// The most messages that a peer may send in a second, pings and pongs included; default no limit, more is refused
+    /// with close code 1008. Seconds are counted whole: twice as many may come around the end of one.
+    pub fn max_message_rate(mut self, messages: impl Into<Option<u32>>) -> Self {
+        self.max_message_rate = messages.into();
+        self
+    }
+
+    /// The most bytes that a peer may send in a second, frame headers included; default no limit, more is refused with
+    /// close code 1008. Seconds are counted as for [`max_message_rate`](Self::max_message_rate).
+    pub fn max_byte_rate(mut self, bytes: impl Into<Option<u64>>) -> Self {
+        self.max_byte_rate = bytes.into();
+        self
+    }
+
     /// The high-water mark of what waits to be written, in bytes a connection; default 1 MiB.
     ///
-    /// At the mark no further message is read, and a [`Sender`](super::Sender) reports that it is full. A message is
-    /// taken while the queue is below it, so a connection holds at most the mark and one message.
+    /// What happens at the mark is for [`overflow`](Self::overflow) to say. A message is taken while the queue is below
+    /// it, so a connection holds at most the mark and one message.
     pub fn write_queue(mut self, bytes: usize) -> Self {
         self.write_queue = bytes.max(1);
         self
+    }
+
+    /// What may wait to be written over all connections, in bytes; default 64 MiB.
+    ///
+    /// Beyond it each connection has a mark of 16 KiB, so that one whose peer reads is served on. It is counted over a
+    /// server's connections, and elsewhere over those with clones of one `Settings`.
+    pub fn queue_memory(mut self, bytes: usize) -> Self {
+        self.queue_memory = bytes;
+        self
+    }
+
+    /// What becomes of a connection whose peer does not read fast enough; default [`Overflow::Pause`].
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    /// The same, counting what a server counts.
+    pub(crate) fn counted(self, counts: Arc<Counts>) -> Self {
+        Self { counts, ..self }
+    }
+
+    /// The mark that holds now.
+    pub(super) fn mark(&self) -> usize {
+        if self.counts.queued_bytes.get() < self.queue_memory as u64 {
+            return self.write_queue;
+        }
+        self.write_queue.min(SCARCE_QUEUE)
     }
 
     /// How long writing may make no progress at all before the connection is dropped; default 30 s.

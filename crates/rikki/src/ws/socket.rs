@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rikki_proto::{CloseCode, Connection, Message, Output, PreparedMessage, SendError};
 
 use super::sender::{Mailbox, Sender};
+use super::settings::{Overflow, Settings};
 
 /// One WebSocket, lent to a [`Handler`](super::Handler) for the length of a callback.
 ///
@@ -15,7 +16,7 @@ pub struct Socket<'a> {
     pub(super) connection: &'a mut Connection,
     pub(super) output: &'a mut Output,
     pub(super) mailbox: &'a mut Option<Arc<Mailbox>>,
-    pub(super) write_queue: usize,
+    pub(super) settings: &'a Arc<Settings>,
 }
 
 impl Socket<'_> {
@@ -27,9 +28,18 @@ impl Socket<'_> {
     /// # Errors
     ///
     /// [`SendError::Full`] if what waits to be written has reached
-    /// [`write_queue`](super::Settings::write_queue), [`SendError::Closed`] after a close.
+    /// [`write_queue`](super::Settings::write_queue), or [`SendError::Dropped`] if the endpoint's
+    /// [`Overflow`](super::Overflow) has it so; [`SendError::Closed`] after a close.
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
-        self.check_room()?;
+        self.check_room_for_message()?;
+        self.connection.send(message, self.output)
+    }
+
+    /// Sends a message that there was room for when it was asked.
+    pub(super) fn send_promised(&mut self, message: Message<'_>) -> Result<(), SendError> {
+        if self.output.len() >= self.settings.write_queue {
+            return Err(SendError::Full);
+        }
         self.connection.send(message, self.output)
     }
 
@@ -40,7 +50,7 @@ impl Socket<'_> {
     ///
     /// As [`send`](Self::send).
     pub fn send_uncompressed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
-        self.check_room()?;
+        self.check_room_for_message()?;
         self.connection.send_uncompressed(message, self.output)
     }
 
@@ -50,7 +60,7 @@ impl Socket<'_> {
     ///
     /// As [`send`](Self::send).
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        self.check_room()?;
+        self.check_room_for_message()?;
         self.connection.send_prepared(message, self.output)
     }
 
@@ -77,7 +87,7 @@ impl Socket<'_> {
     /// A handle that sends to this connection from any thread or task, also after the callback has returned.
     #[must_use]
     pub fn sender(&mut self) -> Sender {
-        let mailbox = self.mailbox.get_or_insert_with(|| Arc::new(Mailbox::new(self.write_queue)));
+        let mailbox = self.mailbox.get_or_insert_with(|| Arc::new(Mailbox::new(self.settings.clone())));
         if !self.connection.is_open() {
             mailbox.close();
         }
@@ -97,6 +107,17 @@ impl Socket<'_> {
     }
 
     fn check_room(&self) -> Result<(), SendError> {
-        if self.output.len() >= self.write_queue { Err(SendError::Full) } else { Ok(()) }
+        if self.output.len() >= self.settings.mark() { Err(SendError::Full) } else { Ok(()) }
+    }
+
+    /// The same for a message, which may be dropped.
+    fn check_room_for_message(&self) -> Result<(), SendError> {
+        self.check_room().map_err(|full| match self.settings.overflow {
+            Overflow::Pause | Overflow::Close => full,
+            Overflow::DropNewest | Overflow::DropOldest => {
+                self.settings.counts.dropped_messages.up();
+                SendError::Dropped
+            }
+        })
     }
 }

@@ -48,7 +48,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 pub struct WebSocket {
     driver: Option<Driver<Box<dyn Io>>>,
     inbox: Inbox,
-    write_queue: usize,
+    settings: Arc<Settings>,
     subprotocol: Option<Subprotocol>,
     tasks: Tasks,
     tracker: Tracker,
@@ -130,9 +130,8 @@ impl WebSocket {
         subprotocol: Option<Subprotocol>,
         tracker: Tracker,
     ) -> Self {
-        let write_queue = settings.write_queue;
-        let driver = Some(Driver::new(io, read_ahead, connection, settings));
-        Self { driver, inbox: Inbox::default(), write_queue, subprotocol, tasks: Tasks::new(), tracker }
+        let driver = Some(Driver::new(io, read_ahead, connection, settings.clone()));
+        Self { driver, inbox: Inbox::default(), settings, subprotocol, tasks: Tasks::new(), tracker }
     }
 
     /// The subprotocol that was agreed on.
@@ -210,17 +209,19 @@ impl Sink<Message<'static>> for WebSocket {
     /// Waits until less than the high-water mark is unsent.
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let this = self.get_mut();
-        if this.unsent() < this.write_queue {
+        let mark = this.settings.mark();
+        if this.unsent() < mark {
             return Poll::Ready(Ok(()));
         }
         match this.poll_unsent(cx) {
-            Poll::Pending if this.unsent() < this.write_queue => Poll::Ready(Ok(())),
+            Poll::Pending if this.unsent() < mark => Poll::Ready(Ok(())),
             other => other,
         }
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message<'static>) -> Result<(), Error> {
-        Ok(self.get_mut().with_socket(|socket| socket.send(message))?)
+        // The mark may have become lower since `poll_ready`, which has promised room.
+        Ok(self.get_mut().with_socket(|socket| socket.send_promised(message))?)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

@@ -23,7 +23,6 @@ use super::handler::{Handler, HandlerTask};
 use super::settings::Settings;
 use super::stream::WebSocket;
 use super::transport::Transport;
-use crate::counters::Counts;
 use crate::http::{Guard, ListenerKind};
 use crate::server::Place;
 
@@ -73,7 +72,6 @@ pub(crate) struct Context {
     pub(crate) guard: Arc<Guard>,
     pub(crate) listener: ListenerKind,
     pub(crate) tracker: Tracker,
-    pub(crate) counts: Arc<Counts>,
 }
 
 /// The request that opened a WebSocket, as a [`Handler`] sees it.
@@ -167,7 +165,7 @@ impl Upgrade {
 
     /// Sets limits and deadlines for this connection.
     pub fn settings(mut self, settings: Settings) -> Self {
-        self.context.settings = Arc::new(settings);
+        self.context.settings = Arc::new(settings.counted(self.context.settings.counts.clone()));
         self
     }
 
@@ -245,13 +243,13 @@ impl Upgrade {
         let (accepted, compression) = match judged {
             Ok(judged) => judged,
             Err(refusal) => {
-                context.counts.refused_handshakes.up();
+                context.settings.counts.refused_handshakes.up();
                 tracing::info!(target: "rikki::ws", path = parts.uri.path(), "handshake refused: {refusal}");
                 return refusal.response().map(Body::from);
             }
         };
         if let Err(refused) = context.guard.check_origin(context.listener, &parts) {
-            context.counts.refused_origins.up();
+            context.settings.counts.refused_origins.up();
             tracing::warn!(target: "rikki::ws", path = parts.uri.path(), "handshake refused: {refused}");
             return refused.response().map(Body::from);
         }

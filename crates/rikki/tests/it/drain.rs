@@ -181,7 +181,7 @@ async fn a_drain_has_a_deadline() {
 
 #[tokio::test]
 async fn dropping_the_handle_stops_the_server() {
-    stopped_by(|server| drop(server)).await;
+    stopped_by(drop).await;
     stopped_by(|server| {
         let mut run = Box::pin(server.handle.run());
         assert!(run.as_mut().now_or_never().is_none(), "no signal has come");

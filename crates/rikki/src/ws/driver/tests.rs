@@ -1,6 +1,7 @@
 //! The rules of the loop, each on a stream that counts what is done to it and on a clock that only tests move.
 
 mod deadlines;
+mod excess;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

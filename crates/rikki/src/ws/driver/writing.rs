@@ -22,7 +22,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if let Err(error) = self.poll_write(cx, output) {
             self.lose(consumer, error.into());
         }
-        if output.len() < self.settings.write_queue / 2 + 1 {
+        if self.paused && output.len() < self.settings.mark() / 2 + 1 {
             self.paused = false;
         }
     }

@@ -137,7 +137,7 @@ async fn a_message_that_dribbles_in_has_a_deadline() {
 async fn a_drain_wakes_idle_connections_and_closes_them() {
     let mut fixture = Fixture::new(Script::new([]), Settings::default(), echo);
     assert!(fixture.poll().is_pending());
-    Clock::current().drain(CloseCode::GOING_AWAY);
+    Clock::current().drain(CloseCode::GOING_AWAY, Duration::ZERO).await;
     assert_eq!(fixture.wakes(), 1);
     assert!(fixture.poll().is_pending());
     assert_eq!(fixture.driver.io.written, b"\x88\x02\x03\xe9");

@@ -1,0 +1,183 @@
+//! Peers that send too fast or do not read: rates, policies, and the memory of all queues.
+
+use super::*;
+
+/// A connection whose peer takes nothing, with a mark of 100 bytes.
+fn stuck(overflow: Overflow) -> Settings {
+    Settings::default().write_queue(100).overflow(overflow)
+}
+
+fn unread(reads: impl IntoIterator<Item = Vec<u8>>) -> Script {
+    Script { takes: 0, ..Script::new(reads) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_in_a_second_have_a_limit() {
+    let settings = || Settings::default().max_message_rate(3);
+    for (frames, passed) in [
+        (vec![frame(0x81, b"x"); 4], 3),
+        // Control frames count too: a flood of pings is a flood.
+        (vec![frame(0x81, b"x"), frame(0x89, b""), frame(0x8a, b""), frame(0x81, b"y")], 1),
+        // A message in pieces is one.
+        (vec![frame(0x01, b"x"), frame(0x00, b"y"), frame(0x00, b"z"), frame(0x00, b"z"), frame(0x80, b"z")], 1),
+    ] {
+        let pieces = frames.len() == 5;
+        let mut fixture = Fixture::new(Script::new([frames.concat(), frame(0x81, b"late")]), settings(), quiet);
+        assert!(fixture.poll().is_pending());
+        if pieces {
+            assert_eq!((fixture.consumer.messages, fixture.consumer.closed.is_none()), (2, true));
+            continue;
+        }
+        assert_eq!(fixture.consumer.messages, passed);
+        assert!(matches!(fixture.error(), Error::RateExceeded));
+        assert!(fixture.driver.io.written.windows(4).any(|close| close == b"\x88\x16\x03\xf0"), "1008");
+        assert_eq!(fixture.driver.settings.counts.read().closed_rates, 1);
+    }
+    // Spread over seconds it is within the limit.
+    let mut fixture = Fixture::new(Script::new([]), settings(), quiet);
+    for _ in 0..5 {
+        fixture.driver.io.reads.push_back(frame(0x81, b"x").repeat(3));
+        assert!(fixture.poll().is_pending());
+        for _ in 0..8 {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    }
+    assert_eq!((fixture.consumer.messages, fixture.consumer.closed.is_none()), (15, true));
+}
+
+#[tokio::test]
+async fn bytes_in_a_second_have_a_limit() {
+    let settings = Settings::default().max_byte_rate(1000);
+    let mut fixture = Fixture::new(Script::new([frame(0x82, &[0; 992]), vec![0x82]]), settings.clone(), quiet);
+    assert!(fixture.poll().is_pending());
+    assert_eq!(fixture.consumer.messages, 1, "1,000 bytes with their header");
+    assert!(matches!(fixture.error(), Error::RateExceeded), "and one more");
+    // Also within a message that has not ended.
+    let mut fixture = Fixture::new(Script::new([frame(0x82, &[0; 60_000])[..2000].to_vec()]), settings, quiet);
+    assert!(fixture.poll().is_pending());
+    assert!(matches!(fixture.error(), Error::RateExceeded));
+}
+
+#[tokio::test]
+async fn pause_says_full_and_stops_reading() {
+    let reads = [frame(0x81, &[b'x'; 200]), frame(0x81, b"more")];
+    let mut fixture = Fixture::new(unread(reads), stuck(Overflow::Pause), echo);
+    let sender = fixture.driver.with_socket(|socket| socket.sender());
+    assert!(fixture.poll().is_pending());
+    assert_eq!(fixture.consumer.messages, 1);
+    assert_eq!(sender.send("x"), Err(rikki_proto::SendError::Full));
+    assert_eq!(fixture.driver.settings.counts.read().dropped_messages, 0);
+    assert!(fixture.consumer.closed.is_none());
+}
+
+#[tokio::test]
+async fn close_cuts_who_does_not_read() {
+    // By answers of a callback.
+    let mut fixture = Fixture::new(unread([frame(0x81, &[b'x'; 200])]), stuck(Overflow::Close), echo);
+    assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+    assert!(matches!(fixture.error(), Error::Overflow));
+    // By a sender, to a connection that waits.
+    let mut fixture = Fixture::new(unread([]), stuck(Overflow::Close), echo);
+    let sender = fixture.driver.with_socket(|socket| socket.sender());
+    sender.send("x").unwrap();
+    assert!(fixture.poll().is_pending());
+    let wakes = fixture.wakes();
+    sender.send("x".repeat(100)).unwrap();
+    assert_eq!(sender.send("y"), Err(rikki_proto::SendError::Full));
+    assert_eq!(fixture.wakes(), wakes + 1);
+    assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+    assert_eq!(fixture.driver.settings.counts.read().closed_overflows, 1);
+    assert_eq!(sender.send("y"), Err(rikki_proto::SendError::Closed));
+    // Who reads is not cut, however much is sent at once.
+    let mut fixture = Fixture::new(Script::new([frame(0x81, &[b'x'; 200])]), stuck(Overflow::Close), echo);
+    let sender = fixture.driver.with_socket(|socket| socket.sender());
+    sender.send("x".repeat(500)).unwrap();
+    assert_eq!(sender.send("y"), Err(rikki_proto::SendError::Full));
+    assert!(fixture.poll().is_pending());
+    assert!(fixture.consumer.closed.is_none());
+    sender.send("y").unwrap();
+}
+
+#[tokio::test]
+async fn drop_newest_keeps_what_was_first_and_goes_on_reading() {
+    let reads = [frame(0x81, &[b'x'; 200]), frame(0x81, b"lost"), frame(0x81, b"lost too")];
+    let mut fixture = Fixture::new(unread(reads), stuck(Overflow::DropNewest), echo);
+    let sender = fixture.driver.with_socket(|socket| socket.sender());
+    assert!(fixture.poll().is_pending());
+    assert_eq!(fixture.consumer.messages, 3);
+    assert_eq!(sender.send("lost"), Err(rikki_proto::SendError::Dropped));
+    assert_eq!(fixture.driver.settings.counts.read().dropped_messages, 3);
+    sender.close(CloseCode::NORMAL, "").unwrap();
+    fixture.driver.io.takes = usize::MAX;
+    assert!(fixture.poll().is_pending());
+    assert_eq!(fixture.driver.io.written.len(), 204 + 4);
+    assert!(fixture.driver.io.written.ends_with(b"x\x88\x02\x03\xe8"), "a Close is never dropped");
+}
+
+#[tokio::test]
+async fn drop_oldest_keeps_what_was_last() {
+    let mut fixture = Fixture::new(unread([]), stuck(Overflow::DropOldest), quiet);
+    let sender = fixture.driver.with_socket(|socket| socket.sender());
+    sender.send("framed before anything is known of the peer").unwrap();
+    assert!(fixture.poll().is_pending());
+    sender.ping(b"kept").unwrap();
+    for n in 0..1000 {
+        sender.send(format!("{n}")).unwrap();
+    }
+    let counts = fixture.driver.settings.counts.clone();
+    let held = sender.queued();
+    assert!((100..400).contains(&held), "the mark and one message: {held}");
+    assert_eq!(counts.read().queued_bytes, held as u64);
+    fixture.driver.io.takes = usize::MAX;
+    assert!(fixture.poll().is_pending());
+    let written = &fixture.driver.io.written;
+    assert!(written.windows(6).any(|ping| ping == b"\x89\x04kept"), "{written:?}");
+    assert!(written.ends_with(b"\x81\x03999"), "{written:?}");
+    let texts = written.iter().filter(|byte| **byte == 0x81).count() as u64;
+    assert_eq!(counts.read().dropped_messages, 1001 - texts);
+    assert_eq!(counts.read().queued_bytes, 0);
+}
+
+#[tokio::test]
+async fn when_the_memory_of_all_is_used_up_each_has_little() {
+    let settings = Settings::default().queue_memory(1_000_000);
+    let counts = settings.counts.clone();
+    let sent = |settings: &Settings| {
+        let mut fixture = Fixture::new(unread([]), settings.clone(), quiet);
+        let sender = fixture.driver.with_socket(|socket| socket.sender());
+        let mut sent = 0;
+        while sender.send("x".repeat(1000)).is_ok() {
+            sent += 1;
+            assert!(fixture.poll().is_pending());
+        }
+        (fixture, sent)
+    };
+    let (greedy, first) = sent(&settings);
+    assert!((900..=1050).contains(&first), "all there is: {first}");
+    let (modest, second) = sent(&settings);
+    assert!((15..=18).contains(&second), "16 KiB: {second}");
+    assert!(counts.read().queued_bytes > 1_000_000);
+    drop((greedy, modest));
+    assert_eq!(counts.read().queued_bytes, 0, "given back");
+    assert_eq!(sent(&settings).1, first);
+}
+
+#[tokio::test]
+async fn answers_in_a_backlog_are_counted_until_they_are_written_or_lost() {
+    for lost in [true, false] {
+        let mut fixture = Fixture::new(unread([frame(0x82, &[7; 5000])]), Settings::default(), echo);
+        let counts = fixture.driver.settings.counts.clone();
+        assert!(fixture.poll().is_pending());
+        assert_eq!(counts.read().queued_bytes, 5004);
+        fixture.driver.io.takes = 1004;
+        assert!(fixture.poll().is_pending());
+        assert_eq!(counts.read().queued_bytes, 4000);
+        if lost {
+            drop(fixture);
+        } else {
+            fixture.driver.io.takes = usize::MAX;
+            assert!(fixture.poll().is_pending());
+        }
+        assert_eq!(counts.read().queued_bytes, 0);
+    }
+}
