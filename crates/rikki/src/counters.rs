@@ -25,6 +25,8 @@ pub struct Counters {
     pub refused_origins: u64,
     /// Upgrades refused since they broke a rule of the opening handshake.
     pub refused_handshakes: u64,
+    /// HTTP connections and bodies given up since they moved too slowly.
+    pub closed_slow: u64,
     /// WebSockets closed with 1008 for sending faster than they may.
     pub closed_rates: u64,
     /// WebSockets cut for not reading, by [`Overflow::Close`](crate::ws::Overflow::Close).
@@ -60,6 +62,7 @@ counts!(
     refused_hosts,
     refused_origins,
     refused_handshakes,
+    closed_slow,
     closed_rates,
     closed_overflows,
     dropped_messages,

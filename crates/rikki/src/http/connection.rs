@@ -2,13 +2,15 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
-use http::{StatusCode, Version, header};
+use http::{HeaderValue, StatusCode, Version, header};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,7 +20,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tower_service::Service as _;
 
+use super::access::Access;
 use super::linger;
+use super::pace::{MinRate, PacedBody, PacedIo};
 use crate::ws::Context;
 
 /// What a request head may cost and how long it may take.
@@ -27,11 +31,22 @@ pub(crate) struct Settings {
     pub(crate) max_head: usize,
     pub(crate) max_headers: usize,
     pub(crate) head_timeout: Duration,
+    pub(crate) body_rate: MinRate,
+    /// On one connection.
+    pub(crate) max_requests: u32,
+    pub(crate) access_log: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_head: 16 * 1024, max_headers: 100, head_timeout: Duration::from_secs(10) }
+        Self {
+            max_head: 16 * 1024,
+            max_headers: 100,
+            head_timeout: Duration::from_secs(10),
+            body_rate: MinRate { window: Duration::from_secs(20), bytes_per_second: 500 },
+            max_requests: 10_000,
+            access_log: false,
+        }
     }
 }
 
@@ -67,7 +82,15 @@ impl Serving {
             builder.max_headers(self.settings.max_headers);
         }
         let mut phase = self.phase.clone();
-        let service = service_fn(|request| self.answer(request, peer));
+        let requests = AtomicU32::new(0);
+        let service = service_fn(async |request| {
+            let mut response = self.answer(request, peer).await?;
+            if requests.fetch_add(1, Relaxed) + 1 >= self.settings.max_requests {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        });
+        let stream = PacedIo::new(stream, self.settings.body_rate, self.context.settings.counts.clone());
         let mut connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let result = tokio::select! {
             result = &mut connection => result,
@@ -91,6 +114,7 @@ impl Serving {
         let (mut parts, body) = request.into_parts();
         let version = parts.version;
         let upgrade = parts.extensions.get::<OnUpgrade>().cloned();
+        let access = self.settings.access_log.then(|| Access::new(&parts, peer));
         let Context { guard, listener, settings, .. } = &self.context;
         let mut response = if let Err(refused) = guard.check_host(*listener, &parts) {
             settings.counts.refused_hosts.up();
@@ -99,9 +123,12 @@ impl Serving {
         } else {
             parts.extensions.insert(ConnectInfo(peer));
             parts.extensions.insert(self.context.clone());
-            let Ok(response) = self.router.clone().call(Request::from_parts(parts, Body::new(body))).await;
+            let Ok(response) = self.router.clone().call(Request::from_parts(parts, self.pace(body))).await;
             response
         };
+        if let Some(access) = access {
+            access.log(&response);
+        }
         if version == Version::HTTP_2 {
             // https://www.rfc-editor.org/rfc/rfc9113#section-8.2.2: connection-specific fields are not for HTTP/2.
             response.headers_mut().remove(header::CONNECTION);
@@ -111,6 +138,13 @@ impl Serving {
             self.close_after(upgrade);
         }
         Ok(response)
+    }
+
+    fn pace(&self, body: Incoming) -> Body {
+        if body.is_end_stream() {
+            return Body::empty();
+        }
+        Body::new(PacedBody::new(body, self.settings.body_rate, self.context.settings.counts.clone()))
     }
 
     /// Closes a connection on which an upgrade was asked for and refused: at its end hyper hands the stream over all

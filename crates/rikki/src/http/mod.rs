@@ -1,10 +1,12 @@
 //! HTTP around the application: who may ask, how long a request may take, and hyper below it all.
 
+mod access;
 mod connection;
 mod guard;
 mod host;
 mod linger;
 mod origin;
+mod pace;
 #[cfg(feature = "tls")]
 mod secure;
 
@@ -12,3 +14,4 @@ pub use guard::{BadHost, BadOrigin};
 
 pub(crate) use connection::{Phase, Serving, Settings, draining};
 pub(crate) use guard::{Guard, ListenerKind};
+pub(crate) use pace::{MinRate, PacedIo};

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use hyper::server::conn::http2;
@@ -13,11 +13,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::{Serving, draining, log_end};
 use super::linger::LINGER;
+use super::pace::PacedIo;
 
 /// Bounds of an HTTP/2 connection: as many streams as browsers use, and little memory for each.
 const H2_STREAMS: u32 = 100;
@@ -65,28 +67,40 @@ impl Serving {
             .keep_alive_timeout(H2_PING_TIMEOUT);
         let mut phase = self.phase.clone();
         let head_timeout = self.settings.head_timeout;
-        let asked = Arc::new(AtomicBool::new(false));
+        let max_requests = self.settings.max_requests;
+        let (rate, counts) = (self.settings.body_rate, self.context.settings.counts.clone());
+        let asked = Arc::new(AtomicU32::new(0));
+        let full = Arc::new(Notify::new());
         let serving = Arc::new(self);
         let service = {
-            let asked = asked.clone();
+            let (asked, full) = (asked.clone(), full.clone());
             service_fn(move |request| {
-                asked.store(true, Relaxed);
+                if asked.fetch_add(1, Relaxed) + 1 >= max_requests {
+                    full.notify_one();
+                }
                 let serving = serving.clone();
                 async move { serving.answer(request, peer).await }
             })
         };
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(PacedIo::new(stream, rate, counts)), service));
         // hyper has no deadline for the preface and the first request.
         let silent = async {
             tokio::time::sleep(head_timeout).await;
-            if asked.load(Relaxed) {
+            if asked.load(Relaxed) > 0 {
                 std::future::pending::<()>().await;
+            }
+        };
+        let goes_away = async {
+            tokio::select! {
+                () = draining(&mut phase) => {}
+                () = full.notified() => {}
             }
         };
         let result = tokio::select! {
             result = connection.as_mut() => result,
             () = silent => return,
-            () = draining(&mut phase) => {
+            () = goes_away => {
+                // GOAWAY: https://www.rfc-editor.org/rfc/rfc9113#section-6.8
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

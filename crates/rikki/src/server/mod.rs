@@ -213,6 +213,29 @@ impl Server {
         self
     }
 
+    /// Sets how much of a request's body a client has to send, and of a response it has to take, while it is waited for:
+    /// in each `window` of waiting, `bytes_per_second` on average; default 500 bytes a second over 20 s. A slower
+    /// connection is closed; a handler that reads the body gets an error.
+    pub fn min_body_rate(mut self, bytes_per_second: u32, window: Duration) -> Self {
+        self.http.body_rate = http::MinRate { bytes_per_second, window: window.min(LONGEST) };
+        self
+    }
+
+    /// Sets how many requests one connection may carry; default 10,000, at least 1. It is then closed as after
+    /// `Connection: close`, or with GOAWAY, and the client connects anew.
+    pub fn max_requests(mut self, requests: u32) -> Self {
+        self.http.max_requests = requests.max(1);
+        self
+    }
+
+    /// Logs each request when it has been answered, at the level `info` with the target `rikki::access`; default not.
+    ///
+    /// What the client wrote is escaped and cut. A WebSocket is logged when it is opened, with status 101.
+    pub fn access_log(mut self, enabled: bool) -> Self {
+        self.http.access_log = enabled;
+        self
+    }
+
     /// Sets how many connections are open at a time, WebSockets included; default 16,384, at least 1. More are answered
     /// with 503 and `Retry-After`, or cut if there are many of them.
     ///

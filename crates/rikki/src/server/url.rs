@@ -12,6 +12,10 @@ use super::StartError;
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 1024;
 
+/// How much that has not been sent yet the system takes from us for one connection, in bytes.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const NOTSENT_LOWAT: u32 = 128 * 1024;
+
 /// Where to listen: `http://localhost:8000`, `wss://0.0.0.0`, `https://[::1]:8443`.
 ///
 /// The scheme is `http` or `ws`, or `https` or `wss` for TLS; both of a pair mean the same. The host is an IP address
@@ -119,6 +123,9 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // Progress of writing is to show in small steps, not when a third of megabytes is free; connections inherit it.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

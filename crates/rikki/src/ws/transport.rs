@@ -10,6 +10,7 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 
 use super::stream::Io;
+use crate::http::PacedIo;
 
 #[cfg(feature = "tls")]
 pub(crate) type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
@@ -50,8 +51,19 @@ impl Transport {
     }
 }
 
-/// Takes a stream of type `T` out of hyper's box, or out of the one that hyper-util's `auto` builder puts around that.
+/// Takes a stream of type `T` out of hyper's box: as our own server puts it there, or bare, as `axum::serve` does.
 fn take<T>(upgraded: Upgraded) -> Result<(T, Bytes), Upgraded>
+where
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+{
+    match take_exactly::<PacedIo<T>>(upgraded) {
+        Ok((paced, read_ahead)) => Ok((paced.into_inner(), read_ahead)),
+        Err(upgraded) => take_exactly(upgraded),
+    }
+}
+
+/// The same for one type, also out of the box that hyper-util's `auto` builder puts around hyper's.
+fn take_exactly<T>(upgraded: Upgraded) -> Result<(T, Bytes), Upgraded>
 where
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
 {

@@ -16,5 +16,6 @@ mod limits;
 mod origin_host;
 mod pressure;
 mod recorder;
+mod slow;
 mod talk;
 mod wire;

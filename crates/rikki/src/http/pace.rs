@@ -1,0 +1,192 @@
+//! How slowly a body may move: a client that sends or takes almost nothing would hold its connection for ever.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::{Bytes, Incoming};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::counters::Counts;
+
+/// How much has to move while it is waited for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct MinRate {
+    /// In each of these, of waiting; time in which nobody waits for the client does not count.
+    pub(crate) window: Duration,
+    pub(crate) bytes_per_second: u32,
+}
+
+impl MinRate {
+    fn least(self) -> u64 {
+        // At least something.
+        (u64::from(self.bytes_per_second) * self.window.as_millis() as u64 / 1000).max(1)
+    }
+}
+
+/// One direction of a connection, or one body, held to a rate.
+#[derive(Debug)]
+struct Pace {
+    rate: MinRate,
+    counts: Arc<Counts>,
+    /// In the window under way.
+    moved: u64,
+    waited: Duration,
+    waiting_since: Option<Instant>,
+    alarm: Option<Pin<Box<Sleep>>>,
+    given_up: bool,
+}
+
+impl Pace {
+    fn new(rate: MinRate, counts: Arc<Counts>) -> Self {
+        Self { rate, counts, moved: 0, waited: Duration::ZERO, waiting_since: None, alarm: None, given_up: false }
+    }
+
+    /// Something has moved: nobody waits now.
+    fn moved(&mut self, bytes: usize) {
+        self.moved += bytes as u64;
+        if let Some(since) = self.waiting_since.take() {
+            self.waited += since.elapsed();
+        }
+    }
+
+    /// To be called when there is nothing to do but wait: an error if that has lasted too long for what has moved.
+    fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        loop {
+            let left = self.rate.window.saturating_sub(self.waited);
+            let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep(left)));
+            if self.waiting_since.is_none() {
+                let now = Instant::now();
+                self.waiting_since = Some(now);
+                alarm.as_mut().reset(now + left);
+            }
+            ready!(alarm.as_mut().poll(cx));
+            if self.moved < self.rate.least() {
+                // Once: whoever goes on, to shut down in good order, is told again.
+                if !std::mem::replace(&mut self.given_up, true) {
+                    self.counts.closed_slow.up();
+                }
+                let text = "the client is too slow for the minimum rate of bodies";
+                return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, text));
+            }
+            (self.moved, self.waited, self.waiting_since) = (0, Duration::ZERO, None);
+        }
+    }
+}
+
+/// The body of a request, which fails if it comes too slowly.
+#[derive(Debug)]
+pub(super) struct PacedBody {
+    body: Incoming,
+    pace: Pace,
+}
+
+impl PacedBody {
+    pub(super) fn new(body: Incoming, rate: MinRate, counts: Arc<Counts>) -> Self {
+        Self { body, pace: Pace::new(rate, counts) }
+    }
+}
+
+impl Body for PacedBody {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let Self { body, pace } = self.get_mut();
+        match Pin::new(body).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                let length = |frame: &Frame<Bytes>| frame.data_ref().map_or(0, Bytes::len);
+                pace.moved(frame.as_ref().and_then(|frame| frame.as_ref().ok()).map_or(0, length));
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
+            Poll::Pending => pace.poll_too_slow(cx).map(|error| Some(Err(error.into()))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The stream below HTTP, on which writing fails if the client takes too little of what is sent.
+#[derive(Debug)]
+pub(crate) struct PacedIo<I> {
+    io: I,
+    pace: Pace,
+}
+
+impl<I> PacedIo<I> {
+    pub(super) fn new(io: I, rate: MinRate, counts: Arc<Counts>) -> Self {
+        Self { io, pace: Pace::new(rate, counts) }
+    }
+
+    pub(crate) fn into_inner(self) -> I {
+        self.io
+    }
+}
+
+impl<I: Unpin> PacedIo<I> {
+    fn pace<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: Poll<io::Result<T>>,
+        bytes: impl FnOnce(&T) -> usize,
+    ) -> Poll<io::Result<T>> {
+        match poll {
+            Poll::Ready(Ok(done)) => {
+                self.pace.moved(bytes(&done));
+                Poll::Ready(Ok(done))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => self.pace.poll_too_slow(cx).map(Err),
+        }
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for PacedIo<I> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_read(cx, buffer)
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for PacedIo<I> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let poll = Pin::new(&mut this.io).poll_write(cx, bytes);
+        this.pace(cx, poll, |written| *written)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let poll = Pin::new(&mut this.io).poll_flush(cx);
+        this.pace(cx, poll, |()| 0)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let poll = Pin::new(&mut this.io).poll_shutdown(cx);
+        this.pace(cx, poll, |()| 0)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let poll = Pin::new(&mut this.io).poll_write_vectored(cx, pieces);
+        this.pace(cx, poll, |written| *written)
+    }
+}

@@ -1,0 +1,108 @@
+//! HTTP clients that send or take almost nothing, and connections that carry many requests.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::routing::{get, post};
+use http::Request;
+use hyper::body::Bytes;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rikki::Server;
+use rikki::ws::{Message, Socket};
+
+use crate::talk::{Talk, upgrade};
+use crate::wire::{BOTH, Running, soon};
+
+/// More than the buffers of both systems hold.
+const LARGE: usize = 24 << 20;
+
+/// At least 10 bytes in each 300 ms of waiting.
+fn strict() -> Server {
+    Server::new()
+        .min_body_rate(34, Duration::from_millis(300))
+        .route("/length", post(async |body: Bytes| body.len().to_string()))
+        .route("/large", get(async || Bytes::from(vec![b'x'; LARGE])))
+        .websocket("/echo", |socket: &mut Socket<'_>, message: Message<'_>| socket.send(message))
+}
+
+#[tokio::test]
+async fn a_request_body_that_stalls_is_given_up() {
+    let server = Running::start(strict()).await;
+    for via in BOTH {
+        for sent in ["", "too"] {
+            let mut talk = Talk::connect(&server, via).await;
+            talk.send(format!("POST /length HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{sent}")).await;
+            let answer = talk.text().await;
+            assert!(answer.starts_with("HTTP/1.1 400 ") && !answer.ends_with("100"), "{answer}");
+        }
+        // Slow, but not too slow: never 300 ms without 10 bytes.
+        let mut talk = Talk::connect(&server, via).await;
+        talk.send("POST /length HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n").await;
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            talk.send("0123456789").await;
+        }
+        let head = talk.head().await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    }
+    assert_eq!(server.handle.counters().closed_slow, 4);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_cut() {
+    let server = Running::start(strict()).await;
+    for via in BOTH {
+        let mut talk = Talk::connect(&server, via).await;
+        talk.send("GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        let cut = async {
+            while server.handle.counters().connections > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon("the cut", cut).await;
+        // One that reads gets all of it.
+        let mut talk = Talk::connect(&server, via).await;
+        talk.send("GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        talk.head().await;
+        assert!(talk.bytes(LARGE).await.iter().all(|byte| *byte == b'x'));
+    }
+    assert_eq!(server.handle.counters().closed_slow, 2);
+}
+
+/// Neither bodies nor their deadlines have anything to do with it any more.
+#[tokio::test]
+async fn a_websocket_may_be_silent() {
+    let server = Running::start(strict()).await;
+    for via in BOTH {
+        let mut talk = Talk::connect(&server, via).await;
+        talk.send(upgrade("/echo", "")).await;
+        talk.head().await;
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        talk.echo("still there").await;
+    }
+    assert_eq!(server.handle.counters().closed_slow, 0);
+}
+
+#[tokio::test]
+async fn a_connection_carries_so_many_requests() {
+    let server = Running::start(Server::new().max_requests(3).route("/", get(async || "ok"))).await;
+    for via in BOTH {
+        let mut talk = Talk::connect(&server, via).await;
+        for last in [false, false, true] {
+            talk.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+            let head = talk.head().await;
+            assert_eq!(head.contains("\r\nconnection: close\r\n"), last, "{head}");
+            assert_eq!(talk.bytes(2).await, b"ok");
+        }
+        assert_eq!(talk.text().await, "");
+    }
+    let stream = TokioIo::new(server.connect_with(crate::wire::Via::Tls, b"h2").await);
+    let (mut sender, connection) = soon("a handshake", http2::handshake(TokioExecutor::new(), stream)).await.unwrap();
+    let ended = tokio::spawn(connection);
+    for _ in 0..3 {
+        let request = Request::get("https://localhost/").body(Body::empty()).unwrap();
+        assert_eq!(soon("a response", sender.send_request(request)).await.unwrap().status(), 200);
+    }
+    soon("the end after GOAWAY", ended).await.unwrap().unwrap();
+}
