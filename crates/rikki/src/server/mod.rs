@@ -102,6 +102,8 @@ impl Server {
 
     /// Serves WebSockets at `path` with a handler or a closure `Fn(&mut Socket, Message)`.
     ///
+    /// To decide who may have one, [`route`](Self::route) an axum handler that takes an [`Upgrade`] instead.
+    ///
     /// # Panics
     ///
     /// As axum's `Router::route`: if `path` is taken or does not start with a slash.

@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, Request};
 use axum::response::Response;
 use http::request::Parts;
-use http::{Extensions, HeaderMap, StatusCode, Uri, header};
+use http::{Extensions, HeaderMap, Method, StatusCode, Uri, header};
 use hyper::upgrade::OnUpgrade;
 use rikki_proto::Connection;
 use rikki_proto::handshake::{Refusal, Subprotocol, accept};
@@ -95,7 +95,7 @@ impl Opening {
         &self.parts.headers
     }
 
-    /// What layers and the server have attached to the request.
+    /// What layers, the server and [`Upgrade::attach`] have attached to the request.
     #[must_use]
     pub fn extensions(&self) -> &Extensions {
         &self.parts.extensions
@@ -104,7 +104,7 @@ impl Opening {
     /// The address of the peer, where the server provides axum's `ConnectInfo`; rikki's own always does.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)
+        peer_addr(&self.parts)
     }
 
     /// The subprotocol that was agreed on.
@@ -124,6 +124,10 @@ impl Opening {
 ///
 /// The handshake is judged when [`on_upgrade`](Self::on_upgrade) is called: a request that breaks a rule of RFC 6455,
 /// or comes from a page of another origin, is answered with a refusal that says why, and the connection is closed.
+///
+/// Whoever is not to have a WebSocket gets another response, before anything is upgraded: the method, path, query,
+/// headers, cookies and address are there to judge by, and what is learned of the client can be
+/// [attached](Self::attach) for a [`Handler`].
 ///
 /// Under rikki's own server the server's settings apply; under `axum::serve` the defaults do, unless they are set here.
 ///
@@ -161,6 +165,36 @@ impl Upgrade {
         let on_upgrade = parts.extensions.remove();
         let context = parts.extensions.remove().unwrap_or_default();
         Self { parts, on_upgrade, context }
+    }
+
+    /// The method of the request: GET, if the handshake is to succeed.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.parts.method
+    }
+
+    /// The path and query of the request.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        &self.parts.uri
+    }
+
+    /// The header fields of the request, cookies among them.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// The address of the peer, where the server provides axum's `ConnectInfo`; rikki's own always does.
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        peer_addr(&self.parts)
+    }
+
+    /// Attaches what is known of the client, such as its user, for the handler to find in [`Opening::extensions`].
+    pub fn attach<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.parts.extensions.insert(state);
+        self
     }
 
     /// Sets limits and deadlines for this connection.
@@ -290,6 +324,10 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
         Ok(Self::from_parts(parts.clone()))
     }
+}
+
+fn peer_addr(request: &Parts) -> Option<SocketAddr> {
+    request.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)
 }
 
 /// What becomes the task of a connection with callbacks, once its stream is known.

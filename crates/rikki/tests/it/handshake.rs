@@ -1,6 +1,12 @@
 //! The opening handshake: what is refused, with which words, and what becomes of the bytes behind it.
 
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use http::StatusCode;
 use rikki::Server;
+use rikki::ws::{Handler, Message, Opening, Socket, Upgrade};
 
 use crate::talk::{Talk, close, frame, upgrade};
 use crate::wire::{BOTH, RUNS, Running};
@@ -185,6 +191,48 @@ async fn subprotocols() {
             let head = talk.head().await;
             assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
             assert!(!head.to_ascii_lowercase().contains("sec-websocket-protocol"), "{head}");
+        }
+    }
+}
+
+/// An endpoint that lets those in who have a session, and knows them after that.
+#[tokio::test]
+async fn an_application_judges_before_the_upgrade() {
+    #[derive(Clone)]
+    struct Visitor(String);
+    struct Greeter;
+    impl Handler for Greeter {
+        type State = ();
+        fn open(&self, socket: &mut Socket<'_>, opening: &Opening) {
+            let visitor = opening.extensions().get::<Visitor>().map(|visitor| visitor.0.as_str());
+            socket.send(visitor.unwrap_or("a stranger")).unwrap();
+        }
+        fn message(&self, (): &mut (), _: &mut Socket<'_>, _: Message<'_>) {}
+    }
+    async fn judge(upgrade: Upgrade) -> Response {
+        let cookie = upgrade.headers().get("cookie").and_then(|cookie| cookie.to_str().ok()).unwrap_or_default();
+        let local = upgrade.peer_addr().is_some_and(|address| address.ip().is_loopback());
+        let session = cookie.strip_prefix("session=").filter(|_| local && upgrade.method() == "GET");
+        match (session.map(str::to_owned), upgrade.uri().query()) {
+            (Some(session), Some(room)) => {
+                let visitor = Visitor(format!("{session} in {room}"));
+                upgrade.attach(visitor).on_upgrade_with(Arc::new(Greeter))
+            }
+            _ => (StatusCode::UNAUTHORIZED, [("www-authenticate", "Bearer")], "who are you?").into_response(),
+        }
+    }
+    let server = Running::start(Server::new().route("/room", any(judge))).await;
+    for via in BOTH {
+        let mut talk = Talk::connect(&server, via).await;
+        talk.send(upgrade("/room?blue", "Cookie: session=rikki\r\n")).await;
+        assert!(talk.head().await.starts_with("HTTP/1.1 101 "));
+        assert_eq!(talk.next().await, "text(rikki in blue)");
+        for (path, headers) in [("/room?blue", ""), ("/room", "Cookie: session=rikki\r\n")] {
+            let mut talk = Talk::connect(&server, via).await;
+            talk.send(upgrade(path, headers)).await;
+            let head = talk.head().await;
+            assert!(head.starts_with("HTTP/1.1 401 ") && head.contains("www-authenticate: Bearer\r\n"), "{head}");
+            assert_eq!(talk.bytes(12).await, b"who are you?");
         }
     }
 }
