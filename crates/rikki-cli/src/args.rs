@@ -90,6 +90,9 @@ pub(crate) struct Args {
     /// What to log, as in rikki=debug
     #[arg(long, value_name = "FILTER", default_value = "info", value_parser = log_filter, help_heading = LOGGING)]
     pub(crate) log: String,
+    /// Log each request to stderr
+    #[arg(long, help_heading = LOGGING)]
+    pub(crate) access_log: bool,
 }
 
 /// How messages are compressed; the levels are those of zlib.
@@ -128,12 +131,27 @@ pub(crate) enum CompressionMode {
 #[derive(Clone, Debug, PartialEq, clap::Args)]
 #[command(next_help_heading = LIMITS)]
 pub(crate) struct Limits {
+    /// Most connections at a time
+    #[arg(long, value_name = "N", default_value = "16384", value_parser = units::count)]
+    pub(crate) max_connections: usize,
+    /// Most of them from one address
+    #[arg(long = "max-per-address", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_connections_per_address: Option<u32>,
+    /// Most requests on a connection
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_requests: u32,
     /// Largest message
     #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = units::size)]
     pub(crate) max_message: usize,
     /// Most fragments in a message
     #[arg(long, value_name = "N", default_value = "16384", value_parser = units::count)]
     pub(crate) max_fragments: usize,
+    /// Most messages in a second
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_message_rate: Option<u32>,
+    /// Most bytes in a second
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub(crate) max_byte_rate: Option<usize>,
     /// Longest wait for a whole message
     #[arg(long, value_name = "DUR", default_value = "60s", value_parser = units::duration)]
     pub(crate) message_timeout: Duration,
@@ -146,15 +164,27 @@ pub(crate) struct Limits {
     /// Longest wait for a request head
     #[arg(long, value_name = "DUR", default_value = "10s", value_parser = units::duration)]
     pub(crate) head_timeout: Duration,
+    /// Least of a body in a second
+    #[arg(long, value_name = "SIZE", default_value = "500B", value_parser = byte_rate)]
+    pub(crate) min_body_rate: u32,
+    /// Time that this is judged over
+    #[arg(long, value_name = "DUR", default_value = "20s", value_parser = units::duration)]
+    pub(crate) body_window: Duration,
     /// Silence before a peer is pinged
     #[arg(long, value_name = "DUR", default_value = "30s", value_parser = units::duration)]
     pub(crate) ping_interval: Duration,
     /// Longest wait for a pong
     #[arg(long, value_name = "DUR", default_value = "10s", value_parser = units::duration)]
     pub(crate) pong_timeout: Duration,
-    /// Unsent data that pauses reading
+    /// Unsent data of one WebSocket
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = units::size)]
     pub(crate) write_queue: usize,
+    /// Unsent data of all WebSockets
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = units::size)]
+    pub(crate) queue_memory: usize,
+    /// What to do then, such as close
+    #[arg(long, value_name = "POLICY", default_value = "pause", hide_possible_values = true)]
+    pub(crate) overflow: OverflowPolicy,
     /// Longest time of no write progress
     #[arg(long, value_name = "DUR", default_value = "30s", value_parser = units::duration)]
     pub(crate) write_timeout: Duration,
@@ -164,9 +194,24 @@ pub(crate) struct Limits {
     /// Longest wait for the peer to end
     #[arg(long, value_name = "DUR", default_value = "1s", value_parser = units::duration_or_zero)]
     pub(crate) linger_timeout: Duration,
+    /// Over what a shutdown is spread
+    #[arg(long, value_name = "DUR", default_value = "1s", value_parser = units::duration_or_zero)]
+    pub(crate) drain_window: Duration,
+    /// Its close code: 1001 or 1012
+    #[arg(long, value_name = "CODE", default_value = "1001", value_parser = drain_code)]
+    pub(crate) drain_code: u16,
     /// Longest shutdown
     #[arg(long, value_name = "DUR", default_value = "8s", value_parser = units::duration_or_zero)]
     pub(crate) drain_timeout: Duration,
+}
+
+/// What becomes of a WebSocket whose peer does not read.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum OverflowPolicy {
+    Pause,
+    Close,
+    DropNewest,
+    DropOldest,
 }
 
 /// Reads a command line, the program's name first.
@@ -200,6 +245,19 @@ fn one_line(report: &str) -> String {
 
 fn log_filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// RFC 6455 and its registry have two codes for a server that goes away.
+fn drain_code(text: &str) -> Result<u16, String> {
+    match text {
+        "1001" => Ok(1001),
+        "1012" => Ok(1012),
+        _ => Err("it must be 1001 (going away) or 1012 (restarting)".to_owned()),
+    }
+}
+
+fn byte_rate(text: &str) -> Result<u32, String> {
+    units::size(text).and_then(|size| u32::try_from(size).map_err(|_| "it must be below 4GiB".to_owned()))
 }
 
 /// The header table of the `http` crate has 32,768 places, of which three in four are used, and panics beyond.
@@ -238,6 +296,17 @@ mod tests {
         assert_eq!(
             args.limits,
             Limits {
+                max_connections: 16_384,
+                max_connections_per_address: None,
+                max_requests: 10_000,
+                max_message_rate: None,
+                max_byte_rate: None,
+                min_body_rate: 500,
+                body_window: Duration::from_secs(20),
+                queue_memory: 64 << 20,
+                overflow: OverflowPolicy::Pause,
+                drain_window: Duration::from_secs(1),
+                drain_code: 1001,
                 max_message: 4 * 1024 * 1024,
                 max_fragments: 16_384,
                 message_timeout: Duration::from_secs(60),
@@ -288,6 +357,11 @@ mod tests {
         check(&["--max-message", "0"], "invalid value '0' for '--max-message <SIZE>': it must be above zero");
         check(&["--max-headers=24577"], "invalid value '24577' for '--max-headers <N>': it must be 24576 or less");
         check(&["--ping-interval", "30"], "invalid value '30' for '--ping-interval <DUR>': expected a whole number");
+        check(
+            &["--drain-code", "1000"],
+            "invalid value '1000' for '--drain-code <CODE>': it must be 1001 (going away) or",
+        );
+        check(&["--overflow", "drop"], "invalid value 'drop' for '--overflow <POLICY>'");
         check(&["--compression", "on"], "invalid value 'on' for '--compression <MODE>'");
         check(&["--deflate-window", "8"], "invalid value '8' for '--deflate-window <N>': 8 is not in 9..=15");
         check(&["--workers", "0"], "invalid value '0' for '--workers <N>': it must be above zero");

@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal as _};
 use rikki::{Bound, Files, Server, StartError, Tls, TlsError, ws};
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{CompressionMode, Deflate, UsageError};
+use crate::args::{CompressionMode, Deflate, OverflowPolicy, UsageError};
 use crate::settings::{Certificate, Settings, TlsSettings};
 use crate::{Failure, print, routes};
 
@@ -43,7 +43,14 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
         .max_head(limits.max_head)
         .max_headers(limits.max_headers)
         .head_timeout(limits.head_timeout)
+        .min_body_rate(limits.min_body_rate, limits.body_window)
+        .max_requests(limits.max_requests)
+        .max_connections(limits.max_connections)
+        .max_connections_per_address(limits.max_connections_per_address)
         .drain_timeout(limits.drain_timeout)
+        .drain_window(limits.drain_window)
+        .drain_code(ws::CloseCode(limits.drain_code))
+        .access_log(settings.access_log)
         .subprotocols(settings.subprotocols.iter().map(String::as_str));
     server = match settings.compat_echo {
         false => server.websocket("/websocket", routes::echo()),
@@ -81,11 +88,24 @@ fn websockets(settings: &Settings) -> Result<ws::Settings, Failure> {
         .message_timeout(limits.message_timeout)
         .ping_interval(limits.ping_interval)
         .pong_timeout(limits.pong_timeout)
+        .max_message_rate(limits.max_message_rate)
+        .max_byte_rate(limits.max_byte_rate.map(|bytes| bytes as u64))
         .write_queue(limits.write_queue)
+        .queue_memory(limits.queue_memory)
+        .overflow(overflow(limits.overflow))
         .write_timeout(limits.write_timeout)
         .close_timeout(limits.close_timeout)
         .linger_timeout(limits.linger_timeout);
     Ok(websockets)
+}
+
+fn overflow(policy: OverflowPolicy) -> ws::Overflow {
+    match policy {
+        OverflowPolicy::Pause => ws::Overflow::Pause,
+        OverflowPolicy::Close => ws::Overflow::Close,
+        OverflowPolicy::DropNewest => ws::Overflow::DropNewest,
+        OverflowPolicy::DropOldest => ws::Overflow::DropOldest,
+    }
 }
 
 fn compression(deflate: &Deflate) -> Result<Option<ws::Compression>, ws::OutOfRange> {

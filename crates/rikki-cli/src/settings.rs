@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// A valid filter of `tracing_subscriber`.
     pub(crate) log: String,
+    /// Whether each request is logged.
+    pub(crate) access_log: bool,
 }
 
 /// How to serve TLS.
@@ -83,6 +85,7 @@ impl Settings {
             compat_echo: args.compat_echo,
             limits: args.limits,
             log: args.log,
+            access_log: args.access_log,
         })
     }
 }
