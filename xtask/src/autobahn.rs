@@ -1,4 +1,4 @@
-//! The Autobahn test suite against the server, over ws and wss, held to a committed table.
+//! The Autobahn test suite against the server and the client, held to a committed table.
 //!
 //! A case passes when behaviour and close behaviour are those of `autobahn/expected.tsv`; any other verdict, a case
 //! that did not run and a case the table does not know all fail. Reports, logs and the summary stay in the folder
@@ -9,7 +9,9 @@ mod peers;
 mod report;
 mod table;
 
+use std::fmt::Write as _;
 use std::fs;
+use std::time::Instant;
 
 use crate::Result;
 use crate::process::run as run_command;
@@ -17,25 +19,46 @@ use crate::project::Project;
 use crate::suites::{CARGO_LIMIT, Outcome, Tally};
 
 use install::Suite;
+use peers::{Server, Shard};
 use table::{CaseId, Table};
 
-/// The verdicts that the server must earn.
+/// The verdicts that server and client must earn.
 const EXPECTED: &str = include_str!("../../autobahn/expected.tsv");
 
-/// Whether the cases of a scheme include this one. Sections 12 and 13 move 10.9 GB each way through the suite's Python,
-/// a few minutes for each of their largest: over ws the same third of each set (messages of 16 B to 8 KiB, and 8 and
-/// 16 KiB in fragments) unless all are wanted, over wss none.
-fn covers(scheme: &str, case: &CaseId, all: bool) -> bool {
-    match *case.parts() {
-        [12 | 13, .., number] => scheme == "ws" && (all || [1, 3, 5, 6, 11, 12].contains(&number)),
-        _ => true,
+/// What is tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    Server,
+    TlsServer,
+    Client,
+}
+
+impl Subject {
+    const ALL: [Self; 3] = [Self::Server, Self::TlsServer, Self::Client];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server over ws",
+            Self::TlsServer => "server over wss",
+            Self::Client => "client over ws",
+        }
+    }
+
+    /// Whether this one is tested with `case`. Sections 12 and 13 move 10.9 GB each way through the suite's Python,
+    /// most of the time of a run: unless all are wanted, the server gets every third case of each of their sets, from
+    /// the smallest messages to the largest (128 KiB, whole and in fragments), and the client none. Over TLS, where
+    /// the suite is eight times as slow, there are none at all.
+    fn covers(self, case: &CaseId, all: bool) -> bool {
+        match (case.parts(), self) {
+            (&[12 | 13, .., number], Self::Server) => all || number % 3 == 1,
+            (&[12 | 13, ..], Self::Client) => all,
+            (&[12 | 13, ..], Self::TlsServer) => false,
+            _ => true,
+        }
     }
 }
 
-/// What is tested: the scheme of the URL, and what the server needs for it.
-const SCHEMES: [(&str, &[&str]); 2] = [("ws", &[]), ("wss", &["--tls-self-signed"])];
-
-/// Runs the cases that match `patterns` (all if there are none) over both schemes.
+/// Runs the cases that match `patterns` (all if there are none) with everything that is tested.
 pub(crate) fn run(project: &Project, patterns: &[String], all: bool) -> Vec<Outcome> {
     let suite = match install::suite(project) {
         Ok(suite) => suite,
@@ -48,24 +71,27 @@ pub(crate) fn run(project: &Project, patterns: &[String], all: bool) -> Vec<Outc
             return vec![Outcome { suite: "Autobahn".to_owned(), result: Ok(Tally { passed: 0, failed: 1 }) }];
         }
     };
-    let mut summary = format!("# Autobahn test suite {}\n", suite.version);
+    let mut summary = format!("# Autobahn test suite {}, rikki {}\n", suite.version, env!("CARGO_PKG_VERSION"));
     let mut outcomes = Vec::new();
     // Cases that are asked for by number are all run.
     let all = all || !patterns.is_empty();
-    for (scheme, flags) in SCHEMES {
+    for subject in Subject::ALL {
         let mut expected = expected.clone();
-        expected.retain(|case, _| covers(scheme, case, all));
+        expected.retain(|case, _| subject.covers(case, all));
         if expected.is_empty() {
             continue;
         }
-        println!("running {} cases over {scheme}", expected.len());
-        let (tally, text) = match cases_over(project, &suite, scheme, flags, &expected) {
-            Ok(got) => (tally(&expected, &got), report::summary(scheme, &expected, &got)),
-            Err(error) => (Tally { passed: 0, failed: 1 }, format!("## Over {scheme}\n\n{error}\n")),
+        let name = subject.name();
+        println!("running {} cases: {name}", expected.len());
+        let started = Instant::now();
+        let (tally, text) = match verdicts(project, &suite, subject, &expected) {
+            Ok(got) => (tally(&expected, &got), report::summary(name, started.elapsed(), &expected, &got)),
+            Err(error) => (Tally { passed: 0, failed: 1 }, format!("## {name}\n\n{error}\n")),
         };
         print!("\n{text}\n");
-        summary = format!("{summary}\n{text}");
-        outcomes.push(Outcome { suite: format!("Autobahn {} over {scheme}", suite.version), result: Ok(tally) });
+        // Writing to a String cannot fail.
+        let _ = write!(summary, "\n{text}");
+        outcomes.push(Outcome { suite: format!("Autobahn {}, {name}", suite.version), result: Ok(tally) });
     }
     let file = suite.folder.join("summary.md");
     match fs::write(&file, summary) {
@@ -75,29 +101,40 @@ pub(crate) fn run(project: &Project, patterns: &[String], all: bool) -> Vec<Outc
     outcomes
 }
 
-/// Builds the server and picks the cases.
+/// Builds what is tested and picks the cases.
 fn prepare(project: &Project, patterns: &[String]) -> Result<Table> {
     let expected = table::select(table::parse(EXPECTED)?, patterns)?;
-    run_command(project.cargo().args(["build", "--release", "--package", "rikki-cli"]), CARGO_LIMIT)?;
+    for what in [["rikki-cli", "--bin", "rikki"], ["rikki", "--example", "autobahn_client"]] {
+        run_command(project.cargo().args(["build", "--release", "--package"]).args(what), CARGO_LIMIT)?;
+    }
     Ok(expected)
 }
 
-/// What the suite says about each of the `expected` cases over one scheme.
-fn cases_over(project: &Project, suite: &Suite, scheme: &str, flags: &[&str], expected: &Table) -> Result<Table> {
-    let folder = suite.folder.join(scheme);
+/// What the suite says about each of the `expected` cases.
+fn verdicts(project: &Project, suite: &Suite, subject: Subject, expected: &Table) -> Result<Table> {
+    let folder = suite.folder.join(subject.name().replace(' ', "-"));
     // Reports of an earlier run must not pass for those of this one.
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let server = peers::Server::start(project, &folder, scheme, flags)?;
+    let server = match subject {
+        Subject::Server => Some(Server::start(project, &folder, "ws", &[])?),
+        Subject::TlsServer => Some(Server::start(project, &folder, "wss", &["--tls-self-signed"])?),
+        Subject::Client => None,
+    };
     let shards = shards(expected.keys());
-    let clients = shards.iter().filter(|cases| !cases.is_empty()).enumerate();
-    // Both must have started before either is waited for.
-    let clients: Vec<_> = clients
-        .map(|(number, cases)| peers::Client::start(suite, &folder.join(number.to_string()), &server.url, cases))
-        .collect::<Result<_>>()?;
+    let shards = shards.iter().filter(|cases| !cases.is_empty()).enumerate();
+    let shards = shards.map(|(number, cases)| {
+        let folder = folder.join(number.to_string());
+        match &server {
+            Some(server) => Shard::of_server(suite, &folder, &server.url, cases),
+            None => Shard::of_client(project, suite, &folder, cases),
+        }
+    });
+    // All must have started before one is waited for.
+    let shards: Vec<_> = shards.collect::<Result<_>>()?;
     let mut got = Table::new();
-    for client in clients {
-        got.extend(table::parse_report(&client.finish()?)?);
+    for shard in shards {
+        got.extend(table::parse_report(&shard.finish()?)?);
     }
     Ok(got)
 }
@@ -107,16 +144,11 @@ fn tally(expected: &Table, got: &Table) -> Tally {
     Tally { passed, failed: table::differences(expected, got).len() }
 }
 
-/// Two groups that take about equally long: in 9.1 to 9.3 the client spends half of its time on a few large messages,
-/// and the compressed sections are dealt out in turn.
+/// Two groups that take about equally long. A case takes the longer the greater its last number is within a set of
+/// cases, so the even numbers are in one group for one set and in the other for the next.
 fn shards<'a>(cases: impl Iterator<Item = &'a CaseId>) -> [Vec<&'a CaseId>; 2] {
-    let (compressed, plain): (Vec<_>, Vec<_>) = cases.partition(|case| matches!(case.parts(), [12 | 13, ..]));
-    let (mut slow, mut quick): (Vec<_>, Vec<_>) =
-        plain.into_iter().partition(|case| matches!(case.parts(), [9, 1..=3, ..]));
-    for (index, case) in compressed.into_iter().enumerate() {
-        if index % 2 == 0 { slow.push(case) } else { quick.push(case) }
-    }
-    [slow, quick]
+    let (even, odd) = cases.partition(|case| case.parts().iter().sum::<u32>() % 2 == 0);
+    [even, odd]
 }
 
 #[cfg(test)]
@@ -135,17 +167,20 @@ mod tests {
     }
 
     #[test]
-    fn a_third_of_the_compressed_sections_is_run_unless_all_are_wanted() {
+    fn the_compressed_sections_are_run_in_part_unless_all_are_wanted() {
         let expected = table::parse(EXPECTED).unwrap();
-        let count = |scheme, all| expected.keys().filter(|case| covers(scheme, case, all)).count();
-        assert_eq!([count("ws", false), count("ws", true), count("wss", true)], [301 + 72, 517, 301]);
+        let count = |subject: Subject, all| expected.keys().filter(|case| subject.covers(case, all)).count();
+        assert_eq!(Subject::ALL.map(|subject| count(subject, false)), [301 + 72, 301, 301]);
+        assert_eq!(Subject::ALL.map(|subject| count(subject, true)), [517, 301, 517]);
     }
 
     #[test]
-    fn every_case_is_in_one_shard() {
+    fn shards_have_equally_many_of_the_slow_cases() {
         let expected = table::parse(EXPECTED).unwrap();
-        let [slow, quick] = shards(expected.keys());
-        assert_eq!((slow.len(), quick.len()), (21 + 108, 280 + 108));
-        assert!(slow.iter().all(|case| !quick.contains(case)));
+        let [even, odd] = shards(expected.keys());
+        assert_eq!(even.len() + odd.len(), expected.len());
+        let slow =
+            |cases: &[&CaseId]| cases.iter().filter(|case| matches!(case.parts(), [12 | 13, _, 10 | 16])).count();
+        assert_eq!((slow(&even), slow(&odd)), (12, 12));
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::Result;
 use crate::process::{output, run, works};
 
-/// The last Debian release that carries CPython 2.7.
+/// The last Debian release that carries CPython 2.7 and PyPy 2.7.
 const PYTHON2_RELEASE: &str = "bullseye";
 
 const SOURCES: &str = "/etc/apt/sources.list.d";
@@ -53,17 +53,26 @@ pub(crate) fn python3() -> std::result::Result<(), Missing> {
     apt(&["python3", "python3-venv"], "install Python 3 with its venv module (Debian: python3-venv)")
 }
 
-/// Finds CPython 2.7, or installs it from the last Debian release that carries it; returns the program's name.
+/// Finds CPython 2.7, or installs it; returns the program's name.
 pub(crate) fn python2() -> std::result::Result<&'static str, Missing> {
-    let find =
-        || ["python2.7", "/usr/bin/python2.7"].into_iter().find(|name| works(Command::new(name).arg("--version")));
+    python2_as(["python2.7", "/usr/bin/python2.7"], "install CPython 2.7 as python2.7 (Debian: from bullseye)")
+}
+
+/// Finds PyPy 2.7, or installs it; returns the program's name.
+pub(crate) fn pypy2() -> std::result::Result<&'static str, Missing> {
+    python2_as(["pypy", "/usr/bin/pypy"], "install PyPy 2.7 as pypy (Debian: from bullseye)")
+}
+
+/// Finds a Python 2.7 by one of its names, the first of which is that of the package to install it from.
+fn python2_as(names: [&'static str; 2], hint: &str) -> std::result::Result<&'static str, Missing> {
+    let script = "import sys; sys.exit(sys.version_info[:2] != (2, 7))";
+    let find = || names.into_iter().find(|name| works(Command::new(name).args(["-c", script])));
     if let Some(found) = find() {
         return Ok(found);
     }
-    let hint = "install CPython 2.7 as python2.7 (Debian: from bullseye)";
     may_install(hint)?;
     add_python2_release().map_err(|error| Missing(format!("{hint}: {error}")))?;
-    apt(&["python2.7"], hint)?;
+    apt(&names[..1], hint)?;
     find().ok_or_else(|| Missing(hint.to_owned()))
 }
 
@@ -106,7 +115,7 @@ fn add_python2_release() -> Result<()> {
         .ok_or_else(|| {
             format!("no deb822 file in {SOURCES} has the suite {codename:?}, so there is nothing to copy")
         })?;
-    println!("adding Debian's {PYTHON2_RELEASE} to apt as {}, for python2.7 alone", source.display());
+    println!("adding Debian's {PYTHON2_RELEASE} to apt as {}, for Python 2.7 alone", source.display());
     // The pin comes first: without it the release must not become visible.
     let pin = format!("Package: *\nPin: release n={PYTHON2_RELEASE}\nPin-Priority: {LAST_RESORT}\n");
     fs::write(Path::new(PREFERENCES).join(&name), pin).map_err(|error| format!("{PREFERENCES}/{name}: {error}"))?;

@@ -21,14 +21,14 @@ Usage: cargo xtask COMMAND [OPTION]
 Commands:
   test      run every test: unit, integration, documentation, a real browser, Autobahn
   ci        check format, lints and documentation, then do what `test` does
-  autobahn  run the Autobahn test suite against the server, over ws and wss
+  autobahn  run the Autobahn test suite against the server and the client
   browser   run the tests that drive a real browser
   bench     compare the server with others, on a quiet machine with two cores or more
 
 Options:
   --skip-missing   do not fail when a suite is left out because a program it needs is missing
   --cases A,B,...  autobahn only: the cases to run, such as 1.*,7.1.6
-  --all            autobahn only: all of the slow sections 12 and 13, of which a third is run otherwise
+  --all            autobahn only: all of the slow sections 12 and 13; otherwise a third, and as server alone
   --case NAME      bench only: a case to run; all by default, may be repeated
   --peer NAME      bench only: a server to compare with; all by default, may be repeated
   --uws PATH       bench only: an echo server on uWebSockets that takes its port as its argument

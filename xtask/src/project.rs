@@ -11,7 +11,7 @@ use crate::process::output;
 
 /// The folders of the workspace.
 pub(crate) struct Project {
-    root: PathBuf,
+    pub(crate) root: PathBuf,
     /// Where cargo builds, and where these commands keep what they install and write.
     pub(crate) target: PathBuf,
 }

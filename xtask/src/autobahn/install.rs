@@ -21,38 +21,47 @@ pub(super) struct Suite {
     pub(super) folder: PathBuf,
     /// As the suite reports it.
     pub(super) version: String,
-    python: PathBuf,
+    /// What starts the suite.
+    driver: PathBuf,
+    /// Where the suite's packages are.
+    packages: PathBuf,
+    cpython: PathBuf,
+    pypy: PathBuf,
 }
 
 impl Suite {
-    /// A command that starts the suite's Python, silent about its age and deaf to the caller's Python settings.
-    pub(super) fn python(&self) -> Command {
-        python(&self.python)
+    /// A command that starts the suite in `role`, with the settings in a file. It is PyPy, unless TLS is needed.
+    pub(super) fn command(&self, role: &str, settings: &Path, tls: bool) -> Command {
+        let mut command = python(if tls { &self.cpython } else { &self.pypy });
+        command.arg(&self.driver).arg(&self.packages).arg(role).arg(settings);
+        command
     }
 }
 
 /// Finds the suite, or installs it. Installs nothing if it is there as the requirements say.
 pub(super) fn suite(project: &Project) -> std::result::Result<Suite, Missing> {
+    let pypy = install::pypy2()?;
     let folder = project.target.join("autobahn");
     let environment = folder.join("python2.7");
+    let cpython = environment.join("bin").join("python");
     // Written last, so that half an installation is not taken for a whole one.
     let stamp = folder.join("installed-requirements.txt");
-    let python_path = environment.join("bin").join("python");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == REQUIREMENTS)
-        && let Ok(version) = version(&python_path)
-    {
-        return Ok(Suite { folder, version, python: python_path });
-    }
-    install::python3()?;
-    let python2 = install::python2()?;
-    let installed = make_environment(&folder, &environment, python2).and_then(|()| {
-        fs::write(&stamp, REQUIREMENTS).map_err(|error| format!("{}: {error}", stamp.display()))?;
-        version(&python_path)
-    });
-    match installed {
-        Ok(version) => Ok(Suite { folder, version, python: python_path }),
-        Err(error) => Err(Missing(format!("the Autobahn test suite could not be installed: {error}"))),
-    }
+    let there = fs::read_to_string(&stamp).is_ok_and(|installed| installed == REQUIREMENTS);
+    let version = match version(&cpython) {
+        Ok(version) if there => version,
+        _ => {
+            install::python3()?;
+            let python2 = install::python2()?;
+            let installed = make_environment(&folder, &environment, python2).and_then(|()| {
+                fs::write(&stamp, REQUIREMENTS).map_err(|error| format!("{}: {error}", stamp.display()))?;
+                version(&cpython)
+            });
+            installed.map_err(|error| Missing(format!("the Autobahn test suite could not be installed: {error}")))?
+        }
+    };
+    let driver = project.root.join("autobahn").join("drive.py");
+    let packages = environment.join("lib").join("python2.7").join("site-packages");
+    Ok(Suite { folder, version, driver, packages, cpython, pypy: pypy.into() })
 }
 
 fn make_environment(folder: &Path, environment: &Path, python2: &str) -> Result<()> {
@@ -86,9 +95,10 @@ fn version(python_path: &Path) -> Result<String> {
     Ok(text.trim().to_owned())
 }
 
-/// A Python that ignores its own settings in the environment; those of pip still hold.
+/// A Python that is silent about its age, ignores its own settings in the environment (those of pip still hold), and
+/// writes no bytecode: two kinds of Python share the packages.
 fn python(path: &Path) -> Command {
     let mut command = Command::new(path);
-    command.args(["-E", "-W", "ignore"]);
+    command.args(["-E", "-B", "-W", "ignore"]);
     command
 }

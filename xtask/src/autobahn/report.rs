@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::table::{Table, Verdict, differences};
 
 /// A table with a row per section, then a row per difference.
-pub(super) fn summary(scheme: &str, expected: &Table, got: &Table) -> String {
+pub(super) fn summary(name: &str, took: Duration, expected: &Table, got: &Table) -> String {
     let mut sections: BTreeMap<u32, Section> = BTreeMap::new();
     for (case, verdict) in got {
         let section = sections.entry(case.parts()[0]).or_default();
@@ -19,8 +20,8 @@ pub(super) fn summary(scheme: &str, expected: &Table, got: &Table) -> String {
         sections.entry(row.case.parts()[0]).or_default().different += 1;
     }
 
-    let mut text = format!("## Over {scheme}\n\n| section | cases run | OK | INFORMATIONAL | not as expected |\n");
-    text.push_str("|---:|---:|---:|---:|---:|\n");
+    let mut text = format!("## {name}, in {} s\n\n", took.as_secs());
+    text.push_str("| section | cases run | OK | INFORMATIONAL | not as expected |\n|---:|---:|---:|---:|---:|\n");
     let mut all = Section::default();
     for (number, section) in &sections {
         section.write_row(&mut text, &number.to_string());
@@ -69,7 +70,8 @@ mod tests {
     fn counts_by_section_and_names_every_difference() {
         let expected = parse("1.1\tOK\tOK\n1.2\tOK\tOK\n7.1\tINFORMATIONAL\tINFORMATIONAL\n10.1\tOK\tOK\n").unwrap();
         let got = parse("1.1\tOK\tOK\n1.2\tNON-STRICT\tOK\n7.1\tINFORMATIONAL\tINFORMATIONAL\n").unwrap();
-        let text = summary("ws", &expected, &got);
+        let text = summary("server over ws", Duration::from_millis(61_999), &expected, &got);
+        assert_eq!(text.lines().next(), Some("## server over ws, in 61 s"));
         let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
         assert_eq!(
             rows,
