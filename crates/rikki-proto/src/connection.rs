@@ -181,7 +181,12 @@ impl Connection {
                 return Err(error);
             }
         }
-        let event = match self.decoder.next(input) {
+        let incoming = match self.decoder.next_short(input) {
+            Ok(Some(message)) => return Ok(Some(Event::Message(message))),
+            Ok(None) => self.decoder.next(input),
+            Err(error) => Err(error),
+        };
+        let event = match incoming {
             Ok(None) => return Ok(None),
             Ok(Some(Incoming::Message(message))) => Ok(Event::Message(message)),
             Ok(Some(Incoming::Control(Opcode::Ping, payload))) => {

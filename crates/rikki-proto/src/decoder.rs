@@ -64,6 +64,26 @@ impl Decoder {
         }
     }
 
+    /// The way of most messages to a server: short, in one frame, all of it there. Everything else, broken rules
+    /// included, is left to [`next`](Self::next).
+    #[inline]
+    pub(crate) fn next_short<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Message<'a>>, Error> {
+        let [first @ (0x81 | 0x82), second @ 0x80..=0xfd, a, b, c, d, rest @ ..] = &**input else { return Ok(None) };
+        let (is_text, length, key) = (*first == 0x81, usize::from(second & 0x7f), [*a, *b, *c, *d]);
+        if length > rest.len() || length > self.limits.max_message || !self.masked || self.is_mid_message() {
+            return Ok(None);
+        }
+        take(input, 6);
+        let payload = take(input, length);
+        Mask::new(key).apply(payload);
+        Ok(Some(if is_text {
+            // Section 8.1: "that endpoint MUST _Fail the WebSocket Connection_"
+            Message::from(simdutf8::basic::from_utf8(payload).map_err(|_| ProtocolError::InvalidUtf8)?)
+        } else {
+            Message::from(&*payload)
+        }))
+    }
+
     /// Takes from the front of `input` until something is whole or `input` is empty.
     pub(crate) fn next<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Incoming<'a>>, Error> {
         loop {
