@@ -30,6 +30,7 @@ use crate::ws::{InvalidSubprotocol, Io, Settings, Subprotocol, Tracker, WebSocke
 #[cfg(feature = "tls")]
 pub use crate::tls::client::Tls;
 pub use error::ConnectError;
+pub use rikki_proto::handshake::HandshakeError;
 
 /// Opens a WebSocket with the defaults of [`Builder`].
 ///
