@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::{CommandFactory, Parser, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
+use crate::connect::ConnectArgs;
 use crate::{tutorial, units};
 
 const LISTENING: &str = "Listening";
@@ -23,6 +24,8 @@ const LOGGING: &str = "Logging";
 pub(crate) enum Request {
     /// Run the server.
     Run(Box<Args>),
+    /// Connect to a server.
+    Connect(Box<ConnectArgs>),
     /// Print this text (the help or the version) to stdout and end.
     Print(String),
 }
@@ -37,11 +40,12 @@ pub(crate) struct UsageError(pub(crate) String);
 #[command(
     name = "rikki",
     version,
-    override_usage = "rikki [OPTIONS] [ROOT]",
+    override_usage = "rikki [OPTIONS] [ROOT]\n       rikki connect [OPTIONS] URL",
     after_help = "URL is ws, wss, http or https://HOST[:PORT]; port 0 takes a free one.\n\
                   SIZE takes B, KiB, MiB, GiB, KB, MB or GB; DUR takes ms, s, m or h.\n\
                   --listen, --allow-host, --subprotocol and --allow-origin may be repeated.\n\
-                  The spelling -url URL -cert FILE -key FILE -ca FILE works too."
+                  The spelling -url URL -cert FILE -key FILE -ca FILE works too.\n\
+                  A client is rikki connect (see rikki connect --help)."
 )]
 pub(crate) struct Args {
     /// Folder to serve
@@ -216,11 +220,21 @@ pub(crate) enum OverflowPolicy {
 
 /// Reads a command line, the program's name first.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
-    let mut command = Args::command();
-    let args = tutorial::rewrite(args, &command);
-    let parsed = command.try_get_matches_from_mut(args).and_then(|matches| Args::from_arg_matches(&matches));
-    match parsed {
-        Ok(args) => Ok(Request::Run(Box::new(args))),
+    let args: Vec<OsString> = args.into_iter().collect();
+    // In first place alone, so that every other command line means what it would mean without: a folder of the name is
+    // served as ./connect.
+    if args.get(1).is_some_and(|arg| arg == "connect") {
+        return parse_as(args.into_iter().skip(1), Request::Connect);
+    }
+    parse_as(tutorial::rewrite(args, &Args::command()), Request::Run)
+}
+
+fn parse_as<A: Parser>(
+    args: impl IntoIterator<Item = OsString>,
+    request: impl FnOnce(Box<A>) -> Request,
+) -> Result<Request, UsageError> {
+    match A::try_parse_from(args) {
+        Ok(args) => Ok(request(Box::new(args))),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Request::Print(error.render().to_string()))
         }
@@ -243,7 +257,7 @@ fn one_line(report: &str) -> String {
     lines.map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ").replace(" tip: ", "; ")
 }
 
-fn log_filter(text: &str) -> Result<String, String> {
+pub(crate) fn log_filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 

@@ -1,6 +1,7 @@
-//! The `rikki` command: a WebSocket echo, a JSON endpoint and static files on one port.
+//! The `rikki` command: a WebSocket echo, a JSON endpoint and static files on one port, and a WebSocket client.
 
 mod args;
+mod connect;
 mod routes;
 mod serve;
 mod settings;
@@ -17,7 +18,7 @@ use settings::Settings;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Why the command ends without having served.
+/// Why the command ends without having served or connected.
 enum Failure {
     /// The command line is wrong.
     Usage(UsageError),
@@ -27,27 +28,30 @@ enum Failure {
 
 fn main() -> ExitCode {
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             let (code, text) = match failure {
                 Failure::Usage(error) => (2, error.to_string()),
                 Failure::Runtime(error) => (1, error),
             };
-            // Nobody is left to tell if stderr is closed too.
-            let _ = writeln!(std::io::stderr(), "rikki: {text}");
+            tell(&text);
             ExitCode::from(code)
         }
     }
 }
 
-fn run() -> Result<(), Failure> {
+fn run() -> Result<ExitCode, Failure> {
     match args::parse(std::env::args_os())? {
-        args::Request::Print(text) => {
-            print(&text);
-            Ok(())
-        }
-        args::Request::Run(args) => serve::serve(&Settings::from_args(*args)?),
+        args::Request::Print(text) => print(&text),
+        args::Request::Run(args) => serve::serve(&Settings::from_args(*args)?)?,
+        args::Request::Connect(args) => return connect::connect(&args),
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a line to stderr; nobody is left to tell if that is closed too.
+fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "rikki: {text}");
 }
 
 /// Writes to stdout, which may be closed: `println!` would panic.

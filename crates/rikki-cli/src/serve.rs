@@ -26,7 +26,7 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
 }
 
 /// Logs to stderr; a log that cannot be written is dropped, never a reason to stop serving.
-fn start_log(filter: &str) {
+pub(crate) fn start_log(filter: &str) {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(io::stderr)

@@ -91,7 +91,7 @@ impl Settings {
 }
 
 /// Schemes are compared without case ([RFC 3986](https://www.rfc-editor.org/rfc/rfc3986#section-3.1)).
-fn is_secure(url: &str) -> bool {
+pub(crate) fn is_secure(url: &str) -> bool {
     url.split_once("://").is_some_and(|(scheme, _)| ["https", "wss"].iter().any(|tls| scheme.eq_ignore_ascii_case(tls)))
 }
 

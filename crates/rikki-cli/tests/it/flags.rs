@@ -1,19 +1,10 @@
 //! The command line: what a wrong one says, and that nothing is left running after it.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
-use std::time::Duration;
 
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 
-/// For any one thing a started command does; generous, for loaded machines.
-const DEADLINE: Duration = Duration::from_secs(20);
+use crate::process::{Folder, Process};
 
 const RUNTIME: i32 = 1;
 const USAGE: i32 = 2;
@@ -97,7 +88,7 @@ fn the_two_spellings_start_a_server() {
 #[test]
 fn version_and_help() {
     let printed = |flag: &str| {
-        let ended = Started::new(&[flag]).end();
+        let ended = Process::start(&[flag]).end();
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{flag}");
         ended.stdout
     };
@@ -110,7 +101,7 @@ fn version_and_help() {
 
 /// The command ends by itself with this code, nothing on stdout and one line on stderr that names the causes.
 fn check_refused(args: &[&str], code: i32, causes: &[&str]) {
-    let ended = Started::new(args).end();
+    let ended = Process::start(args).end();
     assert_eq!(ended.code, Some(code), "{args:?}: {ended:?}");
     assert_eq!(ended.stdout, "", "{args:?}");
     assert!(ended.stderr.ends_with('\n') && ended.stderr.lines().count() == 1, "{args:?}: {ended:?}");
@@ -122,102 +113,11 @@ fn check_refused(args: &[&str], code: i32, causes: &[&str]) {
 
 /// The command says where its WebSocket endpoint is, with the real port.
 fn check_starts(args: &[&str], url: &str) {
-    let line = Started::new(args).first_line();
+    let line = Process::start(args).line();
     let port = line
         .strip_prefix("Starting WS listener on ")
         .and_then(|rest| rest.strip_prefix(url))
-        .and_then(|rest| rest.strip_suffix("/websocket\n"))
+        .and_then(|rest| rest.strip_suffix("/websocket"))
         .and_then(|port| port.parse::<u16>().ok());
     assert!(port.is_some_and(|port| port != 0), "{args:?}: {line:?}");
-}
-
-/// A command that was started; killed when dropped.
-struct Started {
-    child: Child,
-}
-
-/// How a command ended.
-#[derive(Debug)]
-struct Ended {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Started {
-    fn new(args: &[&str]) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_rikki"))
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Self { child }
-    }
-
-    /// Waits until the command has closed its output, which it does by ending.
-    fn end(mut self) -> Ended {
-        let stdout = in_background(self.child.stdout.take().unwrap(), |mut pipe, text| pipe.read_to_string(text));
-        let stderr = in_background(self.child.stderr.take().unwrap(), |mut pipe, text| pipe.read_to_string(text));
-        let stdout = stdout.recv_timeout(DEADLINE).expect("the command should end");
-        let stderr = stderr.recv_timeout(DEADLINE).expect("the command should end");
-        Ended { code: self.child.wait().unwrap().code(), stdout, stderr }
-    }
-
-    fn first_line(mut self) -> String {
-        let line = in_background(self.child.stdout.take().unwrap(), |pipe, text| BufReader::new(pipe).read_line(text));
-        line.recv_timeout(DEADLINE).expect("the command should print where it listens")
-    }
-}
-
-impl Drop for Started {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Reads text on a thread of its own, so that the wait for it can have a deadline.
-fn in_background<P: Send + 'static>(
-    pipe: P,
-    read: impl FnOnce(P, &mut String) -> std::io::Result<usize> + Send + 'static,
-) -> Receiver<String> {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let mut text = String::new();
-        read(pipe, &mut text).unwrap();
-        // The receiver is gone when its deadline has passed.
-        let _ = sender.send(text);
-    });
-    receiver
-}
-
-/// A folder of its own for each test, removed at its end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("flags-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).into_os_string().into_string().unwrap()
-    }
-
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> String {
-        let path = self.path(name);
-        fs::write(&path, text).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

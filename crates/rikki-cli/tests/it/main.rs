@@ -1,4 +1,6 @@
 //! The command, as its users run it.
 
+mod connect;
 mod flags;
+mod process;
 mod readme;

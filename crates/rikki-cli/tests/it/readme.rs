@@ -27,23 +27,28 @@ fn flags(help: &str) -> Vec<(&str, Option<&str>)> {
 }
 
 #[test]
-fn every_flag_stands_in_the_table_with_its_default() {
-    let output = Command::new(env!("CARGO_BIN_EXE_rikki")).arg("--help").output().unwrap();
-    let help = String::from_utf8(output.stdout).unwrap();
-    let options: String = help
-        .lines()
-        .filter(|line| line.trim_start().starts_with('-'))
-        .fold(String::new(), |all, line| all + line + "\n");
-    let flags = flags(&options);
-    assert!(flags.len() > 20, "{help}");
+fn every_flag_stands_in_its_table_with_its_default() {
     let readme = read("README.md");
-    for (flag, default) in flags {
-        let row = readme.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{flag}`")));
-        let row = row.unwrap_or_else(|| panic!("no row for {flag} in README.md"));
-        if let Some(default) = default {
-            assert!(row.contains(default), "{flag} has the default {default}: {row}");
+    let check = |command: &[&str], heading: &str, least: usize| {
+        let output = Command::new(env!("CARGO_BIN_EXE_rikki")).args(command).arg("--help").output().unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        let options: String = help
+            .lines()
+            .filter(|line| line.trim_start().starts_with('-'))
+            .fold(String::new(), |all, line| all + line + "\n");
+        let flags = flags(&options);
+        assert!(flags.len() > least, "{help}");
+        let section = readme.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
+        for (flag, default) in flags {
+            let row = section.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{flag}`")));
+            let row = row.unwrap_or_else(|| panic!("no row for {flag} under {heading} in README.md"));
+            if let Some(default) = default {
+                assert!(row.contains(default), "{flag} has the default {default}: {row}");
+            }
         }
-    }
+    };
+    check(&[], "Flags\n", 20);
+    check(&["connect"], "A client in the terminal\n", 10);
 }
 
 #[test]

@@ -1,0 +1,187 @@
+//! The flags of `rikki connect` as they are written on the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::http::{HeaderName, HeaderValue};
+use clap::Parser;
+
+use crate::args::{CompressionMode, log_filter};
+use crate::units;
+
+const REQUEST: &str = "Request";
+const TLS: &str = "TLS";
+const WEBSOCKET: &str = "WebSocket";
+const LOGGING: &str = "Logging";
+
+// The help is written for 80 columns: clap wraps nothing, and a test holds the width.
+/// Connect to a WebSocket: lines of stdin are sent, messages are printed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rikki connect",
+    bin_name = "rikki connect",
+    override_usage = "rikki connect [OPTIONS] URL",
+    after_help = "SIZE takes B, KiB, MiB, GiB, KB, MB or GB; DUR takes ms, s, m or h.\n\
+                  --header and --subprotocol may be repeated.\n\
+                  Exit code: 0 after a close with 1000, 1001 or no code, 2 for a wrong\n\
+                  command line, 130 or 143 after SIGINT or SIGTERM, 1 for the rest."
+)]
+pub(crate) struct ConnectArgs {
+    /// ws://HOST[:PORT][/PATH][?QUERY], or wss:// for TLS
+    #[arg(value_name = "URL")]
+    pub(super) url: String,
+    /// Send stdin and print messages as bytes, not as lines
+    #[arg(long)]
+    pub(super) binary: bool,
+
+    /// Header field to add to the request
+    #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header, help_heading = REQUEST)]
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    /// Subprotocol to offer, best first
+    #[arg(long = "subprotocol", value_name = "NAME", help_heading = REQUEST)]
+    pub(super) subprotocols: Vec<String>,
+    /// Longest wait for the connection
+    #[arg(long, value_name = "DUR", default_value = "10s", value_parser = units::duration, help_heading = REQUEST)]
+    pub(super) connect_timeout: Duration,
+
+    /// Authorities to trust instead of the system's, PEM
+    #[arg(long, value_name = "FILE", help_heading = TLS)]
+    pub(super) ca: Option<PathBuf>,
+    /// Certificate to show to the server, PEM
+    #[arg(long, value_name = "FILE", requires = "key", help_heading = TLS)]
+    pub(super) cert: Option<PathBuf>,
+    /// Private key of the certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "cert", help_heading = TLS)]
+    pub(super) key: Option<PathBuf>,
+
+    /// One of shared, dedicated, off
+    #[arg(long, value_name = "MODE", default_value = "dedicated", hide_possible_values = true, help_heading = WEBSOCKET)]
+    pub(super) compression: CompressionMode,
+    /// Largest message, and longest line
+    #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = units::size, help_heading = WEBSOCKET)]
+    pub(super) max_message: usize,
+    /// Silence before the server is pinged
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = units::duration, help_heading = WEBSOCKET)]
+    pub(super) ping: Duration,
+    /// Longest silence while closing
+    #[arg(long, value_name = "DUR", default_value = "5s", value_parser = units::duration, help_heading = WEBSOCKET)]
+    pub(super) close_timeout: Duration,
+
+    /// What to log, as in rikki=debug
+    #[arg(long, value_name = "FILTER", default_value = "warn", value_parser = log_filter, help_heading = LOGGING)]
+    pub(super) log: String,
+}
+
+/// Optional whitespace around the value is not part of it
+/// ([RFC 9110 section 5.5](https://www.rfc-editor.org/rfc/rfc9110#section-5.5)).
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("expected NAME:VALUE")?;
+    let name = name.parse().map_err(|_| "the name of a header is a token, as in authorization")?;
+    let value =
+        value.trim_matches([' ', '\t']).parse().map_err(|_| "the value of a header has no control characters")?;
+    Ok((name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::args::{Request, UsageError, parse};
+
+    #[test]
+    fn the_definition_is_consistent() {
+        ConnectArgs::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults() {
+        let args = connect("rikki connect ws://a");
+        assert_eq!(args.url, "ws://a");
+        assert_eq!((args.binary, args.headers, args.subprotocols), (false, vec![], vec![]));
+        assert_eq!((args.ca, args.cert, args.key), (None, None, None));
+        assert_eq!((args.compression, args.max_message), (CompressionMode::Dedicated, 4 << 20));
+        let seconds = Duration::from_secs;
+        assert_eq!((args.connect_timeout, args.ping, args.close_timeout), (seconds(10), seconds(30), seconds(5)));
+        assert_eq!(args.log, "warn");
+    }
+
+    #[test]
+    fn headers() {
+        let check = |text: &str, expected: Result<(&str, &str), &str>| {
+            let actual = header(text);
+            let shown = actual.as_ref().map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
+            assert_eq!(shown.map_err(String::as_str), expected, "{text:?}");
+        };
+        check("Authorization: Bearer 42", Ok(("authorization", "Bearer 42")));
+        check("x:", Ok(("x", "")));
+        check("origin:\thttps://a:8443 ", Ok(("origin", "https://a:8443")));
+        check("cookie", Err("expected NAME:VALUE"));
+        check(": value", Err("the name of a header is a token, as in authorization"));
+        check("two words: value", Err("the name of a header is a token, as in authorization"));
+        check("x: a\r\ny: b", Err("the value of a header has no control characters"));
+    }
+
+    #[test]
+    fn repeated_flags_keep_their_order() {
+        let args = connect("rikki connect --subprotocol v2 --header b:1 ws://a --subprotocol=v1 --header a:2");
+        assert_eq!(args.subprotocols, ["v2", "v1"]);
+        let names: Vec<_> = args.headers.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["b", "a"]);
+    }
+
+    #[test]
+    fn refused() {
+        let check = |line: &str, expected: &str| {
+            let UsageError(error) = parse(words(line)).expect_err("should be refused");
+            assert!(error.starts_with(expected), "{line}: expected {expected:?}, got {error:?}");
+        };
+        check("rikki connect", "the following required arguments were not provided: <URL>");
+        check("rikki connect ws://a ws://b", "unexpected argument 'ws://b' found");
+        check("rikki connect --nonsense ws://a", "unexpected argument '--nonsense' found");
+        check("rikki connect --listen ws://a", "unexpected argument '--listen' found");
+        // The tutorial's spelling is the server's alone.
+        check("rikki connect -ca c wss://a", "unexpected argument '-c' found");
+        check("rikki connect --header x ws://a", "invalid value 'x' for '--header <NAME:VALUE>': expected NAME:VALUE");
+        check("rikki connect --ping 30 ws://a", "invalid value '30' for '--ping <DUR>': expected a whole number");
+        check("rikki connect --cert c wss://a", "the following required arguments were not provided: --key <FILE>");
+        check("rikki connect --compression on ws://a", "invalid value 'on' for '--compression <MODE>'");
+    }
+
+    #[test]
+    fn the_word_is_the_first_or_a_folder() {
+        let root = |line: &str| match parse(words(line)) {
+            Ok(Request::Run(args)) => args.root,
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(root("rikki ./connect"), PathBuf::from("./connect"));
+        assert_eq!(root("rikki -- connect"), PathBuf::from("connect"));
+        assert_eq!(root("rikki --compat-echo connect"), PathBuf::from("connect"));
+        assert_eq!(root("rikki -url ws://a connect"), PathBuf::from("connect"));
+    }
+
+    #[test]
+    fn help() {
+        let Ok(Request::Print(help)) = parse(words("rikki connect --help")) else { panic!("no help") };
+        assert!(help.contains("Usage: rikki connect [OPTIONS] URL\n"), "{help}");
+        for heading in [REQUEST, TLS, WEBSOCKET, LOGGING] {
+            assert!(help.contains(&format!("\n{heading}:\n")), "{heading}");
+        }
+        for line in help.lines() {
+            assert!(line.chars().count() <= 80, "wider than 80 columns: {line}");
+        }
+    }
+
+    fn connect(line: &str) -> ConnectArgs {
+        match parse(words(line)) {
+            Ok(Request::Connect(args)) => *args,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn words(line: &str) -> impl Iterator<Item = OsString> + '_ {
+        line.split(' ').map(OsString::from)
+    }
+}

@@ -1,0 +1,145 @@
+//! `rikki connect URL`: a WebSocket in the terminal. Lines of stdin are sent, messages are printed to stdout, and
+//! everything else is a line on stderr.
+//!
+//! The connection is the library's client. Stdin and stdout have a thread each (`input`, `output`), and one future
+//! moves messages between them and the WebSocket (`session`).
+
+mod args;
+mod input;
+mod lines;
+mod output;
+mod session;
+mod shown;
+mod signals;
+
+use std::io;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use axum::http::{Response, header};
+use rikki::client::{Builder, ConnectError, HandshakeError, Tls};
+use rikki::ws::{Compression, Settings, WebSocket};
+use tokio::time::timeout;
+
+use crate::args::{CompressionMode, UsageError};
+use crate::serve::start_log;
+use crate::settings::is_secure;
+use crate::{Failure, tell};
+use input::Input;
+use output::Output;
+use session::Session;
+use signals::Signals;
+
+pub(crate) use args::ConnectArgs;
+
+/// Connects, and talks until the connection ends.
+pub(crate) fn connect(args: &ConnectArgs) -> Result<ExitCode, Failure> {
+    start_log(&args.log);
+    let builder = configure(args)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unable)?;
+    let ended = runtime.block_on(talk(&builder, args));
+    // A host name that is still being looked up is not waited for.
+    runtime.shutdown_background();
+    ended
+}
+
+fn configure(args: &ConnectArgs) -> Result<Builder, Failure> {
+    let compression = match args.compression {
+        CompressionMode::Shared => Some(Compression::shared()),
+        CompressionMode::Dedicated => Some(Compression::dedicated()),
+        CompressionMode::Off => None,
+    };
+    let settings = Settings::default()
+        .compression(compression)
+        .max_message(args.max_message)
+        .ping_interval(args.ping)
+        // The session has its own.
+        .close_timeout(Duration::MAX);
+    let mut builder = Builder::new(&args.url)
+        .subprotocols(args.subprotocols.iter().map(String::as_str))
+        .settings(settings)
+        .connect_timeout(args.connect_timeout);
+    for (name, value) in &args.headers {
+        builder = builder.header(name, value);
+    }
+    Ok(match tls(args)? {
+        Some(tls) => builder.tls(tls),
+        None => builder,
+    })
+}
+
+/// Whom to trust and how to identify, if it is not the default.
+fn tls(args: &ConnectArgs) -> Result<Option<Tls>, Failure> {
+    if args.ca.is_none() && args.cert.is_none() {
+        return Ok(None);
+    }
+    // Refused, for whoever gives a certificate takes the connection to be encrypted.
+    if !is_secure(&args.url) {
+        return Err(UsageError(format!("--ca and --cert need a wss URL, not {}", args.url)).into());
+    }
+    let tls = match &args.ca {
+        Some(ca) => Tls::ca(ca)?,
+        None => Tls::system()?,
+    };
+    match (&args.cert, &args.key) {
+        (Some(certificate), Some(key)) => Ok(Some(tls.certificate(certificate, key)?)),
+        _ => Ok(Some(tls)),
+    }
+}
+
+async fn talk(builder: &Builder, args: &ConnectArgs) -> Result<ExitCode, Failure> {
+    let mut signals = Signals::new().map_err(unable)?;
+    let (socket, response) = tokio::select! {
+        connected = builder.connect() => connected?,
+        code = signals.next() => return Ok(code),
+    };
+    note(&greeting(&args.url, &socket, &response));
+    let input = Input::start(args.binary, args.max_message).map_err(unable)?;
+    let output = Output::start(args.binary).map_err(unable)?;
+    let mut session = Session::new(socket, input, output, args.close_timeout);
+    let code = tokio::select! {
+        all_well = session.run() => return Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        code = signals.next() => code,
+    };
+    session.interrupt();
+    // Who asks twice does not want to wait.
+    tokio::select! {
+        _ = timeout(args.close_timeout, session.run()) => {}
+        _ = signals.next() => {}
+    }
+    Ok(code)
+}
+
+fn greeting(url: &str, socket: &WebSocket, response: &Response<()>) -> String {
+    let mut text = format!("connected to {url}");
+    if let Some(subprotocol) = socket.subprotocol() {
+        text += &format!(", subprotocol {subprotocol}");
+    }
+    if let Some(extensions) = response.headers().get(header::SEC_WEBSOCKET_EXTENSIONS) {
+        text += &format!(", {}", String::from_utf8_lossy(extensions.as_bytes()));
+    }
+    text
+}
+
+/// One line on stderr, which may quote the server.
+fn note(text: &str) {
+    tell(&shown::line(text));
+}
+
+fn unable(error: io::Error) -> Failure {
+    Failure::Runtime(error.to_string())
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        let text = shown::line(&error.to_string());
+        match error {
+            ConnectError::BadUrl { .. }
+            | ConnectError::BadHeader { .. }
+            | ConnectError::Handshake(HandshakeError::Uri | HandshakeError::ReservedHeader(_)) => {
+                Self::Usage(UsageError(text))
+            }
+            _ => Self::Runtime(text),
+        }
+    }
+}

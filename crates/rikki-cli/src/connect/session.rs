@@ -1,0 +1,201 @@
+//! The conversation: stdin to the WebSocket and the WebSocket to stdout, at the pace of whoever is slowest.
+//!
+//! Nothing is read from stdin while the socket cannot take more, and nothing from the socket while stdout cannot.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::Stream as _;
+use futures_sink::Sink as _;
+use rikki::ws::{CloseCode, Deadline, Error, Sender, WebSocket};
+use tokio::time::{Sleep, sleep};
+
+use super::input::Input;
+use super::note;
+use super::output::Output;
+
+/// How many messages are sent before others get their turn; they go out in one write.
+const SENT_AT_ONCE: usize = 256;
+
+pub(super) struct Session {
+    socket: WebSocket,
+    input: Input,
+    output: Output,
+    /// Tells how much is unsent.
+    sender: Option<Sender>,
+    unsent: usize,
+    /// We have sent a Close, or have it queued.
+    closing: bool,
+    /// Nobody waits for stdout any more.
+    interrupted: bool,
+    /// Input or output went wrong, and it was said.
+    failed: bool,
+    ended: Option<Result<(), Error>>,
+    close_timeout: Duration,
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl Session {
+    /// `close_timeout` bounds the silence while the connection closes: what still arrives puts the end off, as does what
+    /// the server takes. The deadline of [`rikki::ws::Settings`] counts from the Close, and would lose the answers that
+    /// need longer.
+    pub(super) fn new(mut socket: WebSocket, input: Input, output: Output, close_timeout: Duration) -> Self {
+        Self {
+            sender: socket.sender(),
+            socket,
+            input,
+            output,
+            unsent: 0,
+            closing: false,
+            interrupted: false,
+            failed: false,
+            ended: None,
+            close_timeout,
+            patience: None,
+        }
+    }
+
+    /// Until the connection has ended and everything is printed; says how it ended, and whether all is well.
+    ///
+    /// # Cancel safety
+    ///
+    /// It can be given up and called again: nothing is lost.
+    pub(super) async fn run(&mut self) -> bool {
+        let ended = poll_fn(|cx| self.poll(cx)).await;
+        let code = match (ended, self.socket.closed()) {
+            (Ok(()), Some(closed)) => {
+                note(&description(self.closing, closed.code, &closed.reason));
+                closed.code
+            }
+            (Err(error), _) => {
+                note(&error.to_string());
+                CloseCode::ABNORMAL
+            }
+            (Ok(()), None) => CloseCode::ABNORMAL,
+        };
+        !self.failed && matches!(code, CloseCode::NORMAL | CloseCode::GOING_AWAY | CloseCode::NO_STATUS)
+    }
+
+    /// Closes with 1000; what stdout does not take is dropped.
+    pub(super) fn interrupt(&mut self) {
+        self.interrupted = true;
+        self.close();
+    }
+
+    fn close(&mut self) {
+        self.closing = true;
+        // Fails where it is closed already, which is as good.
+        let _ = self.socket.start_close(CloseCode::NORMAL, "");
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            let written = self.output.poll_write(cx);
+            if let Poll::Ready(Err(error)) = &written {
+                self.lose_output(error);
+                continue;
+            }
+            if self.ended.is_some() {
+                let _ = ready!(written);
+                return Poll::Ready(self.ended.take().unwrap_or(Ok(())));
+            }
+            let sent = self.send(cx);
+            let received = self.receive(cx);
+            if !sent && !received {
+                ready!(self.poll_silence(cx));
+                self.ended = Some(Err(Error::TimedOut(Deadline::Close)));
+            }
+        }
+    }
+
+    /// Sends what there is, unless the server has to take something first; says whether anything moved.
+    fn send(&mut self, cx: &mut Context<'_>) -> bool {
+        for sent in 0..SENT_AT_ONCE {
+            // How the connection ended is told by the stream.
+            if self.closing || !matches!(Pin::new(&mut self.socket).poll_ready(cx), Poll::Ready(Ok(()))) {
+                return sent > 0;
+            }
+            match self.input.poll_message(cx) {
+                Poll::Pending => return sent > 0,
+                Poll::Ready(Some(Ok(message))) => {
+                    let _ = Pin::new(&mut self.socket).start_send(message);
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    note(&error.to_string());
+                    self.failed = true;
+                    self.close();
+                }
+                Poll::Ready(None) => self.close(),
+            }
+        }
+        true
+    }
+
+    /// Takes one message, or the end; says whether anything moved.
+    fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.output.is_full() && !self.interrupted {
+            // What is unsent goes on meanwhile, and what is not read cannot be silence.
+            let _ = Pin::new(&mut self.socket).poll_flush(cx);
+            self.patience = None;
+            return false;
+        }
+        match Pin::new(&mut self.socket).poll_next(cx) {
+            Poll::Pending => return false,
+            Poll::Ready(Some(Ok(_))) if self.output.is_full() => {}
+            Poll::Ready(Some(Ok(message))) => self.output.show(&message),
+            Poll::Ready(Some(Err(error))) => self.ended = Some(Err(error)),
+            Poll::Ready(None) => self.ended = Some(Ok(())),
+        }
+        self.patience = None;
+        true
+    }
+
+    /// Ready when the connection should have closed by now.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.closing && self.socket.closed().is_none() {
+            return Poll::Pending;
+        }
+        let unsent = self.sender.as_ref().map_or(0, Sender::queued);
+        if unsent != self.unsent {
+            self.unsent = unsent;
+            self.patience = None;
+        }
+        let timeout = self.close_timeout;
+        self.patience.get_or_insert_with(|| Box::pin(sleep(timeout))).as_mut().poll(cx)
+    }
+
+    fn lose_output(&mut self, error: &io::Error) {
+        // Whoever reads has seen enough, as `head` has.
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            note(&format!("cannot write to stdout: {error}"));
+            self.failed = true;
+        }
+        self.close();
+    }
+}
+
+fn description(by_us: bool, code: CloseCode, reason: &str) -> String {
+    let closed = if by_us { "closed" } else { "closed by the server" };
+    match (code, reason) {
+        (CloseCode::NO_STATUS, _) => format!("{closed} without a code"),
+        (code, "") => format!("{closed}: {code}"),
+        (code, reason) => format!("{closed}: {code} {reason:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptions() {
+        let check = |by_us, code, reason, expected: &str| assert_eq!(description(by_us, code, reason), expected);
+        check(true, CloseCode::NORMAL, "", "closed: 1000");
+        check(false, CloseCode::GOING_AWAY, "", "closed by the server: 1001");
+        check(false, CloseCode(4000), "a \"b\"\x1b", r#"closed by the server: 4000 "a \"b\"\u{1b}""#);
+        check(false, CloseCode::NO_STATUS, "", "closed by the server without a code");
+    }
+}

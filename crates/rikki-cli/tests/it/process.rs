@@ -1,0 +1,176 @@
+//! The command as a process, and folders for its files.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// For any one thing a started command does; generous, for loaded machines.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A command that was started; killed when dropped.
+pub(crate) struct Process {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: Receiver<Vec<u8>>,
+    stderr: Receiver<Vec<u8>>,
+}
+
+/// How a command ended, with what it wrote since it was last read from.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Process {
+    pub(crate) fn start(args: &[&str]) -> Self {
+        Self::start_with(args, Stdio::piped())
+    }
+
+    /// With another stdout; nothing can be read from it here.
+    pub(crate) fn start_with(args: &[&str], stdout: Stdio) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_rikki"))
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(stdout)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().map_or_else(|| mpsc::channel().1, lines);
+        let stderr = lines(child.stderr.take().unwrap());
+        Self { child, stdin, stdout, stderr }
+    }
+
+    /// Writes to stdin in the background; `close` to end it after that.
+    pub(crate) fn write(&mut self, bytes: impl Into<Vec<u8>>, close: bool) {
+        let (bytes, mut stdin) = (bytes.into(), self.stdin.take().unwrap());
+        if close {
+            // A command that ends first takes nothing more.
+            thread::spawn(move || stdin.write_all(&bytes));
+        } else {
+            stdin.write_all(&bytes).unwrap();
+            self.stdin = Some(stdin);
+        }
+    }
+
+    /// The next line of stdout, without its end.
+    pub(crate) fn line(&self) -> String {
+        whole_line(self.stdout.recv_timeout(DEADLINE).expect("a line on stdout"))
+    }
+
+    /// The next line of stderr, without its end.
+    pub(crate) fn report(&self) -> String {
+        whole_line(self.stderr.recv_timeout(DEADLINE).expect("a line on stderr"))
+    }
+
+    /// Closes stdin, unless [`write`](Self::write) does, and waits for the end.
+    pub(crate) fn end(mut self) -> Ended {
+        self.stdin = None;
+        self.end_with_open_stdin()
+    }
+
+    /// Waits for the end, which must come without that of stdin.
+    pub(crate) fn end_with_open_stdin(self) -> Ended {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let (status, stdout, stderr) = self.rest();
+        Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+    }
+
+    /// The exit code and all of stdout, which may be no text, and stderr.
+    pub(crate) fn end_with_bytes(self) -> (Option<i32>, Vec<u8>, String) {
+        let (status, stdout, stderr) = self.rest();
+        (status.code(), stdout, String::from_utf8(stderr).unwrap())
+    }
+
+    fn rest(mut self) -> (ExitStatus, Vec<u8>, Vec<u8>) {
+        let until = Instant::now() + DEADLINE;
+        let rest = |lines: &Receiver<Vec<u8>>| {
+            let mut all = Vec::new();
+            loop {
+                match lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                    Ok(line) => all.extend(line),
+                    Err(mpsc::RecvTimeoutError::Disconnected) => return all,
+                    Err(mpsc::RecvTimeoutError::Timeout) => panic!("the command should end"),
+                }
+            }
+        };
+        // They are closed by ending.
+        let (stdout, stderr) = (rest(&self.stdout), rest(&self.stderr));
+        (self.child.wait().unwrap(), stdout, stderr)
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success(), "kill -s {name}");
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn whole_line(line: Vec<u8>) -> String {
+    let line = String::from_utf8(line).unwrap();
+    line.strip_suffix('\n').map(str::to_owned).unwrap_or_else(|| panic!("{line:?} has no end"))
+}
+
+/// Reads on a thread of its own, so that the wait for it can have a deadline.
+fn lines(pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut pipe = BufReader::new(pipe);
+        loop {
+            let mut line = Vec::new();
+            // The receiver is gone when its deadline has passed.
+            if pipe.read_until(b'\n', &mut line).unwrap() == 0 || sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// A folder of its own for each test, removed at its end.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("it-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.0.join(name).into_os_string().into_string().unwrap()
+    }
+
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+        let path = self.path(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
