@@ -4,6 +4,7 @@
 
 pub mod client;
 mod counters;
+mod excerpt;
 mod files;
 mod http;
 mod server;

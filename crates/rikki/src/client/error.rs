@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use rikki_proto::handshake::HandshakeError;
 
+use crate::excerpt::Excerpt;
+
 #[cfg(feature = "tls")]
 use crate::tls::TlsError;
 
@@ -66,9 +68,6 @@ pub enum ConnectError {
     NoRandom(io::Error),
 }
 
-/// How much of the text of others is shown, in characters.
-const SHOWN: usize = 200;
-
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -80,29 +79,21 @@ impl fmt::Display for ConnectError {
             #[cfg(feature = "tls")]
             Self::TlsHandshake { host, source } => write!(f, "the TLS handshake with {host} failed: {source}"),
             Self::Redirected { status, location } => {
-                write!(f, "the server answered {status}, a redirect to {}, which is not followed", Quoted(location))
+                write!(
+                    f,
+                    "the server answered {status}, a redirect to \"{}\", which is not followed",
+                    Excerpt::of(location)
+                )
             }
             Self::Refused(response) => {
-                let text = String::from_utf8_lossy(response.body());
+                let text = response.body().trim_ascii();
                 write!(f, "the server answered {} instead of 101 Switching Protocols", response.status())?;
-                if text.trim().is_empty() { Ok(()) } else { write!(f, ": {}", Quoted(text.trim())) }
+                if text.is_empty() { Ok(()) } else { write!(f, ": \"{}\"", Excerpt::of(text)) }
             }
             Self::Handshake(error) => error.fmt(f),
             Self::Http(error) => write!(f, "the opening handshake failed: {error}"),
             Self::TimedOut => f.write_str("the server did not answer in time"),
             Self::NoRandom(error) => write!(f, "the system has no random numbers: {error}"),
-        }
-    }
-}
-
-/// What somebody else has written, cut and in quotes, with all control characters escaped.
-struct Quoted<'a>(&'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.char_indices().nth(SHOWN) {
-            Some((end, _)) => write!(f, "{:?}...", self.0.get(..end).unwrap_or_default()),
-            None => write!(f, "{:?}", self.0),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! The access log: one line for each request, when it has been answered.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -9,8 +8,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Uri, Version, header};
 use http_body::Body as _;
 
-/// How much of what a client wrote goes into a line, in bytes.
-const SHOWN: usize = 200;
+use crate::excerpt::Excerpt;
 
 /// A request on its way through the application.
 pub(super) struct Access {
@@ -41,24 +39,13 @@ impl Access {
         tracing::info!(
             target: "rikki::access",
             %peer,
-            method = %Escaped(method.as_str().as_bytes()),
-            target = %Escaped(target.as_bytes()),
+            method = %Excerpt::of(method.as_str()),
+            target = %Excerpt::of(target),
             ?version,
             status = response.status().as_u16(),
             bytes = response.body().size_hint().exact(),
             ms = since.elapsed().as_millis() as u64,
-            agent = %Escaped(agent.as_ref().map_or(b"-", HeaderValue::as_bytes)),
+            agent = %Excerpt::of(agent.as_ref().map_or(&b"-"[..], HeaderValue::as_bytes)),
         );
-    }
-}
-
-/// What a client wrote, cut, with everything but plain ASCII escaped.
-struct Escaped<'a>(&'a [u8]);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.0.get(..SHOWN).unwrap_or(self.0);
-        write!(f, "\"{}\"", shown.escape_ascii())?;
-        f.write_str(if shown.len() < self.0.len() { "..." } else { "" })
     }
 }

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 
 use super::host::{Authority, Host};
 use super::origin::Origin;
+use crate::excerpt::Excerpt;
 
 /// The hosts and origins allowed beside those that are always allowed.
 #[derive(Clone, Debug, Default)]
@@ -118,7 +119,7 @@ impl Guard {
             return if allowed { Ok(()) } else { Err(Refused::NullOrigin) };
         }
         let origin = given.to_str().ok().and_then(Origin::parse);
-        let origin = origin.ok_or_else(|| Refused::InvalidOrigin { given: excerpt(given) })?;
+        let origin = origin.ok_or_else(|| Refused::InvalidOrigin { given: Excerpt::of(given).to_string() })?;
         if self.origins.iter().any(|allowed| matches!(allowed, AllowedOrigin::Origin(allowed) if *allowed == origin)) {
             return Ok(());
         }
@@ -269,7 +270,7 @@ fn host_field(headers: &HeaderMap) -> Result<Option<Authority<'_>>, Refused> {
         Field::Repeated => Err(Refused::RepeatedHost),
         Field::Once(given) => {
             let authority = given.to_str().ok().and_then(Authority::parse);
-            authority.map(Some).ok_or_else(|| Refused::InvalidHost { given: excerpt(given) })
+            authority.map(Some).ok_or_else(|| Refused::InvalidHost { given: Excerpt::of(given).to_string() })
         }
     }
 }
@@ -278,7 +279,7 @@ fn host_field(headers: &HeaderMap) -> Result<Option<Authority<'_>>, Refused> {
 fn target_authority(request: &Parts) -> Result<Option<Authority<'_>>, Refused> {
     let Some(authority) = request.uri.authority() else { return Ok(None) };
     let given = authority.as_str();
-    Authority::parse(given).map(Some).ok_or_else(|| Refused::InvalidHost { given: excerpt(given) })
+    Authority::parse(given).map(Some).ok_or_else(|| Refused::InvalidHost { given: Excerpt::of(given).to_string() })
 }
 
 enum Field<'h> {
@@ -293,15 +294,6 @@ fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Field<'h> {
         (None, _) => Field::Absent,
         (Some(line), None) => Field::Once(line),
         (Some(_), Some(_)) => Field::Repeated,
-    }
-}
-
-/// At most 100 bytes of what a client sent, as printable ASCII.
-fn excerpt(given: impl AsRef<[u8]>) -> String {
-    let given = given.as_ref();
-    match given.get(..100) {
-        Some(start) if given.len() > 100 => format!("{}...", start.escape_ascii()),
-        _ => given.escape_ascii().to_string(),
     }
 }
 

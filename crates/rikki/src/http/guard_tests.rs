@@ -360,7 +360,7 @@ fn refusals_tell_what_would_allow_them() {
     check(origin(b"https://good.test:1/"), 403, "\"https://good.test:1/\" is not of the form");
     // What a terminal would obey is escaped, and nothing is quoted at length.
     check(origin(b"a\t\x80\xffb\"\\"), 403, r#""a\t\x80\xffb\"\\""#);
-    check(origin(&[b'x'; 100]), 403, &format!("\"{}\"", "x".repeat(100)));
-    check(origin(&[b'x'; 10_000]), 403, &format!("\"{}...\"", "x".repeat(100)));
+    check(origin(&[b'x'; 200]), 403, &format!("\"{}\"", "x".repeat(200)));
+    check(origin(&[b'x'; 10_000]), 403, &format!("\"{}...\"", "x".repeat(200)));
     check(host(b"a\xff"), 400, r#""a\xff""#);
 }

@@ -23,6 +23,7 @@ use super::handler::{Handler, HandlerTask};
 use super::settings::Settings;
 use super::stream::WebSocket;
 use super::transport::Transport;
+use crate::excerpt::Excerpt;
 use crate::http::{Guard, ListenerKind};
 use crate::server::Place;
 
@@ -278,13 +279,13 @@ impl Upgrade {
             Ok(judged) => judged,
             Err(refusal) => {
                 context.settings.counts.refused_handshakes.up();
-                tracing::info!(target: "rikki::ws", path = parts.uri.path(), "handshake refused: {refusal}");
+                tracing::info!(target: "rikki::ws", path = %Excerpt::of(parts.uri.path()), "handshake refused: {refusal}");
                 return refusal.response().map(Body::from);
             }
         };
         if let Err(refused) = context.guard.check_origin(context.listener, &parts) {
             context.settings.counts.refused_origins.up();
-            tracing::warn!(target: "rikki::ws", path = parts.uri.path(), "handshake refused: {refused}");
+            tracing::warn!(target: "rikki::ws", path = %Excerpt::of(parts.uri.path()), "handshake refused: {refused}");
             return refused.response().map(Body::from);
         }
         let Some(on_upgrade) = on_upgrade else {
