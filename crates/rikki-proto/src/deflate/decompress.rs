@@ -74,16 +74,19 @@ impl Decompressor {
             let left = limit.saturating_sub(self.length);
             let size = scratch.len().min(left.saturating_add(1));
             let room = scratch.get_mut(..size).unwrap_or_default();
-            let (status, taken, written) = self.step(rest, room, InflateFlush::NoFlush)?;
+            let (status, taken, written) = self.step(rest, room, InflateFlush::NoFlush);
+            // All output is handed on before an error is told, and the limit before the status: which rule a message
+            // breaks first does not depend on how it was cut.
+            let fitting = written.min(left);
+            self.length += fitting;
+            if let Some(output @ [_, ..]) = room.get(..fitting) {
+                sink(output)?;
+            }
             if written > left {
                 return Err(LimitExceeded::MessageTooLong { length: limit as u64 + 1, limit }.into());
             }
             rest = rest.get(taken..).unwrap_or_default();
-            self.length += written;
-            if let Some(output @ [_, ..]) = room.get(..written) {
-                sink(output)?;
-            }
-            self.is_final = status == Status::StreamEnd;
+            self.is_final = status? == Status::StreamEnd;
             is_drained = if self.is_final {
                 // https://www.rfc-editor.org/rfc/rfc7692#section-7.2.3.4: a final block ends the stream as zlib sees
                 // it, but not the message. What comes after it does not refer back to what came before.
@@ -113,21 +116,26 @@ impl Decompressor {
         // https://www.rfc-editor.org/rfc/rfc7692#section-7.2.2: put back what the sender took off. With `Block` zlib
         // stops where a block ends and leaves the byte behind it alone; everywhere else it would take that byte too.
         let [a, b, c, d] = TAIL;
-        let (status, taken, written) = self.step(&[a, b, c, d, 0], scratch, InflateFlush::Block)?;
-        if status == Status::StreamEnd || taken != TAIL.len() || written != 0 {
+        let (status, taken, written) = self.step(&[a, b, c, d, 0], scratch, InflateFlush::Block);
+        if status? == Status::StreamEnd || taken != TAIL.len() || written != 0 {
             return Err(ProtocolError::InvalidDeflate.into());
         }
         Ok(())
     }
 
-    /// One call of zlib, and how many bytes it took and wrote.
-    fn step(&mut self, input: &[u8], room: &mut [u8], flush: InflateFlush) -> Result<(Status, usize, usize), Error> {
+    /// One call of zlib, and how many bytes it took and wrote, up to an error too.
+    fn step(
+        &mut self,
+        input: &[u8],
+        room: &mut [u8],
+        flush: InflateFlush,
+    ) -> (Result<Status, ProtocolError>, usize, usize) {
         let (taken_before, written_before) = (self.inflate.total_in(), self.inflate.total_out());
-        let status = self.inflate.decompress(input, room, flush).map_err(|_| ProtocolError::InvalidDeflate)?;
+        let status = self.inflate.decompress(input, room, flush).map_err(|_| ProtocolError::InvalidDeflate);
         // At most the lengths of the two slices.
         let taken = (self.inflate.total_in() - taken_before) as usize;
         let written = (self.inflate.total_out() - written_before) as usize;
-        Ok((status, taken, written))
+        (status, taken, written)
     }
 }
 

@@ -151,6 +151,11 @@ fn refuses_what_is_not_deflate_or_not_text() {
     refused(&[Frame::new(TEXT, &HELLO[..3]).rsv(4)], limits, ProtocolError::InvalidDeflate);
     refused(&[Frame::new(TEXT, shelf.deflate(b"\xce\xba\xed\xa0\x80")).rsv(4)], limits, ProtocolError::InvalidUtf8);
     refused(&[Frame::new(TEXT, shelf.deflate(b"cut \xce")).rsv(4)], limits, ProtocolError::InvalidUtf8);
+    // Of two faults the first is told, whatever the cuts.
+    let broken = [&shelf.deflate(b"\xff")[..], b"\x00\x00\xff\xff", b"\xff"].concat();
+    refused(&[Frame::new(TEXT, broken).rsv(4)], limits, ProtocolError::InvalidUtf8);
+    let long = shelf.deflate(&[&[0xff][..], &[b'x'; 20]].concat());
+    refused(&[Frame::new(TEXT, long).rsv(4)], limits.max_message(20), ProtocolError::InvalidUtf8);
 }
 
 #[test]

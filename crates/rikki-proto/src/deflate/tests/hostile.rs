@@ -105,6 +105,24 @@ fn refuses_what_is_no_deflate() {
 }
 
 #[test]
+fn tells_the_first_fault_in_any_cuts() {
+    // A byte of output, then a block that is none: with a limit of 0 the byte is at fault.
+    let message = b"\x3b\x01\xfa\x85\x85";
+    for (limit, expected) in [(0, too_long(0)), (100, INVALID)] {
+        for size in 1..=message.len() {
+            let seen = decompress(&mut Decompressor::new(), message.chunks(size), limit);
+            assert_eq!(seen, Err(expected), "limit {limit}, in pieces of {size}");
+        }
+    }
+    // The taker sees all that came before the fault, and what it says of that comes first.
+    let broken = [&compress(&mut Compressor::new(compression(15, 1)), b"\xff")[..], &TAIL, b"\xff"].concat();
+    for (message, limit) in [(&broken, 100), (&bomb(100), 50)] {
+        let refused = Decompressor::new().push(message, &mut [0; _], limit, |_| Err(ProtocolError::InvalidUtf8.into()));
+        assert_eq!(refused, Err(ProtocolError::InvalidUtf8.into()), "limit {limit}");
+    }
+}
+
+#[test]
 fn refuses_what_breaks_off() {
     check_invalid(b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f"); // no empty block behind a stored one
     let text: Vec<u8> = (0..150u32).flat_map(|index| (index * index).to_string().into_bytes()).collect();
