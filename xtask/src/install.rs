@@ -45,6 +45,16 @@ pub(crate) fn browser() -> std::result::Result<(), Missing> {
     if there() { Ok(()) } else { Err(Missing(format!("chromium or chromedriver does not start; {hint}"))) }
 }
 
+/// Finds a C++ compiler, or installs it.
+pub(crate) fn cxx() -> std::result::Result<(), Missing> {
+    // As the crate `cc` finds one.
+    let named = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
+    if works(Command::new(named).arg("--version")) {
+        return Ok(());
+    }
+    apt(&["g++"], "install a C++ compiler (Debian: g++)")
+}
+
 /// Finds a python3 that can make virtual environments, or installs it.
 pub(crate) fn python3() -> std::result::Result<(), Missing> {
     if works(Command::new("python3").args(["-c", "import venv, ensurepip"])) {

@@ -3,6 +3,7 @@
 
 mod autobahn;
 mod bench;
+mod fuzz;
 mod install;
 mod process;
 mod project;
@@ -19,16 +20,18 @@ const USAGE: &str = "\
 Usage: cargo xtask COMMAND [OPTION]
 
 Commands:
-  test      run every test: unit, integration, documentation, a real browser, Autobahn
+  test      run every test: unit, integration, documentation, a real browser, fuzz targets, Autobahn
   ci        check format, lints and documentation, then do what `test` does
   autobahn  run the Autobahn test suite against the server and the client
   browser   run the tests that drive a real browser
+  fuzz      run the fuzz targets that are named, or all of them
   bench     compare the server with others, on a quiet machine with two cores or more
 
 Options:
   --skip-missing   do not fail when a suite is left out because a program it needs is missing
   --cases A,B,...  autobahn only: the cases to run, such as 1.*,7.1.6
   --all            autobahn only: all of the slow sections 12 and 13; otherwise a third, and as server alone
+  --seconds N      fuzz only: how long each target runs; 20 by default
   --case NAME      bench only: a case to run; all by default, may be repeated
   --peer NAME      bench only: a server to compare with; all by default, may be repeated
   --uws PATH       bench only: an echo server on uWebSockets that takes its port as its argument
@@ -47,6 +50,7 @@ enum Task {
     Ci,
     Autobahn { cases: Vec<String>, all: bool },
     Browser,
+    Fuzz(fuzz::Options),
     Bench(bench::Options),
 }
 
@@ -80,6 +84,7 @@ fn perform(task: &Task, skip_missing: bool) -> Result<bool> {
         Task::Autobahn { cases, all } => autobahn::run(&Project::find()?, cases, *all),
         Task::Bench(options) => return bench::run(&Project::find()?, options),
         Task::Browser => suites::browser(&Project::find()?),
+        Task::Fuzz(options) => fuzz::run(&Project::find()?, options),
     };
     Ok(suites::account(&outcomes, skip_missing))
 }
@@ -91,6 +96,7 @@ fn parse(arguments: &[String]) -> Result<(Task, bool)> {
         Some("ci") => Task::Ci,
         Some("autobahn") => Task::Autobahn { cases: Vec::new(), all: false },
         Some("browser") => Task::Browser,
+        Some("fuzz") => Task::Fuzz(fuzz::Options::default()),
         Some("bench") => Task::Bench(bench::Options::default()),
         Some("-h" | "--help") => Task::Help,
         Some(other) => return Err(format!("unknown command {other:?}")),
@@ -106,6 +112,7 @@ fn parse(arguments: &[String]) -> Result<(Task, bool)> {
                 let list = arguments.next().ok_or("--cases needs a list such as 1.*,7.1.6")?;
                 cases.extend(list.split(',').map(str::to_owned));
             }
+            (_, Task::Fuzz(options)) => options.parse(argument, &mut arguments)?,
             (_, Task::Bench(options)) => options.parse(argument, &mut arguments)?,
             _ => return Err(format!("unknown option {argument:?}")),
         }
@@ -143,6 +150,14 @@ mod tests {
         check("bench --case a --gate --case b --rounds 3", Ok((Task::Bench(options(&["a", "b"], 3, true)), false)));
         check("bench --rounds 0", Err("--rounds needs a number above zero".to_owned()));
         check("bench --frob", Err("unknown option \"--frob\"".to_owned()));
+        let options = |seconds, targets: &[&str]| fuzz::Options {
+            seconds,
+            targets: targets.iter().map(|target| (*target).to_owned()).collect(),
+        };
+        check("fuzz", Ok((Task::Fuzz(options(20, &[])), false)));
+        check("fuzz frames --seconds 300 deflate", Ok((Task::Fuzz(options(300, &["frames", "deflate"])), false)));
+        check("fuzz --seconds 0", Err("--seconds needs a number above zero".to_owned()));
+        check("fuzz --second", Err("unknown option \"--second\"".to_owned()));
         check("frobnicate", Err("unknown command \"frobnicate\"".to_owned()));
         check("", Err("no command given".to_owned()));
     }

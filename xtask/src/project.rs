@@ -36,6 +36,11 @@ impl Project {
         command.current_dir(&self.root);
         command
     }
+
+    /// A folder of the workspace.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
 }
 
 fn cargo() -> Command {

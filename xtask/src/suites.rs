@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::autobahn;
+use crate::fuzz;
 use crate::install::{self, Missing};
 use crate::process::{run, tee, works};
 use crate::project::Project;
@@ -45,6 +46,7 @@ pub(crate) fn all(project: &Project) -> Vec<Outcome> {
             Outcome { suite: "browser".to_owned(), result: Err(missing) },
         ],
     };
+    outcomes.extend(fuzz::run(project, &fuzz::Options::default()));
     outcomes.extend(autobahn::run(project, &[], false));
     outcomes
 }

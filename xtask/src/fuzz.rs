@@ -1,0 +1,236 @@
+//! The fuzz targets of the folder `fuzz`: built once, replayed on the committed inputs, then run for a while each.
+//!
+//! Inputs that reach something new, crashes and logs stay in the folder `fuzz` below cargo's target folder, and the next
+//! run goes on from them. What the targets demand is theirs to say.
+
+mod report;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::Result;
+use crate::install::{self, INSTALL_LIMIT, Missing};
+use crate::process::{Running, output, run as run_command};
+use crate::project::Project;
+use crate::suites::{CARGO_LIMIT, Outcome, Tally};
+
+const CARGO_FUZZ: &str = "0.13.2";
+
+/// How many targets run at a time; each keeps one core busy.
+const AT_ONCE: usize = 2;
+
+/// What one input may cost, and how long inputs may get.
+const LIMITS: [&str; 3] = ["-timeout=10", "-rss_limit_mb=2048", "-max_len=4096"];
+
+/// How long a target may take beside the time it is given: to read its inputs, and for the last of them.
+const GRACE: Duration = Duration::from_secs(120);
+
+/// What to run.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    pub(crate) seconds: u64,
+    /// All if there are none.
+    pub(crate) targets: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { seconds: 20, targets: Vec::new() }
+    }
+}
+
+impl Options {
+    /// Takes one argument, and its value if it has one from `rest`.
+    pub(crate) fn parse<'a>(&mut self, argument: &str, rest: &mut impl Iterator<Item = &'a str>) -> Result<()> {
+        match argument {
+            "--seconds" => {
+                let number = rest.next().and_then(|number| number.parse().ok()).filter(|seconds| *seconds > 0);
+                self.seconds = number.ok_or("--seconds needs a number above zero")?;
+            }
+            option if option.starts_with('-') => return Err(format!("unknown option {option:?}")),
+            target => self.targets.push(target.to_owned()),
+        }
+        Ok(())
+    }
+}
+
+/// Where the targets and what they find are.
+struct Folders {
+    sources: PathBuf,
+    /// The committed inputs.
+    corpus: PathBuf,
+    programs: PathBuf,
+    /// Everything that is written.
+    results: PathBuf,
+}
+
+/// Runs targets for some seconds each.
+pub(crate) fn run(project: &Project, options: &Options) -> Vec<Outcome> {
+    let suite = format!("fuzz targets, {} s each", options.seconds);
+    let result = match install(project) {
+        Err(missing) => Err(missing),
+        Ok(cargo_fuzz) => {
+            let tallies = prepare(project, &cargo_fuzz, &options.targets)
+                .and_then(|(folders, targets)| run_all(&folders, &targets, options.seconds));
+            Ok(tallies.unwrap_or_else(|error| {
+                println!("{error}");
+                Tally { passed: 0, failed: 1 }
+            }))
+        }
+    };
+    vec![Outcome { suite, result }]
+}
+
+/// Finds cargo-fuzz and what it needs, or installs both; returns the program.
+fn install(project: &Project) -> std::result::Result<PathBuf, Missing> {
+    install::cxx()?;
+    let tools = project.target.join("tools");
+    let program = tools.join("bin").join("cargo-fuzz");
+    let version = output(Command::new(&program).arg("--version"), Duration::from_secs(30));
+    if version.is_ok_and(|version| version.trim().ends_with(CARGO_FUZZ)) {
+        return Ok(program);
+    }
+    println!("installing cargo-fuzz {CARGO_FUZZ} in {}", tools.display());
+    let mut cargo = project.cargo();
+    cargo.args(["install", "--quiet", "--locked", "--version", CARGO_FUZZ, "cargo-fuzz", "--root"]).arg(&tools);
+    // Its build is needed once, and is not to be mixed with that of the workspace.
+    cargo.env("CARGO_TARGET_DIR", tools.join("build"));
+    run_command(&mut cargo, INSTALL_LIMIT)
+        .map_err(|error| Missing(format!("cargo-fuzz could not be installed: {error}")))?;
+    let _ = fs::remove_dir_all(tools.join("build"));
+    Ok(program)
+}
+
+/// Builds all targets, and picks those that are wanted.
+fn prepare(project: &Project, cargo_fuzz: &Path, wanted: &[String]) -> Result<(Folders, Vec<String>)> {
+    let sources = project.folder("fuzz");
+    let results = project.target.join("fuzz");
+    let host = host()?;
+    let targets = select(&names(&sources.join("fuzz_targets"))?, wanted)?;
+    let mut build = Command::new(cargo_fuzz);
+    // Without a sanitizer the stable compiler will do: no code here is unsafe.
+    build.args(["build", "--sanitizer", "none", "--target", &host, "--target-dir"]).arg(results.join("build"));
+    run_command(build.arg("--fuzz-dir").arg(&sources), CARGO_LIMIT)?;
+    let programs = results.join("build").join(host).join("release");
+    Ok((Folders { corpus: sources.join("corpus"), sources, programs, results }, targets))
+}
+
+/// The platform that rustc builds for unless told otherwise.
+fn host() -> Result<String> {
+    let version = output(Command::new("rustc").arg("-vV"), Duration::from_secs(60))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| "rustc names no host".to_owned())
+}
+
+/// The targets, by the names of their files.
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let files = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
+    let mut names: Vec<_> = files.filter_map(|file| Some(file.strip_suffix(".rs")?.to_owned())).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn select(all: &[String], wanted: &[String]) -> Result<Vec<String>> {
+    match wanted.iter().find(|name| !all.contains(name)) {
+        Some(unknown) => Err(format!("there is no fuzz target {unknown:?}, only {}", all.join(", "))),
+        None if wanted.is_empty() => Ok(all.to_vec()),
+        None => Ok(wanted.to_vec()),
+    }
+}
+
+/// Replays and runs each target, which are two tests.
+fn run_all(folders: &Folders, targets: &[String], seconds: u64) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for some in targets.chunks(AT_ONCE) {
+        for (name, time) in [("replay", None), ("run", Some(seconds))] {
+            // All must have started before one is waited for.
+            let started: Vec<_> =
+                some.iter().map(|target| Fuzzer::start(folders, target, time)).collect::<Result<_>>()?;
+            for fuzzer in started {
+                let target = fuzzer.target.clone();
+                match fuzzer.finish() {
+                    Ok(text) => {
+                        println!("{target}, {name}: {text}");
+                        tally.passed += 1;
+                    }
+                    Err(error) => {
+                        println!("{target}, {name}: FAILED: {error}");
+                        tally.failed += 1;
+                    }
+                }
+            }
+        }
+    }
+    Ok(tally)
+}
+
+/// A target at work.
+struct Fuzzer {
+    target: String,
+    running: Running,
+    log: PathBuf,
+    deadline: Instant,
+}
+
+impl Fuzzer {
+    /// Replays the committed inputs, or with a time goes on from them and from what was found before.
+    fn start(folders: &Folders, target: &str, seconds: Option<u64>) -> Result<Self> {
+        let results = folders.results.join(target);
+        let (found, crashes) = (results.join("found"), results.join("crashes"));
+        for folder in [&found, &crashes] {
+            fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        }
+        let log = results.join(if seconds.is_some() { "run.log" } else { "replay.log" });
+        let file = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
+        let mut command = Command::new(folders.programs.join(target));
+        command.current_dir(&folders.sources).args(LIMITS);
+        command.arg(format!("-artifact_prefix={}/", crashes.display()));
+        match seconds {
+            None => command.arg("-runs=0"),
+            // New inputs go to the first folder.
+            Some(seconds) => command.arg(format!("-max_total_time={seconds}")).arg(found),
+        };
+        let running = Running::spawn(command.arg(folders.corpus.join(target)).stderr(file))?;
+        let deadline = Instant::now() + Duration::from_secs(seconds.unwrap_or_default()) + GRACE;
+        Ok(Self { target: target.to_owned(), running, log, deadline })
+    }
+
+    /// Waits for its end, and says what came of it.
+    fn finish(mut self) -> Result<String> {
+        let status = self.running.wait(self.deadline)?;
+        let log = fs::read(&self.log).map_err(|error| format!("{}: {error}", self.log.display()))?;
+        let log = String::from_utf8_lossy(&log);
+        match report::figures(&log) {
+            Some(figures) if status.success() => Ok(figures.to_string()),
+            _ => Err(format!("{}\n  log: {}", report::fault(&log), self.log.display())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn picks_targets_that_there_are() {
+        let all = ["deflate", "frames"].map(str::to_owned);
+        assert_eq!(select(&all, &[]), Ok(all.to_vec()));
+        assert_eq!(select(&all, &all[1..]), Ok(vec!["frames".to_owned()]));
+        let error = select(&all, &["farmes".to_owned()]).unwrap_err();
+        assert_eq!(error, "there is no fuzz target \"farmes\", only deflate, frames");
+    }
+
+    #[test]
+    fn every_target_has_inputs() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("fuzz");
+        let targets = names(&folder.join("fuzz_targets")).unwrap();
+        assert!(targets.len() >= 5, "{targets:?}");
+        for target in targets {
+            let inputs = fs::read_dir(folder.join("corpus").join(&target)).unwrap().count();
+            assert!(inputs >= 5, "{target}: {inputs}");
+        }
+    }
+}
