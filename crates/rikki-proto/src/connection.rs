@@ -51,10 +51,10 @@ impl Limits {
         self
     }
 
-    /// What a compressed message may announce: an honest one at the limit can be a little longer than it is
-    /// decompressed, and one of empty blocks would never reach the limit.
+    /// What a compressed message may announce: an honest one at the limit can be longer than it is decompressed, by an
+    /// eighth with some compressors, and one of empty blocks would never reach the limit.
     pub(crate) fn check_compressed_length(&self, length: u64) -> Result<(), Error> {
-        let most = (self.max_message as u64).saturating_add(self.max_message as u64 / 64).saturating_add(1024);
+        let most = (self.max_message as u64).saturating_add(self.max_message as u64 / 8).saturating_add(1024);
         if length > most {
             return Err(LimitExceeded::MessageTooLong { length, limit: self.max_message }.into());
         }

@@ -115,6 +115,8 @@ impl Output {
 
     /// Takes back what was added since `checkpoint`, which holds until the next [`advance`](Self::advance) or
     /// [`shrink`](Self::shrink).
+    ///
+    /// With context takeover no compressed message may be sent after it: it could refer to one that was taken back.
     pub fn rollback(&mut self, checkpoint: Checkpoint) {
         if checkpoint.buffer >= self.written {
             self.buffer.truncate(checkpoint.buffer);

@@ -374,8 +374,12 @@ impl Codecs for Dedicated {
         let compressor = own.get_or_insert_with(|| Compressor::new(self.shared.compression));
         Compressors::lend(|Compressors { output, .. }| {
             compressor.compress(payload, output);
-            // Smaller or not: the next message may refer to this one.
-            use_it(output);
+            if output.len() < payload.len() {
+                use_it(output);
+            } else {
+                // The peer does not get to see it, so that no later message may refer to it.
+                compressor.reset();
+            }
         });
     }
 
