@@ -4,3 +4,4 @@ mod connect;
 mod flags;
 mod process;
 mod readme;
+mod running;

@@ -1,0 +1,97 @@
+//! The server while it runs and while it ends: what it logs, and what signals do.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use crate::process::{DEADLINE, Folder, Process};
+
+/// A server on a free port, and its address.
+fn serve(flags: &[&str]) -> (Process, String) {
+    let server = Process::start(&[&["--listen", "http://127.0.0.1:0"], flags].concat());
+    let url = server.line();
+    let address = url.strip_prefix("Starting WS listener on ws://").and_then(|rest| rest.split('/').next());
+    let address = address.unwrap_or_else(|| panic!("{url}")).to_owned();
+    (server, address)
+}
+
+fn ask(address: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+#[test]
+fn the_access_log_has_a_line_for_each_request() {
+    let folder = Folder::new();
+    let (server, address) = serve(&["--access-log", "--log", "rikki::access=info", &folder.path("")]);
+    let agent = format!("evil\u{9b}31m\" {}", "x".repeat(300));
+    ask(
+        &address,
+        &format!("GET /rest?q=%0A HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {agent}\r\nConnection: close\r\n\r\n"),
+    );
+    let line = server.report();
+    for part in
+        ["INFO rikki::access: ", "peer=127.0.0.1:", " method=GET", " target=/rest?q=%0A ", " status=200", " bytes=16"]
+    {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    assert!(line.contains("agent=evil\\u{9b}31m\\\" xxx") && line.ends_with("xxx..."), "{line}");
+    ask(&address, "GET /none HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n");
+    let line = server.report();
+    assert!(line.contains(" target=/none ") && line.contains(" status=403"), "{line}");
+}
+
+/// A WebSocket whose client does not answer a Close; it is open when the head of the answer is read.
+#[cfg(unix)]
+fn stubborn(address: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let request = "GET /websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.extend_from_slice(&byte);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "));
+    stream
+}
+
+#[cfg(unix)]
+#[test]
+fn the_first_signal_drains_and_the_second_ends() {
+    // Without the second it would take as long as the client may take to answer.
+    let folder = Folder::new();
+    let wait = ["--drain-timeout", "1h", "--close-timeout", "1h", "--linger-timeout", "1h"];
+    let (server, address) = serve(&[&wait[..], &["--drain-code", "1012", &folder.path("")]].concat());
+    let mut socket = stubborn(&address);
+    server.signal("TERM");
+    let mut close = [0; 4];
+    socket.read_exact(&mut close).unwrap();
+    assert_eq!(close, [0x88, 2, 0x03, 0xf4], "1012");
+    assert!(server.report().contains("draining connections=1 websockets=1"));
+    server.signal("INT");
+    let ended = server.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("a second signal: ending now"), "{ended:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_drain_ends_with_0_when_all_have_gone() {
+    let folder = Folder::new();
+    let (server, address) = serve(&["--drain-timeout", "1h", &folder.path("")]);
+    let mut socket = stubborn(&address);
+    server.signal("INT");
+    let mut close = [0; 4];
+    socket.read_exact(&mut close).unwrap();
+    socket.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9]).unwrap();
+    assert_eq!(socket.read(&mut close).unwrap(), 0, "the server ends TCP first");
+    drop(socket);
+    assert_eq!(server.end().code, Some(0));
+}
