@@ -44,7 +44,7 @@ impl Output {
     /// Whether everything has been written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.written == self.buffer.len() && self.payloads.is_empty()
+        self.written == self.buffer.len() && self.payload_bytes == 0
     }
 
     /// The size of the buffer in bytes.
@@ -68,7 +68,7 @@ impl Output {
     /// All that is to be written, if it lies in one piece: no large payload is among it.
     #[must_use]
     pub fn contiguous(&self) -> Option<&[u8]> {
-        if self.payloads.is_empty() { self.buffer.get(self.written..) } else { None }
+        if self.payload_bytes == 0 { self.buffer.get(self.written..) } else { None }
     }
 
     /// Notes that the first `count` bytes have been written.

@@ -230,10 +230,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             }
             self.advance_phase(cx, output);
             // A peer that never stops sending doesn't put these deadlines off.
-            if self.phase != Phase::Open || output.is_blocked() {
+            if !matches!(self.phase, Phase::Open) || output.is_blocked() {
                 self.handle_deadlines(consumer, output);
             }
-            if self.phase == Phase::Ended {
+            if matches!(self.phase, Phase::Ended) {
                 return Poll::Ready(Turn::Ended);
             }
             let waits = match self.read(cx, consumer, read, output, &mut budget) {
@@ -332,7 +332,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         input: &mut &mut [u8],
         output: &mut Output,
     ) -> Parsed {
-        while self.phase != Phase::Ended && !input.is_empty() {
+        while !matches!(self.phase, Phase::Ended) && !input.is_empty() {
             let event = self.connection.next_event(input, output);
             if let Some(rate) = &mut self.rate {
                 if matches!(event, Ok(Some(_))) {
