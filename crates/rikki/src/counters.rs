@@ -27,10 +27,20 @@ pub struct Counters {
     pub refused_handshakes: u64,
     /// HTTP connections and bodies given up since they moved too slowly.
     pub closed_slow: u64,
+    /// WebSockets closed with 1002 or 1007 since their peer broke a rule.
+    pub closed_violations: u64,
+    /// WebSockets closed with 1008 or 1009 since a message went past a limit.
+    pub closed_limits: u64,
     /// WebSockets closed with 1008 for sending faster than they may.
     pub closed_rates: u64,
+    /// WebSockets closed with 1013 since there was no memory left to decompress a message.
+    pub closed_memory: u64,
+    /// WebSockets closed or cut since a deadline had passed.
+    pub closed_timeouts: u64,
     /// WebSockets cut for not reading, by [`Overflow::Close`](crate::ws::Overflow::Close).
     pub closed_overflows: u64,
+    /// WebSockets closed with 1011 since their handler panicked.
+    pub closed_panics: u64,
     /// Messages dropped since their receiver did not read.
     pub dropped_messages: u64,
     /// Bytes that wait now to be written to WebSockets.
@@ -63,8 +73,13 @@ counts!(
     refused_origins,
     refused_handshakes,
     closed_slow,
+    closed_violations,
+    closed_limits,
     closed_rates,
+    closed_memory,
+    closed_timeouts,
     closed_overflows,
+    closed_panics,
     dropped_messages,
     queued_bytes,
 );

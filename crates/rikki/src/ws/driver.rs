@@ -266,7 +266,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let Some(mailbox) = &self.mailbox else { return false };
         if output.is_blocked() {
             if self.settings.overflow == Overflow::Close && mailbox.is_full() {
-                self.overflow(consumer);
+                self.lose(consumer, Error::Overflow);
             }
             return false;
         }
@@ -364,7 +364,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             if output.len() >= mark {
                 match self.settings.overflow {
                     Overflow::Pause => self.paused = true,
-                    Overflow::Close => self.overflow(consumer),
+                    Overflow::Close => self.lose(consumer, Error::Overflow),
                     Overflow::DropNewest | Overflow::DropOldest => {}
                 }
             }
@@ -398,17 +398,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let (code, reason) = (CloseCode::POLICY_VIOLATION, "too much in a second");
         // Fails after a Close of ours, with which the peer knows that this is the end.
         let _ = self.connection.close(code, reason, output);
-        if !self.reported {
-            self.settings.counts.closed_rates.up();
-        }
         self.report(consumer, Closed { code, reason: Text::from(reason), error: Some(Error::RateExceeded) });
         Parsed::All
-    }
-
-    /// The peer does not read, and the endpoint does not wait for that.
-    fn overflow(&mut self, consumer: &mut impl Consumer) {
-        self.settings.counts.closed_overflows.up();
-        self.lose(consumer, Error::Overflow);
     }
 
     fn handle_eof(&mut self, consumer: &mut impl Consumer) {
@@ -430,6 +421,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     fn report(&mut self, consumer: &mut impl Consumer, closed: Closed) -> Flow {
         if !self.reported {
             self.reported = true;
+            if let Some(error) = &closed.error {
+                error.count(&self.settings.counts);
+            }
             if let Some(mailbox) = &self.mailbox {
                 mailbox.close();
             }

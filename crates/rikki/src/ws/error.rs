@@ -4,6 +4,8 @@ use std::{fmt, io};
 
 use rikki_proto::{CloseCode, LimitExceeded, ProtocolError, SendError, Text};
 
+use crate::counters::Counts;
+
 /// Why a WebSocket did not end with a closing handshake between willing peers.
 ///
 /// A normal close is not an error: see [`Closed`].
@@ -41,6 +43,23 @@ pub enum Deadline {
     Write,
     /// A Close that was not answered: [`close_timeout`](super::Settings::close_timeout).
     Close,
+}
+
+impl Error {
+    /// Counts a WebSocket that ended for this reason; a connection that broke is nobody's fault.
+    pub(super) fn count(&self, counts: &Counts) {
+        let count = match self {
+            Self::Protocol(_) => &counts.closed_violations,
+            Self::Limit(LimitExceeded::NoDecompressor) => &counts.closed_memory,
+            Self::Limit(_) => &counts.closed_limits,
+            Self::TimedOut(_) => &counts.closed_timeouts,
+            Self::RateExceeded => &counts.closed_rates,
+            Self::Overflow => &counts.closed_overflows,
+            Self::HandlerPanicked => &counts.closed_panics,
+            Self::Io(_) | Self::Send(_) => return,
+        };
+        count.up();
+    }
 }
 
 impl fmt::Display for Error {

@@ -1,8 +1,11 @@
 //! How many may connect, and what the server counts.
 
+use std::time::Duration;
+
+use rikki::ws::{Message, Settings, Socket};
 use rikki::{Counters, Server};
 
-use crate::talk::{Talk, close, upgrade};
+use crate::talk::{Talk, close, frame, upgrade};
 use crate::wire::{BOTH, Running, Via, soon};
 
 /// Waits until the server has counted what is expected; it notices ends in its own time.
@@ -12,7 +15,7 @@ async fn counted(server: &Running, expected: impl Fn(Counters) -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    if tokio::time::timeout(std::time::Duration::from_secs(5), counting).await.is_err() {
+    if tokio::time::timeout(Duration::from_secs(5), counting).await.is_err() {
         panic!("{:?}", server.handle.counters());
     }
 }
@@ -83,4 +86,25 @@ async fn many_refusals_at_once_are_cut_and_the_others_go_on() {
     counted(&server, |counters| counters.refused_connections == 300).await;
     inside.echo("still served").await;
     drop(silent);
+}
+
+#[tokio::test]
+async fn ends_are_counted_by_reason() {
+    let settings = Settings::default().max_message(10).message_timeout(Duration::from_millis(1)).max_message_rate(3);
+    let panics = |_: &mut Socket<'_>, message: Message<'_>| assert_ne!(message.as_bytes(), b"panic");
+    let server = Running::start(Server::new().websocket_settings(settings).websocket("/", panics)).await;
+    for (bytes, expected) in [
+        (b"\x81\x01x".to_vec(), "close(1002)"),
+        (frame(0x81, "\u{e9}")[..7].to_vec(), "close(1008)"),
+        (frame(0x81, "more than ten"), "close(1009)"),
+        (frame(0x81, "x").repeat(4), "close(1008)"),
+        (frame(0x81, "panic"), "close(1011)"),
+    ] {
+        let mut talk = Talk::open(&server, Via::Tcp, "/").await;
+        talk.send(bytes).await;
+        assert_eq!(talk.rest().await, expected);
+    }
+    let counters = server.handle.counters();
+    let Counters { closed_violations, closed_timeouts, closed_limits, closed_rates, closed_panics, .. } = counters;
+    assert_eq!((closed_violations, closed_timeouts, closed_limits, closed_rates, closed_panics), (1, 1, 1, 1, 1));
 }
