@@ -5,6 +5,7 @@ mod autobahn;
 mod bench;
 mod fuzz;
 mod install;
+mod interop;
 mod process;
 mod project;
 mod suites;
@@ -20,10 +21,11 @@ const USAGE: &str = "\
 Usage: cargo xtask COMMAND [OPTION]
 
 Commands:
-  test      run every test: unit, integration, documentation, a real browser, fuzz targets, Autobahn
+  test      run every test: unit, integration, documentation, a real browser, Python, fuzz targets, Autobahn
   ci        check format, lints and documentation, then do what `test` does
   autobahn  run the Autobahn test suite against the server and the client
   browser   run the tests that drive a real browser
+  interop   run the tests against websockets of Python
   fuzz      run the fuzz targets that are named, or all of them
   bench     compare the server with others, on a quiet machine with two cores or more
 
@@ -50,6 +52,7 @@ enum Task {
     Ci,
     Autobahn { cases: Vec<String>, all: bool },
     Browser,
+    Interop,
     Fuzz(fuzz::Options),
     Bench(bench::Options),
 }
@@ -84,6 +87,7 @@ fn perform(task: &Task, skip_missing: bool) -> Result<bool> {
         Task::Autobahn { cases, all } => autobahn::run(&Project::find()?, cases, *all),
         Task::Bench(options) => return bench::run(&Project::find()?, options),
         Task::Browser => suites::browser(&Project::find()?),
+        Task::Interop => interop::run(&Project::find()?),
         Task::Fuzz(options) => fuzz::run(&Project::find()?, options),
     };
     Ok(suites::account(&outcomes, skip_missing))
@@ -96,6 +100,7 @@ fn parse(arguments: &[String]) -> Result<(Task, bool)> {
         Some("ci") => Task::Ci,
         Some("autobahn") => Task::Autobahn { cases: Vec::new(), all: false },
         Some("browser") => Task::Browser,
+        Some("interop") => Task::Interop,
         Some("fuzz") => Task::Fuzz(fuzz::Options::default()),
         Some("bench") => Task::Bench(bench::Options::default()),
         Some("-h" | "--help") => Task::Help,
@@ -132,6 +137,7 @@ mod tests {
         };
         check("test", Ok((Task::Test, false)));
         check("ci --skip-missing", Ok((Task::Ci, true)));
+        check("interop", Ok((Task::Interop, false)));
         check("browser --help", Ok((Task::Help, false)));
         check(
             "autobahn --cases 1.*,7.1.6 --cases 2.1",

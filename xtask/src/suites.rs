@@ -7,6 +7,7 @@ use crate::Result;
 use crate::autobahn;
 use crate::fuzz;
 use crate::install::{self, Missing};
+use crate::interop;
 use crate::process::{run, tee, works};
 use crate::project::Project;
 
@@ -38,14 +39,15 @@ impl Tally {
 
 /// Runs every test there is.
 pub(crate) fn all(project: &Project) -> Vec<Outcome> {
-    let workspace = ["test", "--workspace", "--no-fail-fast"];
+    let workspace = ["test", "--workspace", "--no-fail-fast", "--exclude", interop::PACKAGE];
     let mut outcomes = match install::browser() {
-        Ok(()) => vec![cargo_test(project, "cargo test, with the browser's", &workspace)],
+        Ok(()) => vec![cargo_test(project.cargo().args(workspace), "cargo test, with the browser's")],
         Err(missing) => vec![
-            cargo_test(project, "cargo test", &[&workspace[..], &["--exclude", BROWSER_TESTS]].concat()),
+            cargo_test(project.cargo().args(workspace).args(["--exclude", BROWSER_TESTS]), "cargo test"),
             Outcome { suite: "browser".to_owned(), result: Err(missing) },
         ],
     };
+    outcomes.extend(interop::run(project));
     outcomes.extend(fuzz::run(project, &fuzz::Options::default()));
     outcomes.extend(autobahn::run(project, &[], false));
     outcomes
@@ -54,7 +56,7 @@ pub(crate) fn all(project: &Project) -> Vec<Outcome> {
 /// Runs the tests that drive a real browser.
 pub(crate) fn browser(project: &Project) -> Vec<Outcome> {
     vec![match install::browser() {
-        Ok(()) => cargo_test(project, "browser", &["test", "--no-fail-fast", "--package", BROWSER_TESTS]),
+        Ok(()) => cargo_test(project.cargo().args(["test", "--no-fail-fast", "--package", BROWSER_TESTS]), "browser"),
         Err(missing) => Outcome { suite: "browser".to_owned(), result: Err(missing) },
     }]
 }
@@ -102,9 +104,10 @@ pub(crate) fn account(outcomes: &[Outcome], skip_missing: bool) -> bool {
     sum.failed == 0 && sum.passed > 0
 }
 
-fn cargo_test(project: &Project, suite: &str, arguments: &[&str]) -> Outcome {
+/// Runs a `cargo test` and counts what it reports.
+pub(crate) fn cargo_test(command: &mut Command, suite: &str) -> Outcome {
     let mut tally = Tally::default();
-    let ended = tee(project.cargo().args(arguments), CARGO_LIMIT, |line| tally.add(parse(line).unwrap_or_default()));
+    let ended = tee(command, CARGO_LIMIT, |line| tally.add(parse(line).unwrap_or_default()));
     let trouble = match ended {
         Ok(status) if status.success() => None,
         Ok(status) => Some(format!("cargo test: {status}")),

@@ -1,0 +1,63 @@
+//! The tests against `websockets` of Python, which is installed for them in an environment of its own below cargo's target
+//! folder. What they test is in the package; here is only what they need.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Result;
+use crate::install::{self, INSTALL_LIMIT, Missing};
+use crate::process::{run as run_command, works};
+use crate::project::Project;
+use crate::suites::{Outcome, cargo_test};
+
+/// The package of these tests.
+pub(crate) const PACKAGE: &str = "interop-tests";
+
+/// Where these tests look for the interpreter.
+const VARIABLE: &str = "INTEROP_PYTHON";
+
+const REQUIREMENTS: &str = include_str!("../../interop/requirements.txt");
+
+/// Runs these tests.
+pub(crate) fn run(project: &Project) -> Vec<Outcome> {
+    let suite = "Python's websockets";
+    vec![match python(project) {
+        Ok(python) => {
+            let mut cargo = project.cargo();
+            cargo.args(["test", "--no-fail-fast", "--package", PACKAGE]).env(VARIABLE, python);
+            cargo_test(&mut cargo, suite)
+        }
+        Err(missing) => Outcome { suite: suite.to_owned(), result: Err(missing) },
+    }]
+}
+
+/// Finds the interpreter that has what the requirements say, or installs it.
+fn python(project: &Project) -> std::result::Result<PathBuf, Missing> {
+    let folder = project.target.join("interop");
+    let environment = folder.join("python3");
+    let python = environment.join("bin").join("python");
+    // Written last, so that half an installation is not taken for a whole one.
+    let stamp = folder.join("installed-requirements.txt");
+    let is_there = fs::read_to_string(&stamp).is_ok_and(|installed| installed == REQUIREMENTS);
+    if is_there && works(Command::new(&python).args(["-c", "import websockets"])) {
+        return Ok(python);
+    }
+    install::python3()?;
+    make_environment(&folder, &environment, &python)
+        .and_then(|()| fs::write(&stamp, REQUIREMENTS).map_err(|error| format!("{}: {error}", stamp.display())))
+        .map_err(|error| Missing(format!("websockets of Python could not be installed: {error}")))?;
+    Ok(python)
+}
+
+fn make_environment(folder: &Path, environment: &Path, python: &Path) -> Result<()> {
+    println!("installing websockets of Python in {}", folder.display());
+    let _ = fs::remove_dir_all(environment);
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let requirements = folder.join("requirements.txt");
+    fs::write(&requirements, REQUIREMENTS).map_err(|error| format!("{}: {error}", requirements.display()))?;
+    run_command(Command::new("python3").args(["-m", "venv"]).arg(environment), INSTALL_LIMIT)?;
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(&requirements);
+    run_command(&mut pip, INSTALL_LIMIT)
+}
