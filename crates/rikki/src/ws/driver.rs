@@ -85,6 +85,8 @@ pub(super) struct Driver<I> {
     eof: bool,
     /// Bytes may wait inside the stream, as they do in TLS.
     unflushed: bool,
+    /// Why nothing can be written any more. What the peer said before that is still to be read.
+    broken: Option<io::Error>,
     /// The consumer knows that the connection has ended.
     reported: bool,
 }
@@ -146,6 +148,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             paused: false,
             eof: false,
             unflushed: false,
+            broken: None,
             reported: false,
         }
     }
@@ -164,7 +167,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer) -> Poll<()> {
         self.with_buffers(|driver, _, output| {
             loop {
-                driver.write(cx, consumer, output);
+                driver.write(cx, output);
                 if driver.phase == Phase::Ended || !output.is_blocked() {
                     return Poll::Ready(());
                 }
@@ -174,6 +177,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 }
             }
         })
+    }
+
+    /// Whether nothing can be written any more.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.is_some() || self.phase == Phase::Ended
     }
 
     /// Bytes that the peer has not taken yet.
@@ -224,7 +232,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 // Fails where a Close is out already, which is as good.
                 let _ = self.connection.close(code, "", output);
             }
-            self.write(cx, consumer, output);
+            self.write(cx, output);
             if self.take_queued(consumer, output, &mut budget) {
                 continue;
             }
@@ -239,14 +247,20 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             let waits = match self.read(cx, consumer, read, output, &mut budget) {
                 Poll::Ready(Parsed::Yielded) => {
                     // A pong does not wait for whoever reads the messages.
-                    self.write(cx, consumer, output);
+                    self.write(cx, output);
                     return Poll::Ready(Turn::Yielded);
                 }
                 Poll::Ready(_) => false,
-                Poll::Pending => true,
+                Poll::Pending => {
+                    if let Some(error) = self.broken.take() {
+                        self.lose(consumer, error.into());
+                        continue;
+                    }
+                    true
+                }
             };
             if budget.reads == 0 || budget.queued == 0 {
-                self.write(cx, consumer, output);
+                self.write(cx, output);
                 // A peer that never falls silent has to end its messages in time too.
                 if let Some(due) = self.handle_deadlines(consumer, output) {
                     self.alarm.set(due, cx.waker());
@@ -359,7 +373,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             };
             let mark = self.settings.mark();
             if output.len() > WRITE_AT || output.len() >= mark {
-                self.write(cx, consumer, output);
+                self.write(cx, output);
             }
             if output.len() >= mark {
                 match self.settings.overflow {
@@ -408,7 +422,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             self.eof = true;
         } else {
             // Without a Close before it, the end of the stream is an abnormal one: section 7.1.5.
-            self.lose(consumer, Error::Io(io::ErrorKind::UnexpectedEof.into()));
+            let error = self.broken.take().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
+            self.lose(consumer, error.into());
         }
     }
 

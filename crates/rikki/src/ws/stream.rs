@@ -174,7 +174,16 @@ impl WebSocket {
         let Some(driver) = &mut self.driver else { return Poll::Ready(Err(SendError::Closed.into())) };
         self.tasks.set_writer(cx.waker());
         ready!(driver.poll_flush(&mut Context::from_waker(&self.tasks.common), &mut self.inbox));
-        if self.inbox.closed.is_some() { Poll::Ready(Err(SendError::Closed.into())) } else { Poll::Ready(Ok(())) }
+        let is_broken = driver.is_broken();
+        if is_broken {
+            // Whoever reads is to learn what the peer has said.
+            self.tasks.common.wake_by_ref();
+        }
+        if is_broken || self.inbox.closed.is_some() {
+            Poll::Ready(Err(SendError::Closed.into()))
+        } else {
+            Poll::Ready(Ok(()))
+        }
     }
 
     /// Bytes that the peer has not taken yet.

@@ -21,6 +21,8 @@ struct Script {
     eof: bool,
     /// How many bytes it takes until it blocks.
     takes: usize,
+    /// What it says after that: that the peer has reset the connection.
+    breaks: bool,
     /// Whether bytes lie inside until they are flushed, as in TLS.
     buffers: bool,
     unflushed: bool,
@@ -55,7 +57,7 @@ impl AsyncWrite for Script {
         self.write_calls += 1;
         let taken = bytes.len().min(self.takes);
         if taken == 0 {
-            return Poll::Pending;
+            return if self.breaks { Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())) } else { Poll::Pending };
         }
         self.takes -= taken;
         self.unflushed = self.buffers;
@@ -324,6 +326,29 @@ async fn a_violation_is_told_before_the_end_and_nothing_after_it_is_read_as_a_me
     assert!(fixture.driver.io.written.starts_with(b"\x81\x04good\x88\x19\x03\xea"), "{:?}", fixture.driver.io.written);
     assert!(fixture.driver.io.shut_down);
     assert!(matches!(fixture.error(), Error::Protocol(_)));
+}
+
+/// It refuses a message, says why and is gone, with what we still write unread.
+#[tokio::test]
+async fn what_the_peer_said_before_it_went_is_read() {
+    let close = [frame(0x81, b"last words"), frame(0x88, b"\x03\xf1too big")].concat();
+    let broken = |reads: Vec<Vec<u8>>| {
+        let mut fixture =
+            Fixture::new(Script { takes: 0, breaks: true, ..Script::new(reads) }, Settings::default(), quiet);
+        fixture.driver.with_socket(|socket| socket.send(vec![0; 100])).unwrap();
+        assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+        fixture
+    };
+    let fixture = broken(vec![close[..9].to_vec(), close[9..].to_vec()]);
+    let closed = fixture.consumer.closed.as_ref().unwrap();
+    assert_eq!((fixture.consumer.messages, closed.code), (1, CloseCode::MESSAGE_TOO_BIG));
+    assert!(closed.error.is_none());
+    // One that went without a word, or in the middle of one.
+    for reads in [vec![], vec![close[..20].to_vec()]] {
+        let fixture = broken(reads);
+        assert_eq!(fixture.consumer.closed.as_ref().unwrap().code, CloseCode::ABNORMAL);
+        assert!(matches!(fixture.error(), Error::Io(error) if error.kind() == io::ErrorKind::ConnectionReset));
+    }
 }
 
 #[tokio::test]

@@ -7,20 +7,24 @@ use std::task::{Context, Poll, ready};
 use rikki_proto::Output;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Consumer, Driver, Phase};
+use super::{Driver, Phase};
 
 /// How many pieces one vectored write holds at most.
 const PIECES: usize = 16;
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
-    /// Writes all it can; a failure ends the connection.
-    pub(super) fn write(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) {
+    /// Writes all it can. A failure ends the connection when what the peer said before it has been read: a peer that
+    /// refuses a message sends a Close and may be gone before it has read what we still write.
+    pub(super) fn write(&mut self, cx: &mut Context<'_>, output: &mut Output) {
         // Most calls find nothing to do.
         if output.is_empty() && !self.unflushed && !self.paused {
             return;
         }
         if let Err(error) = self.poll_write(cx, output) {
-            self.lose(consumer, error.into());
+            self.broken.get_or_insert(error);
+            *output = Output::default();
+            (self.unflushed, self.paused) = (false, false);
+            return;
         }
         if self.paused && output.len() < self.settings.mark() / 2 + 1 {
             self.paused = false;
