@@ -1,7 +1,7 @@
 //! Messages through a decompressor.
 
 use rikki_proto::Error;
-use rikki_proto::deflate::{Decompressor, Scratch};
+use rikki_proto::deflate::{Decompressor, SCRATCH_SIZE, Scratch};
 
 /// Decompresses messages that come in pieces, the first of which refers to none; an error ends them.
 pub fn decompress<'a, P>(
@@ -12,7 +12,7 @@ pub fn decompress<'a, P>(
 where
     P: IntoIterator<Item = &'a [u8]>,
 {
-    let mut scratch = [0; _];
+    let mut scratch = [0; SCRATCH_SIZE];
     decompressor.reset();
     let each = messages.into_iter().map(|pieces| decompress_one(decompressor, pieces, &mut scratch, limit));
     let messages = each.collect::<Result<_, _>>()?;

@@ -7,7 +7,7 @@ use std::ops::Deref;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::deflate::{Lent, Scratch};
+use crate::deflate::{Lent, SCRATCH_SIZE, Scratch};
 use crate::error::{Error, LimitExceeded};
 use crate::frame::{FrameHeader, Opcode};
 use crate::utf8::Utf8Assembler;
@@ -351,7 +351,7 @@ impl PartialMessage {
         match &mut self.decompressor {
             None => payload.push(piece, limits),
             Some(decompressor) => {
-                let mut scratch: Scratch = [0; _];
+                let mut scratch: Scratch = [0; SCRATCH_SIZE];
                 decompressor.push(piece, &mut scratch, limits.max_message, |output| payload.push(output, limits))
             }
         }
@@ -359,7 +359,7 @@ impl PartialMessage {
 
     pub(crate) fn finish(mut self) -> Result<Message<'static>, Error> {
         if let Some(decompressor) = &mut self.decompressor {
-            decompressor.finish(&mut [0; _])?;
+            decompressor.finish(&mut [0; SCRATCH_SIZE])?;
         }
         Ok(match self.payload {
             PartialPayload::Text(text) => Message::from(text.finish()?),

@@ -8,8 +8,11 @@ use super::TAIL;
 use super::compression::MAX_WINDOW_BITS;
 use crate::error::{Error, LimitExceeded, ProtocolError};
 
-/// Where output goes before it is handed on: 16 KiB, lent for one call, so that one of them serves a whole thread.
-pub type Scratch = [u8; 16 * 1024];
+/// The size of a [`Scratch`] in bytes.
+pub const SCRATCH_SIZE: usize = 16 * 1024;
+
+/// Where output goes before it is handed on: lent for one call, so that one of them serves a whole thread.
+pub type Scratch = [u8; SCRATCH_SIZE];
 
 /// Decompresses one message after the other.
 ///

@@ -23,7 +23,7 @@ mod offer;
 pub use codecs::Codecs;
 pub use compress::Compressor;
 pub use compression::{Compression, OutOfRange};
-pub use decompress::{Decompressor, Scratch};
+pub use decompress::{Decompressor, SCRATCH_SIZE, Scratch};
 pub use extension::ExtensionError;
 pub use offer::{Accepted, Agreed, ClientOptions, ServerOptions, confirm, negotiate, offer};
 

@@ -251,13 +251,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     return Poll::Ready(Turn::Yielded);
                 }
                 Poll::Ready(_) => false,
-                Poll::Pending => {
-                    if let Some(error) = self.broken.take() {
-                        self.lose(consumer, error.into());
-                        continue;
-                    }
-                    true
-                }
+                Poll::Pending => true,
             };
             if budget.reads == 0 || budget.queued == 0 {
                 self.write(cx, output);

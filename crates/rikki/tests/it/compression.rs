@@ -2,7 +2,7 @@
 
 use rikki::Server;
 use rikki::ws::{Compression, Message, Settings, Socket};
-use rikki_proto::deflate::{Compression as Deflate, Compressor, Decompressor};
+use rikki_proto::deflate::{Compression as Deflate, Compressor, Decompressor, SCRATCH_SIZE};
 
 use crate::talk::{Talk, close, frame, upgrade};
 use crate::wire::{BOTH, Delivery, RUNS, Running, Via, soon};
@@ -17,7 +17,7 @@ fn deflate(payload: &[u8]) -> Vec<u8> {
 
 fn inflate(payload: &[u8]) -> Vec<u8> {
     let (mut decompressor, mut inflated) = (Decompressor::new(), Vec::new());
-    let mut scratch = [0; _];
+    let mut scratch = [0; SCRATCH_SIZE];
     let sink = |output: &[u8]| {
         inflated.extend_from_slice(output);
         Ok(())
@@ -163,7 +163,7 @@ async fn with_context_takeover_messages_refer_to_earlier_ones() {
                 inflated.extend_from_slice(output);
                 Ok(())
             };
-            let mut scratch = [0; _];
+            let mut scratch = [0; SCRATCH_SIZE];
             decompressor.push(&answer.payload, &mut scratch, 10_000, sink).unwrap();
             decompressor.finish(&mut scratch).unwrap();
             assert_eq!(inflated, payload);

@@ -117,7 +117,8 @@ fn tells_the_first_fault_in_any_cuts() {
     // The taker sees all that came before the fault, and what it says of that comes first.
     let broken = [&compress(&mut Compressor::new(compression(15, 1)), b"\xff")[..], &TAIL, b"\xff"].concat();
     for (message, limit) in [(&broken, 100), (&bomb(100), 50)] {
-        let refused = Decompressor::new().push(message, &mut [0; _], limit, |_| Err(ProtocolError::InvalidUtf8.into()));
+        let refused = Decompressor::new()
+            .push(message, &mut [0; SCRATCH_SIZE], limit, |_| Err(ProtocolError::InvalidUtf8.into()));
         assert_eq!(refused, Err(ProtocolError::InvalidUtf8.into()), "limit {limit}");
     }
 }

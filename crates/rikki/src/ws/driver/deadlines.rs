@@ -33,6 +33,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let (due, missed) = match self.phase {
             Phase::Ended => return None,
             Phase::Lingering { since } => (since.saturating_add(settings.linger_timeout), None),
+            // A connection that broke says so soon.
+            Phase::Closing { since } if self.broken.is_some() => (since.saturating_add(settings.linger_timeout), None),
             // What was sent before the Close may still be on its way: counted from the last progress of writing.
             Phase::Closing { since } => {
                 (since.max(self.written_at).saturating_add(settings.close_timeout), Some(Deadline::Close))
@@ -46,9 +48,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if now < due {
             return Some(due);
         }
-        match missed {
-            Some(deadline) => self.lose(consumer, Error::TimedOut(deadline)),
-            None => self.phase = Phase::Ended,
+        match (self.broken.take(), missed) {
+            (Some(error), _) => self.lose(consumer, error.into()),
+            (None, Some(deadline)) => self.lose(consumer, Error::TimedOut(deadline)),
+            (None, None) => self.phase = Phase::Ended,
         }
         None
     }

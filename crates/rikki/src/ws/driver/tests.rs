@@ -333,8 +333,11 @@ async fn a_violation_is_told_before_the_end_and_nothing_after_it_is_read_as_a_me
 async fn what_the_peer_said_before_it_went_is_read() {
     let close = [frame(0x81, b"last words"), frame(0x88, b"\x03\xf1too big")].concat();
     let broken = |reads: Vec<Vec<u8>>| {
-        let mut fixture =
-            Fixture::new(Script { takes: 0, breaks: true, ..Script::new(reads) }, Settings::default(), quiet);
+        let mut fixture = Fixture::new(
+            Script { takes: 0, breaks: true, eof: true, ..Script::new(reads) },
+            Settings::default(),
+            quiet,
+        );
         fixture.driver.with_socket(|socket| socket.send(vec![0; 100])).unwrap();
         assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
         fixture

@@ -24,10 +24,21 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             self.broken.get_or_insert(error);
             *output = Output::default();
             (self.unflushed, self.paused) = (false, false);
+            if self.phase == Phase::Open {
+                self.start_closing();
+            }
             return;
         }
         if self.paused && output.len() < self.settings.mark() / 2 + 1 {
             self.paused = false;
+        }
+    }
+
+    /// From now on the peer has until a deadline, and senders know that nothing can be sent any more.
+    fn start_closing(&mut self) {
+        self.phase = Phase::Closing { since: self.alarm.clock().now() };
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.close();
         }
     }
 
@@ -85,14 +96,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if matches!(self.phase, Phase::Open) && self.connection.is_open() {
             return;
         }
-        let now = self.alarm.clock().now();
         if self.phase == Phase::Open {
-            self.phase = Phase::Closing { since: now };
-            // Nothing can follow our Close, and senders are to know.
-            if let Some(mailbox) = &self.mailbox {
-                mailbox.close();
-            }
+            self.start_closing();
         }
+        let now = self.alarm.clock().now();
         // Nothing is awaited from a peer that failed: inside of a frame that never ends it could not even answer.
         let settled = self.connection.is_closed() || self.reported;
         let said_all = settled && output.is_empty() && !self.unflushed;
