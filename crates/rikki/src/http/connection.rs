@@ -85,7 +85,9 @@ impl Serving {
         let requests = AtomicU32::new(0);
         let service = service_fn(async |request| {
             let mut response = self.answer(request, peer).await?;
-            if requests.fetch_add(1, Relaxed) + 1 >= self.settings.max_requests {
+            let last = requests.fetch_add(1, Relaxed) + 1 >= self.settings.max_requests;
+            // An upgrade ends HTTP here anyway, and its `Connection` has to name it.
+            if last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)

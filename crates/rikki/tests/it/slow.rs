@@ -106,3 +106,16 @@ async fn a_connection_carries_so_many_requests() {
     }
     soon("the end after GOAWAY", ended).await.unwrap().unwrap();
 }
+
+/// It is no longer one that carries requests.
+#[tokio::test]
+async fn the_last_request_may_be_an_upgrade() {
+    let server = Running::echo(Server::new().max_requests(1)).await;
+    for via in BOTH {
+        let mut talk = Talk::connect(&server, via).await;
+        talk.send(upgrade("/echo", "")).await;
+        let head = talk.head().await;
+        assert!(head.contains("\r\nconnection: Upgrade\r\n"), "{head}");
+        talk.echo("hello").await;
+    }
+}
