@@ -273,7 +273,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     fn take_queued(&mut self, consumer: &mut impl Consumer, output: &mut Output, budget: &mut Budget) -> bool {
         let Some(mailbox) = &self.mailbox else { return false };
         if output.is_blocked() {
-            if self.settings.overflow == Overflow::Close && mailbox.is_full() {
+            if self.settings.overflow == Overflow::Close && mailbox.is_full(output.len()) {
                 self.lose(consumer, Error::Overflow);
             }
             return false;

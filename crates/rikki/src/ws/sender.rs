@@ -228,9 +228,11 @@ impl Mailbox {
         SendError::Full
     }
 
-    /// Whether the mark has been reached.
-    pub(super) fn is_full(&self) -> bool {
-        self.state().held() >= self.settings.mark()
+    /// Whether the mark has been reached, with `backlog` unsent on the connection.
+    pub(super) fn is_full(&self, backlog: usize) -> bool {
+        let mut state = self.state();
+        state.backlog = backlog;
+        state.held() >= self.settings.mark()
     }
 
     /// Moves queued commands into `output`, `limit` of them at most and none beyond the mark; says how many.

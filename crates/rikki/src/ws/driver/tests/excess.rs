@@ -181,3 +181,18 @@ async fn answers_in_a_backlog_are_counted_until_they_are_written_or_lost() {
         assert_eq!(counts.read().queued_bytes, 0);
     }
 }
+
+/// What it has taken since the last look counts.
+#[tokio::test]
+async fn who_has_just_read_is_not_cut() {
+    let settings = Settings::default().write_queue(1000).overflow(Overflow::Close);
+    let script = Script { takes: 850, ..Script::new([frame(0x81, b"go")]) };
+    let answer = |socket: &mut Socket<'_>, _: Message<'_>| socket.sender().send("x".repeat(100)).unwrap();
+    let mut fixture = Fixture::new(script, settings, answer);
+    let sender = fixture.driver.with_socket(|socket| socket.sender());
+    sender.send("x".repeat(900)).unwrap();
+    assert!(fixture.poll().is_pending(), "{:?}", fixture.consumer.closed);
+    assert_eq!((fixture.driver.io.written.len(), fixture.consumer.messages), (850, 1));
+    assert!(fixture.consumer.closed.is_none());
+    assert!((100..300).contains(&sender.queued()), "{}", sender.queued());
+}
