@@ -3,8 +3,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, Request};
@@ -66,13 +66,27 @@ impl Drop for Held {
 }
 
 /// What the server around an endpoint adds to each request, for upgrades to find.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Context {
     pub(crate) settings: Arc<Settings>,
     pub(crate) subprotocols: Arc<[Subprotocol]>,
     pub(crate) guard: Arc<Guard>,
     pub(crate) listener: ListenerKind,
     pub(crate) tracker: Tracker,
+}
+
+impl Default for Context {
+    /// Under another server than ours: what bounds all connections together is one for the process.
+    fn default() -> Self {
+        static SETTINGS: LazyLock<Arc<Settings>> = LazyLock::new(Arc::default);
+        Self {
+            settings: SETTINGS.clone(),
+            subprotocols: Arc::default(),
+            guard: Arc::default(),
+            listener: ListenerKind::default(),
+            tracker: Tracker::default(),
+        }
+    }
 }
 
 /// The request that opened a WebSocket, as a [`Handler`] sees it.
@@ -130,7 +144,8 @@ impl Opening {
 /// headers, cookies and address are there to judge by, and what is learned of the client can be
 /// [attached](Self::attach) for a [`Handler`].
 ///
-/// Under rikki's own server the server's settings apply; under `axum::serve` the defaults do, unless they are set here.
+/// Under rikki's own server the server's settings apply; under `axum::serve` the defaults do, with one bound on the
+/// memory of all connections of the process, unless they are set here.
 ///
 /// ```
 /// use axum::response::Response;
@@ -199,8 +214,13 @@ impl Upgrade {
     }
 
     /// Sets limits and deadlines for this connection.
+    ///
+    /// Make them once and pass clones: the bounds on the memory of all connections hold for those with clones of one
+    /// `Settings`.
     pub fn settings(mut self, settings: Settings) -> Self {
-        self.context.settings = Arc::new(settings.counted(self.context.settings.counts.clone()));
+        let is_ours = self.context.tracker.held.is_some();
+        let counts = if is_ours { &self.context.settings.counts } else { &settings.counts }.clone();
+        self.context.settings = Arc::new(settings.counted(counts));
         self
     }
 
@@ -344,5 +364,31 @@ impl<H: Handler> Run<H> {
         let Self { connection, handler, opening, context } = self;
         let driver = Driver::new(io, read_ahead, connection, context.settings);
         tokio::spawn(HandlerTask::new(driver, handler, &opening, context.tracker));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bounds over all connections hold for nothing if each has its own.
+    #[test]
+    fn connections_of_another_server_share_what_bounds_them() {
+        let upgrade = || Upgrade::new(Request::new(Body::empty()));
+        let counts = |upgrade: Upgrade| upgrade.context.settings.counts.clone();
+        assert!(Arc::ptr_eq(&upgrade().context.settings, &upgrade().context.settings));
+        let settings = Settings::default();
+        assert!(Arc::ptr_eq(&counts(upgrade().settings(settings.clone())), &settings.counts));
+        assert!(!Arc::ptr_eq(&counts(upgrade()), &settings.counts));
+    }
+
+    #[test]
+    fn under_our_own_server_it_counts() {
+        let (alive, _) = mpsc::channel(1);
+        let context = Context { tracker: Tracker::new(alive, None), ..Context::default() };
+        let mut request = Request::new(Body::empty());
+        request.extensions_mut().insert(context.clone());
+        let upgrade = Upgrade::new(request).settings(Settings::default());
+        assert!(Arc::ptr_eq(&upgrade.context.settings.counts, &context.settings.counts));
     }
 }
