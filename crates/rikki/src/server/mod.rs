@@ -248,9 +248,9 @@ impl Server {
     }
 
     /// Sets how many of them may come from one address; default `None`, no limit, since all clients of a reverse proxy
-    /// share its address. More are answered with 429 and `Retry-After`, or cut if there are many of them.
+    /// share its address. At least 1. More are answered with 429 and `Retry-After`, or cut if there are many of them.
     pub fn max_connections_per_address(mut self, connections: impl Into<Option<u32>>) -> Self {
-        self.max_connections_per_address = connections.into();
+        self.max_connections_per_address = connections.into().map(|connections| connections.max(1));
         self
     }
 

@@ -108,3 +108,10 @@ async fn ends_are_counted_by_reason() {
     let Counters { closed_violations, closed_timeouts, closed_limits, closed_rates, closed_panics, .. } = counters;
     assert_eq!((closed_violations, closed_timeouts, closed_limits, closed_rates, closed_panics), (1, 1, 1, 1, 1));
 }
+
+/// None at all would be a server that serves nobody.
+#[tokio::test]
+async fn an_address_may_have_one_connection_at_least() {
+    let server = Running::echo(Server::new().max_connections_per_address(0)).await;
+    Talk::open(&server, Via::Tcp, "/echo").await.echo("hello").await;
+}
