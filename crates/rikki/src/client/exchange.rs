@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection};
 use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, timeout_at};
 
 use super::ConnectError;
 use crate::ws::Io;
@@ -21,6 +23,9 @@ const MAX_HEADERS: usize = 100;
 
 /// How much of the text of a refusal is kept, in bytes.
 const MAX_REFUSAL: usize = 4 * 1024;
+
+/// How long that text is waited for: the status says more than it does, and must not be lost over it.
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
 /// A granted upgrade.
 pub(super) struct Answer {
@@ -76,16 +81,17 @@ async fn refusal(wire: &mut Wire, response: Response<Incoming>) -> ConnectError 
         return ConnectError::Redirected { status: parts.status, location };
     }
     let mut text = Vec::new();
+    let deadline = Instant::now() + REFUSAL_TIME;
     while text.len() < MAX_REFUSAL {
         let frame = poll_fn(|cx| {
             // How the connection ends is told by the body.
             let _ = wire.poll(cx);
             Pin::new(&mut body).poll_frame(cx)
         });
-        match frame.await {
-            Some(Ok(frame)) => text.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
+        match timeout_at(deadline, frame).await {
+            Ok(Some(Ok(frame))) => text.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
             // Half a text is better than none.
-            Some(Err(_)) | None => break,
+            Ok(Some(Err(_)) | None) | Err(_) => break,
         }
     }
     text.truncate(MAX_REFUSAL);

@@ -365,3 +365,10 @@ async fn a_server_that_is_not_trusted_is_not_talked_to() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_refusal_whose_text_does_not_end_is_told() {
+    let (url, _requests) = scripted(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 10\r\n\r\nhalf").await;
+    let error = soon("connecting", connect(&url)).await.unwrap_err();
+    assert_eq!(error.to_string(), "the server answered 401 Unauthorized instead of 101 Switching Protocols: \"half\"");
+}
