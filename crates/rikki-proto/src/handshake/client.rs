@@ -210,7 +210,8 @@ impl std::error::Error for HandshakeError {
 
 /// The value of `Host`: <https://www.rfc-editor.org/rfc/rfc6455#section-4.1> item 4, without a default port.
 fn host(uri: &Uri) -> Result<HeaderValue, HandshakeError> {
-    let default_port = match uri.scheme_str() {
+    // https://www.rfc-editor.org/rfc/rfc3986#section-3.1: without case.
+    let default_port = match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
         Some("ws" | "http") => 80,
         Some("wss" | "https") => 443,
         _ => return Err(HandshakeError::Uri),

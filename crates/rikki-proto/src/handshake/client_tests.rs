@@ -116,6 +116,7 @@ fn requests() {
     check("ws://h:443/", Some(("/", "h:443")));
     check("wss://h:443/a/b?c=d", Some(("/a/b?c=d", "h")));
     check("wss://h:8443?c", Some(("/?c", "h:8443")));
+    check("WSS://h:443/", Some(("/", "h")));
     check("http://[::1]:8000/x", Some(("/x", "[::1]:8000")));
     check("https://[::1]", Some(("/", "[::1]")));
     check("ftp://h/", None);

@@ -224,14 +224,15 @@ impl Builder {
             return Err(refuse("a WebSocket has no fragment: leave out # and what follows it"));
         }
         let uri: Uri = self.url.parse().map_err(|_| refuse("write it as ws://HOST[:PORT]/PATH or wss://"))?;
-        match uri.scheme_str() {
-            Some("ws" | "wss") => Ok(uri),
-            _ => Err(refuse("write it as ws://HOST[:PORT]/PATH or wss://")),
+        if is_scheme(&uri, "ws") || is_scheme(&uri, "wss") {
+            Ok(uri)
+        } else {
+            Err(refuse("write it as ws://HOST[:PORT]/PATH or wss://"))
         }
     }
 
     async fn exchange(&self, uri: &Uri, request: Request<Body>) -> Result<exchange::Answer, ConnectError> {
-        let is_tls = uri.scheme_str() == Some("wss");
+        let is_tls = is_scheme(uri, "wss");
         // An address in brackets is an IPv6 address without them.
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
@@ -264,4 +265,9 @@ impl Builder {
     fn note(&mut self, why: String) {
         self.mistake.get_or_insert(why);
     }
+}
+
+/// Without case: [RFC 3986 section 3.1](https://www.rfc-editor.org/rfc/rfc3986#section-3.1).
+fn is_scheme(uri: &Uri, scheme: &str) -> bool {
+    uri.scheme_str().is_some_and(|given| given.eq_ignore_ascii_case(scheme))
 }

@@ -372,3 +372,14 @@ async fn a_refusal_whose_text_does_not_end_is_told() {
     let error = soon("connecting", connect(&url)).await.unwrap_err();
     assert_eq!(error.to_string(), "the server answered 401 Unauthorized instead of 101 Switching Protocols: \"half\"");
 }
+
+/// Schemes are compared without case: RFC 3986 section 3.1.
+#[tokio::test]
+async fn a_scheme_may_be_written_in_capitals() {
+    let server = Running::echo(Server::new()).await;
+    for via in [Via::Tcp, Via::Tls] {
+        let url = url(&server, via, "/echo").replace("ws", "WS");
+        let (mut socket, _) = soon("connecting", Builder::new(url).tls(server.trust()).connect()).await.unwrap();
+        echoed(&mut socket, [Message::from("hello")]).await;
+    }
+}
