@@ -193,6 +193,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         self.connection.is_open() && self.phase == Phase::Open
     }
 
+    /// The code to close with, if a server drains and the connection is one of its own: what a request or a handler has
+    /// opened as a client lasts as long as they do.
+    fn draining(&self) -> Option<CloseCode> {
+        if self.connection.is_server() { self.alarm.draining() } else { None }
+    }
+
     fn socket<'a>(&'a mut self, output: &'a mut Output) -> Socket<'a> {
         Socket { connection: &mut self.connection, output, mailbox: &mut self.mailbox, settings: &self.settings }
     }
@@ -228,7 +234,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     ) -> Poll<Turn> {
         let mut budget = Budget { reads: READS_PER_POLL, queued: QUEUED_PER_POLL };
         loop {
-            if let Some(code) = self.alarm.draining() {
+            if let Some(code) = self.draining() {
                 // Fails where a Close is out already, which is as good.
                 let _ = self.connection.close(code, "", output);
             }

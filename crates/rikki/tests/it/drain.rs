@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::response::Response;
 use axum::routing::{any, get};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use rikki::Server;
 use rikki::ws::{CloseCode, Message, Socket, Upgrade};
 use tokio::net::TcpStream;
@@ -270,4 +270,41 @@ async fn a_callback_that_is_stuck_does_not_hold_up_the_exit() {
     tokio::task::spawn_blocking(move || stuck.recv_timeout(Duration::from_secs(5)).unwrap()).await.unwrap();
     soon("the drain", server.handle.shutdown()).await;
     drop(release);
+}
+
+/// What a request needs to be finished is not closed under it.
+#[tokio::test]
+async fn a_client_inside_of_a_server_outlasts_its_drain() {
+    let upstream = Running::echo(Server::new()).await;
+    let url = format!("ws://localhost:{}/echo", upstream.address(Via::Tcp).port());
+    let (asked, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let route = {
+        let (asked, finish) = (asked.clone(), finish.clone());
+        get(async move || {
+            let mut socket = rikki::client::connect(&url).await.unwrap();
+            asked.notify_one();
+            // Polled, so that it would see the drain.
+            tokio::select! {
+                end = socket.next() => panic!("{end:?}"),
+                () = finish.notified() => {}
+            }
+            socket.send("still open".into()).await.unwrap();
+            socket.next().await.unwrap().unwrap().as_text().unwrap().to_owned()
+        })
+    };
+    let server = Server::new().drain_window(Duration::ZERO).route("/ask", route).route("/async", any(read_all));
+    let server = Running::start(server.workers(1)).await;
+    let mut request = Talk::connect(&server, Via::Tcp).await;
+    request.send("GET /ask HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    soon("the request", asked.notified()).await;
+    let mut socket = Talk::open(&server, Via::Tcp, "/async").await;
+    let down = tokio::spawn(async move { server.handle.shutdown().await });
+    // On the same thread and with all others: when it has been told, the client would have been.
+    assert_eq!(socket.next().await, "close(1001)");
+    socket.send(close(1001, "")).await;
+    assert_eq!(socket.rest().await, "");
+    finish.notify_one();
+    let answer = request.text().await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("still open"), "{answer}");
+    soon("the end", down).await.unwrap();
 }

@@ -16,7 +16,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let Some(due) = self.handle_deadlines(consumer, output) else { return false };
         self.alarm.set(due, cx.waker());
         // Looked at again: a drain wakes those alone that have set an alarm.
-        if self.connection.is_open() && self.alarm.draining().is_some() {
+        if self.connection.is_open() && self.draining().is_some() {
             return false;
         }
         match &self.mailbox {
