@@ -41,10 +41,16 @@ pub(super) fn line(text: &str) -> String {
 }
 
 /// Control characters, C1 included, as in Rust's source; tabs are harmless.
+/// Whether it changes the direction in which a line is shown, so that it looks like another:
+/// <https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters>.
+fn is_bidirectional(character: char) -> bool {
+    matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 fn escaped(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() && character != '\t' {
+        if (character.is_control() && character != '\t') || is_bidirectional(character) {
             line.extend(character.escape_default());
         } else {
             line.push(character);
@@ -76,13 +82,13 @@ mod tests {
             show(&mut shown, style, &message);
             assert_eq!(shown.escape_ascii().to_string(), [b"before ", expected].concat().escape_ascii().to_string());
         };
-        let hostile = "\x1b]0;title\x07a\nb\r\u{9b}2Jé\t\\";
+        let hostile = "\x1b]0;title\x07a\nb\r\u{9b}2J\u{202e}é\t\\";
         check(Style::Bytes, hostile.into(), hostile.as_bytes());
         check(Style::Bytes, [0, 255].as_slice().into(), &[0, 255]);
         check(Style::Bytes, "".into(), b"");
         check(Style::Lines, hostile.into(), format!("{hostile}\n").as_bytes());
         check(Style::Lines, "".into(), b"\n");
-        let harmless = r"\u{1b}]0;title\u{7}a\nb\r\u{9b}2Jé".to_owned() + "\t\\\n";
+        let harmless = r"\u{1b}]0;title\u{7}a\nb\r\u{9b}2J\u{202e}é".to_owned() + "\t\\\n";
         check(Style::Terminal, hostile.into(), harmless.as_bytes());
         for style in [Style::Lines, Style::Terminal] {
             check(style, b"hel\x00\xff".as_slice().into(), b"binary, 5 bytes: 68 65 6c 00 ff\n");

@@ -88,7 +88,7 @@ impl Serving {
             let last = requests.fetch_add(1, Relaxed) + 1 >= self.settings.max_requests;
             // An upgrade ends HTTP here anyway, and its `Connection` has to name it.
             if last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                response.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)
         });

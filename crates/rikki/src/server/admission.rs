@@ -1,7 +1,7 @@
 //! Who may connect: how many in all, and how many from one address.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -49,8 +49,7 @@ impl Admission {
         }
         let mut place = Place { admission: self.clone(), address: None };
         if let Some(most) = self.max_per_address {
-            // One client can come with both kinds: https://www.rfc-editor.org/rfc/rfc4291#section-2.5.5.2
-            let address = address.to_canonical();
+            let address = client_of(address);
             let mut by_address = self.by_address();
             let held = by_address.entry(address).or_default();
             if *held >= most {
@@ -65,6 +64,16 @@ impl Admission {
 
     fn by_address(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
         self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who stands behind an address, as far as that can be told.
+fn client_of(address: IpAddr) -> IpAddr {
+    // One client can come with both kinds: https://www.rfc-editor.org/rfc/rfc4291#section-2.5.5.2
+    match address.to_canonical() {
+        // A network of 2^64 addresses is what one client is given: https://www.rfc-editor.org/rfc/rfc6177#section-2
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -107,5 +116,37 @@ impl Excess {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_behind_addresses() {
+        let check = |address: &str, expected: &str| {
+            assert_eq!(client_of(address.parse().unwrap()), expected.parse::<IpAddr>().unwrap(), "{address}");
+        };
+        check("192.0.2.1", "192.0.2.1");
+        check("::ffff:192.0.2.1", "192.0.2.1");
+        check("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::");
+        check("2001:db8:1:2:ffff::", "2001:db8:1:2::");
+        check("2001:db8:1:3::1", "2001:db8:1:3::");
+    }
+
+    #[test]
+    fn places_are_given_back() {
+        let admission = Arc::new(Admission::new(3, Some(2), Arc::default()));
+        let admit = |address: &str| admission.admit(address.parse().unwrap());
+        let (one, two) = (admit("2001:db8::1").unwrap(), admit("2001:db8::2").unwrap());
+        assert_eq!(admit("2001:db8::3").err(), Some(Excess::FromAddress));
+        let three = admit("192.0.2.1").unwrap();
+        assert_eq!(admit("192.0.2.2").err(), Some(Excess::Connections));
+        drop((one, two));
+        assert!(admit("2001:db8::3").is_ok());
+        drop(three);
+        assert!(admission.by_address().is_empty());
+        assert_eq!(admission.counts.connections.get(), 0);
     }
 }

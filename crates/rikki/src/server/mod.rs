@@ -217,7 +217,8 @@ impl Server {
 
     /// Sets how much of a request's body a client has to send, and of a response it has to take, while it is waited for:
     /// in each `window` of waiting, `bytes_per_second` on average; default 500 bytes a second over 20 s. A slower
-    /// connection is closed; a handler that reads the body gets an error.
+    /// connection is closed; a handler that reads the body gets an error. Streams of HTTP/2 are judged together as far as
+    /// responses go.
     pub fn min_body_rate(mut self, bytes_per_second: u32, window: Duration) -> Self {
         self.http.body_rate = http::MinRate { bytes_per_second, window: window.min(LONGEST) };
         self
@@ -247,7 +248,7 @@ impl Server {
         self
     }
 
-    /// Sets how many of them may come from one address; default `None`, no limit, since all clients of a reverse proxy
+    /// Sets how many of them may come from one address (a network of 64 bits for IPv6); default `None`, no limit, since all clients of a reverse proxy
     /// share its address. At least 1. More are answered with 429 and `Retry-After`, or cut if there are many of them.
     pub fn max_connections_per_address(mut self, connections: impl Into<Option<u32>>) -> Self {
         self.max_connections_per_address = connections.into().map(|connections| connections.max(1));

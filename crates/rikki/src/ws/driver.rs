@@ -23,7 +23,7 @@ use super::rate::Rate;
 use super::sender::Mailbox;
 use super::settings::{Overflow, Settings};
 use super::socket::Socket;
-use backlog::Backlog;
+use backlog::{Backlog, Unparsed};
 
 /// What one poll may do before it lets others run: tokio's own budget would allow 128 reads.
 const READS_PER_POLL: usize = 4;
@@ -91,12 +91,6 @@ pub(super) struct Driver<I> {
     reported: bool,
 }
 
-#[derive(Debug)]
-struct Unparsed {
-    bytes: Vec<u8>,
-    start: usize,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
     Open,
@@ -129,8 +123,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     pub(super) fn new(io: I, read_ahead: &[u8], connection: Connection, settings: Arc<Settings>) -> Self {
         let clock = Clock::current();
         let now = clock.now();
-        let unparsed = (!read_ahead.is_empty()).then(|| Box::new(Unparsed { bytes: read_ahead.to_vec(), start: 0 }));
-        let rate = Rate::new(&settings);
+        let unparsed = (!read_ahead.is_empty()).then(|| Unparsed::new(read_ahead, &settings));
+        let mut rate = Rate::new(&settings, now);
+        if let Some(rate) = &mut rate {
+            rate.count_bytes(read_ahead.len(), now);
+        }
         Self {
             io,
             connection,
@@ -217,7 +214,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
         let result = work(self, read, output);
         if !output.is_empty() || output.is_blocked() {
-            let mut backlog = Box::new(Backlog::new(std::mem::take(output), self.settings.counts.clone()));
+            let mut backlog = Box::new(Backlog::new(std::mem::take(output), &self.settings));
             backlog.output.shrink();
             backlog.settle();
             self.backlog = Some(backlog);
@@ -277,13 +274,16 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Moves messages from the mailbox into the output, unless the peer has to take something first.
     fn take_queued(&mut self, consumer: &mut impl Consumer, output: &mut Output, budget: &mut Budget) -> bool {
-        let Some(mailbox) = &self.mailbox else { return false };
         if output.is_blocked() {
-            if self.settings.overflow == Overflow::Close && mailbox.is_full(output.len()) {
-                self.lose(consumer, Error::Overflow);
+            if self.settings.overflow == Overflow::Close {
+                let unsent = self.mailbox.as_ref().map_or(output.len(), |mailbox| mailbox.held(output.len()));
+                if unsent >= self.settings.write_queue {
+                    self.lose(consumer, Error::Overflow);
+                }
             }
             return false;
         }
+        let Some(mailbox) = &self.mailbox else { return false };
         if budget.queued == 0 {
             return false;
         }
@@ -328,7 +328,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 }
                 let parsed = self.parse(cx, consumer, &mut input, output);
                 if !input.is_empty() {
-                    self.unparsed = Some(Box::new(Unparsed { bytes: input.to_vec(), start: 0 }));
+                    self.unparsed = Some(Unparsed::new(input, &self.settings));
                 }
                 return Poll::Ready(parsed);
             }
@@ -377,8 +377,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             }
             if output.len() >= mark {
                 match self.settings.overflow {
-                    Overflow::Pause => self.paused = true,
-                    Overflow::Close => self.lose(consumer, Error::Overflow),
+                    // Where only the memory of all is used up, a peer that reads is to be served on.
+                    Overflow::Close if output.len() >= self.settings.write_queue => {
+                        self.lose(consumer, Error::Overflow)
+                    }
+                    Overflow::Pause | Overflow::Close => self.paused = true,
                     Overflow::DropNewest | Overflow::DropOldest => {}
                 }
             }

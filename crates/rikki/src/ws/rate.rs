@@ -1,25 +1,33 @@
-//! How much a peer sends in a second.
+//! How much a peer sends in a second, as it is read.
 
 use super::clock::{Tick, second_of};
 use super::settings::Settings;
 
+/// How many seconds at most count together: what we did not read for a while comes all at once.
+const MOST_SECONDS: u32 = 10;
+
 /// What has come in the second under way; kept for connections with a limit alone.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rate {
     second: Tick,
+    /// How many seconds had passed when it began: all before were used up by nothing.
+    seconds: u32,
     messages: u32,
     bytes: u64,
 }
 
 impl Rate {
-    pub(super) fn new(settings: &Settings) -> Option<Box<Self>> {
-        (settings.max_message_rate.is_some() || settings.max_byte_rate.is_some()).then(Box::default)
+    pub(super) fn new(settings: &Settings, now: Tick) -> Option<Box<Self>> {
+        let first = Self { second: second_of(now), seconds: 1, messages: 0, bytes: 0 };
+        (settings.max_message_rate.is_some() || settings.max_byte_rate.is_some()).then(|| Box::new(first))
     }
 
     /// Counts bytes that were read at `now`.
     pub(super) fn count_bytes(&mut self, bytes: usize, now: Tick) {
-        if self.second != second_of(now) {
-            *self = Self { second: second_of(now), ..Self::default() };
+        let second = second_of(now);
+        if self.second != second {
+            let seconds = second.saturating_sub(self.second).clamp(1, MOST_SECONDS);
+            *self = Self { second, seconds, messages: 0, bytes: 0 };
         }
         self.bytes += bytes as u64;
     }
@@ -30,7 +38,7 @@ impl Rate {
     }
 
     pub(super) fn is_exceeded(&self, settings: &Settings) -> bool {
-        settings.max_message_rate.is_some_and(|most| self.messages > most)
-            || settings.max_byte_rate.is_some_and(|most| self.bytes > most)
+        settings.max_message_rate.is_some_and(|most| self.messages > most.saturating_mul(self.seconds))
+            || settings.max_byte_rate.is_some_and(|most| self.bytes > most.saturating_mul(self.seconds.into()))
     }
 }

@@ -229,10 +229,10 @@ impl Mailbox {
     }
 
     /// Whether the mark has been reached, with `backlog` unsent on the connection.
-    pub(super) fn is_full(&self, backlog: usize) -> bool {
+    pub(super) fn held(&self, backlog: usize) -> usize {
         let mut state = self.state();
         state.backlog = backlog;
-        state.held() >= self.settings.mark()
+        state.held()
     }
 
     /// Moves queued commands into `output`, `limit` of them at most and none beyond the mark; says how many.

@@ -23,7 +23,7 @@ pub enum Overflow {
     #[default]
     Pause,
     /// The connection is cut at once, with [`Error::Overflow`](super::Error::Overflow): a peer that does not read would
-    /// not see a Close either.
+    /// not see a Close either. The mark has to be well above the largest message that is sent.
     Close,
     /// New messages are dropped and counted; [`SendError::Dropped`](super::SendError::Dropped) says so. Reading goes on.
     DropNewest,
@@ -120,7 +120,8 @@ impl Settings {
     }
 
     /// The most messages that a peer may send in a second, pings and pongs included; default no limit, more is refused
-    /// with close code 1008. Seconds are counted whole: twice as many may come around the end of one.
+    /// with close code 1008. Seconds are those in which they are read, and counted whole: twice as many may come around
+    /// the end of one, and after a silence, or when we did not read, what was left unused in the last 10.
     pub fn max_message_rate(mut self, messages: impl Into<Option<u32>>) -> Self {
         self.max_message_rate = messages.into();
         self

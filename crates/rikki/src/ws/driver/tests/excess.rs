@@ -45,6 +45,35 @@ async fn messages_in_a_second_have_a_limit() {
     assert_eq!((fixture.consumer.messages, fixture.consumer.closed.is_none()), (15, true));
 }
 
+/// What was not read for a while comes all at once, and is nobody's fault.
+#[tokio::test(start_paused = true)]
+async fn a_silence_is_made_up_for_within_bounds() {
+    for (silence, messages, refused) in [(6, 12, false), (60, 30, false), (60, 31, true)] {
+        let mut fixture = Fixture::new(Script::new([]), Settings::default().max_message_rate(3), quiet);
+        assert!(fixture.poll().is_pending());
+        for _ in 0..silence {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        for _ in 0..silence * 4 {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        fixture.driver.io.reads.push_back(frame(0x81, b"x").repeat(messages));
+        assert!(fixture.poll().is_pending());
+        assert_eq!(fixture.consumer.closed.is_some(), refused, "{messages} after {silence} s");
+    }
+}
+
+#[tokio::test]
+async fn close_waits_where_only_the_memory_of_all_is_used_up() {
+    let settings = Settings::default().overflow(Overflow::Close).queue_memory(0);
+    let mut fixture = Fixture::new(unread([frame(0x82, &[b'x'; 20_000]), frame(0x81, b"later")]), settings, echo);
+    assert!(fixture.poll().is_pending());
+    assert_eq!((fixture.consumer.messages, fixture.consumer.closed.is_none()), (1, true));
+    fixture.driver.io.takes = usize::MAX;
+    assert!(fixture.poll().is_pending());
+    assert_eq!(fixture.consumer.messages, 2);
+}
+
 #[tokio::test]
 async fn bytes_in_a_second_have_a_limit() {
     let settings = Settings::default().max_byte_rate(1000);
