@@ -1,21 +1,192 @@
-//! A server on the library with what the command lacks.
+//! A server on the library with what the command lacks: handlers that panic, push, or wait; and its counters.
+//!
+//! ```text
+//! target [--tls] [--push PER_SECOND] [--overflow POLICY]
+//! ```
 
 use std::io::{Write as _, stdout};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use rikki::Server;
-use rikki::ws::{Message, Socket};
+use axum::routing::get;
+use futures_util::StreamExt as _;
+use rikki::ws::{self, Handler, Message, Opening, Overflow, PreparedMessage, SendError, Sender, Socket, Upgrade};
+use rikki::{Handle, Server, Tls};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The size of a pushed message, in bytes: its number first, big-endian.
+const PUSHED: usize = 1024;
+
+/// How often it is pushed: what is due by then is pushed at once.
+const TICK: Duration = Duration::from_millis(2);
+
+static HANDLE: OnceLock<Handle> = OnceLock::new();
+
+/// Requests for `/wait` that were begun, and those that were given up before their time.
+static WAITS: AtomicUsize = AtomicUsize::new(0);
+static CANCELLED: AtomicUsize = AtomicUsize::new(0);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let options = Options::parse()?;
+    let clients = Clients::default();
+    let mut server = Server::new()
+        .websocket_settings(ws::Settings::default().overflow(options.overflow))
+        .websocket("/websocket", |socket: &mut Socket<'_>, message: Message<'_>| socket.send(message))
+        .websocket("/push", clients.clone())
+        .websocket("/panic/callback", PanicOn("message"))
+        .websocket("/panic/open", PanicOn("open"))
+        .websocket("/panic/close", PanicOn("close"))
+        .route("/panic/stream", get(panic_in_stream))
+        .route("/panic", get(panic_in_http))
+        .route("/wait", get(wait))
+        .route("/counters", get(counters));
+    server = if options.tls {
+        server.tls(Tls::self_signed(["127.0.0.1"])?).listen("https://127.0.0.1:0")
+    } else {
+        server.listen("http://127.0.0.1:0")
+    };
     tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(async {
-        let server = Server::new()
-            .websocket("/websocket", |socket: &mut Socket<'_>, message: Message<'_>| socket.send(message))
-            .listen("http://127.0.0.1:0");
-        let handle = server.start().await?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let handle = HANDLE.get_or_init({
+            let handle = server.start().await?;
+            || handle
+        });
+        if let Some(rate) = options.push {
+            thread::spawn(move || clients.push(rate));
+        }
         let bound = handle.bound().iter().map(|bound| format!("Starting WS listener on ws://{bound}/websocket\n"));
-        let greeting: String = bound.collect();
-        let running = handle.run();
-        stdout().write_all(greeting.as_bytes())?;
-        running.await?;
+        stdout().write_all(bound.collect::<String>().as_bytes())?;
+        terminate.recv().await;
+        handle.shutdown().await;
         Ok(())
     })
+}
+
+#[derive(Default)]
+struct Options {
+    tls: bool,
+    /// Messages a second.
+    push: Option<u32>,
+    overflow: Overflow,
+}
+
+impl Options {
+    fn parse() -> Result<Self, String> {
+        let mut options = Self::default();
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--tls" => options.tls = true,
+                "--push" => options.push = arguments.next().and_then(|rate| rate.parse().ok()),
+                "--overflow" => {
+                    options.overflow = match arguments.next().as_deref() {
+                        Some("pause") => Overflow::Pause,
+                        Some("close") => Overflow::Close,
+                        Some("drop-newest") => Overflow::DropNewest,
+                        Some("drop-oldest") => Overflow::DropOldest,
+                        other => return Err(format!("no policy {other:?}")),
+                    }
+                }
+                other => return Err(format!("unknown option {other:?}")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Who is pushed to.
+#[derive(Clone, Default)]
+struct Clients(Arc<Mutex<Vec<Sender>>>);
+
+impl Clients {
+    fn lock(&self) -> MutexGuard<'_, Vec<Sender>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Pushes `rate` messages a second to all of them, whatever becomes of any.
+    fn push(&self, rate: u32) {
+        let started = Instant::now();
+        let mut number = 0_u64;
+        loop {
+            let due = started.elapsed().as_millis() as u64 * u64::from(rate) / 1000;
+            while number < due {
+                let mut payload = vec![b'.'; PUSHED];
+                payload[..8].copy_from_slice(&number.to_be_bytes());
+                let message = PreparedMessage::new(payload);
+                self.lock().retain(|client| client.send_prepared(&message) != Err(SendError::Closed));
+                number += 1;
+            }
+            thread::sleep(TICK);
+        }
+    }
+}
+
+impl Handler for Clients {
+    type State = ();
+
+    fn open(&self, socket: &mut Socket<'_>, _opening: &Opening) {
+        self.lock().push(socket.sender());
+    }
+
+    fn message(&self, (): &mut (), _socket: &mut Socket<'_>, _message: Message<'_>) {}
+}
+
+/// Echoes, but for the callback of that name.
+struct PanicOn(&'static str);
+
+impl PanicOn {
+    fn enter(&self, callback: &str) {
+        assert_ne!(self.0, callback, "asked for");
+    }
+}
+
+impl Handler for PanicOn {
+    type State = ();
+
+    fn open(&self, _socket: &mut Socket<'_>, _opening: &Opening) {
+        self.enter("open");
+    }
+
+    fn message(&self, (): &mut (), socket: &mut Socket<'_>, message: Message<'_>) {
+        self.enter("message");
+        let _ = socket.send(message);
+    }
+
+    fn close(&self, (): (), _closed: &ws::Closed) {
+        self.enter("close");
+    }
+}
+
+async fn panic_in_stream(upgrade: Upgrade) -> axum::response::Response {
+    upgrade.on_upgrade(|mut socket| async move {
+        let _message = socket.next().await;
+        panic!("asked for");
+    })
+}
+
+async fn panic_in_http() {
+    panic!("asked for");
+}
+
+/// Answers after a minute, and counts those who do not wait for it.
+async fn wait() -> &'static str {
+    struct Given;
+    impl Drop for Given {
+        fn drop(&mut self) {
+            CANCELLED.fetch_add(1, Relaxed);
+        }
+    }
+    WAITS.fetch_add(1, Relaxed);
+    let given = Given;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    std::mem::forget(given);
+    "that took a minute\n"
+}
+
+/// As `name: number`, in one line.
+async fn counters() -> String {
+    let counters = HANDLE.get().map(Handle::counters);
+    format!("{counters:?}, waits: {}, cancelled: {} }}\n", WAITS.load(Relaxed), CANCELLED.load(Relaxed))
 }
