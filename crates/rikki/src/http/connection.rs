@@ -1,8 +1,12 @@
 //! One accepted connection: HTTP/1.1 until it ends, is upgraded, or the server has drained.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -125,8 +129,7 @@ impl Serving {
         } else {
             parts.extensions.insert(ConnectInfo(peer));
             parts.extensions.insert(self.context.clone());
-            let Ok(response) = self.router.clone().call(Request::from_parts(parts, self.pace(body))).await;
-            response
+            contained(self.router.clone(), Request::from_parts(parts, self.pace(body)), peer).await
         };
         if let Some(access) = access {
             access.log(&response);
@@ -163,6 +166,25 @@ impl Serving {
     }
 }
 
+/// Lets the application answer. If it panics, its request is answered with 500, and others on the connection go on.
+async fn contained(mut router: Router, request: Request, peer: SocketAddr) -> Response {
+    let mut answering = pin!(async move {
+        let Ok(response) = router.call(request).await;
+        response
+    });
+    poll_fn(|cx| {
+        catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx))).unwrap_or_else(|_| {
+            tracing::error!(target: "rikki::http", %peer, "the handler of a request panicked");
+            // https://www.rfc-editor.org/rfc/rfc9110#section-15.6.1
+            let mut response = Response::new(Body::from("the server failed\n"));
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            Poll::Ready(response)
+        })
+    })
+    .await
+}
+
 /// Waits until the server drains; that its handle is gone means the same.
 pub(crate) async fn draining(phase: &mut watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase == Phase::Draining).await;
@@ -179,8 +201,8 @@ mod tests {
     use std::io;
     use std::pin::Pin;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-    use std::task::{Context, Poll};
+    use std::sync::atomic::AtomicBool;
+    use std::task::Context;
 
     use rustix::time::{ClockId, clock_gettime};
     use tokio::io::ReadBuf;

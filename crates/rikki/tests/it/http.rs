@@ -224,6 +224,28 @@ async fn http2() {
     assert_eq!(ask("https://localhost/rest", &[]).await.status, 200, "the connection goes on");
 }
 
+async fn panics() {
+    panic!("asked for");
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_with_500() {
+    let server =
+        Running::start(Server::new().route("/panic", get(panics)).route("/rest", get(|| async { "rest" }))).await;
+    for via in BOTH {
+        let answer = get_path(&server, via, "/panic").await;
+        assert_eq!((answer.status.as_u16(), answer.header("connection")), (500, "close"));
+    }
+    // Of HTTP/2 a stream, not the connection.
+    let stream = TokioIo::new(server.connect_with(Via::Tls, b"h2").await);
+    let (mut sender, connection) = soon("a handshake", http2::handshake(TokioExecutor::new(), stream)).await.unwrap();
+    tokio::spawn(connection);
+    for (path, status) in [("panic", 500), ("rest", 200)] {
+        let request = Request::get(format!("https://localhost/{path}")).body(Empty::<Bytes>::new()).unwrap();
+        assert_eq!(soon("a response", sender.send_request(request)).await.unwrap().status(), status, "{path}");
+    }
+}
+
 /// A request with the upgrade fields of HTTP/1.1 is malformed in HTTP/2 and gets no answer
 /// (<https://www.rfc-editor.org/rfc/rfc9113#section-8.2.2>).
 #[tokio::test]
