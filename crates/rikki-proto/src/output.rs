@@ -138,6 +138,21 @@ impl Output {
         self.payloads.shrink_to_fit();
     }
 
+    /// Makes what is in the buffer a payload like the others, so that a new buffer begins. One that grows with what waits
+    /// for the peer would be copied again and again, and take up to twice its size.
+    pub fn seal(&mut self) {
+        self.shrink();
+        let buffer = Bytes::from(std::mem::take(&mut self.buffer));
+        self.payload_bytes += buffer.len();
+        let mut start = 0;
+        for (at, payload) in std::mem::take(&mut self.payloads) {
+            self.payloads.extend([(0, buffer.slice(start..at)), (0, payload)]);
+            start = at;
+        }
+        self.payloads.push_back((0, buffer.slice(start..)));
+        self.payloads.retain(|(_, payload)| !payload.is_empty());
+    }
+
     /// All that is left to be written, as one vector: for tests and small tools.
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
@@ -187,8 +202,10 @@ mod tests {
                 let count = step.min(all.len());
                 written.extend_from_slice(&all[..count]);
                 output.advance(count);
-                if written.len() % 2 == 1 {
-                    output.shrink();
+                match written.len() % 3 {
+                    1 => output.shrink(),
+                    2 => output.seal(),
+                    _ => {}
                 }
             }
             assert!(written == expected, "step {step}");

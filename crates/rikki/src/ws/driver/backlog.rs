@@ -45,8 +45,8 @@ impl Backlog {
 
     /// Counts what there is now, and gives back memory that is no longer needed.
     pub(super) fn settle(&mut self) {
-        if self.output.capacity() > 2 * self.output.len() + WRITE_AT {
-            self.output.shrink();
+        if self.output.capacity() >= WRITE_AT {
+            self.output.seal();
         }
         self.counted.set(self.output.len());
     }
