@@ -29,6 +29,9 @@ use backlog::{Backlog, Unparsed};
 const READS_PER_POLL: usize = 4;
 const QUEUED_PER_POLL: usize = 128;
 
+/// What is read at once at least, in bytes, however little may wait to be written.
+const LEAST_READ: usize = 16 * 1024;
+
 /// Answers beyond this many bytes are written before the next message of the same read is looked at.
 const WRITE_AT: usize = 64 * 1024;
 
@@ -197,7 +200,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     fn socket<'a>(&'a mut self, output: &'a mut Output) -> Socket<'a> {
-        Socket { connection: &mut self.connection, output, mailbox: &mut self.mailbox, settings: &self.settings }
+        let mark = self.settings.mark();
+        Socket { connection: &mut self.connection, output, mailbox: &mut self.mailbox, settings: &self.settings, mark }
     }
 
     /// Runs `work` on the thread's buffers, or on the connection's own backlog if it has one, and keeps what is unsent.
@@ -315,7 +319,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             }
             return Poll::Ready(parsed);
         }
-        let mut buffer = ReadBuf::new(buffer);
+        // What was read is kept while the peer has to take something first: not much, where little may wait for it.
+        let most = self.settings.mark().max(LEAST_READ).min(buffer.len());
+        let mut buffer = ReadBuf::new(buffer.get_mut(..most).unwrap_or_default());
         match ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer)) {
             Ok(()) if buffer.filled().is_empty() => self.handle_eof(consumer),
             Ok(()) => {
@@ -346,7 +352,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         input: &mut &mut [u8],
         output: &mut Output,
     ) -> Parsed {
-        while !matches!(self.phase, Phase::Ended) && !input.is_empty() {
+        // Read once for each message: whoever is handed one may answer it, though other connections use up the memory.
+        let mut mark = self.hold(cx, consumer, output);
+        while !matches!(self.phase, Phase::Ended) && !self.paused && !input.is_empty() {
             let event = self.connection.next_event(input, output);
             if let Some(rate) = &mut self.rate {
                 if matches!(event, Ok(Some(_))) {
@@ -361,7 +369,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 Ok(None) => break,
                 Ok(Some(Event::Message(message))) => {
                     self.message_since = NEVER;
-                    self.deliver(consumer, message, output)
+                    self.deliver(consumer, message, output, mark)
                 }
                 Ok(Some(Event::Close(frame))) => self.report(consumer, closed_by_peer(frame)),
                 Ok(Some(_)) => Flow::Continue,
@@ -371,37 +379,47 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     return Parsed::All;
                 }
             };
-            let mark = self.settings.mark();
-            if output.len() > WRITE_AT || output.len() >= mark {
-                self.write(cx, output);
-            }
-            if output.len() >= mark {
-                match self.settings.overflow {
-                    // Where only the memory of all is used up, a peer that reads is to be served on.
-                    Overflow::Close if output.len() >= self.settings.write_queue => {
-                        self.lose(consumer, Error::Overflow)
-                    }
-                    Overflow::Pause | Overflow::Close => self.paused = true,
-                    Overflow::DropNewest | Overflow::DropOldest => {}
-                }
-            }
+            mark = self.hold(cx, consumer, output);
             if matches!(flow, Flow::Yield) {
                 return Parsed::Yielded;
             }
-            if self.paused {
-                return Parsed::Paused;
-            }
+        }
+        if self.paused {
+            return Parsed::Paused;
         }
         let mid = self.connection.is_mid_message();
         self.message_since = if mid { self.message_since.min(self.read_at) } else { NEVER };
         Parsed::All
     }
 
-    fn deliver(&mut self, consumer: &mut impl Consumer, message: Message<'_>, output: &mut Output) -> Flow {
+    /// Writes much at once, and holds to the policy where the peer does not take it; gives the mark that this was judged by.
+    fn hold(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) -> usize {
+        let mark = self.settings.mark();
+        if output.len() > WRITE_AT || output.len() >= mark {
+            self.write(cx, output);
+        }
+        if output.len() >= mark {
+            match self.settings.overflow {
+                // Where only the memory of all is used up, a peer that reads is to be served on.
+                Overflow::Close if output.len() >= self.settings.write_queue => self.lose(consumer, Error::Overflow),
+                Overflow::Pause | Overflow::Close => self.paused = true,
+                Overflow::DropNewest | Overflow::DropOldest => {}
+            }
+        }
+        mark
+    }
+
+    fn deliver(
+        &mut self,
+        consumer: &mut impl Consumer,
+        message: Message<'_>,
+        output: &mut Output,
+        mark: usize,
+    ) -> Flow {
         if self.reported {
             return Flow::Continue;
         }
-        let flow = consumer.message(&mut self.socket(output), message);
+        let flow = consumer.message(&mut Socket { mark, ..self.socket(output) }, message);
         if let Flow::Panicked = flow {
             let code = CloseCode::INTERNAL_ERROR;
             self.report(consumer, Closed { code, reason: Text::from(""), error: Some(Error::HandlerPanicked) });

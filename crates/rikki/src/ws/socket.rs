@@ -17,6 +17,8 @@ pub struct Socket<'a> {
     pub(super) output: &'a mut Output,
     pub(super) mailbox: &'a mut Option<Arc<Mailbox>>,
     pub(super) settings: &'a Arc<Settings>,
+    /// What may be unsent when more is sent, in bytes.
+    pub(super) mark: usize,
 }
 
 impl Socket<'_> {
@@ -107,7 +109,7 @@ impl Socket<'_> {
     }
 
     fn check_room(&self) -> Result<(), SendError> {
-        if self.output.len() >= self.settings.mark() { Err(SendError::Full) } else { Ok(()) }
+        if self.output.len() >= self.mark { Err(SendError::Full) } else { Ok(()) }
     }
 
     /// The same for a message, which may be dropped.

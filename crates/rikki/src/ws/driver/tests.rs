@@ -42,8 +42,12 @@ impl AsyncRead for Script {
     fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.read_calls += 1;
         match self.reads.pop_front() {
-            Some(bytes) => {
+            Some(mut bytes) => {
+                let rest = bytes.split_off(bytes.len().min(buffer.remaining()));
                 buffer.put_slice(&bytes);
+                if !rest.is_empty() {
+                    self.reads.push_front(rest);
+                }
                 Poll::Ready(Ok(()))
             }
             None if self.eof => Poll::Ready(Ok(())),

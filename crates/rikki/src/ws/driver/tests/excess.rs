@@ -225,3 +225,55 @@ async fn who_has_just_read_is_not_cut() {
     assert!(fixture.consumer.closed.is_none());
     assert!((100..300).contains(&sender.queued()), "{}", sender.queued());
 }
+
+/// A callback that a message is handed to may answer it; where there is no room for the answer, the message waits.
+#[tokio::test]
+async fn pause_holds_though_others_use_the_memory_up() {
+    let settings = Settings::default().queue_memory(1_000_000);
+    let counts = settings.counts.clone();
+    let mut sent = Vec::new();
+    let reads = [frame(0x82, &[7; 20_000]), frame(0x81, b"waits")];
+    let mut fixture = Fixture::new(unread(reads[..1].to_vec()), settings, |socket, message| {
+        if sent.len() == 1 {
+            counts.queued_bytes.add(1_000_000);
+        }
+        sent.push(socket.send(message));
+    });
+    assert!(fixture.poll().is_pending());
+    // During the callback.
+    fixture.driver.io.reads.push_back(frame(0x81, b"answered"));
+    assert!(fixture.poll().is_pending());
+    // Before it: 20,014 bytes are less than the mark was, and more than it is.
+    fixture.driver.paused = false;
+    fixture.driver.io.reads.extend(reads[1..].to_vec());
+    assert!(fixture.poll().is_pending());
+    assert!(fixture.driver.paused && fixture.driver.unparsed.is_some());
+    assert_eq!(sent, [Ok(()), Ok(())]);
+}
+
+#[tokio::test]
+async fn what_waits_takes_no_more_than_its_size() {
+    let mut fixture = Fixture::new(unread([]), Settings::default(), echo);
+    let counts = fixture.driver.settings.counts.clone();
+    for count in 1..=12 {
+        fixture.driver.io.reads.push_back(frame(0x82, &[7; 60_000]));
+        assert!(fixture.poll().is_pending());
+        assert_eq!(counts.read().queued_bytes, count * 60_004);
+        let capacity = fixture.driver.backlog.as_ref().map(|backlog| backlog.output.capacity());
+        assert!(capacity.is_some_and(|capacity| capacity < 2 * 60_004), "{capacity:?} after {count}");
+    }
+    fixture.driver.io.takes = usize::MAX;
+    assert!(fixture.poll().is_pending());
+    assert_eq!((fixture.driver.io.written.len(), counts.read().queued_bytes), (12 * 60_004, 0));
+}
+
+#[tokio::test]
+async fn little_is_read_ahead_where_little_may_wait() {
+    let unparsed = |settings: Settings| {
+        let reads = [[frame(0x81, &[b'x'; 200]), vec![0; 60_000]].concat()];
+        let mut fixture = Fixture::new(unread(reads), settings, echo);
+        assert!(fixture.poll().is_pending());
+        fixture.driver.unparsed.as_ref().map(|unparsed| unparsed.bytes.len())
+    };
+    assert_eq!(unparsed(stuck(Overflow::Pause)), Some(LEAST_READ - 208));
+}
