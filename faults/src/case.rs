@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
@@ -47,6 +48,10 @@ pub(crate) struct Bench {
     pub(crate) target: PathBuf,
     /// Whether cases run with the numbers that are reported, and not with the smaller ones of every day.
     pub(crate) long: bool,
+    /// How long the soak takes.
+    pub(crate) soak: Duration,
+    /// Of what is random.
+    pub(crate) seed: u64,
     /// For logs and files that are served; gone at the end.
     pub(crate) scratch: PathBuf,
     /// Of the clients.
@@ -54,7 +59,7 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    pub(crate) fn new(rikki: PathBuf, long: bool) -> Result<Self> {
+    pub(crate) fn new(rikki: PathBuf, long: bool, minutes: Option<u64>) -> Result<Self> {
         let program = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
         let scratch = std::env::temp_dir().join(format!("rikki-faults-{}", std::process::id()));
         let root = scratch.join("root");
@@ -68,7 +73,9 @@ impl Bench {
         setrlimit(Resource::Nofile, limit).map_err(|error| format!("the limit of descriptors: {error}"))?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(|error| format!("a runtime: {error}"))?;
-        Ok(Self { rikki, target: program.with_file_name("target"), long, scratch, runtime })
+        let soak = Duration::from_secs(minutes.map_or(if long { 120 } else { 10 }, |minutes| 60 * minutes));
+        let seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        Ok(Self { rikki, target: program.with_file_name("target"), long, soak, seed, scratch, runtime })
     }
 
     /// A number for the long form and a smaller one for the short form.

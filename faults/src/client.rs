@@ -128,6 +128,11 @@ impl Client {
         .await
     }
 
+    /// The connection, and what was read of it and not looked at.
+    pub(crate) fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.buffer)
+    }
+
     /// Ends the connection with RST.
     pub(crate) fn reset(self) -> Result<()> {
         socket2::SockRef::from(&self.stream)

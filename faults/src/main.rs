@@ -17,14 +17,16 @@ use std::time::Instant;
 use case::{Bench, Case, Trouble};
 
 /// What went wrong, in a sentence.
-type Result<T> = std::result::Result<T, String>;
+type Result<T, E = String> = std::result::Result<T, E>;
 
-const USAGE: &str = "Usage: faults --rikki PATH [--long] [--case NAME]... | --list";
+const USAGE: &str = "Usage: faults --rikki PATH [--long] [--minutes N] [--case NAME]... | --list";
 
 #[derive(Default)]
 struct Options {
     rikki: Option<PathBuf>,
     long: bool,
+    /// How long the soak takes.
+    minutes: Option<u64>,
     list: bool,
     /// Those to run; all if empty.
     cases: Vec<String>,
@@ -49,6 +51,10 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
         match argument.as_str() {
             "--rikki" => options.rikki = Some(value()?.into()),
             "--case" => options.cases.push(value()?),
+            "--minutes" => {
+                let minutes = value()?.parse().map_err(|_| format!("--minutes needs a number\n{USAGE}"))?;
+                options.minutes = Some(minutes);
+            }
             "--long" => options.long = true,
             "--list" => options.list = true,
             _ => return Err(format!("unknown option {argument:?}\n{USAGE}")),
@@ -69,7 +75,7 @@ fn run(options: Options) -> Result<bool> {
     if let Some(unknown) = options.cases.iter().find(|name| cases.iter().all(|case| case.name != **name)) {
         return Err(format!("there is no case {unknown:?}; --list names them"));
     }
-    let bench = Bench::new(options.rikki.ok_or(USAGE)?, options.long)?;
+    let bench = Bench::new(options.rikki.ok_or(USAGE)?, options.long, options.minutes)?;
     let (mut passed, mut failed, mut left_out) = (0, 0, 0);
     for case in cases {
         let started = Instant::now();

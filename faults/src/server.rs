@@ -1,5 +1,6 @@
 //! A server process: started on a free port, watched through /proc, killed when dropped.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -125,6 +126,14 @@ impl Server {
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
         number.ok_or_else(|| format!("no {name} in the status of the process"))
+    }
+
+    /// The number that the next descriptor will have.
+    pub(crate) fn next_descriptor(&self) -> Result<u64> {
+        let folder = format!("/proc/{}/fd", self.id());
+        let entries = fs::read_dir(&folder).map_err(|error| format!("{folder}: {error}"))?;
+        let used: HashSet<u64> = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+        (0..).find(|number| !used.contains(number)).ok_or_else(|| format!("{folder} is full"))
     }
 
     /// Open descriptors.

@@ -1,7 +1,7 @@
 //! A server on the library with what the command lacks: handlers that panic, push, or wait; and its counters.
 //!
 //! ```text
-//! target [--tls] [--push PER_SECOND] [--overflow POLICY]
+//! target [--tls] [--push PER_SECOND] [--overflow POLICY] [--files FOLDER]
 //! ```
 
 use std::io::{Write as _, stdout};
@@ -28,7 +28,17 @@ static HANDLE: OnceLock<Handle> = OnceLock::new();
 static WAITS: AtomicUsize = AtomicUsize::new(0);
 static CANCELLED: AtomicUsize = AtomicUsize::new(0);
 
+/// Messages that a client had no room for, and the longest time in milliseconds from the first of them to its end.
+static FULL: AtomicUsize = AtomicUsize::new(0);
+static SLOWEST_CLOSE: AtomicUsize = AtomicUsize::new(0);
+
+/// That of the command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // As the command does.
+    rustix::thread::disable_transparent_huge_pages(true)?;
     let options = Options::parse()?;
     let clients = Clients::default();
     let mut server = Server::new()
@@ -42,6 +52,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .route("/panic", get(panic_in_http))
         .route("/wait", get(wait))
         .route("/counters", get(counters));
+    if let Some(folder) = &options.files {
+        server = server.files(folder);
+    }
     server = if options.tls {
         server.tls(Tls::self_signed(["127.0.0.1"])?).listen("https://127.0.0.1:0")
     } else {
@@ -70,6 +83,7 @@ struct Options {
     /// Messages a second.
     push: Option<u32>,
     overflow: Overflow,
+    files: Option<String>,
 }
 
 impl Options {
@@ -79,6 +93,7 @@ impl Options {
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--tls" => options.tls = true,
+                "--files" => options.files = arguments.next(),
                 "--push" => options.push = arguments.next().and_then(|rate| rate.parse().ok()),
                 "--overflow" => {
                     options.overflow = match arguments.next().as_deref() {
@@ -98,10 +113,35 @@ impl Options {
 
 /// Who is pushed to.
 #[derive(Clone, Default)]
-struct Clients(Arc<Mutex<Vec<Sender>>>);
+struct Clients(Arc<Mutex<Vec<Pushed>>>);
+
+struct Pushed {
+    sender: Sender,
+    /// Since when it takes nothing more.
+    full: Option<Instant>,
+}
+
+impl Pushed {
+    /// Whether the connection is still there.
+    fn push(&mut self, message: &PreparedMessage) -> bool {
+        match self.sender.send_prepared(message) {
+            Ok(()) | Err(SendError::Dropped) => self.full = None,
+            Err(SendError::Closed) => {
+                let wait = self.full.map_or(0, |full| full.elapsed().as_millis() as usize);
+                SLOWEST_CLOSE.fetch_max(wait, Relaxed);
+                return false;
+            }
+            Err(_) => {
+                FULL.fetch_add(1, Relaxed);
+                self.full.get_or_insert_with(Instant::now);
+            }
+        }
+        true
+    }
+}
 
 impl Clients {
-    fn lock(&self) -> MutexGuard<'_, Vec<Sender>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Pushed>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -115,7 +155,7 @@ impl Clients {
                 let mut payload = vec![b'.'; PUSHED];
                 payload[..8].copy_from_slice(&number.to_be_bytes());
                 let message = PreparedMessage::new(payload);
-                self.lock().retain(|client| client.send_prepared(&message) != Err(SendError::Closed));
+                self.lock().retain_mut(|client| client.push(&message));
                 number += 1;
             }
             thread::sleep(TICK);
@@ -127,7 +167,7 @@ impl Handler for Clients {
     type State = ();
 
     fn open(&self, socket: &mut Socket<'_>, _opening: &Opening) {
-        self.lock().push(socket.sender());
+        self.lock().push(Pushed { sender: socket.sender(), full: None });
     }
 
     fn message(&self, (): &mut (), _socket: &mut Socket<'_>, _message: Message<'_>) {}
@@ -188,5 +228,6 @@ async fn wait() -> &'static str {
 /// As `name: number`, in one line.
 async fn counters() -> String {
     let counters = HANDLE.get().map(Handle::counters);
-    format!("{counters:?}, waits: {}, cancelled: {} }}\n", WAITS.load(Relaxed), CANCELLED.load(Relaxed))
+    let [waits, cancelled, full, slowest_close] = [&WAITS, &CANCELLED, &FULL, &SLOWEST_CLOSE].map(|n| n.load(Relaxed));
+    format!("{counters:?} waits: {waits}, cancelled: {cancelled}, full: {full}, slowest_close: {slowest_close}\n")
 }

@@ -1,10 +1,17 @@
 //! The cases, one file for each topic.
 
+mod descriptors;
+mod panics;
 mod resets;
+mod signals;
+mod slow_readers;
+mod soak;
 
 use crate::case::Case;
 
 /// All of them, in the order in which they run.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    [resets::CASES].into_iter().flatten()
+    [signals::CASES, descriptors::CASES, slow_readers::CASES, resets::CASES, panics::CASES, soak::CASES]
+        .into_iter()
+        .flatten()
 }
