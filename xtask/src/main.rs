@@ -3,6 +3,7 @@
 
 mod autobahn;
 mod bench;
+mod faults;
 mod fuzz;
 mod install;
 mod interop;
@@ -21,12 +22,14 @@ const USAGE: &str = "\
 Usage: cargo xtask COMMAND [OPTION]
 
 Commands:
-  test      run every test: unit, integration, documentation, a real browser, Python, fuzz targets, Autobahn
+  test      run every test: unit, integration, documentation, a real browser, Python, fuzz targets, Autobahn, faults
   ci        check format, lints and documentation, then do what `test` does
   autobahn  run the Autobahn test suite against the server and the client
   browser   run the tests that drive a real browser
   interop   run the tests against websockets of Python
   fuzz      run the fuzz targets that are named, or all of them
+  faults    attack and overload the server, interrupt it, and measure what becomes of it (Linux)
+  soak      put a mixed load on the server for some minutes, and see whether anything is left of it (Linux)
   bench     compare the server with others, on a quiet machine with two cores or more
 
 Options:
@@ -34,7 +37,8 @@ Options:
   --cases A,B,...  autobahn only: the cases to run, such as 1.*,7.1.6
   --all            autobahn only: all of the slow sections 12 and 13; otherwise a third, and as server alone
   --seconds N      fuzz only: how long each target runs; 20 by default
-  --case NAME      bench only: a case to run; all by default, may be repeated
+  --case NAME      bench and faults: a case to run; all by default, may be repeated
+  --minutes N      soak only: for how long; 20 by default
   --peer NAME      bench only: a server to compare with; all by default, may be repeated
   --uws PATH       bench only: an echo server on uWebSockets that takes its port as its argument
   --rounds N       bench only: how often everything is measured; 5 by default
@@ -54,6 +58,7 @@ enum Task {
     Browser,
     Interop,
     Fuzz(fuzz::Options),
+    Faults(faults::Options),
     Bench(bench::Options),
 }
 
@@ -86,6 +91,7 @@ fn perform(task: &Task, skip_missing: bool) -> Result<bool> {
         }
         Task::Autobahn { cases, all } => autobahn::run(&Project::find()?, cases, *all),
         Task::Bench(options) => return bench::run(&Project::find()?, options),
+        Task::Faults(options) => faults::run(&Project::find()?, options),
         Task::Browser => suites::browser(&Project::find()?),
         Task::Interop => interop::run(&Project::find()?),
         Task::Fuzz(options) => fuzz::run(&Project::find()?, options),
@@ -102,6 +108,8 @@ fn parse(arguments: &[String]) -> Result<(Task, bool)> {
         Some("browser") => Task::Browser,
         Some("interop") => Task::Interop,
         Some("fuzz") => Task::Fuzz(fuzz::Options::default()),
+        Some("faults") => Task::Faults(faults::Options { long: true, ..faults::Options::default() }),
+        Some("soak") => Task::Faults(faults::Options { long: true, minutes: Some(20), cases: vec!["soak".to_owned()] }),
         Some("bench") => Task::Bench(bench::Options::default()),
         Some("-h" | "--help") => Task::Help,
         Some(other) => return Err(format!("unknown command {other:?}")),
@@ -118,6 +126,13 @@ fn parse(arguments: &[String]) -> Result<(Task, bool)> {
                 cases.extend(list.split(',').map(str::to_owned));
             }
             (_, Task::Fuzz(options)) => options.parse(argument, &mut arguments)?,
+            ("--case", Task::Faults(faults::Options { minutes: None, cases, .. })) => {
+                cases.push(arguments.next().ok_or("--case needs a name")?.to_owned());
+            }
+            ("--minutes", Task::Faults(faults::Options { minutes: Some(minutes), .. })) => {
+                let number = arguments.next().and_then(|number| number.parse().ok()).filter(|number| *number > 0);
+                *minutes = number.ok_or("--minutes needs a number above zero")?;
+            }
             (_, Task::Bench(options)) => options.parse(argument, &mut arguments)?,
             _ => return Err(format!("unknown option {argument:?}")),
         }
@@ -146,6 +161,16 @@ mod tests {
         check("autobahn --all", Ok((Task::Autobahn { cases: Vec::new(), all: true }, false)));
         check("test --cases 1.*", Err("unknown option \"--cases\"".to_owned()));
         check("autobahn --cases", Err("--cases needs a list such as 1.*,7.1.6".to_owned()));
+        let faults = |minutes, cases: &[&str]| {
+            let cases = cases.iter().map(|case| (*case).to_owned()).collect();
+            Ok((Task::Faults(faults::Options { long: true, minutes, cases }), false))
+        };
+        check("faults", faults(None, &[]));
+        check("faults --case a --case b", faults(None, &["a", "b"]));
+        check("faults --minutes 3", Err("unknown option \"--minutes\"".to_owned()));
+        check("soak", faults(Some(20), &["soak"]));
+        check("soak --minutes 3", faults(Some(3), &["soak"]));
+        check("soak --minutes 0", Err("--minutes needs a number above zero".to_owned()));
         let options = |cases: &[&str], rounds, gate| bench::Options {
             cases: cases.iter().map(|case| (*case).to_owned()).collect(),
             rounds,

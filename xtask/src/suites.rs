@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::autobahn;
+use crate::faults;
 use crate::fuzz;
 use crate::install::{self, Missing};
 use crate::interop;
@@ -50,6 +51,7 @@ pub(crate) fn all(project: &Project) -> Vec<Outcome> {
     outcomes.extend(interop::run(project));
     outcomes.extend(fuzz::run(project, &fuzz::Options::default()));
     outcomes.extend(autobahn::run(project, &[], false));
+    outcomes.extend(faults::run(project, &faults::Options::default()));
     outcomes
 }
 
@@ -122,7 +124,7 @@ pub(crate) fn cargo_test(command: &mut Command, suite: &str) -> Outcome {
 }
 
 /// The counts in a line such as `test result: ok. 3 passed; 0 failed; 0 ignored; ...`.
-fn parse(line: &str) -> Option<Tally> {
+pub(crate) fn parse(line: &str) -> Option<Tally> {
     let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
     let count = |what: &str| counts.split("; ").find_map(|part| part.strip_suffix(what)?.trim().parse().ok());
     Some(Tally { passed: count("passed")?, failed: count("failed")? })
