@@ -10,6 +10,7 @@ Usage: load MODE --port PORT [OPTION]
 
 Modes:
   echo     WebSocket messages that come back
+  push     every message of the first connection comes to all connections; the next one when it has come to all
   raw      the same bytes on bare TCP: no handshake, every byte comes back
   http     GET requests on connections that stay open
   connect  connections opened one after another: TCP, upgrade, reset
@@ -19,13 +20,14 @@ Options:
   --pid PID          the server, of which CPU time and memory are read
   --path PATH        what is requested [/websocket]
   --connections N    how many at a time [100]
-  --inflight N       messages under way on each [1]
+  --inflight N       messages under way on each, or from the one that pushes [1]
   --size BYTES       payload of a message [20]
   --rate N           messages a second over all connections, sent when they are due and not when there is room
   --warmup SECONDS   before anything is counted [1]
   --seconds SECONDS  how long is counted [3]
   --messages N       stop after so many, without a warm-up
   --text             text messages, not binary ones
+  --deflate          JSON, compressed with permessage-deflate in both directions
   --tls              wss or https, with any certificate
 ";
 
@@ -45,12 +47,14 @@ pub(crate) struct Args {
     pub(crate) duration: Duration,
     pub(crate) messages: Option<u64>,
     pub(crate) text: bool,
+    pub(crate) deflate: bool,
     pub(crate) tls: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Echo,
+    Push,
     Raw,
     Http,
     Connect,
@@ -61,6 +65,7 @@ impl Args {
     pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
         let mode = match words.next().as_deref() {
             Some("echo") => Mode::Echo,
+            Some("push") => Mode::Push,
             Some("raw") => Mode::Raw,
             Some("http") => Mode::Http,
             Some("connect") => Mode::Connect,
@@ -80,6 +85,7 @@ impl Args {
             duration: Duration::from_secs(3),
             messages: None,
             text: false,
+            deflate: false,
             tls: false,
         };
         while let Some(word) = words.next() {
@@ -87,6 +93,12 @@ impl Args {
         }
         if args.server.port() == 0 {
             return Err(format!("--port is missing\n\n{USAGE}"));
+        }
+        if args.deflate && !matches!(args.mode, Mode::Echo | Mode::Idle) {
+            return Err("--deflate goes with echo and idle".to_owned());
+        }
+        if args.mode == Mode::Push && args.rate.is_some() {
+            return Err("--rate does not go with push".to_owned());
         }
         if args.messages.is_some() {
             args.warmup = Duration::ZERO;
@@ -107,6 +119,7 @@ impl Args {
             "--seconds" => self.duration = seconds(word, words)?,
             "--messages" => self.messages = Some(value(word, words)?),
             "--text" => self.text = true,
+            "--deflate" => self.deflate = true,
             "--tls" => self.tls = true,
             _ => return Err(format!("unknown option {word:?}\n\n{USAGE}")),
         }
@@ -156,6 +169,8 @@ mod tests {
         check("echo --rate -3", "--rate: above zero");
         check("echo --rate NaN", "--rate: above zero");
         check("echo --seconds -1", "--seconds: ");
+        check("push --port 1 --rate 5", "--rate does not go with push");
+        check("http --port 1 --deflate", "--deflate goes with echo and idle");
         check("echo --frob", "unknown option \"--frob\"");
     }
 }

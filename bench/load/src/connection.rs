@@ -13,6 +13,7 @@ use rustls::{ClientConfig, ClientConnection};
 
 use crate::Result;
 use crate::args::{Args, Mode};
+use crate::deflate;
 
 /// How long a server may take to answer the request that opens a connection.
 const OPEN_LIMIT: Duration = Duration::from_secs(20);
@@ -44,9 +45,12 @@ pub(crate) fn request(args: &Args) -> String {
     match args.mode {
         Mode::Http => head + "\r\n",
         _ => {
+            let extensions = if args.deflate { deflate::OFFER } else { "" };
             head + "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
                 + KEY
-                + "\r\n\r\n"
+                + "\r\n"
+                + extensions
+                + "\r\n"
         }
     }
 }
@@ -171,17 +175,25 @@ fn exchange(io: &mut (impl Read + Write), args: &Args) -> io::Result<Response> {
     if !accepted {
         return Err(io::Error::other(format!("the server answered {text:?}")));
     }
-    let value = text.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>())
-    });
-    let length = value.transpose().map_err(io::Error::other)?.unwrap_or(0);
+    if args.deflate && !header(&text, "sec-websocket-extensions").is_some_and(deflate::is_agreed) {
+        return Err(io::Error::other(format!("the server does not compress as it was offered: {text:?}")));
+    }
+    let length =
+        header(&text, "content-length").map(str::parse::<usize>).transpose().map_err(io::Error::other)?.unwrap_or(0);
     while bytes.len() < head + length {
         read_some(io, &mut buffer, &mut bytes)?;
     }
     // The status line is compared, the headers hold a date.
     let status = text.find("\r\n").unwrap_or(0);
     Ok(Response { bytes, headers: status..head })
+}
+
+/// The value of the first header called `wanted`.
+fn header<'a>(head: &'a str, wanted: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case(wanted).then(|| value.trim())
+    })
 }
 
 fn read_some(io: &mut impl Read, buffer: &mut [u8], bytes: &mut Vec<u8>) -> io::Result<()> {

@@ -12,6 +12,8 @@ pub(crate) struct Frame {
     key: [u8; 4],
     /// What may differ, as a date does.
     unchecked: Range<usize>,
+    /// How much of them has been checked.
+    checked: usize,
 }
 
 impl Frame {
@@ -22,7 +24,7 @@ impl Frame {
 
     /// Bytes without a number, of which `unchecked` may differ.
     pub(crate) fn plain(bytes: Vec<u8>, unchecked: Range<usize>) -> Self {
-        Self { bytes, number_at: None, key: [0; 4], unchecked }
+        Self { bytes, number_at: None, key: [0; 4], unchecked, checked: 0 }
     }
 
     fn websocket(size: usize, text: bool, key: Option<[u8; 4]>) -> Self {
@@ -45,7 +47,7 @@ impl Frame {
         // Printable, so that it is UTF-8, and of a period that is no power of two: a shifted echo is seen.
         let payload = (0..size).map(|at| b' ' + (at % 95) as u8);
         bytes.extend(payload.zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
-        Self { bytes, number_at, key, unchecked: 0..0 }
+        Self { bytes, number_at, key, unchecked: 0..0, checked: 0 }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -60,8 +62,22 @@ impl Frame {
         }
     }
 
+    /// Compares the next bytes with the front of `got`: how many there were, and whether all have been seen.
+    pub(crate) fn check(&mut self, got: &[u8]) -> Result<(usize, bool), &'static str> {
+        let taken = got.len().min(self.bytes.len() - self.checked);
+        if !self.matches(self.checked, &got[..taken]) {
+            return Err("came back changed");
+        }
+        self.checked += taken;
+        let is_whole = self.checked == self.bytes.len();
+        if is_whole {
+            self.checked = 0;
+        }
+        Ok((taken, is_whole))
+    }
+
     /// Whether `got` is what stands at `from`; it must not be longer than what is left there.
-    pub(crate) fn matches(&self, from: usize, got: &[u8]) -> bool {
+    fn matches(&self, from: usize, got: &[u8]) -> bool {
         let to = from + got.len();
         let before = from..to.min(self.unchecked.start).max(from);
         let after = from.max(self.unchecked.end).min(to)..to;

@@ -6,6 +6,8 @@
 mod args;
 mod connect;
 mod connection;
+mod deflate;
+mod exchange;
 mod frame;
 mod idle;
 mod meter;
@@ -37,7 +39,7 @@ fn main() -> ExitCode {
 
 fn perform(args: &Args) -> Result<Value> {
     match args.mode {
-        Mode::Echo | Mode::Raw | Mode::Http => talk::run(args),
+        Mode::Echo | Mode::Push | Mode::Raw | Mode::Http => talk::run(args),
         Mode::Connect => connect::run(args),
         Mode::Idle => idle::run(args),
     }

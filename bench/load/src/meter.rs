@@ -5,11 +5,16 @@ use std::time::Duration;
 
 use crate::Result;
 
-/// The CPU time of a process and its threads so far, user and kernel; its resolution is usually 10 ms.
+/// The CPU time of a process so far, user and kernel: the sum over the threads that it has now, to the nanosecond as the
+/// scheduler counts it.
 pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
-    let stat = read(pid, "stat")?;
-    let ticks = cpu_ticks(&stat).ok_or_else(|| format!("/proc/{pid}/stat is not understood: {stat:?}"))?;
-    Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
+    let folder = format!("/proc/{pid}/task");
+    let threads = fs::read_dir(&folder).map_err(|error| format!("{folder}: {error}"))?;
+    // A thread may end while it is looked at.
+    let times = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("schedstat")).ok());
+    times
+        .map(|text| time_on_cpu(&text).ok_or_else(|| format!("{folder}/*/schedstat is not understood: {text:?}")))
+        .sum()
 }
 
 /// The memory of a process that is in RAM, in bytes.
@@ -24,11 +29,9 @@ fn read(pid: u32, file: &str) -> Result<String> {
     fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))
 }
 
-/// Fields 14 and 15, utime and stime: see proc_pid_stat(5). The second field may hold blanks and parentheses.
-fn cpu_ticks(stat: &str) -> Option<u64> {
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
-    let (user, system) = (fields.next()?.parse::<u64>().ok()?, fields.next()?.parse::<u64>().ok()?);
-    Some(user + system)
+/// The first field, in nanoseconds.
+fn time_on_cpu(schedstat: &str) -> Option<Duration> {
+    schedstat.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
 #[cfg(test)]
@@ -37,10 +40,10 @@ mod tests {
 
     #[test]
     fn finds_the_cpu_time() {
-        let check = |stat: &str, expected| assert_eq!(cpu_ticks(stat), expected, "{stat}");
-        check("7 (a b) c) S 1 7 7 0 -1 4194560 99 0 0 0 31 11 0 0 20 0 1 0 5", Some(42));
-        check("7 (a) S 1 7 7 0 -1 4194560 99 0 0 0 31", None);
+        let check = |text: &str, expected| assert_eq!(time_on_cpu(text), expected, "{text}");
+        check("969980 78727 2\n", Some(Duration::from_nanos(969_980)));
         check("", None);
+        assert!(cpu_time(std::process::id()).unwrap() > Duration::ZERO);
         assert!(memory(std::process::id()).unwrap() > 4096);
     }
 }

@@ -1,6 +1,7 @@
 //! Messages there and back: closed loop (the next one when an earlier one has come back) or open loop (each when it is
-//! due, whatever the server does; its latency counts from then, so that a stall is not left out).
+//! due, whatever the server does; its latency counts from then, so that a stall is not left out). Or messages from one to all.
 
+mod fan_out;
 mod talker;
 
 use std::time::{Duration, Instant};
@@ -9,13 +10,17 @@ use hdrhistogram::Histogram;
 use mio::{Events, Interest, Poll, Token};
 use serde_json::{Value, json};
 
-use crate::args::Args;
+use crate::args::{Args, Mode};
 use crate::{Result, meter, tls};
 
+use fan_out::FanOut;
 pub(crate) use talker::Talker;
 
 /// A server that answers nothing for so long is given up.
 const STALL_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long all connections are left alone before the first message is pushed to them.
+const SETTLE: Duration = Duration::from_millis(300);
 
 /// The most messages that may be due on one connection and not be sent: the rate is too high for the server.
 const MOST_WAITING: usize = 100_000;
@@ -35,6 +40,8 @@ struct Run<'a> {
     args: &'a Args,
     poll: Poll,
     talkers: Vec<Talker>,
+    /// Where the first talker pushes to all of them.
+    fan_out: Option<FanOut>,
     buffer: Vec<u8>,
     /// Messages that may still be begun.
     left: u64,
@@ -65,8 +72,9 @@ impl<'a> Run<'a> {
         }
         let latencies = Histogram::new_with_max(HIGHEST_LATENCY, 3).map_err(|error| format!("latencies: {error}"))?;
         let left = args.messages.unwrap_or(u64::MAX);
+        let fan_out = (args.mode == Mode::Push).then(|| FanOut::new(args.connections));
         let (buffer, began) = (vec![0; READ_SIZE], Instant::now());
-        Ok(Self { args, poll, talkers, buffer, left, completed: 0, latencies, began, due: 0 })
+        Ok(Self { args, poll, talkers, fan_out, buffer, left, completed: 0, latencies, began, due: 0 })
     }
 
     /// Fills the pipes of the closed loop.
@@ -74,6 +82,12 @@ impl<'a> Run<'a> {
         self.began = Instant::now();
         if self.args.rate.is_some() {
             return Ok(());
+        }
+        if self.fan_out.is_some() {
+            // A server may answer an upgrade just before it puts the connection on its list.
+            std::thread::sleep(SETTLE);
+            self.began = Instant::now();
+            return self.push_to_all(self.args.inflight, self.began);
         }
         for talker in &mut self.talkers {
             let count = (self.args.inflight as u64).min(self.left);
@@ -154,6 +168,10 @@ impl<'a> Run<'a> {
                 self.latencies.saturating_record(nanoseconds);
             }
             self.completed += came_back as u64;
+            if let Some(fan_out) = &mut self.fan_out {
+                let whole = fan_out.deliver(number, came_back);
+                return self.push_to_all(whole, now);
+            }
             if self.args.rate.is_none() {
                 let count = (came_back as u64).min(self.left);
                 self.left -= count;
@@ -161,6 +179,24 @@ impl<'a> Run<'a> {
             }
         }
         talker.push()
+    }
+
+    /// Sends `count` messages on the first connection, which have to come to all.
+    fn push_to_all(&mut self, count: usize, now: Instant) -> Result<()> {
+        let Some(fan_out) = &mut self.fan_out else { return Ok(()) };
+        for _ in 0..count {
+            if self.left == 0 {
+                break;
+            }
+            self.left = self.left.saturating_sub(self.talkers.len() as u64);
+            fan_out.push();
+            let mut talkers = self.talkers.iter_mut();
+            if let Some(source) = talkers.next() {
+                source.begin(1, now);
+            }
+            talkers.for_each(|talker| talker.expect(now));
+        }
+        self.talkers.first_mut().map_or(Ok(()), Talker::push)
     }
 
     fn cpu(&self) -> Result<Option<Duration>> {
@@ -173,6 +209,8 @@ impl<'a> Run<'a> {
         }
         let seconds = (now - window.began).as_secs_f64();
         let spent = self.cpu()?.zip(window.cpu).map(|(after, before)| (after - before).as_secs_f64());
+        let lengths: Vec<_> = self.talkers.iter().filter_map(Talker::reply_length).collect();
+        let reply_bytes = (!lengths.is_empty()).then(|| lengths.iter().sum::<f64>() / lengths.len() as f64);
         let latency = |quantile| self.latencies.value_at_quantile(quantile) as f64 / 1000.0;
         Ok(json!({
             "messages": self.completed,
@@ -180,6 +218,7 @@ impl<'a> Run<'a> {
             "per_second": self.completed as f64 / seconds,
             "cpu_us": spent.map(|spent| spent * 1e6 / self.completed as f64),
             "busy": spent.map(|spent| spent / seconds),
+            "reply_bytes": reply_bytes,
             "p50_us": latency(0.5),
             "p99_us": latency(0.99),
             "p999_us": latency(0.999),

@@ -10,6 +10,8 @@ use rustls::ClientConfig;
 use crate::Result;
 use crate::args::{Args, Mode};
 use crate::connection::{Connection, request};
+use crate::deflate::{Deflated, VARIANTS};
+use crate::exchange::Exchange;
 use crate::frame::Frame;
 
 /// Messages of this size and more are sent from where they are, one by one; smaller ones are put together first, so
@@ -21,13 +23,12 @@ const BATCH: usize = 64 * 1024;
 
 pub(crate) struct Talker {
     connection: Connection,
-    request: Frame,
-    reply: Frame,
+    exchange: Exchange,
     /// The numbers that the next message sent and the next one received bear.
     next_sent: u64,
     next_received: u64,
-    /// How much of the reply under way has come.
-    received: usize,
+    /// Whether a part of a reply has come.
+    in_reply: bool,
     /// When those under way began, the ones that wait to be sent included.
     began: VecDeque<Instant>,
     waiting: usize,
@@ -48,25 +49,33 @@ impl Talker {
         let (connection, response) = Connection::open(args, tls)?;
         // Every connection has a key and numbers of its own: what belongs to another one does not match.
         let key = (0x5bd1_e995_u32.wrapping_mul(number as u32 + 1)).to_ne_bytes();
-        let (request, reply) = match (args.mode, response) {
-            (Mode::Http, Some(response)) => {
-                let request = request(args).into_bytes();
-                (Frame::plain(request, 0..0), Frame::plain(response.bytes, response.headers))
-            }
+        let exchange = match (args.mode, response) {
+            (Mode::Http, Some(response)) => Exchange::Plain {
+                request: Frame::plain(request(args).into_bytes(), 0..0),
+                reply: Frame::plain(response.bytes, response.headers),
+            },
             (Mode::Raw, _) => {
                 let (request, _) = Frame::message(args.size, args.text, key);
-                (request.clone(), request)
+                Exchange::Plain { reply: request.clone(), request }
             }
-            _ => Frame::message(args.size, args.text, key),
+            _ if args.deflate => {
+                // A connection that is to be idle sends one.
+                let variants = if args.mode == Mode::Idle { 1 } else { VARIANTS };
+                Exchange::Deflated(Deflated::new(number, variants, args.size, key))
+            }
+            _ => {
+                let (request, reply) = Frame::message(args.size, args.text, key);
+                Exchange::Plain { request, reply }
+            }
         };
-        let first = (number as u64) << 32;
+        // What is pushed comes to all from one.
+        let first = if args.mode == Mode::Push { 0 } else { (number as u64) << 32 };
         Ok(Self {
             connection,
-            request,
-            reply,
+            exchange,
             next_sent: first,
             next_received: first,
-            received: 0,
+            in_reply: false,
             began: VecDeque::new(),
             waiting: 0,
             batch: Vec::new(),
@@ -90,6 +99,16 @@ impl Talker {
         self.began.extend(std::iter::repeat_n(at, count));
     }
 
+    /// Makes one more message expected that another connection has sent at `at`.
+    pub(crate) fn expect(&mut self, at: Instant) {
+        self.began.push_back(at);
+    }
+
+    /// Bytes of an average reply, where replies differ in length.
+    pub(crate) fn reply_length(&self) -> Option<f64> {
+        self.exchange.reply_length()
+    }
+
     /// When the `count` oldest messages began, which have come back.
     pub(crate) fn end(&mut self, count: usize) -> impl Iterator<Item = Instant> {
         self.began.drain(..count)
@@ -102,7 +121,7 @@ impl Talker {
         loop {
             let source = match self.source {
                 Source::Batch => &self.batch,
-                Source::Request => self.request.bytes(),
+                Source::Request => self.exchange.request(),
             };
             if self.sent == source.len() {
                 if self.waiting == 0 {
@@ -120,15 +139,15 @@ impl Talker {
 
     /// Puts together what is sent next.
     fn prepare(&mut self) {
-        let length = self.request.bytes().len();
+        let length = self.exchange.request().len();
         let alone = self.waiting == 1 || length >= LARGE;
         let count = if alone { 1 } else { self.waiting.min(BATCH.div_ceil(length)) };
         self.batch.clear();
         for _ in 0..count {
-            self.request.set_number(self.next_sent);
+            self.exchange.set_request(self.next_sent);
             self.next_sent += 1;
             if !alone {
-                self.batch.extend_from_slice(self.request.bytes());
+                self.batch.extend_from_slice(self.exchange.request());
             }
         }
         self.source = if alone { Source::Request } else { Source::Batch };
@@ -152,23 +171,20 @@ impl Talker {
     fn check(&mut self, mut bytes: &[u8], whole: usize) -> Result<usize> {
         let mut more = 0;
         while !bytes.is_empty() {
-            if self.received == 0 {
+            if !self.in_reply {
                 if whole + more >= self.began.len() - self.waiting {
                     return Err("more came back than was sent".to_owned());
                 }
-                self.reply.set_number(self.next_received);
+                self.exchange.set_reply(self.next_received);
                 self.next_received += 1;
             }
-            let left = self.reply.bytes().len() - self.received;
-            let (now, later) = bytes.split_at(left.min(bytes.len()));
-            if !self.reply.matches(self.received, now) {
-                return Err(format!("message {} came back changed", self.next_received & 0xffff_ffff));
-            }
-            self.received += now.len();
-            if now.len() == left {
-                self.received = 0;
-                more += 1;
-            }
+            let (taken, is_whole) = self
+                .exchange
+                .check(bytes)
+                .map_err(|what| format!("message {} {what}", self.next_received & 0xffff_ffff))?;
+            self.in_reply = !is_whole;
+            more += usize::from(is_whole);
+            let later = &bytes[taken..];
             bytes = later;
         }
         Ok(more)
