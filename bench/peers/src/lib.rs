@@ -1,5 +1,5 @@
-//! What the echo servers have in common, so that they differ in their library alone: one thread, TCP_NODELAY, TLS
-//! from rustls, mimalloc, a line that tells the port. Each serves as its library's own examples do.
+//! What the servers have in common, so that they differ in their library alone: one thread, TCP_NODELAY, TLS from
+//! rustls, mimalloc, a line that tells the port. Each serves as its library's own examples do.
 
 use std::error::Error;
 use std::io::Write as _;
@@ -23,19 +23,51 @@ pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 
-/// An echo server on one connection.
-pub trait Echo: 'static {
-    /// Answers the upgrade request and then every message with itself, until the end.
-    fn serve(io: impl Io) -> impl Future<Output = Result<()>> + Send + 'static;
+/// What a library's server does on one connection. The end of the connection, however it comes, ends the future.
+pub trait Library: 'static {
+    /// What passes messages from one connection to all.
+    type Room: Clone + Send + 'static;
+
+    /// Answers every message with itself.
+    fn echo(io: impl Io) -> impl Future<Output = Result<()>> + Send + 'static;
+
+    /// The same with permessage-deflate at level 1 and without context takeover, if the library can do it.
+    fn deflate(io: impl Io) -> impl Future<Output = Result<()>> + Send + 'static {
+        drop(io);
+        std::future::ready(Err("this library does not compress".into()))
+    }
+
+    fn room() -> Self::Room;
+
+    /// Sends every message that comes to all connections.
+    fn push(io: impl Io, room: Self::Room) -> impl Future<Output = Result<()>> + Send + 'static;
 }
 
-/// Serves on a free port of loopback, with TLS if the argument `--tls` is given.
+/// How many messages a receiver may be behind in a broadcast; the load is never so far ahead.
+pub const ROOM_SIZE: usize = 1024;
+
+/// Which service a server offers.
+#[derive(Clone)]
+enum Service<R> {
+    Echo,
+    Deflate,
+    Push(R),
+}
+
+/// Serves on a free port of loopback: the echo, with compression if the argument `--deflate` is given, or from one to
+/// all with `--push`; with TLS if the argument `--tls` is given.
 ///
 /// # Errors
 ///
 /// What keeps the server from starting.
-pub fn run<E: Echo>() -> Result<()> {
-    let tls = if std::env::args().any(|word| word == "--tls") { Some(acceptor()?) } else { None };
+pub fn run<L: Library>() -> Result<()> {
+    let has = |wanted: &str| std::env::args().any(|word| word == wanted);
+    let tls = if has("--tls") { Some(acceptor()?) } else { None };
+    let service = match (has("--push"), has("--deflate")) {
+        (true, _) => Service::Push(L::room()),
+        (false, true) => Service::Deflate,
+        (false, false) => Service::Echo,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -43,10 +75,10 @@ pub fn run<E: Echo>() -> Result<()> {
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
+            // How a connection ends is the load generator's business: it checks what it gets.
             match &tls {
-                // How a connection ends is the load generator's business: it checks what it gets.
-                None => drop(tokio::spawn(E::serve(stream))),
-                Some(tls) => drop(tokio::spawn(serve_tls::<E>(tls.clone(), stream))),
+                None => serve::<L>(stream, &service),
+                Some(tls) => drop(tokio::spawn(serve_tls::<L>(tls.clone(), stream, service.clone()))),
             }
         }
     })
@@ -63,8 +95,17 @@ pub fn announce(port: u16) -> Result<()> {
     Ok(stdout.flush()?)
 }
 
-async fn serve_tls<E: Echo>(tls: TlsAcceptor, stream: TcpStream) -> Result<()> {
-    E::serve(tls.accept(stream).await?).await
+fn serve<L: Library>(io: impl Io, service: &Service<L::Room>) {
+    match service {
+        Service::Echo => drop(tokio::spawn(L::echo(io))),
+        Service::Deflate => drop(tokio::spawn(L::deflate(io))),
+        Service::Push(room) => drop(tokio::spawn(L::push(io, room.clone()))),
+    }
+}
+
+async fn serve_tls<L: Library>(tls: TlsAcceptor, stream: TcpStream, service: Service<L::Room>) -> Result<()> {
+    serve::<L>(tls.accept(stream).await?, &service);
+    Ok(())
 }
 
 fn acceptor() -> Result<TlsAcceptor> {

@@ -1,12 +1,16 @@
-//! tokio-tungstenite: a stream and a sink.
+//! tokio-tungstenite: a stream and a sink; one to all by tokio's broadcast.
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use peers::{Echo, Io, Result};
+use peers::{Io, Library, ROOM_SIZE, Result};
+use tokio::sync::broadcast;
+use tokio_tungstenite::tungstenite::Message;
 
 struct Tungstenite;
 
-impl Echo for Tungstenite {
-    async fn serve(io: impl Io) -> Result<()> {
+impl Library for Tungstenite {
+    type Room = broadcast::Sender<Message>;
+
+    async fn echo(io: impl Io) -> Result<()> {
         let mut socket = tokio_tungstenite::accept_async(io).await?;
         while let Some(message) = socket.next().await {
             let message = message?;
@@ -15,6 +19,29 @@ impl Echo for Tungstenite {
             }
         }
         Ok(())
+    }
+
+    fn room() -> Self::Room {
+        broadcast::Sender::new(ROOM_SIZE)
+    }
+
+    async fn push(io: impl Io, room: Self::Room) -> Result<()> {
+        let mut pushed = room.subscribe();
+        let mut socket = tokio_tungstenite::accept_async(io).await?;
+        loop {
+            tokio::select! {
+                message = pushed.recv() => socket.send(message?).await?,
+                message = socket.next() => match message {
+                    Some(message) => {
+                        let message = message?;
+                        if message.is_text() || message.is_binary() {
+                            room.send(message)?;
+                        }
+                    }
+                    None => return Ok(()),
+                },
+            }
+        }
     }
 }
 

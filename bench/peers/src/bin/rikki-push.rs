@@ -1,0 +1,37 @@
+//! rikki, from one to all: a list of senders, and each message framed once. Its echo is the command `rikki` itself.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use peers::Result;
+use rikki::Server;
+use rikki::ws::{Handler, Message, Opening, PreparedMessage, SendError, Sender, Socket};
+
+#[derive(Clone, Default)]
+struct Room {
+    clients: Arc<Mutex<Vec<Sender>>>,
+}
+
+impl Handler for Room {
+    type State = ();
+
+    fn open(&self, socket: &mut Socket<'_>, _: &Opening) {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).push(socket.sender());
+    }
+
+    fn message(&self, (): &mut (), _: &mut Socket<'_>, message: Message<'_>) {
+        let message = PreparedMessage::new(message);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.retain(|client| client.send_prepared(&message) != Err(SendError::Closed));
+    }
+}
+
+fn main() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let server = Server::new().websocket("/websocket", Room::default()).listen("ws://127.0.0.1:0").workers(1);
+        let handle = server.start().await?;
+        let address = handle.local_addrs().first().ok_or("no listener")?;
+        peers::announce(address.port())?;
+        Ok(handle.run().await?)
+    })
+}
