@@ -1,14 +1,20 @@
-//! The benchmark: rikki beside other echo servers, on one core each time, under the same load from another core.
+//! The benchmark: rikki beside other servers, on one core each time, under the same load from another core.
 //!
-//! The load generator and the other servers are a workspace of their own in `bench/`. What is compared and what rikki
-//! has to reach is in `cases`; a round starts every server afresh, and rounds alternate between them.
+//! The load generator and the other servers are a workspace of their own in `bench/`. What is compared is in `cases`, what
+//! rikki has to reach in `goals`; a round starts every server afresh, and rounds alternate between them.
 
 mod cases;
 mod counts;
+mod goals;
+mod options;
+mod plot;
+mod programs;
 mod report;
+mod samples;
 mod server;
+mod start;
+mod summary;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,56 +23,26 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::Result;
+use crate::install::Missing;
 use crate::process::{output, run as run_command};
 use crate::project::Project;
 use crate::suites::CARGO_LIMIT;
 
-use cases::{CASES, Case};
+use cases::{CASES, Case, FILES, Mode};
+use goals::Judged;
+pub(crate) use options::Options;
+use programs::Program;
+use samples::{REPORTED, Samples};
 use server::{Peer, Server};
 
 /// The workspace of the load generator and the peers.
 const BENCH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../bench");
 
 /// How long one run of the load generator may take.
-const LOAD_LIMIT: Duration = Duration::from_secs(120);
+const LOAD_LIMIT: Duration = Duration::from_secs(90);
 
-/// What is asked for on the command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Options {
-    /// The cases and the servers to run; all if there are none.
-    pub(crate) cases: Vec<String>,
-    pub(crate) peers: Vec<String>,
-    /// Fail if a goal is missed.
-    pub(crate) gate: bool,
-    /// An echo server on uWebSockets that takes its port as its argument.
-    pub(crate) uws: Option<PathBuf>,
-    pub(crate) rounds: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { cases: Vec::new(), peers: Vec::new(), gate: false, uws: None, rounds: 5 }
-    }
-}
-
-impl Options {
-    /// Takes one option, with its value from `arguments`.
-    pub(crate) fn parse<'a>(&mut self, option: &str, arguments: &mut impl Iterator<Item = &'a str>) -> Result<()> {
-        let mut value = || arguments.next().ok_or_else(|| format!("{option} needs a value"));
-        match option {
-            "--case" => self.cases.push(value()?.to_owned()),
-            "--peer" => self.peers.push(value()?.to_owned()),
-            "--uws" => self.uws = Some(value()?.into()),
-            "--gate" => self.gate = true,
-            "--rounds" => {
-                let rounds = value()?.parse().ok().filter(|rounds| *rounds > 0);
-                self.rounds = rounds.ok_or("--rounds needs a number above zero")?;
-            }
-            _ => return Err(format!("unknown option {option:?}")),
-        }
-        Ok(())
-    }
-}
+/// The shortest warm-up, in seconds: Node compiles what it runs often.
+const LEAST_WARMUP: f64 = 0.3;
 
 /// Where everything is that runs, and on which cores.
 struct Bench {
@@ -74,49 +50,23 @@ struct Bench {
     /// The release folder of the workspace `bench`.
     programs: PathBuf,
     scratch: PathBuf,
+    /// The folder that is served.
+    root: PathBuf,
     uws: Option<PathBuf>,
+    node: std::result::Result<Program, Missing>,
+    nginx: std::result::Result<Program, Missing>,
     server_core: String,
     load_core: String,
+    options: Options,
 }
 
-/// What was measured of one server in one case: a sample of each quantity per round.
-#[derive(Debug, Default)]
-struct Samples(BTreeMap<&'static str, Vec<f64>>);
-
-/// The quantities that the load generator reports, and the two that are counted.
-const PER_SECOND: &str = "per_second";
-const CPU: &str = "cpu_us";
-const BUSY: &str = "busy";
-const P50: &str = "p50_us";
-const P99: &str = "p99_us";
-const BYTES: &str = "bytes";
-const CALLS: &str = "system calls";
-const INSTRUCTIONS: &str = "instructions";
-
-impl Samples {
-    fn add(&mut self, quantity: &'static str, value: f64) {
-        self.0.entry(quantity).or_default().push(value);
-    }
-
-    /// The median, if there is one.
-    fn median(&self, quantity: &str) -> Option<f64> {
-        let mut samples = self.0.get(quantity)?.clone();
-        samples.sort_by(f64::total_cmp);
-        let middle = samples.len() / 2;
-        if samples.len() % 2 == 1 {
-            samples.get(middle).copied()
-        } else {
-            Some(samples[middle - 1..=middle].iter().sum::<f64>() / 2.0)
-        }
-    }
-
-    /// How far the samples lie apart, as a part of their median.
-    fn spread(&self, quantity: &str) -> Option<f64> {
-        let samples = self.0.get(quantity)?;
-        let low = samples.iter().copied().min_by(f64::total_cmp)?;
-        let high = samples.iter().copied().max_by(f64::total_cmp)?;
-        Some((high - low) / self.median(quantity)?)
-    }
+/// What became of a case.
+struct Outcome {
+    case: Case,
+    results: Vec<(Peer, Samples)>,
+    /// The servers that failed; why is on standard error, with paths that are nobody else's business.
+    left_out: Vec<Peer>,
+    goals: Vec<Judged>,
 }
 
 /// Runs the benchmark; false if a goal is missed and that matters.
@@ -129,21 +79,35 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<bool> {
         peers.insert(0, Peer::Rikki);
     }
     let bench = Bench::prepare(project, options)?;
-    let machine = report::Machine::look(&bench)?;
-    let mut met = true;
-    for case in &cases {
-        let results = bench.measure(case, &peers, options.rounds)?;
-        let goals = cases::judge(case, &results);
-        met &= goals.iter().all(|goal| goal.met);
-        let text = report::case(case, &machine, options.rounds, &results, &goals);
-        println!("{text}");
-        // A part of the servers is no result to keep.
-        if options.peers.is_empty() {
-            let file = Path::new(BENCH).join("results").join(format!("{}.md", case.name));
-            fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
-        }
+    if options.smoke {
+        return bench.smoke(&cases, &peers);
     }
-    Ok(met || !options.gate)
+    let machine = report::Machine::look(&bench)?;
+    // A part of the servers is no result to keep.
+    let keep = options.peers.is_empty();
+    let mut outcomes = Vec::new();
+    for case in &cases {
+        let outcome = bench.measure(case, &peers)?;
+        let text = report::case(&outcome, &machine);
+        println!("{text}");
+        if keep {
+            write_result(&format!("{}.md", case.name), &text)?;
+        }
+        outcomes.push(outcome);
+    }
+    if keep && options.cases.is_empty() {
+        write_result("README.md", &summary::page(&outcomes, &machine))?;
+        write_result("ratios.svg", &plot::ratios(&outcomes))?;
+    }
+    // What a program given with --uws can do is not known before.
+    let complete = |outcome: &Outcome| outcome.left_out.iter().all(|peer| *peer == Peer::Uws);
+    let met = |outcome: &Outcome| complete(outcome) && outcome.goals.iter().all(|goal| goal.met);
+    Ok(outcomes.iter().all(met) || !options.gate)
+}
+
+fn write_result(name: &str, text: &str) -> Result<()> {
+    let file = Path::new(BENCH).join("results").join(name);
+    fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 /// The `all` whose names are in `wanted`, which may only name what there is.
@@ -157,7 +121,7 @@ fn select<T: Copy>(all: &[T], name: impl Fn(&T) -> &'static str, wanted: &[Strin
 }
 
 impl Bench {
-    /// Builds everything and picks the cores.
+    /// Builds and installs everything and picks the cores.
     fn prepare(project: &Project, options: &Options) -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         if cores < 2 {
@@ -170,53 +134,108 @@ impl Bench {
         let metadata = parse(&output(&mut command, CARGO_LIMIT)?)?;
         let target = metadata["target_directory"].as_str().ok_or("cargo metadata names no target_directory")?;
         let scratch = project.target.join("bench");
-        for folder in [&scratch.join("root"), &Path::new(BENCH).join("results")] {
+        let root = scratch.join("root");
+        for folder in [&root, &Path::new(BENCH).join("results")] {
             fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        }
+        for (name, size) in FILES {
+            let text = "0123456789abcde\n".repeat(size / 16);
+            fs::write(root.join(name), text).map_err(|error| format!("{name}: {error}"))?;
         }
         Ok(Self {
             rikki: project.target.join("release/rikki"),
             programs: Path::new(target).join("release"),
+            node: programs::node(&scratch),
+            nginx: programs::nginx(),
             scratch,
+            root,
             uws: options.uws.clone(),
             server_core: "0".to_owned(),
             load_core: (cores - 1).to_string(),
+            options: options.clone(),
         })
     }
 
-    /// Puts every server through `case`, `rounds` times in turn, and counts what does not depend on time once.
-    fn measure(&self, case: &Case, peers: &[Peer], rounds: usize) -> Result<Vec<(Peer, Samples)>> {
+    /// Puts every server through `case` in turn, and counts what does not depend on time once. A server that fails is
+    /// left out from then on; rikki may not.
+    fn measure(&self, case: &Case, peers: &[Peer]) -> Result<Outcome> {
         let mut results: Vec<_> =
             peers.iter().filter(|peer| case.takes(**peer)).map(|peer| (*peer, Samples::default())).collect();
+        let mut left_out = Vec::new();
+        let rounds = if case.mode.is_timed() { self.options.rounds } else { 1 };
         for round in 1..=rounds {
-            for (peer, samples) in &mut results {
+            for (peer, mut samples) in std::mem::take(&mut results) {
                 eprintln!("{}, round {round} of {rounds}: {}", case.name, peer.name());
-                let server = Server::start(self, *peer, case.tls, &[])?;
-                let report = self.load(case, *peer, &server, &[])?;
-                for quantity in [PER_SECOND, CPU, BUSY, P50, P99, BYTES] {
-                    if let Some(value) = report[quantity].as_f64() {
-                        samples.add(quantity, value);
+                match self.round(case, peer, &mut samples) {
+                    Ok(()) => results.push((peer, samples)),
+                    Err(error) if peer == Peer::Rikki => return Err(error),
+                    Err(error) => {
+                        eprintln!("left out: {}: {error}", peer.name());
+                        left_out.push(peer);
                     }
                 }
             }
         }
-        if case.counted {
-            for (peer, samples) in &mut results {
-                eprintln!("{}, counting: {}", case.name, peer.name());
-                counts::count(self, case, *peer, samples)?;
+        for (peer, samples) in results.iter_mut().filter(|_| case.counted) {
+            eprintln!("{}, counting: {}", case.name, peer.name());
+            match counts::count(self, case, *peer, samples) {
+                Err(error) if *peer == Peer::Rikki => return Err(error),
+                // What was timed is good all the same.
+                Err(error) => eprintln!("not counted: {}: {error}", peer.name()),
+                Ok(()) => {}
             }
         }
-        Ok(results)
+        let goals = goals::judge(case.goals, &results);
+        Ok(Outcome { case: *case, results, left_out, goals })
+    }
+
+    fn round(&self, case: &Case, peer: Peer, samples: &mut Samples) -> Result<()> {
+        match case.mode {
+            Mode::Start => return start::time(self, case, samples),
+            Mode::Size => return start::size(self, samples),
+            _ => {}
+        }
+        let server = Server::start(self, peer, case, &[])?;
+        let seconds = self.options.seconds;
+        let (warmup, seconds) = ((seconds / 3.0).max(LEAST_WARMUP).to_string(), seconds.to_string());
+        let report = self.load(case, peer, &server, &["--seconds", &seconds, "--warmup", &warmup])?;
+        for quantity in REPORTED {
+            if let Some(value) = report[quantity].as_f64() {
+                samples.add(quantity, value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets every server do a little in every case; false if one cannot.
+    fn smoke(&self, cases: &[Case], peers: &[Peer]) -> Result<bool> {
+        let mut passed = true;
+        for case in cases {
+            for peer in peers.iter().copied().filter(|peer| case.takes(*peer)) {
+                let outcome = match case.mode {
+                    Mode::Start | Mode::Size => self.round(case, peer, &mut Samples::default()),
+                    mode => Server::start(self, peer, case, &[]).and_then(|server| {
+                        let more: &[&str] = if mode == Mode::Idle { &["--connections", "200"] } else { &[] };
+                        let brief = [&["--seconds", "0.2", "--warmup", "0.1"], more].concat();
+                        self.load(case, peer, &server, &brief).map(drop)
+                    }),
+                };
+                passed &= outcome.is_ok();
+                let text = outcome.map_or_else(|error| format!("FAILED: {error}"), |()| "works".to_owned());
+                println!("{}, {}: {text}", case.name, peer.name());
+            }
+        }
+        Ok(passed)
     }
 
     /// One run of the load generator against `server`.
     fn load(&self, case: &Case, peer: Peer, server: &Server, more: &[&str]) -> Result<Value> {
+        let mode = case.mode.word().ok_or_else(|| format!("{} has no load", case.name))?;
         let mut command = pinned(&self.load_core, &self.programs.join("load"));
-        command.arg(if peer == Peer::Tcp { "raw" } else { case.mode });
+        command.arg(if peer == Peer::Tcp { "raw" } else { mode });
         command.args(["--port", &server.port.to_string(), "--pid", &server.pid().to_string()]);
         command.args(case.load).args(more);
-        if case.tls {
-            command.arg("--tls");
-        }
+        command.args(case.tls.then_some("--tls")).args(case.deflate.then_some("--deflate"));
         let text =
             output(&mut command, LOAD_LIMIT).map_err(|error| format!("{} in {}: {error}", peer.name(), case.name))?;
         parse(&text)
@@ -237,19 +256,6 @@ fn pinned(core: &str, program: &Path) -> Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn takes_the_middle_of_the_samples() {
-        let check = |values: &[f64], median, spread| {
-            let mut samples = Samples::default();
-            values.iter().for_each(|value| samples.add(CPU, *value));
-            assert_eq!((samples.median(CPU), samples.spread(CPU)), (median, spread), "{values:?}");
-        };
-        check(&[], None, None);
-        check(&[4.0], Some(4.0), Some(0.0));
-        check(&[9.0, 1.0, 2.0], Some(2.0), Some(4.0));
-        check(&[8.0, 2.0, 4.0, 4.0], Some(4.0), Some(1.5));
-    }
 
     #[test]
     fn selects_by_name_and_refuses_what_is_unknown() {

@@ -55,6 +55,18 @@ pub(crate) fn cxx() -> std::result::Result<(), Missing> {
     apt(&["g++"], "install a C++ compiler (Debian: g++)")
 }
 
+/// Finds nginx, or installs it; returns the program's name.
+pub(crate) fn nginx() -> std::result::Result<&'static str, Missing> {
+    // Its folder is not in the search path of everybody.
+    let find = || ["nginx", "/usr/sbin/nginx"].into_iter().find(|name| works(Command::new(name).arg("-v")));
+    if let Some(found) = find() {
+        return Ok(found);
+    }
+    let hint = "install nginx (Debian: nginx-light)";
+    apt(&["nginx-light"], hint)?;
+    find().ok_or_else(|| Missing(hint.to_owned()))
+}
+
 /// Finds a python3 that can make virtual environments, or installs it.
 pub(crate) fn python3() -> std::result::Result<(), Missing> {
     if works(Command::new("python3").args(["-c", "import venv, ensurepip"])) {

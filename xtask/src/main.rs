@@ -42,6 +42,8 @@ Options:
   --peer NAME      bench only: a server to compare with; all by default, may be repeated
   --uws PATH       bench only: an echo server on uWebSockets that takes its port as its argument
   --rounds N       bench only: how often everything is measured; 5 by default
+  --seconds N      bench only: how long a server is measured in a round; 3 by default
+  --smoke          bench only: see whether every case and server works; nothing is measured or kept
   --gate           bench only: fail if a goal is missed
   -h, --help       show this text
 
@@ -49,7 +51,7 @@ On Debian, as root, what a suite needs is installed with apt-get; elsewhere it i
 written goes below target/.
 ";
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 enum Task {
     Help,
     Test,
@@ -180,6 +182,9 @@ mod tests {
         check("bench", Ok((Task::Bench(options(&[], 5, false)), false)));
         check("bench --case a --gate --case b --rounds 3", Ok((Task::Bench(options(&["a", "b"], 3, true)), false)));
         check("bench --rounds 0", Err("--rounds needs a number above zero".to_owned()));
+        check("bench --seconds 0", Err("--seconds needs a number from 0.1 to 60".to_owned()));
+        let smoke = bench::Options { smoke: true, seconds: 0.5, ..bench::Options::default() };
+        check("bench --smoke --seconds 0.5", Ok((Task::Bench(smoke), false)));
         check("bench --frob", Err("unknown option \"--frob\"".to_owned()));
         let options = |seconds, targets: &[&str]| fuzz::Options {
             seconds,

@@ -1,49 +1,39 @@
-//! What is compared, and what rikki has to reach in it.
+//! What is compared, and which servers can take part.
 
+use super::goals::{Goal, Rivals};
+use super::samples::{BYTES, INSTRUCTIONS, MILLISECONDS};
 use super::server::Peer;
-use super::{BYTES, CPU, INSTRUCTIONS, PER_SECOND, Samples};
-
-/// What two runs of the same server may differ by: "at least as fast" means beyond this.
-const NOISE: f64 = 0.03;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) title: &'static str,
-    /// The load generator's mode and options.
-    pub(super) mode: &'static str,
+    pub(super) mode: Mode,
+    /// The load generator's options.
     pub(super) load: &'static [&'static str],
     pub(super) tls: bool,
+    /// With permessage-deflate.
+    pub(super) deflate: bool,
     /// Whether instructions and system calls are counted too.
     pub(super) counted: bool,
     pub(super) goals: &'static [Goal],
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Goal {
-    /// Messages per second and per second of CPU, so many times those of the best of `Rivals`.
-    Faster(f64, Rivals),
-    /// CPU time per message, at most so many times that of bare TCP.
-    OfTcp(f64),
-    /// So much of a quantity at most.
-    AtMost(&'static str, f64),
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rivals {
-    Libraries,
-    Uws,
-    All,
+pub(super) enum Mode {
+    Echo,
+    Push,
+    Http,
+    Connect,
+    Idle,
+    /// From the start of the process to its first answer. There is no load.
+    Start,
+    /// The size of the program.
+    Size,
 }
 
-/// A goal that could be judged.
-#[derive(Debug)]
-pub(super) struct Judged {
-    pub(super) text: String,
-    pub(super) met: bool,
-}
-
-const ECHO: Case = Case { name: "", title: "", mode: "echo", load: &[], tls: false, counted: false, goals: &[] };
+const ECHO: Case =
+    Case { name: "", title: "", mode: Mode::Echo, load: &[], tls: false, deflate: false, counted: false, goals: &[] };
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -123,7 +113,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "connect",
         title: "Connections opened: TCP, upgrade, reset, 50 at a time",
-        mode: "connect",
+        mode: Mode::Connect,
         load: &["--connections", "50"],
         goals: &[Goal::Faster(1.2, Rivals::Libraries)],
         ..ECHO
@@ -131,7 +121,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "idle",
         title: "Memory of 9,000 idle connections",
-        mode: "idle",
+        mode: Mode::Idle,
         load: &["--connections", "9000"],
         goals: &[Goal::AtMost(BYTES, 900.0)],
         ..ECHO
@@ -139,77 +129,120 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "tls-idle",
         title: "Memory of 9,000 idle connections with TLS",
-        mode: "idle",
+        mode: Mode::Idle,
         load: &["--connections", "9000"],
         tls: true,
         goals: &[Goal::AtMost(BYTES, 16.0 * 1024.0)],
         ..ECHO
     },
+    Case {
+        name: "idle-deflate",
+        title: "Memory of 9,000 idle connections that may compress",
+        mode: Mode::Idle,
+        load: &["--connections", "9000", "--size", "1024"],
+        deflate: true,
+        goals: &[Goal::AtMost(BYTES, 900.0)],
+        ..ECHO
+    },
+    Case {
+        name: "push",
+        title: "From one to 1,000, 64 B, 1 in flight",
+        mode: Mode::Push,
+        load: &["--size", "64", "--connections", "1000"],
+        goals: &[Goal::Faster(1.2, Rivals::All)],
+        ..ECHO
+    },
+    Case {
+        name: "push-pipelined",
+        title: "From one to 1,000, 64 B, 16 in flight",
+        mode: Mode::Push,
+        load: &["--size", "64", "--connections", "1000", "--inflight", "16"],
+        goals: &[Goal::Faster(1.2, Rivals::All)],
+        ..ECHO
+    },
+    Case {
+        name: "deflate",
+        title: "Echo, compressed, 1 KiB of JSON, 100 connections, 1 in flight",
+        load: &["--size", "1024", "--connections", "100"],
+        deflate: true,
+        goals: &[Goal::Faster(1.2, Rivals::All)],
+        ..ECHO
+    },
+    Case {
+        name: "http-rest",
+        title: "GET /rest, 64 connections",
+        mode: Mode::Http,
+        load: &["--path", "/rest", "--connections", "64"],
+        goals: &[Goal::Faster(1.0, Rivals::Nginx)],
+        ..ECHO
+    },
+    Case {
+        name: "http-file-1k",
+        title: "GET of a file, 1 KiB, 64 connections",
+        mode: Mode::Http,
+        load: &["--path", "/1k.txt", "--connections", "64"],
+        goals: &[Goal::Faster(1.0, Rivals::Nginx)],
+        ..ECHO
+    },
+    Case {
+        name: "http-file-10m",
+        title: "GET of a file, 10 MiB, 8 connections",
+        mode: Mode::Http,
+        load: &["--path", "/10m.txt", "--connections", "8"],
+        goals: &[Goal::Faster(1.0, Rivals::Nginx)],
+        ..ECHO
+    },
+    Case {
+        name: "start",
+        title: "From the start to the first answer",
+        mode: Mode::Start,
+        goals: &[Goal::AtMost(MILLISECONDS, 20.0)],
+        ..ECHO
+    },
+    Case {
+        name: "size",
+        title: "Size of the program, stripped",
+        mode: Mode::Size,
+        goals: &[Goal::AtMost(BYTES, 12_000_000.0)],
+        ..ECHO
+    },
 ];
 
-impl Case {
-    /// Whether `peer` can take part: bare TCP answers no upgrade, and uWebSockets is given without TLS.
-    pub(super) fn takes(&self, peer: Peer) -> bool {
-        match peer {
-            Peer::Tcp => self.mode == "echo" && !self.tls,
-            Peer::Uws => !self.tls,
-            Peer::Rikki | Peer::Library(_) => true,
-        }
-    }
-}
+/// The files that are served, and their sizes.
+pub(super) const FILES: [(&str, usize); 2] = [("1k.txt", 1024), ("10m.txt", 10 * 1024 * 1024)];
 
-impl Rivals {
-    fn include(self, peer: Peer) -> bool {
-        match peer {
-            Peer::Library(_) => self != Self::Uws,
-            Peer::Uws => self != Self::Libraries,
-            Peer::Rikki | Peer::Tcp => false,
-        }
-    }
-
-    fn text(self) -> &'static str {
+impl Mode {
+    /// As the load generator calls it, if there is a load.
+    pub(super) fn word(self) -> Option<&'static str> {
         match self {
-            Self::Libraries => "the best Rust library",
-            Self::Uws => "uWebSockets",
-            Self::All => "the best of all",
+            Self::Echo => Some("echo"),
+            Self::Push => Some("push"),
+            Self::Http => Some("http"),
+            Self::Connect => Some("connect"),
+            Self::Idle => Some("idle"),
+            Self::Start | Self::Size => None,
         }
+    }
+
+    /// Whether the rounds differ by noise, so that one of them is not enough.
+    pub(super) fn is_timed(self) -> bool {
+        !matches!(self, Self::Idle | Self::Size)
     }
 }
 
-/// The goals of `case` that the results say something about.
-pub(super) fn judge(case: &Case, results: &[(Peer, Samples)]) -> Vec<Judged> {
-    case.goals.iter().flat_map(|goal| judge_one(*goal, results)).collect()
-}
-
-fn judge_one(goal: Goal, results: &[(Peer, Samples)]) -> Vec<Judged> {
-    let median = |wanted: Peer, quantity| results.iter().find(|(peer, _)| *peer == wanted)?.1.median(quantity);
-    match goal {
-        Goal::Faster(factor, rivals) => {
-            let best = |quantity, pick: fn(f64, f64) -> f64| {
-                let of_rivals = results.iter().filter(|(peer, _)| rivals.include(*peer));
-                of_rivals.filter_map(|(_, samples)| samples.median(quantity)).reduce(pick)
-            };
-            let judged = |what, ratio: f64| Judged {
-                text: format!("{what}: {ratio:.2} x {} (goal {factor:.2} x)", rivals.text()),
-                met: ratio >= factor * (1.0 - NOISE),
-            };
-            let rate = median(Peer::Rikki, PER_SECOND).zip(best(PER_SECOND, f64::max));
-            let cpu = median(Peer::Rikki, CPU).zip(best(CPU, f64::min));
-            let rate = rate.map(|(own, other)| judged("per second", own / other));
-            rate.into_iter().chain(cpu.map(|(own, other)| judged("per second of CPU", other / own))).collect()
-        }
-        Goal::OfTcp(factor) => {
-            let ratio = median(Peer::Rikki, CPU).zip(median(Peer::Tcp, CPU)).map(|(own, limit)| own / limit);
-            let judged = ratio.map(|ratio| Judged {
-                text: format!("CPU per message: {ratio:.2} x bare TCP (goal at most {factor:.2} x)"),
-                met: ratio <= factor * (1.0 + NOISE),
-            });
-            judged.into_iter().collect()
-        }
-        Goal::AtMost(quantity, most) => {
-            let judged = median(Peer::Rikki, quantity)
-                .map(|own| Judged { text: format!("{quantity}: {own:.0} (goal at most {most:.0})"), met: own <= most });
-            judged.into_iter().collect()
+impl Case {
+    /// Whether `peer` can take part.
+    pub(super) fn takes(&self, peer: Peer) -> bool {
+        match (self.mode, peer) {
+            (_, Peer::Rikki) => true,
+            (Mode::Http, _) => peer == Peer::Nginx,
+            (Mode::Start | Mode::Size, _) | (_, Peer::Nginx) => false,
+            // It answers no upgrade, and the others' echoes are given without TLS.
+            (_, Peer::Tcp) => self.mode == Mode::Echo && !self.tls && !self.deflate,
+            (_, Peer::Uws) => self.mode != Mode::Push && !self.tls,
+            (_, Peer::Node) => matches!(self.mode, Mode::Echo | Mode::Push) && !self.tls,
+            // The only one of the libraries that compresses.
+            (_, Peer::Library(name)) => !self.deflate || name == "sockudo-ws",
         }
     }
 }
@@ -218,45 +251,32 @@ fn judge_one(goal: Goal, results: &[(Peer, Samples)]) -> Vec<Judged> {
 mod tests {
     use super::*;
 
-    fn result(peer: Peer, per_second: f64, cpu: f64) -> (Peer, Samples) {
-        let mut samples = Samples::default();
-        samples.add(PER_SECOND, per_second);
-        samples.add(CPU, cpu);
-        (peer, samples)
-    }
-
-    #[test]
-    fn judges_against_the_best_rival() {
-        let results = [
-            result(Peer::Rikki, 100.0, 10.0),
-            result(Peer::Library("slow"), 50.0, 30.0),
-            result(Peer::Library("fast"), 80.0, 20.0),
-            result(Peer::Tcp, 400.0, 8.0),
-        ];
-        let check = |goal, expected: &[(&str, bool)]| {
-            let judged = judge_one(goal, &results);
-            let judged: Vec<_> = judged.iter().map(|judged| (judged.text.as_str(), judged.met)).collect();
-            assert_eq!(judged, expected);
-        };
-        check(
-            Goal::Faster(1.5, Rivals::Libraries),
-            &[
-                ("per second: 1.25 x the best Rust library (goal 1.50 x)", false),
-                ("per second of CPU: 2.00 x the best Rust library (goal 1.50 x)", true),
-            ],
-        );
-        check(Goal::Faster(1.0, Rivals::Uws), &[]);
-        check(Goal::OfTcp(1.05), &[("CPU per message: 1.25 x bare TCP (goal at most 1.05 x)", false)]);
-        check(Goal::OfTcp(1.25), &[("CPU per message: 1.25 x bare TCP (goal at most 1.25 x)", true)]);
-        check(Goal::AtMost(CPU, 10.0), &[("cpu_us: 10 (goal at most 10)", true)]);
-        check(Goal::AtMost(BYTES, 10.0), &[]);
-    }
-
     #[test]
     fn every_case_has_a_name_of_its_own() {
         let mut names: Vec<_> = CASES.iter().map(|case| case.name).collect();
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), CASES.len());
+    }
+
+    #[test]
+    fn knows_who_can_take_part() {
+        let check = |name: &str, peer, expected| {
+            let case = CASES.iter().find(|case| case.name == name).unwrap();
+            assert_eq!(case.takes(peer), expected, "{name}: {peer:?}");
+        };
+        check("echo-20", Peer::Tcp, true);
+        check("tls-echo-20", Peer::Tcp, false);
+        check("tls-echo-20", Peer::Node, false);
+        check("deflate", Peer::Library("axum"), false);
+        check("deflate", Peer::Library("sockudo-ws"), true);
+        check("deflate", Peer::Tcp, false);
+        check("push", Peer::Library("axum"), true);
+        check("push", Peer::Uws, false);
+        check("http-rest", Peer::Nginx, true);
+        check("http-rest", Peer::Node, false);
+        check("echo-20", Peer::Nginx, false);
+        check("size", Peer::Rikki, true);
+        check("size", Peer::Library("axum"), false);
     }
 }

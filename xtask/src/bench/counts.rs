@@ -7,9 +7,10 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::Bench;
 use super::cases::Case;
+use super::samples::{CALLS, INSTRUCTIONS, Samples};
 use super::server::{Peer, Server};
-use super::{Bench, CALLS, INSTRUCTIONS, Samples};
 use crate::Result;
 use crate::process::{Running, run as run_command, works};
 
@@ -30,7 +31,8 @@ pub(super) fn count(bench: &Bench, case: &Case, peer: Peer, samples: &mut Sample
     if has("strace") {
         difference(CALLS, &|messages| system_calls(bench, case, peer, messages))?;
     }
-    if has("valgrind") {
+    // Node does not start below valgrind within a minute.
+    if has("valgrind") && peer != Peer::Node {
         difference(INSTRUCTIONS, &|messages| instructions(bench, case, peer, messages))?;
     }
     Ok(())
@@ -46,7 +48,7 @@ fn talk(bench: &Bench, case: &Case, peer: Peer, server: &Server, messages: u64) 
 }
 
 fn system_calls(bench: &Bench, case: &Case, peer: Peer, messages: u64) -> Result<u64> {
-    let server = Server::start(bench, peer, case.tls, &[])?;
+    let server = Server::start(bench, peer, case, &[])?;
     let file = bench.scratch.join("strace.txt");
     let mut command = Command::new("strace");
     command.args(["-f", "-c", "-o"]).arg(&file).args(["-p", &server.pid().to_string()]).stderr(Stdio::piped());
@@ -90,7 +92,7 @@ fn instructions(bench: &Bench, case: &Case, peer: Peer, messages: u64) -> Result
         format!("--callgrind-out-file={}", bench.scratch.join("callgrind.out").display()),
         format!("--log-file={}", log.display()),
     ];
-    let server = Server::start(bench, peer, case.tls, &wrapper)?;
+    let server = Server::start(bench, peer, case, &wrapper)?;
     talk(bench, case, peer, &server, messages)?;
     server.end()?;
     let text = fs::read_to_string(&log).map_err(|error| format!("{}: {error}", log.display()))?;

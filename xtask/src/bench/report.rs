@@ -7,9 +7,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::cases::{Case, Judged};
+use super::goals::Judged;
+use super::samples::{BUSY, BYTES, CALLS, CPU, INSTRUCTIONS, MILLISECONDS, P50, P99, PER_SECOND, REPLY_BYTES, Samples};
 use super::server::{PEERS, Peer};
-use super::{BENCH, BUSY, BYTES, Bench, CALLS, CPU, INSTRUCTIONS, P50, P99, PER_SECOND, Samples};
+use super::{BENCH, Bench, Outcome};
 use crate::Result;
 use crate::process::output;
 
@@ -36,26 +37,41 @@ impl Machine {
             .unwrap_or_else(|| "an unknown processor".to_owned());
         let load = read("/proc/loadavg")?.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(f64::NAN);
         let text = format!(
-            "{}, {}, {}; server on core {}, load on core {}; {}.",
+            "{}, {}, {}; server on core {}, load on core {}; {}. Medians of rounds in which the servers take turns: {}, of \
+             {} s each where time matters.",
             processor,
             say("uname", &["-sr"])?,
             say("rustc", &["--version"])?,
             bench.server_core,
             bench.load_core,
             say("date", &["-u", "+%F"])?,
+            bench.options.rounds,
+            bench.options.seconds,
         );
         let lock = Path::new(BENCH).join("Cargo.lock");
-        Ok(Self { text, versions: versions(&read(&lock.display().to_string())?), load })
+        let mut versions = versions(&read(&lock.display().to_string())?);
+        let programs = [(Peer::Node, &bench.node), (Peer::Nginx, &bench.nginx)];
+        let found = programs.iter().filter_map(|(peer, program)| Some((peer, program.as_ref().ok()?)));
+        versions.extend(found.map(|(peer, program)| (peer.name().to_owned(), program.version.clone())));
+        Ok(Self { text, versions, load })
     }
 
-    fn name(&self, peer: Peer) -> String {
+    /// The machine, the date, the rounds, and a warning if something else was at work.
+    pub(super) fn describe(&self) -> String {
+        if self.load <= QUIET {
+            return format!("{}\n", self.text);
+        }
+        format!("{}\n\n**Not to be published: the machine was busy (load {:.1}).**\n", self.text, self.load)
+    }
+
+    /// The server and its version.
+    pub(super) fn name(&self, peer: Peer) -> String {
         match peer {
             Peer::Rikki => format!("**rikki {}**", env!("CARGO_PKG_VERSION")),
             Peer::Tcp => "bare TCP, no WebSocket".to_owned(),
-            Peer::Uws => peer.name().to_owned(),
-            Peer::Library(name) => match self.versions.get(name) {
-                Some(version) => format!("{name} {version}"),
-                None => name.to_owned(),
+            Peer::Library(_) | Peer::Uws | Peer::Node | Peer::Nginx => match self.versions.get(peer.name()) {
+                Some(version) => format!("{} {version}", peer.name()),
+                None => peer.name().to_owned(),
             },
         }
     }
@@ -74,27 +90,22 @@ fn versions(lock: &str) -> BTreeMap<String, String> {
 }
 
 /// The page of one case.
-pub(super) fn case(
-    case: &Case,
-    machine: &Machine,
-    rounds: usize,
-    results: &[(Peer, Samples)],
-    goals: &[Judged],
-) -> String {
-    let mut text =
-        format!("# {}\n\n{} Medians of rounds in which the servers take turns: {rounds}.\n", case.title, machine.text);
-    if machine.load.is_nan() || machine.load > QUIET {
-        // Nothing here fails: the line of `write!` into a string cannot.
-        let _ = write!(text, "\n**Not to be published: the machine was busy (load {:.1}).**\n", machine.load);
-    }
-    let columns = columns(case.mode, results);
+pub(super) fn case(outcome: &Outcome, machine: &Machine) -> String {
+    let Outcome { case, results, left_out, goals } = outcome;
+    let mut text = format!("# {}\n\n{}", case.title, machine.describe());
+    let columns = columns(results);
     text.push('\n');
     text.push_str(&row("server", columns.iter().map(|column| column.title.to_owned())));
+    // Nothing here fails: a line that is written into a string.
     let _ = writeln!(text, "|---|{}", "--:|".repeat(columns.len()));
     let own = results.iter().find(|(peer, _)| *peer == Peer::Rikki).map(|(_, samples)| samples);
     for peer in PEERS {
         let Some((_, samples)) = results.iter().find(|(other, _)| other == peer) else { continue };
         text.push_str(&row(&machine.name(*peer), columns.iter().map(|column| (column.cell)(samples, own))));
+    }
+    if !left_out.is_empty() {
+        let names: Vec<_> = left_out.iter().map(Peer::name).collect();
+        let _ = writeln!(text, "\nLeft out, because it failed: {}.", names.join(", "));
     }
     if !goals.is_empty() {
         text.push_str("\nrikki's goals:\n\n");
@@ -105,7 +116,7 @@ pub(super) fn case(
     text
 }
 
-fn row(first: &str, rest: impl Iterator<Item = String>) -> String {
+pub(super) fn row(first: &str, rest: impl Iterator<Item = String>) -> String {
     let cells: Vec<_> = std::iter::once(first.to_owned()).chain(rest).collect();
     format!("| {} |\n", cells.join(" | "))
 }
@@ -115,8 +126,9 @@ struct Column {
     cell: fn(&Samples, Option<&Samples>) -> String,
 }
 
-fn columns(mode: &str, results: &[(Peer, Samples)]) -> Vec<Column> {
-    let all: [(&str, Column); 9] = [
+/// Those that were measured.
+fn columns(results: &[(Peer, Samples)]) -> Vec<Column> {
+    let all: [(&str, Column); 13] = [
         (PER_SECOND, Column { title: "per second", cell: |own, _| whole(own, PER_SECOND) }),
         (PER_SECOND, Column { title: "rikki is", cell: |own, rikki| ratio(rikki, Some(own), PER_SECOND) }),
         (CPU, Column { title: "CPU µs each", cell: |own, _| fine(own, CPU) }),
@@ -124,23 +136,21 @@ fn columns(mode: &str, results: &[(Peer, Samples)]) -> Vec<Column> {
         (BUSY, Column { title: "core in use", cell: |own, _| percent(own.median(BUSY)) }),
         (P50, Column { title: "median µs", cell: |own, _| whole(own, P50) }),
         (P99, Column { title: "99 % µs", cell: |own, _| whole(own, P99) }),
+        (REPLY_BYTES, Column { title: "bytes sent each", cell: |own, _| whole(own, REPLY_BYTES) }),
         (CALLS, Column { title: "system calls", cell: |own, _| fine(own, CALLS) }),
         (INSTRUCTIONS, Column { title: "user instructions", cell: |own, _| whole(own, INSTRUCTIONS) }),
+        (MILLISECONDS, Column { title: "ms", cell: |own, _| fine(own, MILLISECONDS) }),
+        (BYTES, Column { title: "bytes", cell: |own, _| whole(own, BYTES) }),
+        (BYTES, Column { title: "times rikki's", cell: |own, rikki| ratio(Some(own), rikki, BYTES) }),
     ];
-    if mode == "idle" {
-        return vec![
-            Column { title: "bytes each", cell: |own, _| whole(own, BYTES) },
-            Column { title: "times rikki's", cell: |own, rikki| ratio(Some(own), rikki, BYTES) },
-        ];
-    }
     let measured = |quantity| results.iter().any(|(_, samples)| samples.median(quantity).is_some());
     all.into_iter().filter(|(quantity, _)| measured(quantity)).map(|(_, column)| column).collect()
 }
 
-const NONE: &str = "-";
+pub(super) const NONE: &str = "-";
 
 /// A whole number with its thousands apart, and how far its rounds lie apart.
-fn whole(samples: &Samples, quantity: &str) -> String {
+pub(super) fn whole(samples: &Samples, quantity: &str) -> String {
     let Some(median) = samples.median(quantity) else { return NONE.to_owned() };
     let mut text = format!("{median:.0}");
     for at in (1..text.len()).rev().filter(|at| (text.len() - at) % 3 == 0).collect::<Vec<_>>() {
@@ -149,7 +159,7 @@ fn whole(samples: &Samples, quantity: &str) -> String {
     text + &spread(samples, quantity)
 }
 
-fn fine(samples: &Samples, quantity: &str) -> String {
+pub(super) fn fine(samples: &Samples, quantity: &str) -> String {
     samples.median(quantity).map_or(NONE.to_owned(), |median| format!("{median:.2}{}", spread(samples, quantity)))
 }
 

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use super::{Bench, pinned};
+use super::cases::{Case, Mode};
+use super::{Bench, pinned, programs};
 use crate::Result;
 use crate::process::Running;
 
@@ -23,6 +24,10 @@ pub(super) enum Peer {
     Library(&'static str),
     /// uWebSockets, where its path is given.
     Uws,
+    /// The package ws on Node.
+    Node,
+    /// For HTTP alone.
+    Nginx,
     /// No WebSocket at all: the limit.
     Tcp,
 }
@@ -36,6 +41,8 @@ pub(super) const PEERS: &[Peer] = &[
     Peer::Library("tokio-websockets"),
     Peer::Library("tokio-tungstenite"),
     Peer::Library("axum"),
+    Peer::Node,
+    Peer::Nginx,
     Peer::Tcp,
 ];
 
@@ -45,6 +52,8 @@ impl Peer {
             Self::Rikki => "rikki",
             Self::Library(name) => name,
             Self::Uws => "uWebSockets",
+            Self::Node => "ws",
+            Self::Nginx => "nginx",
             Self::Tcp => "tcp",
         }
     }
@@ -57,9 +66,10 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts `peer` on a free port of loopback, under the program and arguments of `wrapper` if there are any.
-    pub(super) fn start(bench: &Bench, peer: Peer, tls: bool, wrapper: &[String]) -> Result<Self> {
-        let (program, arguments, port) = command_line(bench, peer, tls)?;
+    /// Starts `peer` for `case` on a free port of loopback, under the program and arguments of `wrapper` if there are
+    /// any.
+    pub(super) fn start(bench: &Bench, peer: Peer, case: &Case, wrapper: &[String]) -> Result<Self> {
+        let CommandLine { program, arguments, port } = command_line(bench, peer, case)?;
         let mut command = match wrapper.split_first() {
             None => pinned(&bench.server_core, &program),
             Some((wrapper, arguments)) => {
@@ -68,6 +78,7 @@ impl Server {
                 command
             }
         };
+        command.env("NODE_PATH", programs::ws_server(&bench.scratch).1);
         let log = bench.scratch.join("server.log");
         let log_file = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
         command.args(arguments).stdout(Stdio::piped()).stderr(log_file);
@@ -104,26 +115,57 @@ impl Server {
     }
 }
 
-/// How `peer` is called, and its port if it does not choose one itself.
-fn command_line(bench: &Bench, peer: Peer, tls: bool) -> Result<(PathBuf, Vec<String>, Option<u16>)> {
+/// How a server is called, and its port if it does not choose one itself.
+struct CommandLine {
+    program: PathBuf,
+    arguments: Vec<String>,
+    port: Option<u16>,
+}
+
+fn command_line(bench: &Bench, peer: Peer, case: &Case) -> Result<CommandLine> {
+    let flags = [("--tls", case.tls), ("--deflate", case.deflate), ("--push", case.mode == Mode::Push)];
+    let flags = flags.iter().filter(|(_, given)| *given).map(|(flag, _)| (*flag).to_owned());
     Ok(match peer {
-        Peer::Rikki => {
-            let scheme = if tls { "wss" } else { "ws" };
-            let root = bench.scratch.join("root").display().to_string();
-            let listen = format!("{scheme}://127.0.0.1:0");
-            let mut arguments = vec![root, "--listen".to_owned(), listen];
-            arguments.extend(["--workers", "1", "--log", "warn"].map(str::to_owned));
-            arguments.extend(tls.then(|| "--tls-self-signed".to_owned()));
-            (bench.rikki.clone(), arguments, None)
+        Peer::Rikki if case.mode == Mode::Push => CommandLine::without_port(bench.programs.join("rikki-push"), []),
+        Peer::Rikki => CommandLine::without_port(bench.rikki.clone(), rikki_arguments(bench, case.tls)),
+        Peer::Library(name) => CommandLine::without_port(bench.programs.join(name), flags),
+        Peer::Tcp => CommandLine::without_port(bench.programs.join("tcp"), []),
+        Peer::Node => {
+            let node = bench.node.as_ref().map_err(|missing| missing.to_string())?;
+            let (script, _) = programs::ws_server(&bench.scratch);
+            CommandLine::without_port(node.path.clone(), std::iter::once(script).chain(flags))
         }
-        Peer::Library(name) => (bench.programs.join(name), tls.then(|| "--tls".to_owned()).into_iter().collect(), None),
-        Peer::Tcp => (bench.programs.join("tcp"), Vec::new(), None),
+        Peer::Nginx => {
+            let nginx = bench.nginx.as_ref().map_err(|missing| missing.to_string())?;
+            let port = free_port()?;
+            let arguments = programs::nginx_arguments(&bench.scratch, &bench.root, port)?;
+            CommandLine { program: nginx.path.clone(), arguments, port: Some(port) }
+        }
         Peer::Uws => {
-            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-            let port = free.map_err(|error| format!("a free port: {error}"))?.port();
-            (bench.uws.clone().ok_or("--uws is missing")?, vec![port.to_string()], Some(port))
+            let port = free_port()?;
+            let program = bench.uws.clone().ok_or("--uws is missing")?;
+            CommandLine { program, arguments: vec![port.to_string()], port: Some(port) }
         }
     })
+}
+
+impl CommandLine {
+    fn without_port(program: PathBuf, arguments: impl IntoIterator<Item = String>) -> Self {
+        Self { program, arguments: arguments.into_iter().collect(), port: None }
+    }
+}
+
+/// As it is without flags, but for one thread, a free port, and connections on which requests never end.
+fn rikki_arguments(bench: &Bench, tls: bool) -> Vec<String> {
+    let listen = format!("{}://127.0.0.1:0", if tls { "wss" } else { "ws" });
+    let root = bench.root.display().to_string();
+    let words = [&root, "--listen", &listen, "--workers", "1", "--log", "warn", "--max-requests", "1000000000"];
+    words.into_iter().chain(tls.then_some("--tls-self-signed")).map(str::to_owned).collect()
+}
+
+fn free_port() -> Result<u16> {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    Ok(free.map_err(|error| format!("a free port: {error}"))?.port())
 }
 
 /// The port in a line such as `listening 8000` or `Starting WS listener on ws://127.0.0.1:8000/websocket`.

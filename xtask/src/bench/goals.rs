@@ -1,0 +1,164 @@
+//! What rikki has to reach, and whether it does.
+
+use super::samples::{CPU, PER_SECOND, Samples};
+use super::server::Peer;
+
+/// What two runs of the same server may differ by: "at least as fast" means beyond this.
+const NOISE: f64 = 0.03;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Goal {
+    /// Messages per second and per second of CPU, so many times those of the best of `Rivals`.
+    Faster(f64, Rivals),
+    /// CPU time per message, at most so many times that of bare TCP.
+    OfTcp(f64),
+    /// So much of a quantity at most.
+    AtMost(&'static str, f64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rivals {
+    Libraries,
+    Uws,
+    Nginx,
+    All,
+}
+
+/// A goal that could be judged.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) text: String,
+    pub(super) met: bool,
+}
+
+impl Rivals {
+    fn include(self, peer: Peer) -> bool {
+        match peer {
+            Peer::Library(_) => matches!(self, Self::Libraries | Self::All),
+            Peer::Uws => matches!(self, Self::Uws | Self::All),
+            Peer::Nginx => matches!(self, Self::Nginx | Self::All),
+            Peer::Node => self == Self::All,
+            Peer::Rikki | Peer::Tcp => false,
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Libraries => "the best Rust library",
+            Self::Uws => "uWebSockets",
+            Self::Nginx => "nginx",
+            Self::All => "the best of all",
+        }
+    }
+}
+
+/// The `goals` that the results say something about.
+pub(super) fn judge(goals: &[Goal], results: &[(Peer, Samples)]) -> Vec<Judged> {
+    goals.iter().flat_map(|goal| judge_one(*goal, results)).collect()
+}
+
+/// Of all servers but rikki and bare TCP, the one with the least or the most of a quantity.
+pub(super) fn best_rival(results: &[(Peer, Samples)], quantity: &str, wanted: Best) -> Option<(Peer, f64)> {
+    let rivals = results.iter().filter(|(peer, _)| Rivals::All.include(*peer));
+    let values = rivals.filter_map(|(peer, samples)| Some((*peer, samples.median(quantity)?)));
+    match wanted {
+        Best::Most => values.max_by(|(_, a), (_, b)| a.total_cmp(b)),
+        Best::Least => values.min_by(|(_, a), (_, b)| a.total_cmp(b)),
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Best {
+    Most,
+    Least,
+}
+
+fn judge_one(goal: Goal, results: &[(Peer, Samples)]) -> Vec<Judged> {
+    let median = |wanted: Peer, quantity| results.iter().find(|(peer, _)| *peer == wanted)?.1.median(quantity);
+    match goal {
+        Goal::Faster(factor, rivals) => {
+            let best = |quantity, pick: fn(f64, f64) -> f64| {
+                let of_rivals = results.iter().filter(|(peer, _)| rivals.include(*peer));
+                of_rivals.filter_map(|(_, samples)| samples.median(quantity)).reduce(pick)
+            };
+            let judged = |what, ratio: f64| Judged {
+                text: format!("{what}: {ratio:.2} x {} (goal {factor:.2} x)", rivals.text()),
+                met: ratio >= factor * (1.0 - NOISE),
+            };
+            let rate = median(Peer::Rikki, PER_SECOND).zip(best(PER_SECOND, f64::max));
+            let cpu = median(Peer::Rikki, CPU).zip(best(CPU, f64::min));
+            let rate = rate.map(|(own, other)| judged("per second", own / other));
+            rate.into_iter().chain(cpu.map(|(own, other)| judged("per second of CPU", other / own))).collect()
+        }
+        Goal::OfTcp(factor) => {
+            let ratio = median(Peer::Rikki, CPU).zip(median(Peer::Tcp, CPU)).map(|(own, limit)| own / limit);
+            let judged = ratio.map(|ratio| Judged {
+                text: format!("CPU per message: {ratio:.2} x bare TCP (goal at most {factor:.2} x)"),
+                met: ratio <= factor * (1.0 + NOISE),
+            });
+            judged.into_iter().collect()
+        }
+        Goal::AtMost(quantity, most) => {
+            let judged = median(Peer::Rikki, quantity)
+                .map(|own| Judged { text: format!("{quantity}: {own:.0} (goal at most {most:.0})"), met: own <= most });
+            judged.into_iter().collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::BYTES;
+    use super::*;
+
+    fn result(peer: Peer, per_second: f64, cpu: f64) -> (Peer, Samples) {
+        let mut samples = Samples::default();
+        samples.add(PER_SECOND, per_second);
+        samples.add(CPU, cpu);
+        (peer, samples)
+    }
+
+    #[test]
+    fn judges_against_the_best_rival() {
+        let results = [
+            result(Peer::Rikki, 100.0, 10.0),
+            result(Peer::Library("slow"), 50.0, 30.0),
+            result(Peer::Library("fast"), 80.0, 20.0),
+            result(Peer::Node, 90.0, 40.0),
+            result(Peer::Tcp, 400.0, 8.0),
+        ];
+        let check = |goal, expected: &[(&str, bool)]| {
+            let judged = judge_one(goal, &results);
+            let judged: Vec<_> = judged.iter().map(|judged| (judged.text.as_str(), judged.met)).collect();
+            assert_eq!(judged, expected);
+        };
+        check(
+            Goal::Faster(1.5, Rivals::Libraries),
+            &[
+                ("per second: 1.25 x the best Rust library (goal 1.50 x)", false),
+                ("per second of CPU: 2.00 x the best Rust library (goal 1.50 x)", true),
+            ],
+        );
+        check(
+            Goal::Faster(1.0, Rivals::All),
+            &[
+                ("per second: 1.11 x the best of all (goal 1.00 x)", true),
+                ("per second of CPU: 2.00 x the best of all (goal 1.00 x)", true),
+            ],
+        );
+        check(Goal::Faster(1.0, Rivals::Uws), &[]);
+        check(Goal::Faster(1.0, Rivals::Nginx), &[]);
+        check(Goal::OfTcp(1.05), &[("CPU per message: 1.25 x bare TCP (goal at most 1.05 x)", false)]);
+        check(Goal::OfTcp(1.25), &[("CPU per message: 1.25 x bare TCP (goal at most 1.25 x)", true)]);
+        check(Goal::AtMost(CPU, 10.0), &[("cpu_us: 10 (goal at most 10)", true)]);
+        check(Goal::AtMost(BYTES, 10.0), &[]);
+    }
+
+    #[test]
+    fn finds_the_best_of_the_others() {
+        let results = [result(Peer::Rikki, 100.0, 1.0), result(Peer::Node, 90.0, 40.0), result(Peer::Uws, 80.0, 30.0)];
+        assert_eq!(best_rival(&results, PER_SECOND, Best::Most), Some((Peer::Node, 90.0)));
+        assert_eq!(best_rival(&results, CPU, Best::Least), Some((Peer::Uws, 30.0)));
+        assert_eq!(best_rival(&results[..1], CPU, Best::Least), None);
+    }
+}

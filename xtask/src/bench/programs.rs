@@ -1,0 +1,103 @@
+//! The programs that are not built here: nginx from Debian, ws from npm.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::BENCH;
+use crate::Result;
+use crate::install::{self, INSTALL_LIMIT, Missing};
+use crate::process::{output, run, works};
+
+/// The release of the package ws.
+pub(super) const WS_VERSION: &str = "8.23.0";
+
+/// The file in the scratch folder that nginx is told what to do by.
+const NGINX_CONFIG: &str = "nginx.conf";
+
+/// A program that was found or installed, and what it calls itself.
+#[derive(Clone, Debug)]
+pub(super) struct Program {
+    pub(super) path: PathBuf,
+    pub(super) version: String,
+}
+
+/// Finds nginx, or installs it.
+pub(super) fn nginx() -> std::result::Result<Program, Missing> {
+    let path = install::nginx()?;
+    // It tells its version on standard error.
+    let text = output(Command::new("sh").args(["-c", &format!("{path} -v 2>&1")]), Duration::from_secs(20));
+    let version = text.ok().and_then(|text| Some(text.trim().rsplit_once('/')?.1.to_owned())).unwrap_or_default();
+    Ok(Program { path: path.into(), version })
+}
+
+/// Finds Node, and installs the package ws below `scratch` unless it is there.
+pub(super) fn node(scratch: &Path) -> std::result::Result<Program, Missing> {
+    let version = |program| output(Command::new(program).arg("--version"), Duration::from_secs(60));
+    let node = version("node").map_err(|_| Missing("install Node.js as node".to_owned()))?;
+    let folder = scratch.join("node");
+    let stamp = folder.join("installed-ws.txt");
+    if !fs::read_to_string(&stamp).is_ok_and(|installed| installed == WS_VERSION) {
+        if !works(Command::new("npm").arg("--version")) {
+            return Err(Missing("install npm".to_owned()));
+        }
+        install_ws(&folder, &stamp)
+            .map_err(|error| Missing(format!("the package ws could not be installed: {error}")))?;
+    }
+    Ok(Program { path: "node".into(), version: format!("{WS_VERSION} on Node {}", node.trim()) })
+}
+
+fn install_ws(folder: &Path, stamp: &Path) -> Result<()> {
+    println!("installing ws {WS_VERSION} with npm in {}", folder.display());
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut npm = Command::new("npm");
+    npm.current_dir(folder).args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"]);
+    // Else npm takes a folder further up for the one it is called in.
+    npm.arg("--prefix").arg(folder).arg(format!("ws@{WS_VERSION}"));
+    run(&mut npm, INSTALL_LIMIT)?;
+    // Written last, so that half an installation is not taken for a whole one.
+    fs::write(stamp, WS_VERSION).map_err(|error| format!("{}: {error}", stamp.display()))
+}
+
+/// The server on ws, and where node finds the package.
+pub(super) fn ws_server(scratch: &Path) -> (String, PathBuf) {
+    let script = Path::new(BENCH).join("node").join("server.cjs");
+    (script.display().to_string(), scratch.join("node").join("node_modules"))
+}
+
+/// Writes nginx's configuration for `port`; returns its arguments. One process, as fast as it can be without giving
+/// anything up: sendfile, open files kept, no logs.
+pub(super) fn nginx_arguments(scratch: &Path, root: &Path, port: u16) -> Result<Vec<String>> {
+    let scratch_text = scratch.display();
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .iter()
+        .map(|kind| format!("    {kind}_temp_path {scratch_text}/nginx-{kind};\n"))
+        .collect();
+    let text = format!(
+        "daemon off;\n\
+         master_process off;\n\
+         pid {scratch_text}/nginx.pid;\n\
+         error_log stderr;\n\
+         events {{ worker_connections 4096; }}\n\
+         http {{\n\
+         {temporary}\
+         access_log off;\n\
+         sendfile on;\n\
+         tcp_nodelay on;\n\
+         keepalive_requests 1000000000;\n\
+         open_file_cache max=1000 inactive=60s;\n\
+         default_type text/plain;\n\
+         server {{\n\
+         listen 127.0.0.1:{port};\n\
+         root {root};\n\
+         location = /rest {{ default_type application/json; return 200 '{{\"result\": 123}}\\n'; }}\n\
+         }}\n\
+         }}\n",
+        root = root.display(),
+    );
+    let path = scratch.join(NGINX_CONFIG);
+    fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    let arguments = ["-e", "stderr", "-p", &scratch_text.to_string(), "-c", &path.display().to_string()];
+    Ok(arguments.map(str::to_owned).into())
+}

@@ -1,0 +1,71 @@
+//! What was measured of one server in one case.
+
+use std::collections::BTreeMap;
+
+/// The quantities that are measured.
+pub(super) const PER_SECOND: &str = "per_second";
+pub(super) const CPU: &str = "cpu_us";
+pub(super) const BUSY: &str = "busy";
+pub(super) const P50: &str = "p50_us";
+pub(super) const P99: &str = "p99_us";
+pub(super) const REPLY_BYTES: &str = "reply_bytes";
+pub(super) const BYTES: &str = "bytes";
+pub(super) const MILLISECONDS: &str = "milliseconds";
+pub(super) const CALLS: &str = "system calls";
+pub(super) const INSTRUCTIONS: &str = "instructions";
+
+/// Those that the load generator reports.
+pub(super) const REPORTED: [&str; 7] = [PER_SECOND, CPU, BUSY, P50, P99, REPLY_BYTES, BYTES];
+
+/// The samples of each quantity, one or more a round.
+#[derive(Debug, Default)]
+pub(super) struct Samples(BTreeMap<&'static str, Vec<f64>>);
+
+impl Samples {
+    pub(super) fn add(&mut self, quantity: &'static str, value: f64) {
+        self.0.entry(quantity).or_default().push(value);
+    }
+
+    /// The median, if there is one.
+    pub(super) fn median(&self, quantity: &str) -> Option<f64> {
+        median(self.0.get(quantity)?)
+    }
+
+    /// How far the samples lie apart, as a part of their median.
+    pub(super) fn spread(&self, quantity: &str) -> Option<f64> {
+        let samples = self.0.get(quantity)?;
+        let low = samples.iter().copied().min_by(f64::total_cmp)?;
+        let high = samples.iter().copied().max_by(f64::total_cmp)?;
+        Some((high - low) / self.median(quantity)?)
+    }
+}
+
+/// The middle of `values`, or of the two in the middle.
+pub(super) fn median(values: &[f64]) -> Option<f64> {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 {
+        values.get(middle).copied()
+    } else {
+        Some(values.get(middle.checked_sub(1)?..=middle)?.iter().sum::<f64>() / 2.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_the_middle_of_the_samples() {
+        let check = |values: &[f64], median, spread| {
+            let mut samples = Samples::default();
+            values.iter().for_each(|value| samples.add(CPU, *value));
+            assert_eq!((samples.median(CPU), samples.spread(CPU)), (median, spread), "{values:?}");
+        };
+        check(&[], None, None);
+        check(&[4.0], Some(4.0), Some(0.0));
+        check(&[9.0, 1.0, 2.0], Some(2.0), Some(4.0));
+        check(&[8.0, 2.0, 4.0, 4.0], Some(4.0), Some(1.5));
+    }
+}
