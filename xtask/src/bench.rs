@@ -94,10 +94,11 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<bool> {
             write_result(&format!("{}.md", case.name), &text)?;
         }
         outcomes.push(outcome);
-    }
-    if keep && options.cases.is_empty() {
-        write_result("README.md", &summary::page(&outcomes, &machine))?;
-        write_result("ratios.svg", &plot::ratios(&outcomes))?;
+        if keep && options.cases.is_empty() {
+            // After each case: a run that is cut short leaves what it has found.
+            write_result("README.md", &summary::page(&outcomes, &machine))?;
+            write_result("ratios.svg", &plot::ratios(&outcomes))?;
+        }
     }
     // What a program given with --uws can do is not known before.
     let complete = |outcome: &Outcome| outcome.left_out.iter().all(|peer| *peer == Peer::Uws);
