@@ -162,7 +162,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "deflate",
-        title: "Echo, compressed, 1 KiB of JSON, 100 connections, 1 in flight",
+        title: "Echo, compressed, 1 KiB of JSON, 100 connections",
         load: &["--size", "1024", "--connections", "100"],
         deflate: true,
         goals: &[Goal::Faster(1.2, Rivals::All)],

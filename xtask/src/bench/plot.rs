@@ -42,7 +42,7 @@ pub(super) fn ratios(outcomes: &[Outcome]) -> String {
          <text class=\"title\" x=\"16\" y=\"26\">rikki, compared with the best of the others in each case</text>\n\
          <rect class=\"fast\" x=\"16\" y=\"38\" width=\"12\" height=\"12\"/><text x=\"34\" y=\"48\">speed, or memory where it is \
          idle</text>\n\
-         <rect class=\"thrifty\" x=\"250\" y=\"38\" width=\"12\" height=\"12\"/><text x=\"268\" y=\"48\">CPU time</text>\n",
+         <rect class=\"thrifty\" x=\"268\" y=\"38\" width=\"12\" height=\"12\"/><text x=\"286\" y=\"48\">CPU time</text>\n",
         height = bottom + 12.0
     );
     // Nothing here fails: lines that are written into a string.
