@@ -44,7 +44,8 @@ impl Server {
     /// The server on the library.
     pub(crate) fn target(bench: &Bench, flags: &[&str]) -> Result<Self> {
         let mut command = Command::new(&bench.target);
-        command.args(flags);
+        // Panics are asked for: looking up where they were takes longer than all the rest.
+        command.args(flags).env_remove("RUST_BACKTRACE");
         Self::spawn(bench, command)
     }
 

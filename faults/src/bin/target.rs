@@ -19,6 +19,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The size of a pushed message, in bytes: its number first, big-endian.
 const PUSHED: usize = 1024;
 
+/// What may wait for all clients together: so much that the mark of each counts, and not that of all.
+const QUEUE_MEMORY: usize = 1 << 30;
+
 /// How often it is pushed: what is due by then is pushed at once.
 const TICK: Duration = Duration::from_millis(2);
 
@@ -42,7 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::parse()?;
     let clients = Clients::default();
     let mut server = Server::new()
-        .websocket_settings(ws::Settings::default().overflow(options.overflow))
+        .websocket_settings(ws::Settings::default().queue_memory(QUEUE_MEMORY).overflow(options.overflow))
         .websocket("/websocket", |socket: &mut Socket<'_>, message: Message<'_>| socket.send(message))
         .websocket("/push", clients.clone())
         .websocket("/panic/callback", PanicOn("message"))
