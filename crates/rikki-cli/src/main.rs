@@ -14,7 +14,8 @@ use std::process::ExitCode;
 use args::UsageError;
 use settings::Settings;
 
-/// The default allocator of most systems keeps more for each idle connection.
+/// The default allocator of most systems keeps more for each idle connection. Without huge pages, with which what waits
+/// for slow peers takes twice its size.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -27,7 +28,6 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
-    use_small_pages();
     match run() {
         Ok(code) => code,
         Err(failure) => {
@@ -48,13 +48,6 @@ fn run() -> Result<ExitCode, Failure> {
         args::Request::Connect(args) => return connect::connect(&args),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The allocator asks for huge pages: what waits for slow peers would take twice its size. Where this fails, or is
-/// unknown, it takes that.
-fn use_small_pages() {
-    #[cfg(target_os = "linux")]
-    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 /// Writes a line to stderr; nobody is left to tell if that is closed too.

@@ -40,8 +40,6 @@ static SLOWEST_CLOSE: AtomicUsize = AtomicUsize::new(0);
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // As the command does.
-    rustix::thread::disable_transparent_huge_pages(true)?;
     let options = Options::parse()?;
     let clients = Clients::default();
     let mut server = Server::new()
