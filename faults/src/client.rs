@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
@@ -27,6 +27,13 @@ pub(crate) struct Frame {
     pub(crate) fin: bool,
     pub(crate) opcode: u8,
     pub(crate) payload: Vec<u8>,
+}
+
+impl Frame {
+    /// The code of a Close.
+    fn code(&self) -> Result<u16> {
+        self.payload.first_chunk().map(|code| u16::from_be_bytes(*code)).ok_or("a Close without a code".to_owned())
+    }
 }
 
 /// An open WebSocket.
@@ -84,15 +91,35 @@ impl Client {
 
     /// The next frame; `None` when the server has ended TCP.
     pub(crate) async fn next(&mut self) -> Result<Option<Frame>> {
-        loop {
-            if let Some((frame, length)) = split_frame(&self.buffer) {
-                self.buffer.drain(..length);
-                return Ok(Some(frame));
+        next_frame(&mut self.stream, &mut self.buffer).await
+    }
+
+    /// Sends `chunk` so many times with a pause after each, or until the server has ended TCP, and reads all the while;
+    /// gives the code of the Close that came.
+    pub(crate) async fn flood(&mut self, chunk: &[u8], times: usize, pause: Duration) -> Result<u16> {
+        let Self { stream, buffer } = self;
+        let (mut read, mut write) = stream.split();
+        let writing = async {
+            for _ in 0..times {
+                // Who is refused goes on to the end of the connection: that is the flood.
+                if write.write_all(chunk).await.is_err() {
+                    break;
+                }
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
             }
-            if self.stream.read_buf(&mut self.buffer).await.map_err(|error| format!("read: {error}"))? == 0 {
-                return Ok(None);
+        };
+        let reading = async {
+            let mut code = Err("the connection ended without a Close".to_owned());
+            while let Ok(Some(frame)) = next_frame(&mut read, buffer).await {
+                if frame.opcode == CLOSE {
+                    code = frame.code();
+                }
             }
-        }
+            code
+        };
+        in_time("the end of a flood", async { tokio::join!(writing, reading).1 }).await
     }
 
     /// Sends a text and waits until it has come back.
@@ -111,8 +138,7 @@ impl Client {
     pub(crate) async fn close_code(&mut self) -> Result<u16> {
         while let Some(frame) = self.next().await? {
             if frame.opcode == CLOSE {
-                let code = frame.payload.first_chunk().ok_or("a Close without a code")?;
-                return Ok(u16::from_be_bytes(*code));
+                return frame.code();
             }
         }
         Err("the connection ended without a Close".to_owned())
@@ -138,6 +164,18 @@ impl Client {
         socket2::SockRef::from(&self.stream)
             .set_linger(Some(Duration::ZERO))
             .map_err(|error| format!("SO_LINGER: {error}"))
+    }
+}
+
+async fn next_frame(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Result<Option<Frame>> {
+    loop {
+        if let Some((frame, length)) = split_frame(buffer) {
+            buffer.drain(..length);
+            return Ok(Some(frame));
+        }
+        if stream.read_buf(buffer).await.map_err(|error| format!("read: {error}"))? == 0 {
+            return Ok(None);
+        }
     }
 }
 

@@ -12,8 +12,7 @@ use tokio::task::JoinSet;
 use crate::Result;
 use crate::client::{Client, ECHO};
 
-/// Its connections, each of which echoes every [`EVERY`]: 100 a second in all.
-const CONNECTIONS: u32 = 4;
+/// How often each connection echoes: 100 times a second in all.
 const EVERY: Duration = Duration::from_millis(40);
 
 /// How many echoes a connection serves before the next one is opened, so that it is seen whether new ones are let in.
@@ -35,6 +34,9 @@ pub(crate) struct Figures {
 }
 
 impl Good {
+    /// Its connections at a time.
+    pub(crate) const CONNECTIONS: u32 = 4;
+
     pub(crate) fn start(server: SocketAddr) -> Self {
         let stop = Arc::<AtomicBool>::default();
         let stopped = stop.clone();
@@ -89,7 +91,7 @@ fn work(server: SocketAddr, stop: &Arc<AtomicBool>) -> Figures {
     };
     let mut all = runtime.block_on(async {
         let mut tasks = JoinSet::new();
-        for number in 0..CONNECTIONS {
+        for number in 0..Good::CONNECTIONS {
             tasks.spawn(echo_on(server, stop.clone(), number));
         }
         tasks.join_all().await.into_iter().fold(Figures::default(), |mut all, one| {
@@ -106,7 +108,7 @@ fn work(server: SocketAddr, stop: &Arc<AtomicBool>) -> Figures {
 async fn echo_on(server: SocketAddr, stop: Arc<AtomicBool>, number: u32) -> Figures {
     let mut figures = Figures::default();
     // Spread, so that they do not wait for each other.
-    let mut due = Instant::now() + EVERY * number / CONNECTIONS;
+    let mut due = Instant::now() + EVERY * number / Good::CONNECTIONS;
     while !stop.load(Relaxed) {
         let mut client = match Client::connect(server, ECHO).await {
             Ok(client) => client,

@@ -4,6 +4,7 @@
 //! `cargo xtask`; the last line is that of cargo's test harness, which it counts by.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "figures are printed for whoever started this")]
 
+mod attack;
 mod case;
 mod cases;
 mod client;

@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ const POLL: Duration = Duration::from_millis(5);
 /// A running server; killed when dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    /// Those of further listeners.
+    others: Mutex<Receiver<SocketAddr>>,
     child: Child,
     log: PathBuf,
 }
@@ -36,8 +39,14 @@ impl Server {
 
     /// The same with `scheme` in its listen URL; `https` needs `--tls-self-signed` among the flags.
     pub(crate) fn rikki_on(bench: &Bench, scheme: &str, flags: &[&str]) -> Result<Self> {
-        let mut command = Command::new(&bench.rikki);
-        command.arg(bench.root()).args(["--listen", &format!("{scheme}://127.0.0.1:0")]).args(flags);
+        Self::spawn(bench, command(bench, &format!("{scheme}://127.0.0.1:0"), flags))
+    }
+
+    /// The command with an allocator that gives back at once what is freed, and takes no huge pages: its memory is what
+    /// the server holds.
+    pub(crate) fn frugal(bench: &Bench, flags: &[&str]) -> Result<Self> {
+        let mut command = command(bench, "http://127.0.0.1:0", flags);
+        command.envs([("MIMALLOC_PURGE_DELAY", "0"), ("MIMALLOC_ALLOW_THP", "0")]);
         Self::spawn(bench, command)
     }
 
@@ -50,14 +59,22 @@ impl Server {
     }
 
     /// Starts `command`, which prints its URL to stdout and logs to stderr.
-    pub(crate) fn spawn(bench: &Bench, mut command: Command) -> Result<Self> {
+    pub(crate) fn spawn(bench: &Bench, command: Command) -> Result<Self> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let log = bench.scratch.join(format!("log-{}", COUNT.fetch_add(1, Relaxed)));
         let log_file = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file);
+        Self::spawn_logging(command, log_file, log)
+    }
+
+    /// The same with another end for its log, of which nothing can be read in `log` then.
+    pub(crate) fn spawn_logging(mut command: Command, stderr: impl Into<Stdio>, log: PathBuf) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
         let child = command.spawn().map_err(|error| format!("{}: {error}", command.get_program().display()))?;
-        let mut server = Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), child, log };
-        let (found, address) = mpsc::channel();
+        // It may hold the other end of a pipe.
+        drop(command);
+        let (found, others) = mpsc::channel();
+        let mut server =
+            Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), others: Mutex::new(others), child, log };
         let stdout = server.child.stdout.take().ok_or("stdout is piped")?;
         thread::spawn(move || {
             // Read to its end: a pipe that is closed or full would be another fault.
@@ -67,9 +84,14 @@ impl Server {
                 }
             }
         });
-        server.address =
-            address.recv_timeout(START_LIMIT).map_err(|_| format!("no server started; {}", server.log_text()))?;
+        server.address = server.next_address()?;
         Ok(server)
+    }
+
+    /// The address of its next listener, in the order in which they were given.
+    pub(crate) fn next_address(&self) -> Result<SocketAddr> {
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        others.recv_timeout(START_LIMIT).map_err(|_| format!("no server started; {}", self.log_text()))
     }
 
     /// What it has logged.
@@ -118,6 +140,18 @@ impl Server {
         self.status("VmRSS:").map(|kib| kib * 1024)
     }
 
+    /// The most resident memory since it started, or since this was forgotten; in bytes.
+    pub(crate) fn peak_memory(&self) -> Result<u64> {
+        self.status("VmHWM:").map(|kib| kib * 1024)
+    }
+
+    /// Makes the peak what is resident now.
+    pub(crate) fn forget_peak(&self) -> Result<()> {
+        // https://man7.org/linux/man-pages/man5/proc_pid_clear_refs.5.html
+        let path = format!("/proc/{}/clear_refs", self.id());
+        fs::write(&path, "5").map_err(|error| format!("{path}: {error}"))
+    }
+
     pub(crate) fn threads(&self) -> Result<u64> {
         self.status("Threads:")
     }
@@ -164,6 +198,13 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The command, listening on `url`.
+pub(crate) fn command(bench: &Bench, url: &str, flags: &[&str]) -> Command {
+    let mut command = Command::new(&bench.rikki);
+    command.arg(bench.root()).args(["--listen", url]).args(flags);
+    command
 }
 
 /// Looks at `condition` until it holds; says after what time it did.

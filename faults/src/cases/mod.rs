@@ -1,6 +1,8 @@
 //! The cases, one file for each topic.
 
 mod descriptors;
+mod floods;
+mod heads;
 mod panics;
 mod resets;
 mod signals;
@@ -11,7 +13,5 @@ use crate::case::Case;
 
 /// All of them, in the order in which they run.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    [signals::CASES, descriptors::CASES, slow_readers::CASES, resets::CASES, panics::CASES, soak::CASES]
-        .into_iter()
-        .flatten()
+    [signals::CASES, descriptors::CASES, slow_readers::CASES, resets::CASES, panics::CASES, floods::CASES, heads::CASES, soak::CASES].into_iter().flatten()
 }
