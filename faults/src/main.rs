@@ -9,6 +9,7 @@ mod case;
 mod cases;
 mod client;
 mod good;
+mod http2;
 mod server;
 
 use std::path::PathBuf;

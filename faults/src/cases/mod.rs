@@ -3,6 +3,7 @@
 mod descriptors;
 mod floods;
 mod heads;
+mod http2;
 mod panics;
 mod resets;
 mod signals;
@@ -13,5 +14,5 @@ use crate::case::Case;
 
 /// All of them, in the order in which they run.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    [signals::CASES, descriptors::CASES, slow_readers::CASES, resets::CASES, panics::CASES, floods::CASES, heads::CASES, soak::CASES].into_iter().flatten()
+    [signals::CASES, descriptors::CASES, slow_readers::CASES, resets::CASES, panics::CASES, floods::CASES, heads::CASES, http2::CASES, soak::CASES].into_iter().flatten()
 }

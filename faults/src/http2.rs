@@ -1,0 +1,227 @@
+//! HTTP/2 over TLS in raw frames ([RFC 9113](https://www.rfc-editor.org/rfc/rfc9113)): what no library lets a client
+//! send. Floods and what a server says to them; whoever calls decides what is in them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::Result;
+use crate::client::{LIMIT, in_time};
+
+/// <https://www.rfc-editor.org/rfc/rfc9113#section-3.4>
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long a server may take to end a connection after the last byte of a flood.
+const LAST_WORD: Duration = Duration::from_secs(5);
+
+/// The largest frame that a server takes without having said so (section 4.2).
+pub(crate) const MAX_FRAME: usize = 16_384;
+
+/// A kind of frame (section 6).
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    Data = 0,
+    Headers = 1,
+    Reset = 3,
+    Settings = 4,
+    GoAway = 7,
+    Continuation = 9,
+}
+
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+
+/// The error code of a request that is taken back (section 7).
+pub(crate) const CANCEL: u32 = 8;
+
+/// Appends a frame.
+pub(crate) fn frame(to: &mut Vec<u8>, kind: Kind, flags: u8, stream: u32, payload: &[u8]) {
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes();
+    to.extend_from_slice(&length[1..]);
+    to.extend_from_slice(&[kind as u8, flags]);
+    to.extend_from_slice(&stream.to_be_bytes());
+    to.extend_from_slice(payload);
+}
+
+/// The fields of a request as [HPACK](https://www.rfc-editor.org/rfc/rfc7541#section-6) without a dynamic table.
+pub(crate) fn fields(method: &str, path: &str) -> Vec<u8> {
+    // Indexed `:scheme: https`; literals without indexing whose names are `:authority`, `:method` and `:path`.
+    let mut block = vec![0x87];
+    for (name, value) in [(1, "localhost"), (2, method), (4, path)] {
+        block.extend_from_slice(&[name, value.len() as u8]);
+        block.extend_from_slice(value.as_bytes());
+    }
+    block
+}
+
+/// A connection whose preface is sent.
+pub(crate) struct Http2 {
+    read: ReadHalf<TlsStream<TcpStream>>,
+    write: WriteHalf<TlsStream<TcpStream>>,
+}
+
+/// What became of a connection that was flooded.
+#[derive(Debug, Default)]
+pub(crate) struct End {
+    /// The error code of the last GOAWAY (section 7).
+    pub(crate) go_away: Option<u32>,
+    /// Whether the server has closed the connection.
+    pub(crate) closed: bool,
+}
+
+impl Http2 {
+    pub(crate) async fn connect(address: SocketAddr) -> Result<Self> {
+        let (read, write) = tokio::io::split(in_time("connecting", shake_hands(address)).await?);
+        let mut connection = Self { read, write };
+        let mut preface = PREFACE.to_vec();
+        frame(&mut preface, Kind::Settings, 0, 0, &[]);
+        connection.send(&preface).await?;
+        Ok(connection)
+    }
+
+    /// Writes and expects nothing.
+    pub(crate) async fn send(&mut self, frames: &[u8]) -> Result<()> {
+        let written = async {
+            self.write.write_all(frames).await?;
+            self.write.flush().await
+        };
+        in_time("a write", async { written.await.map_err(|error| format!("write: {error}")) }).await
+    }
+
+    /// Asks for `path` on a stream of its own, whose number is `stream`, and gives the body of the answer.
+    pub(crate) async fn get(&mut self, path: &str, stream: u32) -> Result<String> {
+        let mut request = Vec::new();
+        frame(&mut request, Kind::Headers, END_STREAM | END_HEADERS, stream, &fields("GET", path));
+        self.send(&request).await?;
+        let mut body = Vec::new();
+        in_time("an answer", async {
+            loop {
+                let (header, payload) = next_frame(&mut self.read).await.ok_or("the server ended the connection")?;
+                if header.kind == Kind::Data as u8 && header.stream == stream {
+                    body.extend(payload);
+                    if header.flags & END_STREAM != 0 {
+                        return Ok(());
+                    }
+                }
+            }
+        })
+        .await?;
+        String::from_utf8(body).map_err(|error| error.to_string())
+    }
+
+    /// Writes all `chunks`, or as many as the server takes, reads all the while what it says, and waits for it to end
+    /// the connection.
+    pub(crate) async fn flood(self, chunks: impl Iterator<Item = Vec<u8>>) -> End {
+        let Self { read, mut write } = self;
+        let mut end = End::default();
+        let writing = async {
+            for chunk in chunks {
+                let taken = async {
+                    write.write_all(&chunk).await?;
+                    write.flush().await
+                };
+                // Who reads nothing more has said what there was to say.
+                if !matches!(timeout(LIMIT, taken).await, Ok(Ok(()))) {
+                    break;
+                }
+            }
+            tokio::time::sleep(LAST_WORD).await;
+        };
+        tokio::select! {
+            () = writing => {}
+            () = listen(read, &mut end) => {}
+        }
+        end
+    }
+}
+
+/// Reads frames until the server closes the connection.
+async fn listen(mut read: ReadHalf<TlsStream<TcpStream>>, end: &mut End) {
+    while let Some((header, payload)) = next_frame(&mut read).await {
+        if header.kind == Kind::GoAway as u8 {
+            end.go_away = payload.get(4..8).and_then(|code| Some(u32::from_be_bytes(code.try_into().ok()?)));
+        }
+    }
+    end.closed = true;
+}
+
+/// The start of a frame (section 4.1).
+struct Header {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+}
+
+/// The next frame; `None` when the connection has ended.
+async fn next_frame(read: &mut ReadHalf<TlsStream<TcpStream>>) -> Option<(Header, Vec<u8>)> {
+    let mut length = [0; 4];
+    read.read_exact(&mut length[1..]).await.ok()?;
+    let header = Header {
+        kind: read.read_u8().await.ok()?,
+        flags: read.read_u8().await.ok()?,
+        stream: read.read_u32().await.ok()?,
+    };
+    let mut payload = vec![0; u32::from_be_bytes(length) as usize];
+    read.read_exact(&mut payload).await.ok()?;
+    Some((header, payload))
+}
+
+async fn shake_hands(address: SocketAddr) -> Result<TlsStream<TcpStream>> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
+    let config = config.map_err(|error| error.to_string())?.dangerous();
+    let mut config = config.with_custom_certificate_verifier(Arc::new(Anyone(provider))).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = TcpStream::connect(address).await.map_err(|error| format!("connect: {error}"))?;
+    let stream = TlsConnector::from(Arc::new(config)).connect(ServerName::from(address.ip()), stream).await;
+    stream.map_err(|error| format!("TLS: {error}"))
+}
+
+/// Takes any certificate: the server has been started just now, and its certificate made then.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
