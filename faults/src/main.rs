@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "figures are printed for whoever started this")]
 
 mod attack;
+mod cable;
 mod case;
 mod cases;
 mod client;

@@ -1,12 +1,15 @@
 //! The cases, one file for each topic.
 
+mod admission;
 mod descriptors;
 mod floods;
 mod heads;
 mod http2;
+mod logs;
 mod panics;
 mod resets;
 mod signals;
+mod silence;
 mod slow_readers;
 mod soak;
 
@@ -14,5 +17,5 @@ use crate::case::Case;
 
 /// All of them, in the order in which they run.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    [signals::CASES, descriptors::CASES, slow_readers::CASES, resets::CASES, panics::CASES, floods::CASES, heads::CASES, http2::CASES, soak::CASES].into_iter().flatten()
+    [signals::CASES, descriptors::CASES, slow_readers::CASES, resets::CASES, panics::CASES, floods::CASES, heads::CASES, http2::CASES, silence::CASES, admission::CASES, logs::CASES, soak::CASES].into_iter().flatten()
 }
