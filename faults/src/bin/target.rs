@@ -1,7 +1,7 @@
 //! A server on the library with what the command lacks: handlers that panic, push, or wait; and its counters.
 //!
 //! ```text
-//! target [--tls] [--push PER_SECOND] [--overflow POLICY] [--files FOLDER]
+//! target [--tls] [--push PER_SECOND] [--overflow POLICY] [--files FOLDER] [--body-window SECONDS]
 //! ```
 
 use std::io::{Write as _, stdout};
@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use axum::routing::get;
+use axum::body::Bytes;
+use axum::routing::{get, post};
 use futures_util::StreamExt as _;
 use rikki::ws::{self, Handler, Message, Opening, Overflow, PreparedMessage, SendError, Sender, Socket, Upgrade};
 use rikki::{Handle, Server, Tls};
@@ -52,6 +53,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .route("/panic/stream", get(panic_in_stream))
         .route("/panic", get(panic_in_http))
         .route("/wait", get(wait))
+        .route("/upload", post(async |body: Bytes| body.len().to_string()))
+        .min_body_rate(500, options.body_window)
         .route("/counters", get(counters));
     if let Some(folder) = &options.files {
         server = server.files(folder);
@@ -78,24 +81,29 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     })
 }
 
-#[derive(Default)]
 struct Options {
     tls: bool,
     /// Messages a second.
     push: Option<u32>,
     overflow: Overflow,
     files: Option<String>,
+    body_window: Duration,
 }
 
 impl Options {
     fn parse() -> Result<Self, String> {
-        let mut options = Self::default();
+        let body_window = Duration::from_secs(20);
+        let mut options = Self { tls: false, push: None, overflow: Overflow::default(), files: None, body_window };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--tls" => options.tls = true,
                 "--files" => options.files = arguments.next(),
                 "--push" => options.push = arguments.next().and_then(|rate| rate.parse().ok()),
+                "--body-window" => {
+                    let seconds = arguments.next().and_then(|seconds| seconds.parse().ok());
+                    options.body_window = Duration::from_secs(seconds.ok_or("--body-window needs a number")?);
+                }
                 "--overflow" => {
                     options.overflow = match arguments.next().as_deref() {
                         Some("pause") => Overflow::Pause,

@@ -10,6 +10,7 @@ mod panics;
 mod resets;
 mod signals;
 mod silence;
+mod slow_http;
 mod slow_readers;
 mod soak;
 
@@ -17,5 +18,5 @@ use crate::case::Case;
 
 /// All of them, in the order in which they run.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    [signals::CASES, descriptors::CASES, slow_readers::CASES, resets::CASES, panics::CASES, floods::CASES, heads::CASES, http2::CASES, silence::CASES, admission::CASES, logs::CASES, soak::CASES].into_iter().flatten()
+    [signals::CASES, descriptors::CASES, slow_readers::CASES, resets::CASES, panics::CASES, floods::CASES, heads::CASES, http2::CASES, silence::CASES, admission::CASES, logs::CASES, slow_http::CASES, soak::CASES].into_iter().flatten()
 }
