@@ -11,6 +11,7 @@ mod cases;
 mod client;
 mod good;
 mod http2;
+mod memory_group;
 mod server;
 
 use std::path::PathBuf;

@@ -6,6 +6,7 @@ mod floods;
 mod heads;
 mod http2;
 mod logs;
+mod memory;
 mod panics;
 mod resets;
 mod signals;
@@ -18,5 +19,5 @@ use crate::case::Case;
 
 /// All of them, in the order in which they run.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    [signals::CASES, descriptors::CASES, slow_readers::CASES, resets::CASES, panics::CASES, floods::CASES, heads::CASES, http2::CASES, silence::CASES, admission::CASES, logs::CASES, slow_http::CASES, soak::CASES].into_iter().flatten()
+    [signals::CASES, descriptors::CASES, slow_readers::CASES, resets::CASES, panics::CASES, floods::CASES, heads::CASES, http2::CASES, silence::CASES, admission::CASES, logs::CASES, slow_http::CASES, memory::CASES, soak::CASES].into_iter().flatten()
 }
