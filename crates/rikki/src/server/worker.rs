@@ -160,7 +160,8 @@ impl Listener {
         let tls = self.tls.clone();
         async move {
             match tls {
-                Some(tls) => serving.serve_tls(tls, stream, peer).await,
+                // Boxed: a plain connection would have six times its size otherwise, for as long as it lasts.
+                Some(tls) => Box::pin(serving.serve_tls(tls, stream, peer)).await,
                 None => serving.serve_http1(stream, peer).await,
             }
         }
@@ -174,5 +175,31 @@ impl Listener {
         peer: SocketAddr,
     ) -> impl Future<Output = ()> + use<> {
         serving.serve_http1(stream, peer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+
+    use super::*;
+    use crate::ws::Context;
+
+    /// In bytes; a connection that has not been upgraded owns this from its first moment.
+    #[tokio::test]
+    async fn a_plain_connection_has_no_room_for_tls() {
+        let (_server, phase) = watch::channel(Phase::Serving);
+        let serving =
+            Serving { router: Router::new(), settings: Default::default(), context: Context::default(), phase };
+        let listener = Listener {
+            serving: serving.clone(),
+            #[cfg(feature = "tls")]
+            tls: None,
+        };
+        let socket = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let stream = tokio::net::TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
+        let served = listener.serve(serving, stream, SocketAddr::from(([127, 0, 0, 1], 1)));
+        let size = size_of_val(&served);
+        assert!(size <= 4096, "{size} bytes");
     }
 }
