@@ -9,12 +9,13 @@ mod deadlines;
 mod writing;
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rikki_proto::{CloseCode, CloseFrame, Connection, Event, Message, Output, Text};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::yield_now;
 
 use super::buffers::{Buffers, Lent};
 use super::clock::{Alarm, Clock, NEVER, Tick};
@@ -266,7 +267,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 if let Some(due) = self.handle_deadlines(consumer, output) {
                     self.alarm.set(due, cx.waker());
                 }
-                cx.waker().wake_by_ref();
+                wake_after_others(cx);
                 return Poll::Pending;
             }
             // A turn ends only when there is nothing to read, to write, to take from the mailbox or to do by the clock.
@@ -476,6 +477,12 @@ impl<I> Drop for Driver<I> {
             mailbox.close();
         }
     }
+}
+
+/// Wakes the task when all others have had their turn and the runtime has looked at its sockets and timers. A task that
+/// wakes itself at once is polled up to 61 times before that, so that one flood would hold all connections up.
+fn wake_after_others(cx: &mut Context<'_>) {
+    let _ = pin!(yield_now()).poll(cx);
 }
 
 fn closed_by_peer(frame: Option<CloseFrame>) -> Closed {
