@@ -19,5 +19,22 @@ use crate::case::Case;
 
 /// All of them, in the order in which they run.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    [signals::CASES, descriptors::CASES, slow_readers::CASES, resets::CASES, panics::CASES, floods::CASES, heads::CASES, http2::CASES, silence::CASES, admission::CASES, logs::CASES, slow_http::CASES, memory::CASES, soak::CASES].into_iter().flatten()
+    [
+        signals::CASES,
+        descriptors::CASES,
+        slow_readers::CASES,
+        resets::CASES,
+        panics::CASES,
+        floods::CASES,
+        heads::CASES,
+        http2::CASES,
+        silence::CASES,
+        admission::CASES,
+        logs::CASES,
+        slow_http::CASES,
+        memory::CASES,
+        soak::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }
