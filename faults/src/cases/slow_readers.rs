@@ -37,8 +37,8 @@ const MOST_MEMORY: u64 = 128 << 20;
 
 /// Pushing to many while some do not read: the others lose nothing, and the policy holds for those who do not.
 fn push(bench: &Bench, policy: &str) -> Result<String, Trouble> {
-    // As many messages as two cores carry that the clients share: 250,000 a second, and 100,000.
-    let (clients, rate, time) = bench.pick((1000, 250, 15), (100, 1000, 3));
+    // 100,000 messages a second, which two cores carry that the clients share.
+    let (clients, rate, time) = bench.pick((1000, 100, 20), (100, 1000, 3));
     let stalled = clients / 20;
     let server = Server::target(bench, &["--overflow", policy, "--push", &format!("{rate}")])?;
     let address = server.address;
