@@ -9,6 +9,7 @@ use crate::Result;
 use crate::case::{Bench, Case, Trouble};
 use crate::client::{Client, ECHO, TEXT, in_time};
 use crate::good::Good;
+use crate::http2::Http2;
 use crate::server::Server;
 
 pub(crate) const CASES: &[Case] = &[Case { name: "panics", run: panics }];
@@ -35,12 +36,27 @@ fn panics(bench: &Bench) -> Result<String, Trouble> {
         }
         bystander.echo("still there").await
     })?;
+    let secure = Server::target(bench, &["--tls"])?;
+    bench.runtime.block_on(async {
+        // Of HTTP/2 a stream ends, and the others of its connection go on.
+        let mut connection = Http2::connect(secure.address).await?;
+        for round in 0..rounds {
+            connection.get("/panic", 4 * round + 1).await?;
+            let counters = connection.get("/counters", 4 * round + 3).await?;
+            if !counters.contains("websockets") {
+                return Err(format!("after a panic over HTTP/2 the counters are {counters:?}"));
+            }
+        }
+        Ok(())
+    })?;
     let beside = good.stop()?;
     beside.check()?;
     if !plain.runs() {
         return Err("the server has ended".into());
     }
-    Ok(format!("{rounds} times 4 kinds of WebSocket panics and one of HTTP; a good client: {beside}"))
+    Ok(format!(
+        "{rounds} times 4 kinds of WebSocket panics and one each of HTTP/1.1 and HTTP/2; a good client: {beside}"
+    ))
 }
 
 async fn closed_with(server: SocketAddr, path: &str) -> Result<u16> {
