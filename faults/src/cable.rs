@@ -31,6 +31,11 @@ pub(crate) struct Cable {
 }
 
 impl Cable {
+    /// Whether one can be laid here.
+    pub(crate) fn is_possible() -> bool {
+        rustix::process::geteuid().is_root() && ip(&["-V"]).is_ok()
+    }
+
     /// Makes the namespaces and joins them.
     pub(crate) fn lay() -> Result<Self, String> {
         let cable = Self { name: format!("rikki-faults-{}", std::process::id()) };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::Result;
-use crate::install::Missing;
+use crate::install::{self, Missing};
 use crate::process::{run as run_command, tee};
 use crate::project::Project;
 use crate::suites::{CARGO_LIMIT, Outcome, Tally, parse};
@@ -26,6 +26,10 @@ pub(crate) fn run(project: &Project, options: &Options) -> Vec<Outcome> {
     }
     let mut left_out = Vec::new();
     let mut tally = None;
+    if let Err(missing) = install::faults() {
+        // The cases that need it are left out, each by its name.
+        println!("{missing}");
+    }
     let ended = build(project).and_then(|()| {
         let limit = CARGO_LIMIT + Duration::from_secs(60 * options.minutes.unwrap_or_default());
         tee(&mut command(project, options), limit, |line| {

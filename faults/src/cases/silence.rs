@@ -117,8 +117,8 @@ fn silent_peers(bench: &Bench) -> Result<String, Trouble> {
 fn half_open_peers(bench: &Bench) -> Result<String, Trouble> {
     // A ping after a second, a second for the pong, and one for ticks and for what is slow here.
     const MOST: Duration = Duration::from_secs(3);
-    if !rustix::process::geteuid().is_root() {
-        return Err(Trouble::NotRun("making network namespaces needs root".to_owned()));
+    if !Cable::is_possible() {
+        return Err(Trouble::NotRun("making network namespaces needs root and ip (Debian: iproute2)".to_owned()));
     }
     let cable = Cable::lay()?;
     let url = format!("http://{SERVER}:0");
