@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::Result;
+use crate::attack;
 use crate::case::{Bench, Case, Trouble};
 use crate::client::{self, BINARY, Client, ECHO, LIMIT};
 use crate::good::Good;
@@ -192,7 +193,7 @@ fn never_reading(bench: &Bench) -> Result<String, Trouble> {
     bench.runtime.block_on(flood.join_all()).into_iter().sum::<Result<usize>>()?;
     beside.check()?;
     // On a machine that is busy with other things, not even a client alone keeps to it.
-    let limit = Duration::from_millis(10).max(alone.percentile(99) * 2);
+    let limit = attack::unnoticed(bench).max(alone.percentile(99) * 2);
     if most > MOST_MEMORY || beside.percentile(99) > limit {
         return Err(format!("{} MiB; a good client: {beside}; alone: {alone}", most >> 20).into());
     }
