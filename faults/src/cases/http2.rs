@@ -130,16 +130,16 @@ fn cancelled(bench: &Bench) -> Result<String, Trouble> {
             frame(&mut resets, Kind::Reset, 0, stream, &CANCEL.to_be_bytes());
         }
         asking.send(&requests).await?;
-        until(&format!("waits: {count}, cancelled: 0 ")).await?;
+        until(&format!("waits: {count}, cancelled: 0,")).await?;
         asking.send(&resets).await?;
-        until(&format!("waits: {count}, cancelled: {count} ")).await?;
+        until(&format!("waits: {count}, cancelled: {count},")).await?;
         // Those of a connection that ends are given up like those of a stream.
         let mut request = Vec::new();
         frame(&mut request, Kind::Headers, END_STREAM | END_HEADERS, 2 * count + 1, &fields("GET", "/wait"));
         asking.send(&request).await?;
-        until(&format!("waits: {}, cancelled: {count} ", count + 1)).await?;
+        until(&format!("waits: {}, cancelled: {count},", count + 1)).await?;
         drop(asking);
-        until(&format!("waits: {0}, cancelled: {0} ", count + 1)).await?;
+        until(&format!("waits: {0}, cancelled: {0},", count + 1)).await?;
         Ok::<_, String>(format!("{} of {} handlers cancelled", count + 1, count + 1))
     });
     Ok(figures?)
