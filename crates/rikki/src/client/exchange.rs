@@ -63,11 +63,12 @@ struct Wire {
 
 impl Wire {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        if !self.ended {
-            ready!(self.connection.poll_without_shutdown(cx))?;
-            self.ended = true;
+        if self.ended {
+            return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Ok(()))
+        let end = ready!(self.connection.poll_without_shutdown(cx));
+        self.ended = true;
+        Poll::Ready(end.map_err(ConnectError::from))
     }
 }
 

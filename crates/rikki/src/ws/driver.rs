@@ -161,7 +161,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Lends the socket outside of a message: to open a connection or to send from its own task.
     pub(super) fn with_socket<R>(&mut self, use_it: impl FnOnce(&mut Socket<'_>) -> R) -> R {
-        self.with_buffers(|driver, _, output| use_it(&mut driver.socket(output)))
+        self.with_buffers(|driver, _, output| {
+            let mark = driver.settings.mark();
+            use_it(&mut driver.socket(output, mark))
+        })
     }
 
     /// Writes what is unsent; ready when nothing is left, or when the connection is lost.
@@ -200,8 +203,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if self.connection.is_server() { self.alarm.draining() } else { None }
     }
 
-    fn socket<'a>(&'a mut self, output: &'a mut Output) -> Socket<'a> {
-        let mark = self.settings.mark();
+    fn socket<'a>(&'a mut self, output: &'a mut Output, mark: usize) -> Socket<'a> {
         Socket { connection: &mut self.connection, output, mailbox: &mut self.mailbox, settings: &self.settings, mark }
     }
 
@@ -393,23 +395,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         Parsed::All
     }
 
-    /// Writes much at once, and holds to the policy where the peer does not take it; gives the mark that this was judged by.
-    fn hold(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) -> usize {
-        let mark = self.settings.mark();
-        if output.len() > WRITE_AT || output.len() >= mark {
-            self.write(cx, output);
-        }
-        if output.len() >= mark {
-            match self.settings.overflow {
-                // Where only the memory of all is used up, a peer that reads is to be served on.
-                Overflow::Close if output.len() >= self.settings.write_queue => self.lose(consumer, Error::Overflow),
-                Overflow::Pause | Overflow::Close => self.paused = true,
-                Overflow::DropNewest | Overflow::DropOldest => {}
-            }
-        }
-        mark
-    }
-
     fn deliver(
         &mut self,
         consumer: &mut impl Consumer,
@@ -420,7 +405,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if self.reported {
             return Flow::Continue;
         }
-        let flow = consumer.message(&mut Socket { mark, ..self.socket(output) }, message);
+        let flow = consumer.message(&mut self.socket(output, mark), message);
         if let Flow::Panicked = flow {
             let code = CloseCode::INTERNAL_ERROR;
             self.report(consumer, Closed { code, reason: Text::from(""), error: Some(Error::HandlerPanicked) });

@@ -10,7 +10,7 @@ const MOST_SECONDS: u32 = 10;
 #[derive(Debug)]
 pub(super) struct Rate {
     second: Tick,
-    /// How many seconds had passed when it began: all before were used up by nothing.
+    /// How many seconds' worth may come in it: those since something was read before it.
     seconds: u32,
     messages: u32,
     bytes: u64,

@@ -228,7 +228,7 @@ impl Mailbox {
         SendError::Full
     }
 
-    /// Whether the mark has been reached, with `backlog` unsent on the connection.
+    /// What waits in all, with `backlog` unsent on the connection.
     pub(super) fn held(&self, backlog: usize) -> usize {
         let mut state = self.state();
         state.backlog = backlog;

@@ -89,7 +89,8 @@ impl Settings {
     }
 
     /// The largest message taken, in bytes of payload; default 4 MiB. A larger one is refused with close code 1009 as
-    /// soon as a frame header announces it, or as soon as it has been decompressed that far. A connection holds at most this much of an unfinished message.
+    /// soon as a frame header announces it, or as soon as it has been decompressed that far. A connection holds at most
+    /// this much of an unfinished message.
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.limits = self.limits.max_message(bytes);
         self

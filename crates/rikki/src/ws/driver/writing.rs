@@ -7,7 +7,8 @@ use std::task::{Context, Poll, ready};
 use rikki_proto::Output;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Driver, Phase};
+use super::{Consumer, Driver, Phase, WRITE_AT};
+use crate::ws::{Error, Overflow};
 
 /// How many pieces one vectored write holds at most.
 const PIECES: usize = 16;
@@ -31,6 +32,31 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
         if self.paused && output.len() < self.settings.mark() / 2 + 1 {
             self.paused = false;
+        }
+    }
+
+    /// Writes much at once, and holds to the policy where the peer does not take it;
+    /// gives the mark that this was judged by.
+    pub(super) fn hold(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) -> usize {
+        let mark = self.settings.mark();
+        // Most messages leave little behind them.
+        if output.len() > WRITE_AT.min(mark - 1) {
+            self.hold_back(cx, consumer, output, mark);
+        }
+        mark
+    }
+
+    #[cold]
+    fn hold_back(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output, mark: usize) {
+        self.write(cx, output);
+        if output.len() < mark {
+            return;
+        }
+        match self.settings.overflow {
+            // Where only the memory of all is used up, a peer that reads is to be served on.
+            Overflow::Close if output.len() >= self.settings.write_queue => self.lose(consumer, Error::Overflow),
+            Overflow::Pause | Overflow::Close => self.paused = true,
+            Overflow::DropNewest | Overflow::DropOldest => {}
         }
     }
 
