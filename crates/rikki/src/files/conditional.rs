@@ -3,10 +3,11 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, SystemTime};
 
-use cap_std::fs::Metadata;
 use headers::{HeaderMapExt, IfModifiedSince, LastModified};
 use http::header::{ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue};
+
+use super::source::Facts;
 
 /// The last second that an HTTP date can name: the end of the year 9999.
 const LAST_HTTP_DATE: Duration = Duration::from_secs(253_402_300_799);
@@ -23,14 +24,13 @@ pub(super) struct Validators {
 }
 
 impl Validators {
-    pub(super) fn new(metadata: &Metadata, now: SystemTime) -> Self {
+    pub(super) fn new(facts: &Facts, now: SystemTime) -> Self {
         // As the hash of the inode and the full time: neither is anybody's business.
         let mut hasher = DefaultHasher::new();
-        inode(metadata).hash(&mut hasher);
-        let modified = metadata.modified().ok().map(cap_std::time::SystemTime::into_std);
-        modified.hash(&mut hasher);
+        let modified = facts.modified;
+        (facts.inode, modified).hash(&mut hasher);
         Self {
-            opaque_tag: format!("\"{:x}-{:016x}\"", metadata.len(), hasher.finish()),
+            opaque_tag: format!("\"{:x}-{:016x}\"", facts.length, hasher.finish()),
             weak: !modified.is_some_and(|modified| now.duration_since(modified).is_ok_and(|age| age > SETTLED)),
             // A date in the future is not sent: https://www.rfc-editor.org/rfc/rfc9110#section-8.8.2.1
             last_modified: modified.map(|modified| http_time(modified).min(now)),
@@ -75,18 +75,9 @@ pub(super) fn http_time(time: SystemTime) -> SystemTime {
     time.clamp(SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + LAST_HTTP_DATE)
 }
 
-#[cfg(unix)]
-fn inode(metadata: &Metadata) -> u64 {
-    cap_std::fs::MetadataExt::ino(metadata)
-}
-
-#[cfg(not(unix))]
-fn inode(_: &Metadata) -> u64 {
-    0
-}
-
 #[cfg(test)]
 mod tests {
+    use cap_std::fs::Metadata;
     use http::HeaderName;
     use http::header::IF_MODIFIED_SINCE;
 
@@ -95,12 +86,12 @@ mod tests {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
     /// The test's own executable: any file will do.
-    fn metadata() -> Metadata {
-        Metadata::from_just_metadata(std::fs::metadata(std::env::current_exe().unwrap()).unwrap())
+    fn facts() -> Facts {
+        Facts::new(&Metadata::from_just_metadata(std::fs::metadata(std::env::current_exe().unwrap()).unwrap()))
     }
 
     fn modified() -> SystemTime {
-        metadata().modified().unwrap().into_std()
+        facts().modified.unwrap()
     }
 
     #[track_caller]
@@ -109,13 +100,13 @@ mod tests {
         for (name, value) in lines {
             headers.append(name, value.parse().unwrap());
         }
-        let validators = Validators::new(&metadata(), modified() + DAY);
+        let validators = Validators::new(&facts(), modified() + DAY);
         assert_eq!(validators.match_request(&headers), expected, "{lines:?}");
     }
 
     #[test]
     fn entity_tags() {
-        let tag = Validators::new(&metadata(), modified() + DAY).opaque_tag;
+        let tag = Validators::new(&facts(), modified() + DAY).opaque_tag;
         check(&[], false);
         check(&[(IF_NONE_MATCH, &tag)], true);
         check(&[(IF_NONE_MATCH, &format!("W/{tag}"))], true);
@@ -147,8 +138,8 @@ mod tests {
 
     #[test]
     fn a_fresh_file_has_a_weak_tag() {
-        assert!(Validators::new(&metadata(), modified() + Duration::from_secs(1)).weak);
-        assert!(!Validators::new(&metadata(), modified() + Duration::from_secs(3)).weak);
+        assert!(Validators::new(&facts(), modified() + Duration::from_secs(1)).weak);
+        assert!(!Validators::new(&facts(), modified() + Duration::from_secs(3)).weak);
     }
 
     #[test]
@@ -164,7 +155,7 @@ mod tests {
     fn a_date_in_the_future_is_not_sent() {
         let now = modified() - DAY;
         let mut headers = HeaderMap::new();
-        Validators::new(&metadata(), now).insert_into(&mut headers);
+        Validators::new(&facts(), now).insert_into(&mut headers);
         assert_eq!(headers["last-modified"], httpdate::fmt_http_date(now));
     }
 }

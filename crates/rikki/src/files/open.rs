@@ -11,6 +11,8 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata, OpenOptions};
 use http::StatusCode;
 
+use super::source::Source;
+
 /// The folder that is served, and the files in it that are not.
 #[derive(Clone, Debug)]
 pub(super) struct Root {
@@ -20,8 +22,40 @@ pub(super) struct Root {
 
 /// What a path led to. Anything else (a FIFO, a socket, a device) counts as not found.
 pub(super) enum Opened {
-    File(fs::File, Metadata),
+    File(Source),
     Folder(Dir),
+}
+
+/// Whether the disk may be waited for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Wait {
+    /// On the thread of a worker: no.
+    No,
+    /// On the blocking pool.
+    Yes,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It takes waiting for the disk.
+    WouldBlock,
+    Status(StatusCode),
+}
+
+impl Failure {
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::WouldBlock => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Status(status) => status,
+        }
+    }
+}
+
+impl From<StatusCode> for Failure {
+    fn from(status: StatusCode) -> Self {
+        Self::Status(status)
+    }
 }
 
 impl Root {
@@ -36,8 +70,12 @@ impl Root {
     }
 
     /// Opens what `relative` leads to, through symbolic links as long as they stay below the root.
-    pub(super) fn open(&self, relative: &Path) -> Result<Opened, StatusCode> {
-        self.try_open(relative).map_err(|error| status_of(&error, relative))?.ok_or(StatusCode::NOT_FOUND)
+    pub(super) fn open(&self, relative: &Path, wait: Wait) -> Result<Opened, Failure> {
+        if wait == Wait::No {
+            return Err(Failure::WouldBlock);
+        }
+        let opened = self.try_open(relative).map_err(|error| failure(&error, relative))?;
+        opened.ok_or(StatusCode::NOT_FOUND.into())
     }
 
     fn try_open(&self, relative: &Path) -> io::Result<Option<Opened>> {
@@ -52,7 +90,7 @@ impl Root {
         Ok(if metadata.is_dir() {
             Some(Opened::Folder(Dir::from_std_file(file)))
         } else if metadata.is_file() && !self.denials().covers(&metadata) {
-            Some(Opened::File(file, metadata))
+            Some(Opened::File(Source::new(file, &metadata)))
         } else {
             None
         })
@@ -131,6 +169,10 @@ fn name_path(path: &Path, error: &io::Error) -> io::Error {
         _ => error.to_string(),
     };
     io::Error::new(error.kind(), format!("{}: {reason}", path.display()))
+}
+
+pub(super) fn failure(error: &io::Error, relative: &Path) -> Failure {
+    Failure::Status(status_of(error, relative))
 }
 
 /// What the client is told about an error, and nobody but the log about its cause.
