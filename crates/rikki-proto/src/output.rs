@@ -73,6 +73,12 @@ impl Output {
 
     /// Notes that the first `count` bytes have been written.
     pub fn advance(&mut self, mut count: usize) {
+        // Most writes take everything, and nothing of it is spliced.
+        if self.payloads.is_empty() && self.written + count >= self.buffer.len() {
+            self.buffer.clear();
+            self.written = 0;
+            return;
+        }
         while let Some((at, payload)) = self.payloads.front_mut() {
             let before = at.saturating_sub(self.written);
             if count < before {

@@ -187,12 +187,21 @@ impl Alarm {
         &self.clock
     }
 
+    /// Whether it rings in time for `due`, and nothing is to be done before that.
+    pub(crate) fn is_set_for(&self, due: Tick) -> bool {
+        self.slot.is_some() && self.due <= due && self.due > self.clock.now() && self.clock.draining().is_none()
+    }
+
     /// The code that the connection is to close with, if its turn has come.
+    #[inline]
     pub(crate) fn draining(&self) -> Option<CloseCode> {
-        let code = self.clock.draining()?;
+        self.clock.draining().and_then(|code| self.is_its_turn().then_some(code))
+    }
+
+    #[cold]
+    fn is_its_turn(&self) -> bool {
         // Without a slot it has not been counted among those whose turn comes.
-        let Some(key) = self.slot else { return Some(code) };
-        self.clock.slots().get(key as usize).filter(|slot| slot.drains).map(|_| code)
+        self.slot.is_none_or(|key| self.clock.slots().get(key as usize).is_some_and(|slot| slot.drains))
     }
 
     /// Makes sure that the task behind `waker` is polled when `due` has come.

@@ -13,6 +13,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Before waiting: acts on deadlines that have come, sets the alarm for the next one, and registers with the
     /// mailbox. False if there is something to do after all.
     pub(super) fn settle(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) -> bool {
+        if self.is_settled(output) {
+            return true;
+        }
         let Some(due) = self.handle_deadlines(consumer, output) else { return false };
         self.alarm.set(due, cx.waker());
         // Looked at again: a drain wakes those alone that have set an alarm.
@@ -24,6 +27,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             Some(mailbox) => !mailbox.register(cx.waker(), output.len()) || output.is_blocked(),
             None => true,
         }
+    }
+
+    /// Whether nothing but silence is waited for, with an alarm that rings before the silence is too long. It was set
+    /// earlier, and what has been read since then has only moved the deadline.
+    fn is_settled(&self, output: &Output) -> bool {
+        self.mailbox.is_none()
+            && self.phase == Phase::Open
+            && !output.is_blocked()
+            && self.message_since == NEVER
+            && self.pinged_at == NEVER
+            && self.alarm.is_set_for(self.read_at.saturating_add(self.settings.ping_interval))
     }
 
     /// The next deadline, or `None` if one has come and was acted on.

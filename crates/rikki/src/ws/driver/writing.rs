@@ -16,11 +16,15 @@ const PIECES: usize = 16;
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Writes all it can. A failure ends the connection when what the peer said before it has been read: a peer that
     /// refuses a message sends a Close and may be gone before it has read what we still write.
+    #[inline]
     pub(super) fn write(&mut self, cx: &mut Context<'_>, output: &mut Output) {
         // Most calls find nothing to do.
-        if output.is_empty() && !self.unflushed && !self.paused {
-            return;
+        if !output.is_empty() || self.unflushed || self.paused {
+            self.write_now(cx, output);
         }
+    }
+
+    fn write_now(&mut self, cx: &mut Context<'_>, output: &mut Output) {
         if let Err(error) = self.poll_write(cx, output) {
             self.broken.get_or_insert(error);
             *output = Output::default();
@@ -118,10 +122,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Goes on with the closing handshake as far as it has come
     /// ([RFC 6455 section 7.1.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.1)).
+    #[inline]
     pub(super) fn advance_phase(&mut self, cx: &mut Context<'_>, output: &Output) {
-        if matches!(self.phase, Phase::Open) && self.connection.is_open() {
-            return;
+        if self.phase != Phase::Open || !self.connection.is_open() {
+            self.advance_closing(cx, output);
         }
+    }
+
+    fn advance_closing(&mut self, cx: &mut Context<'_>, output: &Output) {
         if self.phase == Phase::Open {
             self.start_closing();
         }
