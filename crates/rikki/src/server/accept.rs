@@ -65,6 +65,8 @@ async fn next(socket: &TcpListener, logged: &mut Option<Instant>) -> (std::net::
 
 /// Takes the stream off this runtime, so that a worker's can have it.
 fn prepare((stream, peer): (TcpStream, SocketAddr)) -> io::Result<(std::net::TcpStream, SocketAddr)> {
+    // Linux lets it inherit this from the socket that listens.
+    #[cfg(not(target_os = "linux"))]
     stream.set_nodelay(true)?;
     Ok((stream.into_std()?, peer))
 }
