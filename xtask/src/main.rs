@@ -30,7 +30,8 @@ Commands:
   fuzz      run the fuzz targets that are named, or all of them
   faults    attack and overload the server, interrupt it, and measure what becomes of it (Linux)
   soak      put a mixed load on the server for some minutes, and see whether anything is left of it (Linux)
-  bench     compare the server with others, on a quiet machine with two cores or more
+  bench     compare the server with others, on a quiet machine with two cores or more;
+            with the word files behind it, over HTTP alone
 
 Options:
   --skip-missing   do not fail when a suite is left out because a program it needs is missing

@@ -19,6 +19,8 @@ Modes:
 Options:
   --pid PID          the server, of which CPU time and memory are read
   --path PATH        what is requested [/websocket]
+  --header LINE      one more header of a GET request
+  --status CODE      what a GET request is to be answered with [200]
   --connections N    how many at a time [100]
   --inflight N       messages under way on each, or from the one that pushes [1]
   --size BYTES       payload of a message [20]
@@ -38,6 +40,10 @@ pub(crate) struct Args {
     pub(crate) server: SocketAddr,
     pub(crate) pid: Option<u32>,
     pub(crate) path: String,
+    /// A header of a GET request, as one line.
+    pub(crate) header: Option<String>,
+    /// The status that it is answered with.
+    pub(crate) status: u16,
     pub(crate) connections: usize,
     pub(crate) inflight: usize,
     pub(crate) size: usize,
@@ -77,6 +83,8 @@ impl Args {
             server: (Ipv4Addr::LOCALHOST, 0).into(),
             pid: None,
             path: "/websocket".to_owned(),
+            header: None,
+            status: 200,
             connections: 100,
             inflight: 1,
             size: 20,
@@ -111,6 +119,8 @@ impl Args {
             "--port" => self.server.set_port(value(word, words)?),
             "--pid" => self.pid = Some(value(word, words)?),
             "--path" => self.path = value(word, words)?,
+            "--header" => self.header = Some(value(word, words)?),
+            "--status" => self.status = value(word, words)?,
             "--connections" => self.connections = at_least_one(word, words)?,
             "--inflight" => self.inflight = at_least_one(word, words)?,
             "--size" => self.size = value(word, words)?,

@@ -43,7 +43,7 @@ pub(crate) struct Response {
 pub(crate) fn request(args: &Args) -> String {
     let head = format!("GET {} HTTP/1.1\r\nHost: localhost:{}\r\n", args.path, args.server.port());
     match args.mode {
-        Mode::Http => head + "\r\n",
+        Mode::Http => head + &args.header.as_ref().map_or_else(String::new, |line| format!("{line}\r\n")) + "\r\n",
         _ => {
             let extensions = if args.deflate { deflate::OFFER } else { "" };
             head + "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
@@ -171,15 +171,19 @@ fn exchange(io: &mut (impl Read + Write), args: &Args) -> io::Result<Response> {
         read_some(io, &mut buffer, &mut bytes)?;
     };
     let text = String::from_utf8_lossy(&bytes[..head]).into_owned();
-    let accepted = if args.mode == Mode::Http { text.starts_with("HTTP/1.1 200 ") } else { is_accepted(&bytes) };
+    let accepted = match args.mode {
+        Mode::Http => text.starts_with(&format!("HTTP/1.1 {} ", args.status)),
+        _ => is_accepted(&bytes),
+    };
     if !accepted {
         return Err(io::Error::other(format!("the server answered {text:?}")));
     }
     if args.deflate && !header(&text, "sec-websocket-extensions").is_some_and(deflate::is_agreed) {
         return Err(io::Error::other(format!("the server does not compress as it was offered: {text:?}")));
     }
-    let length =
-        header(&text, "content-length").map(str::parse::<usize>).transpose().map_err(io::Error::other)?.unwrap_or(0);
+    // A 304 has no content, whatever its headers say of what it would be: RFC 9110, section 15.4.5.
+    let length = header(&text, "content-length").filter(|_| args.status != 304);
+    let length = length.map(str::parse::<usize>).transpose().map_err(io::Error::other)?.unwrap_or(0);
     while bytes.len() < head + length {
         read_some(io, &mut buffer, &mut bytes)?;
     }

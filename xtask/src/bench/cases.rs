@@ -1,5 +1,7 @@
 //! What is compared, and which servers can take part.
 
+use std::time::Duration;
+
 use super::goals::{Goal, Rivals};
 use super::samples::{BYTES, INSTRUCTIONS, MILLISECONDS};
 use super::server::Peer;
@@ -193,6 +195,30 @@ pub(super) const CASES: &[Case] = &[
         ..ECHO
     },
     Case {
+        name: "http-file-304",
+        title: "GET of a file that has not changed, 64 connections",
+        mode: Mode::Http,
+        load: &["--path", "/1k.txt", "--connections", "64", "--header", UNCHANGED, "--status", "304"],
+        goals: &[Goal::Faster(1.0, Rivals::Nginx), Goal::AsFastAs("http-file-1k")],
+        ..ECHO
+    },
+    Case {
+        name: "http-file-404",
+        title: "GET of a file that is not there, 64 connections",
+        mode: Mode::Http,
+        load: &["--path", "/none.txt", "--connections", "64", "--status", "404"],
+        goals: &[Goal::Faster(1.0, Rivals::Nginx), Goal::AsFastAs("http-file-1k")],
+        ..ECHO
+    },
+    Case {
+        name: "http-file-range",
+        title: "GET of 100 B of a file, 64 connections",
+        mode: Mode::Http,
+        load: &["--path", "/1k.txt", "--connections", "64", "--header", "range: bytes=100-199", "--status", "206"],
+        goals: &[Goal::Faster(1.0, Rivals::Nginx), Goal::AsFastAs("http-file-1k")],
+        ..ECHO
+    },
+    Case {
         name: "start",
         title: "From the start to the first answer",
         mode: Mode::Start,
@@ -207,6 +233,13 @@ pub(super) const CASES: &[Case] = &[
         ..ECHO
     },
 ];
+
+/// When the files were changed last: a billion seconds after 1970.
+pub(super) const CHANGED: Duration = Duration::from_secs(1_000_000_000);
+const UNCHANGED: &str = "if-modified-since: Sun, 09 Sep 2001 01:46:40 GMT";
+
+/// The server that has files and no WebSockets.
+pub(super) const FILE_SERVER: &str = "tower-http";
 
 /// The files that are served, and their sizes.
 pub(super) const FILES: [(&str, usize); 2] = [("1k.txt", 1024), ("10m.txt", 10 * 1024 * 1024)];
@@ -235,8 +268,8 @@ impl Case {
     pub(super) fn takes(&self, peer: Peer) -> bool {
         match (self.mode, peer) {
             (_, Peer::Rikki) => true,
-            (Mode::Http, _) => peer == Peer::Nginx,
-            (Mode::Start | Mode::Size, _) | (_, Peer::Nginx) => false,
+            (Mode::Http, _) => matches!(peer, Peer::Nginx | Peer::Library(FILE_SERVER)),
+            (Mode::Start | Mode::Size, _) | (_, Peer::Nginx | Peer::Library(FILE_SERVER)) => false,
             // It answers no upgrade, and the others' echoes are given without TLS.
             (_, Peer::Tcp) => self.mode == Mode::Echo && !self.tls && !self.deflate,
             (_, Peer::Uws) => self.mode != Mode::Push && !self.tls,
@@ -275,7 +308,10 @@ mod tests {
         check("push", Peer::Uws, false);
         check("http-rest", Peer::Nginx, true);
         check("http-rest", Peer::Node, false);
+        check("http-rest", Peer::Library(FILE_SERVER), true);
+        check("http-rest", Peer::Library("axum"), false);
         check("echo-20", Peer::Nginx, false);
+        check("echo-20", Peer::Library(FILE_SERVER), false);
         check("size", Peer::Rikki, true);
         check("size", Peer::Library("axum"), false);
     }

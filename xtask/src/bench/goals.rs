@@ -12,6 +12,8 @@ pub(super) enum Goal {
     Faster(f64, Rivals),
     /// CPU time per message, at most so many times that of bare TCP.
     OfTcp(f64),
+    /// As many in a second as rikki has in an earlier case of the same run.
+    AsFastAs(&'static str),
     /// So much of a quantity at most.
     AtMost(&'static str, f64),
 }
@@ -52,9 +54,9 @@ impl Rivals {
     }
 }
 
-/// The `goals` that the results say something about.
-pub(super) fn judge(goals: &[Goal], results: &[(Peer, Samples)]) -> Vec<Judged> {
-    goals.iter().flat_map(|goal| judge_one(*goal, results)).collect()
+/// The `goals` that the results say something about. `earlier` tells how many rikki had in a second in another case.
+pub(super) fn judge(goals: &[Goal], results: &[(Peer, Samples)], earlier: &dyn Fn(&str) -> Option<f64>) -> Vec<Judged> {
+    goals.iter().flat_map(|goal| judge_one(*goal, results, earlier)).collect()
 }
 
 /// Of all servers but rikki and bare TCP, the one with the least or the most of a quantity.
@@ -73,7 +75,7 @@ pub(super) enum Best {
     Least,
 }
 
-fn judge_one(goal: Goal, results: &[(Peer, Samples)]) -> Vec<Judged> {
+fn judge_one(goal: Goal, results: &[(Peer, Samples)], earlier: &dyn Fn(&str) -> Option<f64>) -> Vec<Judged> {
     let median = |wanted: Peer, quantity| results.iter().find(|(peer, _)| *peer == wanted)?.1.median(quantity);
     match goal {
         Goal::Faster(factor, rivals) => {
@@ -95,6 +97,14 @@ fn judge_one(goal: Goal, results: &[(Peer, Samples)]) -> Vec<Judged> {
             let judged = ratio.map(|ratio| Judged {
                 text: format!("CPU per message: {ratio:.2} x bare TCP (goal at most {factor:.2} x)"),
                 met: ratio <= factor * (1.0 + NOISE),
+            });
+            judged.into_iter().collect()
+        }
+        Goal::AsFastAs(case) => {
+            let ratio = median(Peer::Rikki, PER_SECOND).zip(earlier(case)).map(|(own, other)| own / other);
+            let judged = ratio.map(|ratio| Judged {
+                text: format!("per second: {ratio:.2} x rikki in {case} (goal 1.00 x)"),
+                met: ratio >= 1.0 - NOISE,
             });
             judged.into_iter().collect()
         }
@@ -128,7 +138,7 @@ mod tests {
             result(Peer::Tcp, 400.0, 8.0),
         ];
         let check = |goal, expected: &[(&str, bool)]| {
-            let judged = judge_one(goal, &results);
+            let judged = judge_one(goal, &results, &|case| (case == "other").then_some(104.0));
             let judged: Vec<_> = judged.iter().map(|judged| (judged.text.as_str(), judged.met)).collect();
             assert_eq!(judged, expected);
         };
@@ -152,6 +162,8 @@ mod tests {
         check(Goal::OfTcp(1.25), &[("CPU per message: 1.25 x bare TCP (goal at most 1.25 x)", true)]);
         check(Goal::AtMost(CPU, 10.0), &[("cpu_us: 10 (goal at most 10)", true)]);
         check(Goal::AtMost(BYTES, 10.0), &[]);
+        check(Goal::AsFastAs("other"), &[("per second: 0.96 x rikki in other (goal 1.00 x)", false)]);
+        check(Goal::AsFastAs("not run"), &[]);
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub(crate) struct Options {
     /// The cases and the servers to run; all if there are none.
     pub(crate) cases: Vec<String>,
     pub(crate) peers: Vec<String>,
+    /// Of these, HTTP alone.
+    pub(crate) files: bool,
     /// Fail if a goal is missed.
     pub(crate) gate: bool,
     /// See whether every case and every server works; measure nothing and keep nothing.
@@ -23,7 +25,16 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cases: Vec::new(), peers: Vec::new(), gate: false, smoke: false, uws: None, rounds: 5, seconds: 3.0 }
+        Self {
+            cases: Vec::new(),
+            peers: Vec::new(),
+            files: false,
+            gate: false,
+            smoke: false,
+            uws: None,
+            rounds: 5,
+            seconds: 3.0,
+        }
     }
 }
 
@@ -32,6 +43,7 @@ impl Options {
     pub(crate) fn parse<'a>(&mut self, option: &str, arguments: &mut impl Iterator<Item = &'a str>) -> Result<()> {
         let mut value = || arguments.next().ok_or_else(|| format!("{option} needs a value"));
         match option {
+            "files" => self.files = true,
             "--case" => self.cases.push(value()?.to_owned()),
             "--peer" => self.peers.push(value()?.to_owned()),
             "--uws" => self.uws = Some(value()?.into()),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use super::cases::{Case, Mode};
+use super::cases::{Case, FILE_SERVER, Mode};
 use super::{Bench, pinned, programs};
 use crate::Result;
 use crate::process::Running;
@@ -41,6 +41,7 @@ pub(super) const PEERS: &[Peer] = &[
     Peer::Library("tokio-websockets"),
     Peer::Library("tokio-tungstenite"),
     Peer::Library("axum"),
+    Peer::Library(FILE_SERVER),
     Peer::Node,
     Peer::Nginx,
     Peer::Tcp,
@@ -128,6 +129,9 @@ fn command_line(bench: &Bench, peer: Peer, case: &Case) -> Result<CommandLine> {
     Ok(match peer {
         Peer::Rikki if case.mode == Mode::Push => CommandLine::without_port(bench.programs.join("rikki-push"), []),
         Peer::Rikki => CommandLine::without_port(bench.rikki.clone(), rikki_arguments(bench, case.tls)),
+        Peer::Library(FILE_SERVER) => {
+            CommandLine::without_port(bench.programs.join(FILE_SERVER), [bench.root.display().to_string()])
+        }
         Peer::Library(name) => CommandLine::without_port(bench.programs.join(name), flags),
         Peer::Tcp => CommandLine::without_port(bench.programs.join("tcp"), []),
         Peer::Node => {
