@@ -35,6 +35,7 @@ pub(crate) enum Kind {
     Reset = 3,
     Settings = 4,
     GoAway = 7,
+    WindowUpdate = 8,
     Continuation = 9,
 }
 
@@ -110,13 +111,24 @@ impl Http2 {
                 if header.kind == Kind::Data as u8 && header.stream == stream {
                     body.extend(payload);
                     if header.flags & END_STREAM != 0 {
-                        return Ok(());
+                        break Ok(());
                     }
                 }
             }
         })
         .await?;
+        self.give_room(body.len()).await?;
         String::from_utf8(body).map_err(|error| error.to_string())
+    }
+
+    /// Lets the server send as much again on the connection: without it, it may send 65,535 bytes in all (section 6.9.2).
+    async fn give_room(&mut self, taken: usize) -> Result<()> {
+        // "A receiver MUST treat the receipt of a WINDOW_UPDATE frame with a flow-control window increment of 0 as a
+        // stream error", of a connection: https://www.rfc-editor.org/rfc/rfc9113#section-6.9
+        let Some(taken) = u32::try_from(taken).ok().filter(|taken| *taken > 0) else { return Ok(()) };
+        let mut update = Vec::new();
+        frame(&mut update, Kind::WindowUpdate, 0, 0, &taken.to_be_bytes());
+        self.send(&update).await
     }
 
     /// Writes all `chunks`, or as many as the server takes, reads all the while what it says, and waits for it to end
@@ -183,6 +195,7 @@ async fn shake_hands(address: SocketAddr) -> Result<TlsStream<TcpStream>> {
     let mut config = config.with_custom_certificate_verifier(Arc::new(Anyone(provider))).with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
     let stream = TcpStream::connect(address).await.map_err(|error| format!("connect: {error}"))?;
+    stream.set_nodelay(true).map_err(|error| format!("nodelay: {error}"))?;
     let stream = TlsConnector::from(Arc::new(config)).connect(ServerName::from(address.ip()), stream).await;
     stream.map_err(|error| format!("TLS: {error}"))
 }
