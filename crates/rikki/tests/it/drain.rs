@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::response::Response;
-use axum::routing::{any, get};
+use axum::routing::{MethodRouter, any, get};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use rikki::Server;
 use rikki::ws::{CloseCode, Message, Socket, Upgrade};
@@ -18,6 +18,16 @@ use crate::wire::{BOTH, Running, Via, soon};
 
 async fn read_all(upgrade: Upgrade) -> Response {
     upgrade.on_upgrade(|mut socket| async move { while socket.next().await.is_some() {} })
+}
+
+/// Tells `asked` of each request, and answers it when it is told to `finish`.
+fn slow(asked: &Arc<Notify>, finish: &Arc<Notify>) -> MethodRouter {
+    let (asked, finish) = (asked.clone(), finish.clone());
+    get(async move || {
+        asked.notify_one();
+        finish.notified().await;
+        "slow, but whole"
+    })
 }
 
 /// Waits until nobody is listening any more.
@@ -34,14 +44,7 @@ async fn refused(address: SocketAddr) {
 async fn a_drain() {
     let (recorder, mut calls) = Recorder::new();
     let (asked, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let slow = {
-        let (asked, finish) = (asked.clone(), finish.clone());
-        get(async move || {
-            asked.notify_one();
-            finish.notified().await;
-            "slow, but whole"
-        })
-    };
+    let slow = slow(&asked, &finish);
     let routes = Server::new().websocket("/record", recorder).route("/async", any(read_all)).route("/slow", slow);
     let server = Running::start(routes).await;
     let addresses = BOTH.map(|via| server.address(via));
@@ -91,15 +94,8 @@ async fn a_drain() {
 #[tokio::test]
 async fn a_drain_that_nobody_awaits_goes_on() {
     let (asked, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let slow = {
-        let (asked, finish) = (asked.clone(), finish.clone());
-        get(async move || {
-            asked.notify_one();
-            finish.notified().await;
-            "slow, but whole"
-        })
-    };
-    let server = Running::start(Server::new().route("/async", any(read_all)).route("/slow", slow)).await;
+    let routes = Server::new().route("/async", any(read_all)).route("/slow", slow(&asked, &finish));
+    let server = Running::start(routes).await;
     let mut socket = Talk::open(&server, Via::Tcp, "/async").await;
     let mut request = Talk::connect(&server, Via::Tcp).await;
     request.send("GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
