@@ -40,6 +40,14 @@ async fn refused(address: SocketAddr) {
     soon("connections being refused", attempts).await;
 }
 
+/// Whoever gives a start up in the meantime leaves no server behind: there is no meantime.
+#[tokio::test]
+async fn a_server_has_started_at_the_first_poll() {
+    let server = Server::new().listen("http://127.0.0.1:0");
+    let handle = server.start().now_or_never().expect("nothing is awaited").unwrap();
+    soon("the end", handle.shutdown()).await;
+}
+
 #[tokio::test]
 async fn a_drain() {
     let (recorder, mut calls) = Recorder::new();
