@@ -12,12 +12,13 @@
 
 use std::sync::Arc;
 
+use crate::assembly::PartialMessage;
 use crate::connection::Limits;
 use crate::deflate::{Codecs, Lent};
 use crate::error::{Error, LimitExceeded, ProtocolError};
 use crate::frame::{FrameHeader, MAX_CONTROL, MAX_HEADER, Opcode};
 use crate::mask::Mask;
-use crate::message::{Binary, Message, PartialMessage};
+use crate::message::{Binary, Message};
 
 /// What the decoder hands out.
 pub(crate) enum Incoming<'a> {

@@ -12,7 +12,8 @@
 //! | [`handshake`] | the opening handshake, section 4 |
 //! | [`deflate`] | compression, RFC 7692 |
 //! | `frame`, `mask` | the frame header and the masking of section 5 |
-//! | `utf8`, `message` | fragments into messages, text checked as it arrives |
+//! | `message` | messages, borrowed or shared |
+//! | `utf8`, `assembly` | fragments into messages, text checked as it arrives |
 //! | `close` | close codes, and the one place where an error becomes a code |
 //! | `decoder` | bytes into messages and control frames |
 //! | `connection` | the state machine over all of these, for both roles |
@@ -40,6 +41,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+mod assembly;
 mod close;
 mod connection;
 mod decoder;
