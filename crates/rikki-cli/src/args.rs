@@ -159,6 +159,9 @@ pub(crate) struct Limits {
     /// Longest wait for a whole message
     #[arg(long, value_name = "DUR", default_value = "60s", value_parser = units::duration)]
     pub(crate) message_timeout: Duration,
+    /// Memory for unfinished messages
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::size)]
+    pub(crate) message_memory: usize,
     /// Largest request head
     #[arg(long, value_name = "SIZE", default_value = "16KiB", value_parser = units::size)]
     pub(crate) max_head: usize,
@@ -324,6 +327,7 @@ mod tests {
                 max_message: 4 * 1024 * 1024,
                 max_fragments: 16_384,
                 message_timeout: Duration::from_secs(60),
+                message_memory: 256 << 20,
                 max_head: 16 * 1024,
                 max_headers: 100,
                 head_timeout: Duration::from_secs(10),

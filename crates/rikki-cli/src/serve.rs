@@ -86,6 +86,7 @@ fn websockets(settings: &Settings) -> Result<ws::Settings, Failure> {
         .max_message(limits.max_message)
         .max_fragments(u32::try_from(limits.max_fragments).unwrap_or(u32::MAX))
         .message_timeout(limits.message_timeout)
+        .message_memory(limits.message_memory)
         .ping_interval(limits.ping_interval)
         .pong_timeout(limits.pong_timeout)
         .max_message_rate(limits.max_message_rate)

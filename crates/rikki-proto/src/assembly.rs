@@ -1,8 +1,11 @@
 //! Messages put together from fragments and unfinished frames,
 //! [RFC 6455 section 5.4](https://www.rfc-editor.org/rfc/rfc6455#section-5.4).
 
+use std::sync::Arc;
+
 use crate::deflate::{Lent, SCRATCH_SIZE, Scratch};
 use crate::error::{Error, LimitExceeded};
+use crate::memory::{Held, MessageMemory};
 use crate::message::Message;
 use crate::utf8::Utf8Assembler;
 
@@ -15,6 +18,8 @@ pub(crate) struct PartialMessage {
     fragments: u32,
     /// What decompresses it, if it is compressed: held from its first byte to its last.
     decompressor: Option<Lent>,
+    /// What it takes of the memory for all.
+    held: Option<Held>,
 }
 
 #[derive(Debug)]
@@ -25,11 +30,15 @@ enum PartialPayload {
 
 impl PartialMessage {
     pub(crate) fn text(decompressor: Option<Lent>) -> Self {
-        Self { payload: PartialPayload::Text(Utf8Assembler::default()), announced: 0, fragments: 0, decompressor }
+        Self::new(PartialPayload::Text(Utf8Assembler::default()), decompressor)
     }
 
     pub(crate) fn binary(decompressor: Option<Lent>) -> Self {
-        Self { payload: PartialPayload::Binary(Vec::new()), announced: 0, fragments: 0, decompressor }
+        Self::new(PartialPayload::Binary(Vec::new()), decompressor)
+    }
+
+    fn new(payload: PartialPayload, decompressor: Option<Lent>) -> Self {
+        Self { payload, announced: 0, fragments: 0, decompressor, held: None }
     }
 
     /// Judges the next fragment by its header alone (section 10.4), before any of its payload is taken.
@@ -46,13 +55,28 @@ impl PartialMessage {
         }
     }
 
-    pub(crate) fn push(&mut self, piece: &[u8], limits: &crate::Limits) -> Result<(), Error> {
-        let payload = &mut self.payload;
+    pub(crate) fn push(
+        &mut self,
+        piece: &[u8],
+        limits: &crate::Limits,
+        memory: Option<&Arc<MessageMemory>>,
+    ) -> Result<(), Error> {
+        let Self { payload, held, .. } = self;
+        let mut push = |piece: &[u8]| {
+            // Doubling keeps the copying linear; the limit keeps the last doubling from being wasted.
+            let (needed, capacity) = (payload.len() + piece.len(), payload.capacity());
+            if needed > capacity {
+                let wanted = (capacity * 2).min(limits.max_message).max(needed);
+                Held::grow(held, memory, wanted)?;
+                payload.reserve_exact(wanted);
+            }
+            payload.push(piece)
+        };
         match &mut self.decompressor {
-            None => payload.push(piece, limits),
+            None => push(piece),
             Some(decompressor) => {
                 let mut scratch: Scratch = [0; SCRATCH_SIZE];
-                decompressor.push(piece, &mut scratch, limits.max_message, |output| payload.push(output, limits))
+                decompressor.push(piece, &mut scratch, limits.max_message, push)
             }
         }
     }
@@ -69,19 +93,30 @@ impl PartialMessage {
 }
 
 impl PartialPayload {
-    fn push(&mut self, piece: &[u8], limits: &crate::Limits) -> Result<(), Error> {
-        let (length, capacity) = match self {
-            Self::Text(text) => (text.len(), text.capacity()),
-            Self::Binary(bytes) => (bytes.len(), bytes.capacity()),
-        };
-        if length + piece.len() > capacity {
-            // Doubling keeps the copying linear; the limit keeps the last doubling from being wasted.
-            let wanted = (capacity * 2).min(limits.max_message).max(length + piece.len());
-            match self {
-                Self::Text(text) => text.reserve_exact(wanted - length),
-                Self::Binary(bytes) => bytes.reserve_exact(wanted - length),
-            }
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
         }
+    }
+
+    fn capacity(&self) -> usize {
+        match self {
+            Self::Text(text) => text.capacity(),
+            Self::Binary(bytes) => bytes.capacity(),
+        }
+    }
+
+    /// Makes room for so many bytes in all.
+    fn reserve_exact(&mut self, bytes: usize) {
+        let additional = bytes.saturating_sub(self.len());
+        match self {
+            Self::Text(text) => text.reserve_exact(additional),
+            Self::Binary(bytes) => bytes.reserve_exact(additional),
+        }
+    }
+
+    fn push(&mut self, piece: &[u8]) -> Result<(), Error> {
         match self {
             Self::Text(text) => text.push(piece)?,
             Self::Binary(bytes) => bytes.extend_from_slice(piece),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::{Error, ProtocolError, SendError};
+use crate::error::{Error, LimitExceeded, ProtocolError, SendError};
 use crate::frame::MAX_CONTROL;
 use crate::message::Text;
 
@@ -47,9 +47,9 @@ impl CloseCode {
                 ProtocolError::InvalidUtf8 | ProtocolError::InvalidCloseReason | ProtocolError::InvalidDeflate,
             ) => Self::INVALID_PAYLOAD,
             Error::Protocol(_) => Self::PROTOCOL_ERROR,
-            Error::Limit(crate::LimitExceeded::MessageTooLong { .. }) => Self::MESSAGE_TOO_BIG,
-            Error::Limit(crate::LimitExceeded::TooManyFragments { .. }) => Self::POLICY_VIOLATION,
-            Error::Limit(crate::LimitExceeded::NoDecompressor) => Self::TRY_AGAIN_LATER,
+            Error::Limit(LimitExceeded::MessageTooLong { .. }) => Self::MESSAGE_TOO_BIG,
+            Error::Limit(LimitExceeded::TooManyFragments { .. }) => Self::POLICY_VIOLATION,
+            Error::Limit(LimitExceeded::NoDecompressor | LimitExceeded::NoMessageMemory) => Self::TRY_AGAIN_LATER,
         }
     }
 

@@ -19,6 +19,7 @@ use crate::deflate::Codecs;
 use crate::error::{Error, LimitExceeded, SendError};
 use crate::frame::{FrameHeader, MAX_CONTROL, Opcode};
 use crate::mask::Mask;
+use crate::memory::MessageMemory;
 use crate::message::{Binary, Message, PreparedMessage};
 use crate::output::Output;
 
@@ -152,6 +153,13 @@ impl Connection {
     /// Memory: one pointer, and what the codecs hold.
     pub fn set_codecs(&mut self, codecs: Arc<dyn Codecs>) {
         self.decoder.set_codecs(codecs);
+    }
+
+    /// Bounds what unfinished messages hold by what all connections with clones of `memory` may hold together.
+    ///
+    /// Memory: one pointer.
+    pub fn set_message_memory(&mut self, memory: Arc<MessageMemory>) {
+        self.decoder.set_message_memory(memory);
     }
 
     /// Takes bytes from the front of `input` until there is something to report or none are left.

@@ -16,8 +16,9 @@ use crate::assembly::PartialMessage;
 use crate::connection::Limits;
 use crate::deflate::{Codecs, Lent};
 use crate::error::{Error, LimitExceeded, ProtocolError};
-use crate::frame::{FrameHeader, MAX_CONTROL, MAX_HEADER, Opcode};
+use crate::frame::{FrameHeader, MAX_HEADER, Opcode};
 use crate::mask::Mask;
+use crate::memory::MessageMemory;
 use crate::message::{Binary, Message};
 
 /// What the decoder hands out.
@@ -33,6 +34,8 @@ pub(crate) struct Decoder {
     masked: bool,
     /// Where decompressors come from, if the peer may compress.
     codecs: Option<Arc<dyn Codecs>>,
+    /// What its messages may take together with those of others, if that has a bound.
+    memory: Option<Arc<MessageMemory>>,
     /// A header of which some bytes have arrived.
     header: [u8; MAX_HEADER],
     header_length: u8,
@@ -41,7 +44,7 @@ pub(crate) struct Decoder {
     /// The message that fragments or an unfinished frame belong to.
     message: Option<Box<PartialMessage>>,
     /// The payload of a control frame that did not arrive whole: it may come between the fragments of `message`.
-    control: Vec<u8>,
+    control: Box<[u8]>,
 }
 
 struct Frame {
@@ -57,11 +60,12 @@ impl Decoder {
             limits,
             masked,
             codecs: None,
+            memory: None,
             header: [0; MAX_HEADER],
             header_length: 0,
             frame: None,
             message: None,
-            control: Vec::new(),
+            control: Box::default(),
         }
     }
 
@@ -113,6 +117,10 @@ impl Decoder {
 
     pub(crate) fn set_codecs(&mut self, codecs: Arc<dyn Codecs>) {
         self.codecs = Some(codecs);
+    }
+
+    pub(crate) fn set_message_memory(&mut self, memory: Arc<MessageMemory>) {
+        self.memory = Some(memory);
     }
 
     pub(crate) fn codecs(&self) -> Option<&Arc<dyn Codecs>> {
@@ -222,27 +230,29 @@ impl Decoder {
     /// Takes what there is of the payload, and hands out what its end completes.
     fn take_payload<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Incoming<'a>>, Error> {
         let Some(frame) = &mut self.frame else { return Ok(None) };
-        let length = usize::try_from(frame.remaining).unwrap_or(usize::MAX).min(input.len());
-        let piece = take(input, length);
+        let left = usize::try_from(frame.remaining).unwrap_or(usize::MAX);
+        let piece = take(input, left.min(input.len()));
         if let Some(mask) = &mut frame.mask {
             mask.apply(piece);
         }
         frame.remaining -= piece.len() as u64;
         let (ended, fin, opcode) = (frame.remaining == 0, frame.fin, frame.opcode);
         if opcode.is_control() {
+            // At most 125 bytes: section 5.5.
             if self.control.is_empty() {
-                self.control.reserve_exact(MAX_CONTROL);
+                self.control = vec![0; left].into();
             }
-            self.control.extend_from_slice(piece);
+            let start = self.control.len().saturating_sub(left);
+            self.control.iter_mut().skip(start).zip(piece).for_each(|(slot, byte)| *slot = *byte);
         } else if let Some(message) = &mut self.message {
-            message.push(piece, &self.limits)?;
+            message.push(piece, &self.limits, self.memory.as_ref())?;
         }
         if !ended {
             return Ok(None);
         }
         self.frame = None;
         if opcode.is_control() {
-            return Ok(Some(Incoming::Control(opcode, Binary::from(std::mem::take(&mut self.control)))));
+            return Ok(Some(Incoming::Control(opcode, Binary::from(Vec::from(std::mem::take(&mut self.control))))));
         }
         match self.message.take_if(|_| fin) {
             Some(message) => Ok(Some(Incoming::Message(message.finish()?))),

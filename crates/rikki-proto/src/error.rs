@@ -67,6 +67,8 @@ pub enum LimitExceeded {
     },
     /// A compressed message came while all memory for decompressing was in use.
     NoDecompressor,
+    /// A message grew while all [memory for unfinished messages](crate::MessageMemory) was in use.
+    NoMessageMemory,
 }
 
 /// Why something could not be sent.
@@ -131,6 +133,7 @@ impl fmt::Display for LimitExceeded {
             Self::MessageTooLong { length, limit } => write!(f, "message of {length} bytes, limit {limit}"),
             Self::TooManyFragments { limit } => write!(f, "more than {limit} fragments"),
             Self::NoDecompressor => f.write_str("no memory left for decompressing"),
+            Self::NoMessageMemory => f.write_str("no memory left for messages"),
         }
     }
 }

@@ -33,7 +33,7 @@ pub struct Counters {
     pub closed_limits: u64,
     /// WebSockets closed with 1008 for sending faster than they may.
     pub closed_rates: u64,
-    /// WebSockets closed with 1013 since there was no memory left to decompress a message.
+    /// WebSockets closed with 1013 since there was no memory left to decompress or to hold a message.
     pub closed_memory: u64,
     /// WebSockets closed or cut since a deadline had passed.
     pub closed_timeouts: u64,

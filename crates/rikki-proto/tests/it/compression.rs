@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use rikki_proto::deflate::{Codecs, Compression, Compressor, Decompressor};
-use rikki_proto::{Connection, Error, Event, LimitExceeded, Limits, Message, Output, ProtocolError};
+use rikki_proto::{Connection, Error, Event, LimitExceeded, Limits, Message, MessageMemory, Output, ProtocolError};
 
 use crate::wire::{self, CLOSE, CONTINUATION, Frame, KEY, PING, TEXT};
 
@@ -171,6 +171,18 @@ fn the_limit_is_on_what_comes_out() {
     // Empty blocks never come to anything: what is announced is bounded too.
     let blocks = Frame::new(TEXT, "").rsv(4).length(wire::Length::Announced(120_000));
     refused(&[blocks], limits, LimitExceeded::MessageTooLong { length: 120_000, limit: 100_000 });
+}
+
+/// What a message comes to is counted, and not what came of it.
+#[test]
+fn the_memory_of_all_messages_is_that_of_what_comes_out() {
+    let shelf = Shelf::new(1, 1);
+    let message = Frame::new(TEXT, shelf.deflate(&[b'x'; 100_000])).rsv(4).masked(KEY).bytes();
+    for (memory, expected) in [(99_999, Some(LimitExceeded::NoMessageMemory.into())), (100_000, None)] {
+        let mut connection = server(Limits::default().max_message(100_000), &shelf);
+        connection.set_message_memory(Arc::new(MessageMemory::new(memory)));
+        assert_eq!(receive(&mut connection, &message, 1000, &mut Output::default()).1, expected);
+    }
 }
 
 #[test]

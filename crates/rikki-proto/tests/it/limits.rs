@@ -1,10 +1,12 @@
 //! Limits are judged on the header alone, before any payload:
 //! [RFC 6455 section 10.4](https://www.rfc-editor.org/rfc/rfc6455#section-10.4).
 
-use rikki_proto::{Error, LimitExceeded, Limits};
+use std::sync::Arc;
 
-use crate::delivery::{End, Outcome, binary, client, ping, server, text};
-use crate::wire::{BINARY, CONTINUATION, Frame, Length, PING, PONG, TEXT};
+use rikki_proto::{Connection, Error, LimitExceeded, Limits, MessageMemory, Output};
+
+use crate::delivery::{End, Outcome, binary, client, ping, receive, server, text};
+use crate::wire::{self, BINARY, CONTINUATION, Frame, Length, PING, PONG, TEXT};
 
 fn both(limits: Limits) -> [End; 2] {
     [server(limits), client(limits)]
@@ -120,5 +122,56 @@ fn a_limit_of_no_fragments_takes_messages_of_one_frame() {
     for end in both(Limits::default().max_fragments(0)) {
         let expected = Outcome { events: vec![text("whole")], ..Outcome::default() };
         end.check(&end.incoming(&[Frame::new(TEXT, "whole")]), &expected);
+    }
+}
+
+/// A connection that shares memory with others, and what has come of it.
+struct Sharing {
+    end: End,
+    connection: Connection,
+}
+
+impl Sharing {
+    fn new(end: End, memory: &Arc<MessageMemory>) -> Self {
+        let mut connection = end.connection();
+        connection.set_message_memory(memory.clone());
+        Self { end, connection }
+    }
+
+    /// Feeds a frame, and expects so many messages or a refusal.
+    #[track_caller]
+    fn check(&mut self, frame: Frame, expected: Result<usize, LimitExceeded>) {
+        let (mut outcome, mut output) = (Outcome::default(), Output::default());
+        receive(&mut self.connection, &self.end.incoming(&[frame]), &mut output, &mut outcome);
+        assert_eq!(outcome.error.map_or(Ok(outcome.events.len()), Err), expected.map_err(Error::from));
+        let told = outcome.error.map(|error| self.end.own(vec![Frame::close(1013, &error.to_string())]));
+        assert_eq!(wire::read(&output.to_vec()), told.unwrap_or_default());
+    }
+}
+
+#[test]
+fn the_memory_of_all_unfinished_messages() {
+    let begun = |length| Frame::new(BINARY, vec![7; length]).part();
+    let more = |length| Frame::new(CONTINUATION, vec![7; length]).part();
+    let used_up = Err(LimitExceeded::NoMessageMemory);
+    for end in both(Limits::default()) {
+        let memory = Arc::new(MessageMemory::new(100_000));
+        let [mut first, mut second, mut third, mut fourth] = [(); 4].map(|()| Sharing::new(end, &memory));
+        first.check(begun(60_000), Ok(0));
+        // Its buffer doubles: 32 KiB are taken.
+        second.check(begun(16_384), Ok(0));
+        second.check(more(1), Ok(0));
+        third.check(begun(16_385), used_up);
+        fourth.check(Frame::new(BINARY, vec![7; 99_000]), Ok(1));
+        fourth.check(begun(16_384), Ok(0));
+        fourth.check(Frame::new(CONTINUATION, []), Ok(1));
+        // What was refused has given its part back, and so does what is whole, or gone.
+        first.check(Frame::new(CONTINUATION, []), Ok(1));
+        fourth.check(begun(100_000 - 32_768), Ok(0));
+        drop(second);
+        Sharing::new(end, &memory).check(begun(32_768), Ok(0));
+        fourth.check(more(1), used_up);
+        Sharing::new(end, &memory).check(begun(100_000), Ok(0));
+        Sharing::new(end, &memory).check(begun(100_001), used_up);
     }
 }

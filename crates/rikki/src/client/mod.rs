@@ -204,6 +204,7 @@ impl Builder {
         let answer = self.exchange(&uri, request).await?;
         let established = handshake.verify(&answer.response)?;
         let mut connection = Connection::client(self.settings.limits, move || rng.next_u32().to_ne_bytes());
+        connection.set_message_memory(self.settings.message_memory.clone());
         if let (Some((codecs, offer)), Some(agreed)) = (offer, established.agreed())
             && let Some(codecs) = codecs.confirmed(offer, agreed)
         {

@@ -50,7 +50,7 @@ impl Error {
     pub(super) fn count(&self, counts: &Counts) {
         let count = match self {
             Self::Protocol(_) => &counts.closed_violations,
-            Self::Limit(LimitExceeded::NoDecompressor) => &counts.closed_memory,
+            Self::Limit(LimitExceeded::NoDecompressor | LimitExceeded::NoMessageMemory) => &counts.closed_memory,
             Self::Limit(_) => &counts.closed_limits,
             Self::TimedOut(_) => &counts.closed_timeouts,
             Self::RateExceeded => &counts.closed_rates,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rikki_proto::Limits;
+use rikki_proto::{Limits, MessageMemory};
 
 use super::clock::{Tick, ticks};
 use super::compression::{CodecSet, Compression};
@@ -43,6 +43,7 @@ pub enum Overflow {
 #[must_use]
 pub struct Settings {
     pub(crate) limits: Limits,
+    pub(crate) message_memory: Arc<MessageMemory>,
     pub(crate) codecs: Option<CodecSet>,
     pub(super) message_timeout: Tick,
     pub(super) ping_interval: Tick,
@@ -63,6 +64,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
+            message_memory: Arc::new(MessageMemory::new(256 * 1024 * 1024)),
             codecs: Some(CodecSet::new(Compression::default())),
             message_timeout: ticks(Duration::from_secs(60)),
             ping_interval: ticks(Duration::from_secs(30)),
@@ -90,7 +92,7 @@ impl Settings {
 
     /// The largest message taken, in bytes of payload; default 4 MiB. A larger one is refused with close code 1009 as
     /// soon as a frame header announces it, or as soon as it has been decompressed that far. A connection holds at most
-    /// this much of an unfinished message.
+    /// this much of an unfinished message, and all of them [`message_memory`](Self::message_memory).
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.limits = self.limits.max_message(bytes);
         self
@@ -99,6 +101,16 @@ impl Settings {
     /// The most fragments taken in one message; default 16,384. One more is refused with close code 1008.
     pub fn max_fragments(mut self, fragments: u32) -> Self {
         self.limits = self.limits.max_fragments(fragments);
+        self
+    }
+
+    /// What unfinished messages may hold over all connections, in bytes; default 256 MiB, for 64 of the largest.
+    ///
+    /// A message that has not arrived whole holds up to twice what has come of it. Beyond 16 KiB it is counted, over a
+    /// server's connections, and elsewhere over those with clones of one `Settings`. One that finds nothing left closes
+    /// its connection with 1013; less than [`max_message`](Self::max_message) keeps the largest from ever being taken.
+    pub fn message_memory(mut self, bytes: usize) -> Self {
+        self.message_memory = Arc::new(MessageMemory::new(bytes));
         self
     }
 

@@ -317,6 +317,7 @@ impl Upgrade {
         let opening =
             Opening { parts, subprotocol: accepted.subprotocol().cloned(), is_compressed: compression.is_some() };
         let mut connection = Connection::server(context.settings.limits);
+        connection.set_message_memory(context.settings.message_memory.clone());
         let extensions = compression.map(|Accepted { codecs, response }| {
             connection.set_codecs(codecs);
             response

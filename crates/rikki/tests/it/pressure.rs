@@ -55,6 +55,33 @@ async fn tiny_fragments_with_the_defaults() {
     }
 }
 
+/// Messages that are begun and not ended have a bound together; who sends small ones is not refused for that.
+#[tokio::test]
+async fn unfinished_messages_of_all_connections() {
+    const LARGE: usize = 60_000;
+    let settings = Settings::default().max_message(LARGE).message_memory(LARGE * 3 / 2);
+    let server = Running::echo(Server::new().websocket_settings(settings)).await;
+    let large = || frame(0x01, [b'a'; LARGE]);
+    for via in BOTH {
+        let mut first = Talk::open(&server, via, "/echo").await;
+        let mut second = Talk::open(&server, via, "/echo").await;
+        let mut small = Talk::open(&server, via, "/echo").await;
+        first.send([large(), frame(0x89, "taken")].concat()).await;
+        assert_eq!(first.next().await, "pong(taken)");
+        second.send(large()).await;
+        assert_eq!(second.rest().await, "close(1013)");
+        small.send(frame(0x01, [b'a'; 16_000])).await;
+        small.send(frame(0x80, "")).await;
+        assert_eq!(small.next().await, "text(16000 x a)");
+        // What is ended leaves its room to others.
+        first.send(frame(0x80, "")).await;
+        assert_eq!(first.next().await, "text(60000 x a)");
+        small.send([large(), frame(0x80, "")].concat()).await;
+        assert_eq!(small.next().await, "text(60000 x a)");
+    }
+    assert_eq!(server.handle.counters().closed_memory, 2);
+}
+
 /// W7: the sum counts, and it is judged on the header of the fragment that goes beyond.
 #[tokio::test]
 async fn an_endless_message() {
