@@ -24,9 +24,6 @@ pub(crate) const CASES: &[Case] = &[Case { name: "memory-group", run: memory_gro
 /// The memory that there is, in bytes.
 const LIMIT: u64 = 256 << 20;
 
-/// The largest message that a server of this size takes, in bytes: each connection may hold an unfinished one.
-const MAX_MESSAGE: usize = 256 << 10;
-
 /// In a group whose memory is limited, so that the system would kill it: it is not, and serves on.
 fn memory_group(bench: &Bench) -> Result<String, Trouble> {
     if !MemoryGroup::is_there() || !rustix::process::geteuid().is_root() {
@@ -35,7 +32,8 @@ fn memory_group(bench: &Bench) -> Result<String, Trouble> {
     // Before the server: what is dropped last must find it empty.
     let group = MemoryGroup::with_limit(LIMIT)?;
     let flags = ["--log", "warn", "--listen", "https://127.0.0.1:0", "--tls-self-signed"];
-    let limit = ["--max-message", &format!("{MAX_MESSAGE}B"), "--write-timeout", "2s"];
+    // Hundreds of messages that do not end, of 4 MiB each, would be too much by themselves.
+    let limit = ["--message-memory", "64MiB", "--write-timeout", "2s"];
     let mut server = Server::rikki(bench, &[&flags[..], &limit].concat())?;
     group.hold(server.id())?;
     let (http, https) = (server.address, server.next_address()?);
