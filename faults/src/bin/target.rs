@@ -20,6 +20,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The size of a pushed message, in bytes: its number first, big-endian.
 const PUSHED: usize = 1024;
 
+/// What may wait for one client, in bytes: the default.
+const MARK: usize = 1 << 20;
+
 /// What may wait for all clients together: so much that the mark of each counts, and not that of all.
 const QUEUE_MEMORY: usize = 1 << 30;
 
@@ -32,9 +35,12 @@ static HANDLE: OnceLock<Handle> = OnceLock::new();
 static WAITS: AtomicUsize = AtomicUsize::new(0);
 static CANCELLED: AtomicUsize = AtomicUsize::new(0);
 
-/// Messages that a client had no room for, and the longest time in milliseconds from the first of them to its end.
+/// Messages that a client had no room for.
 static FULL: AtomicUsize = AtomicUsize::new(0);
-static SLOWEST_CLOSE: AtomicUsize = AtomicUsize::new(0);
+
+/// Clients that the policy has acted on, and the longest time in milliseconds from the mark until it did.
+static ACTED: AtomicUsize = AtomicUsize::new(0);
+static LATEST: AtomicUsize = AtomicUsize::new(0);
 
 /// That of the command.
 #[global_allocator]
@@ -43,8 +49,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::parse()?;
     let clients = Clients::default();
+    let settings = ws::Settings::default().write_queue(MARK).queue_memory(QUEUE_MEMORY).overflow(options.overflow);
     let mut server = Server::new()
-        .websocket_settings(ws::Settings::default().queue_memory(QUEUE_MEMORY).overflow(options.overflow))
+        .websocket_settings(settings)
         .websocket("/websocket", |socket: &mut Socket<'_>, message: Message<'_>| socket.send(message))
         .websocket("/push", clients.clone())
         .websocket("/panic/callback", PanicOn("message"))
@@ -126,27 +133,42 @@ struct Clients(Arc<Mutex<Vec<Pushed>>>);
 
 struct Pushed {
     sender: Sender,
-    /// Since when it takes nothing more.
-    full: Option<Instant>,
+    /// Since when as much waits as may.
+    marked: Option<Instant>,
+    /// Whether the policy has done something about that.
+    acted: bool,
 }
 
 impl Pushed {
     /// Whether the connection is still there.
     fn push(&mut self, message: &PreparedMessage) -> bool {
-        match self.sender.send_prepared(message) {
-            Ok(()) | Err(SendError::Dropped) => self.full = None,
-            Err(SendError::Closed) => {
-                let wait = self.full.map_or(0, |full| full.elapsed().as_millis() as usize);
-                SLOWEST_CLOSE.fetch_max(wait, Relaxed);
-                return false;
-            }
-            Err(_) => {
-                FULL.fetch_add(1, Relaxed);
-                self.full.get_or_insert_with(Instant::now);
-            }
+        let dropped = if self.marked.is_some() { dropped_messages() } else { u64::MAX };
+        let sent = self.sender.send_prepared(message);
+        if matches!(sent, Err(SendError::Full)) {
+            FULL.fetch_add(1, Relaxed);
         }
-        true
+        // Of the oldest that are dropped for a new one, only the counter tells.
+        if sent.is_err() || dropped_messages() > dropped {
+            self.act();
+        }
+        if self.sender.queued() < MARK {
+            self.marked = None;
+        } else {
+            self.marked.get_or_insert_with(Instant::now);
+        }
+        !matches!(sent, Err(SendError::Closed))
     }
+
+    fn act(&mut self) {
+        if !std::mem::replace(&mut self.acted, true) {
+            ACTED.fetch_add(1, Relaxed);
+            LATEST.fetch_max(self.marked.map_or(0, |marked| marked.elapsed().as_millis() as usize), Relaxed);
+        }
+    }
+}
+
+fn dropped_messages() -> u64 {
+    HANDLE.get().map_or(0, |handle| handle.counters().dropped_messages)
 }
 
 impl Clients {
@@ -176,7 +198,7 @@ impl Handler for Clients {
     type State = ();
 
     fn open(&self, socket: &mut Socket<'_>, _opening: &Opening) {
-        self.lock().push(Pushed { sender: socket.sender(), full: None });
+        self.lock().push(Pushed { sender: socket.sender(), marked: None, acted: false });
     }
 
     fn message(&self, (): &mut (), _socket: &mut Socket<'_>, _message: Message<'_>) {}
@@ -237,6 +259,7 @@ async fn wait() -> &'static str {
 /// As `name: number`, in one line.
 async fn counters() -> String {
     let counters = HANDLE.get().map(Handle::counters);
-    let [waits, cancelled, full, slowest_close] = [&WAITS, &CANCELLED, &FULL, &SLOWEST_CLOSE].map(|n| n.load(Relaxed));
-    format!("{counters:?} waits: {waits}, cancelled: {cancelled}, full: {full}, slowest_close: {slowest_close}\n")
+    let [waits, cancelled, full] = [&WAITS, &CANCELLED, &FULL].map(|count| count.load(Relaxed));
+    let [acted, latest] = [&ACTED, &LATEST].map(|count| count.load(Relaxed));
+    format!("{counters:?} waits: {waits}, cancelled: {cancelled}, full: {full}, acted: {acted}, latest: {latest}\n")
 }
