@@ -25,7 +25,7 @@ pub struct Counters {
     pub refused_origins: u64,
     /// Upgrades refused since they broke a rule of the opening handshake.
     pub refused_handshakes: u64,
-    /// HTTP connections and bodies given up since they moved too slowly.
+    /// HTTP connections, streams and bodies given up since they moved too slowly.
     pub closed_slow: u64,
     /// WebSockets closed with 1002 or 1007 since their peer broke a rule.
     pub closed_violations: u64,

@@ -9,6 +9,8 @@ mod origin;
 mod pace;
 #[cfg(feature = "tls")]
 mod secure;
+#[cfg(feature = "tls")]
+mod stream;
 
 pub use guard::{BadHost, BadOrigin};
 

@@ -26,6 +26,13 @@ impl MinRate {
         // At least something.
         (u64::from(self.bytes_per_second) * self.window.as_millis() as u64 / 1000).max(1)
     }
+
+    /// How long so many bytes may take, the wait for the first of them included.
+    #[cfg(feature = "tls")]
+    pub(super) fn longest(self, bytes: usize) -> Duration {
+        let seconds = (bytes as u64).checked_div(self.bytes_per_second.into()).unwrap_or(0);
+        self.window + Duration::from_secs(seconds)
+    }
 }
 
 /// One direction of a connection, or one body, held to a rate.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use super::connection::{Serving, draining, log_end};
 use super::linger::LINGER;
 use super::pace::PacedIo;
+use super::stream::{PacedStreams, Pieces};
 
 /// Bounds of an HTTP/2 connection: as many streams as browsers use, and little memory for each.
 const H2_STREAMS: u32 = 100;
@@ -57,7 +58,8 @@ impl Serving {
     }
 
     async fn serve_http2(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, peer: SocketAddr) {
-        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let (rate, counts) = (self.settings.body_rate, self.context.settings.counts.clone());
+        let mut builder = http2::Builder::new(PacedStreams { rate, counts: counts.clone() });
         builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(H2_STREAMS)
@@ -68,7 +70,6 @@ impl Serving {
         let mut phase = self.phase.clone();
         let head_timeout = self.settings.head_timeout;
         let max_requests = self.settings.max_requests;
-        let (rate, counts) = (self.settings.body_rate, self.context.settings.counts.clone());
         let asked = Arc::new(AtomicU32::new(0));
         let full = Arc::new(Notify::new());
         let serving = Arc::new(self);
@@ -79,7 +80,7 @@ impl Serving {
                     full.notify_one();
                 }
                 let serving = serving.clone();
-                async move { serving.answer(request, peer).await }
+                async move { serving.answer(request, peer).await.map(|response| response.map(Pieces::new)) }
             })
         };
         let mut connection = pin!(builder.serve_connection(TokioIo::new(PacedIo::new(stream, rate, counts)), service));

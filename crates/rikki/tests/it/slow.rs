@@ -1,18 +1,23 @@
 //! HTTP clients that send or take almost nothing, and connections that carry many requests.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::routing::{get, post};
+use futures_util::{StreamExt, stream};
 use http::Request;
+use http_body_util::BodyExt;
 use hyper::body::Bytes;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rikki::ws::{Message, Socket};
 use rikki::{Counters, Server};
+use tokio::sync::Notify;
 
 use crate::talk::{Talk, upgrade};
-use crate::wire::{BOTH, Running, soon};
+use crate::wire::{BOTH, Running, Via, soon};
 
 /// More than the buffers of both systems hold.
 const LARGE: usize = 24 << 20;
@@ -72,6 +77,53 @@ async fn a_client_that_takes_nothing_is_cut() {
     assert_eq!(server.handle.counters().closed_slow, 2);
 }
 
+/// Others on its connection are answered all the while, and one whose body takes its time is waited for.
+#[tokio::test]
+async fn a_stream_of_which_nothing_is_taken_is_reset() {
+    const WINDOW: u32 = 65_535;
+    let finish = Arc::new(Notify::new());
+    let late = {
+        let finish = finish.clone();
+        get(async move || {
+            let second = async move {
+                finish.notified().await;
+                Ok::<_, Infallible>(Bytes::from("second"))
+            };
+            let first = Bytes::from(vec![b'x'; 2 * WINDOW as usize]);
+            Body::from_stream(stream::iter([Ok(first)]).chain(stream::once(second)))
+        })
+    };
+    let routes = strict().min_body_rate(100_000, Duration::from_secs(1)).max_requests(u32::MAX).route("/late", late);
+    let server = Running::start(routes.route("/", get(async || "ok"))).await;
+    let stream = TokioIo::new(server.connect_with(Via::Tls, b"h2").await);
+    let mut client = http2::Builder::new(TokioExecutor::new());
+    client.initial_stream_window_size(WINDOW).initial_connection_window_size(1 << 24);
+    let (sender, connection) = soon("a handshake", client.handshake(stream)).await.unwrap();
+    let _connection = tokio::spawn(connection);
+    let ask = async |path: &str| {
+        let request = Request::get(format!("https://localhost{path}")).body(Body::empty()).unwrap();
+        soon(path, sender.clone().send_request(request)).await.unwrap().into_body()
+    };
+    let mut late = ask("/late").await;
+    let mut first = 0;
+    while first < 2 * WINDOW as usize {
+        first += soon("a piece", late.frame()).await.unwrap().unwrap().into_data().unwrap().len();
+    }
+    let large = ask("/large").await;
+    let reset = async {
+        while server.handle.counters().closed_slow == 0 {
+            assert_eq!(ask("/").await.collect().await.unwrap().to_bytes(), "ok");
+        }
+    };
+    soon("the reset", reset).await;
+    assert!(soon("the end of it", large.collect()).await.is_err());
+    finish.notify_one();
+    assert_eq!(soon("the rest", late.collect()).await.unwrap().to_bytes(), "second");
+    // One that is read comes whole.
+    assert_eq!(soon("all", ask("/large").await.collect()).await.unwrap().to_bytes().len(), LARGE);
+    assert_eq!(server.handle.counters().closed_slow, 1);
+}
+
 /// Neither bodies nor their deadlines have anything to do with it any more.
 #[tokio::test]
 async fn a_websocket_may_be_silent() {
@@ -99,7 +151,7 @@ async fn a_connection_carries_so_many_requests() {
         }
         assert_eq!(talk.text().await, "");
     }
-    let stream = TokioIo::new(server.connect_with(crate::wire::Via::Tls, b"h2").await);
+    let stream = TokioIo::new(server.connect_with(Via::Tls, b"h2").await);
     let (mut sender, connection) = soon("a handshake", http2::handshake(TokioExecutor::new(), stream)).await.unwrap();
     let ended = tokio::spawn(connection);
     for _ in 0..3 {

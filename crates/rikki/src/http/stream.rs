@@ -1,0 +1,117 @@
+//! Streams of HTTP/2 whose client takes nothing of the response, while their connection moves.
+//!
+//! hyper asks a body for its next piece when the client has taken what came before it, as far as flow control tells
+//! ([RFC 9113 section 5.2](https://www.rfc-editor.org/rfc/rfc9113#section-5.2)). So a body that has given a piece and was
+//! not asked again waits for the client, and one that was asked and has nothing yet is waited for itself.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum::body::Body;
+use http_body::{Frame, SizeHint};
+use hyper::body::Bytes;
+use hyper::rt::Executor;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::pace::MinRate;
+use crate::counters::Counts;
+
+/// What a body gives at once at most, in bytes: the payload of a frame
+/// ([section 4.2](https://www.rfc-editor.org/rfc/rfc9113#section-4.2)), which hyper would cut it into anyway.
+const PIECE: usize = 16_384;
+
+/// What the body of a stream did last while the stream was polled.
+#[derive(Clone, Copy)]
+enum Last {
+    NotAsked,
+    HadNothing,
+    Gave(usize),
+}
+
+thread_local! {
+    static LAST: Cell<Last> = const { Cell::new(Last::NotAsked) };
+}
+
+/// Runs the streams of a connection, each until it has ended or its client is too slow for the rate.
+#[derive(Clone, Debug)]
+pub(super) struct PacedStreams {
+    pub(super) rate: MinRate,
+    pub(super) counts: Arc<Counts>,
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for PacedStreams {
+    fn execute(&self, stream: F) {
+        let Self { rate, counts } = self.clone();
+        tokio::spawn(async move {
+            let mut stream = pin!(stream);
+            let (mut alarm, mut waits) = (None::<Pin<Box<Sleep>>>, false);
+            poll_fn(|cx| {
+                LAST.set(Last::NotAsked);
+                if stream.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                match LAST.get() {
+                    Last::NotAsked => {}
+                    Last::HadNothing => waits = false,
+                    Last::Gave(bytes) => {
+                        let due = Instant::now() + rate.longest(bytes);
+                        alarm.get_or_insert_with(|| Box::pin(sleep_until(due))).as_mut().reset(due);
+                        waits = true;
+                    }
+                }
+                let Some(alarm) = alarm.as_mut().filter(|_| waits) else { return Poll::Pending };
+                ready!(alarm.as_mut().poll(cx));
+                counts.closed_slow.up();
+                Poll::Ready(())
+            })
+            .await;
+            // A stream that is dropped before its end is reset.
+        });
+    }
+}
+
+/// The body of a response, in pieces.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    body: Body,
+    rest: Bytes,
+}
+
+impl Pieces {
+    pub(super) fn new(body: Body) -> Self {
+        Self { body, rest: Bytes::new() }
+    }
+}
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Self { body, rest } = self.get_mut();
+        LAST.set(Last::HadNothing);
+        if rest.is_empty() {
+            match ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => *rest = data,
+                Some(Ok(Err(trailers))) => return Poll::Ready(Some(Ok(trailers))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let piece = rest.split_to(rest.len().min(PIECE));
+        LAST.set(Last::Gave(piece.len()));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // hyper asks before the first piece.
+        self.body.size_hint()
+    }
+}
