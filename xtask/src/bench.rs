@@ -53,6 +53,7 @@ struct Bench {
     /// The folder that is served.
     root: PathBuf,
     uws: Option<PathBuf>,
+    libwebsockets: std::result::Result<Program, Missing>,
     node: std::result::Result<Program, Missing>,
     nginx: std::result::Result<Program, Missing>,
     server_core: String,
@@ -153,6 +154,7 @@ impl Bench {
         Ok(Self {
             rikki: project.target.join("release/rikki"),
             programs: Path::new(target).join("release"),
+            libwebsockets: programs::libwebsockets(&scratch),
             node: programs::node(&scratch),
             nginx: programs::nginx(),
             scratch,

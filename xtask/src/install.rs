@@ -55,6 +55,21 @@ pub(crate) fn cxx() -> std::result::Result<(), Missing> {
     apt(&["g++"], "install a C++ compiler (Debian: g++)")
 }
 
+/// Finds libwebsockets with what C needs of it, or installs it; returns its version.
+pub(crate) fn libwebsockets() -> std::result::Result<String, Missing> {
+    let find = || {
+        let version =
+            output(Command::new("pkg-config").args(["--modversion", "libwebsockets"]), Duration::from_secs(10));
+        version.ok().map(|version| version.trim().to_owned())
+    };
+    if let Some(found) = find() {
+        return Ok(found);
+    }
+    let hint = "install libwebsockets for C (Debian: gcc libwebsockets-dev pkg-config)";
+    apt(&["gcc", "libc6-dev", "libwebsockets-dev", "pkg-config"], hint)?;
+    find().ok_or_else(|| Missing(hint.to_owned()))
+}
+
 /// Finds nginx, or installs it; returns the program's name.
 pub(crate) fn nginx() -> std::result::Result<&'static str, Missing> {
     // Its folder is not in the search path of everybody.

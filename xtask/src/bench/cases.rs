@@ -272,6 +272,7 @@ impl Case {
             (Mode::Start | Mode::Size, _) | (_, Peer::Nginx | Peer::Library(FILE_SERVER)) => false,
             // It answers no upgrade, and the others' echoes are given without TLS.
             (_, Peer::Tcp) => self.mode == Mode::Echo && !self.tls && !self.deflate,
+            (_, Peer::Lws) => self.mode != Mode::Push && !self.tls && !self.deflate,
             (_, Peer::Uws) => self.mode != Mode::Push && !self.tls,
             (_, Peer::Node) => matches!(self.mode, Mode::Echo | Mode::Push) && !self.tls,
             // The only one of the libraries that compresses.
@@ -306,6 +307,8 @@ mod tests {
         check("deflate", Peer::Tcp, false);
         check("push", Peer::Library("axum"), true);
         check("push", Peer::Uws, false);
+        check("echo-1m", Peer::Lws, true);
+        check("deflate", Peer::Lws, false);
         check("http-rest", Peer::Nginx, true);
         check("http-rest", Peer::Node, false);
         check("http-rest", Peer::Library(FILE_SERVER), true);

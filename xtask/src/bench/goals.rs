@@ -39,7 +39,7 @@ impl Rivals {
             Peer::Library(_) => matches!(self, Self::Libraries | Self::All),
             Peer::Uws => matches!(self, Self::Uws | Self::All),
             Peer::Nginx => matches!(self, Self::Nginx | Self::All),
-            Peer::Node => self == Self::All,
+            Peer::Node | Peer::Lws => self == Self::All,
             Peer::Rikki | Peer::Tcp => false,
         }
     }

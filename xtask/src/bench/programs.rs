@@ -1,4 +1,4 @@
-//! The programs that are not built here: nginx from Debian, ws from npm.
+//! The programs that are not Rust: nginx and libwebsockets from Debian, ws from npm.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,18 @@ pub(super) fn nginx() -> std::result::Result<Program, Missing> {
     let text = output(Command::new("sh").args(["-c", &format!("{path} -v 2>&1")]), Duration::from_secs(20));
     let version = text.ok().and_then(|text| Some(text.trim().rsplit_once('/')?.1.to_owned())).unwrap_or_default();
     Ok(Program { path: path.into(), version })
+}
+
+/// Finds libwebsockets, or installs it, and compiles the echo on it into `scratch`.
+pub(super) fn libwebsockets(scratch: &Path) -> std::result::Result<Program, Missing> {
+    let version = install::libwebsockets()?;
+    let source = Path::new(BENCH).join("libwebsockets").join("echo.c");
+    let path = scratch.join("libwebsockets-echo");
+    let mut compiler = Command::new("cc");
+    compiler.arg("-O3").arg(source).arg("-o").arg(&path).arg("-lwebsockets");
+    run(&mut compiler, INSTALL_LIMIT)
+        .map_err(|error| Missing(format!("the echo on libwebsockets cannot be compiled: {error}")))?;
+    Ok(Program { path, version })
 }
 
 /// Finds Node, and installs the package ws below `scratch` unless it is there.

@@ -50,7 +50,7 @@ impl Machine {
         );
         let lock = Path::new(BENCH).join("Cargo.lock");
         let mut versions = versions(&read(&lock.display().to_string())?);
-        let programs = [(Peer::Node, &bench.node), (Peer::Nginx, &bench.nginx)];
+        let programs = [(Peer::Lws, &bench.libwebsockets), (Peer::Node, &bench.node), (Peer::Nginx, &bench.nginx)];
         let found = programs.iter().filter_map(|(peer, program)| Some((peer, program.as_ref().ok()?)));
         versions.extend(found.map(|(peer, program)| (peer.name().to_owned(), program.version.clone())));
         Ok(Self { text, versions, load })
@@ -69,7 +69,8 @@ impl Machine {
         match peer {
             Peer::Rikki => format!("**rikki {}**", env!("CARGO_PKG_VERSION")),
             Peer::Tcp => "bare TCP, no WebSocket".to_owned(),
-            Peer::Library(_) | Peer::Uws | Peer::Node | Peer::Nginx => match self.versions.get(peer.name()) {
+            Peer::Library(_) | Peer::Uws | Peer::Lws | Peer::Node | Peer::Nginx => match self.versions.get(peer.name())
+            {
                 Some(version) => format!("{} {version}", peer.name()),
                 None => peer.name().to_owned(),
             },

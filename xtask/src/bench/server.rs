@@ -24,6 +24,8 @@ pub(super) enum Peer {
     Library(&'static str),
     /// uWebSockets, where its path is given.
     Uws,
+    /// libwebsockets, in C.
+    Lws,
     /// The package ws on Node.
     Node,
     /// For HTTP alone.
@@ -42,6 +44,7 @@ pub(super) const PEERS: &[Peer] = &[
     Peer::Library("tokio-tungstenite"),
     Peer::Library("axum"),
     Peer::Library(FILE_SERVER),
+    Peer::Lws,
     Peer::Node,
     Peer::Nginx,
     Peer::Tcp,
@@ -53,6 +56,7 @@ impl Peer {
             Self::Rikki => "rikki",
             Self::Library(name) => name,
             Self::Uws => "uWebSockets",
+            Self::Lws => "libwebsockets",
             Self::Node => "ws",
             Self::Nginx => "nginx",
             Self::Tcp => "tcp",
@@ -144,6 +148,11 @@ fn command_line(bench: &Bench, peer: Peer, case: &Case) -> Result<CommandLine> {
             let port = free_port()?;
             let arguments = programs::nginx_arguments(&bench.scratch, &bench.root, port)?;
             CommandLine { program: nginx.path.clone(), arguments, port: Some(port) }
+        }
+        Peer::Lws => {
+            let echo = bench.libwebsockets.as_ref().map_err(|missing| missing.to_string())?;
+            let port = free_port()?;
+            CommandLine { program: echo.path.clone(), arguments: vec![port.to_string()], port: Some(port) }
         }
         Peer::Uws => {
             let port = free_port()?;
