@@ -68,6 +68,10 @@ impl Pace {
             let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep(left)));
             if self.waiting_since.is_none() {
                 let now = Instant::now();
+                if self.waited.is_zero() {
+                    // What went before the first wait filled buffers, and tells nothing of the client.
+                    self.moved = 0;
+                }
                 self.waiting_since = Some(now);
                 alarm.as_mut().reset(now + left);
             }
@@ -195,5 +199,41 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for PacedIo<I> {
         let this = self.get_mut();
         let poll = Pin::new(&mut this.io).poll_write_vectored(cx, pieces);
         this.pace(cx, poll, |written| *written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Bytes move after so many seconds of waiting each, then none: the client is given up after `expected` seconds.
+    async fn check(moves: &[(u64, usize)], expected: u64) {
+        let rate = MinRate { window: Duration::from_secs(20), bytes_per_second: 500 };
+        let mut pace = Pace::new(rate, Arc::default());
+        let started = Instant::now();
+        for &(wait, bytes) in moves {
+            if wait > 0 {
+                let wait = timeout(Duration::from_secs(wait), poll_fn(|cx| pace.poll_too_slow(cx)));
+                assert!(wait.await.is_err(), "{moves:?}");
+            }
+            pace.moved(bytes);
+        }
+        poll_fn(|cx| pace.poll_too_slow(cx)).await;
+        assert_eq!(started.elapsed().as_secs(), expected, "{moves:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_moves_in_a_window_of_waiting_is_judged() {
+        check(&[], 20).await;
+        check(&[(10, 9_999)], 20).await;
+        check(&[(10, 5_000), (9, 5_000)], 40).await;
+        check(&[(10, 10_000), (20, 10_000), (20, 9_999)], 60).await;
+        // As much as buffers hold, before anybody waits.
+        check(&[(0, 1 << 20)], 20).await;
+        check(&[(0, 1 << 20), (19, 10_000)], 40).await;
     }
 }
