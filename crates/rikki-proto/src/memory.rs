@@ -13,7 +13,7 @@ const UNCOUNTED: usize = 16 * 1024;
 ///
 /// A message that does not arrive whole in one read is counted when it takes more than 16 KiB, with what it takes then:
 /// up to twice what has arrived, and no more than [`Limits::max_message`](crate::Limits::max_message). One that would go
-/// beyond the bound closes its connection with 1013.
+/// beyond the bound closes its connection with 1013, unless it is the only one.
 #[derive(Debug)]
 pub struct MessageMemory {
     used: AtomicUsize,
@@ -27,8 +27,9 @@ impl MessageMemory {
         Self { used: AtomicUsize::new(0), most: bytes }
     }
 
-    fn take(&self, bytes: usize) -> Result<(), LimitExceeded> {
-        let more = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.most);
+    /// Takes more for a message that has `own` bytes of it.
+    fn take(&self, own: usize, bytes: usize) -> Result<(), LimitExceeded> {
+        let more = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.most || used == own);
         self.used.fetch_update(Relaxed, Relaxed, more).map_or(Err(LimitExceeded::NoMessageMemory), |_| Ok(()))
     }
 }
@@ -49,7 +50,7 @@ impl Held {
     ) -> Result<(), LimitExceeded> {
         let Some(memory) = memory.filter(|_| bytes > UNCOUNTED) else { return Ok(()) };
         let held = held.get_or_insert_with(|| Self { memory: memory.clone(), bytes: 0 });
-        memory.take(bytes.saturating_sub(held.bytes))?;
+        memory.take(held.bytes, bytes.saturating_sub(held.bytes))?;
         held.bytes = held.bytes.max(bytes);
         Ok(())
     }

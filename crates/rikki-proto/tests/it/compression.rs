@@ -178,10 +178,14 @@ fn the_limit_is_on_what_comes_out() {
 fn the_memory_of_all_messages_is_that_of_what_comes_out() {
     let shelf = Shelf::new(1, 1);
     let message = Frame::new(TEXT, shelf.deflate(&[b'x'; 100_000])).rsv(4).masked(KEY).bytes();
-    for (memory, expected) in [(99_999, Some(LimitExceeded::NoMessageMemory.into())), (100_000, None)] {
-        let mut connection = server(Limits::default().max_message(100_000), &shelf);
-        connection.set_message_memory(Arc::new(MessageMemory::new(memory)));
-        assert_eq!(receive(&mut connection, &message, 1000, &mut Output::default()).1, expected);
+    let begun = Frame::new(TEXT, [b'x'; 20_000]).part().masked(KEY).bytes();
+    for (memory, expected) in [(119_999, Some(LimitExceeded::NoMessageMemory.into())), (120_000, None)] {
+        let memory = Arc::new(MessageMemory::new(memory));
+        let [mut first, mut second] = [(); 2].map(|()| server(Limits::default().max_message(100_000), &shelf));
+        first.set_message_memory(memory.clone());
+        second.set_message_memory(memory);
+        assert_eq!(receive(&mut first, &begun, 30_000, &mut Output::default()), (vec![], None));
+        assert_eq!(receive(&mut second, &message, 1000, &mut Output::default()).1, expected);
     }
 }
 

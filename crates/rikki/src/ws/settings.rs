@@ -108,7 +108,7 @@ impl Settings {
     ///
     /// A message that has not arrived whole holds up to twice what has come of it. Beyond 16 KiB it is counted, over a
     /// server's connections, and elsewhere over those with clones of one `Settings`. One that finds nothing left closes
-    /// its connection with 1013; less than [`max_message`](Self::max_message) keeps the largest from ever being taken.
+    /// its connection with 1013; one alone may always be as large as [`max_message`](Self::max_message).
     pub fn message_memory(mut self, bytes: usize) -> Self {
         self.message_memory = Arc::new(MessageMemory::new(bytes));
         self
