@@ -16,59 +16,13 @@ use std::sync::Arc;
 use crate::close::{self, CloseCode, CloseFrame};
 use crate::decoder::{Decoder, Incoming};
 use crate::deflate::Codecs;
-use crate::error::{Error, LimitExceeded, SendError};
+use crate::error::{Error, SendError};
 use crate::frame::{FrameHeader, MAX_CONTROL, Opcode};
+use crate::limits::Limits;
 use crate::mask::Mask;
 use crate::memory::MessageMemory;
 use crate::message::{Binary, Message, PreparedMessage};
 use crate::output::Output;
-
-/// What is taken from a peer at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct Limits {
-    pub(crate) max_message: usize,
-    pub(crate) max_fragments: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { max_message: 4 * 1024 * 1024, max_fragments: 16_384 }
-    }
-}
-
-impl Limits {
-    /// The largest message taken, in bytes of payload; default 4 MiB. A larger one is refused with 1009 as soon as a
-    /// frame header announces it. One connection holds at most this much of an unfinished message.
-    pub fn max_message(mut self, bytes: usize) -> Self {
-        self.max_message = bytes;
-        self
-    }
-
-    /// The most fragments taken in one message; default 16,384, at least 1. One more is refused with 1008.
-    pub fn max_fragments(mut self, fragments: u32) -> Self {
-        // A frame may come whole or in pieces: a limit of none would refuse it in pieces alone.
-        self.max_fragments = fragments.max(1);
-        self
-    }
-
-    /// What a compressed message may announce: an honest one at the limit can be longer than it is decompressed, by an
-    /// eighth with some compressors, and one of empty blocks would never reach the limit.
-    pub(crate) fn check_compressed_length(&self, length: u64) -> Result<(), Error> {
-        let most = (self.max_message as u64).saturating_add(self.max_message as u64 / 8).saturating_add(1024);
-        if length > most {
-            return Err(LimitExceeded::MessageTooLong { length, limit: self.max_message }.into());
-        }
-        Ok(())
-    }
-
-    pub(crate) fn check_length(&self, length: u64) -> Result<(), Error> {
-        if length > self.max_message as u64 {
-            return Err(LimitExceeded::MessageTooLong { length, limit: self.max_message }.into());
-        }
-        Ok(())
-    }
-}
 
 /// Where a client's masking keys come from.
 ///

@@ -13,10 +13,10 @@
 use std::sync::Arc;
 
 use crate::assembly::PartialMessage;
-use crate::connection::Limits;
 use crate::deflate::{Codecs, Lent};
 use crate::error::{Error, LimitExceeded, ProtocolError};
 use crate::frame::{FrameHeader, MAX_HEADER, Opcode};
+use crate::limits::Limits;
 use crate::mask::Mask;
 use crate::memory::MessageMemory;
 use crate::message::{Binary, Message};

@@ -14,7 +14,7 @@
 //! | `frame`, `mask` | the frame header and the masking of section 5 |
 //! | `message` | messages, borrowed or shared |
 //! | `utf8`, `assembly` | fragments into messages, text checked as it arrives |
-//! | `memory` | what all messages under assembly may take together |
+//! | `limits`, `memory` | what a peer may send, and what all messages under assembly may take together |
 //! | `close` | close codes, and the one place where an error becomes a code |
 //! | `decoder` | bytes into messages and control frames |
 //! | `connection` | the state machine over all of these, for both roles |
@@ -50,6 +50,7 @@ pub mod deflate;
 mod error;
 mod frame;
 pub mod handshake;
+mod limits;
 mod mask;
 mod memory;
 mod message;
@@ -57,8 +58,9 @@ mod output;
 mod utf8;
 
 pub use close::{CloseCode, CloseFrame};
-pub use connection::{Connection, Event, Limits, MaskKeys};
+pub use connection::{Connection, Event, MaskKeys};
 pub use error::{Error, LimitExceeded, ProtocolError, SendError};
+pub use limits::Limits;
 pub use memory::MessageMemory;
 pub use message::{Binary, Message, PreparedMessage, Text};
 pub use output::{Checkpoint, Output};
