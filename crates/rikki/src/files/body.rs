@@ -1,61 +1,73 @@
-//! The content of a file as a response body: large blocks, read on the blocking pool, one block ahead at most.
+//! The content of a file as a response body, one block at a time.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// How much is read at once, in bytes. A body holds one such block while the one before it is being sent.
-pub(super) const BLOCK: usize = 128 * 1024;
+use super::blocks::{Block, Blocks};
+use super::open::Wait;
 
 /// Exactly as many bytes of a file as its head has announced.
 ///
-/// A file that has grown in the meantime is cut there. One that has been truncated ends the body with an error, so
-/// that the connection is cut short and the client sees that the response is incomplete (RFC 9112, section 8).
+/// What is in memory already is read where the body is polled, and anything else on the blocking pool, when it is asked
+/// for and not before. A file that has grown in the meantime is cut there. One that has been truncated ends the body
+/// with an error, so that the connection is cut short and the client sees that the response is incomplete (RFC 9112,
+/// section 8).
 pub(super) struct FileBody {
+    file: Arc<File>,
+    blocks: Arc<Blocks>,
+    /// Where the last byte to be sent ends.
+    end: u64,
     /// Bytes that have not been handed out yet, a block that is in hand or being read included.
     remaining: u64,
     state: State,
+    /// Whether it can be told if reading would wait. Another file may lie on another file system.
+    tells: bool,
 }
 
 enum State {
-    Ready(File, Bytes),
-    Reading(JoinHandle<io::Result<(File, Bytes)>>),
+    Idle,
+    Ready(Block),
+    Reading(JoinHandle<io::Result<Block>>),
     Done,
 }
 
 impl FileBody {
-    /// Takes the file with its first block, as [`read_block`] has read it from a file of `length` bytes.
-    pub(super) fn new(file: File, first: Bytes, length: u64) -> Self {
-        Self { remaining: length, state: State::Ready(file, first) }
+    /// What ends at `end` of a file, beginning with `first`; with `remaining` bytes in all.
+    pub(super) fn new(file: Arc<File>, blocks: Arc<Blocks>, first: Block, end: u64, remaining: u64) -> Self {
+        Self { file, blocks, end, remaining, state: State::Ready(first), tells: true }
     }
 
-    fn advance(&mut self, file: File, block: Bytes) -> Bytes {
-        self.remaining = self.remaining.saturating_sub(block.len() as u64);
-        let remaining = self.remaining;
-        if remaining > 0 {
-            self.state = State::Reading(spawn_blocking(move || {
-                let block = read_block(&file, remaining)?;
-                Ok((file, block))
-            }));
+    /// Begins to read the next block. Most of the time it is there at once.
+    fn read(&mut self) -> io::Result<State> {
+        let offset = self.end.saturating_sub(self.remaining);
+        let mut block = self.blocks.take(self.remaining);
+        if self.tells {
+            match block.fill(&self.file, offset, Wait::No) {
+                Ok(()) => return Ok(State::Ready(block)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => self.tells = false,
+                Err(error) => return Err(error),
+            }
         }
-        block
+        let file = Arc::clone(&self.file);
+        Ok(State::Reading(spawn_blocking(move || {
+            block.fill(&file, offset, Wait::Yes)?;
+            Ok(block)
+        })))
     }
-}
 
-/// Reads the next block of a file of which `remaining` bytes are left. Blocks.
-pub(super) fn read_block(mut file: &File, remaining: u64) -> io::Result<Bytes> {
-    let length = usize::try_from(remaining).map_or(BLOCK, |remaining| remaining.min(BLOCK));
-    let mut block = vec![0; length];
-    file.read_exact(&mut block).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "the file was truncated while it was sent"),
-        _ => error,
-    })?;
-    Ok(block.into())
+    fn hand_out(&mut self, block: Block) -> Frame<Bytes> {
+        self.remaining = self.remaining.saturating_sub(block.len() as u64);
+        self.state = if self.remaining > 0 { State::Idle } else { State::Done };
+        Frame::data(block.into_bytes())
+    }
 }
 
 impl Body for FileBody {
@@ -63,21 +75,27 @@ impl Body for FileBody {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let read = match &mut self.state {
-            State::Reading(reading) => ready!(Pin::new(reading).poll(cx)).unwrap_or_else(|error| Err(error.into())),
-            state => match std::mem::replace(state, State::Done) {
-                State::Ready(file, block) => Ok((file, block)),
-                _ => return Poll::Ready(None),
-            },
-        };
-        self.state = State::Done;
-        Poll::Ready(Some(match read {
-            Ok((file, block)) => Ok(Frame::data(self.advance(file, block))),
-            Err(error) => {
-                tracing::warn!(%error, remaining = self.remaining, "a file could not be sent to its end");
-                Err(error)
+        loop {
+            let next = match std::mem::replace(&mut self.state, State::Done) {
+                State::Idle => self.read(),
+                State::Ready(block) => return Poll::Ready(Some(Ok(self.hand_out(block)))),
+                State::Reading(mut reading) => match Pin::new(&mut reading).poll(cx) {
+                    Poll::Ready(read) => read.unwrap_or_else(|error| Err(error.into())).map(State::Ready),
+                    Poll::Pending => {
+                        self.state = State::Reading(reading);
+                        return Poll::Pending;
+                    }
+                },
+                State::Done => return Poll::Ready(None),
+            };
+            match next {
+                Ok(state) => self.state = state,
+                Err(error) => {
+                    tracing::warn!(%error, remaining = self.remaining, "a file could not be sent to its end");
+                    return Poll::Ready(Some(Err(error)));
+                }
             }
-        }))
+        }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -91,24 +109,36 @@ impl Body for FileBody {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Seek, Write};
+    use std::io::Write;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use http_body_util::BodyExt;
 
+    use super::super::blocks::{BLOCK, SMALL};
     use super::*;
 
-    /// A file without a name that holds `length` bytes, and a body that has announced `announced`.
-    fn fixture(length: usize, announced: usize) -> (File, FileBody) {
+    /// A file without a name that holds `length` bytes.
+    fn file(length: usize) -> Arc<File> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("rikki-body-{}-{count}", std::process::id()));
         let mut file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         file.write_all(&content(length)).unwrap();
-        file.rewind().unwrap();
-        let first = read_block(&file, announced as u64).unwrap();
-        (file.try_clone().unwrap(), FileBody::new(file, first, announced as u64))
+        file.into()
+    }
+
+    /// A body that has announced so many bytes of a file.
+    fn body(file: &Arc<File>, announced: usize, blocks: &Arc<Blocks>) -> FileBody {
+        let mut first = blocks.take(announced as u64);
+        first.fill(file, 0, Wait::Yes).unwrap();
+        FileBody::new(Arc::clone(file), Arc::clone(blocks), first, announced as u64, announced as u64)
+    }
+
+    fn fixture(length: usize, announced: usize) -> (Arc<File>, FileBody) {
+        let file = file(length);
+        let body = body(&file, announced, &Arc::new(Blocks::new(8 * BLOCK)));
+        (file, body)
     }
 
     fn content(length: usize) -> Vec<u8> {
@@ -128,12 +158,45 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn reads_one_block_ahead_at_most() {
-        let (mut file, mut body) = fixture(6 * BLOCK, 6 * BLOCK);
-        for taken in 1..=6 {
+    async fn where_reading_cannot_tell_whether_it_would_wait() {
+        let (_file, mut body) = fixture(5 * BLOCK + 7, 5 * BLOCK + 7);
+        body.tells = false;
+        assert!(body.collect().await.unwrap().to_bytes() == content(5 * BLOCK + 7));
+    }
+
+    #[tokio::test]
+    async fn blocks_count_until_they_are_sent() {
+        let blocks = Arc::new(Blocks::new(2 * BLOCK));
+        let file = file(4 * BLOCK);
+        let mut large = body(&file, 4 * BLOCK, &blocks);
+        let mut kept = Vec::new();
+        let mut take = async |body: &mut FileBody| {
+            let data = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            let length = data.len();
+            kept.push(data);
+            (length, blocks.held())
+        };
+        assert_eq!(take(&mut large).await, (BLOCK, BLOCK));
+        assert_eq!(take(&mut large).await, (BLOCK, 2 * BLOCK));
+        // There is no room for another one, but every body goes on.
+        assert_eq!(take(&mut large).await, (SMALL, 2 * BLOCK));
+        let mut other = body(&file, 4 * BLOCK, &blocks);
+        assert_eq!(take(&mut other).await, (SMALL, 2 * BLOCK));
+        kept.drain(..2);
+        assert_eq!(blocks.held(), 0);
+        assert_eq!(other.frame().await.unwrap().unwrap().into_data().unwrap().len(), BLOCK);
+        assert_eq!(blocks.held(), 0, "what is sent at once makes room at once");
+        drop((large, other));
+        assert_eq!(blocks.held(), 0);
+    }
+
+    #[tokio::test]
+    async fn reads_nothing_ahead() {
+        let (_file, mut body) = fixture(6 * BLOCK, 6 * BLOCK);
+        let blocks = Arc::clone(&body.blocks);
+        for _ in 0..6 {
             assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap().len(), BLOCK);
-            // The two handles share their position.
-            assert!(file.stream_position().unwrap() <= (taken + 1) * BLOCK as u64);
+            assert_eq!(blocks.held(), 0);
         }
         assert!(body.is_end_stream());
         assert!(body.frame().await.is_none());
@@ -143,10 +206,15 @@ mod tests {
     async fn a_truncated_file_ends_the_body_with_an_error() {
         let (file, mut body) = fixture(4 * BLOCK, 4 * BLOCK);
         file.set_len(2 * BLOCK as u64 + 1).unwrap();
-        for _ in 0..2 {
-            assert!(body.frame().await.unwrap().is_ok());
-        }
-        assert_eq!(body.frame().await.unwrap().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        let mut sent = 0;
+        let error = loop {
+            match body.frame().await.unwrap() {
+                Ok(frame) => sent += frame.into_data().unwrap().len(),
+                Err(error) => break error,
+            }
+        };
+        assert!(sent <= 2 * BLOCK + 1);
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         assert!(body.frame().await.is_none());
     }
 }

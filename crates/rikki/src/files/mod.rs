@@ -1,15 +1,19 @@
 //! Static files: [`Files`] answers GET and HEAD from a folder.
 //!
 //! `answer` turns a request into a response; `path` judges the path, `open` opens what it leads to, `source` is the file
-//! that was opened, `conditional` answers from validators, `body` sends the content and `listing` shows a folder. Nothing
-//! here knows of WebSockets, routes or connections.
+//! that was opened, `conditional` answers from validators, `body` sends the content and `listing` shows a folder. `cache`
+//! keeps contents, `blocks` bounds the memory of those being sent, `read` reads. Nothing here knows of WebSockets, routes
+//! or connections.
 
 mod answer;
+mod blocks;
 mod body;
+mod cache;
 mod conditional;
 mod listing;
 mod open;
 mod path;
+mod read;
 mod source;
 
 use std::convert::Infallible;
@@ -36,10 +40,15 @@ use self::open::Root;
 ///
 /// The folder is opened once: if it is renamed later, the same folder is still served.
 ///
-/// Files are read on the blocking pool of the tokio runtime, so the service must be called inside one. A response that
-/// is being sent holds at most two blocks of 128 KiB; files up to that size are read whole.
+/// On Linux, what the system has in memory is opened and read on the calling thread. Everything else waits for the disk
+/// on the blocking pool of the tokio runtime, so the service must be called inside one.
 ///
-/// Cloning is cheap: clones share the folder.
+/// # Memory
+///
+/// Files up to 256 KiB are kept in a cache, see [`Files::cache`]. Others are read in blocks of 128 KiB, as their bodies
+/// are polled, within the bound of [`Files::read_memory`].
+///
+/// Cloning is cheap: clones share the folder and its memory.
 ///
 /// ```
 /// # fn main() -> std::io::Result<()> {
@@ -68,6 +77,27 @@ impl Files {
     /// When the folder cannot be opened. The error names the path and the reason, such as `not a directory`.
     pub fn new(root: impl AsRef<Path>) -> io::Result<Self> {
         Ok(Self { shared: Arc::new(Shared { root: Root::new(root.as_ref())? }) })
+    }
+
+    /// Keeps the contents of small files in at most so much memory, in bytes; 32 MiB by default, 0 keeps nothing.
+    ///
+    /// A file of at most 256 KiB is kept when it is sent whole, unless it has changed within the last two seconds. It is
+    /// still opened and looked at for each request, so that an edit shows at once; what a program writes through a
+    /// memory map shows when the system has noticed. The names and the bookkeeping count too, and so does what is no
+    /// longer kept while it is still being sent.
+    pub fn cache(mut self, bytes: usize) -> Self {
+        Arc::make_mut(&mut self.shared).root.set_cache(bytes);
+        self
+    }
+
+    /// Lets all responses together hold at most so much that has been read and not been sent, in bytes; 64 MiB by
+    /// default.
+    ///
+    /// Beyond that, files are read 4 KiB at a time, which does not count: no response waits for others. The server of
+    /// this crate takes at most 64 KiB ahead of what the client takes, and the block that exceeds them.
+    pub fn read_memory(mut self, bytes: usize) -> Self {
+        Arc::make_mut(&mut self.shared).root.set_read_memory(bytes);
+        self
     }
 
     /// Never serves or lists `file`, whatever name or link leads to it: for a TLS key that may lie below the root.

@@ -1,23 +1,38 @@
-//! Opening files below the root: what may be opened at all, and what a failure means to the client.
+//! Opening files below the root.
 //!
 //! Everything starts at the handle of the root, which was opened once. What is served is decided on the opened handle,
-//! never on a path that was looked at before: a path can be swapped in between. All of this blocks.
+//! never on a path that was looked at before: a path can be swapped in between.
 
+mod denied;
+mod failure;
+mod now;
+
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::{fs, io};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata, OpenOptions};
 use http::StatusCode;
 
-use super::source::Source;
+pub(super) use self::denied::Denials;
+use self::denied::Denied;
+pub(super) use self::failure::{Failure, failure, status_of};
+use super::blocks::Blocks;
+use super::cache::Cache;
+use super::source::{Source, Stores};
+
+/// In bytes.
+const DEFAULT_READ_MEMORY: usize = 64 * 1024 * 1024;
+const DEFAULT_CACHE: usize = 32 * 1024 * 1024;
 
 /// The folder that is served, and the files in it that are not.
 #[derive(Clone, Debug)]
 pub(super) struct Root {
     dir: Arc<Dir>,
     denied: Vec<Denied>,
+    stores: Stores,
 }
 
 /// What a path led to. Anything else (a FIFO, a socket, a device) counts as not found.
@@ -35,33 +50,12 @@ pub(super) enum Wait {
     Yes,
 }
 
-/// Why there is no answer.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// It takes waiting for the disk.
-    WouldBlock,
-    Status(StatusCode),
-}
-
-impl Failure {
-    pub(super) fn status(self) -> StatusCode {
-        match self {
-            Self::WouldBlock => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Status(status) => status,
-        }
-    }
-}
-
-impl From<StatusCode> for Failure {
-    fn from(status: StatusCode) -> Self {
-        Self::Status(status)
-    }
-}
-
 impl Root {
     pub(super) fn new(path: &Path) -> io::Result<Self> {
         let dir = Dir::open_ambient_dir(path, ambient_authority()).map_err(|error| name_path(path, &error))?;
-        Ok(Self { dir: Arc::new(dir), denied: Vec::new() })
+        let cache = Arc::new(Cache::new(DEFAULT_CACHE));
+        let blocks = Arc::new(Blocks::new(DEFAULT_READ_MEMORY));
+        Ok(Self { dir: Arc::new(dir), denied: Vec::new(), stores: Stores { cache, blocks } })
     }
 
     pub(super) fn deny(&mut self, path: &Path) -> io::Result<()> {
@@ -69,96 +63,63 @@ impl Root {
         Ok(())
     }
 
+    /// Bounds what is kept of small files, in bytes.
+    pub(super) fn set_cache(&mut self, bytes: usize) {
+        self.stores.cache = Arc::new(Cache::new(bytes));
+    }
+
+    /// Bounds what is read and not sent yet, in bytes.
+    pub(super) fn set_read_memory(&mut self, bytes: usize) {
+        self.stores.blocks = Arc::new(Blocks::new(bytes));
+    }
+
     /// Opens what `relative` leads to, through symbolic links as long as they stay below the root.
     pub(super) fn open(&self, relative: &Path, wait: Wait) -> Result<Opened, Failure> {
-        if wait == Wait::No {
-            return Err(Failure::WouldBlock);
-        }
-        let opened = self.try_open(relative).map_err(|error| failure(&error, relative))?;
+        let opened = self.try_open(relative, wait).map_err(|error| failure(&error, relative))?;
         opened.ok_or(StatusCode::NOT_FOUND.into())
     }
 
-    fn try_open(&self, relative: &Path) -> io::Result<Option<Opened>> {
-        let mut options = OpenOptions::new();
-        options.read(true);
-        // Opening a FIFO would otherwise wait for somebody to write to it.
-        #[cfg(unix)]
-        cap_std::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-        let file = self.dir.open_with(relative, &options)?;
-        let metadata = file.metadata()?;
-        let file = file.into_std();
+    fn try_open(&self, relative: &Path, wait: Wait) -> io::Result<Option<Opened>> {
+        let file = match wait {
+            Wait::No => now::open(&self.dir, relative)?,
+            Wait::Yes => self.open_waiting(relative)?,
+        };
+        let metadata = Metadata::from_file(&file)?;
         Ok(if metadata.is_dir() {
             Some(Opened::Folder(Dir::from_std_file(file)))
-        } else if metadata.is_file() && !self.denials().covers(&metadata) {
-            Some(Opened::File(Source::new(file, &metadata)))
+        } else if metadata.is_file() && !self.denials_at(wait)?.covers(&metadata) {
+            Some(Opened::File(Source::new(file, &metadata, relative, wait, &self.stores)))
         } else {
             None
         })
     }
 
-    /// The metadata of what `relative` leads to, through symbolic links that stay below the root.
+    /// As [`now::open`] does, by `openat2` where there is one, and elsewhere step by step.
+    fn open_waiting(&self, relative: &Path) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        // Opening a FIFO would otherwise wait for somebody to write to it.
+        #[cfg(unix)]
+        cap_std::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+        Ok(self.dir.open_with(relative, &options)?.into_std())
+    }
+
+    /// The metadata of what `relative` leads to, through symbolic links that stay below the root. Blocks.
     pub(super) fn metadata(&self, relative: &Path) -> io::Result<Metadata> {
         self.dir.metadata(relative)
     }
 
-    /// The files that are denied at this moment.
+    /// The files that are denied at this moment. Blocks.
     pub(super) fn denials(&self) -> Denials {
-        Denials(self.denied.iter().flat_map(|denied| [Some(denied.identity), denied.current()]).flatten().collect())
+        Denials::new(&self.denied)
     }
-}
 
-/// A file that is not served under any name.
-#[derive(Clone, Debug)]
-struct Denied {
-    /// Absolute. A key that is renewed is usually a new file under the old name: both stay denied.
-    path: Arc<Path>,
-    identity: Identity,
-    /// Kept open, so that the identity is not given to another file.
-    _file: Arc<fs::File>,
-}
-
-impl Denied {
-    /// `None` for what is no regular file: it is never served anyway, and opening a pipe would take from it.
-    fn new(path: &Path) -> io::Result<Option<Self>> {
-        let metadata = fs::metadata(path)?;
-        if metadata.is_dir() {
-            return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder, only files can be denied"));
+    fn denials_at(&self, wait: Wait) -> io::Result<Denials> {
+        match wait {
+            Wait::No => Denials::now(&self.denied),
+            Wait::Yes => Ok(self.denials()),
         }
-        if !metadata.is_file() {
-            return Ok(None);
-        }
-        let file = fs::File::open(path)?;
-        let identity = identity(&Metadata::from_file(&file)?)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "files have no identity on this platform"))?;
-        Ok(Some(Self { path: std::path::absolute(path)?.into(), identity, _file: Arc::new(file) }))
     }
-
-    fn current(&self) -> Option<Identity> {
-        identity(&Metadata::from_just_metadata(fs::metadata(&self.path).ok()?))
-    }
-}
-
-/// The identities that are denied at one moment.
-pub(super) struct Denials(Vec<Identity>);
-
-impl Denials {
-    pub(super) fn covers(&self, metadata: &Metadata) -> bool {
-        !self.0.is_empty() && identity(metadata).is_none_or(|identity| self.0.contains(&identity))
-    }
-}
-
-/// Device and inode: the same for every name and link of a file.
-type Identity = (u64, u64);
-
-#[cfg(unix)]
-fn identity(metadata: &Metadata) -> Option<Identity> {
-    use cap_std::fs::MetadataExt;
-    Some((metadata.dev(), metadata.ino()))
-}
-
-#[cfg(not(unix))]
-fn identity(_: &Metadata) -> Option<Identity> {
-    None
 }
 
 /// For the operator, at start: an error that names the path.
@@ -171,79 +132,9 @@ fn name_path(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {reason}", path.display()))
 }
 
-pub(super) fn failure(error: &io::Error, relative: &Path) -> Failure {
-    Failure::Status(status_of(error, relative))
-}
-
-/// What the client is told about an error, and nobody but the log about its cause.
-pub(super) fn status_of(error: &io::Error, relative: &Path) -> StatusCode {
-    let status = classify(error);
-    if status.is_server_error() {
-        tracing::warn!(path = ?relative, %error, status = status.as_u16(), "a file could not be served");
-    }
-    status
-}
-
-fn classify(error: &io::Error) -> StatusCode {
-    use io::ErrorKind as Kind;
-    match error.kind() {
-        Kind::NotFound | Kind::NotADirectory | Kind::InvalidFilename => StatusCode::NOT_FOUND,
-        // cap-std's own error, without a number: the path led out of the root.
-        Kind::PermissionDenied if error.raw_os_error().is_none() => StatusCode::NOT_FOUND,
-        Kind::PermissionDenied => StatusCode::FORBIDDEN,
-        // The file shrank between its size and its content were read, or resources ran out: worth another try.
-        Kind::UnexpectedEof | Kind::OutOfMemory | Kind::WouldBlock | Kind::Interrupted => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
-        _ => classify_number(error),
-    }
-}
-
-/// The errors that the standard library has no name for.
-#[cfg(unix)]
-fn classify_number(error: &io::Error) -> StatusCode {
-    use rustix::io::Errno;
-    match Errno::from_io_error(error) {
-        // No loop of links, no socket, no name that this file system cannot have is a file.
-        Some(Errno::LOOP | Errno::NXIO | Errno::NODEV | Errno::ILSEQ | Errno::INVAL) => StatusCode::NOT_FOUND,
-        Some(Errno::MFILE | Errno::NFILE) => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
-    }
-}
-
-#[cfg(not(unix))]
-fn classify_number(_: &io::Error) -> StatusCode {
-    StatusCode::INTERNAL_SERVER_ERROR
-}
-
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
-    use rustix::io::Errno;
-
     use super::*;
-
-    #[track_caller]
-    fn check(errno: Errno, expected: u16) {
-        assert_eq!(classify(&errno.into()).as_u16(), expected, "{errno:?}");
-    }
-
-    #[test]
-    fn what_an_error_means_to_the_client() {
-        check(Errno::NOENT, 404);
-        check(Errno::NOTDIR, 404);
-        check(Errno::LOOP, 404);
-        check(Errno::NAMETOOLONG, 404);
-        check(Errno::NXIO, 404);
-        check(Errno::ILSEQ, 404);
-        check(Errno::ACCESS, 403);
-        check(Errno::PERM, 403);
-        check(Errno::MFILE, 503);
-        check(Errno::NFILE, 503);
-        check(Errno::NOMEM, 503);
-        check(Errno::AGAIN, 503);
-        check(Errno::IO, 500);
-        check(Errno::STALE, 500);
-    }
 
     #[test]
     fn the_root_must_be_a_folder() {

@@ -1,41 +1,110 @@
 //! A file that was opened: what is known of it, and its content.
 
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
 use std::ops::Range;
-use std::time::SystemTime;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use std::{fmt, io};
 
 use axum::body::Body;
+use bytes::Bytes;
 use cap_std::fs::Metadata;
 
-use super::body::{self, FileBody};
+use super::blocks::Blocks;
+use super::body::FileBody;
+use super::cache::Cache;
+use super::open::Wait;
+use super::read::read_at;
+
+/// A file that changed within this time may change again without its times showing it: 2 seconds is how exact the times
+/// of FAT are.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// What tells one state of a file from another, read off the open file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
     /// In bytes.
     pub(super) length: u64,
     pub(super) modified: Option<SystemTime>,
+    /// When the content, the length, the owner or a name changed last. Unlike the time of modification, nobody sets it.
+    pub(super) changed: Option<SystemTime>,
     /// 0 where there are none.
     pub(super) inode: u64,
+    /// 0 where there are none.
+    pub(super) device: u64,
 }
 
 impl Facts {
     pub(super) fn new(metadata: &Metadata) -> Self {
         let modified = metadata.modified().ok().map(cap_std::time::SystemTime::into_std);
-        Self { length: metadata.len(), modified, inode: inode(metadata) }
+        let facts = Self { length: metadata.len(), modified, ..Self::default() };
+        facts.of_system(metadata)
+    }
+
+    #[cfg(unix)]
+    fn of_system(self, metadata: &Metadata) -> Self {
+        use cap_std::fs::MetadataExt;
+        let seconds = u64::try_from(metadata.ctime()).ok().map(Duration::from_secs);
+        let nanoseconds = u64::try_from(metadata.ctime_nsec()).ok().map(Duration::from_nanos);
+        let since_epoch = seconds.zip(nanoseconds).and_then(|(s, ns)| s.checked_add(ns));
+        let changed = since_epoch.and_then(|time| SystemTime::UNIX_EPOCH.checked_add(time));
+        Self { changed, inode: metadata.ino(), device: metadata.dev(), ..self }
+    }
+
+    #[cfg(not(unix))]
+    fn of_system(self, _: &Metadata) -> Self {
+        Self { changed: self.modified, ..self }
+    }
+
+    /// Whether another change would show in the facts.
+    pub(super) fn are_settled(&self) -> bool {
+        self.changed.is_some_and(|changed| changed.elapsed().is_ok_and(|age| age > SETTLED))
     }
 }
 
-/// A regular file, open. It is never opened again by its path.
+/// A regular file, as it was opened for one request. It is never opened again by its path.
 pub(super) struct Source {
     facts: Facts,
-    file: File,
+    content: Content,
+}
+
+enum Content {
+    /// The content of a file of this path, with the same facts, from the cache. The file is closed.
+    Kept(Bytes),
+    OnDisk(OnDisk),
+}
+
+struct OnDisk {
+    file: Arc<File>,
+    /// Under which name it may be kept.
+    path: PathBuf,
+    wait: Wait,
+    stores: Stores,
+}
+
+/// Where contents are in memory.
+#[derive(Clone)]
+pub(super) struct Stores {
+    pub(super) cache: Arc<Cache>,
+    pub(super) blocks: Arc<Blocks>,
+}
+
+impl fmt::Debug for Stores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stores").finish_non_exhaustive()
+    }
 }
 
 impl Source {
-    pub(super) fn new(file: File, metadata: &Metadata) -> Self {
-        Self { facts: Facts::new(metadata), file }
+    /// Takes a file that `path` has led to, to be read as `wait` says.
+    pub(super) fn new(file: File, metadata: &Metadata, path: &Path, wait: Wait, stores: &Stores) -> Self {
+        let facts = Facts::new(metadata);
+        let content = match stores.cache.get(path, "", &facts) {
+            Some(content) => Content::Kept(content),
+            None => Content::OnDisk(OnDisk { file: Arc::new(file), path: path.into(), wait, stores: stores.clone() }),
+        };
+        Self { facts, content }
     }
 
     pub(super) fn facts(&self) -> &Facts {
@@ -43,23 +112,56 @@ impl Source {
     }
 
     /// The bytes of `range`, which lies within the length.
-    pub(super) fn body(mut self, range: Range<u64>) -> io::Result<Body> {
-        let length = range.end.saturating_sub(range.start);
-        self.file.seek(SeekFrom::Start(range.start))?;
-        let first = body::read_block(&self.file, length)?;
-        if first.len() as u64 == length {
-            return Ok(first.into());
+    ///
+    /// # Errors
+    ///
+    /// When the first of them cannot be read; [`io::ErrorKind::WouldBlock`] when they would have to be waited for.
+    pub(super) fn body(&self, range: Range<u64>) -> io::Result<Body> {
+        match &self.content {
+            _ if range.is_empty() => Ok(Body::empty()),
+            Content::Kept(content) => Ok(slice(content, range).into()),
+            Content::OnDisk(on_disk) if range == (0..self.facts.length) => on_disk.whole(&self.facts),
+            Content::OnDisk(on_disk) => on_disk.part(range),
         }
-        Ok(Body::new(FileBody::new(self.file, first, length)))
     }
 }
 
-#[cfg(unix)]
-fn inode(metadata: &Metadata) -> u64 {
-    cap_std::fs::MetadataExt::ino(metadata)
+impl OnDisk {
+    /// All of the file, which is kept if it is small.
+    fn whole(&self, facts: &Facts) -> io::Result<Body> {
+        let room = usize::try_from(facts.length).ok().and_then(|length| {
+            let room = self.stores.cache.room(&self.path, facts, length)?;
+            Some((room, vec![0; length]))
+        });
+        if let Some((room, mut content)) = room
+            && read_at(&self.file, &mut content, 0, self.wait).map_err(wait_instead)? == content.len()
+        {
+            return Ok(room.keep("", content.into()).into());
+        }
+        self.part(0..facts.length)
+    }
+
+    fn part(&self, range: Range<u64>) -> io::Result<Body> {
+        let length = range.end.saturating_sub(range.start);
+        let mut first = self.stores.blocks.take(length);
+        first.fill(&self.file, range.start, self.wait).map_err(wait_instead)?;
+        if first.len() as u64 == length {
+            return Ok(first.into_bytes().into());
+        }
+        let blocks = Arc::clone(&self.stores.blocks);
+        Ok(Body::new(FileBody::new(Arc::clone(&self.file), blocks, first, range.end, length)))
+    }
 }
 
-#[cfg(not(unix))]
-fn inode(_: &Metadata) -> u64 {
-    0
+/// Where it cannot be told whether reading would wait, it may.
+fn wait_instead(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::Unsupported => io::ErrorKind::WouldBlock.into(),
+        _ => error,
+    }
+}
+
+fn slice(content: &Bytes, range: Range<u64>) -> Bytes {
+    let position = |offset: u64| usize::try_from(offset).map_or(content.len(), |offset| offset.min(content.len()));
+    content.slice(position(range.start).min(position(range.end))..position(range.end))
 }

@@ -1,0 +1,177 @@
+//! The contents of small files that are asked for often, so that they are not read each time.
+//!
+//! An entry counts only for a file that was opened and looked at for the very request, and that is in the same state as
+//! when it was read: an edit shows at once. What may be opened is decided elsewhere, each time anew.
+
+use std::collections::{HashMap, VecDeque};
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::source::Facts;
+
+/// The longest content that is kept, in bytes: two blocks. For longer ones, sending takes so much time that reading
+/// hardly counts, and each would push out many.
+const MAX_CONTENT: usize = 256 * 1024;
+
+/// What an entry takes beside its name and content, in bytes, rounded up: places in the map and in the queue, the facts,
+/// the list of variants and the owner of the content.
+const OVERHEAD: usize = 512;
+
+/// Contents of files, by path and variant.
+///
+/// A variant is the name of a content coding, or nothing for the file as it is.
+pub(super) struct Cache {
+    /// In bytes.
+    limit: usize,
+    /// Until they are sent, contents that are no longer in the cache count too: slow readers could hold any number.
+    held: Arc<AtomicUsize>,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Default)]
+struct Entries {
+    by_path: HashMap<Arc<OsStr>, Entry>,
+    /// Each path of the map once. The clock algorithm: the first one is evicted, unless it has been used meanwhile.
+    clock: VecDeque<Arc<OsStr>>,
+}
+
+/// What is kept of one state of a file.
+struct Entry {
+    facts: Facts,
+    used: bool,
+    variants: Vec<(&'static str, Bytes)>,
+}
+
+impl Cache {
+    /// With a bound in bytes; 0 keeps nothing.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, held: Arc::default(), entries: Mutex::default() }
+    }
+
+    /// The content of the file at `path`, if it is kept and the file is as it was then.
+    pub(super) fn get(&self, path: &Path, variant: &str, facts: &Facts) -> Option<Bytes> {
+        if self.limit == 0 {
+            return None;
+        }
+        let mut entries = self.lock();
+        let entry = entries.by_path.get_mut(path.as_os_str()).filter(|entry| entry.facts == *facts)?;
+        let (_, content) = entry.variants.iter().find(|(name, _)| *name == variant)?;
+        let content = content.clone();
+        entry.used = true;
+        Some(content)
+    }
+
+    /// Keeps what was made of the file at `path` when it was as `facts` say. Gives back the same content; what is handed
+    /// out of it counts as long as it is held.
+    #[allow(dead_code, reason = "coded variants come with the codings")]
+    pub(super) fn insert(&self, path: &Path, variant: &'static str, facts: &Facts, content: Bytes) -> Bytes {
+        match self.room(path, facts, content.len()) {
+            Some(room) => room.keep(variant, content),
+            None => content,
+        }
+    }
+
+    /// Room for a content of `length` bytes, if it may be kept: others are evicted for it.
+    pub(super) fn room<'c>(&'c self, path: &'c Path, facts: &'c Facts, length: usize) -> Option<Room<'c>> {
+        let size = length + path.as_os_str().len() + OVERHEAD;
+        if length > MAX_CONTENT || size > self.limit || !facts.are_settled() {
+            return None;
+        }
+        let mut entries = self.lock();
+        let charge = loop {
+            match self.charge(size) {
+                Some(charge) => break charge,
+                // What is still being sent cannot be evicted.
+                None if !entries.evict() => return None,
+                None => {}
+            }
+        };
+        Some(Room { cache: self, path, facts: *facts, charge })
+    }
+
+    fn charge(&self, size: usize) -> Option<Charge> {
+        let sum = |held: usize| held.checked_add(size).filter(|held| *held <= self.limit);
+        self.held.fetch_update(Relaxed, Relaxed, sum).ok()?;
+        Some(Charge { held: Arc::clone(&self.held), size })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    /// Whether there was anything to evict.
+    fn evict(&mut self) -> bool {
+        while let Some(path) = self.clock.pop_front() {
+            match self.by_path.get_mut(&path) {
+                Some(entry) if entry.used => {
+                    entry.used = false;
+                    self.clock.push_back(path);
+                }
+                _ => return self.by_path.remove(&path).is_some(),
+            }
+        }
+        false
+    }
+}
+
+/// Room in the cache for one content.
+pub(super) struct Room<'c> {
+    cache: &'c Cache,
+    path: &'c Path,
+    facts: Facts,
+    charge: Charge,
+}
+
+impl Room<'_> {
+    /// Keeps `content`, and gives it back to be sent.
+    pub(super) fn keep(self, variant: &'static str, content: Bytes) -> Bytes {
+        let Self { cache, path, facts, charge } = self;
+        let content = Bytes::from_owner(Kept { content, _charge: charge });
+        let mut entries = cache.lock();
+        let Entries { by_path, clock } = &mut *entries;
+        let entry = match by_path.get_mut(path.as_os_str()) {
+            Some(entry) => entry,
+            None => {
+                let path: Arc<OsStr> = path.as_os_str().into();
+                clock.push_back(Arc::clone(&path));
+                by_path.entry(path).or_insert(Entry { facts, used: false, variants: Vec::with_capacity(1) })
+            }
+        };
+        if entry.facts != facts {
+            entry.facts = facts;
+            entry.variants.clear();
+        }
+        entry.variants.retain(|(name, _)| *name != variant);
+        entry.variants.push((variant, content.clone()));
+        content
+    }
+}
+
+/// The content of an entry, which counts until nobody holds it.
+struct Kept {
+    content: Bytes,
+    _charge: Charge,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.content
+    }
+}
+
+struct Charge {
+    held: Arc<AtomicUsize>,
+    size: usize,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.held.fetch_sub(self.size, Relaxed);
+    }
+}
