@@ -54,6 +54,9 @@ impl Default for Settings {
     }
 }
 
+/// How much of a body is taken ahead of what the client takes, in bytes; by default hyper takes six times as much.
+const AHEAD: usize = 64 * 1024;
+
 /// What a server is about to do with its connections.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Phase {
@@ -80,7 +83,7 @@ impl Serving {
     ) {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(self.settings.head_timeout);
-        builder.max_header_size(self.settings.max_head);
+        builder.max_header_size(self.settings.max_head).max_buf_size(AHEAD.max(self.settings.max_head));
         // Setting it at all makes hyper allocate for each request.
         if self.settings.max_headers != Settings::default().max_headers {
             builder.max_headers(self.settings.max_headers);
@@ -201,13 +204,19 @@ mod tests {
     use std::io;
     use std::pin::Pin;
     use std::sync::Arc;
-    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::{AtomicBool, AtomicUsize};
     use std::task::Context;
 
+    use bytes::Bytes;
+    use http_body::Frame;
     use rustix::time::{ClockId, clock_gettime};
-    use tokio::io::ReadBuf;
+    use tokio::io::{AsyncWriteExt, ReadBuf};
 
     use super::*;
+
+    fn serving(router: Router, phase: watch::Receiver<Phase>) -> Serving {
+        Serving { router, settings: Settings::default(), context: crate::ws::Context::default(), phase }
+    }
 
     /// A stream that gives one byte a read.
     struct Dribble {
@@ -253,7 +262,7 @@ mod tests {
             move || async move { asked.store(true, Relaxed) }
         });
         let (_server, phase) = watch::channel(Phase::Serving);
-        let serving = Serving { router, settings: Settings::default(), context: crate::ws::Context::default(), phase };
+        let serving = serving(router, phase);
         let before = clock_gettime(ClockId::ThreadCPUTime);
         serving.serve_http1(stream, SocketAddr::from(([127, 0, 0, 1], 1))).await;
         let after = clock_gettime(ClockId::ThreadCPUTime);
@@ -271,5 +280,37 @@ mod tests {
         }
         // Eight times the bytes: a factor of 8 if it is linear, of 64 if it is quadratic.
         assert!(least[1] < least[0] * 24, "2 KiB took {:?}, 16 KiB {:?}", least[0], least[1]);
+    }
+
+    const BLOCK: usize = 128 * 1024;
+
+    /// A body without end, in blocks as those of files.
+    struct Endless(Arc<AtomicUsize>);
+
+    impl http_body::Body for Endless {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.0.fetch_add(BLOCK, Relaxed);
+            Poll::Ready(Some(Ok(Frame::data(vec![0; BLOCK].into()))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_holds_little() {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let router = Router::new().fallback({
+            let taken = taken.clone();
+            move || async move { Body::new(Endless(taken)) }
+        });
+        let (mut client, stream) = tokio::io::duplex(1024);
+        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let (_server, phase) = watch::channel(Phase::Serving);
+        let served = serving(router, phase).serve_http1(stream, SocketAddr::from(([127, 0, 0, 1], 1)));
+        // The clock goes on when there is nothing else to do.
+        assert!(tokio::time::timeout(Duration::from_secs(1), served).await.is_err());
+        let taken = taken.load(Relaxed);
+        assert!((1..=AHEAD + BLOCK).contains(&taken), "{taken} bytes");
     }
 }
