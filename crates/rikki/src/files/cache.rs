@@ -175,3 +175,94 @@ impl Drop for Charge {
         self.held.fetch_sub(self.size, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    /// Of a file that has long not changed.
+    fn facts(inode: u64) -> Facts {
+        Facts { inode, changed: Some(SystemTime::UNIX_EPOCH), ..Facts::default() }
+    }
+
+    fn content(length: usize) -> Bytes {
+        vec![7; length].into()
+    }
+
+    fn insert(cache: &Cache, name: &str, variant: &'static str, facts: &Facts, length: usize) {
+        drop(cache.insert(Path::new(name), variant, facts, content(length)));
+    }
+
+    fn has(cache: &Cache, name: &str, variant: &str, facts: &Facts) -> bool {
+        cache.get(Path::new(name), variant, facts).is_some()
+    }
+
+    fn held(cache: &Cache) -> usize {
+        cache.held.load(Relaxed)
+    }
+
+    #[test]
+    fn an_entry_counts_for_one_state_of_a_file() {
+        let cache = Cache::new(100_000);
+        insert(&cache, "a", "", &facts(1), 10);
+        insert(&cache, "a", "br", &facts(1), 5);
+        assert!(has(&cache, "a", "", &facts(1)) && has(&cache, "a", "br", &facts(1)));
+        assert!(!has(&cache, "a", "gzip", &facts(1)) && !has(&cache, "b", "", &facts(1)));
+        assert!(!has(&cache, "a", "", &facts(2)));
+        // Another state takes the place of all variants.
+        insert(&cache, "a", "", &facts(2), 10);
+        assert!(has(&cache, "a", "", &facts(2)) && !has(&cache, "a", "", &facts(1)));
+        assert!(!has(&cache, "a", "br", &facts(2)) && !has(&cache, "a", "br", &facts(1)));
+        assert_eq!(held(&cache), 10 + 1 + OVERHEAD);
+    }
+
+    #[test]
+    fn what_is_not_kept() {
+        let cache = Cache::new(10 * MAX_CONTENT);
+        let fresh = Facts { changed: Some(SystemTime::now()), ..facts(1) };
+        let future = Facts { changed: Some(SystemTime::now() + Duration::from_secs(3600)), ..facts(1) };
+        for (facts, length) in [(fresh, 1), (future, 1), (Facts::default(), 1), (facts(1), MAX_CONTENT + 1)] {
+            insert(&cache, "a", "", &facts, length);
+            assert!(!has(&cache, "a", "", &facts), "{facts:?} {length}");
+        }
+        insert(&cache, "a", "", &facts(1), MAX_CONTENT);
+        assert!(has(&cache, "a", "", &facts(1)));
+        let off = Cache::new(0);
+        insert(&off, "a", "", &facts(1), 1);
+        assert!(!has(&off, "a", "", &facts(1)));
+    }
+
+    #[test]
+    fn the_bound_holds_and_what_is_used_stays() {
+        let limit = 20 * (1000 + OVERHEAD);
+        let cache = Cache::new(limit);
+        for index in 0..1000 {
+            insert(&cache, &index.to_string(), "", &facts(index), 1000);
+            assert!(held(&cache) <= limit, "{} bytes", held(&cache));
+            assert!(has(&cache, "0", "", &facts(0)), "used before each eviction");
+        }
+        let kept = (0..1000).filter(|index| has(&cache, &index.to_string(), "", &facts(*index))).count();
+        assert!((15..=20).contains(&kept), "{kept} entries");
+        let entries = cache.lock();
+        assert_eq!((entries.by_path.len(), entries.clock.len()), (kept, kept));
+    }
+
+    /// Slow readers hold what they are sent, whether or not it is still kept.
+    #[test]
+    fn what_is_being_sent_counts() {
+        let limit = 4 * (1000 + OVERHEAD);
+        let cache = Cache::new(limit);
+        let mut sending = Vec::new();
+        for index in 0..100 {
+            let name = index.to_string();
+            sending.extend(cache.room(Path::new(&name), &facts(index), 1000).map(|room| room.keep("", content(1000))));
+            assert!(held(&cache) <= limit);
+        }
+        assert_eq!(sending.len(), 3);
+        drop(sending);
+        insert(&cache, "new", "", &facts(1), 1000);
+        assert!(has(&cache, "new", "", &facts(1)));
+    }
+}

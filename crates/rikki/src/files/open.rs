@@ -133,17 +133,5 @@ fn name_path(path: &Path, error: &io::Error) -> io::Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_root_must_be_a_folder() {
-        let file = std::env::current_exe().unwrap();
-        let error = Root::new(&file).unwrap_err();
-        assert_eq!(error.to_string(), format!("{}: not a directory", file.display()));
-        let error = Root::new(&file.join("missing")).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
-        let error = Root::new(Path::new("/no/such/folder")).unwrap_err();
-        assert_eq!(error.to_string(), "/no/such/folder: no such file or directory");
-    }
-}
+#[path = "open/tests.rs"]
+mod tests;

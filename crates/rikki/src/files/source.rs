@@ -111,6 +111,11 @@ impl Source {
         &self.facts
     }
 
+    #[cfg(test)]
+    pub(super) fn is_kept(&self) -> bool {
+        matches!(self.content, Content::Kept(_))
+    }
+
     /// The bytes of `range`, which lies within the length.
     ///
     /// # Errors

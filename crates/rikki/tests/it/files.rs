@@ -2,152 +2,26 @@
 
 #![cfg(unix)]
 
+mod content;
+mod denied;
+mod fixture;
 mod listings;
+mod race;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
-use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
-use axum::body::Body;
-use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::StatusCode;
 use http_body_util::BodyExt;
 use rikki::Files;
-use tower_service::Service;
 
-/// Stands in every file outside the root: no response may contain it.
-const CANARY: &str = "CANARY-7f3a";
-
-const BLOCK: usize = 128 * 1024;
-
-/// A temporary folder that holds the root and its surroundings.
-struct Fixture(PathBuf);
-
-impl Fixture {
-    fn empty() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let fixture = Self(std::env::temp_dir().join(format!("rikki-files-{}-{count}", std::process::id())));
-        fs::create_dir_all(fixture.root()).unwrap();
-        fixture
-    }
-
-    /// With every kind of entry that a root may hold, and secrets beside it.
-    fn full() -> Self {
-        let fixture = Self::empty();
-        let root = fixture.root();
-        fixture.write("../secret", CANARY);
-        fixture.write("../root-evil/x", CANARY);
-        for hidden in [".git/config", ".env", "sub/.hidden", ".well-known/x"] {
-            fixture.write(hidden, CANARY);
-        }
-        fixture.write("ok.txt", "ok");
-        fixture.write("sub/inner.txt", "inner");
-        fixture.write("indexed/index.html", "<h1>index</h1>");
-        fs::create_dir(root.join("index-is-folder")).unwrap();
-        fixture.write("index-is-folder/index.html/x.txt", "x");
-        symlink("ok.txt", root.join("link_in")).unwrap();
-        symlink("../ok.txt", root.join("sub/link_up")).unwrap();
-        symlink("sub", root.join("dirlink_in")).unwrap();
-        symlink("../secret", root.join("link_out")).unwrap();
-        symlink(fixture.0.join("secret"), root.join("link_absolute")).unwrap();
-        symlink("..", root.join("dirlink")).unwrap();
-        symlink("../root-evil", root.join("evil")).unwrap();
-        symlink("/proc/self/root", root.join("magic")).unwrap();
-        symlink("loop", root.join("loop")).unwrap();
-        symlink("missing", root.join("dangling")).unwrap();
-        assert!(Command::new("mkfifo").arg(root.join("fifo")).status().unwrap().success());
-        UnixListener::bind(root.join("socket")).unwrap();
-        fixture
-    }
-
-    fn root(&self) -> PathBuf {
-        self.0.join("root")
-    }
-
-    fn write(&self, name: impl AsRef<Path>, content: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.root().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, content).unwrap();
-        // Long enough ago for a strong entity tag.
-        let settled = SystemTime::now() - Duration::from_secs(60);
-        File::options().write(true).open(&path).unwrap().set_modified(settled).unwrap();
-        path
-    }
-
-    fn files(&self) -> Files {
-        Files::new(self.root()).unwrap()
-    }
-}
-
-impl Drop for Fixture {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A response that has arrived to its end.
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
-}
-
-impl Answer {
-    fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).unwrap()
-    }
-
-    /// Where the links of a listing lead, the one to the parent included.
-    fn links(&self) -> Vec<&str> {
-        self.text().split("<a href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
-    }
-}
-
-fn request(method: &str, target: &str) -> Request<Body> {
-    Request::builder().method(method).uri(target).body(Body::empty()).unwrap()
-}
-
-/// No request waits for anything, least of all for the other end of a FIFO.
-async fn start<S>(mut service: S, request: Request<Body>) -> Response<Body>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = std::convert::Infallible>,
-{
-    tokio::time::timeout(Duration::from_secs(10), service.call(request)).await.expect("an answer").unwrap()
-}
-
-async fn send(files: &Files, request: Request<Body>) -> Answer {
-    let (head, body) = start(files.clone(), request).await.into_parts();
-    Answer { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
-}
-
-async fn get(files: &Files, target: &str) -> Answer {
-    send(files, request("GET", target)).await
-}
-
-/// The status of a GET, after the checks that every response must pass: nothing leaks, nothing is sniffed, and HEAD
-/// says the same.
-async fn status(files: &Files, target: &str) -> u16 {
-    let answer = get(files, target).await;
-    let leaked = String::from_utf8_lossy(&answer.body).contains(CANARY);
-    assert!(!leaked, "{target} leads to what is not served");
-    assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{target}");
-    if answer.headers.contains_key("content-length") {
-        assert_eq!(answer.headers["content-length"], answer.body.len().to_string(), "{target}");
-    }
-    let head = send(files, request("HEAD", target)).await;
-    assert_eq!((head.status, &head.headers), (answer.status, &answer.headers), "{target}");
-    assert!(head.body.is_empty(), "{target}");
-    answer.status.as_u16()
-}
+use self::fixture::{BLOCK, CANARY, Fixture, get, request, send, start, status};
 
 #[tokio::test]
 async fn what_is_served() {
@@ -369,134 +243,6 @@ async fn conditional_requests() {
     request.headers_mut().insert("if-none-match", tag.parse().unwrap());
     let answer = send(&files, request).await;
     assert_eq!((answer.status, answer.text()), (StatusCode::OK, "KO"));
-}
-
-fn content(length: usize) -> Vec<u8> {
-    (0..length).map(|index| (index % 251) as u8).collect()
-}
-
-#[tokio::test]
-async fn files_of_every_size() {
-    let fixture = Fixture::empty();
-    for length in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5] {
-        fixture.write("file", content(length));
-        let answer = get(&fixture.files(), "/file").await;
-        assert_eq!(answer.headers["content-length"], length.to_string());
-        assert!(answer.body == content(length), "{length} bytes");
-    }
-}
-
-#[tokio::test]
-async fn a_file_that_changes_while_it_is_sent() {
-    let fixture = Fixture::empty();
-    let length = 8 * BLOCK;
-    let open = async |name: &str| {
-        fixture.write(name, content(length));
-        start(fixture.files(), request("GET", &format!("/{name}"))).await.into_body()
-    };
-
-    let grown = open("grown").await;
-    File::options().append(true).open(fixture.root().join("grown")).unwrap().write_all(b"more").unwrap();
-    assert!(grown.collect().await.unwrap().to_bytes() == content(length));
-
-    let replaced = open("replaced").await;
-    fixture.write("new", "new");
-    fs::rename(fixture.root().join("new"), fixture.root().join("replaced")).unwrap();
-    assert!(replaced.collect().await.unwrap().to_bytes() == content(length));
-
-    let deleted = open("deleted").await;
-    fs::remove_file(fixture.root().join("deleted")).unwrap();
-    assert!(deleted.collect().await.unwrap().to_bytes() == content(length));
-
-    let mut truncated = open("truncated").await;
-    File::options().write(true).open(fixture.root().join("truncated")).unwrap().set_len(BLOCK as u64 + 1).unwrap();
-    let mut sent = 0;
-    while let Ok(frame) = truncated.frame().await.expect("an error: the connection must be cut short") {
-        sent += frame.into_data().unwrap().len();
-    }
-    assert!(sent <= BLOCK + 1);
-    assert!(truncated.frame().await.is_none());
-}
-
-#[tokio::test]
-async fn denied_files() {
-    let fixture = Fixture::full();
-    let root = fixture.root();
-    let key = fixture.write("tls/key.pem", CANARY);
-    fixture.write("tls/cert.pem", "public");
-    symlink("tls/key.pem", root.join("key-link")).unwrap();
-    fs::hard_link(&key, root.join("key-hard")).unwrap();
-    let files = fixture.files().deny(&key).unwrap().deny(fixture.0.join("secret")).unwrap();
-    let targets = ["/tls/key.pem", "/key-link", "/key-hard"];
-    for target in targets {
-        assert_eq!(status(&files, target).await, 404, "{target}");
-    }
-    assert_eq!(get(&files, "/tls/").await.links(), ["../", "cert.pem"]);
-    assert!(!get(&files, "/").await.text().contains("key-"));
-    assert_eq!(status(&files, "/tls/cert.pem").await, 200);
-    assert_eq!(status(&files, "/ok.txt").await, 200);
-
-    // A renewed key, and the old one under a new name.
-    fixture.write("tls/new.pem", CANARY);
-    fs::rename(&key, root.join("old-key.pem")).unwrap();
-    fs::rename(root.join("tls/new.pem"), &key).unwrap();
-    for target in ["/tls/key.pem", "/key-link", "/key-hard", "/old-key.pem"] {
-        assert_eq!(status(&files, target).await, 404, "{target}");
-    }
-    assert_eq!(get(&files, "/tls/").await.links(), ["../", "cert.pem"]);
-}
-
-#[test]
-fn denying_what_cannot_be_denied() {
-    let fixture = Fixture::full();
-    let error = fixture.files().deny(fixture.root().join("sub")).unwrap_err();
-    assert!(error.to_string().contains("sub: is a folder"), "{error}");
-    let error = fixture.files().deny("/no/such/key.pem").unwrap_err();
-    assert_eq!(error.to_string(), "/no/such/key.pem: no such file or directory");
-    let pipe = fixture.files().deny(fixture.root().join("fifo"));
-    assert!(pipe.is_ok(), "a pipe is not served anyway");
-}
-
-/// `swapped` is by turns a file of the root and a link to the secret. An answer may be one of two; it is never late
-/// and never the secret.
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_link_that_is_swapped_under_a_request() {
-    let fixture = Fixture::full();
-    let files = fixture.files();
-    let root = fixture.root();
-    let swapped = root.join("swapped");
-    fixture.write("swapped", "ok");
-    let done = AtomicBool::new(false);
-    let (mut served, mut refused) = (0, 0);
-    let swap = || {
-        let (file, link) = (root.join("swap-file"), root.join("swap-link"));
-        while !done.load(Ordering::Relaxed) {
-            symlink("../secret", &link).unwrap();
-            fs::rename(&link, &swapped).unwrap();
-            fs::write(&file, "ok").unwrap();
-            fs::rename(&file, &swapped).unwrap();
-        }
-    };
-    let handle = tokio::runtime::Handle::current();
-    tokio::task::block_in_place(|| {
-        std::thread::scope(|scope| {
-            let swapping = scope.spawn(swap);
-            for _ in 0..20_000 {
-                let answer = handle.block_on(get(&files, "/swapped"));
-                match (answer.status.as_u16(), answer.text()) {
-                    (200, "ok") => served += 1,
-                    (404, "404 Not Found\n") => refused += 1,
-                    (status, text) => {
-                        done.store(true, Ordering::Relaxed);
-                        panic!("{status} {text}");
-                    }
-                }
-            }
-            done.store(true, Ordering::Relaxed);
-            swapping.join().unwrap();
-        });
-    });
-    assert!(served > 0 && refused > 0, "the swap must be seen from both sides: {served} and {refused}");
 }
 
 #[tokio::test]

@@ -1,0 +1,42 @@
+//! Files that are not served under any name.
+
+use super::*;
+
+#[tokio::test]
+async fn denied_files() {
+    let fixture = Fixture::full();
+    let root = fixture.root();
+    let key = fixture.write("tls/key.pem", CANARY);
+    fixture.write("tls/cert.pem", "public");
+    symlink("tls/key.pem", root.join("key-link")).unwrap();
+    fs::hard_link(&key, root.join("key-hard")).unwrap();
+    let files = fixture.files().deny(&key).unwrap().deny(fixture.0.join("secret")).unwrap();
+    let targets = ["/tls/key.pem", "/key-link", "/key-hard"];
+    for target in targets {
+        assert_eq!(status(&files, target).await, 404, "{target}");
+    }
+    assert_eq!(get(&files, "/tls/").await.links(), ["../", "cert.pem"]);
+    assert!(!get(&files, "/").await.text().contains("key-"));
+    assert_eq!(status(&files, "/tls/cert.pem").await, 200);
+    assert_eq!(status(&files, "/ok.txt").await, 200);
+
+    // A renewed key, and the old one under a new name.
+    fixture.write("tls/new.pem", CANARY);
+    fs::rename(&key, root.join("old-key.pem")).unwrap();
+    fs::rename(root.join("tls/new.pem"), &key).unwrap();
+    for target in ["/tls/key.pem", "/key-link", "/key-hard", "/old-key.pem"] {
+        assert_eq!(status(&files, target).await, 404, "{target}");
+    }
+    assert_eq!(get(&files, "/tls/").await.links(), ["../", "cert.pem"]);
+}
+
+#[test]
+fn denying_what_cannot_be_denied() {
+    let fixture = Fixture::full();
+    let error = fixture.files().deny(fixture.root().join("sub")).unwrap_err();
+    assert!(error.to_string().contains("sub: is a folder"), "{error}");
+    let error = fixture.files().deny("/no/such/key.pem").unwrap_err();
+    assert_eq!(error.to_string(), "/no/such/key.pem: no such file or directory");
+    let pipe = fixture.files().deny(fixture.root().join("fifo"));
+    assert!(pipe.is_ok(), "a pipe is not served anyway");
+}
