@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use tokio::sync::watch;
 use tower_service::Service as _;
 
 use super::access::Access;
+use super::guard::KnownHost;
 use super::linger;
 use super::pace::{MinRate, PacedBody, PacedIo};
 use crate::ws::Context;
@@ -70,7 +72,9 @@ pub(crate) enum Phase {
 pub(crate) struct Serving {
     pub(crate) router: Router,
     pub(crate) settings: Settings,
-    pub(crate) context: Context,
+    pub(crate) context: Arc<Context>,
+    /// Of one connection, once it is one.
+    pub(crate) known_host: KnownHost,
     pub(crate) phase: watch::Receiver<Phase>,
 }
 
@@ -124,8 +128,8 @@ impl Serving {
         let version = parts.version;
         let upgrade = parts.extensions.get::<OnUpgrade>().cloned();
         let access = self.settings.access_log.then(|| Access::new(&parts, peer));
-        let Context { guard, listener, settings, .. } = &self.context;
-        let mut response = if let Err(refused) = guard.check_host(*listener, &parts) {
+        let Context { guard, listener, settings, .. } = &*self.context;
+        let mut response = if let Err(refused) = self.known_host.check(guard, *listener, &parts) {
             settings.counts.refused_hosts.up();
             tracing::warn!(target: "rikki::http", %peer, "request refused: {refused}");
             refused.response().map(Body::from)
@@ -203,7 +207,6 @@ pub(super) fn log_end(peer: SocketAddr, result: hyper::Result<()>) {
 mod tests {
     use std::io;
     use std::pin::Pin;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicUsize};
     use std::task::Context;
 
@@ -215,7 +218,8 @@ mod tests {
     use super::*;
 
     fn serving(router: Router, phase: watch::Receiver<Phase>) -> Serving {
-        Serving { router, settings: Settings::default(), context: crate::ws::Context::default(), phase }
+        let (context, known_host) = Default::default();
+        Serving { router, settings: Settings::default(), context, known_host, phase }
     }
 
     /// A stream that gives one byte a read.

@@ -6,6 +6,7 @@
 //! writes the log line and sends the response; what else an upgrade request must have is left to `rikki-proto`.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, ORIGIN};
 use http::request::Parts;
@@ -139,6 +140,27 @@ impl Guard {
             AllowedHost::Host(allowed) => allowed == host,
         };
         host.is_loopback() || host.is_below_localhost() || self.hosts.iter().any(is_listed)
+    }
+}
+
+/// The `Host` that a connection was let in with: its next requests name the same, and are not judged anew.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KnownHost(OnceLock<Box<[u8]>>);
+
+impl KnownHost {
+    /// The rule of [`Guard::check_host`] for one more request of the connection.
+    pub(crate) fn check(&self, guard: &Guard, listener: ListenerKind, request: &Parts) -> Result<(), Refused> {
+        let field = match only(&request.headers, &HOST) {
+            // Whatever else could name a host would have to be compared with it.
+            Field::Once(field) if request.uri.authority().is_none() => field.as_bytes(),
+            _ => return guard.check_host(listener, request),
+        };
+        if self.0.get().is_some_and(|known| **known == *field) {
+            return Ok(());
+        }
+        guard.check_host(listener, request)?;
+        self.0.get_or_init(|| field.into());
+        Ok(())
     }
 }
 

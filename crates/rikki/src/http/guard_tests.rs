@@ -54,6 +54,28 @@ mod host {
         assert_eq!(status(outcome.clone()), expected, "{outcome:?}");
     }
 
+    /// What has been let in says nothing of other hosts, of other places for a host, nor of requests without one.
+    #[test]
+    fn every_request_of_a_connection() {
+        let known = KnownHost::default();
+        let check = |target: &str, hosts: &[&str], expected: u16| {
+            let lines: Vec<_> = hosts.iter().map(|host| ("host", host.as_bytes())).collect();
+            let outcome = known.check(&Guard::default(), LOOPBACK, &parts(Version::HTTP_11, target, &lines));
+            assert_eq!(status(outcome), expected, "{target} {hosts:?}");
+        };
+        check("/", &["evil.test"], 403);
+        for _ in 0..2 {
+            check("/", &["localhost"], 0);
+            check("/", &["127.0.0.1"], 0);
+            check("/", &["evil.test"], 403);
+            check("/", &[], 400);
+            check("/", &["localhost", "localhost"], 400);
+            check("/", &["localhost", "evil.test"], 400);
+            check("http://evil.test/", &["localhost"], 403);
+            check("http://127.0.0.1/", &["localhost"], 400);
+        }
+    }
+
     #[test]
     fn exactly_one_valid_host() {
         for listener in [PLAIN, TLS, LOOPBACK, TLS_LOOPBACK] {

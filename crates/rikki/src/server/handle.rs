@@ -18,7 +18,7 @@ use super::admission::Admission;
 use super::worker::{self, Accepted, Listener, Worker};
 use super::{ListenUrl, Server, StartError, accept};
 use crate::counters::{Counters, Counts};
-use crate::http::{ListenerKind, Phase, Serving, draining};
+use crate::http::{KnownHost, ListenerKind, Phase, Serving, draining};
 use crate::ws::Context;
 
 /// A running server. Dropping it stops the server in the background.
@@ -175,7 +175,8 @@ pub(super) fn start(
             let serving = Serving {
                 router: router.clone(),
                 settings: server.http,
-                context: Context { listener, ..context.clone() },
+                context: Arc::new(Context { listener, ..context.clone() }),
+                known_host: KnownHost::default(),
                 phase: serving_phase.clone(),
             };
             sockets.push((socket, Arc::new(server.listener(serving, url.tls))));

@@ -130,13 +130,13 @@ impl Door {
         let mut serving = listener.serving.clone();
         match self.admission.admit(peer.ip()) {
             Ok(place) => {
-                serving.context.tracker = Tracker::new(self.alive.clone(), Some(place));
+                Arc::make_mut(&mut serving.context).tracker = Tracker::new(self.alive.clone(), Some(place));
                 tokio::spawn(listener.serve(serving, stream, peer));
             }
             Err(excess) => {
                 tracing::debug!(target: "rikki::server", %peer, "connection refused: {excess:?}");
                 let Ok(refusal) = self.refusals.clone().try_acquire_owned() else { return };
-                serving.context.tracker = Tracker::new(self.alive.clone(), None);
+                Arc::make_mut(&mut serving.context).tracker = Tracker::new(self.alive.clone(), None);
                 serving.router = excess.router();
                 let answer = timeout(REFUSAL_TIME, listener.serve(serving, stream, peer));
                 tokio::spawn(async move {
@@ -183,14 +183,18 @@ mod tests {
     use axum::Router;
 
     use super::*;
-    use crate::ws::Context;
 
     /// In bytes; a connection that has not been upgraded owns this from its first moment.
     #[tokio::test]
     async fn a_plain_connection_has_no_room_for_tls() {
         let (_server, phase) = watch::channel(Phase::Serving);
-        let serving =
-            Serving { router: Router::new(), settings: Default::default(), context: Context::default(), phase };
+        let serving = Serving {
+            router: Router::new(),
+            settings: Default::default(),
+            context: Arc::default(),
+            known_host: Default::default(),
+            phase,
+        };
         let listener = Listener {
             serving: serving.clone(),
             #[cfg(feature = "tls")]

@@ -65,7 +65,7 @@ impl Drop for Held {
     }
 }
 
-/// What the server around an endpoint adds to each request, for upgrades to find.
+/// What the server around an endpoint adds to each request in an `Arc`, for upgrades to find.
 #[derive(Clone, Debug)]
 pub(crate) struct Context {
     pub(crate) settings: Arc<Settings>,
@@ -179,7 +179,7 @@ impl Upgrade {
 
     fn from_parts(mut parts: Parts) -> Self {
         let on_upgrade = parts.extensions.remove();
-        let context = parts.extensions.remove().unwrap_or_default();
+        let context = parts.extensions.remove::<Arc<Context>>().map(Arc::unwrap_or_clone).unwrap_or_default();
         Self { parts, on_upgrade, context }
     }
 
@@ -388,7 +388,7 @@ mod tests {
         let (alive, _) = mpsc::channel(1);
         let context = Context { tracker: Tracker::new(alive, None), ..Context::default() };
         let mut request = Request::new(Body::empty());
-        request.extensions_mut().insert(context.clone());
+        request.extensions_mut().insert(Arc::new(context.clone()));
         let upgrade = Upgrade::new(request).settings(Settings::default());
         assert!(Arc::ptr_eq(&upgrade.context.settings.counts, &context.settings.counts));
     }
