@@ -29,6 +29,9 @@ use tower_service::Service;
 
 use self::open::Root;
 
+/// The default of [`Files::compress_above`], in bytes: what is smaller fits into one packet as it is.
+const COMPRESS_ABOVE: u64 = 1024;
+
 /// A service that answers GET and HEAD with the files below a folder.
 ///
 /// - A folder is answered with its `index.html`, or else with a listing of at most 10,000 entries.
@@ -67,6 +70,7 @@ pub struct Files {
 #[derive(Clone, Debug)]
 struct Shared {
     root: Root,
+    compress_above: Option<u64>,
 }
 
 impl Files {
@@ -76,7 +80,14 @@ impl Files {
     ///
     /// When the folder cannot be opened. The error names the path and the reason, such as `not a directory`.
     pub fn new(root: impl AsRef<Path>) -> io::Result<Self> {
-        Ok(Self { shared: Arc::new(Shared { root: Root::new(root.as_ref())? }) })
+        let root = Root::new(root.as_ref())?;
+        Ok(Self { shared: Arc::new(Shared { root, compress_above: Some(COMPRESS_ABOVE) }) })
+    }
+
+    /// Compresses files of at least this size, in bytes, while they are sent; `None` turns it off. 1 KiB by default.
+    pub fn compress_above(mut self, bytes: impl Into<Option<u64>>) -> Self {
+        Arc::make_mut(&mut self.shared).compress_above = bytes.into();
+        self
     }
 
     /// Keeps the contents of small files in at most so much memory, in bytes; 32 MiB by default, 0 keeps nothing.
