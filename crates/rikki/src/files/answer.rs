@@ -3,9 +3,7 @@
 //! An answer is tried twice at most: first on the thread of the request, where nothing may wait for a disk, and then, if
 //! that did not do, on the blocking pool.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use axum::body::Body;
 use axum::extract::OriginalUri;
@@ -13,10 +11,8 @@ use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, X_CONTENT_TYPE
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use super::Shared;
-use super::conditional::Validators;
 use super::open::{Failure, Opened, Wait};
 use super::path::{self, RequestPath};
-use super::source::Source;
 use super::{listing, open};
 
 /// The file that stands for its folder.
@@ -48,12 +44,12 @@ pub(super) async fn respond<B>(shared: Arc<Shared>, request: Request<B>) -> Resp
 }
 
 /// A GET or HEAD request with an acceptable path.
-struct Ask {
+pub(super) struct Ask {
     path: RequestPath,
     /// As the client sent it.
     uri: Uri,
-    headers: HeaderMap,
-    head_only: bool,
+    pub(super) headers: HeaderMap,
+    pub(super) head_only: bool,
 }
 
 impl Ask {
@@ -75,13 +71,13 @@ impl Ask {
         if self.path.folder {
             let index = relative.join(INDEX);
             match root.open(&index, wait) {
-                Ok(Opened::File(source)) => return self.file(source, &index),
+                Ok(Opened::File(source)) => return self.file(source, &index, wait),
                 Ok(Opened::Folder(_)) | Err(Failure::Status(StatusCode::NOT_FOUND)) => {}
                 Err(failure) => return Err(failure),
             }
         }
         match root.open(relative, wait)? {
-            Opened::File(source) if !self.path.folder => self.file(source, relative),
+            Opened::File(source) if !self.path.folder => self.file(source, relative, wait),
             Opened::File(..) => Err(StatusCode::NOT_FOUND.into()),
             Opened::Folder(_) if !self.path.folder => Ok(self.redirect()?),
             // A folder of any size takes any time.
@@ -89,24 +85,6 @@ impl Ask {
             Opened::Folder(folder) => listing::listing(root, &folder, relative, self.uri.path())
                 .map_err(|error| open::status_of(&error, relative).into()),
         }
-    }
-
-    fn file(&self, source: Source, relative: &Path) -> Result<Response<Body>, Failure> {
-        let facts = *source.facts();
-        let validators = Validators::new(&facts, SystemTime::now());
-        let mut response = Response::new(Body::empty());
-        validators.insert_into(response.headers_mut());
-        if validators.match_request(&self.headers) {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            return Ok(response);
-        }
-        response.headers_mut().insert(CONTENT_TYPE, content_type(relative));
-        response.headers_mut().insert(CONTENT_LENGTH, facts.length.into());
-        if !self.head_only {
-            let body = source.body(0..facts.length).map_err(|error| open::failure(&error, relative))?;
-            *response.body_mut() = body;
-        }
-        Ok(response)
     }
 
     /// To the same folder, with a slash behind its name: what the links in it are relative to.
@@ -120,7 +98,7 @@ impl Ask {
 }
 
 /// A status as short plain text. It never says more: a file-system path is nobody's business.
-fn plain(status: StatusCode) -> Response<Body> {
+pub(super) fn plain(status: StatusCode) -> Response<Body> {
     let text = format!("{status}\n");
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
@@ -133,47 +111,4 @@ fn plain(status: StatusCode) -> Response<Body> {
     }
     *response.body_mut() = text.into();
     response
-}
-
-/// The media type by the extension of a name, with a charset where the format is text.
-fn content_type(name: &Path) -> HeaderValue {
-    let media_type = match mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream") {
-        // https://www.rfc-editor.org/rfc/rfc9239#section-6
-        "application/javascript" => "text/javascript",
-        other => other,
-    };
-    let is_text = media_type.starts_with("text/")
-        || media_type.ends_with("+xml")
-        || media_type.ends_with("+json")
-        || matches!(media_type, "application/json" | "application/xml");
-    if !is_text {
-        return HeaderValue::from_static(media_type);
-    }
-    HeaderValue::try_from(format!("{media_type}; charset=utf-8"))
-        .unwrap_or_else(|_| HeaderValue::from_static(media_type))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn content_types() {
-        let check = |name: &str, expected: &str| assert_eq!(content_type(Path::new(name)), expected, "{name}");
-        check("a.html", "text/html; charset=utf-8");
-        check("a.HTML", "text/html; charset=utf-8");
-        check("a.js", "text/javascript; charset=utf-8");
-        check("a.mjs", "text/javascript; charset=utf-8");
-        check("a.css", "text/css; charset=utf-8");
-        check("a.json", "application/json; charset=utf-8");
-        check("a.svg", "image/svg+xml; charset=utf-8");
-        check("a.xml", "text/xml; charset=utf-8");
-        check("a.webmanifest", "application/manifest+json; charset=utf-8");
-        check("a.png", "image/png");
-        check("a.wasm", "application/wasm");
-        check("a.woff2", "font/woff2");
-        check("a.tar.gz", "application/gzip");
-        check("README", "application/octet-stream");
-        check("a.unheard-of", "application/octet-stream");
-    }
 }

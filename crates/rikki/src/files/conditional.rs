@@ -1,11 +1,12 @@
-//! Validators of a file, and the conditional requests that are answered from them alone (RFC 9110, section 13).
+//! Validators of a representation, and what conditional requests make of them (RFC 9110, section 13).
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, SystemTime};
 
-use headers::{HeaderMapExt, IfModifiedSince, LastModified};
-use http::header::{ETAG, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderValue};
+use headers::{HeaderMapExt, IfModifiedSince, IfUnmodifiedSince, LastModified};
+use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH, IF_RANGE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use httpdate::HttpDate;
 
 use super::source::Facts;
 
@@ -21,6 +22,17 @@ pub(super) struct Validators {
     opaque_tag: String,
     weak: bool,
     last_modified: Option<SystemTime>,
+}
+
+/// What the preconditions of a request come to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// The request is answered as if it had none.
+    Proceed,
+    /// The client has this state already: 304 (Not Modified).
+    NotModified,
+    /// The client means another state: 412 (Precondition Failed).
+    Failed,
 }
 
 impl Validators {
@@ -43,26 +55,45 @@ impl Validators {
         }
     }
 
-    /// Whether the client has this state already: the answer is then 304 (Not Modified).
-    pub(super) fn match_request(&self, headers: &HeaderMap) -> bool {
-        // With If-None-Match, If-Modified-Since does not count, whatever it says.
-        // https://www.rfc-editor.org/rfc/rfc9110#section-13.1.3
-        if headers.contains_key(IF_NONE_MATCH) {
-            return headers.get_all(IF_NONE_MATCH).iter().any(|list| self.is_in(list));
+    /// Judges everything but `If-Range`, in the order of <https://www.rfc-editor.org/rfc/rfc9110#section-13.2.2>: a tag
+    /// makes the date of its kind meaningless, whatever that says. Dates that are none, or two, do not count.
+    pub(super) fn judge(&self, headers: &HeaderMap) -> Verdict {
+        let as_expected = is_listed(headers, &IF_MATCH, |tag| self.strongly_matches(tag)).unwrap_or_else(|| {
+            let since = headers.typed_get::<IfUnmodifiedSince>();
+            since.zip(self.last_modified).is_none_or(|(since, modified)| since.precondition_passes(modified))
+        });
+        if !as_expected {
+            return Verdict::Failed;
         }
-        let since = headers.typed_get::<IfModifiedSince>();
-        since.zip(self.last_modified).is_some_and(|(since, modified)| !since.is_modified(modified))
+        let known = is_listed(headers, &IF_NONE_MATCH, |tag| self.weakly_matches(tag)).unwrap_or_else(|| {
+            let since = headers.typed_get::<IfModifiedSince>();
+            since.zip(self.last_modified).is_some_and(|(since, modified)| !since.is_modified(modified))
+        });
+        if known { Verdict::NotModified } else { Verdict::Proceed }
     }
 
-    /// Weak comparison: <https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2>
+    /// Whether a range may be taken from this state: without `If-Range` from any, with it only from the very same.
     ///
-    /// `headers::IfNoneMatch` has a debug assertion that a tag with a space in it fails. Splitting at every comma is
-    /// right for our tags, which contain none: no part of a foreign tag can look like one.
-    fn is_in(&self, list: &HeaderValue) -> bool {
-        list.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii).any(|tag| {
-            let opaque_tag = tag.strip_prefix(b"W/").unwrap_or(tag);
-            tag == b"*" || opaque_tag == self.opaque_tag.as_bytes()
-        })
+    /// Not with `headers::IfRange`, for which a later date is as good as the right one.
+    /// <https://www.rfc-editor.org/rfc/rfc9110#section-13.1.5>
+    pub(super) fn allow_range(&self, headers: &HeaderMap) -> bool {
+        let Some(validator) = headers.get(IF_RANGE) else { return true };
+        if self.strongly_matches(validator.as_bytes()) {
+            return true;
+        }
+        let date = validator.to_str().ok().and_then(|text| text.parse::<HttpDate>().ok());
+        // A date is a strong validator where a tag would be one.
+        !self.weak && date.zip(self.last_modified).is_some_and(|(date, modified)| date == HttpDate::from(modified))
+    }
+
+    /// Both are strong and the same: <https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3.2>
+    fn strongly_matches(&self, tag: &[u8]) -> bool {
+        !self.weak && tag == self.opaque_tag.as_bytes()
+    }
+
+    /// They are the same, weak or not: <https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3.2>
+    fn weakly_matches(&self, tag: &[u8]) -> bool {
+        tag.strip_prefix(b"W/").unwrap_or(tag) == self.opaque_tag.as_bytes()
     }
 
     pub(super) fn insert_into(&self, headers: &mut HeaderMap) {
@@ -79,6 +110,17 @@ impl Validators {
     }
 }
 
+/// Whether the field `name` has a tag that `matches`, or stands for any. `None` without such a field.
+///
+/// `headers::IfNoneMatch` has a debug assertion that a tag with a space in it fails. Splitting at every comma is
+/// right for our tags, which contain none: no part of a foreign tag can look like one.
+fn is_listed(headers: &HeaderMap, name: &HeaderName, matches: impl Fn(&[u8]) -> bool) -> Option<bool> {
+    let mut fields = headers.get_all(name).iter().peekable();
+    fields.peek()?;
+    let mut tags = fields.flat_map(|field| field.as_bytes().split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
+    Some(tags.any(|tag| tag == b"*" || matches(tag)))
+}
+
 /// As `{:x}` does, which takes eight times as many instructions: this is done for each request.
 fn push_hex(text: &mut String, number: u64) {
     let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1);
@@ -93,9 +135,9 @@ pub(super) fn http_time(time: SystemTime) -> SystemTime {
 #[cfg(test)]
 mod tests {
     use cap_std::fs::Metadata;
-    use http::HeaderName;
-    use http::header::IF_MODIFIED_SINCE;
+    use http::header::{IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE};
 
+    use super::Verdict::{Failed, NotModified, Proceed};
     use super::*;
 
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -110,30 +152,62 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(lines: &[(HeaderName, &str)], expected: bool) {
+    fn check(lines: &[(HeaderName, &str)], expected: Verdict) {
+        check_at(modified() + DAY, lines, expected);
+    }
+
+    #[track_caller]
+    fn check_at(now: SystemTime, lines: &[(HeaderName, &str)], expected: Verdict) {
+        assert_eq!(Validators::new(&facts(), now).judge(&fields(lines)), expected, "{lines:?}");
+    }
+
+    fn fields(lines: &[(HeaderName, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(name, value.parse().unwrap());
         }
-        let validators = Validators::new(&facts(), modified() + DAY);
-        assert_eq!(validators.match_request(&headers), expected, "{lines:?}");
+        headers
+    }
+
+    fn tag() -> String {
+        Validators::new(&facts(), modified() + DAY).opaque_tag
     }
 
     #[test]
-    fn entity_tags() {
-        let tag = Validators::new(&facts(), modified() + DAY).opaque_tag;
-        check(&[], false);
-        check(&[(IF_NONE_MATCH, &tag)], true);
-        check(&[(IF_NONE_MATCH, &format!("W/{tag}"))], true);
-        check(&[(IF_NONE_MATCH, "*")], true);
-        check(&[(IF_NONE_MATCH, &format!("\"a\", \"b,c\" ,W/{tag},\"d\""))], true);
-        check(&[(IF_NONE_MATCH, "\"a\""), (IF_NONE_MATCH, &tag)], true);
-        check(&[(IF_NONE_MATCH, "\"other\"")], false);
-        check(&[(IF_NONE_MATCH, "\"with a space\", \"\"")], false);
-        check(&[(IF_NONE_MATCH, tag.trim_matches('"'))], false);
-        check(&[(IF_NONE_MATCH, &format!("w/{tag}"))], false);
-        check(&[(IF_NONE_MATCH, "")], false);
-        check(&[(IF_NONE_MATCH, &",".repeat(10_000))], false);
+    fn if_none_match() {
+        let tag = tag();
+        check(&[], Proceed);
+        check(&[(IF_NONE_MATCH, &tag)], NotModified);
+        check(&[(IF_NONE_MATCH, &format!("W/{tag}"))], NotModified);
+        check(&[(IF_NONE_MATCH, "*")], NotModified);
+        check(&[(IF_NONE_MATCH, &format!("\"a\", \"b,c\" ,W/{tag},\"d\""))], NotModified);
+        check(&[(IF_NONE_MATCH, "\"a\""), (IF_NONE_MATCH, &tag)], NotModified);
+        check(&[(IF_NONE_MATCH, "\"other\"")], Proceed);
+        check(&[(IF_NONE_MATCH, "\"with a space\", \"\"")], Proceed);
+        check(&[(IF_NONE_MATCH, tag.trim_matches('"'))], Proceed);
+        check(&[(IF_NONE_MATCH, &format!("w/{tag}"))], Proceed);
+        check(&[(IF_NONE_MATCH, "")], Proceed);
+        check(&[(IF_NONE_MATCH, &",".repeat(10_000))], Proceed);
+        // A fresh file: weak tags do here.
+        check_at(modified(), &[(IF_NONE_MATCH, &tag)], NotModified);
+        check_at(modified(), &[(IF_NONE_MATCH, &format!("W/{tag}"))], NotModified);
+    }
+
+    #[test]
+    fn if_match() {
+        let tag = tag();
+        check(&[(IF_MATCH, &tag)], Proceed);
+        check(&[(IF_MATCH, "*")], Proceed);
+        check(&[(IF_MATCH, &format!("\"a\", {tag}"))], Proceed);
+        check(&[(IF_MATCH, "\"a\""), (IF_MATCH, &tag)], Proceed);
+        check(&[(IF_MATCH, &format!("W/{tag}"))], Failed);
+        check(&[(IF_MATCH, "\"other\"")], Failed);
+        check(&[(IF_MATCH, "")], Failed);
+        check(&[(IF_MATCH, tag.trim_matches('"'))], Failed);
+        // A fresh file has no strong tag to match.
+        check_at(modified(), &[(IF_MATCH, &tag)], Failed);
+        check_at(modified(), &[(IF_MATCH, &format!("W/{tag}"))], Failed);
+        check_at(modified(), &[(IF_MATCH, "*")], Proceed);
     }
 
     #[test]
@@ -141,14 +215,57 @@ mod tests {
         let exact = httpdate::fmt_http_date(modified());
         let later = httpdate::fmt_http_date(modified() + DAY);
         let earlier = httpdate::fmt_http_date(modified() - Duration::from_secs(1));
-        check(&[(IF_MODIFIED_SINCE, &exact)], true);
-        check(&[(IF_MODIFIED_SINCE, &later)], true);
-        check(&[(IF_MODIFIED_SINCE, "Fri, 31 Dec 9999 23:59:59 GMT")], true);
-        check(&[(IF_MODIFIED_SINCE, &earlier)], false);
-        check(&[(IF_MODIFIED_SINCE, "yesterday")], false);
-        check(&[(IF_MODIFIED_SINCE, &exact), (IF_MODIFIED_SINCE, &exact)], false);
-        check(&[(IF_MODIFIED_SINCE, &exact), (IF_NONE_MATCH, "\"other\"")], false);
-        check(&[(IF_MODIFIED_SINCE, &earlier), (IF_NONE_MATCH, "*")], true);
+        check(&[(IF_MODIFIED_SINCE, &exact)], NotModified);
+        check(&[(IF_MODIFIED_SINCE, &later)], NotModified);
+        check(&[(IF_MODIFIED_SINCE, "Fri, 31 Dec 9999 23:59:59 GMT")], NotModified);
+        check(&[(IF_MODIFIED_SINCE, &earlier)], Proceed);
+        check(&[(IF_MODIFIED_SINCE, "yesterday")], Proceed);
+        check(&[(IF_MODIFIED_SINCE, &exact), (IF_MODIFIED_SINCE, &exact)], Proceed);
+        check(&[(IF_UNMODIFIED_SINCE, &exact)], Proceed);
+        check(&[(IF_UNMODIFIED_SINCE, &later)], Proceed);
+        check(&[(IF_UNMODIFIED_SINCE, &earlier)], Failed);
+        check(&[(IF_UNMODIFIED_SINCE, "yesterday")], Proceed);
+        check(&[(IF_UNMODIFIED_SINCE, &earlier), (IF_UNMODIFIED_SINCE, &earlier)], Proceed);
+    }
+
+    #[test]
+    fn precedence() {
+        let tag = tag();
+        let exact = httpdate::fmt_http_date(modified());
+        let earlier = httpdate::fmt_http_date(modified() - Duration::from_secs(1));
+        check(&[(IF_MODIFIED_SINCE, &exact), (IF_NONE_MATCH, "\"other\"")], Proceed);
+        check(&[(IF_MODIFIED_SINCE, &earlier), (IF_NONE_MATCH, "*")], NotModified);
+        check(&[(IF_UNMODIFIED_SINCE, &earlier), (IF_MATCH, &tag)], Proceed);
+        check(&[(IF_UNMODIFIED_SINCE, &exact), (IF_MATCH, "\"other\"")], Failed);
+        check(&[(IF_NONE_MATCH, &tag), (IF_MATCH, &tag)], NotModified);
+        check(&[(IF_NONE_MATCH, &tag), (IF_MATCH, "\"other\"")], Failed);
+        check(&[(IF_NONE_MATCH, &tag), (IF_UNMODIFIED_SINCE, &earlier)], Failed);
+        check(&[(IF_MODIFIED_SINCE, &exact), (IF_UNMODIFIED_SINCE, &exact)], NotModified);
+    }
+
+    #[test]
+    fn if_range() {
+        let check = |now: SystemTime, value: &str, expected: bool| {
+            let validators = Validators::new(&facts(), now);
+            assert_eq!(validators.allow_range(&fields(&[(IF_RANGE, value)])), expected, "{value}");
+        };
+        let (tag, settled) = (tag(), modified() + DAY);
+        let exact = httpdate::fmt_http_date(modified());
+        assert!(Validators::new(&facts(), settled).allow_range(&HeaderMap::new()));
+        check(settled, &tag, true);
+        check(settled, &format!("W/{tag}"), false);
+        check(settled, "\"other\"", false);
+        check(settled, "*", false);
+        check(settled, &format!("{tag}, \"other\""), false);
+        check(settled, &exact, true);
+        check(settled, &httpdate::fmt_http_date(modified() + DAY), false);
+        check(settled, &httpdate::fmt_http_date(modified() - DAY), false);
+        check(settled, "yesterday", false);
+        check(settled, "", false);
+        // Neither validator of a fresh file is strong.
+        check(modified(), &tag, false);
+        check(modified(), &format!("W/{tag}"), false);
+        check(modified(), &exact, false);
     }
 
     #[test]

@@ -11,9 +11,13 @@ mod body;
 mod cache;
 mod conditional;
 mod listing;
+mod media;
+mod multipart;
 mod open;
 mod path;
+mod range;
 mod read;
+mod representation;
 mod source;
 
 use std::convert::Infallible;
