@@ -7,6 +7,7 @@ mod denied;
 mod fixture;
 mod listings;
 mod race;
+mod table;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};

@@ -1,0 +1,261 @@
+//! Every line of `table.txt`, asked for over HTTP/1.1, over TLS, and over HTTP/2.
+//!
+//! A line has five columns: method and target, fields of the request, status, fields of the response, content. Fields
+//! stand apart by ` & `; `!name` is a field that must not be there. `{tag TARGET}` is the entity tag that a GET of the
+//! target has, `{tag TARGET CODING}` the one it has where that coding is accepted.
+//!
+//! The content is `-` for none, `'text`, `status` for the status as text, the `name` of a file, `name[a..b]` for a slice
+//! of it, `name[a..b, c..d]` for a multipart document, or `*` for anything.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rikki::Server;
+
+use super::fixture::{Answer, BLOCK, CANARY, Fixture};
+use crate::wire::{Running, Via, soon};
+
+const TABLE: &str = include_str!("table.txt");
+
+/// Tue, 02 Jan 2024 03:04:05 GMT
+const MODIFIED: Duration = Duration::from_secs(1_704_164_645);
+
+fn fixture() -> Fixture {
+    let fixture = Fixture::full();
+    fixture.write("ten.txt", "0123456789");
+    fixture.write("empty.txt", "");
+    fixture.write("image.png", binary(3000));
+    fixture.write("large.bin", binary(3 * BLOCK + 5));
+    fixture.write("fresh.txt", "fresh");
+    for name in ["ten.txt", "empty.txt", "image.png", "large.bin"] {
+        set_modified(&fixture, name, SystemTime::UNIX_EPOCH + MODIFIED);
+    }
+    // Later than any clock, so that the test cannot be too slow.
+    set_modified(&fixture, "fresh.txt", SystemTime::now() + Duration::from_secs(3600));
+    fixture
+}
+
+fn binary(length: usize) -> Vec<u8> {
+    (0..length).map(|index| (index % 251) as u8).collect()
+}
+
+fn set_modified(fixture: &Fixture, name: &str, time: SystemTime) {
+    File::options().write(true).open(fixture.root().join(name)).unwrap().set_modified(time).unwrap();
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Protocol {
+    Http1(Via),
+    Http2,
+}
+
+/// One connection, which all lines share: an answer that is longer or shorter than it says would be seen by the next.
+enum Client {
+    Http1(http1::SendRequest<Empty<Bytes>>),
+    Http2(http2::SendRequest<Empty<Bytes>>),
+}
+
+impl Client {
+    async fn connect(server: &Running, protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Http1(via) => {
+                let stream = TokioIo::new(server.connect(via).await);
+                let (sender, connection) = soon("a handshake", http1::handshake(stream)).await.unwrap();
+                tokio::spawn(connection);
+                Self::Http1(sender)
+            }
+            Protocol::Http2 => {
+                let stream = TokioIo::new(server.connect_with(Via::Tls, b"h2").await);
+                let handshake = http2::handshake(TokioExecutor::new(), stream);
+                let (sender, connection) = soon("a handshake", handshake).await.unwrap();
+                tokio::spawn(connection);
+                Self::Http2(sender)
+            }
+        }
+    }
+
+    async fn ask(&mut self, method: &str, target: &str, fields: &[(&str, String)]) -> Answer {
+        let uri = match self {
+            Self::Http1(_) => target.to_owned(),
+            Self::Http2(_) => format!("https://localhost{target}"),
+        };
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in fields {
+            request = request.header(*name, value);
+        }
+        let response = match self {
+            Self::Http1(sender) => {
+                let request = request.header("host", "localhost").body(Empty::new()).unwrap();
+                soon("a response", sender.send_request(request)).await
+            }
+            Self::Http2(sender) => {
+                let request = request.body(Empty::new()).unwrap();
+                soon("a response", sender.send_request(request)).await
+            }
+        };
+        let (head, body) = response.unwrap().into_parts();
+        let mut headers = head.headers;
+        headers.remove("date");
+        Answer { status: head.status, headers, body: soon("a body", body.collect()).await.unwrap().to_bytes() }
+    }
+}
+
+struct Line<'a> {
+    method: &'a str,
+    target: &'a str,
+    asked: Vec<(&'a str, &'a str)>,
+    status: u16,
+    expected: Vec<&'a str>,
+    content: &'a str,
+}
+
+impl<'a> Line<'a> {
+    fn parse(line: &'a str) -> Self {
+        let columns: Vec<_> = line.split('|').map(str::trim).collect();
+        let [request, asked, status, expected, content] = columns[..] else { panic!("five columns: {line}") };
+        let (method, target) = request.split_once(' ').unwrap();
+        let fields = |column: &'a str| column.split(" & ").map(str::trim).filter(|field| !field.is_empty());
+        Self {
+            method,
+            target,
+            asked: fields(asked)
+                .map(|field| field.split_once(": ").unwrap_or((field.trim_end_matches(':'), "")))
+                .collect(),
+            status: status.parse().unwrap(),
+            expected: fields(expected).collect(),
+            content,
+        }
+    }
+
+    fn check(&self, answer: &Answer, fixture: &Fixture, tags: &HashMap<String, String>) {
+        let Answer { status, headers, body } = answer;
+        assert_eq!(status.as_u16(), self.status, "{headers:?}");
+        assert_eq!(headers["x-content-type-options"], "nosniff");
+        for field in &self.expected {
+            match field.strip_prefix('!') {
+                Some(name) => assert!(!headers.contains_key(name), "{name} in {headers:?}"),
+                None => {
+                    let (name, value) = field.split_once(": ").unwrap();
+                    let actual = headers.get(name).unwrap_or_else(|| panic!("no {name} in {headers:?}"));
+                    assert_eq!(actual, &fill(value, tags), "{name}");
+                }
+            }
+        }
+        if let Some(length) = headers.get("content-length")
+            && self.method == "GET"
+        {
+            assert_eq!(length, &body.len().to_string());
+        }
+        assert!(!String::from_utf8_lossy(body).contains(CANARY), "what is not served was");
+        let read = |name: &str| std::fs::read(fixture.root().join(name)).unwrap();
+        match self.content {
+            "*" => {}
+            "-" => assert_eq!(body, ""),
+            "status" => assert_eq!(*body, format!("{status}\n")),
+            text if text.starts_with('\'') => assert_eq!(*body, text[1..]),
+            slices if slices.ends_with(']') => {
+                let (name, slices) = slices.trim_end_matches(']').split_once('[').unwrap();
+                let file = read(name);
+                let slices: Vec<_> = slices
+                    .split(", ")
+                    .map(|slice| {
+                        let (start, end) = slice.split_once("..").unwrap();
+                        start.parse().unwrap()..end.parse().unwrap()
+                    })
+                    .collect();
+                match &slices[..] {
+                    [slice] => assert!(body == &file[slice.clone()], "another slice"),
+                    slices => check_multipart(answer, &file, slices),
+                }
+            }
+            name => assert!(*body == read(name), "another content of {} bytes", body.len()),
+        }
+    }
+}
+
+/// The document of <https://www.rfc-editor.org/rfc/rfc9110#section-14.6>, byte for byte.
+fn check_multipart(answer: &Answer, file: &[u8], slices: &[std::ops::Range<usize>]) {
+    let media_type = answer.headers["content-type"].to_str().unwrap();
+    let boundary = media_type.strip_prefix("multipart/byteranges; boundary=").unwrap();
+    let mut expected = Vec::new();
+    for slice in slices {
+        let line_end = if expected.is_empty() { "" } else { "\r\n" };
+        expected.extend(format!("{line_end}--{boundary}\r\nContent-Type: ").bytes());
+        // The type of the part is the one of the file, which the line before this one in the table has.
+        let rest = &answer.body[expected.len().min(answer.body.len())..];
+        let end = rest.iter().position(|&byte| byte == b'\r').expect("a line end");
+        expected.extend(&rest[..end]);
+        let (start, last) = (slice.start, slice.end - 1);
+        expected.extend(format!("\r\nContent-Range: bytes {start}-{last}/{}\r\n\r\n", file.len()).bytes());
+        expected.extend(&file[slice.clone()]);
+    }
+    expected.extend(format!("\r\n--{boundary}--\r\n").bytes());
+    assert!(answer.body == expected, "another document: {:?}", String::from_utf8_lossy(&answer.body));
+}
+
+/// Replaces each `{tag ...}`.
+fn fill(value: &str, tags: &HashMap<String, String>) -> String {
+    let mut value = value.to_owned();
+    while let Some((before, rest)) = value.split_once("{tag ") {
+        let (of, after) = rest.split_once('}').unwrap();
+        value = format!("{before}{}{after}", tags[of]);
+    }
+    value
+}
+
+/// The tags that the table mentions.
+async fn tags(client: &mut Client) -> HashMap<String, String> {
+    let mut tags = HashMap::new();
+    for of in TABLE.split("{tag ").skip(1).map(|rest| rest.split_once('}').unwrap().0) {
+        let (target, coding) = of.split_once(' ').unwrap_or((of, "identity"));
+        let answer = client.ask("GET", target, &[("accept-encoding", coding.to_owned())]).await;
+        let tag = answer.headers["etag"].to_str().unwrap().to_owned();
+        tags.insert(of.to_owned(), tag);
+    }
+    tags
+}
+
+#[expect(clippy::print_stderr, reason = "which line it is, shown if the test fails")]
+async fn run(protocol: Protocol) {
+    let fixture = fixture();
+    let server = Running::start(Server::new().files(fixture.root())).await;
+    let mut client = Client::connect(&server, protocol).await;
+    let tags = tags(&mut client).await;
+    let mut count = 0;
+    for (index, line) in TABLE.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+        eprintln!("{protocol:?}, line {}: {line}", index + 1);
+        let line = Line::parse(line);
+        let asked: Vec<_> = line.asked.iter().map(|(name, value)| (*name, fill(value, &tags))).collect();
+        let answer = client.ask(line.method, line.target, &asked).await;
+        line.check(&answer, &fixture, &tags);
+        // HEAD says the same, but knows no ranges, and not the length of what is made on the way.
+        if line.method == "GET" && !asked.iter().any(|(name, _)| *name == "range") {
+            let head = client.ask("HEAD", line.target, &asked).await;
+            assert_eq!((head.status, head.body.len()), (answer.status, 0));
+            assert_eq!(head.headers, answer.headers);
+        }
+        count += 1;
+    }
+    assert!(count >= 150, "{count} lines");
+}
+
+#[tokio::test]
+async fn over_http1() {
+    run(Protocol::Http1(Via::Tcp)).await;
+}
+
+#[tokio::test]
+async fn over_tls() {
+    run(Protocol::Http1(Via::Tls)).await;
+}
+
+#[tokio::test]
+async fn over_http2() {
+    run(Protocol::Http2).await;
+}
