@@ -71,13 +71,13 @@ impl Ask {
         if self.path.folder {
             let index = relative.join(INDEX);
             match root.open(&index, wait) {
-                Ok(Opened::File(source)) => return self.file(source, &index, wait),
+                Ok(Opened::File(source)) => return self.file(shared, source, &index, wait),
                 Ok(Opened::Folder(_)) | Err(Failure::Status(StatusCode::NOT_FOUND)) => {}
                 Err(failure) => return Err(failure),
             }
         }
         match root.open(relative, wait)? {
-            Opened::File(source) if !self.path.folder => self.file(source, relative, wait),
+            Opened::File(source) if !self.path.folder => self.file(shared, source, relative, wait),
             Opened::File(..) => Err(StatusCode::NOT_FOUND.into()),
             Opened::Folder(_) if !self.path.folder => Ok(self.redirect()?),
             // A folder of any size takes any time.

@@ -15,7 +15,7 @@ use super::source::Facts;
 
 /// The longest content that is kept, in bytes: two blocks. For longer ones, sending takes so much time that reading
 /// hardly counts, and each would push out many.
-const MAX_CONTENT: usize = 256 * 1024;
+pub(super) const MAX_CONTENT: usize = 256 * 1024;
 
 /// What an entry takes beside its name and content, in bytes, rounded up: places in the map and in the queue, the facts,
 /// the list of variants and the owner of the content.
@@ -67,7 +67,6 @@ impl Cache {
 
     /// Keeps what was made of the file at `path` when it was as `facts` say. Gives back the same content; what is handed
     /// out of it counts as long as it is held.
-    #[allow(dead_code, reason = "coded variants come with the codings")]
     pub(super) fn insert(&self, path: &Path, variant: &'static str, facts: &Facts, content: Bytes) -> Bytes {
         match self.room(path, facts, content.len()) {
             Some(room) => room.keep(variant, content),

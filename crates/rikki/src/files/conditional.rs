@@ -8,6 +8,7 @@ use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH, IF_RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use httpdate::HttpDate;
 
+use super::encoding::Coding;
 use super::source::Facts;
 
 /// The last second that an HTTP date can name: the end of the year 9999.
@@ -36,16 +37,22 @@ pub(super) enum Verdict {
 }
 
 impl Validators {
-    pub(super) fn new(facts: &Facts, now: SystemTime) -> Self {
+    /// The validators of a file in this coding. Each has a tag of its own, since the bytes differ:
+    /// <https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3.3>
+    pub(super) fn new(facts: &Facts, coding: Option<Coding>, now: SystemTime) -> Self {
         // As the hash of the inode and the full time: neither is anybody's business.
         let mut hasher = DefaultHasher::new();
         let modified = facts.modified;
         (facts.inode, modified).hash(&mut hasher);
-        let mut opaque_tag = String::with_capacity(36);
+        let mut opaque_tag = String::with_capacity(40);
         opaque_tag.push('"');
         push_hex(&mut opaque_tag, facts.length);
         opaque_tag.push('-');
         push_hex(&mut opaque_tag, hasher.finish());
+        if let Some(coding) = coding {
+            opaque_tag.push('-');
+            opaque_tag.push_str(coding.name());
+        }
         opaque_tag.push('"');
         Self {
             opaque_tag,
@@ -53,6 +60,11 @@ impl Validators {
             // A date in the future is not sent: https://www.rfc-editor.org/rfc/rfc9110#section-8.8.2.1
             last_modified: modified.map(|modified| http_time(modified).min(now)),
         }
+    }
+
+    /// The same with a weak tag: for what is compressed anew each time, perhaps by another version.
+    pub(super) fn weakened(self) -> Self {
+        Self { weak: true, ..self }
     }
 
     /// Judges everything but `If-Range`, in the order of <https://www.rfc-editor.org/rfc/rfc9110#section-13.2.2>: a tag
@@ -158,7 +170,7 @@ mod tests {
 
     #[track_caller]
     fn check_at(now: SystemTime, lines: &[(HeaderName, &str)], expected: Verdict) {
-        assert_eq!(Validators::new(&facts(), now).judge(&fields(lines)), expected, "{lines:?}");
+        assert_eq!(Validators::new(&facts(), None, now).judge(&fields(lines)), expected, "{lines:?}");
     }
 
     fn fields(lines: &[(HeaderName, &str)]) -> HeaderMap {
@@ -170,7 +182,7 @@ mod tests {
     }
 
     fn tag() -> String {
-        Validators::new(&facts(), modified() + DAY).opaque_tag
+        Validators::new(&facts(), None, modified() + DAY).opaque_tag
     }
 
     #[test]
@@ -246,12 +258,12 @@ mod tests {
     #[test]
     fn if_range() {
         let check = |now: SystemTime, value: &str, expected: bool| {
-            let validators = Validators::new(&facts(), now);
+            let validators = Validators::new(&facts(), None, now);
             assert_eq!(validators.allow_range(&fields(&[(IF_RANGE, value)])), expected, "{value}");
         };
         let (tag, settled) = (tag(), modified() + DAY);
         let exact = httpdate::fmt_http_date(modified());
-        assert!(Validators::new(&facts(), settled).allow_range(&HeaderMap::new()));
+        assert!(Validators::new(&facts(), None, settled).allow_range(&HeaderMap::new()));
         check(settled, &tag, true);
         check(settled, &format!("W/{tag}"), false);
         check(settled, "\"other\"", false);
@@ -269,9 +281,22 @@ mod tests {
     }
 
     #[test]
+    fn each_coding_has_its_tag() {
+        let plain = tag();
+        let coded = Validators::new(&facts(), Some(Coding::Brotli), modified() + DAY);
+        assert_eq!(coded.opaque_tag, format!("{}-br\"", plain.trim_end_matches('"')));
+        let judge = |validators: &Validators, name, tag: &str| validators.judge(&fields(&[(name, tag)]));
+        assert_eq!(judge(&coded, IF_NONE_MATCH, &plain), Proceed);
+        assert_eq!(judge(&coded, IF_MATCH, &coded.opaque_tag), Proceed);
+        let weak = coded.weakened();
+        assert_eq!(judge(&weak, IF_NONE_MATCH, &weak.opaque_tag), NotModified);
+        assert_eq!(judge(&weak, IF_MATCH, &weak.opaque_tag), Failed);
+    }
+
+    #[test]
     fn a_fresh_file_has_a_weak_tag() {
-        assert!(Validators::new(&facts(), modified() + Duration::from_secs(1)).weak);
-        assert!(!Validators::new(&facts(), modified() + Duration::from_secs(3)).weak);
+        assert!(Validators::new(&facts(), None, modified() + Duration::from_secs(1)).weak);
+        assert!(!Validators::new(&facts(), None, modified() + Duration::from_secs(3)).weak);
     }
 
     #[test]
@@ -296,7 +321,7 @@ mod tests {
     fn a_date_in_the_future_is_not_sent() {
         let now = modified() - DAY;
         let mut headers = HeaderMap::new();
-        Validators::new(&facts(), now).insert_into(&mut headers);
+        Validators::new(&facts(), None, now).insert_into(&mut headers);
         assert_eq!(headers["last-modified"], httpdate::fmt_http_date(now));
     }
 }

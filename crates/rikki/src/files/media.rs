@@ -6,20 +6,46 @@ use http::HeaderValue;
 
 /// The media type by the extension of a name, with a charset where the format is text.
 pub(super) fn content_type(name: &Path) -> HeaderValue {
-    let media_type = match mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream") {
-        // https://www.rfc-editor.org/rfc/rfc9239#section-6
-        "application/javascript" => "text/javascript",
-        other => other,
-    };
-    let is_text = media_type.starts_with("text/")
-        || media_type.ends_with("+xml")
-        || media_type.ends_with("+json")
-        || matches!(media_type, "application/json" | "application/xml");
+    let media_type = media_type(name);
+    let is_text = is_text(media_type) || matches!(media_type, "application/json" | "application/xml");
     if !is_text {
         return HeaderValue::from_static(media_type);
     }
     HeaderValue::try_from(format!("{media_type}; charset=utf-8"))
         .unwrap_or_else(|_| HeaderValue::from_static(media_type))
+}
+
+/// Whether content of this name becomes shorter by compressing: text, and the few binary formats that are not
+/// compressed themselves.
+pub(super) fn is_compressible(name: &Path) -> bool {
+    let media_type = media_type(name);
+    is_text(media_type)
+        || matches!(
+            media_type,
+            "application/json"
+                | "application/xml"
+                | "application/rtf"
+                | "application/wasm"
+                | "application/x-sh"
+                | "application/x-tar"
+                | "application/vnd.ms-fontobject"
+                | "font/otf"
+                | "font/ttf"
+                | "image/bmp"
+                | "image/x-icon"
+        )
+}
+
+fn media_type(name: &Path) -> &'static str {
+    match mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream") {
+        // https://www.rfc-editor.org/rfc/rfc9239#section-6
+        "application/javascript" => "text/javascript",
+        other => other,
+    }
+}
+
+fn is_text(media_type: &str) -> bool {
+    media_type.starts_with("text/") || media_type.ends_with("+xml") || media_type.ends_with("+json")
 }
 
 #[cfg(test)]
@@ -44,5 +70,18 @@ mod tests {
         check("a.tar.gz", "application/gzip");
         check("README", "application/octet-stream");
         check("a.unheard-of", "application/octet-stream");
+    }
+    #[test]
+    fn what_is_compressible() {
+        let check = |names: &str, expected: bool| {
+            for name in names.split(' ') {
+                assert_eq!(is_compressible(Path::new(name)), expected, "{name}: {}", media_type(Path::new(name)));
+            }
+        };
+        check(
+            "a.html a.css a.js a.mjs a.json a.xml a.svg a.txt a.md a.csv a.wasm a.webmanifest a.map a.ttf a.ico",
+            true,
+        );
+        check("a.png a.jpg a.webp a.mp4 a.zip a.gz a.br a.zst a.woff2 a.pdf a.unheard-of README", false);
     }
 }

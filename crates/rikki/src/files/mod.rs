@@ -9,7 +9,9 @@ mod answer;
 mod blocks;
 mod body;
 mod cache;
+mod compress;
 mod conditional;
+mod encoding;
 mod listing;
 mod media;
 mod multipart;
@@ -29,6 +31,7 @@ use std::task::{Context, Poll};
 
 use axum::body::Body;
 use http::{Request, Response};
+use tokio::sync::Semaphore;
 use tower_service::Service;
 
 use self::open::Root;
@@ -75,6 +78,7 @@ pub struct Files {
 struct Shared {
     root: Root,
     compress_above: Option<u64>,
+    compressions: Arc<Semaphore>,
 }
 
 impl Files {
@@ -85,7 +89,8 @@ impl Files {
     /// When the folder cannot be opened. The error names the path and the reason, such as `not a directory`.
     pub fn new(root: impl AsRef<Path>) -> io::Result<Self> {
         let root = Root::new(root.as_ref())?;
-        Ok(Self { shared: Arc::new(Shared { root, compress_above: Some(COMPRESS_ABOVE) }) })
+        let compressions = Arc::new(Semaphore::new(compress::MAX_COMPRESSIONS));
+        Ok(Self { shared: Arc::new(Shared { root, compress_above: Some(COMPRESS_ABOVE), compressions }) })
     }
 
     /// Compresses files of at least this size, in bytes, while they are sent; `None` turns it off. 1 KiB by default.

@@ -68,6 +68,10 @@ impl Root {
         self.stores.cache = Arc::new(Cache::new(bytes));
     }
 
+    pub(super) fn cache(&self) -> &Arc<Cache> {
+        &self.stores.cache
+    }
+
     /// Bounds what is read and not sent yet, in bytes.
     pub(super) fn set_read_memory(&mut self, bytes: usize) {
         self.stores.blocks = Arc::new(Blocks::new(bytes));

@@ -1,26 +1,99 @@
-//! A file as the representation that a request asks for: whether it is sent at all, and which part of it.
+//! A file as the representation that a request asks for: in which coding, whether it is sent at all, and which part.
 
 use std::io;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::body::Body;
-use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
+use http::header::{
+    ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE, VARY,
+};
 use http::{HeaderValue, Response, StatusCode};
 
+use super::Shared;
 use super::answer::{self, Ask};
+use super::compress::{Compressed, Kept};
 use super::conditional::{Validators, Verdict};
+use super::encoding::Coding;
 use super::media;
 use super::multipart::Multipart;
-use super::open::{self, Failure, Wait};
+use super::open::{self, Failure, Opened, Wait};
 use super::range::{Requested, content_range};
 use super::source::Source;
 
+/// What a file is sent as.
+struct Representation<'a> {
+    source: Source,
+    /// The name of the plain file, relative to the root: what tells the media type.
+    relative: &'a Path,
+    content: Content,
+    wait: Wait,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Content {
+    /// As it is.
+    Plain,
+    /// The source is a sibling in this coding.
+    Precompressed(Coding),
+    /// The source is plain, and compressed while it is sent.
+    Compressed(Coding),
+}
+
 impl Ask {
     /// Answers with a file, `relative` to the root.
-    pub(super) fn file(&self, source: Source, relative: &Path, wait: Wait) -> Result<Response<Body>, Failure> {
-        let validators = Validators::new(source.facts(), SystemTime::now());
+    pub(super) fn file(
+        &self,
+        shared: &Shared,
+        source: Source,
+        relative: &Path,
+        wait: Wait,
+    ) -> Result<Response<Body>, Failure> {
+        let representation = self.select(shared, source, relative, wait)?;
+        let mut response = self.represent(shared, representation).map_err(|error| open::failure(&error, relative))?;
+        // Any file may have siblings, now or later: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5
+        response.headers_mut().append(VARY, ACCEPT_ENCODING.into());
+        Ok(response)
+    }
+
+    /// Selects by `Accept-Encoding`. What is compressed already goes before what would have to be.
+    fn select<'a>(
+        &self,
+        shared: &Shared,
+        source: Source,
+        relative: &'a Path,
+        wait: Wait,
+    ) -> Result<Representation<'a>, Failure> {
+        for coding in Coding::accepted(&self.headers) {
+            match shared.root.open(&coding.sibling(relative), wait) {
+                // An older one may be the coding of what the file was before.
+                Ok(Opened::File(sibling)) if sibling.facts().modified >= source.facts().modified => {
+                    return Ok(Representation {
+                        source: sibling,
+                        relative,
+                        content: Content::Precompressed(coding),
+                        wait,
+                    });
+                }
+                Err(Failure::WouldBlock) => return Err(Failure::WouldBlock),
+                Ok(_) | Err(Failure::Status(_)) => {}
+            }
+        }
+        // A range counts the bytes of the representation, which are not known before it is compressed.
+        let is_range = !self.head_only && self.headers.contains_key(RANGE);
+        let is_long = shared.compress_above.is_some_and(|bytes| source.facts().length >= bytes);
+        let content = if is_long && !is_range && media::is_compressible(relative) {
+            Coding::accepted(&self.headers).next().map_or(Content::Plain, Content::Compressed)
+        } else {
+            Content::Plain
+        };
+        Ok(Representation { source, relative, content, wait })
+    }
+
+    fn represent(&self, shared: &Shared, representation: Representation<'_>) -> io::Result<Response<Body>> {
+        let validators = representation.validators();
         let mut response = Response::new(Body::empty());
         match validators.judge(&self.headers) {
             Verdict::Failed => return Ok(answer::plain(StatusCode::PRECONDITION_FAILED)),
@@ -31,52 +104,106 @@ impl Ask {
             }
             Verdict::Proceed => validators.insert_into(response.headers_mut()),
         }
-        response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        let media_type = media::content_type(relative);
-        match self.requested(&source, &validators) {
-            Requested::Whole => self.whole(&mut response, source, media_type),
-            Requested::Unsatisfiable => unsatisfiable(source.facts().length).map(|refusal| response = refusal),
-            Requested::Ranges(ranges) => partial(&mut response, source, media_type, &ranges, wait),
+        let headers = response.headers_mut();
+        if let Some(coding) = representation.coding() {
+            headers.insert(CONTENT_ENCODING, coding.header());
         }
-        .map_err(|error| open::failure(&error, relative))?;
+        if let Content::Compressed(coding) = representation.content {
+            return self.compressed(shared, response, representation, coding);
+        }
+        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        match self.requested(&representation, &validators) {
+            Requested::Whole => self.whole(&mut response, representation)?,
+            Requested::Unsatisfiable => return unsatisfiable(representation.source.facts().length),
+            Requested::Ranges(ranges) => partial(&mut response, representation, &ranges)?,
+        }
         Ok(response)
     }
 
-    /// Ranges are defined for GET alone: <https://www.rfc-editor.org/rfc/rfc9110#section-14.2>
-    fn requested(&self, source: &Source, validators: &Validators) -> Requested {
+    fn compressed(
+        &self,
+        shared: &Shared,
+        mut response: Response<Body>,
+        representation: Representation<'_>,
+        coding: Coding,
+    ) -> io::Result<Response<Body>> {
+        let Representation { source, relative, .. } = representation;
+        response.headers_mut().insert(CONTENT_TYPE, media::content_type(relative));
+        let kept = shared.root.cache().get(relative, coding.name(), source.facts());
+        if let Some(kept) = &kept {
+            response.headers_mut().insert(CONTENT_LENGTH, kept.len().into());
+        }
+        if self.head_only {
+            return Ok(response);
+        }
+        *response.body_mut() = match (kept, Arc::clone(&shared.compressions).try_acquire_owned()) {
+            (Some(kept), _) => kept.into(),
+            (None, Ok(permit)) => {
+                let facts = *source.facts();
+                let result = Kept::new(shared.root.cache(), relative, facts);
+                Body::new(Compressed::new(source.body(0..facts.length)?, facts.length, coding, permit, result))
+            }
+            // Too many at once: the plain file costs less.
+            (None, Err(_)) => {
+                let plain = Representation { source, content: Content::Plain, ..representation };
+                return self.represent(shared, plain);
+            }
+        };
+        Ok(response)
+    }
+
+    fn requested(&self, representation: &Representation<'_>, validators: &Validators) -> Requested {
+        // Ranges are defined for GET alone: https://www.rfc-editor.org/rfc/rfc9110#section-14.2
         if self.head_only || !validators.allow_range(&self.headers) {
             return Requested::Whole;
         }
-        Requested::new(&self.headers, source.facts().length)
+        match Requested::new(&self.headers, representation.source.facts().length) {
+            // A multipart document of coded parts: Content-Encoding would be taken for the coding of the document.
+            Requested::Ranges(ranges) if ranges.len() > 1 && representation.coding().is_some() => Requested::Whole,
+            requested => requested,
+        }
     }
 
-    fn whole(&self, response: &mut Response<Body>, source: Source, media_type: HeaderValue) -> io::Result<()> {
-        let length = source.facts().length;
-        response.headers_mut().insert(CONTENT_TYPE, media_type);
+    fn whole(&self, response: &mut Response<Body>, representation: Representation<'_>) -> io::Result<()> {
+        let length = representation.source.facts().length;
+        response.headers_mut().insert(CONTENT_TYPE, media::content_type(representation.relative));
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
         if !self.head_only {
-            *response.body_mut() = source.body(0..length)?;
+            *response.body_mut() = representation.source.body(0..length)?;
         }
         Ok(())
     }
 }
 
+impl Representation<'_> {
+    fn coding(&self) -> Option<Coding> {
+        match self.content {
+            Content::Plain => None,
+            Content::Precompressed(coding) | Content::Compressed(coding) => Some(coding),
+        }
+    }
+
+    fn validators(&self) -> Validators {
+        let validators = Validators::new(self.source.facts(), self.coding(), SystemTime::now());
+        match self.content {
+            Content::Compressed(_) => validators.weakened(),
+            Content::Plain | Content::Precompressed(_) => validators,
+        }
+    }
+}
+
 /// 206, with one range as it is or several as a multipart document.
-fn partial(
-    response: &mut Response<Body>,
-    source: Source,
-    media_type: HeaderValue,
-    ranges: &[Range<u64>],
-    wait: Wait,
-) -> io::Result<()> {
+fn partial(response: &mut Response<Body>, representation: Representation<'_>, ranges: &[Range<u64>]) -> io::Result<()> {
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    let source = representation.source;
     let length = source.facts().length;
+    let media_type = media::content_type(representation.relative);
     let headers = response.headers_mut();
     let (media_type, body) = if let [range] = ranges {
         headers.insert(CONTENT_RANGE, value(content_range(range, length))?);
         headers.insert(CONTENT_LENGTH, (range.end - range.start).into());
         (media_type, source.body(range.clone())?)
-    } else if wait == Wait::No {
+    } else if representation.wait == Wait::No {
         // What comes later would have to be in memory too.
         return Err(io::ErrorKind::WouldBlock.into());
     } else {

@@ -2,6 +2,7 @@
 
 #![cfg(unix)]
 
+mod compressed;
 mod content;
 mod denied;
 mod fixture;
