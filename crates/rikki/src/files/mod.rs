@@ -1,9 +1,11 @@
 //! Static files: [`Files`] answers GET and HEAD from a folder.
 //!
 //! `answer` turns a request into a response; `path` judges the path, `open` opens what it leads to, `source` is the file
-//! that was opened, `conditional` answers from validators, `body` sends the content and `listing` shows a folder. `cache`
-//! keeps contents, `blocks` bounds the memory of those being sent, `read` reads. Nothing here knows of WebSockets, routes
-//! or connections.
+//! that was opened, `body` sends the content and `listing` shows a folder. `cache` keeps contents, `blocks` bounds the
+//! memory of those being sent, `read` reads. Nothing here knows of WebSockets, routes or connections.
+//!
+//! `representation` decides what of a file is sent: `encoding` chooses a coding, `compress` compresses, `conditional`
+//! judges preconditions, `range` and `multipart` are about parts, `media` knows the types.
 
 mod answer;
 mod blocks;
@@ -42,7 +44,13 @@ const COMPRESS_ABOVE: u64 = 1024;
 /// A service that answers GET and HEAD with the files below a folder.
 ///
 /// - A folder is answered with its `index.html`, or else with a listing of at most 10,000 entries.
-/// - Files have an `ETag` and a `Last-Modified` date; `If-None-Match` and `If-Modified-Since` are honoured.
+/// - Files have an `ETag` and a `Last-Modified` date, for every precondition of RFC 9110, section 13.
+/// - A GET may ask for ranges: one, or up to 16 as `multipart/byteranges`. More than that, ranges that overlap and what is
+///   malformed are answered with the whole file.
+/// - In the place of `app.js`, `app.js.br`, `app.js.zst` or `app.js.gz` is sent to clients that accept the coding, unless
+///   it is older than `app.js`. Each coding has an `ETag` of its own, and ranges are those of the coded bytes; several at
+///   once are answered with the whole file. What has no such sibling is compressed on the way, see
+///   [`Files::compress_above`]. A client that refuses everything there is, `identity` included, gets the plain file.
 /// - Not served, and not listed: names that begin with a dot, end with a dot or a space, or contain `:`, `\` or a
 ///   control character; what a symbolic link leads to outside the folder; anything but regular files and folders; and
 ///   what [`Files::deny`] names.
@@ -93,7 +101,15 @@ impl Files {
         Ok(Self { shared: Arc::new(Shared { root, compress_above: Some(COMPRESS_ABOVE), compressions }) })
     }
 
-    /// Compresses files of at least this size, in bytes, while they are sent; `None` turns it off. 1 KiB by default.
+    /// Compresses files of at least this size, in bytes, while they are sent; 1 KiB by default, `None` turns it off.
+    ///
+    /// This is for text and the like, and for clients that accept `br`, `zstd` or `gzip`. A request for a range gets the
+    /// plain file, since how long a compressed one becomes is not known before; for the same reason it has no
+    /// `Content-Length`. Its `ETag` is weak. Results of up to 256 KiB are kept in the cache, see [`Files::cache`].
+    ///
+    /// Compressing is done on the blocking pool, for at most 32 responses at a time, which takes up to 4 MiB for each of
+    /// them while it lasts. Others are sent plain. Files hold nothing that the client has sent, so that their length tells
+    /// nobody a secret (BREACH).
     pub fn compress_above(mut self, bytes: impl Into<Option<u64>>) -> Self {
         Arc::make_mut(&mut self.shared).compress_above = bytes.into();
         self
