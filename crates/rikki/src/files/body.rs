@@ -191,6 +191,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn many_that_are_stalled_stay_within_the_bound() {
+        let blocks = Arc::new(Blocks::new(4 * BLOCK));
+        let file = file(4 * BLOCK);
+        let mut stalled = Vec::new();
+        for _ in 0..100 {
+            let mut body = body(&file, 4 * BLOCK, &blocks);
+            let frame = body.frame().await.unwrap().unwrap();
+            stalled.push((frame.into_data().unwrap(), body));
+            assert!(blocks.held() <= 4 * BLOCK);
+        }
+        let held: usize = stalled.iter().map(|(data, _)| data.len()).sum();
+        assert_eq!(held, 4 * BLOCK + 96 * SMALL);
+    }
+
+    #[tokio::test]
     async fn reads_nothing_ahead() {
         let (_file, mut body) = fixture(6 * BLOCK, 6 * BLOCK);
         let blocks = Arc::clone(&body.blocks);
