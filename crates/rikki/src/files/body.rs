@@ -15,8 +15,8 @@ use super::open::Wait;
 
 /// Exactly as many bytes of a file as its head has announced.
 ///
-/// What is in memory already is read where the body is polled, and anything else on the blocking pool, when it is asked
-/// for and not before. A file that has grown in the meantime is cut there. One that has been truncated ends the body
+/// What is in memory already is read where the body is polled, when it is asked for and not before; anything else on the
+/// blocking pool, one block ahead where nothing else can be. A file that has grown in the meantime is cut there. One that has been truncated ends the body
 /// with an error, so that the connection is cut short and the client sees that the response is incomplete (RFC 9112,
 /// section 8).
 pub(super) struct FileBody {
@@ -48,24 +48,32 @@ impl FileBody {
     fn read(&mut self) -> io::Result<State> {
         let offset = self.end.saturating_sub(self.remaining);
         let mut block = self.blocks.take(self.remaining);
-        if self.tells {
-            match block.fill(&self.file, offset, Wait::No) {
-                Ok(()) => return Ok(State::Ready(block)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::Unsupported => self.tells = false,
-                Err(error) => return Err(error),
-            }
+        match block.fill(&self.file, offset, Wait::No) {
+            Ok(()) => return Ok(State::Ready(block)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.tells = false,
+            Err(error) => return Err(error),
         }
+        Ok(self.read_waiting(block))
+    }
+
+    fn read_waiting(&self, mut block: Block) -> State {
         let file = Arc::clone(&self.file);
-        Ok(State::Reading(spawn_blocking(move || {
+        let offset = self.end.saturating_sub(self.remaining);
+        State::Reading(spawn_blocking(move || {
             block.fill(&file, offset, Wait::Yes)?;
             Ok(block)
-        })))
+        }))
     }
 
     fn hand_out(&mut self, block: Block) -> Frame<Bytes> {
         self.remaining = self.remaining.saturating_sub(block.len() as u64);
-        self.state = if self.remaining > 0 { State::Idle } else { State::Done };
+        self.state = match self.remaining {
+            0 => State::Done,
+            _ if self.tells => State::Idle,
+            // One block ahead: it is read while the one before it is sent.
+            remaining => self.read_waiting(self.blocks.take(remaining)),
+        };
         Frame::data(block.into_bytes())
     }
 }

@@ -40,21 +40,22 @@ mod linux {
     use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
     use rustix::io::Errno;
 
-    /// Whether the kernel, or a sandbox around the process, has refused `openat2` as such.
-    static REFUSED: AtomicBool = AtomicBool::new(false);
+    /// Whether the kernel has no `openat2`.
+    static MISSING: AtomicBool = AtomicBool::new(false);
 
     pub(super) fn open(folder: impl AsFd, path: &Path, flags: OFlags, resolve: ResolveFlags) -> io::Result<File> {
-        if REFUSED.load(Relaxed) {
+        if MISSING.load(Relaxed) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let opened = openat2(folder, path, flags, Mode::empty(), resolve | ResolveFlags::CACHED);
         opened.map(File::from).map_err(|errno| match errno {
-            Errno::NOSYS | Errno::PERM => {
-                REFUSED.store(true, Relaxed);
+            Errno::NOSYS => {
+                MISSING.store(true, Relaxed);
                 io::ErrorKind::WouldBlock.into()
             }
-            // Kernels before 5.12 do not know CACHED, and say that something is invalid.
-            Errno::AGAIN | Errno::INVAL | Errno::INTR => io::ErrorKind::WouldBlock.into(),
+            // Kernels before 5.12 do not know CACHED, and say that something is invalid. Sandboxes do not permit what they
+            // do not know; but so may a file system that is a program, which says nothing of other files.
+            Errno::AGAIN | Errno::INVAL | Errno::INTR | Errno::PERM => io::ErrorKind::WouldBlock.into(),
             errno => errno.into(),
         })
     }
