@@ -7,12 +7,20 @@ use http::HeaderValue;
 /// The media type by the extension of a name, with a charset where the format is text.
 pub(super) fn content_type(name: &Path) -> HeaderValue {
     let media_type = media_type(name);
-    let is_text = is_text(media_type) || matches!(media_type, "application/json" | "application/xml");
-    if !is_text {
-        return HeaderValue::from_static(media_type);
-    }
-    HeaderValue::try_from(format!("{media_type}; charset=utf-8"))
-        .unwrap_or_else(|_| HeaderValue::from_static(media_type))
+    // What pages are made of, without putting it together for each request.
+    HeaderValue::from_static(match media_type {
+        "text/html" => "text/html; charset=utf-8",
+        "text/css" => "text/css; charset=utf-8",
+        "text/javascript" => "text/javascript; charset=utf-8",
+        "text/plain" => "text/plain; charset=utf-8",
+        "application/json" => "application/json; charset=utf-8",
+        "image/svg+xml" => "image/svg+xml; charset=utf-8",
+        _ if is_text(media_type) || media_type == "application/xml" => {
+            return HeaderValue::try_from(format!("{media_type}; charset=utf-8"))
+                .unwrap_or_else(|_| HeaderValue::from_static(media_type));
+        }
+        _ => media_type,
+    })
 }
 
 /// Whether content of this name becomes shorter by compressing: text, and the few binary formats that are not
@@ -60,6 +68,8 @@ mod tests {
         check("a.js", "text/javascript; charset=utf-8");
         check("a.mjs", "text/javascript; charset=utf-8");
         check("a.css", "text/css; charset=utf-8");
+        check("a.txt", "text/plain; charset=utf-8");
+        check("a.csv", "text/csv; charset=utf-8");
         check("a.json", "application/json; charset=utf-8");
         check("a.svg", "image/svg+xml; charset=utf-8");
         check("a.xml", "text/xml; charset=utf-8");

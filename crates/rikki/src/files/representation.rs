@@ -84,8 +84,12 @@ impl Ask {
         // A range counts the bytes of the representation, which are not known before it is compressed.
         let is_range = !self.head_only && self.headers.contains_key(RANGE);
         let is_long = shared.compress_above.is_some_and(|bytes| source.facts().length >= bytes);
-        let content = if is_long && !is_range && media::is_compressible(relative) {
-            Coding::accepted(&self.headers).next().map_or(Content::Plain, Content::Compressed)
+        let content = if is_long
+            && !is_range
+            && let Some(coding) = Coding::accepted(&self.headers).next()
+            && media::is_compressible(relative)
+        {
+            Content::Compressed(coding)
         } else {
             Content::Plain
         };
