@@ -1,9 +1,11 @@
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::*;
 
@@ -67,182 +69,173 @@ fn the_root_must_be_a_folder() {
     assert_eq!(error.to_string(), "/no/such/folder: no such file or directory");
 }
 
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::os::unix::fs::symlink;
-
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-
-    use super::*;
-
-    /// Opens both ways, the one that waits first: then the names are known to the system.
-    #[track_caller]
-    fn check(root: &Root, name: &str, expected: u16) {
-        for wait in [Wait::Yes, Wait::No] {
-            let status = match source(root, name, wait) {
-                Ok(_) => 200,
-                Err(Failure::Status(status)) => status.as_u16(),
-                Err(Failure::WouldBlock) => panic!("{name} would block"),
-            };
-            assert_eq!(status, expected, "{name} {wait:?}");
-        }
+/// Opens both ways, the one that waits first: then the names are known to the system.
+#[track_caller]
+fn check(root: &Root, name: &str, expected: u16) {
+    for wait in [Wait::Yes, Wait::No] {
+        let status = match source(root, name, wait) {
+            Ok(_) => 200,
+            Err(Failure::Status(status)) => status.as_u16(),
+            Err(Failure::WouldBlock) => panic!("{name} would block"),
+        };
+        assert_eq!(status, expected, "{name} {wait:?}");
     }
+}
 
-    #[test]
-    fn what_is_in_memory_is_opened_without_waiting() {
-        let site = Site::new();
-        site.write("sub/file", "ok");
-        site.write("../secret", "secret");
-        symlink("sub/file", site.path("link")).unwrap();
-        symlink("/proc/self/root", site.path("magic")).unwrap();
-        symlink("loop", site.path("loop")).unwrap();
-        rustix::fs::mknodat(CWD, site.path("fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-        let root = site.root();
-        check(&root, "sub/file", 200);
-        check(&root, "link", 200);
-        check(&root, "missing", 404);
-        check(&root, "magic/etc/passwd", 404);
-        check(&root, "loop", 404);
-        check(&root, "fifo", 404);
-        check(&root, &"a".repeat(5000), 404);
+#[test]
+fn what_is_in_memory_is_opened_without_waiting() {
+    let site = Site::new();
+    site.write("sub/file", "ok");
+    site.write("../secret", "secret");
+    symlink("sub/file", site.path("link")).unwrap();
+    symlink("/proc/self/root", site.path("magic")).unwrap();
+    symlink("loop", site.path("loop")).unwrap();
+    rustix::fs::mknodat(CWD, site.path("fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let root = site.root();
+    check(&root, "sub/file", 200);
+    check(&root, "link", 200);
+    check(&root, "missing", 404);
+    check(&root, "magic/etc/passwd", 404);
+    check(&root, "loop", 404);
+    check(&root, "fifo", 404);
+    check(&root, &"a".repeat(5000), 404);
+}
+
+/// What is in memory says nothing of names that were never looked up, nor of paths that lead up or below a file.
+#[test]
+fn what_is_not_in_memory_would_block() {
+    let site = Site::new();
+    site.write("file", "ok");
+    let root = site.root();
+    site.write("../secret", "secret");
+    symlink("../secret", site.path("out")).unwrap();
+    for name in ["never-looked-up", "file/x", "out", "../secret"] {
+        let found = source(&root, name, Wait::No).map(drop);
+        assert!(matches!(found, Err(Failure::WouldBlock)), "{name} {found:?}");
+        let found = source(&root, name, Wait::Yes).map(drop);
+        assert!(matches!(found, Err(Failure::Status(StatusCode::NOT_FOUND))), "{name} {found:?}");
     }
+}
 
-    /// What is in memory says nothing of names that were never looked up, nor of paths that lead up or below a file.
-    #[test]
-    fn what_is_not_in_memory_would_block() {
-        let site = Site::new();
-        site.write("file", "ok");
-        let root = site.root();
-        site.write("../secret", "secret");
-        symlink("../secret", site.path("out")).unwrap();
-        for name in ["never-looked-up", "file/x", "out", "../secret"] {
-            let found = source(&root, name, Wait::No).map(drop);
-            assert!(matches!(found, Err(Failure::WouldBlock)), "{name} {found:?}");
-            let found = source(&root, name, Wait::Yes).map(drop);
-            assert!(matches!(found, Err(Failure::Status(StatusCode::NOT_FOUND))), "{name} {found:?}");
-        }
-    }
+#[test]
+fn denied_files_are_denied_without_waiting() {
+    let site = Site::new();
+    let key = site.write("key", "secret");
+    site.write("other", "ok");
+    let mut root = site.root();
+    root.deny(&key).unwrap();
+    check(&root, "key", 404);
+    check(&root, "other", 200);
+    // Renewed, and the old one still there.
+    fs::rename(&key, site.path("old")).unwrap();
+    site.write("key", "new secret");
+    check(&root, "key", 404);
+    check(&root, "old", 404);
+    check(&root, "other", 200);
+    // Gone.
+    fs::remove_file(&key).unwrap();
+    check(&root, "other", 200);
+}
 
-    #[test]
-    fn denied_files_are_denied_without_waiting() {
-        let site = Site::new();
-        let key = site.write("key", "secret");
-        site.write("other", "ok");
-        let mut root = site.root();
-        root.deny(&key).unwrap();
-        check(&root, "key", 404);
-        check(&root, "other", 200);
-        // Renewed, and the old one still there.
-        fs::rename(&key, site.path("old")).unwrap();
-        site.write("key", "new secret");
-        check(&root, "key", 404);
-        check(&root, "old", 404);
-        check(&root, "other", 200);
-        // Gone.
-        fs::remove_file(&key).unwrap();
-        check(&root, "other", 200);
-    }
-
-    /// Asks for `name` while `swap` goes on, both ways, and counts the answers that were "ok".
-    fn race(root: &Root, name: &str, rounds: usize, swap: impl Fn() + Sync) -> [usize; 2] {
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !done.load(Relaxed) {
-                    swap();
-                }
-            });
-            let mut served = [0, 0];
-            let mut leaked = None;
-            for round in 0..rounds {
-                let wait = if round % 2 == 0 { Wait::No } else { Wait::Yes };
-                let Ok(Ok(content)) = source(root, name, wait).map(|source| content(&source)) else { continue };
-                if content != "ok" {
-                    leaked = Some((wait, content));
-                    break;
-                }
-                served[round % 2] += 1;
+/// Asks for `name` while `swap` goes on, both ways, and counts the answers that were "ok".
+fn race(root: &Root, name: &str, rounds: usize, swap: impl Fn() + Sync) -> [usize; 2] {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Relaxed) {
+                swap();
             }
-            done.store(true, Relaxed);
-            assert_eq!(leaked, None);
-            served
-        })
-    }
-
-    fn exchange(one: &Path, other: &Path) {
-        renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).unwrap();
-    }
-
-    #[test]
-    fn a_file_and_a_link_to_a_secret_that_are_swapped() {
-        let site = Site::new();
-        site.write("../secret", "secret");
-        let (file, link) = (site.write("swapped", "ok"), site.path("link"));
-        symlink("../secret", &link).unwrap();
-        let served = race(&site.root(), "swapped", 20_000, || exchange(&file, &link));
-        assert!(served.into_iter().all(|served| served > 100), "{served:?}");
-    }
-
-    /// A file that has long not changed is kept, by way of a folder that is swapped for a link out of the root.
-    #[test]
-    fn what_is_kept_is_judged_each_time() {
-        let site = Site::new();
-        site.write("../outside/file", "secret");
-        let file = site.write("sub/file", "ok");
-        let (sub, link) = (site.path("sub"), site.path("link"));
-        symlink("../outside", &link).unwrap();
-        let root = site.root();
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !source(&root, "sub/file", Wait::No).is_ok_and(|source| content(&source).is_ok() && source.is_kept()) {
-            assert!(Instant::now() < deadline, "a settled file is kept");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        assert!(source(&root, "sub/file", Wait::Yes).unwrap().is_kept());
-        let served = race(&root, "sub/file", 20_000, || exchange(&sub, &link));
-        assert!(served.into_iter().all(|served| served > 100), "{served:?}");
-        if !sub.is_dir() || sub.is_symlink() {
-            exchange(&sub, &link);
-        }
-        assert!(source(&root, "sub/file", Wait::Yes).unwrap().is_kept());
-
-        // Edits that nothing but the time of change tells apart.
-        let modified = fs::metadata(&file).unwrap().modified().unwrap();
-        for edit in 0..100 {
-            let text = format!("{edit:02}");
-            fs::write(&file, &text).unwrap();
-            File::options().write(true).open(&file).unwrap().set_modified(modified).unwrap();
-            for wait in [Wait::No, Wait::Yes] {
-                assert_eq!(content(&source(&root, "sub/file", wait).unwrap()).unwrap(), text);
+        });
+        let mut served = [0, 0];
+        let mut leaked = None;
+        for round in 0..rounds {
+            let wait = if round % 2 == 0 { Wait::No } else { Wait::Yes };
+            let Ok(Ok(content)) = source(root, name, wait).map(|source| content(&source)) else { continue };
+            if content != "ok" {
+                leaked = Some((wait, content));
+                break;
             }
+            served[round % 2] += 1;
         }
-    }
+        done.store(true, Relaxed);
+        assert_eq!(leaked, None);
+        served
+    })
+}
 
-    /// In a process of its own, which has hardly any descriptors.
-    #[test]
-    fn without_descriptors_the_answer_is_503() {
-        if std::env::var_os("RIKKI_FEW_DESCRIPTORS").is_none() {
-            let test = "files::open::tests::linux::without_descriptors_the_answer_is_503";
-            let child = std::process::Command::new("sh")
-                .args(["-c", "ulimit -n 24 && exec \"$0\" --exact --nocapture \"$1\""])
-                .arg(std::env::current_exe().unwrap())
-                .arg(test)
-                .env("RIKKI_FEW_DESCRIPTORS", "1")
-                .output()
-                .unwrap();
-            let text = String::from_utf8_lossy(&child.stdout);
-            assert!(child.status.success() && text.contains("1 passed"), "{text}");
-            return;
-        }
-        let site = Site::new();
-        let path = site.write("file", "ok");
-        let root = site.root();
-        check(&root, "file", 200);
-        let held: Vec<File> = std::iter::from_fn(|| File::open(&path).ok()).collect();
+fn exchange(one: &Path, other: &Path) {
+    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).unwrap();
+}
+
+#[test]
+fn a_file_and_a_link_to_a_secret_that_are_swapped() {
+    let site = Site::new();
+    site.write("../secret", "secret");
+    let (file, link) = (site.write("swapped", "ok"), site.path("link"));
+    symlink("../secret", &link).unwrap();
+    let served = race(&site.root(), "swapped", 20_000, || exchange(&file, &link));
+    assert!(served.into_iter().all(|served| served > 100), "{served:?}");
+}
+
+/// A file that has long not changed is kept, by way of a folder that is swapped for a link out of the root.
+#[test]
+fn what_is_kept_is_judged_each_time() {
+    let site = Site::new();
+    site.write("../outside/file", "secret");
+    let file = site.write("sub/file", "ok");
+    let (sub, link) = (site.path("sub"), site.path("link"));
+    symlink("../outside", &link).unwrap();
+    let root = site.root();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !source(&root, "sub/file", Wait::No).is_ok_and(|source| content(&source).is_ok() && source.is_kept()) {
+        assert!(Instant::now() < deadline, "a settled file is kept");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(source(&root, "sub/file", Wait::Yes).unwrap().is_kept());
+    let served = race(&root, "sub/file", 20_000, || exchange(&sub, &link));
+    assert!(served.into_iter().all(|served| served > 100), "{served:?}");
+    if !sub.is_dir() || sub.is_symlink() {
+        exchange(&sub, &link);
+    }
+    assert!(source(&root, "sub/file", Wait::Yes).unwrap().is_kept());
+
+    // Edits that nothing but the time of change tells apart.
+    let modified = fs::metadata(&file).unwrap().modified().unwrap();
+    for edit in 0..100 {
+        let text = format!("{edit:02}");
+        fs::write(&file, &text).unwrap();
+        File::options().write(true).open(&file).unwrap().set_modified(modified).unwrap();
         for wait in [Wait::No, Wait::Yes] {
-            let refused = source(&root, "file", wait).map(drop).unwrap_err();
-            assert!(matches!(refused, Failure::Status(StatusCode::SERVICE_UNAVAILABLE)), "{wait:?} {refused:?}");
+            assert_eq!(content(&source(&root, "sub/file", wait).unwrap()).unwrap(), text);
         }
-        drop(held);
-        check(&root, "file", 200);
     }
+}
+
+/// In a process of its own, which has hardly any descriptors.
+#[test]
+fn without_descriptors_the_answer_is_503() {
+    if std::env::var_os("RIKKI_FEW_DESCRIPTORS").is_none() {
+        let test = "files::open::tests::without_descriptors_the_answer_is_503";
+        let child = std::process::Command::new("sh")
+            .args(["-c", "ulimit -n 24 && exec \"$0\" --exact --nocapture \"$1\""])
+            .arg(std::env::current_exe().unwrap())
+            .arg(test)
+            .env("RIKKI_FEW_DESCRIPTORS", "1")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&child.stdout);
+        assert!(child.status.success() && text.contains("1 passed"), "{text}");
+        return;
+    }
+    let site = Site::new();
+    let path = site.write("file", "ok");
+    let root = site.root();
+    check(&root, "file", 200);
+    let held: Vec<File> = std::iter::from_fn(|| File::open(&path).ok()).collect();
+    for wait in [Wait::No, Wait::Yes] {
+        let refused = source(&root, "file", wait).map(drop).unwrap_err();
+        assert!(matches!(refused, Failure::Status(StatusCode::SERVICE_UNAVAILABLE)), "{wait:?} {refused:?}");
+    }
+    drop(held);
+    check(&root, "file", 200);
 }
