@@ -110,7 +110,7 @@ impl Validators {
 
     pub(super) fn insert_into(&self, headers: &mut HeaderMap) {
         let tag = match self.weak {
-            true => HeaderValue::try_from(format!("W/{}", self.opaque_tag)),
+            true => HeaderValue::try_from(["W/", &self.opaque_tag].concat()),
             false => HeaderValue::from_str(&self.opaque_tag),
         };
         if let Ok(value) = tag {

@@ -2,6 +2,7 @@
 //! its content in one of them.
 
 use std::cmp::Reverse;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use http::header::ACCEPT_ENCODING;
@@ -39,7 +40,8 @@ impl Coding {
             Self::Zstd => ".zst",
             Self::Gzip => ".gz",
         };
-        let mut sibling = path.as_os_str().to_owned();
+        let mut sibling = OsString::with_capacity(path.as_os_str().len() + extension.len());
+        sibling.push(path);
         sibling.push(extension);
         sibling.into()
     }
@@ -48,7 +50,7 @@ impl Coding {
     ///
     /// Without the field there are none. Whether `identity` is refused makes no difference: it is sent where nothing else
     /// can be, since 406 (Not Acceptable) would help nobody.
-    pub(super) fn accepted(headers: &HeaderMap) -> impl Iterator<Item = Self> + use<> {
+    pub(super) fn accepted(headers: &HeaderMap) -> impl Iterator<Item = Self> + Clone + use<> {
         let weights = Weights::new(headers);
         let mut codings = Self::ALL;
         // A stable sort: equals stay as they are.
@@ -58,7 +60,7 @@ impl Coding {
 }
 
 /// Weights in thousandths; `None` for what is not mentioned.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Weights {
     brotli: Option<u16>,
     zstd: Option<u16>,
@@ -72,18 +74,27 @@ impl Weights {
         let mut weights = Self::default();
         let fields = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|field| field.to_str().ok());
         for element in fields.flat_map(|field| field.split(',')) {
-            let (name, parameter) = element.split_once(';').unwrap_or((element, "q=1"));
-            let slot = match name.trim().to_ascii_lowercase().as_str() {
-                "br" => &mut weights.brotli,
-                "zstd" => &mut weights.zstd,
+            let (name, weight) = match element.split_once(';') {
+                Some((name, parameter)) => (name, weight(parameter)),
+                None => (element, Some(1000)),
+            };
+            let is = |coding: &str| name.trim_ascii().eq_ignore_ascii_case(coding);
+            let slot = if is("br") {
+                &mut weights.brotli
+            } else if is("zstd") {
+                &mut weights.zstd
+            } else if is("gzip") || is("x-gzip") {
                 // https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1.3
-                "gzip" | "x-gzip" => &mut weights.gzip,
-                "identity" => &mut weights.identity,
-                "*" => &mut weights.any,
-                _ => continue,
+                &mut weights.gzip
+            } else if is("identity") {
+                &mut weights.identity
+            } else if is("*") {
+                &mut weights.any
+            } else {
+                continue;
             };
             // What has no proper weight counts as not mentioned.
-            *slot = weight(parameter).or(*slot);
+            *slot = weight.or(*slot);
         }
         weights
     }
@@ -111,7 +122,8 @@ fn weight(parameter: &str) -> Option<u16> {
     if decimals.len() > 3 || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let thousandths = format!("{decimals:0<3}").parse().ok()?;
+    let digits = decimals.bytes().chain(std::iter::repeat(b'0')).take(3);
+    let thousandths = digits.fold(0, |number, digit| 10 * number + u16::from(digit - b'0'));
     match whole {
         "0" => Some(thousandths),
         "1" if thousandths == 0 => Some(1000),

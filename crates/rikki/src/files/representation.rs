@@ -66,7 +66,8 @@ impl Ask {
         relative: &'a Path,
         wait: Wait,
     ) -> Result<Representation<'a>, Failure> {
-        for coding in Coding::accepted(&self.headers) {
+        let mut accepted = Coding::accepted(&self.headers);
+        for coding in accepted.clone() {
             match shared.root.open(&coding.sibling(relative), wait) {
                 // An older one may be the coding of what the file was before.
                 Ok(Opened::File(sibling)) if sibling.facts().modified >= source.facts().modified => {
@@ -86,7 +87,7 @@ impl Ask {
         let is_long = shared.compress_above.is_some_and(|bytes| source.facts().length >= bytes);
         let content = if is_long
             && !is_range
-            && let Some(coding) = Coding::accepted(&self.headers).next()
+            && let Some(coding) = accepted.next()
             && media::is_compressible(relative)
         {
             Content::Compressed(coding)
@@ -99,6 +100,8 @@ impl Ask {
     fn represent(&self, shared: &Shared, representation: Representation<'_>) -> io::Result<Response<Body>> {
         let validators = representation.validators();
         let mut response = Response::new(Body::empty());
+        // More than six fields would make the map grow in between.
+        response.headers_mut().reserve(10);
         match validators.judge(&self.headers) {
             Verdict::Failed => return Ok(answer::plain(StatusCode::PRECONDITION_FAILED)),
             Verdict::NotModified => {
