@@ -285,10 +285,14 @@ async fn run(protocol: Protocol) {
         line.check(&answer, &fixture, &tags);
         // HEAD says the same, but knows no ranges, and not the length of what is made on the way.
         if line.method == "GET" && !asked.iter().any(|(name, _)| *name == "range") {
-            let head = client.ask("HEAD", line.target, &asked).await;
+            let mut head = client.ask("HEAD", line.target, &asked).await;
             assert_eq!((head.status, head.body.len()), (answer.status, 0));
             let mut headers = answer.headers;
             headers.remove("transfer-encoding");
+            if !headers.contains_key("content-length") {
+                // What was made on the way may have been kept meanwhile.
+                head.headers.remove("content-length");
+            }
             assert_eq!(head.headers, headers);
         }
         count += 1;
