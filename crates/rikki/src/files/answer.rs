@@ -82,7 +82,7 @@ impl Ask {
             Opened::Folder(_) if !self.path.folder => Ok(self.redirect()?),
             // A folder of any size takes any time.
             Opened::Folder(_) if wait == Wait::No => Err(Failure::WouldBlock),
-            Opened::Folder(folder) => listing::listing(root, &folder, relative, self.uri.path())
+            Opened::Folder(folder) => listing::listing(root, &folder, relative, &self.uri, &self.headers)
                 .map_err(|error| open::status_of(&error, relative).into()),
         }
     }

@@ -1,12 +1,14 @@
 //! Static files: [`Files`] answers GET and HEAD from a folder.
 //!
 //! `answer` turns a request into a response; `path` judges the path, `open` opens what it leads to, `source` is the file
-//! that was opened, `body` sends the content and `listing` shows a folder. `cache` keeps contents, `blocks` bounds the
-//! memory of those being sent, `read` reads. Nothing here knows of WebSockets, routes or connections.
+//! that was opened, `body` sends the content and `listing` shows a folder, as `accept` would have it. `cache` keeps
+//! contents, `blocks` bounds the memory of those being sent, `read` reads. Nothing here knows of WebSockets, routes or
+//! connections.
 //!
 //! `representation` decides what of a file is sent: `encoding` chooses a coding, `compress` compresses, `conditional`
 //! judges preconditions, `range` and `multipart` are about parts, `media` knows the types.
 
+mod accept;
 mod answer;
 mod blocks;
 mod body;
@@ -43,7 +45,8 @@ const COMPRESS_ABOVE: u64 = 1024;
 
 /// A service that answers GET and HEAD with the files below a folder.
 ///
-/// - A folder is answered with its `index.html`, or else with a listing of at most 10,000 entries.
+/// - A folder is answered with its `index.html`, or else with a listing of at most 10,000 entries: a page, or JSON for
+///   clients that would rather have `application/json`. `?sort=size&order=desc` sorts it, by `name`, `size` or `modified`.
 /// - Files have an `ETag` and a `Last-Modified` date, for every precondition of RFC 9110, section 13.
 /// - A GET may ask for ranges: one, or up to 16 as `multipart/byteranges`. More than that, ranges that overlap and what is
 ///   malformed are answered with the whole file.
@@ -55,6 +58,11 @@ const COMPRESS_ABOVE: u64 = 1024;
 ///   control character; what a symbolic link leads to outside the folder; anything but regular files and folders; and
 ///   what [`Files::deny`] names.
 /// - A path is decoded once and never normalised: `/a//b` and `/a%2Fb` are not found, `/a/../b` is refused.
+///
+/// The JSON of a listing is an array of objects with the members `name`, `type` (`file` or `directory`), `size` (in bytes,
+/// `null` for a folder) and `modified` (such as `1994-11-06T08:49:37Z`, or `null`). In a name that is not UTF-8, what is
+/// broken is replaced by U+FFFD, and a member `path` has the name as it stands in a URL. A listing without all entries has
+/// the header `listing-truncated`, with their number.
 ///
 /// The folder is opened once: if it is renamed later, the same folder is still served.
 ///

@@ -102,9 +102,10 @@ impl Answer {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    /// Where the links of a listing lead, the one to the parent included.
+    /// Where the links of a listing's entries lead, the one to the parent included.
     pub(crate) fn links(&self) -> Vec<&str> {
-        self.text().split("<a href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
+        let body = self.text().split("<tbody>").nth(1).unwrap_or_default();
+        body.split("<a href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
     }
 }
 

@@ -1,6 +1,13 @@
 //! The listing of a folder: what it shows, and that every name is shown as itself.
 
+use super::fixture::Answer;
 use super::*;
+
+async fn get_as(files: &Files, accept: &str, target: &str) -> Answer {
+    let mut request = request("GET", target);
+    request.headers_mut().insert("accept", accept.parse().unwrap());
+    send(files, request).await
+}
 
 #[tokio::test]
 async fn listings_show_what_can_be_fetched() {
@@ -20,7 +27,12 @@ async fn listings_show_what_can_be_fetched() {
     assert!(root.text().contains("<title>Index of /</title>"));
     assert!(root.text().contains("<td title=\"1536 bytes\">1.5 KiB</td>"));
     assert_eq!(root.headers["content-type"], "text/html; charset=utf-8");
-    assert!(root.headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none';"));
+    let policy = root.headers["content-security-policy"].to_str().unwrap();
+    for part in ["default-src 'none'; ", "base-uri 'none'; ", "form-action 'none'; ", "frame-ancestors 'none'; "] {
+        assert!(policy.contains(part), "{policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert_eq!(root.headers["x-content-type-options"], "nosniff");
     assert_eq!(get(&files, "/sub/").await.links(), ["../", "inner.txt", "link_up"]);
     assert_eq!(get(&files, "/dirlink_in/").await.links(), ["../", "inner.txt", "link_up"]);
     assert_eq!(get(&files, "/index-is-folder/").await.links(), ["../", "index.html/"]);
@@ -36,8 +48,8 @@ async fn listings_tell_the_time_in_utc() {
         File::options().write(true).open(fixture.write(name, "")).unwrap().set_modified(time).unwrap();
     }
     let page = get(&fixture.files(), "/").await;
-    assert!(page.text().contains("<td title=\"Sun, 06 Nov 1994 08:49:37 GMT\">06 Nov 1994 08:49</td>"));
-    assert!(page.text().contains(">01 Jan 1970 00:00</td>"));
+    assert!(page.text().contains("<time datetime=\"1994-11-06T08:49:37Z\">1994-11-06 08:49</time>"));
+    assert!(page.text().contains("<time datetime=\"1970-01-01T00:00:00Z\">1970-01-01 00:00</time>"));
     assert_eq!(get(&fixture.files(), "/before-1970").await.headers["last-modified"], "Thu, 01 Jan 1970 00:00:00 GMT");
 }
 
@@ -78,7 +90,10 @@ async fn hostile_names_are_listed_and_fetched() {
     let body = page.text().split("<tbody>").nth(1).unwrap().split("</tbody>").next().unwrap();
     let elements = body.split('<').skip(1).map(|rest| rest.split(['>', ' ']).next().unwrap());
     for element in elements {
-        assert!(["tr", "/tr", "td", "/td", "a", "/a", "bdi", "/bdi"].contains(&element), "<{element}>");
+        assert!(
+            ["tr", "/tr", "td", "/td", "a", "/a", "bdi", "/bdi", "time", "/time"].contains(&element),
+            "<{element}>"
+        );
     }
     assert!(body.contains("<bdi>\u{202e}gpj.exe</bdi>"));
     assert!(body.contains("<bdi>next\\u{85}line</bdi>"));
@@ -102,6 +117,75 @@ async fn a_listing_has_a_bound() {
     let page = get(&fixture.files(), "/").await;
     assert_eq!(page.links().len(), 10_000);
     assert!(page.text().contains("only 10000 of its entries"));
+    assert_eq!(page.headers["listing-truncated"], "10000");
     fs::remove_file(fixture.root().join("7")).unwrap();
-    assert!(!get(&fixture.files(), "/").await.text().contains("of its entries"));
+    let page = get(&fixture.files(), "/").await;
+    assert!(!page.text().contains("of its entries"));
+    assert!(!page.headers.contains_key("listing-truncated"));
+}
+
+#[tokio::test]
+async fn the_heads_of_the_columns_sort() {
+    let fixture = Fixture::empty();
+    for (name, content) in [("b", "22"), ("a", "333"), ("c", "1"), ("sub/x", "")] {
+        fixture.write(name, content);
+    }
+    let files = fixture.files();
+    let check = async |target: &str, expected: [&str; 4], heads: [&str; 3]| {
+        let page = get(&files, target).await;
+        assert_eq!(page.links(), expected, "{target}");
+        let found = page.text().split("<th scope=\"col\"").skip(1).map(|head| head.split(" rel").next().unwrap());
+        assert_eq!(found.collect::<Vec<_>>(), heads, "{target}");
+    };
+    let by_size = "><a href=\"?sort=size&amp;order=desc\"";
+    let by_time = "><a href=\"?sort=modified&amp;order=desc\"";
+    let names = " aria-sort=\"ascending\"><a href=\"?sort=name&amp;order=desc\"";
+    check("/", ["sub/", "a", "b", "c"], [names, by_size, by_time]).await;
+    check("/?sort=inode", ["sub/", "a", "b", "c"], [names, by_size, by_time]).await;
+    let names = " aria-sort=\"descending\"><a href=\"?sort=name&amp;order=asc\"";
+    check("/?sort=name&order=desc", ["sub/", "c", "b", "a"], [names, by_size, by_time]).await;
+    let names = "><a href=\"?sort=name&amp;order=asc\"";
+    let by_size = " aria-sort=\"descending\"><a href=\"?sort=size&amp;order=asc\"";
+    check("/?sort=size&order=desc", ["sub/", "a", "b", "c"], [names, by_size, by_time]).await;
+    let by_size = " aria-sort=\"ascending\"><a href=\"?sort=size&amp;order=desc\"";
+    check("/?sort=size&order=asc", ["sub/", "c", "b", "a"], [names, by_size, by_time]).await;
+}
+
+#[tokio::test]
+async fn programs_get_json() {
+    let fixture = Fixture::empty();
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+    fixture.write("sub/x", "");
+    for name in [b"a \"b\"".as_slice(), b"\xff"] {
+        let path = fixture.write(OsStr::from_bytes(name), "12345");
+        File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+    File::open(fixture.root().join("sub")).unwrap().set_modified(time).unwrap();
+    let files = fixture.files();
+    let answer = get_as(&files, "application/json", "/?sort=name&order=desc").await;
+    assert_eq!(answer.headers["content-type"], "application/json");
+    let modified = "\"modified\": \"1994-11-06T08:49:37Z\"";
+    let expected = format!(
+        "[\n{{\"name\": \"sub\", \"type\": \"directory\", \"size\": null, {modified}}},\n\
+         {{\"name\": \"\u{fffd}\", \"path\": \"%FF\", \"type\": \"file\", \"size\": 5, {modified}}},\n\
+         {{\"name\": \"a \\\"b\\\"\", \"type\": \"file\", \"size\": 5, {modified}}}\n]\n"
+    );
+    assert_eq!(answer.text(), expected);
+    for (accept, media_type) in [
+        ("application/json", "application/json"),
+        ("text/html;q=0.1, application/json;q=0.2", "application/json"),
+        ("text/html, */*;q=0.8", "text/html; charset=utf-8"),
+        ("*/*", "text/html; charset=utf-8"),
+        ("image/png", "text/html; charset=utf-8"),
+    ] {
+        let answer = get_as(&files, accept, "/").await;
+        assert_eq!(answer.headers["content-type"], media_type, "{accept}");
+        assert_eq!(answer.headers["vary"], "accept", "{accept}");
+    }
+    fixture.write("sub/index.html", "index");
+    assert_eq!(
+        get_as(&files, "application/json", "/sub/").await.text(),
+        "index",
+        "a folder with a page has no listing"
+    );
 }

@@ -1,0 +1,27 @@
+"use strict";
+// The times are in UTC. They are shown as the reader's clock and language have them.
+const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+for (const time of document.querySelectorAll("time")) {
+  time.title = time.dateTime;
+  time.textContent = format.format(new Date(time.dateTime));
+}
+document.getElementById("zone").remove();
+
+const filter = document.getElementById("filter");
+if (filter) {
+  const none = document.getElementById("none");
+  const rows = Array.from(document.querySelectorAll("tbody bdi"), name => ({
+    element: name.closest("tr"),
+    name: name.textContent.toLowerCase(),
+  }));
+  filter.addEventListener("input", () => {
+    const wanted = filter.value.toLowerCase();
+    let found = 0;
+    for (const row of rows) {
+      row.element.hidden = !row.name.includes(wanted);
+      found += !row.element.hidden;
+    }
+    none.hidden = found > 0;
+  });
+  filter.hidden = false;
+}
