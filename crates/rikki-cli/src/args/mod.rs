@@ -1,22 +1,25 @@
 //! The flags as they are written on the command line. Whether they make sense together is judged by `settings`.
 
+mod deflate;
+mod limits;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, ValueEnum};
+use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
 
 use crate::connect::ConnectArgs;
 use crate::{tutorial, units};
 
+pub(crate) use deflate::{CompressionMode, Deflate};
+pub(crate) use limits::{Limits, OverflowPolicy};
+
 const LISTENING: &str = "Listening";
 const TLS: &str = "TLS";
 const WEBSOCKET: &str = "WebSocket";
-const COMPRESSION: &str = "Compression";
-const LIMITS: &str = "Limits";
 const LOGGING: &str = "Logging";
 
 /// What a command line asks for.
@@ -99,128 +102,6 @@ pub(crate) struct Args {
     pub(crate) access_log: bool,
 }
 
-/// How messages are compressed; the levels are those of zlib.
-#[derive(Clone, Debug, PartialEq, clap::Args)]
-#[command(next_help_heading = COMPRESSION)]
-pub(crate) struct Deflate {
-    /// shared, dedicated or off
-    #[arg(long, value_name = "MODE", default_value = "shared", hide_possible_values = true)]
-    pub(crate) compression: CompressionMode,
-    /// Effort, from 1 (fastest) to 9
-    #[arg(long = "deflate-level", value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=9))]
-    pub(crate) level: u8,
-    /// Window of 2^N bytes, 9 to 15
-    #[arg(long = "deflate-window", value_name = "N", default_value = "15", value_parser = clap::value_parser!(u8).range(9..=15))]
-    pub(crate) window: u8,
-    /// Memory of a compressor, 1 to 9
-    #[arg(long = "deflate-memory-level", value_name = "N", default_value = "5", value_parser = clap::value_parser!(u8).range(1..=9))]
-    pub(crate) memory_level: u8,
-    /// Smallest message to compress
-    #[arg(long = "deflate-above", value_name = "SIZE", default_value = "1KiB", value_parser = units::size)]
-    pub(crate) above: usize,
-    /// Memory of all compression
-    #[arg(long = "deflate-memory", value_name = "SIZE", default_value = "64MiB", value_parser = units::size)]
-    pub(crate) memory: usize,
-}
-
-/// What the compression of a message may refer to: itself, the messages before it too, or nothing at all.
-#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-pub(crate) enum CompressionMode {
-    Shared,
-    Dedicated,
-    Off,
-}
-
-/// The limits, each good by itself: sizes in bytes.
-#[derive(Clone, Debug, PartialEq, clap::Args)]
-#[command(next_help_heading = LIMITS)]
-pub(crate) struct Limits {
-    /// Most connections at a time
-    #[arg(long, value_name = "N", default_value = "16384", value_parser = units::count)]
-    pub(crate) max_connections: usize,
-    /// Most of them from one address
-    #[arg(long = "max-per-address", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) max_connections_per_address: Option<u32>,
-    /// Most requests on a connection
-    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) max_requests: u32,
-    /// Largest message
-    #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = units::size)]
-    pub(crate) max_message: usize,
-    /// Most fragments in a message
-    #[arg(long, value_name = "N", default_value = "16384", value_parser = units::count)]
-    pub(crate) max_fragments: usize,
-    /// Most messages in a second
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) max_message_rate: Option<u32>,
-    /// Most bytes in a second
-    #[arg(long, value_name = "SIZE", value_parser = units::size)]
-    pub(crate) max_byte_rate: Option<usize>,
-    /// Longest wait for a whole message
-    #[arg(long, value_name = "DUR", default_value = "60s", value_parser = units::duration)]
-    pub(crate) message_timeout: Duration,
-    /// Memory for unfinished messages
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::size)]
-    pub(crate) message_memory: usize,
-    /// Largest request head
-    #[arg(long, value_name = "SIZE", default_value = "16KiB", value_parser = units::size)]
-    pub(crate) max_head: usize,
-    /// Most headers in a request
-    #[arg(long, value_name = "N", default_value = "100", value_parser = header_count)]
-    pub(crate) max_headers: usize,
-    /// Longest wait for a request head
-    #[arg(long, value_name = "DUR", default_value = "10s", value_parser = units::duration)]
-    pub(crate) head_timeout: Duration,
-    /// Least of a body in a second
-    #[arg(long, value_name = "SIZE", default_value = "500B", value_parser = byte_rate)]
-    pub(crate) min_body_rate: u32,
-    /// Time that this is judged over
-    #[arg(long, value_name = "DUR", default_value = "20s", value_parser = units::duration)]
-    pub(crate) body_window: Duration,
-    /// Silence before a peer is pinged
-    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = units::duration)]
-    pub(crate) ping_interval: Duration,
-    /// Longest wait for a pong
-    #[arg(long, value_name = "DUR", default_value = "10s", value_parser = units::duration)]
-    pub(crate) pong_timeout: Duration,
-    /// Unsent data of one WebSocket
-    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = units::size)]
-    pub(crate) write_queue: usize,
-    /// Unsent data of all WebSockets
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = units::size)]
-    pub(crate) queue_memory: usize,
-    /// What to do then, such as close
-    #[arg(long, value_name = "POLICY", default_value = "pause", hide_possible_values = true)]
-    pub(crate) overflow: OverflowPolicy,
-    /// Longest time of no write progress
-    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = units::duration)]
-    pub(crate) write_timeout: Duration,
-    /// Longest closing handshake
-    #[arg(long, value_name = "DUR", default_value = "5s", value_parser = units::duration)]
-    pub(crate) close_timeout: Duration,
-    /// Longest wait for the peer to end
-    #[arg(long, value_name = "DUR", default_value = "1s", value_parser = units::duration_or_zero)]
-    pub(crate) linger_timeout: Duration,
-    /// Over what a shutdown is spread
-    #[arg(long, value_name = "DUR", default_value = "1s", value_parser = units::duration_or_zero)]
-    pub(crate) drain_window: Duration,
-    /// Its close code: 1001 or 1012
-    #[arg(long, value_name = "CODE", default_value = "1001", value_parser = drain_code)]
-    pub(crate) drain_code: u16,
-    /// Longest shutdown
-    #[arg(long, value_name = "DUR", default_value = "8s", value_parser = units::duration_or_zero)]
-    pub(crate) drain_timeout: Duration,
-}
-
-/// What becomes of a WebSocket whose peer does not read.
-#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-pub(crate) enum OverflowPolicy {
-    Pause,
-    Close,
-    DropNewest,
-    DropOldest,
-}
-
 /// Reads a command line, the program's name first.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
     let args: Vec<OsString> = args.into_iter().collect();
@@ -264,28 +145,10 @@ pub(crate) fn log_filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
-/// RFC 6455 and its registry have two codes for a server that goes away.
-fn drain_code(text: &str) -> Result<u16, String> {
-    match text {
-        "1001" => Ok(1001),
-        "1012" => Ok(1012),
-        _ => Err("it must be 1001 (going away) or 1012 (restarting)".to_owned()),
-    }
-}
-
-fn byte_rate(text: &str) -> Result<u32, String> {
-    units::size(text).and_then(|size| u32::try_from(size).map_err(|_| "it must be below 4GiB".to_owned()))
-}
-
-/// The header table of the `http` crate has 32,768 places, of which three in four are used, and panics beyond.
-fn header_count(text: &str) -> Result<usize, String> {
-    const MOST: usize = 24_576;
-    units::count(text)
-        .and_then(|count| if count > MOST { Err(format!("it must be {MOST} or less")) } else { Ok(count) })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -403,7 +266,7 @@ mod tests {
         assert_eq!(print("--version"), format!("rikki {}\n", env!("CARGO_PKG_VERSION")));
         let help = print("--help");
         assert_eq!(help, print("-h"));
-        for heading in [LISTENING, TLS, WEBSOCKET, COMPRESSION, LIMITS, LOGGING] {
+        for heading in [LISTENING, TLS, WEBSOCKET, deflate::HEADING, limits::HEADING, LOGGING] {
             assert!(help.contains(&format!("\n{heading}:\n")), "{heading}");
         }
         for line in help.lines() {
