@@ -25,6 +25,11 @@ impl Preference {
         let best = ranges.reduce(|a, b| if b.precision > a.precision { b } else { a });
         best.filter(|best| best.quality > 0.0).unwrap_or(Self { quality: 0.0, precision: 0 })
     }
+
+    /// Whether the type is acceptable, and named as such rather than as one of all types.
+    pub(super) fn is_named(self) -> bool {
+        self.precision == 2
+    }
 }
 
 /// What one media range says of a type, if it is one that includes the type. Other parameters than `q` are passed over.
@@ -78,5 +83,18 @@ mod tests {
         check("image/png", false);
         check("", false);
         check("json", false);
+    }
+
+    #[test]
+    fn named() {
+        let check = |value: &str, expected: bool| {
+            assert_eq!(Preference::of(&accept(value), "text", "html").is_named(), expected, "{value}");
+        };
+        check("text/html", true);
+        check("text/html;q=0.1, */*", true);
+        check("text/html;q=0, */*", false);
+        check("*/*", false);
+        check("text/*", false);
+        assert!(!Preference::of(&HeaderMap::new(), "text", "html").is_named());
     }
 }

@@ -3,36 +3,33 @@
 //! An answer is tried twice at most: first on the thread of the request, where nothing may wait for a disk, and then, if
 //! that did not do, on the blocking pool.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::OriginalUri;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use super::Shared;
 use super::open::{Failure, Opened, Wait};
 use super::path::{self, RequestPath};
+use super::source::Source;
 use super::{listing, open};
 
 /// The file that stands for its folder.
-const INDEX: &str = "index.html";
+pub(super) const INDEX: &str = "index.html";
 
 pub(super) async fn respond<B>(shared: Arc<Shared>, request: Request<B>) -> Response<Body> {
     let (mut head, _) = request.into_parts();
     let head_only = head.method == Method::HEAD;
-    let ask = match RequestPath::parse(head.uri.path()) {
-        _ if !head_only && head.method != Method::GET => Err(StatusCode::METHOD_NOT_ALLOWED),
-        Err(status) => Err(status),
-        Ok(path) => {
-            // Below a nested router, the client's path is longer than ours.
-            let uri = head.extensions.remove().map_or(head.uri, |OriginalUri(uri)| uri);
-            Ok(Ask { path, uri, headers: head.headers, head_only })
-        }
-    };
-    let answered = match ask {
-        Ok(ask) => ask.answer_soon(shared).await,
-        Err(status) => Err(status),
+    let answered = if head_only || head.method == Method::GET {
+        let path = RequestPath::parse(head.uri.path(), shared.options.hidden);
+        // Below a nested router, the client's path is longer than ours.
+        let uri = head.extensions.remove().map_or(head.uri, |OriginalUri(uri)| uri);
+        Ask { path, uri, headers: head.headers, head_only }.answer_soon(shared).await
+    } else {
+        Err(StatusCode::METHOD_NOT_ALLOWED)
     };
     let mut response = answered.unwrap_or_else(plain);
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -43,11 +40,12 @@ pub(super) async fn respond<B>(shared: Arc<Shared>, request: Request<B>) -> Resp
     response
 }
 
-/// A GET or HEAD request with an acceptable path.
+/// A GET or HEAD request.
 pub(super) struct Ask {
-    path: RequestPath,
+    /// Or with which status it is refused.
+    path: Result<RequestPath, StatusCode>,
     /// As the client sent it.
-    uri: Uri,
+    pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
     pub(super) head_only: bool,
 }
@@ -66,25 +64,53 @@ impl Ask {
     }
 
     fn answer(&self, shared: &Shared, wait: Wait) -> Result<Response<Body>, Failure> {
-        let relative = &self.path.relative;
-        let root = &shared.root;
-        if self.path.folder {
+        match self.find(shared, wait) {
+            Err(Failure::Status(StatusCode::NOT_FOUND)) => self.missing(shared, wait),
+            answered => answered,
+        }
+    }
+
+    /// What the path leads to: a file, the index of a folder, or its listing.
+    fn find(&self, shared: &Shared, wait: Wait) -> Result<Response<Body>, Failure> {
+        let RequestPath { relative, folder } = self.path.as_ref().map_err(|status| *status)?;
+        // A nested router takes `/docs` for `/` below it: this is a folder without its slash.
+        let folder = *folder && self.uri.path().ends_with('/');
+        if folder {
             let index = relative.join(INDEX);
-            match root.open(&index, wait) {
-                Ok(Opened::File(source)) => return self.file(shared, source, &index, wait),
+            match shared.root.open(&index, wait) {
+                Ok(Opened::File(source)) => return self.content(shared, source, &index, wait),
                 Ok(Opened::Folder(_)) | Err(Failure::Status(StatusCode::NOT_FOUND)) => {}
                 Err(failure) => return Err(failure),
             }
         }
-        match root.open(relative, wait)? {
-            Opened::File(source) if !self.path.folder => self.file(shared, source, relative, wait),
+        match shared.root.open(relative, wait)? {
+            Opened::File(source) if !folder => self.content(shared, source, relative, wait),
             Opened::File(..) => Err(StatusCode::NOT_FOUND.into()),
-            Opened::Folder(_) if !self.path.folder => Ok(self.redirect()?),
+            Opened::Folder(_) if !folder => Ok(self.redirect()?),
+            Opened::Folder(_) if !shared.options.listing || shared.options.spa => Err(StatusCode::NOT_FOUND.into()),
             // A folder of any size takes any time.
             Opened::Folder(_) if wait == Wait::No => Err(Failure::WouldBlock),
-            Opened::Folder(folder) => listing::listing(root, &folder, relative, &self.uri, &self.headers)
+            Opened::Folder(folder) => listing::listing(shared, &folder, relative, &self.uri, &self.headers)
                 .map_err(|error| open::status_of(&error, relative).into()),
         }
+    }
+
+    /// A file that was asked for, or stands for what was.
+    pub(super) fn content(
+        &self,
+        shared: &Shared,
+        source: Source,
+        relative: &Path,
+        wait: Wait,
+    ) -> Result<Response<Body>, Failure> {
+        let mut response = self.file(shared, source, relative, wait)?;
+        let status = response.status();
+        if let Some(value) = &shared.options.cache_control
+            && (status.is_success() || status == StatusCode::NOT_MODIFIED)
+        {
+            response.headers_mut().insert(CACHE_CONTROL, value.clone());
+        }
+        Ok(response)
     }
 
     /// To the same folder, with a slash behind its name: what the links in it are relative to.

@@ -1,9 +1,9 @@
 //! Static files: [`Files`] answers GET and HEAD from a folder.
 //!
 //! `answer` turns a request into a response; `path` judges the path, `open` opens what it leads to, `source` is the file
-//! that was opened, `body` sends the content and `listing` shows a folder, as `accept` would have it. `cache` keeps
-//! contents, `blocks` bounds the memory of those being sent, `read` reads. Nothing here knows of WebSockets, routes or
-//! connections.
+//! that was opened, `body` sends the content and `listing` shows a folder, as `accept` would have it; `missing` answers
+//! where there is nothing. `options` says what of all that is wanted. `cache` keeps contents, `blocks` bounds the memory
+//! of those being sent, `read` reads. Nothing here knows of WebSockets, routes or connections.
 //!
 //! `representation` decides what of a file is sent: `encoding` chooses a coding, `compress` compresses, `conditional`
 //! judges preconditions, `range` and `multipart` are about parts, `media` knows the types.
@@ -18,8 +18,10 @@ mod conditional;
 mod encoding;
 mod listing;
 mod media;
+mod missing;
 mod multipart;
 mod open;
+mod options;
 mod path;
 mod range;
 mod read;
@@ -39,6 +41,7 @@ use tokio::sync::Semaphore;
 use tower_service::Service;
 
 use self::open::Root;
+use self::options::Options;
 
 /// The default of [`Files::compress_above`], in bytes: what is smaller fits into one packet as it is.
 const COMPRESS_ABOVE: u64 = 1024;
@@ -54,9 +57,9 @@ const COMPRESS_ABOVE: u64 = 1024;
 ///   it is older than `app.js`. Each coding has an `ETag` of its own, and ranges are those of the coded bytes; several at
 ///   once are answered with the whole file. What has no such sibling is compressed on the way, see
 ///   [`Files::compress_above`]. A client that refuses everything there is, `identity` included, gets the plain file.
-/// - Not served, and not listed: names that begin with a dot, end with a dot or a space, or contain `:`, `\` or a
-///   control character; what a symbolic link leads to outside the folder; anything but regular files and folders; and
-///   what [`Files::deny`] names.
+/// - Not served, and not listed: names that begin with a dot, unless [`Files::hidden`] lets them; names that end with a
+///   dot or a space, or contain `:`, `\` or a control character; what a symbolic link leads to outside the folder, unless
+///   [`Files::follow_symlinks`] lets it; anything but regular files and folders; and what [`Files::deny`] names.
 /// - A path is decoded once and never normalised: `/a//b` and `/a%2Fb` are not found, `/a/../b` is refused.
 ///
 /// The JSON of a listing is an array of objects with the members `name`, `type` (`file` or `directory`), `size` (in bytes,
@@ -95,6 +98,7 @@ struct Shared {
     root: Root,
     compress_above: Option<u64>,
     compressions: Arc<Semaphore>,
+    options: Options,
 }
 
 impl Files {
@@ -106,7 +110,14 @@ impl Files {
     pub fn new(root: impl AsRef<Path>) -> io::Result<Self> {
         let root = Root::new(root.as_ref())?;
         let compressions = Arc::new(Semaphore::new(compress::MAX_COMPRESSIONS));
-        Ok(Self { shared: Arc::new(Shared { root, compress_above: Some(COMPRESS_ABOVE), compressions }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                root,
+                compress_above: Some(COMPRESS_ABOVE),
+                compressions,
+                options: Options::default(),
+            }),
+        })
     }
 
     /// Compresses files of at least this size, in bytes, while they are sent; 1 KiB by default, `None` turns it off.

@@ -3,6 +3,7 @@
 //! Everything starts at the handle of the root, which was opened once. What is served is decided on the opened handle,
 //! never on a path that was looked at before: a path can be swapped in between.
 
+mod anywhere;
 mod denied;
 mod failure;
 mod now;
@@ -33,6 +34,8 @@ pub(super) struct Root {
     dir: Arc<Dir>,
     denied: Vec<Denied>,
     stores: Stores,
+    /// Whether symbolic links may lead out.
+    anywhere: bool,
 }
 
 /// What a path led to. Anything else (a FIFO, a socket, a device) counts as not found.
@@ -55,7 +58,7 @@ impl Root {
         let dir = Dir::open_ambient_dir(path, ambient_authority()).map_err(|error| name_path(path, &error))?;
         let cache = Arc::new(Cache::new(DEFAULT_CACHE));
         let blocks = Arc::new(Blocks::new(DEFAULT_READ_MEMORY));
-        Ok(Self { dir: Arc::new(dir), denied: Vec::new(), stores: Stores { cache, blocks } })
+        Ok(Self { dir: Arc::new(dir), denied: Vec::new(), stores: Stores { cache, blocks }, anywhere: false })
     }
 
     pub(super) fn deny(&mut self, path: &Path) -> io::Result<()> {
@@ -77,7 +80,12 @@ impl Root {
         self.stores.blocks = Arc::new(Blocks::new(bytes));
     }
 
-    /// Opens what `relative` leads to, through symbolic links as long as they stay below the root.
+    /// Lets symbolic links lead out of the root.
+    pub(super) fn follow_symlinks(&mut self, enabled: bool) {
+        self.anywhere = enabled;
+    }
+
+    /// Opens what `relative` leads to, through symbolic links as long as they stay below the root, or through any.
     pub(super) fn open(&self, relative: &Path, wait: Wait) -> Result<Opened, Failure> {
         let opened = self.try_open(relative, wait).map_err(|error| failure(&error, relative))?;
         opened.ok_or(StatusCode::NOT_FOUND.into())
@@ -85,7 +93,8 @@ impl Root {
 
     fn try_open(&self, relative: &Path, wait: Wait) -> io::Result<Option<Opened>> {
         let file = match wait {
-            Wait::No => now::open(&self.dir, relative)?,
+            Wait::No => now::open(&self.dir, relative, self.anywhere)?,
+            Wait::Yes if self.anywhere => anywhere::open(&self.dir, relative)?,
             Wait::Yes => self.open_waiting(relative)?,
         };
         let metadata = Metadata::from_file(&file)?;
@@ -108,8 +117,11 @@ impl Root {
         Ok(self.dir.open_with(relative, &options)?.into_std())
     }
 
-    /// The metadata of what `relative` leads to, through symbolic links that stay below the root. Blocks.
+    /// The metadata of what `relative` leads to, through the symbolic links that [`Root::open`] follows. Blocks.
     pub(super) fn metadata(&self, relative: &Path) -> io::Result<Metadata> {
+        if self.anywhere {
+            return Metadata::from_file(&anywhere::locate(&self.dir, relative)?);
+        }
         self.dir.metadata(relative)
     }
 

@@ -22,8 +22,8 @@ pub(super) struct RequestPath {
 }
 
 impl RequestPath {
-    /// Takes the path of a request target, still percent-encoded.
-    pub(super) fn parse(raw: &str) -> Result<Self, StatusCode> {
+    /// Takes the path of a request target, still percent-encoded. With `hidden`, names may begin with a dot.
+    pub(super) fn parse(raw: &str, hidden: bool) -> Result<Self, StatusCode> {
         let rest = raw.strip_prefix('/').ok_or(StatusCode::BAD_REQUEST)?;
         if rest.is_empty() {
             return Ok(Self { relative: PathBuf::from("."), folder: true });
@@ -38,15 +38,16 @@ impl RequestPath {
                 return Err(StatusCode::NOT_FOUND);
             }
             let name = decode(segment)?;
-            check_name(&name)?;
+            check_name(&name, hidden)?;
             relative.push(os_name(&name).ok_or(StatusCode::NOT_FOUND)?);
         }
         Ok(Self { relative, folder })
     }
 }
 
-/// Says with which status a name is refused, if it is: the rule for one decoded segment and for one listed entry.
-pub(super) fn check_name(name: &[u8]) -> Result<(), StatusCode> {
+/// Says with which status a name is refused, if it is: the rule for one decoded segment and for one listed entry. With
+/// `hidden`, names may begin with a dot.
+pub(super) fn check_name(name: &[u8], hidden: bool) -> Result<(), StatusCode> {
     // Dot segments are resolved by the client (RFC 3986, section 5.2.4); a server that still sees one is being probed.
     // https://www.rfc-editor.org/rfc/rfc3986#section-5.2.4
     let is_dots = name == b"." || name == b"..";
@@ -55,10 +56,9 @@ pub(super) fn check_name(name: &[u8]) -> Result<(), StatusCode> {
     }
     // `%2F` is data and not a separator (RFC 3986, section 2.2): no file name contains it.
     // https://www.rfc-editor.org/rfc/rfc3986#section-2.2
-    let hidden = name.starts_with(b".");
     // Windows drops trailing dots and spaces, so the name would lead to another file.
     let aliased = name.ends_with(b".") || name.ends_with(b" ") || (cfg!(windows) && is_windows_alias(name));
-    if name.is_empty() || name.contains(&b'/') || hidden || aliased {
+    if name.is_empty() || name.contains(&b'/') || (!hidden && name.starts_with(b".")) || aliased {
         return Err(StatusCode::NOT_FOUND);
     }
     Ok(())
@@ -128,7 +128,7 @@ mod tests {
 
     #[track_caller]
     fn check(raw: &str, expected: Result<(&str, bool), u16>) {
-        let parsed = RequestPath::parse(raw);
+        let parsed = RequestPath::parse(raw, false);
         let parsed = parsed.as_ref().map(|path| (path.relative.to_str().unwrap(), path.folder));
         assert_eq!(parsed.map_err(StatusCode::as_u16), expected, "{raw:?}");
     }
@@ -193,6 +193,23 @@ mod tests {
     }
 
     #[test]
+    fn hidden_names_may_be_served() {
+        let check = |raw: &str, expected: Result<&str, u16>| {
+            let parsed = RequestPath::parse(raw, true);
+            let parsed = parsed.as_ref().map(|path| path.relative.to_str().unwrap());
+            assert_eq!(parsed.map_err(StatusCode::as_u16), expected, "{raw:?}");
+        };
+        check("/.git/config", Ok(".git/config"));
+        check("/.well-known/x", Ok(".well-known/x"));
+        check("/...a", Ok("...a"));
+        check("/.", Err(400));
+        check("/..", Err(400));
+        check("/.git/%2e%2e/%2E%2e/secret", Err(400));
+        check("/...", Err(404));
+        check("/.git/a.", Err(404));
+    }
+
+    #[test]
     fn control_characters_and_broken_escapes() {
         check("/ok.txt%00.png", Err(400));
         check("/.%00./", Err(400));
@@ -219,7 +236,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn names_need_not_be_utf8() {
-        let path = RequestPath::parse("/%ff%fe.txt").unwrap();
+        let path = RequestPath::parse("/%ff%fe.txt", false).unwrap();
         assert_eq!(path.relative.as_os_str().as_encoded_bytes(), b"\xff\xfe.txt");
         assert_eq!(encode(b"\xff\xfe.txt").to_string(), "%FF%FE.txt");
     }

@@ -7,6 +7,7 @@ mod content;
 mod denied;
 mod fixture;
 mod listings;
+mod options;
 mod race;
 mod table;
 

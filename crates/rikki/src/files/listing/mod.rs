@@ -17,9 +17,10 @@ use cap_std::fs::{Dir, DirEntry};
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, Uri};
 
+use super::Shared;
 use super::accept::Preference;
 use super::conditional::http_time;
-use super::open::{Denials, Root};
+use super::open::Denials;
 use super::path;
 
 use self::sort::Sort;
@@ -32,14 +33,14 @@ const TRUNCATED: HeaderName = HeaderName::from_static("listing-truncated");
 
 /// Lists `folder`, which `relative` has led to. `uri` and `headers` are what the client has sent. Blocks.
 pub(super) fn listing(
-    root: &Root,
+    shared: &Shared,
     folder: &Dir,
     relative: &Path,
     uri: &Uri,
     headers: &HeaderMap,
 ) -> io::Result<Response<Body>> {
     let sort = Sort::from_query(uri.query().unwrap_or_default());
-    let mut listing = Listing::read(root, folder, relative)?;
+    let mut listing = Listing::read(shared, folder, relative)?;
     sort.apply(&mut listing.entries);
     let as_json = Preference::of(headers, "application", "json") > Preference::of(headers, "text", "html");
     let (content, media_type) = match as_json {
@@ -75,23 +76,23 @@ struct Entry {
 }
 
 impl Listing {
-    fn read(root: &Root, folder: &Dir, relative: &Path) -> io::Result<Self> {
-        let denials = root.denials();
+    fn read(shared: &Shared, folder: &Dir, relative: &Path) -> io::Result<Self> {
+        let denials = shared.root.denials();
         let mut dir = folder.entries()?;
         let mut entries = Vec::new();
         for entry in dir.by_ref().take(MAX_ENTRIES) {
-            entries.extend(visible(root, &denials, relative, &entry?));
+            entries.extend(visible(shared, &denials, relative, &entry?));
         }
         Ok(Self { entries, cut: dir.next().is_some() })
     }
 }
 
-fn visible(root: &Root, denials: &Denials, relative: &Path, entry: &DirEntry) -> Option<Entry> {
+fn visible(shared: &Shared, denials: &Denials, relative: &Path, entry: &DirEntry) -> Option<Entry> {
     let name = entry.file_name();
-    path::check_name(name.as_encoded_bytes()).ok()?;
+    path::check_name(name.as_encoded_bytes(), shared.options.hidden).ok()?;
     let metadata = entry.metadata().ok()?;
-    // A link counts as what it leads to, and it may lead anywhere below the root.
-    let metadata = if metadata.is_symlink() { root.metadata(&relative.join(&name)).ok()? } else { metadata };
+    // A link counts as what it leads to, if it may be followed there.
+    let metadata = if metadata.is_symlink() { shared.root.metadata(&relative.join(&name)).ok()? } else { metadata };
     let servable = metadata.is_dir() || (metadata.is_file() && !denials.covers(&metadata));
     servable.then(|| Entry {
         name,

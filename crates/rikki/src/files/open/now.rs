@@ -6,16 +6,17 @@ use std::path::Path;
 
 use cap_std::fs::Dir;
 
-/// Opens what `relative` leads to, without leaving `root`.
+/// Opens what `relative` leads to, without leaving `root` unless it may lead `anywhere`.
 ///
 /// # Errors
 ///
 /// [`io::ErrorKind::WouldBlock`] if it takes a disk, or if it cannot be told.
 #[cfg(target_os = "linux")]
-pub(super) fn open(root: &Dir, relative: &Path) -> io::Result<File> {
+pub(super) fn open(root: &Dir, relative: &Path, anywhere: bool) -> io::Result<File> {
     use rustix::fs::{OFlags, ResolveFlags};
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    linux::open(root, relative, flags, ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS)
+    let inside = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    linux::open(root, relative, flags, if anywhere { ResolveFlags::empty() } else { inside })
 }
 
 /// A handle to what `path` leads to, wherever that is: for its metadata, not for its content.
@@ -62,7 +63,7 @@ mod linux {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn open(_: &Dir, _: &Path) -> io::Result<File> {
+pub(super) fn open(_: &Dir, _: &Path, _: bool) -> io::Result<File> {
     Err(io::ErrorKind::WouldBlock.into())
 }
 

@@ -1,0 +1,69 @@
+//! The answer where nothing was found: the page of an application, a page that says so, or a line of text.
+
+use std::path::Path;
+
+use axum::body::Body;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, VARY};
+use http::{Response, StatusCode};
+
+use super::Shared;
+use super::accept::Preference;
+use super::answer::{Ask, INDEX, plain};
+use super::media::content_type;
+use super::open::{Failure, Opened, Wait, failure};
+use super::source::Source;
+
+impl Ask {
+    /// The answer instead of 404 (Not Found), or with it.
+    pub(super) fn missing(&self, shared: &Shared, wait: Wait) -> Result<Response<Body>, Failure> {
+        let options = &shared.options;
+        let mut response = None;
+        let index = Path::new(INDEX);
+        if options.spa
+            && self.asks_for_a_page()
+            && let Some(source) = find(shared, index, wait)?
+        {
+            response = Some(self.content(shared, source, index, wait)?);
+        }
+        if response.is_none()
+            && let Some(page) = &options.error_page
+            && let Some(source) = find(shared, page, wait)?
+        {
+            response = Some(self.error_page(&source, page)?);
+        }
+        let mut response = response.unwrap_or_else(|| plain(StatusCode::NOT_FOUND));
+        if options.spa {
+            // https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5
+            response.headers_mut().append(VARY, ACCEPT.into());
+        }
+        Ok(response)
+    }
+
+    /// Whether a browser is about to show the answer, and by its name it may be a page.
+    fn asks_for_a_page(&self) -> bool {
+        let media_type = mime_guess::from_path(self.uri.path()).first_raw();
+        media_type.is_none_or(|name| name == "text/html") && Preference::of(&self.headers, "text", "html").is_named()
+    }
+
+    /// Without validators, since an error is not what they are about.
+    fn error_page(&self, source: &Source, page: &Path) -> Result<Response<Body>, Failure> {
+        let length = source.facts().length;
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        response.headers_mut().insert(CONTENT_TYPE, content_type(page));
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+        if !self.head_only {
+            *response.body_mut() = source.body(0..length).map_err(|error| failure(&error, page))?;
+        }
+        Ok(response)
+    }
+}
+
+/// A file that may have gone since it was set.
+fn find(shared: &Shared, relative: &Path, wait: Wait) -> Result<Option<Source>, Failure> {
+    match shared.root.open(relative, wait) {
+        Ok(Opened::File(source)) => Ok(Some(source)),
+        Ok(Opened::Folder(_)) | Err(Failure::Status(StatusCode::NOT_FOUND)) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}

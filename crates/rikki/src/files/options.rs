@@ -1,0 +1,122 @@
+//! What of a folder is served, and what is said where there is nothing: the settings of [`Files`].
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::Files;
+use super::open::{Failure, Opened, Wait};
+use super::path::RequestPath;
+
+/// What is served, and how.
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    pub(super) listing: bool,
+    pub(super) spa: bool,
+    pub(super) hidden: bool,
+    /// Relative to the root.
+    pub(super) error_page: Option<PathBuf>,
+    pub(super) cache_control: Option<HeaderValue>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { listing: true, spa: false, hidden: false, error_page: None, cache_control: None }
+    }
+}
+
+impl Files {
+    /// Lists folders that have no `index.html`; the default. If not, they are not found: 404.
+    pub fn listing(mut self, enabled: bool) -> Self {
+        self.options().listing = enabled;
+        self
+    }
+
+    /// Answers for an application of a single page, whose routes are no files; default not.
+    ///
+    /// Where nothing is found, the answer is the `index.html` of the root, with status 200, and folders are not listed.
+    /// That goes for clients that name `text/html` in `Accept`, as a browser does when it opens a page and not when it
+    /// loads a part of one; and not for names with the extension of another known media type: a missing `/app.js` is 404.
+    pub fn spa(mut self, enabled: bool) -> Self {
+        self.options().spa = enabled;
+        self
+    }
+
+    /// Sends the content of `page`, a path below the root with slashes, such as `404.html`, with each status 404.
+    ///
+    /// The file is opened for each answer; without it the answer is a line of text.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such file now, or it may not be served. The error names the path.
+    pub fn error_page(mut self, page: impl AsRef<str>) -> io::Result<Self> {
+        let page = page.as_ref();
+        let refused = |status: http::StatusCode| {
+            let why = status.canonical_reason().unwrap_or_default();
+            io::Error::new(io::ErrorKind::InvalidInput, format!("{page}: no file below the root ({why})"))
+        };
+        let relative = names(page).ok_or_else(|| refused(http::StatusCode::BAD_REQUEST))?;
+        match self.shared.root.open(&relative, Wait::Yes).map_err(Failure::status) {
+            Ok(Opened::File(_)) => self.options().error_page = Some(relative),
+            Ok(Opened::Folder(_)) => return Err(refused(http::StatusCode::NOT_FOUND)),
+            Err(status) => return Err(refused(status)),
+        }
+        Ok(self)
+    }
+
+    /// Says in `Cache-Control` how long files may be kept, such as `max-age=3600`; by default nothing is said, and clients
+    /// ask again or guess. Listings, redirects and errors are left alone.
+    pub fn cache_control(mut self, value: HeaderValue) -> Self {
+        self.options().cache_control = Some(value);
+        self
+    }
+
+    /// Serves and lists names that begin with a dot; default not, since such files are settings and secrets more often
+    /// than not. `.` and `..` are refused all the same.
+    pub fn hidden(mut self, enabled: bool) -> Self {
+        self.options().hidden = enabled;
+        self
+    }
+
+    /// Follows symbolic links out of the folder; default not, only those that stay inside. Unix only: elsewhere it changes
+    /// nothing.
+    ///
+    /// Then whoever can make a link below the folder decides what is served: anything that this process can read, also
+    /// by way of `/proc`, and a link that is exchanged between two requests leads elsewhere at once. What
+    /// [`Files::deny`] names is still refused, whatever leads to it; names with a dot that only the link's target has are
+    /// not looked at.
+    pub fn follow_symlinks(mut self, enabled: bool) -> Self {
+        Arc::make_mut(&mut self.shared).root.follow_symlinks(enabled);
+        self
+    }
+
+    fn options(&mut self) -> &mut Options {
+        &mut Arc::make_mut(&mut self.shared).options
+    }
+}
+
+/// A path of plain names, as it would have to stand in a request, but for dots in front and percent-encoding.
+fn names(page: &str) -> Option<PathBuf> {
+    let encoded = page.split('/').map(|name| super::path::encode(name.as_bytes()).to_string()).collect::<Vec<_>>();
+    let path = RequestPath::parse(&format!("/{}", encoded.join("/")), true).ok()?;
+    (!path.folder && path.relative != Path::new(".")).then_some(path.relative)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_pages_are_paths_of_plain_names() {
+        let check =
+            |page: &str, expected: Option<&str>| assert_eq!(names(page), expected.map(PathBuf::from), "{page:?}");
+        check("404.html", Some("404.html"));
+        check("errors/not found.html", Some("errors/not found.html"));
+        check(".errors/404%20.html", Some(".errors/404%20.html"));
+        for refused in ["", "/", "/404.html", "errors/", "../404.html", "a/../b", "a//b", "./404.html", "a\\b", "a:b"] {
+            check(refused, None);
+        }
+    }
+}
