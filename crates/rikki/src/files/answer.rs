@@ -26,7 +26,10 @@ pub(super) async fn respond<B>(shared: Arc<Shared>, request: Request<B>) -> Resp
     let answered = if head_only || head.method == Method::GET {
         let path = RequestPath::parse(head.uri.path(), shared.options.hidden);
         // Below a nested router, the client's path is longer than ours.
-        let uri = head.extensions.remove().map_or(head.uri, |OriginalUri(uri)| uri);
+        let uri = head.extensions.remove().map_or_else(|| head.uri.clone(), |OriginalUri(uri)| uri);
+        // The router takes `/docs//a` for `/a` below it; an empty name is one here as anywhere.
+        let outer = uri.path().strip_suffix(head.uri.path()).unwrap_or_default();
+        let path = if outer.ends_with('/') { Err(StatusCode::NOT_FOUND) } else { path };
         Ask { path, uri, headers: head.headers, head_only }.answer_soon(shared).await
     } else {
         Err(StatusCode::METHOD_NOT_ALLOWED)

@@ -14,7 +14,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
-use http::{HeaderValue, StatusCode, Version, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -26,13 +26,14 @@ use tokio::sync::watch;
 use tower_service::Service as _;
 
 use super::access::Access;
+use super::added::Added;
 use super::guard::KnownHost;
 use super::linger;
 use super::pace::{MinRate, PacedBody, PacedIo};
 use crate::ws::Context;
 
 /// What a request head may cost and how long it may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) max_head: usize,
     pub(crate) max_headers: usize,
@@ -41,6 +42,7 @@ pub(crate) struct Settings {
     /// On one connection.
     pub(crate) max_requests: u32,
     pub(crate) access_log: bool,
+    pub(crate) added: Arc<Added>,
 }
 
 impl Default for Settings {
@@ -52,6 +54,7 @@ impl Default for Settings {
             body_rate: MinRate { window: Duration::from_secs(20), bytes_per_second: 500 },
             max_requests: 10_000,
             access_log: false,
+            added: Arc::default(),
         }
     }
 }
@@ -129,15 +132,20 @@ impl Serving {
         let upgrade = parts.extensions.get::<OnUpgrade>().cloned();
         let access = self.settings.access_log.then(|| Access::new(&parts, peer));
         let Context { guard, listener, settings, .. } = &*self.context;
+        let added = &self.settings.added;
+        let may_be_read = matches!(parts.method, Method::GET | Method::HEAD);
         let mut response = if let Err(refused) = self.known_host.check(guard, *listener, &parts) {
             settings.counts.refused_hosts.up();
             tracing::warn!(target: "rikki::http", %peer, "request refused: {refused}");
             refused.response().map(Body::from)
+        } else if let Some(preflight) = added.preflight(&parts) {
+            preflight
         } else {
             parts.extensions.insert(ConnectInfo(peer));
             parts.extensions.insert(self.context.clone());
             contained(self.router.clone(), Request::from_parts(parts, self.pace(body)), peer).await
         };
+        added.add_to(&mut response, may_be_read);
         if let Some(access) = access {
             access.log(&response);
         }

@@ -1,6 +1,7 @@
 //! HTTP around the application: who may ask, how long a request may take, and hyper below it all.
 
 mod access;
+mod added;
 mod connection;
 mod guard;
 mod host;

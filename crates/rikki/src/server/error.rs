@@ -37,6 +37,20 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// Files cannot be served below a path.
+    Mount {
+        /// The path in the URLs of the server.
+        path: String,
+        /// What is expected.
+        why: &'static str,
+    },
+    /// A header field cannot be added to answers.
+    Header {
+        /// Its name, if it is one.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// An allowed origin cannot be understood.
     Origin(BadOrigin),
     /// An allowed host cannot be understood.
@@ -61,6 +75,8 @@ impl fmt::Display for StartError {
             }
             Self::Bind { address, source } => write!(f, "cannot listen on {address}: {source}"),
             Self::Files { path, source } => write!(f, "cannot serve {}: {source}", path.display()),
+            Self::Mount { path, why } => write!(f, "cannot serve files at {path}: {why}"),
+            Self::Header { name, why } => write!(f, "cannot add the header {name}: {why}"),
             Self::Origin(error) => error.fmt(f),
             Self::Host(error) => error.fmt(f),
             Self::Subprotocol(error) => error.fmt(f),
@@ -76,7 +92,7 @@ impl std::error::Error for StartError {
             Self::Origin(error) => Some(error),
             Self::Host(error) => Some(error),
             Self::Subprotocol(error) => Some(error),
-            Self::BadUrl { .. } | Self::NoCertificate { .. } => None,
+            Self::BadUrl { .. } | Self::NoCertificate { .. } | Self::Mount { .. } | Self::Header { .. } => None,
         }
     }
 }

@@ -174,7 +174,7 @@ pub(super) fn start(
             let listener = ListenerKind { tls: url.tls, loopback: address.ip().is_loopback() };
             let serving = Serving {
                 router: router.clone(),
-                settings: server.http,
+                settings: server.http.clone(),
                 context: Arc::new(Context { listener, ..context.clone() }),
                 known_host: KnownHost::default(),
                 phase: serving_phase.clone(),

@@ -4,24 +4,24 @@ mod accept;
 mod admission;
 mod error;
 mod handle;
+mod mount;
 mod url;
 mod worker;
 
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue};
 use axum::routing::{MethodRouter, any};
 
-use crate::files::Files;
 use crate::http::{self, Guard};
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 use crate::ws::{self, CloseCode, Handler, Subprotocol, Upgrade};
 
+use mount::Mount;
 use worker::Drain;
 
 pub use error::StartError;
@@ -56,7 +56,7 @@ pub struct Server {
     urls: Vec<String>,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
-    files: Option<PathBuf>,
+    mounts: Vec<Mount>,
     websockets: ws::Settings,
     http: http::Settings,
     guard: Guard,
@@ -76,7 +76,7 @@ impl Default for Server {
             urls: Vec::new(),
             #[cfg(feature = "tls")]
             tls: None,
-            files: None,
+            mounts: Vec::new(),
             websockets: ws::Settings::default(),
             http: http::Settings::default(),
             guard: Guard::default(),
@@ -139,9 +139,36 @@ impl Server {
         self
     }
 
-    /// Serves the files below `folder` where no route matches.
-    pub fn files(mut self, folder: impl AsRef<Path>) -> Self {
-        self.files = Some(folder.as_ref().to_owned());
+    /// Adds a header field to every answer that does not have it, apart from the 101 of a WebSocket and the refusal of
+    /// what is no request. Repeated, it adds several of a name.
+    ///
+    /// At most 100 of them. Those that HTTP itself needs, such as `content-length`, are an error of [`start`](Self::start).
+    pub fn header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName>,
+        V: TryInto<HeaderValue>,
+    {
+        match (name.try_into(), value.try_into()) {
+            (Ok(name), Ok(value)) => {
+                if let Err(why) = Arc::make_mut(&mut self.http.added).header(&name, value) {
+                    self.note(StartError::Header { name: name.to_string(), why });
+                }
+            }
+            (Ok(name), Err(_)) => self.note(StartError::Header {
+                name: name.to_string(),
+                why: "the value has bytes that no header can have",
+            }),
+            (Err(_), _) => self.note(StartError::Header { name: String::new(), why: "the name is not a token" }),
+        }
+        self
+    }
+
+    /// Lets pages of every origin read the answers to GET and HEAD, and ask for them with any header; default not.
+    ///
+    /// Answers have `Access-Control-Allow-Origin: *`, with which browsers send no cookies, and preflight requests are
+    /// answered. WebSockets have [`allow_origin`](Self::allow_origin).
+    pub fn cors(mut self, enabled: bool) -> Self {
+        Arc::make_mut(&mut self.http.added).cors = enabled;
         self
     }
 
@@ -331,10 +358,7 @@ impl Server {
             }
             listeners.push((parsed.bind()?, parsed));
         }
-        let router = match self.open_files()? {
-            Some(files) => std::mem::take(&mut self.router).fallback_service(files),
-            None => std::mem::take(&mut self.router),
-        };
+        let router = self.routes_and_files()?;
         handle::start(&self, router, listeners)
     }
 
@@ -346,22 +370,6 @@ impl Server {
     #[cfg(not(feature = "tls"))]
     fn has_certificate(&self) -> bool {
         false
-    }
-
-    /// Opens the folder to serve, without the files that hold the certificate and its key.
-    fn open_files(&self) -> Result<Option<Files>, StartError> {
-        let Some(folder) = &self.files else { return Ok(None) };
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source: io::Error| StartError::Files { path, source }
-        };
-        #[allow(unused_mut, reason = "without TLS there is no file to keep back")]
-        let mut files = Files::new(folder).map_err(failed(folder))?;
-        #[cfg(feature = "tls")]
-        for secret in self.tls.iter().flat_map(Tls::files) {
-            files = files.deny(secret).map_err(failed(secret))?;
-        }
-        Ok(Some(files))
     }
 
     fn note(&mut self, mistake: StartError) {

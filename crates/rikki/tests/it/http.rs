@@ -1,5 +1,8 @@
 //! Plain HTTP through the server: routes, files, and HTTP/2 where TLS agrees on it.
 
+mod added;
+mod mounts;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
