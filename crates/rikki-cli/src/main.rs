@@ -2,6 +2,7 @@
 
 mod args;
 mod connect;
+mod folders;
 mod routes;
 mod serve;
 mod settings;

@@ -12,6 +12,12 @@ use tower_service::Service as _;
 /// The page that tries the WebSocket out.
 const TEST_PAGE: &str = include_str!("../assets/test.html");
 
+/// What is no file, whatever lies in the folder.
+pub(crate) const PATHS: [&str; 3] = ["/rest", "/test.html", WEBSOCKET];
+
+/// Where the WebSocket is.
+pub(crate) const WEBSOCKET: &str = "/websocket";
+
 /// Answers every message with itself.
 pub(crate) fn echo() -> impl Handler {
     |socket: &mut Socket<'_>, message: Message<'_>| socket.send(message)
@@ -26,13 +32,10 @@ pub(crate) fn compat_echo() -> impl Handler {
     }
 }
 
-/// Everything that is not a WebSocket: `/rest`, `/test.html`, and files for all other paths.
+/// What is neither a WebSocket nor a file: `/rest` and `/test.html`, which `files` may have too.
 pub(crate) fn http(files: Files) -> Router {
-    let test_page = {
-        let files = files.clone();
-        get(move |request: Request| test_page(files.clone(), request))
-    };
-    Router::new().route("/rest", get(rest)).route("/test.html", test_page).fallback_service(files)
+    let test_page = get(move |request: Request| test_page(files.clone(), request));
+    Router::new().route("/rest", get(rest)).route("/test.html", test_page)
 }
 
 async fn rest() -> ([(HeaderName, HeaderValue); 1], &'static str) {

@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 
-use rikki::{Bound, Files, Server, StartError, Tls, TlsError, ws};
+use rikki::{Bound, Server, StartError, Tls, TlsError, ws};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{CompressionMode, Deflate, OverflowPolicy, UsageError};
 use crate::settings::{Certificate, Settings, TlsSettings};
-use crate::{Failure, print, routes};
+use crate::{Failure, folders, print, routes};
 
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
@@ -37,7 +37,9 @@ pub(crate) fn start_log(filter: &str) {
 
 fn configure(settings: &Settings) -> Result<Server, Failure> {
     let limits = &settings.limits;
-    let mut files = Files::new(&settings.root).map_err(|error| Failure::Runtime(error.to_string()))?;
+    let root = folders::root(settings)?;
+    // A page that is not found there is the built-in one.
+    let mut test_page = root.clone().spa(false);
     let mut server = Server::new()
         .websocket_settings(websockets(settings)?)
         .max_head(limits.max_head)
@@ -51,13 +53,17 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
         .drain_window(limits.drain_window)
         .drain_code(ws::CloseCode(limits.drain_code))
         .access_log(settings.access_log)
+        .cors(settings.files.cors)
         .subprotocols(settings.subprotocols.iter().map(String::as_str));
     server = match settings.compat_echo {
-        false => server.websocket("/websocket", routes::echo()),
-        true => server.websocket("/websocket", routes::compat_echo()),
+        false => server.websocket(routes::WEBSOCKET, routes::echo()),
+        true => server.websocket(routes::WEBSOCKET, routes::compat_echo()),
     };
     for url in &settings.listen {
         server = server.listen(url);
+    }
+    for (name, value) in &settings.files.headers {
+        server = server.header(name, value);
     }
     for origin in &settings.allow_origins {
         server = server.allow_origin(origin);
@@ -71,11 +77,11 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
     if let Some(tls) = &settings.tls {
         let tls = load(tls, &settings.listen)?;
         for secret in tls.files() {
-            files = files.deny(secret).map_err(|error| Failure::Runtime(error.to_string()))?;
+            test_page = test_page.deny(secret)?;
         }
         server = server.tls(tls);
     }
-    Ok(server.merge(routes::http(files)))
+    folders::mount(server.mount("/", root).merge(routes::http(test_page)), &settings.files)
 }
 
 fn websockets(settings: &Settings) -> Result<ws::Settings, Failure> {
@@ -151,12 +157,16 @@ fn greeting(bound: &[Bound], settings: &Settings) -> String {
     let mut text = String::new();
     for bound in bound {
         let (websocket, http) = if bound.is_tls() { ("wss", "https") } else { ("ws", "http") };
-        let root = settings.root.display();
+        let root = ("/", &settings.root);
+        let mounts = settings.files.mounts.iter().map(|(path, folder)| (path.as_str(), folder));
         // Writing to a String cannot fail.
         let _ = writeln!(text, "Starting WS listener on {websocket}://{bound}/websocket");
         let _ = writeln!(text, "  {http}://{bound}/test.html  try the WebSocket");
         let _ = writeln!(text, "  {http}://{bound}/rest       a JSON answer");
-        let _ = writeln!(text, "  {http}://{bound}/           files in {root}");
+        for (path, folder) in mounts.chain([root]) {
+            let path = format!("{}/", path.trim_end_matches('/'));
+            let _ = writeln!(text, "  {http}://{bound}{path:<10}  files in {}", folder.display());
+        }
     }
     text
 }
@@ -166,6 +176,8 @@ impl From<StartError> for Failure {
         match error {
             StartError::BadUrl { .. }
             | StartError::NoCertificate { .. }
+            | StartError::Mount { .. }
+            | StartError::Header { .. }
             | StartError::Origin(_)
             | StartError::Host(_)
             | StartError::Subprotocol(_) => Self::Usage(UsageError(error.to_string())),

@@ -4,7 +4,8 @@
 
 use std::path::PathBuf;
 
-use crate::args::{Args, Deflate, Limits, UsageError};
+use crate::args::{Args, Deflate, FileArgs, Limits, UsageError};
+use crate::routes;
 
 /// What the server is to do.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) allow_origins: Vec<String>,
     /// Subprotocols to offer, best first.
     pub(crate) subprotocols: Vec<String>,
+    /// Which files are served; no mount has a path that the command answers itself.
+    pub(crate) files: FileArgs,
     /// How messages are compressed, if at all.
     pub(crate) deflate: Deflate,
     /// Whether every echo is text.
@@ -53,7 +56,7 @@ pub(crate) enum Certificate {
 }
 
 impl Settings {
-    /// Checks what clap cannot: that a certificate is there exactly when it is needed.
+    /// Checks what clap cannot: that a certificate is there exactly when it is needed, and what is mounted where.
     pub(crate) fn from_args(args: Args) -> Result<Settings, UsageError> {
         let certificate = match (args.cert, args.key) {
             (Some(certificate), Some(key)) => Some(Certificate::Files { certificate, key }),
@@ -73,8 +76,18 @@ impl Settings {
             }
             _ => {}
         }
+        for (path, _) in &args.files.mounts {
+            let path = path.trim_end_matches('/');
+            if path.is_empty() || routes::PATHS.contains(&path) {
+                let shown = if path.is_empty() { "/" } else { path };
+                return Err(UsageError(format!(
+                    "nothing can be mounted at {shown}, which has its answer: take another path"
+                )));
+            }
+        }
         Ok(Settings {
             root: args.root,
+            files: args.files,
             tls: certificate.map(|certificate| TlsSettings { certificate, client_ca: args.ca }),
             listen: args.listen,
             workers: args.workers,
@@ -99,6 +112,27 @@ pub(crate) fn is_secure(url: &str) -> bool {
 mod tests {
     use super::*;
     use crate::args::{self, Request};
+
+    #[test]
+    fn mounts_leave_the_commands_own_paths_alone() {
+        let check = |mount: &str, refused: Option<&str>| {
+            let args = match args::parse(["rikki", "--mount", mount].map(Into::into)) {
+                Ok(Request::Run(args)) => *args,
+                other => panic!("{mount}: {other:?}"),
+            };
+            let expected = refused
+                .map(|path| format!("nothing can be mounted at {path}, which has its answer: take another path"));
+            let actual = Settings::from_args(args).err().map(|UsageError(text)| text);
+            assert_eq!(actual, expected, "{mount}");
+        };
+        check("/docs=a", None);
+        check("/rest/more=a", None);
+        check("/=a", Some("/"));
+        check("/rest=a", Some("/rest"));
+        check("/rest/=a", Some("/rest"));
+        check("/websocket=a", Some("/websocket"));
+        check("/test.html=a", Some("/test.html"));
+    }
 
     #[test]
     fn certificates_go_with_secure_urls() {

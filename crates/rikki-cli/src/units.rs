@@ -26,8 +26,12 @@ const DURATION_UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000)
 
 /// A size in bytes, above zero.
 pub(crate) fn size(text: &str) -> Result<usize, String> {
-    let bytes = number_with_unit(text, &SIZE_UNITS, SIZE_FORMS)?;
-    usize::try_from(not_zero(bytes)?).map_err(|_| too_large(SIZE_FORMS))
+    not_zero(size_or_zero(text)?)
+}
+
+/// A size in bytes that may be zero, where that means nothing at all.
+pub(crate) fn size_or_zero(text: &str) -> Result<usize, String> {
+    usize::try_from(number_with_unit(text, &SIZE_UNITS, SIZE_FORMS)?).map_err(|_| too_large(SIZE_FORMS))
 }
 
 /// A duration above zero.
@@ -61,8 +65,8 @@ fn number_with_unit(text: &str, units: &[(&str, u64)], forms: &str) -> Result<u6
     digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).ok_or_else(|| too_large(forms))
 }
 
-fn not_zero(number: u64) -> Result<u64, String> {
-    if number == 0 { Err("it must be above zero".to_owned()) } else { Ok(number) }
+fn not_zero<N: Default + PartialEq>(number: N) -> Result<N, String> {
+    if number == N::default() { Err("it must be above zero".to_owned()) } else { Ok(number) }
 }
 
 fn too_large(forms: &str) -> String {
@@ -103,6 +107,14 @@ mod tests {
         for text in ["18446744073709551616", "17179869184GiB", "99999999999999999999999999KiB"] {
             check(text, Err(&too_large(SIZE_FORMS)));
         }
+    }
+
+    #[test]
+    fn sizes_that_may_be_zero() {
+        assert_eq!(size_or_zero("0"), Ok(0));
+        assert_eq!(size_or_zero("0MiB"), Ok(0));
+        assert_eq!(size_or_zero("32MiB"), Ok(32 << 20));
+        assert_eq!(size_or_zero("off"), Err(SIZE_FORMS.to_owned()));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The flags as they are written on the command line. Whether they make sense together is judged by `settings`.
 
 mod deflate;
+mod files;
+mod header;
 mod limits;
 
 use std::ffi::OsString;
@@ -15,6 +17,8 @@ use crate::connect::ConnectArgs;
 use crate::{tutorial, units};
 
 pub(crate) use deflate::{CompressionMode, Deflate};
+pub(crate) use files::FileArgs;
+pub(crate) use header::header;
 pub(crate) use limits::{Limits, OverflowPolicy};
 
 const LISTENING: &str = "Listening";
@@ -46,7 +50,8 @@ pub(crate) struct UsageError(pub(crate) String);
     override_usage = "rikki [OPTIONS] [ROOT]\n       rikki connect [OPTIONS] URL",
     after_help = "URL is ws, wss, http or https://HOST[:PORT]; port 0 takes a free one.\n\
                   SIZE takes B, KiB, MiB, GiB, KB, MB or GB; DUR takes ms, s, m or h.\n\
-                  --listen, --allow-host, --subprotocol and --allow-origin may be repeated.\n\
+                  --listen, --allow-host, --subprotocol, --allow-origin, --mount and --header\n\
+                  may be repeated.\n\
                   The spelling -url URL -cert FILE -key FILE -ca FILE works too.\n\
                   A client is rikki connect (see rikki connect --help)."
 )]
@@ -87,6 +92,9 @@ pub(crate) struct Args {
     /// Echo everything as text, as the tutorial does
     #[arg(long, help_heading = WEBSOCKET)]
     pub(crate) compat_echo: bool,
+
+    #[command(flatten)]
+    pub(crate) files: FileArgs,
 
     #[command(flatten)]
     pub(crate) deflate: Deflate,
@@ -206,6 +214,29 @@ mod tests {
     }
 
     #[test]
+    fn defaults_of_files() {
+        let args = run(&[]);
+        assert_eq!(
+            args.files,
+            FileArgs {
+                mounts: vec![],
+                no_listing: false,
+                spa: false,
+                error_page: None,
+                cache_control: None,
+                hidden: false,
+                follow_symlinks: false,
+                cors: false,
+                headers: vec![],
+                file_cache: 32 << 20,
+                read_memory: 64 << 20,
+                compress_files_above: 1024,
+                no_file_compression: false,
+            }
+        );
+    }
+
+    #[test]
     fn repeated_flags_keep_their_order_and_replace_the_default() {
         let args = run(&["--listen", "ws://a", "--subprotocol", "v2", "--listen=wss://b", "--subprotocol=v1", "www"]);
         assert_eq!(args.listen, ["ws://a", "wss://b"]);
@@ -254,6 +285,14 @@ mod tests {
             &["--tls-self-signed", "--cert", "a", "--key", "b"],
             "the argument '--tls-self-signed' cannot be used with: --cert <FILE> --key <FILE>",
         );
+        check(&["--mount", "/docs"], "invalid value '/docs' for '--mount <PATH=FOLDER>': expected PATH=FOLDER, as in");
+        check(&["--header", "x"], "invalid value 'x' for '--header <NAME:VALUE>': expected NAME:VALUE");
+        check(&["--cache-control", "a\nb"], "invalid value 'a b' for '--cache-control <VALUE>': the value of a header");
+        check(&["--file-cache", "much"], "invalid value 'much' for '--file-cache <SIZE>': expected a whole number of");
+        check(
+            &["--no-file-compression", "--compress-files-above", "1"],
+            "the argument '--no-file-compression' cannot be used with '--compress-files-above <SIZE>'",
+        );
         check(&["--compat-echo", "--compat-echo"], "the argument '--compat-echo' cannot be used multiple times");
     }
 
@@ -266,7 +305,7 @@ mod tests {
         assert_eq!(print("--version"), format!("rikki {}\n", env!("CARGO_PKG_VERSION")));
         let help = print("--help");
         assert_eq!(help, print("-h"));
-        for heading in [LISTENING, TLS, WEBSOCKET, deflate::HEADING, limits::HEADING, LOGGING] {
+        for heading in [LISTENING, TLS, WEBSOCKET, files::HEADING, deflate::HEADING, limits::HEADING, LOGGING] {
             assert!(help.contains(&format!("\n{heading}:\n")), "{heading}");
         }
         for line in help.lines() {

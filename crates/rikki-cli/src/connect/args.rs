@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue};
 use clap::Parser;
 
-use crate::args::{CompressionMode, log_filter};
+use crate::args::{CompressionMode, header, log_filter};
 use crate::units;
 
 const REQUEST: &str = "Request";
@@ -72,16 +72,6 @@ pub(crate) struct ConnectArgs {
     pub(super) log: String,
 }
 
-/// Optional whitespace around the value is not part of it
-/// ([RFC 9110 section 5.5](https://www.rfc-editor.org/rfc/rfc9110#section-5.5)).
-fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let (name, value) = text.split_once(':').ok_or("expected NAME:VALUE")?;
-    let name = name.parse().map_err(|_| "the name of a header is a token, as in authorization")?;
-    let value =
-        value.trim_matches([' ', '\t']).parse().map_err(|_| "the value of a header has no control characters")?;
-    Ok((name, value))
-}
-
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
@@ -106,22 +96,6 @@ mod tests {
         let seconds = Duration::from_secs;
         assert_eq!((args.connect_timeout, args.ping, args.close_timeout), (seconds(10), seconds(30), seconds(5)));
         assert_eq!(args.log, "warn");
-    }
-
-    #[test]
-    fn headers() {
-        let check = |text: &str, expected: Result<(&str, &str), &str>| {
-            let actual = header(text);
-            let shown = actual.as_ref().map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
-            assert_eq!(shown.map_err(String::as_str), expected, "{text:?}");
-        };
-        check("Authorization: Bearer 42", Ok(("authorization", "Bearer 42")));
-        check("x:", Ok(("x", "")));
-        check("origin:\thttps://a:8443 ", Ok(("origin", "https://a:8443")));
-        check("cookie", Err("expected NAME:VALUE"));
-        check(": value", Err("the name of a header is a token, as in authorization"));
-        check("two words: value", Err("the name of a header is a token, as in authorization"));
-        check("x: a\r\ny: b", Err("the value of a header has no control characters"));
     }
 
     #[test]

@@ -29,6 +29,12 @@ fn usage_errors() {
     check(&["--listen", FREE, "--tls-self-signed"], "https");
     check(&["--listen", "https://127.0.0.1:0", "--cert", "server.crt"], "--key");
     check(&["--listen", FREE, "--allow-origin", "not an origin"], "not an origin");
+    check(&["--listen", FREE, "--mount", "/rest=."], "/rest");
+    check(&["--listen", FREE, "--mount", "docs=."], "cannot serve files at docs: it must begin with a slash");
+    check(&["--listen", FREE, "--mount", "/a=.", "--mount", "/a/=."], "two folders cannot have the same path");
+    check(&["--listen", FREE, "--header", "Content-Length: 1"], "cannot add the header content-length: ");
+    check(&["--header", "no colon"], "expected NAME:VALUE");
+    check(&["--no-file-compression", "--compress-files-above", "1"], "cannot be used with");
 }
 
 #[test]
@@ -46,6 +52,8 @@ fn a_root_that_is_no_folder() {
     let folder = Folder::new();
     check_refused(&["--listen", FREE, &folder.path("missing")], RUNTIME, &["missing"]);
     check_refused(&["--listen", FREE, &folder.write("file.txt", "")], RUNTIME, &["file.txt"]);
+    check_refused(&["--listen", FREE, "--mount", "/docs=/no/such/folder"], RUNTIME, &["/no/such/folder"]);
+    check_refused(&["--listen", FREE, &folder.path(""), "--error-page", "404.html"], RUNTIME, &["404.html"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The command, as its users run it.
 
 mod connect;
+mod files;
 mod flags;
 mod process;
 mod readme;

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use crate::process::{DEADLINE, Folder, Process};
 
 /// A server on a free port, and its address.
-fn serve(flags: &[&str]) -> (Process, String) {
+pub(crate) fn serve(flags: &[&str]) -> (Process, String) {
     let server = Process::start(&[&["--listen", "http://127.0.0.1:0"], flags].concat());
     let url = server.line();
     let address = url.strip_prefix("Starting WS listener on ws://").and_then(|rest| rest.split('/').next());
@@ -14,7 +14,7 @@ fn serve(flags: &[&str]) -> (Process, String) {
     (server, address)
 }
 
-fn ask(address: &str, request: &str) -> String {
+pub(crate) fn ask(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();

@@ -1,0 +1,49 @@
+//! The folders that are served, as the flags have them.
+
+use std::io;
+use std::path::Path;
+
+use rikki::{Files, Server};
+
+use crate::Failure;
+use crate::args::FileArgs;
+use crate::settings::Settings;
+
+/// The folder that is served where nothing else is.
+pub(crate) fn root(settings: &Settings) -> Result<Files, Failure> {
+    let root = open(&settings.root, &settings.files)?.spa(settings.files.spa);
+    Ok(match &settings.files.error_page {
+        Some(page) => root.error_page(page)?,
+        None => root,
+    })
+}
+
+/// Adds the other folders, whose pages that are not found are their own.
+pub(crate) fn mount(mut server: Server, args: &FileArgs) -> Result<Server, Failure> {
+    for (path, folder) in &args.mounts {
+        server = server.mount(path, open(folder, args)?);
+    }
+    Ok(server)
+}
+
+/// A folder with what holds for all of them.
+fn open(folder: &Path, args: &FileArgs) -> io::Result<Files> {
+    let files = Files::new(folder)?
+        .listing(!args.no_listing)
+        .hidden(args.hidden)
+        .follow_symlinks(args.follow_symlinks)
+        .cache(args.file_cache)
+        .read_memory(args.read_memory)
+        .compress_above((!args.no_file_compression).then_some(args.compress_files_above as u64));
+    Ok(match &args.cache_control {
+        Some(value) => files.cache_control(value.clone()),
+        None => files,
+    })
+}
+
+impl From<io::Error> for Failure {
+    /// The error of a folder or a file names it.
+    fn from(error: io::Error) -> Self {
+        Self::Runtime(error.to_string())
+    }
+}

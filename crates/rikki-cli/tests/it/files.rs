@@ -1,0 +1,163 @@
+//! The flags that say which files are served, and how.
+
+use std::fs;
+use std::io::Write as _;
+
+use crate::process::{Folder, Process};
+use crate::running::{ask, serve};
+
+/// The answer to a GET, with further header fields of the request.
+fn get(address: &str, path: &str, headers: &str) -> String {
+    ask(address, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Connection: close\r\n\r\n"))
+}
+
+/// Starts with these flags in front of the folder, and looks for a part of the answer to each path. A `!` in front means
+/// that there is none.
+fn check(folder: &Folder, flags: &[&str], cases: &[(&str, &str, &str)]) {
+    let (_server, address) = serve(&[flags, &[&folder.path("")]].concat());
+    for (path, headers, part) in cases {
+        let answer = get(&address, path, headers);
+        match part.strip_prefix('!') {
+            None => assert!(answer.contains(part), "{flags:?} {path}: expected {part:?} in {answer}"),
+            Some(part) => assert!(!answer.contains(part), "{flags:?} {path}: {part:?} is in {answer}"),
+        }
+    }
+}
+
+const PAGE: &str = "Accept: text/html\r\n";
+
+fn site() -> Folder {
+    let folder = Folder::new();
+    for name in ["sub", "docs"] {
+        fs::create_dir(folder.path(name)).unwrap();
+    }
+    folder.write("index.html", "the index");
+    folder.write("404.html", "nothing here");
+    folder.write(".env", "hidden");
+    folder.write("sub/a.txt", "a");
+    folder.write("docs/ok.txt", "docs");
+    folder
+}
+
+#[test]
+fn what_is_served() {
+    let folder = site();
+    check(&folder, &[], &[("/sub/", "", "Index of"), ("/.env", "", " 404 "), ("/rest", "", "!access-control")]);
+    check(&folder, &["--no-listing"], &[("/sub/", "", " 404 "), ("/sub/a.txt", "", " 200 ")]);
+    check(&folder, &["--hidden"], &[("/.env", "", "\r\n\r\nhidden"), ("/..", "", " 400 ")]);
+    check(&folder, &["--cache-control", "max-age=60"], &[("/sub/a.txt", "", "cache-control: max-age=60\r\n")]);
+    check(
+        &folder,
+        &["--error-page", "404.html"],
+        &[("/none", "", " 404 "), ("/none", "", "\r\n\r\nnothing here"), ("/test.html", "", "<title>")],
+    );
+    check(
+        &folder,
+        &["--spa"],
+        &[
+            ("/users/7", PAGE, " 200 "),
+            ("/users/7", PAGE, "\r\n\r\nthe index"),
+            ("/users/7", "", " 404 "),
+            ("/app.js", PAGE, " 404 "),
+            ("/test.html", PAGE, "<title>"),
+            ("/rest", PAGE, "{\"result\": 123}"),
+        ],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn links_may_lead_out() {
+    let (folder, outside) = (site(), Folder::new());
+    let target = outside.write("target.txt", "outside");
+    std::os::unix::fs::symlink(target, folder.path("link")).unwrap();
+    check(&folder, &[], &[("/link", "", " 404 ")]);
+    check(&folder, &["--follow-symlinks"], &[("/link", "", "\r\n\r\noutside")]);
+}
+
+#[test]
+fn what_is_added_to_answers() {
+    let folder = site();
+    let header = ["--header", "X-Robots-Tag: noindex", "--header=x-second:2"];
+    check(
+        &folder,
+        &header,
+        &[
+            ("/rest", "", "x-robots-tag: noindex\r\n"),
+            ("/sub/a.txt", "", "x-second: 2\r\n"),
+            ("/none", "", "x-second: 2\r\n"),
+            ("/websocket", "", "x-second: 2\r\n"),
+        ],
+    );
+    let any = "access-control-allow-origin: *\r\n";
+    check(&folder, &["--cors"], &[("/rest", "", any), ("/sub/a.txt", "", any), ("/test.html", "", any)]);
+    let (_server, address) = serve(&["--cors", &folder.path("")]);
+    let preflight = "OPTIONS /rest HTTP/1.1\r\nHost: localhost\r\nOrigin: https://a.test\r\n\
+                     Access-Control-Request-Method: GET\r\nConnection: close\r\n\r\n";
+    let answer = ask(&address, preflight);
+    assert!(answer.starts_with("HTTP/1.1 204 ") && answer.contains(any), "{answer}");
+}
+
+#[test]
+fn folders_at_paths_of_their_own() {
+    let folder = site();
+    let mount = format!("/books/={}", folder.path("docs"));
+    let below = format!("/books/more={}", folder.path("sub"));
+    let flags = ["--mount", &mount, "--mount", &below, "--spa", "--error-page", "404.html"];
+    check(
+        &folder,
+        &flags,
+        &[
+            ("/books/ok.txt", "", "\r\n\r\ndocs"),
+            ("/books/more/a.txt", "", "\r\n\r\na"),
+            ("/books", "", "location: /books/\r\n"),
+            ("/books/", "", "Index of"),
+            // What is not found there is not the application's.
+            ("/books/none", PAGE, "\r\n\r\n404 Not Found"),
+            ("/none", PAGE, "\r\n\r\nthe index"),
+        ],
+    );
+    let server = Process::start(&[&["--listen", "http://127.0.0.1:0"], &flags[..], &[&folder.path("")]].concat());
+    let lines: Vec<_> = (0..6).map(|_| server.line()).collect();
+    assert!(lines[3].ends_with(&format!("/books/     files in {}", folder.path("docs"))), "{lines:?}");
+    assert!(lines[4].ends_with(&format!("/books/more/  files in {}", folder.path("sub"))), "{lines:?}");
+    assert!(lines[5].ends_with(&format!("/           files in {}", folder.path(""))), "{lines:?}");
+}
+
+#[test]
+fn the_key_is_in_none_of_the_folders() {
+    let folder = site();
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = folder.write("docs/server.crt", cert.pem());
+    let key = folder.write("docs/server.key", signing_key.serialize_pem());
+    fs::hard_link(&key, folder.path("test.html")).unwrap();
+    let tls = ["--listen", "https://127.0.0.1:0", "--cert", &certificate, "--key", &key];
+    let mount = format!("/books={}", folder.path("docs"));
+    check(
+        &folder,
+        &[&tls[..], &["--mount", &mount]].concat(),
+        &[
+            ("/books/ok.txt", "", " 200 "),
+            ("/books/server.key", "", " 404 "),
+            ("/docs/server.crt", "", " 404 "),
+            ("/test.html", "", "!PRIVATE KEY"),
+        ],
+    );
+}
+
+#[test]
+fn memory_and_compression() {
+    let folder = site();
+    // More than a block.
+    let mut large = fs::File::create(folder.path("large.txt")).unwrap();
+    large.write_all(&b"0123456789abcdef".repeat(64 * 1024)).unwrap();
+    let flags = ["--file-cache", "0", "--read-memory", "0", "--no-file-compression"];
+    let (_server, address) = serve(&[&flags[..], &[&folder.path("")]].concat());
+    for _ in 0..2 {
+        let answer = get(&address, "/large.txt", "Accept-Encoding: gzip\r\n");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains("content-length: 1048576") && !head.contains("content-encoding"), "{head}");
+        assert_eq!(body.len(), 1 << 20);
+    }
+}
