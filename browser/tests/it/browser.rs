@@ -22,6 +22,8 @@ const STOP_DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) enum Screen {
     Light,
     Dark,
+    /// As [`Screen::Light`], for a reader who lets no scripts run.
+    WithoutScripts,
     /// A touch screen this many CSS pixels wide.
     Phone(u32),
 }
@@ -49,6 +51,8 @@ pub(crate) async fn browse(screen: Screen, test: impl AsyncFnOnce(&Client)) {
 async fn start_driver() -> (Child, String) {
     let mut driver = Command::new("chromedriver")
         .arg("--port=0")
+        // The browser's clock, too: one that is never UTC.
+        .env("TZ", "Asia/Tokyo")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -91,6 +95,10 @@ fn capabilities(screen: Screen, profile: &Path) -> Map<String, Value> {
     ];
     args.extend(fixed.map(str::to_owned));
     let mut options = json!({ "args": args });
+    if let Screen::WithoutScripts = screen {
+        // 2 is to block.
+        options["prefs"] = json!({ "profile.managed_default_content_settings.javascript": 2 });
+    }
     if let Screen::Phone(width) = screen {
         let metrics = json!({ "width": width, "height": 1000, "pixelRatio": 2, "mobile": true, "touch": true });
         options["mobileEmulation"] = json!({ "deviceMetrics": metrics });

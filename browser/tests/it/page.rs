@@ -14,6 +14,7 @@ const POLL: Duration = Duration::from_millis(20);
 
 // The WebDriver codes of keys: https://www.w3.org/TR/webdriver2/#keyboard-actions
 pub(crate) const ENTER: char = '\u{E007}';
+pub(crate) const BACKSPACE: char = '\u{E003}';
 pub(crate) const TAB: char = '\u{E004}';
 /// Held down until `RELEASE`.
 pub(crate) const SHIFT: char = '\u{E008}';

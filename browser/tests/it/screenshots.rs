@@ -1,4 +1,4 @@
-//! What the test page looks like: on a desktop, in the dark and on phones. The pictures stay in `target/screenshots`.
+//! What the test page and listings look like: on a desktop, in the dark and on phones. The pictures stay in `target/screenshots`.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,9 @@ use fantoccini::Client;
 use serde_json::json;
 
 use crate::browser::{Screen, browse};
+use crate::listing::{add, fill};
 use crate::page::{ENTER, TestPage};
+use crate::scratch::Scratch;
 use crate::server::Server;
 
 #[tokio::test]
@@ -42,6 +44,42 @@ async fn test_page_fits_a_phone() {
             let scrolls =
                 "[document.documentElement, document.getElementById('log')].map(e => e.scrollWidth - e.clientWidth)";
             assert_eq!(page.run(&format!("return {scrolls}")).await, json!([0, 0]));
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn listings_follow_the_colour_scheme_and_fit_a_phone() {
+    let root = Scratch::new();
+    let folder = root.path().join("projects/website");
+    fill(&folder);
+    add(&folder, &format!("{}.tar.zst", ["a", "name", "without", "any", "space"].repeat(4).join("-")), 48_000_000_000);
+    add(&folder, "<img src=x onerror=alert(1)>.txt", 42);
+    add(&folder, "smörgås & räksallad.pdf", 245_760);
+    let server = Server::start_in(root, "http", &[]).await;
+    let screens = [
+        (Screen::Light, "light", true),
+        (Screen::Dark, "dark", false),
+        (Screen::Phone(360), "phone-360", true),
+        (Screen::Phone(320), "phone-320", true),
+    ];
+    for (screen, name, is_light) in screens {
+        browse(screen, async |client| {
+            client.set_window_size(900, 670).await.expect("the window can be resized");
+            client.goto(&server.url("/projects/website/?sort=size&order=desc")).await.expect("the listing loads");
+            save(client, &format!("listing-{name}")).await;
+            let measured = client
+                .execute(
+                    "const colours = getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g);
+                     const page = document.documentElement;
+                     return [colours.every(channel => channel > 127), page.scrollWidth - page.clientWidth, innerWidth]",
+                    vec![],
+                )
+                .await
+                .expect("the page can be measured");
+            let width = if let Screen::Phone(width) = screen { json!(width) } else { measured[2].clone() };
+            assert_eq!(measured, json!([is_light, 0, width]), "{name}");
         })
         .await;
     }

@@ -1,6 +1,5 @@
 //! The server under test: the `rikki` binary itself, built by cargo and started on a free loopback port.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -17,10 +16,6 @@ const BUILD_DEADLINE: Duration = Duration::from_secs(900);
 const START_DEADLINE: Duration = Duration::from_secs(20);
 /// Longer than the server's own drain deadline of 8 s.
 const STOP_DEADLINE: Duration = Duration::from_secs(15);
-
-/// What the served directory holds: file names and contents.
-pub(crate) const FILES: [(&str, &str); 2] =
-    [("plain.txt", "a plain file"), ("<img src=x onerror=alert(1)>.txt", "a file with a hostile name")];
 
 /// A running server; killed on drop.
 pub(crate) struct Server {
@@ -42,12 +37,13 @@ impl Server {
         Self::start("https", &["--tls-self-signed"]).await
     }
 
-    /// The command with further flags.
+    /// The command with further flags, over an empty folder.
     pub(crate) async fn start(scheme: &str, flags: &[&str]) -> Self {
-        let root = Scratch::new();
-        for (name, content) in FILES {
-            fs::write(root.path().join(name), content).expect("the scratch directory is writable");
-        }
+        Self::start_in(Scratch::new(), scheme, flags).await
+    }
+
+    /// The command over a folder that holds something.
+    pub(crate) async fn start_in(root: Scratch, scheme: &str, flags: &[&str]) -> Self {
         let mut child = Command::new(binary().await)
             .arg(root.path())
             .args(["--listen", &format!("{scheme}://127.0.0.1:0"), "--log", "warn"])
