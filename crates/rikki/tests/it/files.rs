@@ -9,6 +9,7 @@ mod fixture;
 mod listings;
 mod options;
 mod race;
+mod ranges;
 mod table;
 
 use std::ffi::OsStr;
