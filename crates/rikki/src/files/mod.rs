@@ -124,9 +124,10 @@ impl Files {
     ///
     /// This is for text and the like, and for clients that accept `br`, `zstd` or `gzip`. A request for a range gets the
     /// plain file, since how long a compressed one becomes is not known before; for the same reason it has no
-    /// `Content-Length`. Its `ETag` is weak. Results of up to 256 KiB are kept in the cache, see [`Files::cache`].
+    /// `Content-Length`, unless it is in the cache: results of up to 256 KiB are kept, see [`Files::cache`]. Its `ETag` is
+    /// weak.
     ///
-    /// Compressing is done on the blocking pool, for at most 32 responses at a time, which takes up to 4 MiB for each of
+    /// Compressing is done on the blocking pool, for at most 16 responses at a time, which takes up to 6 MiB for each of
     /// them while it lasts. Others are sent plain. Files hold nothing that the client has sent, so that their length tells
     /// nobody a secret (BREACH).
     pub fn compress_above(mut self, bytes: impl Into<Option<u64>>) -> Self {
