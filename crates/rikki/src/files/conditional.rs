@@ -9,13 +9,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use httpdate::HttpDate;
 
 use super::encoding::Coding;
-use super::source::Facts;
+use super::source::{Facts, SETTLED};
 
 /// The last second that an HTTP date can name: the end of the year 9999.
 const LAST_HTTP_DATE: Duration = Duration::from_secs(253_402_300_799);
-
-/// A file that changed within this time may change again without its time of modification showing it.
-const SETTLED: Duration = Duration::from_secs(2);
 
 /// What tells one state of a file from another.
 pub(super) struct Validators {
@@ -40,10 +37,10 @@ impl Validators {
     /// The validators of a file in this coding. Each has a tag of its own, since the bytes differ:
     /// <https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3.3>
     pub(super) fn new(facts: &Facts, coding: Option<Coding>, now: SystemTime) -> Self {
-        // As the hash of the inode and the full time: neither is anybody's business.
+        // The time of change too: a build or a copy may give a file of the same length the old time of modification.
         let mut hasher = DefaultHasher::new();
         let modified = facts.modified;
-        (facts.inode, modified).hash(&mut hasher);
+        (facts.inode, modified, facts.changed).hash(&mut hasher);
         let mut opaque_tag = String::with_capacity(40);
         opaque_tag.push('"');
         push_hex(&mut opaque_tag, facts.length);
@@ -183,6 +180,14 @@ mod tests {
 
     fn tag() -> String {
         Validators::new(&facts(), None, modified() + DAY).opaque_tag
+    }
+
+    /// As of a build or a copy that sets the time of modification.
+    #[test]
+    fn a_change_that_only_the_time_of_change_shows_is_another_state() {
+        let now = modified() + DAY;
+        let later = Facts { changed: Some(now), ..facts() };
+        assert_ne!(Validators::new(&later, None, now).opaque_tag, tag());
     }
 
     #[test]

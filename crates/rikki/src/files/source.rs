@@ -19,7 +19,7 @@ use super::read::read_at;
 
 /// A file that changed within this time may change again without its times showing it: 2 seconds is how exact the times
 /// of FAT are.
-const SETTLED: Duration = Duration::from_secs(2);
+pub(super) const SETTLED: Duration = Duration::from_secs(2);
 
 /// What tells one state of a file from another, read off the open file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
