@@ -219,8 +219,8 @@ impl Upgrade {
     /// `Settings`.
     pub fn settings(mut self, settings: Settings) -> Self {
         let is_ours = self.context.tracker.held.is_some();
-        let counts = if is_ours { &self.context.settings.counts } else { &settings.counts }.clone();
-        self.context.settings = Arc::new(settings.counted(counts));
+        let settings = if is_ours { settings.within(&self.context.settings) } else { settings };
+        self.context.settings = Arc::new(settings);
         self
     }
 
