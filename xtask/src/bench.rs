@@ -75,6 +75,9 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<bool> {
     let mut cases = select(CASES, |case| case.name, &options.cases)?;
     if options.files {
         cases.retain(|case| case.mode == Mode::Http);
+        if cases.is_empty() {
+            return Err("none of these cases is about files".to_owned());
+        }
     }
     let peers: Vec<Peer> =
         server::PEERS.iter().copied().filter(|peer| *peer != Peer::Uws || options.uws.is_some()).collect();

@@ -294,6 +294,17 @@ mod tests {
     }
 
     #[test]
+    fn who_is_to_be_as_fast_as_another_case_comes_after_it() {
+        for (index, case) in CASES.iter().enumerate() {
+            for goal in case.goals {
+                if let Goal::AsFastAs(other) = goal {
+                    assert!(CASES[..index].iter().any(|case| case.name == *other), "{}: {other}", case.name);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn knows_who_can_take_part() {
         let check = |name: &str, peer, expected| {
             let case = CASES.iter().find(|case| case.name == name).unwrap();
