@@ -1,6 +1,6 @@
 //! Streams of HTTP/2 whose client takes nothing of the response, while their connection moves.
 //!
-//! hyper asks a body for its next piece when the client has taken what came before it, as far as flow control tells
+//! hyper asks a body for one piece ahead, and for the next when flow control had room for that one
 //! ([RFC 9113 section 5.2](https://www.rfc-editor.org/rfc/rfc9113#section-5.2)). So a body that has given a piece and was
 //! not asked again waits for the client, and one that was asked and has nothing yet is waited for itself.
 
