@@ -34,6 +34,7 @@ fn open(folder: &Path, args: &FileArgs) -> io::Result<Files> {
         .follow_symlinks(args.follow_symlinks)
         .cache(args.file_cache)
         .read_memory(args.read_memory)
+        .max_compressions(args.max_compressions)
         .compress_above((!args.no_file_compression).then_some(args.compress_files_above as u64));
     Ok(match &args.cache_control {
         Some(value) => files.cache_control(value.clone()),

@@ -49,6 +49,9 @@ pub(crate) struct FileArgs {
     /// Smallest file to compress
     #[arg(long, value_name = "SIZE", default_value = "1KiB", value_parser = units::size_or_zero)]
     pub(crate) compress_files_above: usize,
+    /// Most of them at a time
+    #[arg(long, value_name = "N", default_value = "16", value_parser = units::count)]
+    pub(crate) max_compressions: usize,
     /// Do not compress files
     #[arg(long, conflicts_with = "compress_files_above")]
     pub(crate) no_file_compression: bool,

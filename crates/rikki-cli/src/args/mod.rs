@@ -231,6 +231,7 @@ mod tests {
                 file_cache: 32 << 20,
                 read_memory: 64 << 20,
                 compress_files_above: 1024,
+                max_compressions: 16,
                 no_file_compression: false,
             }
         );

@@ -117,6 +117,12 @@ fn folders_at_paths_of_their_own() {
             ("/none", PAGE, "\r\n\r\nthe index"),
         ],
     );
+    // Where another folder is mounted, that of the root is out of reach, however it is spelt.
+    check(
+        &folder,
+        &["--mount", &format!("/docs={}", folder.path("sub"))],
+        &[("/docs/a.txt", "", " 200 "), ("/docs/ok.txt", "", " 404 "), ("/%64ocs/ok.txt", "", " 404 ")],
+    );
     let server = Process::start(&[&["--listen", "http://127.0.0.1:0"], &flags[..], &[&folder.path("")]].concat());
     let lines: Vec<_> = (0..6).map(|_| server.line()).collect();
     assert!(lines[3].ends_with(&format!("/books/     files in {}", folder.path("docs"))), "{lines:?}");
@@ -152,6 +158,12 @@ fn memory_and_compression() {
     // More than a block.
     let mut large = fs::File::create(folder.path("large.txt")).unwrap();
     large.write_all(&b"0123456789abcdef".repeat(64 * 1024)).unwrap();
+    for (above, coded) in [("2MiB", false), ("512KiB", true)] {
+        let (_server, address) = serve(&["--compress-files-above", above, &folder.path("")]);
+        let request =
+            "HEAD /large.txt HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n";
+        assert_eq!(ask(&address, request).contains("content-encoding: gzip\r\n"), coded, "{above}");
+    }
     let flags = ["--file-cache", "0", "--read-memory", "0", "--no-file-compression"];
     let (_server, address) = serve(&[&flags[..], &[&folder.path("")]].concat());
     for _ in 0..2 {

@@ -76,10 +76,14 @@ impl Ask {
     /// What the path leads to: a file, the index of a folder, or its listing.
     fn find(&self, shared: &Shared, wait: Wait) -> Result<Response<Body>, Failure> {
         let RequestPath { relative, folder } = self.path.as_ref().map_err(|status| *status)?;
+        if shared.options.left.iter().any(|path| relative.starts_with(path)) {
+            return Err(StatusCode::NOT_FOUND.into());
+        }
         // A nested router takes `/docs` for `/` below it: this is a folder without its slash.
         let folder = *folder && self.uri.path().ends_with('/');
         if folder {
-            let index = relative.join(INDEX);
+            // Under one name, by which it is kept: not as `./index.html` too.
+            let index = if relative == Path::new(".") { INDEX.into() } else { relative.join(INDEX) };
             match shared.root.open(&index, wait) {
                 Ok(Opened::File(source)) => return self.content(shared, source, &index, wait),
                 Ok(Opened::Folder(_)) | Err(Failure::Status(StatusCode::NOT_FOUND)) => {}

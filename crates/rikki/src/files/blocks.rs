@@ -17,6 +17,9 @@ pub(super) const BLOCK: usize = 128 * 1024;
 /// that every response goes on.
 pub(super) const SMALL: usize = 4 * 1024;
 
+/// How much of a content that was made in memory does not count, in bytes.
+const UNCOUNTED: usize = 64 * 1024;
+
 /// How many blocks are kept for the next reader: without them each block would be zeroed first.
 const SPARE: usize = 8;
 
@@ -47,6 +50,22 @@ impl Blocks {
         };
         let spare = if length == BLOCK { self.lock_spare().pop() } else { None };
         Block { memory: spare.unwrap_or_else(|| vec![0; length]), filled: 0, counted, blocks: Arc::clone(self) }
+    }
+
+    /// Counts a content that is made in memory, as far as it is longer than what is taken ahead of any client. One alone
+    /// may be of any length.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::OutOfMemory`] if there is no room for it now.
+    pub(super) fn count(self: &Arc<Self>, content: Vec<u8>) -> io::Result<Bytes> {
+        let counted = content.len().saturating_sub(UNCOUNTED);
+        let reserved = |held: usize| held.checked_add(counted).filter(|sum| *sum <= self.limit || held == 0);
+        if counted > 0 && self.held.fetch_update(Relaxed, Relaxed, reserved).is_err() {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        let filled = content.len();
+        Ok(Block { memory: content, filled, counted, blocks: Arc::clone(self) }.into_bytes())
     }
 
     fn reserve(&self, bytes: usize) -> bool {
@@ -111,5 +130,25 @@ impl Drop for Block {
             }
         }
         self.blocks.held.fetch_sub(self.counted, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_in_memory_counts_beyond_what_any_client_may_have() {
+        let blocks = Arc::new(Blocks::new(2 * BLOCK));
+        let count = |length: usize| blocks.count(vec![0; length]);
+        let alone = count(3 * BLOCK).unwrap();
+        assert_eq!((alone.len(), blocks.held()), (3 * BLOCK, 3 * BLOCK - UNCOUNTED));
+        assert_eq!(count(UNCOUNTED + 1).unwrap_err().kind(), io::ErrorKind::OutOfMemory);
+        assert_eq!(count(UNCOUNTED).unwrap().len(), UNCOUNTED);
+        drop(alone);
+        let large = count(2 * BLOCK).unwrap();
+        assert!(count(2 * BLOCK).is_err());
+        drop(large);
+        assert_eq!(blocks.held(), 0);
     }
 }

@@ -43,7 +43,13 @@ struct Entries {
 struct Entry {
     facts: Facts,
     used: bool,
-    variants: Vec<(&'static str, Bytes)>,
+    variants: Vec<(&'static str, Arc<Kept>)>,
+}
+
+impl Entry {
+    fn is_being_sent(&self) -> bool {
+        self.variants.iter().any(|(_, content)| Arc::strong_count(content) > 1)
+    }
 }
 
 impl Cache {
@@ -60,9 +66,10 @@ impl Cache {
         let mut entries = self.lock();
         let entry = entries.by_path.get_mut(path.as_os_str()).filter(|entry| entry.facts == *facts)?;
         let (_, content) = entry.variants.iter().find(|(name, _)| *name == variant)?;
-        let content = content.clone();
+        let content = Arc::clone(content);
         entry.used = true;
-        Some(content)
+        drop(entries);
+        Some(Bytes::from_owner(Sent(content)))
     }
 
     /// Keeps what was made of the file at `path` when it was as `facts` say. Gives back the same content; what is handed
@@ -84,7 +91,6 @@ impl Cache {
         let charge = loop {
             match self.charge(size) {
                 Some(charge) => break charge,
-                // What is still being sent cannot be evicted.
                 None if !entries.evict() => return None,
                 None => {}
             }
@@ -104,11 +110,13 @@ impl Cache {
 }
 
 impl Entries {
-    /// Whether there was anything to evict.
+    /// Whether there was anything to evict. What is still being sent stays: it would count all the same.
     fn evict(&mut self) -> bool {
-        while let Some(path) = self.clock.pop_front() {
+        // The second time round, none is left that counts as used.
+        for _ in 0..2 * self.clock.len() {
+            let Some(path) = self.clock.pop_front() else { return false };
             match self.by_path.get_mut(&path) {
-                Some(entry) if entry.used => {
+                Some(entry) if entry.used || entry.is_being_sent() => {
                     entry.used = false;
                     self.clock.push_back(path);
                 }
@@ -131,7 +139,7 @@ impl Room<'_> {
     /// Keeps `content`, and gives it back to be sent.
     pub(super) fn keep(self, variant: &'static str, content: Bytes) -> Bytes {
         let Self { cache, path, facts, charge } = self;
-        let content = Bytes::from_owner(Kept { content, _charge: charge });
+        let content = Arc::new(Kept { content, _charge: charge });
         let mut entries = cache.lock();
         let Entries { by_path, clock } = &mut *entries;
         let entry = match by_path.get_mut(path.as_os_str()) {
@@ -147,8 +155,9 @@ impl Room<'_> {
             entry.variants.clear();
         }
         entry.variants.retain(|(name, _)| *name != variant);
-        entry.variants.push((variant, content.clone()));
-        content
+        entry.variants.push((variant, Arc::clone(&content)));
+        drop(entries);
+        Bytes::from_owner(Sent(content))
     }
 }
 
@@ -158,9 +167,12 @@ struct Kept {
     _charge: Charge,
 }
 
-impl AsRef<[u8]> for Kept {
+/// The same on its way to a client.
+struct Sent(Arc<Kept>);
+
+impl AsRef<[u8]> for Sent {
     fn as_ref(&self) -> &[u8] {
-        &self.content
+        &self.0.content
     }
 }
 
@@ -260,6 +272,8 @@ mod tests {
             assert!(held(&cache) <= limit);
         }
         assert_eq!(sending.len(), 3);
+        // None of them is evicted in vain for what finds no room.
+        assert!((0..3).all(|index| has(&cache, &index.to_string(), "", &facts(index))));
         drop(sending);
         insert(&cache, "new", "", &facts(1), 1000);
         assert!(has(&cache, "new", "", &facts(1)));

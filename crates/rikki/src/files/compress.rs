@@ -23,9 +23,6 @@ use super::cache::{Cache, MAX_CONTENT};
 use super::encoding::Coding;
 use super::source::Facts;
 
-/// How many files are compressed at once by all clones of a `Files`: with the memory of [`Encoder`], at most 100 MiB.
-pub(super) const MAX_COMPRESSIONS: usize = 16;
-
 /// The content of a file in a coding; how long it becomes is not known before.
 ///
 /// If the plain body fails, because the file was truncated, so does this one.

@@ -59,11 +59,11 @@ impl Ask {
     }
 }
 
-/// A file that may have gone since it was set.
+/// A file that may have gone, or become unreadable, since it was set: what was asked for is not there all the same.
 fn find(shared: &Shared, relative: &Path, wait: Wait) -> Result<Option<Source>, Failure> {
     match shared.root.open(relative, wait) {
         Ok(Opened::File(source)) => Ok(Some(source)),
-        Ok(Opened::Folder(_)) | Err(Failure::Status(StatusCode::NOT_FOUND)) => Ok(None),
-        Err(failure) => Err(failure),
+        Ok(Opened::Folder(_)) | Err(Failure::Status(_)) => Ok(None),
+        Err(Failure::WouldBlock) => Err(Failure::WouldBlock),
     }
 }

@@ -46,6 +46,9 @@ use self::options::Options;
 /// The default of [`Files::compress_above`], in bytes: what is smaller fits into one packet as it is.
 const COMPRESS_ABOVE: u64 = 1024;
 
+/// The default of [`Files::max_compressions`].
+const MAX_COMPRESSIONS: usize = 16;
+
 /// A service that answers GET and HEAD with the files below a folder.
 ///
 /// - A folder is answered with its `index.html`, or else with a listing of at most 10,000 entries: a page, or JSON for
@@ -109,7 +112,7 @@ impl Files {
     /// When the folder cannot be opened. The error names the path and the reason, such as `not a directory`.
     pub fn new(root: impl AsRef<Path>) -> io::Result<Self> {
         let root = Root::new(root.as_ref())?;
-        let compressions = Arc::new(Semaphore::new(compress::MAX_COMPRESSIONS));
+        let compressions = Arc::new(Semaphore::new(MAX_COMPRESSIONS));
         Ok(Self {
             shared: Arc::new(Shared {
                 root,
@@ -127,11 +130,19 @@ impl Files {
     /// `Content-Length`, unless it is in the cache: results of up to 256 KiB are kept, see [`Files::cache`]. Its `ETag` is
     /// weak.
     ///
-    /// Compressing is done on the blocking pool, for at most 16 responses at a time, which takes up to 6 MiB for each of
-    /// them while it lasts. Others are sent plain. Files hold nothing that the client has sent, so that their length tells
-    /// nobody a secret (BREACH).
+    /// Compressing is done on the blocking pool, for as many responses at a time as [`Files::max_compressions`] says.
+    /// Files hold nothing that the client has sent, so that their length tells nobody a secret (BREACH).
     pub fn compress_above(mut self, bytes: impl Into<Option<u64>>) -> Self {
         Arc::make_mut(&mut self.shared).compress_above = bytes.into();
+        self
+    }
+
+    /// Compresses files for at most so many responses at a time; 16 by default, 0 for none. The others are sent plain.
+    ///
+    /// Each takes up to 6 MiB while it lasts, which is as long as its client takes.
+    pub fn max_compressions(mut self, responses: usize) -> Self {
+        let permits = responses.min(Semaphore::MAX_PERMITS);
+        Arc::make_mut(&mut self.shared).compressions = Arc::new(Semaphore::new(permits));
         self
     }
 
@@ -150,7 +161,9 @@ impl Files {
     /// default.
     ///
     /// Beyond that, files are read 4 KiB at a time, which does not count: no response waits for others. The server of
-    /// this crate takes at most 64 KiB ahead of what the client takes, and the block that exceeds them.
+    /// this crate takes at most 64 KiB ahead of what the client takes, and the block that exceeds them: so much can a
+    /// connection, or a stream of HTTP/2, still hold then. Listings longer than 64 KiB count too, and are answered with
+    /// 503 when there is no room for them.
     pub fn read_memory(mut self, bytes: usize) -> Self {
         Arc::make_mut(&mut self.shared).root.set_read_memory(bytes);
         self

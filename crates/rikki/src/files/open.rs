@@ -34,6 +34,8 @@ pub(super) struct Root {
     dir: Arc<Dir>,
     denied: Vec<Denied>,
     stores: Stores,
+    /// Whether opening may have to wait though the name is in memory.
+    is_remote: bool,
     /// Whether symbolic links may lead out.
     anywhere: bool,
 }
@@ -58,7 +60,8 @@ impl Root {
         let dir = Dir::open_ambient_dir(path, ambient_authority()).map_err(|error| name_path(path, &error))?;
         let cache = Arc::new(Cache::new(DEFAULT_CACHE));
         let blocks = Arc::new(Blocks::new(DEFAULT_READ_MEMORY));
-        Ok(Self { dir: Arc::new(dir), denied: Vec::new(), stores: Stores { cache, blocks }, anywhere: false })
+        let (denied, stores) = (Vec::new(), Stores { cache, blocks });
+        Ok(Self { is_remote: now::is_remote(&dir), dir: Arc::new(dir), denied, stores, anywhere: false })
     }
 
     pub(super) fn deny(&mut self, path: &Path) -> io::Result<()> {
@@ -73,6 +76,10 @@ impl Root {
 
     pub(super) fn cache(&self) -> &Arc<Cache> {
         &self.stores.cache
+    }
+
+    pub(super) fn blocks(&self) -> &Arc<Blocks> {
+        &self.stores.blocks
     }
 
     /// Bounds what is read and not sent yet, in bytes.
@@ -93,6 +100,7 @@ impl Root {
 
     fn try_open(&self, relative: &Path, wait: Wait) -> io::Result<Option<Opened>> {
         let file = match wait {
+            Wait::No if self.is_remote => return Err(io::ErrorKind::WouldBlock.into()),
             Wait::No => now::open(&self.dir, relative, self.anywhere)?,
             Wait::Yes if self.anywhere => anywhere::open(&self.dir, relative)?,
             Wait::Yes => self.open_waiting(relative)?,
@@ -113,7 +121,11 @@ impl Root {
         options.read(true);
         // Opening a FIFO would otherwise wait for somebody to write to it.
         #[cfg(unix)]
-        cap_std::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+        {
+            use rustix::fs::OFlags;
+            let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+            cap_std::fs::OpenOptionsExt::custom_flags(&mut options, flags.bits().cast_signed());
+        }
         Ok(self.dir.open_with(relative, &options)?.into_std())
     }
 

@@ -19,11 +19,13 @@ pub(super) struct Options {
     /// Relative to the root.
     pub(super) error_page: Option<PathBuf>,
     pub(super) cache_control: Option<HeaderValue>,
+    /// Relative to the root: what another folder is served in the place of.
+    pub(super) left: Vec<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { listing: true, spa: false, hidden: false, error_page: None, cache_control: None }
+        Self { listing: true, spa: false, hidden: false, error_page: None, cache_control: None, left: Vec::new() }
     }
 }
 
@@ -46,7 +48,8 @@ impl Files {
 
     /// Sends the content of `page`, a path below the root with slashes, such as `404.html`, with each status 404.
     ///
-    /// The file is opened for each answer; without it the answer is a line of text.
+    /// The file is opened for each answer; without it the answer is a line of text. [`Files::follow_symlinks`] goes before
+    /// this, if a link out of the folder leads to it.
     ///
     /// # Errors
     ///
@@ -90,6 +93,11 @@ impl Files {
     pub fn follow_symlinks(mut self, enabled: bool) -> Self {
         Arc::make_mut(&mut self.shared).root.follow_symlinks(enabled);
         self
+    }
+
+    /// Serves nothing at or below `path`, which is relative to the root.
+    pub(crate) fn leave(&mut self, path: &str) {
+        self.options().left.push(path.into());
     }
 
     fn options(&mut self) -> &mut Options {

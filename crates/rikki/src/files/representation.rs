@@ -136,26 +136,23 @@ impl Ask {
     ) -> io::Result<Response<Body>> {
         let Representation { source, relative, .. } = representation;
         response.headers_mut().insert(CONTENT_TYPE, media::content_type(relative));
-        let kept = shared.root.cache().get(relative, coding.name(), source.facts());
-        if let Some(kept) = &kept {
+        if let Some(kept) = shared.root.cache().get(relative, coding.name(), source.facts()) {
             response.headers_mut().insert(CONTENT_LENGTH, kept.len().into());
+            *response.body_mut() = kept.into();
+            return Ok(response);
         }
         if self.head_only {
             return Ok(response);
         }
-        *response.body_mut() = match (kept, Arc::clone(&shared.compressions).try_acquire_owned()) {
-            (Some(kept), _) => kept.into(),
-            (None, Ok(permit)) => {
-                let facts = *source.facts();
-                let result = Kept::new(shared.root.cache(), relative, facts);
-                Body::new(Compressed::new(source.body(0..facts.length)?, facts.length, coding, permit, result))
-            }
+        let Ok(permit) = Arc::clone(&shared.compressions).try_acquire_owned() else {
             // Too many at once: the plain file costs less.
-            (None, Err(_)) => {
-                let plain = Representation { source, content: Content::Plain, ..representation };
-                return self.represent(shared, plain);
-            }
+            let plain = Representation { source, content: Content::Plain, ..representation };
+            return self.represent(shared, plain);
         };
+        let facts = *source.facts();
+        let result = Kept::new(shared.root.cache(), relative, facts);
+        let plain = source.body(0..facts.length)?;
+        *response.body_mut() = Body::new(Compressed::new(plain, facts.length, coding, permit, result));
         Ok(response)
     }
 

@@ -245,7 +245,8 @@ impl Server {
     /// Sets how much of a request's body a client has to send, and of a response it has to take, while it is waited for:
     /// in each `window` of waiting, `bytes_per_second` on average; default 500 bytes a second over 20 s. A slower
     /// connection is closed, and a slower stream of HTTP/2 is reset; a handler that reads the body gets an error.
-    /// A stream has the window and the time that 16 KiB may take, since no smaller progress of it shows.
+    /// A stream has the window and the time that 16 KiB may take, since no smaller progress of it shows; 100 streams that
+    /// share a link need 31 KiB a second of it by default.
     pub fn min_body_rate(mut self, bytes_per_second: u32, window: Duration) -> Self {
         self.http.body_rate = http::MinRate { bytes_per_second, window: window.min(LONGEST) };
         self

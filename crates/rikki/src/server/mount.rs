@@ -27,7 +27,8 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// [`start`](Self::start) does, as axum's `Router::nest_service`: if a route has the path.
+    /// [`start`](Self::start) does, as axum's `Router::nest_service`: if a route has the path, or a parameter or wildcard
+    /// where the next name would stand.
     pub fn mount(mut self, path: &str, files: Files) -> Self {
         let taken = |path: &str| self.mounts.iter().any(|mount| mount.path == path);
         match Mount::new(path, files) {
@@ -43,7 +44,12 @@ impl Server {
     /// All routes, with the files where no route matches.
     pub(super) fn routes_and_files(&mut self) -> Result<Router, StartError> {
         let mut router = std::mem::take(&mut self.router);
-        for mount in std::mem::take(&mut self.mounts) {
+        let mounts = std::mem::take(&mut self.mounts);
+        let paths: Vec<_> = mounts.iter().map(|mount| mount.path.clone()).collect();
+        for mut mount in mounts {
+            for path in &paths {
+                mount.leave(path);
+            }
             router = mount.add_to(router, self.secrets())?;
         }
         Ok(router)
@@ -82,6 +88,15 @@ impl Mount {
         Ok(Self { path: format!("/{names}"), files })
     }
 
+    /// Leaves what is below `path` to the folder that is mounted there, however a request spells it: routes are compared
+    /// as they stand in it, where any letter may be percent-encoded.
+    fn leave(&mut self, path: &str) {
+        let below = path.strip_prefix(self.path.trim_end_matches('/')).and_then(|rest| rest.strip_prefix('/'));
+        if let Some(names) = below.filter(|names| !names.is_empty()) {
+            self.files.leave(names);
+        }
+    }
+
     /// Adds the folder to the routes, without the files that are `secret`.
     pub(super) fn add_to(self, router: Router, secret: &[PathBuf]) -> Result<Router, StartError> {
         let Self { path, mut files } = self;
@@ -95,7 +110,7 @@ impl Mount {
     }
 }
 
-/// Routes are compared as they stand in a request, so nothing is let in that could stand there in two ways.
+/// Routes are compared as they stand in a request, so nothing is let in that would have to stand there encoded.
 fn check(name: &str) -> Result<(), &'static str> {
     match name {
         "" => Err("it has two slashes in a row"),

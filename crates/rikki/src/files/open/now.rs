@@ -16,7 +16,8 @@ pub(super) fn open(root: &Dir, relative: &Path, anywhere: bool) -> io::Result<Fi
     use rustix::fs::{OFlags, ResolveFlags};
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let inside = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    linux::open(root, relative, flags, if anywhere { ResolveFlags::empty() } else { inside })
+    // Another file system, mounted or linked to, may be one that has to be waited for.
+    linux::open(root, relative, flags, ResolveFlags::NO_XDEV | if anywhere { ResolveFlags::empty() } else { inside })
 }
 
 /// A handle to what `path` leads to, wherever that is: for its metadata, not for its content.
@@ -28,6 +29,15 @@ pub(super) fn open(root: &Dir, relative: &Path, anywhere: bool) -> io::Result<Fi
 pub(super) fn locate(path: &Path) -> io::Result<File> {
     use rustix::fs::{CWD, OFlags, ResolveFlags};
     linux::open(CWD, path, OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::empty())
+}
+
+/// Whether the file system of `root` asks another machine or process to open a file, even if it has the name in memory.
+#[cfg(target_os = "linux")]
+pub(super) fn is_remote(root: &Dir) -> bool {
+    // From statfs(2): 9P, Ceph, CIFS, FUSE, NFS, SMB, SMB2.
+    const REMOTE: [u32; 7] = [0x0102_1997, 0x00c3_6400, 0xff53_4d42, 0x6573_5546, 0x6969, 0x517b, 0xfe53_4d42];
+    // One that cannot be asked is not trusted.
+    rustix::fs::fstatfs(root).map_or(true, |system| REMOTE.contains(&(system.f_type as u32)))
 }
 
 #[cfg(target_os = "linux")]
@@ -56,7 +66,8 @@ mod linux {
             }
             // Kernels before 5.12 do not know CACHED, and say that something is invalid. Sandboxes do not permit what they
             // do not know; but so may a file system that is a program, which says nothing of other files.
-            Errno::AGAIN | Errno::INVAL | Errno::INTR | Errno::PERM => io::ErrorKind::WouldBlock.into(),
+            // What leads to another file system, or out of the root, is for the other way to judge.
+            Errno::AGAIN | Errno::INVAL | Errno::INTR | Errno::PERM | Errno::XDEV => io::ErrorKind::WouldBlock.into(),
             errno => errno.into(),
         })
     }
@@ -65,6 +76,11 @@ mod linux {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn open(_: &Dir, _: &Path, _: bool) -> io::Result<File> {
     Err(io::ErrorKind::WouldBlock.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_remote(_: &Dir) -> bool {
+    true
 }
 
 #[cfg(not(target_os = "linux"))]
