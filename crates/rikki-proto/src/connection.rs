@@ -13,6 +13,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::close::{self, CloseCode, CloseFrame};
 use crate::decoder::{Decoder, Incoming};
 use crate::deflate::Codecs;
@@ -125,11 +127,26 @@ impl Connection {
     ///
     /// The peer broke a rule or went past a limit. The Close frame that says so is in `output`, and the connection is
     /// closed: each further call takes all input and repeats the error.
+    // Handing a short message from call to call costs more than finding it: it stays in registers.
+    #[inline(always)]
     pub fn next_event<'a>(
         &mut self,
         input: &mut &'a mut [u8],
         output: &mut Output,
     ) -> Result<Option<Event<'a>>, Error> {
+        if matches!(self.state, State::Open | State::CloseSent) {
+            match self.decoder.next_short(input) {
+                Ok(Some(message)) => return Ok(Some(Event::Message(message))),
+                Ok(None) => {}
+                Err(error) => return Err(self.fail(error, input, output)),
+            }
+        }
+        self.next_other(input, output)
+    }
+
+    /// What is no short message: the way of few.
+    #[inline(never)]
+    fn next_other<'a>(&mut self, input: &mut &'a mut [u8], output: &mut Output) -> Result<Option<Event<'a>>, Error> {
         match self.state {
             State::Open | State::CloseSent => {}
             // Section 1.4: "After receiving a control frame indicating the connection should be closed, a peer
@@ -143,11 +160,7 @@ impl Connection {
                 return Err(error);
             }
         }
-        let incoming = match self.decoder.next_short(input) {
-            Ok(Some(message)) => return Ok(Some(Event::Message(message))),
-            Ok(None) => self.decoder.next(input),
-            Err(error) => Err(error),
-        };
+        let incoming = self.decoder.next(input);
         let event = match incoming {
             Ok(None) => return Ok(None),
             Ok(Some(Incoming::Message(message))) => Ok(Event::Message(message)),
@@ -159,10 +172,7 @@ impl Connection {
             Ok(Some(Incoming::Control(_, payload))) => Ok(Event::Pong(payload)),
             Err(error) => Err(error),
         };
-        event.map(Some).inspect_err(|error| {
-            *input = &mut [];
-            self.fail(*error, output);
-        })
+        event.map(Some).map_err(|error| self.fail(error, input, output))
     }
 
     /// Sends a message as one frame, compressed if that was agreed on and the [codecs](Codecs) gain by it.
@@ -173,21 +183,29 @@ impl Connection {
     /// # Errors
     ///
     /// [`SendError::Closed`] after a Close frame was sent or the connection failed.
+    #[inline]
     pub fn send<'a>(&mut self, message: impl Into<Message<'a>>, output: &mut Output) -> Result<(), SendError> {
         self.check_open()?;
         let message = message.into();
         match self.decoder.codecs() {
             Some(codecs) if message.as_bytes().len() >= codecs.threshold() => {
                 let codecs = codecs.clone();
-                let opcode = message.opcode();
-                let mut sent = false;
-                codecs.compress(message.as_bytes(), &mut |compressed| {
-                    self.encode_frame(opcode, true, compressed.into(), output);
-                    sent = true;
-                });
-                if sent { Ok(()) } else { self.send_uncompressed(message, output) }
+                self.send_compressed(&*codecs, message, output);
             }
-            _ => self.send_uncompressed(message, output),
+            _ => self.encode_message(message, output),
+        }
+        Ok(())
+    }
+
+    fn send_compressed(&mut self, codecs: &dyn Codecs, message: Message<'_>, output: &mut Output) {
+        let opcode = message.opcode();
+        let mut sent = false;
+        codecs.compress(message.as_bytes(), &mut |compressed| {
+            self.encode_frame(opcode, true, compressed, output);
+            sent = true;
+        });
+        if !sent {
+            self.encode_message(message, output);
         }
     }
 
@@ -203,13 +221,7 @@ impl Connection {
         output: &mut Output,
     ) -> Result<(), SendError> {
         self.check_open()?;
-        let message = message.into();
-        let opcode = message.opcode();
-        let payload = match message {
-            Message::Text(text) => text.into_binary(),
-            Message::Binary(binary) => binary,
-        };
-        self.encode(opcode, payload, output);
+        self.encode_message(message.into(), output);
         Ok(())
     }
 
@@ -222,7 +234,7 @@ impl Connection {
         self.check_open()?;
         match self.role {
             Role::Server => output.push_shared(message.frame().clone()),
-            Role::Client(_) => self.encode(message.opcode(), message.payload().into(), output),
+            Role::Client(_) => self.encode(message.opcode(), &message.payload(), output),
         }
         Ok(())
     }
@@ -237,7 +249,7 @@ impl Connection {
         if payload.len() > MAX_CONTROL {
             return Err(SendError::ControlTooLong { length: payload.len() });
         }
-        self.encode(Opcode::Ping, payload.into(), output);
+        self.encode(Opcode::Ping, payload, output);
         Ok(())
     }
 
@@ -251,7 +263,7 @@ impl Connection {
     pub fn close(&mut self, code: CloseCode, reason: &str, output: &mut Output) -> Result<(), SendError> {
         self.check_open()?;
         let body = close::encode(code, reason)?;
-        self.encode(Opcode::Close, body.as_slice().into(), output);
+        self.encode(Opcode::Close, body.as_slice(), output);
         self.state = State::CloseSent;
         Ok(())
     }
@@ -259,7 +271,7 @@ impl Connection {
     /// Answers the ping that was kept while writing was blocked, if there is one; to be called when it no longer is.
     pub fn handle_unblocked(&mut self, output: &mut Output) {
         if let (Some(payload), Ok(())) = (self.unanswered.take(), self.check_open()) {
-            self.encode(Opcode::Pong, (&*payload).into(), output);
+            self.encode(Opcode::Pong, &payload, output);
         }
     }
 
@@ -303,7 +315,7 @@ impl Connection {
             // Section 5.5.3: it "MAY elect to send a Pong frame for only the most recently processed Ping frame".
             self.unanswered = Some(payload.into());
         } else {
-            self.encode(Opcode::Pong, payload.into(), output);
+            self.encode(Opcode::Pong, payload, output);
         }
     }
 
@@ -313,47 +325,70 @@ impl Connection {
             // Section 5.5.1: "When sending a Close frame in response, the endpoint typically echos the status code it
             // received."
             let code = payload.get(..2).unwrap_or_default();
-            self.encode(Opcode::Close, code.into(), output);
+            self.encode(Opcode::Close, code, output);
         }
         self.state = State::Closed;
         self.decoder.clear();
         Ok(Event::Close(frame))
     }
 
-    /// Section 7.1.7: tells the peer why, unless our Close is out already.
-    fn fail(&mut self, error: Error, output: &mut Output) {
+    /// Section 7.1.7: tells the peer why, unless our Close is out already. Nothing more is taken.
+    #[cold]
+    fn fail(&mut self, error: Error, input: &mut &mut [u8], output: &mut Output) -> Error {
+        *input = &mut [];
         // The reason fits: a test holds every error's text to the room there is.
         let _ = self.close(CloseCode::for_error(&error), &error.to_string(), output);
         self.state = State::Failed(error);
         self.decoder.clear();
+        error
     }
 
-    fn encode(&mut self, opcode: Opcode, payload: Binary<'_>, output: &mut Output) {
+    #[inline]
+    fn encode_message(&mut self, message: Message<'_>, output: &mut Output) {
+        match message.into_parts() {
+            (opcode, Ok(borrowed)) => self.encode(opcode, borrowed, output),
+            (opcode, Err(shared)) => self.encode_shared(opcode, shared, output),
+        }
+    }
+
+    /// A shared payload may be left where it is.
+    fn encode_shared(&mut self, opcode: Opcode, payload: Bytes, output: &mut Output) {
+        if self.is_server() {
+            let length = payload.len() as u64;
+            FrameHeader { fin: true, compressed: false, opcode, length, mask: None }.encode(output.buffer());
+            output.push_shared(payload);
+        } else {
+            self.encode(opcode, &payload, output);
+        }
+    }
+
+    #[inline]
+    fn encode(&mut self, opcode: Opcode, payload: &[u8], output: &mut Output) {
         self.encode_frame(opcode, false, payload, output);
     }
 
-    fn encode_frame(&mut self, opcode: Opcode, compressed: bool, payload: Binary<'_>, output: &mut Output) {
-        let mut header = FrameHeader { fin: true, compressed, opcode, length: payload.len() as u64, mask: None };
+    #[inline]
+    fn encode_frame(&mut self, opcode: Opcode, compressed: bool, payload: &[u8], output: &mut Output) {
+        let header = FrameHeader { fin: true, compressed, opcode, length: payload.len() as u64, mask: None };
+        let buffer = output.buffer();
         match &mut self.role {
             Role::Server => {
-                header.encode(output.buffer());
-                match payload.into_parts() {
-                    Ok(borrowed) => output.buffer().extend_from_slice(borrowed),
-                    Err(shared) => output.push_shared(shared),
-                }
+                header.encode(buffer);
+                buffer.extend_from_slice(payload);
             }
             // Section 5.1: "a client MUST mask all frames that it sends to the server"
-            Role::Client(keys) => {
-                let key = keys.next_key();
-                header.mask = Some(key);
-                let buffer = output.buffer();
-                header.encode(buffer);
-                let start = buffer.len();
-                buffer.extend_from_slice(&payload);
-                Mask::new(key).apply(buffer.get_mut(start..).unwrap_or_default());
-            }
+            Role::Client(keys) => encode_masked(header, keys.next_key(), payload, buffer),
         }
     }
+}
+
+#[inline(never)]
+fn encode_masked(mut header: FrameHeader, key: [u8; 4], payload: &[u8], buffer: &mut Vec<u8>) {
+    header.mask = Some(key);
+    header.encode(buffer);
+    let start = buffer.len();
+    buffer.extend_from_slice(payload);
+    Mask::new(key).apply(buffer.get_mut(start..).unwrap_or_default());
 }
 
 impl fmt::Debug for Connection {

@@ -71,7 +71,7 @@ impl Decoder {
 
     /// The way of most messages to a server: short, in one frame, all of it there. Everything else, broken rules
     /// included, is left to [`next`](Self::next).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next_short<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Message<'a>>, Error> {
         let [first @ (0x81 | 0x82), second @ 0x80..=0xfd, a, b, c, d, rest @ ..] = &**input else { return Ok(None) };
         let (is_text, length, key) = (*first == 0x81, usize::from(second & 0x7f), [*a, *b, *c, *d]);

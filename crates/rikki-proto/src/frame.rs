@@ -104,8 +104,19 @@ impl FrameHeader {
     }
 
     /// Appends the header to `out`.
+    #[inline]
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        let first = self.opcode as u8 | if self.fin { FIN } else { 0 } | if self.compressed { RSV1 } else { 0 };
+        // Most messages that a server sends are short.
+        if self.length < u64::from(LENGTH_16) && self.mask.is_none() {
+            out.extend_from_slice(&[self.first_byte(), self.length as u8]);
+        } else {
+            self.encode_any(out);
+        }
+    }
+
+    #[inline(never)]
+    fn encode_any(&self, out: &mut Vec<u8>) {
+        let first = self.first_byte();
         let masked = if self.mask.is_some() { MASKED } else { 0 };
         // "the minimal number of bytes MUST be used to encode the length"
         match (u8::try_from(self.length), u16::try_from(self.length)) {
@@ -122,6 +133,10 @@ impl FrameHeader {
         if let Some(key) = self.mask {
             out.extend_from_slice(&key);
         }
+    }
+
+    fn first_byte(&self) -> u8 {
+        self.opcode as u8 | if self.fin { FIN } else { 0 } | if self.compressed { RSV1 } else { 0 }
     }
 }
 

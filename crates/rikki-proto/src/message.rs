@@ -66,6 +66,19 @@ impl Message<'_> {
     }
 }
 
+impl<'a> Message<'a> {
+    /// What kind it is, and its payload as it is: borrowed or shared.
+    #[inline]
+    pub(crate) fn into_parts(self) -> (Opcode, Result<&'a [u8], Bytes>) {
+        match self {
+            Self::Text(Text(TextRepr::Borrowed(text))) => (Opcode::Text, Ok(text.as_bytes())),
+            Self::Text(Text(TextRepr::Shared(text))) => (Opcode::Text, Err(text.into_bytes())),
+            Self::Binary(Binary(BinaryRepr::Borrowed(bytes))) => (Opcode::Binary, Ok(bytes)),
+            Self::Binary(Binary(BinaryRepr::Shared(bytes))) => (Opcode::Binary, Err(bytes)),
+        }
+    }
+}
+
 /// The text of a message: dereferences to `str`.
 #[derive(Clone)]
 pub struct Text<'a>(TextRepr<'a>);
@@ -119,14 +132,6 @@ impl<'a> Binary<'a> {
         match self.0 {
             BinaryRepr::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
             BinaryRepr::Shared(bytes) => bytes,
-        }
-    }
-
-    /// The bytes as they are: borrowed or shared.
-    pub(crate) fn into_parts(self) -> Result<&'a [u8], Bytes> {
-        match self.0 {
-            BinaryRepr::Borrowed(bytes) => Ok(bytes),
-            BinaryRepr::Shared(bytes) => Err(bytes),
         }
     }
 }

@@ -32,6 +32,7 @@ impl Socket<'_> {
     /// [`SendError::Full`] if what waits to be written has reached
     /// [`write_queue`](super::Settings::write_queue), or [`SendError::Dropped`] if the endpoint's
     /// [`Overflow`](super::Overflow) has it so; [`SendError::Closed`] after a close.
+    #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         self.check_room_for_message()?;
         self.connection.send(message, self.output)
