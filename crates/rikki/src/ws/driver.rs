@@ -21,7 +21,7 @@ use super::buffers::{Buffers, Lent};
 use super::clock::{Alarm, Clock, NEVER, Tick};
 use super::error::{Closed, Error};
 use super::rate::Rate;
-use super::sender::Mailbox;
+use super::sender::{Drained, Mailbox};
 use super::settings::{Overflow, Settings};
 use super::socket::Socket;
 use backlog::{Backlog, Unparsed};
@@ -243,7 +243,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 let _ = self.connection.close(code, "", output);
             }
             self.write(cx, output);
-            if self.take_queued(consumer, output, &mut budget) {
+            if self.send_queued(cx, consumer, output, &mut budget) {
                 continue;
             }
             self.advance_phase(cx, output);
@@ -279,8 +279,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
     }
 
-    /// Moves messages from the mailbox into the output, unless the peer has to take something first.
-    fn take_queued(&mut self, consumer: &mut impl Consumer, output: &mut Output, budget: &mut Budget) -> bool {
+    /// Writes what is in the mailbox, unless the peer has to take something first. True if more may be there: what comes
+    /// from now on is found before the turn ends.
+    fn send_queued(
+        &mut self,
+        cx: &mut Context<'_>,
+        consumer: &mut impl Consumer,
+        output: &mut Output,
+        budget: &mut Budget,
+    ) -> bool {
         if output.is_blocked() {
             if self.settings.overflow == Overflow::Close {
                 let unsent = self.mailbox.as_ref().map_or(output.len(), |mailbox| mailbox.held(output.len()));
@@ -294,9 +301,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if budget.queued == 0 {
             return false;
         }
-        let moved = mailbox.drain(&mut self.connection, output, budget.queued);
+        let Drained { moved, emptied } = mailbox.drain(&mut self.connection, output, budget.queued);
         budget.queued -= moved;
-        moved > 0
+        if moved == 0 {
+            return false;
+        }
+        self.write(cx, output);
+        // A peer that does not take it is judged anew.
+        !emptied || output.is_blocked()
     }
 
     /// Reads once, or goes on with the rest of an earlier read, and hands over what is whole.

@@ -172,6 +172,13 @@ impl State {
     }
 }
 
+/// What [`Mailbox::drain`] did.
+pub(super) struct Drained {
+    pub(super) moved: usize,
+    /// Nothing was left when the last command was taken out.
+    pub(super) emptied: bool,
+}
+
 impl Mailbox {
     pub(super) fn new(settings: Arc<Settings>) -> Self {
         Self { settings, state: Mutex::default() }
@@ -235,26 +242,29 @@ impl Mailbox {
         state.held()
     }
 
-    /// Moves queued commands into `output`, `limit` of them at most and none beyond the mark; says how many.
-    pub(super) fn drain(&self, connection: &mut Connection, output: &mut Output, limit: usize) -> usize {
+    /// Moves queued commands into `output`, `limit` of them at most and none beyond the mark.
+    pub(super) fn drain(&self, connection: &mut Connection, output: &mut Output, limit: usize) -> Drained {
         // What has been framed can no longer be dropped.
         let mark = match self.settings.overflow {
             Overflow::DropOldest => self.settings.mark().min(FRAMED_AHEAD),
             _ => self.settings.mark(),
         };
-        for moved in 0..limit {
-            if output.len() >= mark {
-                return moved;
-            }
+        let mut drained = Drained { moved: 0, emptied: false };
+        while drained.moved < limit && output.len() < mark && !drained.emptied {
             let command = {
                 let mut state = self.state();
-                let Some(command) = state.queue.pop_front() else { return moved };
+                let Some(command) = state.queue.pop_front() else {
+                    drained.emptied = true;
+                    break;
+                };
+                drained.emptied = state.queue.is_empty();
                 state.queued -= command.size();
                 self.settings.counts.queued_bytes.sub(command.size());
                 // It only moves: what is held stays at the mark until it is written.
                 state.backlog = output.len() + command.size();
                 command
             };
+            drained.moved += 1;
             // The arguments were checked when they were queued, and a connection that has closed since takes nothing.
             let _ = match command {
                 Command::Message(message) => connection.send(message, output),
@@ -264,7 +274,7 @@ impl Mailbox {
                 Command::Close(code, reason) => connection.close(code, &reason, output),
             };
         }
-        limit
+        drained
     }
 
     /// Registers `waker` for the next command, and says whether one is there already: in one step, so that none is

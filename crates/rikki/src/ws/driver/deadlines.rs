@@ -13,14 +13,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Before waiting: acts on deadlines that have come, sets the alarm for the next one, and registers with the
     /// mailbox. False if there is something to do after all.
     pub(super) fn settle(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) -> bool {
-        if self.is_settled(output) {
-            return true;
-        }
-        let Some(due) = self.handle_deadlines(consumer, output) else { return false };
-        self.alarm.set(due, cx.waker());
-        // Looked at again: a drain wakes those alone that have set an alarm.
-        if self.connection.is_open() && self.draining().is_some() {
-            return false;
+        if !self.is_alarm_set(output) {
+            let Some(due) = self.handle_deadlines(consumer, output) else { return false };
+            self.alarm.set(due, cx.waker());
+            // Looked at again: a drain wakes those alone that have set an alarm.
+            if self.connection.is_open() && self.draining().is_some() {
+                return false;
+            }
         }
         match &self.mailbox {
             // Registered first and looked at again after that, under one lock: no command is missed.
@@ -31,9 +30,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Whether nothing but silence is waited for, with an alarm that rings before the silence is too long. It was set
     /// earlier, and what has been read since then has only moved the deadline.
-    fn is_settled(&self, output: &Output) -> bool {
-        self.mailbox.is_none()
-            && self.phase == Phase::Open
+    fn is_alarm_set(&self, output: &Output) -> bool {
+        self.phase == Phase::Open
             && !output.is_blocked()
             && self.message_since == NEVER
             && self.pinged_at == NEVER
