@@ -177,6 +177,8 @@ impl Bench {
         let mut left_out = Vec::new();
         let rounds = if case.mode.is_timed() { self.options.rounds } else { 1 };
         for round in 1..=rounds {
+            // There and back again, so that no server is always the first.
+            results.reverse();
             for (peer, mut samples) in std::mem::take(&mut results) {
                 eprintln!("{}, round {round} of {rounds}: {}", case.name, peer.name());
                 match self.round(case, peer, &mut samples) {

@@ -59,41 +59,44 @@ pub(super) fn judge(goals: &[Goal], results: &[(Peer, Samples)], earlier: &dyn F
     goals.iter().flat_map(|goal| judge_one(*goal, results, earlier)).collect()
 }
 
-/// Of all servers but rikki and bare TCP, the one with the least or the most of a quantity.
-pub(super) fn best_rival(results: &[(Peer, Samples)], quantity: &str, wanted: Best) -> Option<(Peer, f64)> {
-    let rivals = results.iter().filter(|(peer, _)| Rivals::All.include(*peer));
-    let values = rivals.filter_map(|(peer, samples)| Some((*peer, samples.median(quantity)?)));
-    match wanted {
-        Best::Most => values.max_by(|(_, a), (_, b)| a.total_cmp(b)),
-        Best::Least => values.min_by(|(_, a), (_, b)| a.total_cmp(b)),
-    }
+/// How rikki compares with the best of the others in one quantity.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Ratio {
+    pub(super) rival: Peer,
+    /// Above one rikki is better, whatever better means for the quantity.
+    pub(super) times: f64,
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Best {
-    Most,
-    Least,
+/// The one of the `rivals` that comes off best against rikki.
+pub(super) fn best_rival(results: &[(Peer, Samples)], quantity: &str, rivals: Rivals) -> Option<Ratio> {
+    let own = own(results)?;
+    let ratios = results.iter().filter(|(peer, _)| rivals.include(*peer)).filter_map(|(peer, other)| {
+        let (above, below) = if quantity == PER_SECOND { (own, other) } else { (other, own) };
+        Some(Ratio { rival: *peer, times: above.times(below, quantity)? })
+    });
+    ratios.min_by(|a, b| a.times.total_cmp(&b.times))
+}
+
+/// What rikki has reached.
+pub(super) fn own(results: &[(Peer, Samples)]) -> Option<&Samples> {
+    results.iter().find(|(peer, _)| *peer == Peer::Rikki).map(|(_, samples)| samples)
 }
 
 fn judge_one(goal: Goal, results: &[(Peer, Samples)], earlier: &dyn Fn(&str) -> Option<f64>) -> Vec<Judged> {
-    let median = |wanted: Peer, quantity| results.iter().find(|(peer, _)| *peer == wanted)?.1.median(quantity);
+    let own_median = |quantity| own(results)?.median(quantity);
     match goal {
         Goal::Faster(factor, rivals) => {
-            let best = |quantity, pick: fn(f64, f64) -> f64| {
-                let of_rivals = results.iter().filter(|(peer, _)| rivals.include(*peer));
-                of_rivals.filter_map(|(_, samples)| samples.median(quantity)).reduce(pick)
-            };
-            let judged = |what, ratio: f64| Judged {
-                text: format!("{what}: {ratio:.2} x {} (goal {factor:.2} x)", rivals.text()),
-                met: ratio >= factor * (1.0 - NOISE),
-            };
-            let rate = median(Peer::Rikki, PER_SECOND).zip(best(PER_SECOND, f64::max));
-            let cpu = median(Peer::Rikki, CPU).zip(best(CPU, f64::min));
-            let rate = rate.map(|(own, other)| judged("per second", own / other));
-            rate.into_iter().chain(cpu.map(|(own, other)| judged("per second of CPU", other / own))).collect()
+            let quantities = [(PER_SECOND, "per second"), (CPU, "per second of CPU")];
+            let judged = quantities.iter().filter_map(|(quantity, what)| {
+                let Ratio { times, .. } = best_rival(results, quantity, rivals)?;
+                let text = format!("{what}: {times:.2} x {} (goal {factor:.2} x)", rivals.text());
+                Some(Judged { text, met: times >= factor * (1.0 - NOISE) })
+            });
+            judged.collect()
         }
         Goal::OfTcp(factor) => {
-            let ratio = median(Peer::Rikki, CPU).zip(median(Peer::Tcp, CPU)).map(|(own, limit)| own / limit);
+            let limit = results.iter().find(|(peer, _)| *peer == Peer::Tcp).map(|(_, samples)| samples);
+            let ratio = own(results).zip(limit).and_then(|(own, limit)| own.times(limit, CPU));
             let judged = ratio.map(|ratio| Judged {
                 text: format!("CPU per message: {ratio:.2} x bare TCP (goal at most {factor:.2} x)"),
                 met: ratio <= factor * (1.0 + NOISE),
@@ -101,7 +104,7 @@ fn judge_one(goal: Goal, results: &[(Peer, Samples)], earlier: &dyn Fn(&str) -> 
             judged.into_iter().collect()
         }
         Goal::AsFastAs(case) => {
-            let ratio = median(Peer::Rikki, PER_SECOND).zip(earlier(case)).map(|(own, other)| own / other);
+            let ratio = own_median(PER_SECOND).zip(earlier(case)).map(|(own, other)| own / other);
             let judged = ratio.map(|ratio| Judged {
                 text: format!("per second: {ratio:.2} x rikki in {case} (goal 1.00 x)"),
                 met: ratio >= 1.0 - NOISE,
@@ -109,7 +112,7 @@ fn judge_one(goal: Goal, results: &[(Peer, Samples)], earlier: &dyn Fn(&str) -> 
             judged.into_iter().collect()
         }
         Goal::AtMost(quantity, most) => {
-            let judged = median(Peer::Rikki, quantity)
+            let judged = own_median(quantity)
                 .map(|own| Judged { text: format!("{quantity}: {own:.0} (goal at most {most:.0})"), met: own <= most });
             judged.into_iter().collect()
         }
@@ -168,9 +171,15 @@ mod tests {
 
     #[test]
     fn finds_the_best_of_the_others() {
-        let results = [result(Peer::Rikki, 100.0, 1.0), result(Peer::Node, 90.0, 40.0), result(Peer::Uws, 80.0, 30.0)];
-        assert_eq!(best_rival(&results, PER_SECOND, Best::Most), Some((Peer::Node, 90.0)));
-        assert_eq!(best_rival(&results, CPU, Best::Least), Some((Peer::Uws, 30.0)));
-        assert_eq!(best_rival(&results[..1], CPU, Best::Least), None);
+        let results = [result(Peer::Rikki, 90.0, 30.0), result(Peer::Node, 60.0, 40.0), result(Peer::Uws, 45.0, 15.0)];
+        let check = |results, quantity, rivals, expected: Option<(Peer, f64)>| {
+            let expected = expected.map(|(rival, times)| Ratio { rival, times });
+            assert_eq!(best_rival(results, quantity, rivals), expected, "{quantity}");
+        };
+        check(&results, PER_SECOND, Rivals::All, Some((Peer::Node, 1.5)));
+        check(&results, PER_SECOND, Rivals::Uws, Some((Peer::Uws, 2.0)));
+        check(&results, CPU, Rivals::All, Some((Peer::Uws, 0.5)));
+        check(&results[..1], CPU, Rivals::All, None);
+        check(&results[1..], CPU, Rivals::All, None);
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::Outcome;
+use super::goals::{Ratio, Rivals, best_rival};
 use super::samples::{BYTES, CPU, PER_SECOND};
-use super::summary::{Ratio, ratio};
 
 const WIDTH: f64 = 900.0;
 /// Where the bars begin.
@@ -30,7 +30,7 @@ pub(super) fn ratios(outcomes: &[Outcome]) -> String {
     let groups: Vec<_> = outcomes
         .iter()
         .filter_map(|outcome| {
-            let of = |quantity| ratio(&outcome.results, quantity);
+            let of = |quantity| best_rival(&outcome.results, quantity, Rivals::All);
             let first = of(PER_SECOND).or_else(|| of(BYTES))?;
             Some((outcome.case.title, first, of(CPU)))
         })

@@ -37,8 +37,8 @@ impl Machine {
             .unwrap_or_else(|| "an unknown processor".to_owned());
         let load = read("/proc/loadavg")?.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(f64::NAN);
         let text = format!(
-            "{}, {}, {}; server on core {}, load on core {}; {}. Medians of rounds in which the servers take turns: {}, of \
-             {} s each where time matters.",
+            "{}, {}, {}; server on core {}, load on core {}; {}. Medians of rounds in which the servers take turns, and of \
+             the ratios in each: {}, of {} s each where time matters.",
             processor,
             say("uname", &["-sr"])?,
             say("rustc", &["--version"])?,
@@ -176,8 +176,8 @@ fn percent(part: Option<f64>) -> String {
 }
 
 fn ratio(above: Option<&Samples>, below: Option<&Samples>, quantity: &str) -> String {
-    let median = |samples: Option<&Samples>| samples?.median(quantity);
-    median(above).zip(median(below)).map_or(NONE.to_owned(), |(above, below)| format!("{:.2} x", above / below))
+    let times = above.zip(below).and_then(|(above, below)| above.times(below, quantity));
+    times.map_or(NONE.to_owned(), |times| format!("{times:.2} x"))
 }
 
 #[cfg(test)]

@@ -31,6 +31,13 @@ impl Samples {
         median(self.0.get(quantity)?)
     }
 
+    /// How many times those of `other` they are: the median of what each round gives. A machine that is slower for a
+    /// while is so for both of a round.
+    pub(super) fn times(&self, other: &Self, quantity: &str) -> Option<f64> {
+        let rounds = self.0.get(quantity)?.iter().zip(other.0.get(quantity)?);
+        median(&rounds.map(|(own, other)| own / other).collect::<Vec<_>>())
+    }
+
     /// How far the samples lie apart, as a part of their median.
     pub(super) fn spread(&self, quantity: &str) -> Option<f64> {
         let samples = self.0.get(quantity)?;
@@ -55,6 +62,19 @@ pub(super) fn median(values: &[f64]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn compares_round_by_round() {
+        let samples = |values: &[f64]| {
+            let mut samples = Samples::default();
+            values.iter().for_each(|value| samples.add(CPU, *value));
+            samples
+        };
+        // The third round was slow for both: the medians, 6 and 4, would say 1.5.
+        let (own, other) = (samples(&[6.0, 4.0, 18.0]), samples(&[3.0, 4.0, 9.0]));
+        assert_eq!(own.times(&other, CPU), Some(2.0));
+        assert_eq!(own.times(&Samples::default(), CPU), None);
+    }
 
     #[test]
     fn takes_the_middle_of_the_samples() {

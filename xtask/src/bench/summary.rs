@@ -3,41 +3,17 @@
 use std::fmt::Write as _;
 
 use super::Outcome;
-use super::goals::{Best, best_rival};
+use super::goals::{Ratio, Rivals, best_rival, own};
 use super::report::{Machine, NONE, fine, row, whole};
 use super::samples::{BYTES, CPU, MILLISECONDS, PER_SECOND, Samples, median};
 use super::server::{PEERS, Peer};
-
-/// How rikki compares with the best of the others in one quantity.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Ratio {
-    pub(super) rival: Peer,
-    /// Above one rikki is better, whatever better means for the quantity.
-    pub(super) times: f64,
-}
-
-/// Bare TCP does not count: it is no server that somebody could choose.
-pub(super) fn ratio(results: &[(Peer, Samples)], quantity: &str) -> Option<Ratio> {
-    let own = own(results)?.median(quantity)?;
-    if quantity == PER_SECOND {
-        let (rival, value) = best_rival(results, quantity, Best::Most)?;
-        Some(Ratio { rival, times: own / value })
-    } else {
-        let (rival, value) = best_rival(results, quantity, Best::Least)?;
-        Some(Ratio { rival, times: value / own })
-    }
-}
-
-fn own(results: &[(Peer, Samples)]) -> Option<&Samples> {
-    results.iter().find(|(peer, _)| *peer == Peer::Rikki).map(|(_, samples)| samples)
-}
 
 /// The page of all cases.
 pub(super) fn page(outcomes: &[Outcome], machine: &Machine) -> String {
     let mut text = format!("# Results\n\n{}\n![ratios](ratios.svg)\n\n", machine.describe());
     text.push_str(
-        "Each case has a page of its own. Ratios are to the best of the others, whoever that is; above 1 rikki is \
-         better. Memory takes the place of speed where no time is measured.\n\n",
+        "Each case has a page of its own. Ratios are to the best of the others, whoever that is: medians of what each \
+         round gives; above 1 rikki is better. Memory takes the place of speed where no time is measured.\n\n",
     );
     let titles = ["rikki", "speed", "CPU time", "rounds", "goals"];
     text.push_str(&row("case", titles.iter().map(|title| (*title).to_owned())));
@@ -63,7 +39,7 @@ fn cells(outcome: &Outcome) -> [String; 5] {
         _ => whole(own, BYTES) + " bytes",
     };
     let against = |quantity| {
-        ratio(&outcome.results, quantity)
+        best_rival(&outcome.results, quantity, Rivals::All)
             .map_or(NONE.to_owned(), |Ratio { rival, times }| format!("{times:.2} x {}", rival.name()))
     };
     let speed = if own.is_some_and(|own| own.median(PER_SECOND).is_some()) { PER_SECOND } else { BYTES };
@@ -101,30 +77,4 @@ fn noise(outcomes: &[Outcome]) -> String {
         middle * 100.0,
         widest * 100.0
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn above_one_is_better() {
-        let result = |peer, quantity, value| {
-            let mut samples = Samples::default();
-            samples.add(quantity, value);
-            (peer, samples)
-        };
-        let check = |quantity, own, other, expected: f64| {
-            let results = [
-                result(Peer::Rikki, quantity, own),
-                result(Peer::Node, quantity, other),
-                result(Peer::Tcp, quantity, 1e9),
-            ];
-            assert_eq!(ratio(&results, quantity), Some(Ratio { rival: Peer::Node, times: expected }), "{quantity}");
-        };
-        check(PER_SECOND, 200.0, 100.0, 2.0);
-        check(CPU, 5.0, 10.0, 2.0);
-        check(BYTES, 1000.0, 500.0, 0.5);
-        assert_eq!(ratio(&[result(Peer::Rikki, CPU, 1.0)], CPU), None);
-    }
 }
