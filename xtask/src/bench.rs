@@ -85,7 +85,8 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<bool> {
     if !peers.contains(&Peer::Rikki) {
         peers.insert(0, Peer::Rikki);
     }
-    let bench = Bench::prepare(project, options)?;
+    let bench =
+        Bench::prepare(project, options, |peer| peers.contains(&peer) && cases.iter().any(|case| case.takes(peer)))?;
     if options.smoke {
         return bench.smoke(&cases, &peers);
     }
@@ -129,8 +130,8 @@ fn select<T: Copy>(all: &[T], name: impl Fn(&T) -> &'static str, wanted: &[Strin
 }
 
 impl Bench {
-    /// Builds and installs everything and picks the cores.
-    fn prepare(project: &Project, options: &Options) -> Result<Self> {
+    /// Builds everything, installs what is `needed` and picks the cores.
+    fn prepare(project: &Project, options: &Options, needed: impl Fn(Peer) -> bool) -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         if cores < 2 {
             return Err("the server and the load need a core each, and there is only one".to_owned());
@@ -154,12 +155,13 @@ impl Bench {
             };
             write(&root.join(name)).map_err(|error| format!("{name}: {error}"))?;
         }
+        let unneeded = || Err(Missing("not asked for".to_owned()));
         Ok(Self {
             rikki: project.target.join("release/rikki"),
             programs: Path::new(target).join("release"),
-            libwebsockets: programs::libwebsockets(&scratch),
-            node: programs::node(&scratch),
-            nginx: programs::nginx(),
+            libwebsockets: if needed(Peer::Lws) { programs::libwebsockets(&scratch) } else { unneeded() },
+            node: if needed(Peer::Node) { programs::node(&scratch) } else { unneeded() },
+            nginx: if needed(Peer::Nginx) { programs::nginx() } else { unneeded() },
             scratch,
             root,
             uws: options.uws.clone(),
