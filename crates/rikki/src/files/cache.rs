@@ -83,10 +83,7 @@ impl Cache {
 
     /// Room for a content of `length` bytes, if it may be kept: others are evicted for it.
     pub(super) fn room<'c>(&'c self, path: &'c Path, facts: &'c Facts, length: usize) -> Option<Room<'c>> {
-        let size = length + path.as_os_str().len() + OVERHEAD;
-        if length > MAX_CONTENT || size > self.limit || !facts.are_settled() {
-            return None;
-        }
+        let size = self.size(path, facts, length)?;
         let mut entries = self.lock();
         let charge = loop {
             match self.charge(size) {
@@ -96,6 +93,17 @@ impl Cache {
             }
         };
         Some(Room { cache: self, path, facts: *facts, charge })
+    }
+
+    /// Whether a content of `length` bytes may be kept at all.
+    pub(super) fn may_keep(&self, path: &Path, facts: &Facts, length: usize) -> bool {
+        self.size(path, facts, length).is_some()
+    }
+
+    /// What a content of `length` bytes takes in the cache, if it may be kept.
+    fn size(&self, path: &Path, facts: &Facts, length: usize) -> Option<usize> {
+        let size = length + path.as_os_str().len() + OVERHEAD;
+        (length <= MAX_CONTENT && size <= self.limit && facts.are_settled()).then_some(size)
     }
 
     fn charge(&self, size: usize) -> Option<Charge> {

@@ -19,7 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinHandle, spawn_blocking};
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Status};
 
-use super::cache::{Cache, MAX_CONTENT};
+use super::cache::Cache;
 use super::encoding::Coding;
 use super::source::Facts;
 
@@ -144,9 +144,14 @@ impl Kept {
         Self { cache: Arc::clone(cache), path: path.into(), facts, bytes: Vec::new() }
     }
 
+    /// Nothing is collected that the cache would not take.
     fn append(mut self, bytes: &[u8]) -> Option<Self> {
+        let length = self.bytes.len() + bytes.len();
+        if !self.cache.may_keep(&self.path, &self.facts, length) {
+            return None;
+        }
         self.bytes.extend_from_slice(bytes);
-        (self.bytes.len() <= MAX_CONTENT).then_some(self)
+        Some(self)
     }
 
     fn insert(self, coding: Coding) {
@@ -254,6 +259,18 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::files::cache::MAX_CONTENT;
+
+    #[test]
+    fn collects_only_what_the_cache_takes() {
+        let check = |limit, facts, expected| {
+            let kept = Kept::new(&Arc::new(Cache::new(limit)), Path::new("a"), facts);
+            assert_eq!(kept.append(b"coded").is_some(), expected, "{limit} bytes");
+        };
+        check(1024 * 1024, facts(), true);
+        check(0, facts(), false);
+        check(1024 * 1024, Facts { changed: Some(SystemTime::now()), ..facts() }, false);
+    }
 
     /// `count` blocks of `length` bytes each: text, or what cannot be compressed.
     fn blocks(count: usize, length: usize, random: bool) -> Vec<Bytes> {
