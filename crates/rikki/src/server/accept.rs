@@ -1,15 +1,19 @@
-//! Accepting: one task for each listening socket, which deals connections out to the workers in turn.
+//! Accepting: one task for each listening socket, on the runtime of the only worker, or on one of its own from which
+//! connections are dealt out to the workers in turn.
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
-use super::worker::{Accepted, Listener};
+use super::worker::{self, Accepted, Door, Listener};
 use crate::http::{Phase, draining};
 
 /// How long accepting pauses when the process is out of descriptors or memory, or no worker has room.
@@ -18,36 +22,65 @@ const BACK_OFF: Duration = Duration::from_millis(500);
 /// How often the same trouble is logged.
 const LOG_EVERY: Duration = Duration::from_secs(1);
 
-/// Accepts until the server drains. Whoever has connected by then is accepted too: closing a socket resets those that
-/// wait in its queue.
-pub(super) async fn accept(
+/// Sockets that listen, and what their connections share.
+pub(super) type Sockets = Vec<(std::net::TcpListener, Arc<Listener>)>;
+
+/// Where connections go.
+#[derive(Clone)]
+pub(super) enum Destination {
+    /// In at the door of the worker that accepts: no other thread has to wake for them.
+    Own(Arc<Door>),
+    /// To each worker in turn.
+    Workers { queues: Vec<mpsc::Sender<Accepted>>, turn: usize },
+}
+
+/// Accepts on each socket, by a task of the runtime, until the server drains.
+pub(super) fn start(
+    runtime: &Runtime,
+    sockets: Sockets,
+    destination: Destination,
+    phase: &watch::Receiver<Phase>,
+) -> io::Result<JoinSet<()>> {
+    let _inside = runtime.enter();
+    let mut accepting = JoinSet::new();
+    for (socket, listener) in sockets {
+        let socket = TcpListener::from_std(socket)?;
+        accepting.spawn(accept(socket, listener, destination.clone(), phase.clone()));
+    }
+    Ok(accepting)
+}
+
+/// Whoever has connected when the server drains is accepted too: closing a socket resets those that wait in its queue.
+async fn accept(
     socket: TcpListener,
     listener: Arc<Listener>,
-    workers: Vec<mpsc::Sender<Accepted>>,
+    mut destination: Destination,
     mut phase: watch::Receiver<Phase>,
 ) {
     let mut logged: Option<Instant> = None;
-    for turn in (0..workers.len()).cycle() {
-        let (stream, peer) = tokio::select! {
-            accepted = next(&socket, &mut logged) => accepted,
-            () = draining(&mut phase) => break,
-        };
-        let accepted = Accepted { stream, peer, listener: listener.clone() };
-        tokio::select! {
-            () = deal(accepted, &workers, turn) => {}
-            () = draining(&mut phase) => break,
+    {
+        let mut draining = pin!(draining(&mut phase));
+        loop {
+            let (stream, peer) = tokio::select! {
+                accepted = next(&socket, &mut logged) => accepted,
+                () = &mut draining => break,
+            };
+            tokio::select! {
+                () = destination.take(stream, peer, &listener) => {}
+                () = &mut draining => break,
+            }
         }
     }
     let Ok(socket) = socket.into_std() else { return };
     while let Ok((stream, peer)) = socket.accept() {
         if stream.set_nonblocking(true).is_ok() {
-            let _full = try_deal(Accepted { stream, peer, listener: listener.clone() }, &workers, 0);
+            let _full = destination.try_take(Accepted { stream, peer, listener: listener.clone() });
         }
     }
 }
 
 /// The next connection. Trouble of this process is waited out, that of a single connection passed over.
-async fn next(socket: &TcpListener, logged: &mut Option<Instant>) -> (std::net::TcpStream, SocketAddr) {
+async fn next(socket: &TcpListener, logged: &mut Option<Instant>) -> (TcpStream, SocketAddr) {
     loop {
         match socket.accept().await.and_then(prepare) {
             Ok(accepted) => return accepted,
@@ -63,12 +96,11 @@ async fn next(socket: &TcpListener, logged: &mut Option<Instant>) -> (std::net::
     }
 }
 
-/// Takes the stream off this runtime, so that a worker's can have it.
-fn prepare((stream, peer): (TcpStream, SocketAddr)) -> io::Result<(std::net::TcpStream, SocketAddr)> {
+fn prepare((stream, peer): (TcpStream, SocketAddr)) -> io::Result<(TcpStream, SocketAddr)> {
     // Linux lets it inherit this from the socket that listens.
     #[cfg(not(target_os = "linux"))]
     stream.set_nodelay(true)?;
-    Ok((stream.into_std()?, peer))
+    Ok((stream, peer))
 }
 
 /// Whether the connection failed before it was accepted, which says nothing about the server.
@@ -83,22 +115,41 @@ fn is_the_peers(error: &io::Error) -> bool {
     )
 }
 
-/// Hands a connection to the worker whose turn it is, or to the first with room after it; waits for any if none has.
-async fn deal(mut accepted: Accepted, workers: &[mpsc::Sender<Accepted>], turn: usize) {
-    while let Err(back) = try_deal(accepted, workers, turn) {
-        accepted = back;
-        tokio::time::sleep(BACK_OFF).await;
-    }
-}
-
-/// The same without waiting: gives the connection back if no worker has room.
-fn try_deal(mut accepted: Accepted, workers: &[mpsc::Sender<Accepted>], turn: usize) -> Result<(), Accepted> {
-    let (before, after) = workers.split_at(turn.min(workers.len()));
-    for worker in after.iter().chain(before) {
-        accepted = match worker.try_send(accepted) {
-            Ok(()) => return Ok(()),
-            Err(TrySendError::Full(accepted) | TrySendError::Closed(accepted)) => accepted,
+impl Destination {
+    /// Hands a connection over; waits if there is no room for it.
+    async fn take(&mut self, stream: TcpStream, peer: SocketAddr, listener: &Arc<Listener>) {
+        if let Self::Own(door) = self {
+            return door.admit(stream, peer, listener);
+        }
+        // Off this runtime, so that a worker's can have it.
+        let stream = match stream.into_std() {
+            Ok(stream) => stream,
+            Err(error) => return worker::log_dropped(peer, &error),
         };
+        let mut accepted = Accepted { stream, peer, listener: listener.clone() };
+        while let Err(back) = self.try_take(accepted) {
+            accepted = back;
+            tokio::time::sleep(BACK_OFF).await;
+        }
     }
-    Err(accepted)
+
+    /// The same without waiting: the worker whose turn it is takes the connection, or the first with room after it; if
+    /// none has, it is given back.
+    fn try_take(&mut self, mut accepted: Accepted) -> Result<(), Accepted> {
+        match self {
+            Self::Own(door) => door.enter(accepted),
+            Self::Workers { queues, turn } => {
+                let (before, after) = queues.split_at(*turn);
+                *turn = (*turn + 1) % queues.len().max(1);
+                for worker in after.iter().chain(before) {
+                    accepted = match worker.try_send(accepted) {
+                        Ok(()) => return Ok(()),
+                        Err(TrySendError::Full(accepted) | TrySendError::Closed(accepted)) => accepted,
+                    };
+                }
+                return Err(accepted);
+            }
+        }
+        Ok(())
+    }
 }

@@ -11,12 +11,12 @@ use std::time::Duration;
 use axum::Router;
 use tokio::signal;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
+use super::accept::{self, Destination, Sockets};
 use super::admission::Admission;
 use super::worker::{self, Accepted, Listener, Worker};
-use super::{ListenUrl, Server, StartError, accept};
+use super::{ListenUrl, Server, StartError};
 use crate::counters::{Counters, Counts};
 use crate::http::{KnownHost, ListenerKind, Phase, Serving, draining};
 use crate::ws::Context;
@@ -152,18 +152,13 @@ pub(super) fn start(
         release: released,
         drain: server.drain,
     };
-    let workers = (0..count)
-        .map(|index| worker::start(index, shared.clone()))
-        .collect::<io::Result<Vec<Worker>>>()
-        .map_err(StartError::Runtime)?;
-
     let context = Context {
         settings: Arc::new(server.websockets.clone().counted(counts.clone())),
         subprotocols: server.subprotocols.clone().into(),
         guard: Arc::new(server.guard.clone()),
         ..Context::default()
     };
-    let mut sockets = Vec::new();
+    let mut sockets = Sockets::new();
     let mut bound = Vec::new();
     let mut addresses = Vec::new();
     for (opened, mut url) in listeners {
@@ -183,6 +178,12 @@ pub(super) fn start(
         }
         bound.push(Bound(url));
     }
+    // One alone accepts itself: while it is busy nothing else could be done with a connection anyway.
+    let mut own = if count == 1 { std::mem::take(&mut sockets) } else { Sockets::new() };
+    let workers = (0..count)
+        .map(|index| worker::start(index, shared.clone(), std::mem::take(&mut own)))
+        .collect::<io::Result<Vec<Worker>>>()
+        .map_err(StartError::Runtime)?;
     let (queues, rest): (Vec<_>, Vec<_>) =
         workers.into_iter().map(|worker| (worker.queue, (worker.drained, worker.thread))).unzip();
     let (pending, workers): (Vec<_>, Vec<_>) = rest.into_iter().unzip();
@@ -208,9 +209,9 @@ impl Server {
 /// How much longer than its connections a worker may take to drain; one that does is stuck in a callback.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Accepts on a thread of its own until the server drains, and then watches the workers do so.
+/// Accepts for several workers, on a thread of its own, until the server drains, and then watches the workers do so.
 struct Acceptor {
-    sockets: Vec<(TcpListener, Arc<Listener>)>,
+    sockets: Sockets,
     queues: Vec<mpsc::Sender<Accepted>>,
     phase: watch::Receiver<Phase>,
     pending: Vec<oneshot::Receiver<()>>,
@@ -222,19 +223,10 @@ impl Acceptor {
     fn start(self) -> io::Result<watch::Receiver<Option<Vec<bool>>>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let Self { sockets, queues, mut phase, pending, deadline, counts } = self;
-        let sockets = {
-            let _inside = runtime.enter();
-            let adopt = |(socket, listener)| Ok((tokio::net::TcpListener::from_std(socket)?, listener));
-            sockets.into_iter().map(adopt).collect::<io::Result<Vec<_>>>()?
-        };
+        let mut accepting = accept::start(&runtime, sockets, Destination::Workers { queues, turn: 0 }, &phase)?;
         let (report, drained) = watch::channel(None);
         thread::Builder::new().name("rikki-accept".to_owned()).spawn(move || {
             runtime.block_on(async {
-                let mut accepting = JoinSet::new();
-                for (socket, listener) in sockets {
-                    accepting.spawn(accept::accept(socket, listener, queues.clone(), phase.clone()));
-                }
-                drop(queues);
                 draining(&mut phase).await;
                 while accepting.join_next().await.is_some() {}
                 let deadline = Instant::now() + deadline;

@@ -284,6 +284,8 @@ impl Server {
     }
 
     /// Sets how many threads serve connections; default one per core, at least one.
+    ///
+    /// A single one accepts them too, which saves waking it from another thread; several have one more that does.
     pub fn workers(mut self, threads: usize) -> Self {
         self.workers = Some(threads.max(1));
         self

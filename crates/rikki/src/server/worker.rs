@@ -2,15 +2,18 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::accept::{self, Destination, Sockets};
 use super::admission::Admission;
 use crate::http::{Phase, Serving, draining};
 use crate::ws::{Clock, CloseCode, Tracker};
@@ -28,7 +31,7 @@ const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
 /// A connection on its way from the acceptor to a worker.
 pub(super) struct Accepted {
-    pub(super) stream: TcpStream,
+    pub(super) stream: std::net::TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) listener: Arc<Listener>,
 }
@@ -69,48 +72,66 @@ pub(super) struct Worker {
     pub(super) thread: thread::JoinHandle<()>,
 }
 
-/// Starts a worker. It drains when the phase says so or its sender is gone.
-pub(super) fn start(index: usize, shared: Shared) -> io::Result<Worker> {
+/// Starts a worker, which accepts on `sockets` itself. It drains when the phase says so.
+pub(super) fn start(index: usize, shared: Shared, sockets: Sockets) -> io::Result<Worker> {
     let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()?;
     let (queue, accepted) = mpsc::channel(QUEUE);
     let (done, drained) = oneshot::channel();
+    let (alive, all_gone) = mpsc::channel(1);
+    let Shared { admission, phase, release, drain } = shared;
+    let door = Arc::new(Door { admission, refusals: Arc::new(Semaphore::new(REFUSALS)), alive });
+    let accepting = accept::start(&runtime, sockets, Destination::Own(door.clone()), &phase)?;
+    let work = Work { accepted, accepting, door, all_gone, phase, drain };
     let thread = thread::Builder::new().name(format!("rikki-{index}")).spawn(move || {
-        runtime.block_on(work(accepted, shared, done));
+        runtime.block_on(work.run(done, release));
         // Without waiting for blocking work that may hang, such as a read from a dead disk.
         runtime.shutdown_background();
     })?;
     Ok(Worker { queue, drained, thread })
 }
 
-async fn work(mut accepted: mpsc::Receiver<Accepted>, shared: Shared, done: oneshot::Sender<()>) {
-    let Shared { admission, mut phase, mut release, drain } = shared;
-    let clock = Clock::current();
-    let (alive, mut all_gone) = mpsc::channel(1);
-    let door = Door { admission, refusals: Arc::new(Semaphore::new(REFUSALS)), alive };
-    loop {
-        tokio::select! {
-            Some(accepted) = accepted.recv() => door.serve(accepted),
-            () = draining(&mut phase) => break,
+/// What a worker does until it has drained.
+struct Work {
+    /// From the acceptor, if that is another thread.
+    accepted: mpsc::Receiver<Accepted>,
+    accepting: JoinSet<()>,
+    door: Arc<Door>,
+    /// Ends when the door and all connections are gone.
+    all_gone: mpsc::Receiver<Infallible>,
+    phase: watch::Receiver<Phase>,
+    drain: Drain,
+}
+
+impl Work {
+    async fn run(self, done: oneshot::Sender<()>, mut release: watch::Receiver<()>) {
+        let Self { mut accepted, mut accepting, door, mut all_gone, mut phase, drain } = self;
+        let clock = Clock::current();
+        loop {
+            tokio::select! {
+                Some(accepted) = accepted.recv() => door.enter(accepted),
+                () = draining(&mut phase) => break,
+            }
         }
-    }
-    let rest = async {
-        // The queue ends when the acceptor has closed its sockets, which it does at once.
-        while let Some(accepted) = accepted.recv().await {
-            door.serve(accepted);
+        let rest = async {
+            // The queue ends when the acceptor has closed its sockets, which it does at once.
+            while let Some(accepted) = accepted.recv().await {
+                door.enter(accepted);
+            }
+            while accepting.join_next().await.is_some() {}
+            drop(door);
+            all_gone.recv().await
+        };
+        let drained = async { tokio::join!(clock.drain(drain.code, drain.window.min(drain.timeout / 2)), rest) };
+        if timeout(drain.timeout, drained).await.is_err() {
+            tracing::warn!(target: "rikki::server", "drain deadline passed: the connections that are left are cut");
         }
-        drop(door);
-        all_gone.recv().await
-    };
-    let drained = async { tokio::join!(clock.drain(drain.code, drain.window.min(drain.timeout / 2)), rest) };
-    if timeout(drain.timeout, drained).await.is_err() {
-        tracing::warn!(target: "rikki::server", "drain deadline passed: the connections that are left are cut");
+        let _ = done.send(());
+        let _ = release.changed().await;
     }
-    let _ = done.send(());
-    let _ = release.changed().await;
 }
 
 /// Where connections enter a worker.
-struct Door {
+pub(super) struct Door {
     admission: Arc<Admission>,
     refusals: Arc<Semaphore>,
     /// Each connection holds a clone; the drain waits for the last.
@@ -118,15 +139,17 @@ struct Door {
 }
 
 impl Door {
-    fn serve(&self, accepted: Accepted) {
+    /// Lets in what another thread has accepted.
+    pub(super) fn enter(&self, accepted: Accepted) {
         let Accepted { stream, peer, listener } = accepted;
-        let stream = match tokio::net::TcpStream::from_std(stream) {
-            Ok(stream) => stream,
-            Err(error) => {
-                tracing::warn!(target: "rikki::server", %peer, "connection dropped: {error}");
-                return;
-            }
-        };
+        match TcpStream::from_std(stream) {
+            Ok(stream) => self.admit(stream, peer, &listener),
+            Err(error) => log_dropped(peer, &error),
+        }
+    }
+
+    /// Serves a connection, or tells it that there is no place for it.
+    pub(super) fn admit(&self, stream: TcpStream, peer: SocketAddr, listener: &Listener) {
         let mut serving = listener.serving.clone();
         match self.admission.admit(peer.ip()) {
             Ok(place) => {
@@ -149,14 +172,13 @@ impl Door {
     }
 }
 
+pub(super) fn log_dropped(peer: SocketAddr, error: &io::Error) {
+    tracing::warn!(target: "rikki::server", %peer, "connection dropped: {error}");
+}
+
 impl Listener {
     #[cfg(feature = "tls")]
-    fn serve(
-        &self,
-        serving: Serving,
-        stream: tokio::net::TcpStream,
-        peer: SocketAddr,
-    ) -> impl Future<Output = ()> + use<> {
+    fn serve(&self, serving: Serving, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> + use<> {
         let tls = self.tls.clone();
         async move {
             match tls {
@@ -168,12 +190,7 @@ impl Listener {
     }
 
     #[cfg(not(feature = "tls"))]
-    fn serve(
-        &self,
-        serving: Serving,
-        stream: tokio::net::TcpStream,
-        peer: SocketAddr,
-    ) -> impl Future<Output = ()> + use<> {
+    fn serve(&self, serving: Serving, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> + use<> {
         serving.serve_http1(stream, peer)
     }
 }
@@ -201,7 +218,7 @@ mod tests {
             tls: None,
         };
         let socket = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let stream = tokio::net::TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
+        let stream = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
         let served = listener.serve(serving, stream, SocketAddr::from(([127, 0, 0, 1], 1)));
         let size = size_of_val(&served);
         assert!(size <= 4096, "{size} bytes");

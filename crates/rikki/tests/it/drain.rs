@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::recorder::Recorder;
 use crate::talk::{Talk, close, frame};
-use crate::wire::{BOTH, Running, Via, soon};
+use crate::wire::{BOTH, Running, Via, WORKERS, soon};
 
 async fn read_all(upgrade: Upgrade) -> Response {
     upgrade.on_upgrade(|mut socket| async move { while socket.next().await.is_some() {} })
@@ -31,13 +31,22 @@ fn slow(asked: &Arc<Notify>, finish: &Arc<Notify>) -> MethodRouter {
 }
 
 /// Waits until nobody is listening any more.
-async fn refused(address: SocketAddr) {
-    let attempts = async {
-        while TcpStream::connect(address).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-    };
-    soon("connections being refused", attempts).await;
+async fn refused(addresses: [SocketAddr; 2]) {
+    for address in addresses {
+        let attempts = async {
+            while TcpStream::connect(address).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon("connections being refused", attempts).await;
+    }
+}
+
+/// The server says that it goes, and is answered.
+async fn goes_away(talk: &mut Talk) {
+    assert_eq!(talk.next().await, "close(1001)");
+    talk.send(close(1001, "")).await;
+    assert_eq!(talk.rest().await, "");
 }
 
 /// Whoever gives a start up in the meantime leaves no server behind: there is no meantime.
@@ -50,11 +59,17 @@ async fn a_server_has_started_at_the_first_poll() {
 
 #[tokio::test]
 async fn a_drain() {
+    for workers in WORKERS {
+        drain(workers).await;
+    }
+}
+
+async fn drain(workers: usize) {
     let (recorder, mut calls) = Recorder::new();
     let (asked, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let slow = slow(&asked, &finish);
     let routes = Server::new().websocket("/record", recorder).route("/async", any(read_all)).route("/slow", slow);
-    let server = Running::start(routes).await;
+    let server = Running::start_on(workers, routes).await;
     let addresses = BOTH.map(|via| server.address(via));
     let mut sockets = Vec::new();
     let mut requests = Vec::new();
@@ -72,16 +87,12 @@ async fn a_drain() {
 
     let down = tokio::spawn(async move { server.handle.shutdown().await });
     for mut socket in sockets {
-        assert_eq!(socket.next().await, "close(1001)");
-        socket.send(close(1001, "")).await;
-        assert_eq!(socket.rest().await, "");
+        goes_away(&mut socket).await;
     }
     for _ in BOTH {
         assert_eq!(calls.closed().await, (0, "1001 \"\" fine".to_owned()));
     }
-    for address in addresses {
-        refused(address).await;
-    }
+    refused(addresses).await;
     for mut connection in idle {
         assert_eq!(connection.text().await, "");
     }
@@ -92,9 +103,7 @@ async fn a_drain() {
         assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("slow, but whole"), "{answer}");
     }
     soon("the end", down).await.unwrap();
-    for address in addresses {
-        TcpListener::bind(address).expect("the port is free again");
-    }
+    let _free = addresses.map(|address| TcpListener::bind(address).expect("the port is free again"));
     calls.end().await;
 }
 
@@ -111,9 +120,7 @@ async fn a_drain_that_nobody_awaits_goes_on() {
     let mut shutdown = Box::pin(server.handle.shutdown());
     assert_eq!(shutdown.as_mut().now_or_never(), None);
     drop(shutdown);
-    assert_eq!(socket.next().await, "close(1001)");
-    socket.send(close(1001, "")).await;
-    assert_eq!(socket.rest().await, "");
+    goes_away(&mut socket).await;
     finish.notify_one();
     let response = request.text().await;
     assert!(response.starts_with("HTTP/1.1 200 OK\r\n") && response.ends_with("slow, but whole"), "{response}");
@@ -202,13 +209,9 @@ async fn stopped_by(stop: impl FnOnce(Running)) {
     }
     stop(server);
     for mut socket in sockets {
-        assert_eq!(socket.next().await, "close(1001)");
-        socket.send(close(1001, "")).await;
-        assert_eq!(socket.rest().await, "");
+        goes_away(&mut socket).await;
     }
-    for address in addresses {
-        refused(address).await;
-    }
+    refused(addresses).await;
 }
 
 /// The port of connections that the server closed first is free at once.
@@ -219,9 +222,7 @@ async fn a_server_can_start_where_one_has_stopped() {
     let mut talk = Talk::open_at(address, "/echo").await;
     talk.echo("hello").await;
     let answering = tokio::spawn(async move {
-        assert_eq!(talk.next().await, "close(1001)");
-        talk.send(close(1001, "")).await;
-        assert_eq!(talk.rest().await, "");
+        goes_away(&mut talk).await;
     });
     soon("the end", first.handle.shutdown()).await;
     answering.await.unwrap();
@@ -257,23 +258,50 @@ async fn a_handler_is_told_of_connections_that_are_cut() {
     assert!(sender.is_closed());
 }
 
-#[tokio::test]
-async fn a_callback_that_is_stuck_does_not_hold_up_the_exit() {
+/// A server whose endpoint `/stuck` blocks its worker: what tells when it does, and what ends it when dropped.
+async fn stuck(workers: usize, server: Server) -> (Running, Talk, Release) {
     let (entered, stuck) = std::sync::mpsc::channel();
-    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (release, released) = std::sync::mpsc::channel();
     let released = std::sync::Mutex::new(released);
-    let server = Server::new()
-        .websocket("/stuck", move |_: &mut Socket<'_>, _: Message<'_>| {
-            entered.send(()).unwrap();
-            let _ = released.lock().unwrap().recv();
-        })
-        .drain_timeout(Duration::from_millis(200));
-    let server = Running::start(server).await;
+    let server = server.websocket("/stuck", move |_: &mut Socket<'_>, _: Message<'_>| {
+        entered.send(()).unwrap();
+        let _ = released.lock().unwrap().recv();
+    });
+    let server = Running::start_on(workers, server).await;
     let mut talk = Talk::open(&server, Via::Tcp, "/stuck").await;
     talk.send(frame(0x81, "x")).await;
     tokio::task::spawn_blocking(move || stuck.recv_timeout(Duration::from_secs(5)).unwrap()).await.unwrap();
-    soon("the drain", server.handle.shutdown()).await;
+    (server, talk, release)
+}
+
+type Release = std::sync::mpsc::Sender<()>;
+
+#[tokio::test]
+async fn a_callback_that_is_stuck_does_not_hold_up_the_exit() {
+    for workers in WORKERS {
+        let server = Server::new().drain_timeout(Duration::from_millis(200));
+        let (server, _talk, release) = stuck(workers, server).await;
+        soon("the drain", server.handle.shutdown()).await;
+        drop(release);
+    }
+}
+
+/// Closing a socket that listens resets those that wait in its queue.
+#[tokio::test]
+async fn whoever_has_connected_before_a_drain_is_not_reset() {
+    let (server, mut talk, release) = stuck(1, Server::new().drain_window(Duration::ZERO)).await;
+    let mut waiting = Vec::new();
+    for _ in 0..20 {
+        waiting.push(Talk::connect(&server, Via::Tcp).await);
+    }
+    let down = tokio::spawn(async move { server.handle.shutdown().await });
+    tokio::task::yield_now().await;
     drop(release);
+    for mut connection in waiting {
+        assert_eq!(connection.text().await, "");
+    }
+    goes_away(&mut talk).await;
+    soon("the end", down).await.unwrap();
 }
 
 /// What a request needs to be finished is not closed under it.
@@ -297,16 +325,14 @@ async fn a_client_inside_of_a_server_outlasts_its_drain() {
         })
     };
     let server = Server::new().drain_window(Duration::ZERO).route("/ask", route).route("/async", any(read_all));
-    let server = Running::start(server.workers(1)).await;
+    let server = Running::start_on(1, server).await;
     let mut request = Talk::connect(&server, Via::Tcp).await;
     request.send("GET /ask HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     soon("the request", asked.notified()).await;
     let mut socket = Talk::open(&server, Via::Tcp, "/async").await;
     let down = tokio::spawn(async move { server.handle.shutdown().await });
     // On the same thread and with all others: when it has been told, the client would have been.
-    assert_eq!(socket.next().await, "close(1001)");
-    socket.send(close(1001, "")).await;
-    assert_eq!(socket.rest().await, "");
+    goes_away(&mut socket).await;
     finish.notify_one();
     let answer = request.text().await;
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("still open"), "{answer}");

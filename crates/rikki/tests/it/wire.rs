@@ -65,18 +65,25 @@ pub(crate) struct Running {
     certificate: String,
 }
 
+/// One worker accepts itself, several have it done for them.
+pub(crate) const WORKERS: [usize; 2] = [1, 2];
+
 impl Running {
-    /// Starts `server` on two free ports.
+    /// Starts `server` on two free ports, with two workers.
     pub(crate) async fn start(server: Server) -> Self {
+        Self::start_on(2, server).await
+    }
+
+    pub(crate) async fn start_on(workers: usize, server: Server) -> Self {
         let tls = Tls::self_signed(["localhost", "127.0.0.1"]).unwrap();
         let certificate = tls.certificate_pem().unwrap().to_owned();
-        Self::start_with(server, tls, &certificate).await
+        Self::start_with(server.workers(workers), tls, &certificate).await
     }
 
     /// The same with a certificate of its own, which clients are to trust.
     pub(crate) async fn start_with(server: Server, tls: Tls, certificate: &str) -> Self {
         let client = client_config(certificate);
-        let server = server.workers(2).tls(tls).listen("http://127.0.0.1:0").listen("https://127.0.0.1:0");
+        let server = server.tls(tls).listen("http://127.0.0.1:0").listen("https://127.0.0.1:0");
         Self { handle: server.start().await.unwrap(), client, certificate: certificate.to_owned() }
     }
 
