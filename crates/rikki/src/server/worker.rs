@@ -154,7 +154,7 @@ impl Door {
         match self.admission.admit(peer.ip()) {
             Ok(place) => {
                 Arc::make_mut(&mut serving.context).tracker = Tracker::new(self.alive.clone(), Some(place));
-                tokio::spawn(listener.serve(serving, stream, peer));
+                tokio::spawn(Box::pin(listener.serve(serving, stream, peer)));
             }
             Err(excess) => {
                 tracing::debug!(target: "rikki::server", %peer, "connection refused: {excess:?}");
