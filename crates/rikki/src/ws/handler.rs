@@ -9,10 +9,11 @@ use std::task::{Context, Poll};
 use rikki_proto::{CloseCode, Message, SendError, Text};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::context::Tracker;
 use super::driver::{Consumer, Driver, Flow};
 use super::error::Closed;
 use super::socket::Socket;
-use super::upgrade::{Opening, Tracker};
+use super::upgrade::Opening;
 
 /// What an application does with its WebSockets, as callbacks.
 ///

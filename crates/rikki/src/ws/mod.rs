@@ -9,6 +9,7 @@
 mod buffers;
 mod clock;
 mod compression;
+mod context;
 mod driver;
 mod error;
 mod handler;
@@ -36,5 +37,5 @@ pub use stream::WebSocket;
 pub use upgrade::{Opening, Upgrade};
 
 pub(crate) use clock::Clock;
+pub(crate) use context::{Context, Tracker};
 pub(crate) use stream::Io;
-pub(crate) use upgrade::{Context, Tracker};

@@ -10,12 +10,12 @@ use rikki_proto::handshake::Subprotocol;
 use rikki_proto::{CloseCode, Connection, Message, SendError};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::context::Tracker;
 use super::driver::{Consumer, Driver, Flow, Turn};
 use super::error::{Closed, Error};
 use super::sender::Sender;
 use super::settings::Settings;
 use super::socket::Socket;
-use super::upgrade::Tracker;
 
 /// A byte stream of any kind.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -3,8 +3,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, Request};
@@ -15,79 +14,16 @@ use hyper::upgrade::OnUpgrade;
 use rikki_proto::Connection;
 use rikki_proto::handshake::{Refusal, Subprotocol, accept};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
 
 use super::compression::Accepted;
+use super::context::Context;
 use super::driver::Driver;
 use super::handler::{Handler, HandlerTask};
 use super::settings::Settings;
 use super::stream::WebSocket;
 use super::transport::Transport;
 use crate::excerpt::Excerpt;
-use crate::http::{Guard, ListenerKind};
-use crate::server::Place;
-
-/// What lasts as long as a connection, whatever becomes of it: all that serves it holds a clone.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Tracker {
-    held: Option<Arc<Held>>,
-}
-
-/// What goes when the connection does.
-#[derive(Debug)]
-struct Held {
-    /// A draining server waits for the last of these.
-    _drain: mpsc::Sender<Infallible>,
-    /// Its place among the connections that the server takes, if it has one.
-    place: Option<Place>,
-    is_websocket: AtomicBool,
-}
-
-impl Tracker {
-    pub(crate) fn new(drain: mpsc::Sender<Infallible>, place: Option<Place>) -> Self {
-        Self { held: Some(Arc::new(Held { _drain: drain, place, is_websocket: AtomicBool::new(false) })) }
-    }
-
-    /// The connection is a WebSocket from now on.
-    fn count_websocket(&self) {
-        if let Some(Held { place: Some(place), is_websocket, .. }) = self.held.as_deref() {
-            is_websocket.store(true, Relaxed);
-            place.counts().websockets.up();
-        }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let (Some(place), true) = (&self.place, self.is_websocket.load(Relaxed)) {
-            place.counts().websockets.down();
-        }
-    }
-}
-
-/// What the server around an endpoint adds to each request in an `Arc`, for upgrades to find.
-#[derive(Clone, Debug)]
-pub(crate) struct Context {
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) subprotocols: Arc<[Subprotocol]>,
-    pub(crate) guard: Arc<Guard>,
-    pub(crate) listener: ListenerKind,
-    pub(crate) tracker: Tracker,
-}
-
-impl Default for Context {
-    /// Under another server than ours: what bounds all connections together is one for the process.
-    fn default() -> Self {
-        static SETTINGS: LazyLock<Arc<Settings>> = LazyLock::new(Arc::default);
-        Self {
-            settings: SETTINGS.clone(),
-            subprotocols: Arc::default(),
-            guard: Arc::default(),
-            listener: ListenerKind::default(),
-            tracker: Tracker::default(),
-        }
-    }
-}
+use crate::http::Guard;
 
 /// The request that opened a WebSocket, as a [`Handler`] sees it.
 #[derive(Debug)]
@@ -218,8 +154,7 @@ impl Upgrade {
     /// Make them once and pass clones: the bounds on the memory of all connections hold for those with clones of one
     /// `Settings`.
     pub fn settings(mut self, settings: Settings) -> Self {
-        let is_ours = self.context.tracker.held.is_some();
-        let settings = if is_ours { settings.within(&self.context.settings) } else { settings };
+        let settings = if self.context.tracker.is_ours() { settings.within(&self.context.settings) } else { settings };
         self.context.settings = Arc::new(settings);
         self
     }
@@ -370,7 +305,10 @@ impl<H: Handler> Run<H> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+
     use super::*;
+    use crate::ws::Tracker;
 
     /// Bounds over all connections hold for nothing if each has its own.
     #[test]
