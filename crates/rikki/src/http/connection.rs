@@ -30,7 +30,7 @@ use super::added::Added;
 use super::guard::KnownHost;
 use super::linger;
 use super::pace::{MinRate, PacedBody, PacedIo};
-use crate::ws::Context;
+use crate::ws::{Context, Handover, Terms, Tracker};
 
 /// What a request head may cost and how long it may take.
 #[derive(Clone, Debug)]
@@ -75,75 +75,89 @@ pub(crate) enum Phase {
 pub(crate) struct Serving {
     pub(crate) router: Router,
     pub(crate) settings: Settings,
-    pub(crate) context: Arc<Context>,
-    /// Of one connection, once it is one.
-    pub(crate) known_host: KnownHost,
+    pub(crate) terms: Arc<Terms>,
     pub(crate) phase: watch::Receiver<Phase>,
 }
 
-impl Serving {
+/// One of them.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(super) serving: Arc<Serving>,
+    pub(super) peer: SocketAddr,
+    tracker: Tracker,
+    known_host: KnownHost,
+    handover: Handover,
+}
+
+impl Connection {
+    pub(crate) fn new(serving: Arc<Serving>, peer: SocketAddr, tracker: Tracker) -> Self {
+        Self { serving, peer, tracker, known_host: KnownHost::default(), handover: Handover::default() }
+    }
+
     /// Serves HTTP/1.1 on a TCP or TLS stream.
-    pub(crate) async fn serve_http1(
-        self,
-        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-        peer: SocketAddr,
-    ) {
+    pub(crate) async fn serve_http1(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+        let Serving { settings, terms, phase, .. } = &*self.serving;
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(self.settings.head_timeout);
-        builder.max_header_size(self.settings.max_head).max_buf_size(AHEAD.max(self.settings.max_head));
+        builder.timer(TokioTimer::new()).header_read_timeout(settings.head_timeout);
+        builder.max_header_size(settings.max_head).max_buf_size(AHEAD.max(settings.max_head));
         // Setting it at all makes hyper allocate for each request.
-        if self.settings.max_headers != Settings::default().max_headers {
-            builder.max_headers(self.settings.max_headers);
+        if settings.max_headers != Settings::default().max_headers {
+            builder.max_headers(settings.max_headers);
         }
-        let mut phase = self.phase.clone();
+        let mut phase = phase.clone();
         let requests = AtomicU32::new(0);
         let service = service_fn(async |request| {
-            let mut response = self.answer(request, peer).await?;
-            let last = requests.fetch_add(1, Relaxed) + 1 >= self.settings.max_requests;
+            let mut response = self.answer(request).await?;
+            let last = requests.fetch_add(1, Relaxed) + 1 >= settings.max_requests;
             // An upgrade ends HTTP here anyway, and its `Connection` has to name it.
             if last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)
         });
-        let stream = PacedIo::new(stream, self.settings.body_rate, self.context.settings.counts.clone());
+        let stream = PacedIo::new(stream, settings.body_rate, terms.settings.counts.clone());
         let mut connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let result = tokio::select! {
+            // First, since most are upgraded or ended before there is anything to wait for.
+            biased;
             result = &mut connection => result,
             () = draining(&mut phase) => {
                 Pin::new(&mut connection).graceful_shutdown();
                 (&mut connection).await
             }
         };
-        log_end(peer, result);
+        log_end(self.peer, result);
         if let Some(parts) = connection.into_parts() {
             linger::close(parts.io.into_inner()).await;
+        }
+        // What hyper has of the connection is gone, so this waits for nothing.
+        if let Some(upgrading) = self.handover.take() {
+            upgrading.finish(self.tracker.clone()).await;
         }
     }
 
     /// Lets the application answer, if the request names a host that it may.
-    pub(super) async fn answer(
-        &self,
-        request: http::Request<Incoming>,
-        peer: SocketAddr,
-    ) -> Result<Response, Infallible> {
+    pub(super) async fn answer(&self, request: http::Request<Incoming>) -> Result<Response, Infallible> {
+        let Self { serving, peer, tracker, known_host, handover } = self;
+        let Serving { router, settings, terms, .. } = &**serving;
+        let peer = *peer;
         let (mut parts, body) = request.into_parts();
         let version = parts.version;
         let upgrade = parts.extensions.get::<OnUpgrade>().cloned();
-        let access = self.settings.access_log.then(|| Access::new(&parts, peer));
-        let Context { guard, listener, settings, .. } = &*self.context;
-        let added = &self.settings.added;
+        let access = settings.access_log.then(|| Access::new(&parts, peer));
+        let added = &settings.added;
         let may_be_read = matches!(parts.method, Method::GET | Method::HEAD);
-        let mut response = if let Err(refused) = self.known_host.check(guard, *listener, &parts) {
-            settings.counts.refused_hosts.up();
+        let mut response = if let Err(refused) = known_host.check(&terms.guard, terms.listener, &parts) {
+            terms.settings.counts.refused_hosts.up();
             tracing::warn!(target: "rikki::http", %peer, "request refused: {refused}");
             refused.response().map(Body::from)
         } else if let Some(preflight) = added.preflight(&parts) {
             preflight
         } else {
             parts.extensions.insert(ConnectInfo(peer));
-            parts.extensions.insert(self.context.clone());
-            contained(self.router.clone(), Request::from_parts(parts, self.pace(body)), peer).await
+            let (terms, tracker) = (terms.clone(), tracker.clone());
+            parts.extensions.insert(Context { terms, tracker, handover: Some(handover.clone()) });
+            contained(router.clone(), Request::from_parts(parts, self.pace(body)), peer).await
         };
         added.add_to(&mut response, may_be_read);
         if let Some(access) = access {
@@ -164,13 +178,14 @@ impl Serving {
         if body.is_end_stream() {
             return Body::empty();
         }
-        Body::new(PacedBody::new(body, self.settings.body_rate, self.context.settings.counts.clone()))
+        let Serving { settings, terms, .. } = &*self.serving;
+        Body::new(PacedBody::new(body, settings.body_rate, terms.settings.counts.clone()))
     }
 
     /// Closes a connection on which an upgrade was asked for and refused: at its end hyper hands the stream over all
     /// the same, and does not shut it down.
     fn close_after(&self, upgrade: OnUpgrade) {
-        let tracker = self.context.tracker.clone();
+        let tracker = self.tracker.clone();
         tokio::spawn(async move {
             // An error means that the stream is not handed over, or that a later request asked again.
             if let Ok(upgraded) = upgrade.await {
@@ -225,9 +240,9 @@ mod tests {
 
     use super::*;
 
-    fn serving(router: Router, phase: watch::Receiver<Phase>) -> Serving {
-        let (context, known_host) = Default::default();
-        Serving { router, settings: Settings::default(), context, known_host, phase }
+    fn connection(router: Router, phase: watch::Receiver<Phase>) -> Connection {
+        let serving = Serving { router, settings: Settings::default(), terms: Arc::default(), phase };
+        Connection::new(Arc::new(serving), SocketAddr::from(([127, 0, 0, 1], 1)), Tracker::default())
     }
 
     /// A stream that gives one byte a read.
@@ -274,9 +289,9 @@ mod tests {
             move || async move { asked.store(true, Relaxed) }
         });
         let (_server, phase) = watch::channel(Phase::Serving);
-        let serving = serving(router, phase);
+        let connection = connection(router, phase);
         let before = clock_gettime(ClockId::ThreadCPUTime);
-        serving.serve_http1(stream, SocketAddr::from(([127, 0, 0, 1], 1))).await;
+        connection.serve_http1(stream).await;
         let after = clock_gettime(ClockId::ThreadCPUTime);
         assert!(asked.load(Relaxed), "the head was whole");
         Duration::try_from(after).unwrap() - Duration::try_from(before).unwrap()
@@ -319,7 +334,7 @@ mod tests {
         let (mut client, stream) = tokio::io::duplex(1024);
         client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         let (_server, phase) = watch::channel(Phase::Serving);
-        let served = serving(router, phase).serve_http1(stream, SocketAddr::from(([127, 0, 0, 1], 1)));
+        let served = connection(router, phase).serve_http1(stream);
         // The clock goes on when there is nothing else to do.
         assert!(tokio::time::timeout(Duration::from_secs(1), served).await.is_err());
         let taken = taken.load(Relaxed);

@@ -15,6 +15,6 @@ mod stream;
 
 pub use guard::{BadHost, BadOrigin};
 
-pub(crate) use connection::{Phase, Serving, Settings, draining};
-pub(crate) use guard::{Guard, KnownHost, ListenerKind};
+pub(crate) use connection::{Connection, Phase, Serving, Settings, draining};
+pub(crate) use guard::{Guard, ListenerKind};
 pub(crate) use pace::{MinRate, PacedIo};

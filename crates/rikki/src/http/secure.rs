@@ -2,7 +2,6 @@
 //!
 //! The protocol is never guessed from the first bytes, because guessing has no deadline.
 
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -17,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::connection::{Serving, draining, log_end};
+use super::connection::{Connection, Serving, draining, log_end};
 use super::linger::LINGER;
 use super::pace::PacedIo;
 use super::stream::{PacedStreams, Pieces};
@@ -29,13 +28,14 @@ const H2_SEND_BUFFER: usize = 64 * 1024;
 const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-impl Serving {
+impl Connection {
     /// Serves a TLS connection; the handshake has the time of a request head.
-    pub(crate) async fn serve_tls(self, acceptor: TlsAcceptor, stream: TcpStream, peer: SocketAddr) {
-        let mut phase = self.phase.clone();
+    pub(crate) async fn serve_tls(self, acceptor: TlsAcceptor, stream: TcpStream) {
+        let Serving { settings, phase, .. } = &*self.serving;
+        let (mut phase, peer) = (phase.clone(), self.peer);
         let mut handshake = pin!(acceptor.accept(stream));
         let handshake = tokio::select! {
-            handshake = timeout(self.settings.head_timeout, handshake.as_mut()) => handshake,
+            handshake = timeout(settings.head_timeout, handshake.as_mut()) => handshake,
             // Cutting it in the middle would reset the connection; a client that is silent is not waited for long.
             () = draining(&mut phase) => timeout(LINGER, handshake).await,
         };
@@ -51,36 +51,37 @@ impl Serving {
             }
         };
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-            self.serve_http2(stream, peer).await;
+            self.serve_http2(stream).await;
         } else {
-            self.serve_http1(stream, peer).await;
+            self.serve_http1(stream).await;
         }
     }
 
-    async fn serve_http2(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, peer: SocketAddr) {
-        let (rate, counts) = (self.settings.body_rate, self.context.settings.counts.clone());
+    async fn serve_http2(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+        let Serving { settings, terms, phase, .. } = &*self.serving;
+        let (rate, counts) = (settings.body_rate, terms.settings.counts.clone());
         let mut builder = http2::Builder::new(PacedStreams { rate, counts: counts.clone() });
         builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(H2_STREAMS)
             .max_send_buf_size(H2_SEND_BUFFER)
-            .max_header_list_size(u32::try_from(self.settings.max_head).unwrap_or(u32::MAX))
+            .max_header_list_size(u32::try_from(settings.max_head).unwrap_or(u32::MAX))
             .keep_alive_interval(H2_PING_INTERVAL)
             .keep_alive_timeout(H2_PING_TIMEOUT);
-        let mut phase = self.phase.clone();
-        let head_timeout = self.settings.head_timeout;
-        let max_requests = self.settings.max_requests;
+        let (mut phase, peer) = (phase.clone(), self.peer);
+        let head_timeout = settings.head_timeout;
+        let max_requests = settings.max_requests;
         let asked = Arc::new(AtomicU32::new(0));
         let full = Arc::new(Notify::new());
-        let serving = Arc::new(self);
+        let served = Arc::new(self);
         let service = {
             let (asked, full) = (asked.clone(), full.clone());
             service_fn(move |request| {
                 if asked.fetch_add(1, Relaxed) + 1 >= max_requests {
                     full.notify_one();
                 }
-                let serving = serving.clone();
-                async move { serving.answer(request, peer).await.map(|response| response.map(Pieces::new)) }
+                let served = served.clone();
+                async move { served.answer(request).await.map(|response| response.map(Pieces::new)) }
             })
         };
         let mut connection = pin!(builder.serve_connection(TokioIo::new(PacedIo::new(stream, rate, counts)), service));

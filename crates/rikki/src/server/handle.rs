@@ -18,8 +18,8 @@ use super::admission::Admission;
 use super::worker::{self, Accepted, Listener, Worker};
 use super::{ListenUrl, Server, StartError};
 use crate::counters::{Counters, Counts};
-use crate::http::{KnownHost, ListenerKind, Phase, Serving, draining};
-use crate::ws::Context;
+use crate::http::{ListenerKind, Phase, Serving, draining};
+use crate::ws::Terms;
 
 /// A running server. Dropping it stops the server in the background.
 ///
@@ -152,11 +152,11 @@ pub(super) fn start(
         release: released,
         drain: server.drain,
     };
-    let context = Context {
+    let terms = Terms {
         settings: Arc::new(server.websockets.clone().counted(counts.clone())),
         subprotocols: server.subprotocols.clone().into(),
         guard: Arc::new(server.guard.clone()),
-        ..Context::default()
+        ..Terms::default()
     };
     let mut sockets = Sockets::new();
     let mut bound = Vec::new();
@@ -170,8 +170,7 @@ pub(super) fn start(
             let serving = Serving {
                 router: router.clone(),
                 settings: server.http.clone(),
-                context: Arc::new(Context { listener, ..context.clone() }),
-                known_host: KnownHost::default(),
+                terms: Arc::new(Terms { listener, ..terms.clone() }),
                 phase: serving_phase.clone(),
             };
             sockets.push((socket, Arc::new(server.listener(serving, url.tls))));
@@ -197,12 +196,12 @@ impl Server {
     #[cfg(feature = "tls")]
     fn listener(&self, serving: Serving, tls: bool) -> Listener {
         let tls = self.tls.as_ref().filter(|_| tls).map(|tls| tls.server_config().into());
-        Listener { serving, tls }
+        Listener { serving: Arc::new(serving), tls }
     }
 
     #[cfg(not(feature = "tls"))]
     fn listener(&self, serving: Serving, _: bool) -> Listener {
-        Listener { serving }
+        Listener { serving: Arc::new(serving) }
     }
 }
 

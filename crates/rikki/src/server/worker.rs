@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::accept::{self, Destination, Sockets};
 use super::admission::Admission;
-use crate::http::{Phase, Serving, draining};
+use crate::http::{Connection, Phase, Serving, draining};
 use crate::ws::{Clock, CloseCode, Tracker};
 
 /// How many accepted connections may wait for a worker.
@@ -58,7 +58,7 @@ pub(super) struct Drain {
 
 /// What the connections of a listener share.
 pub(super) struct Listener {
-    pub(super) serving: Serving,
+    pub(super) serving: Arc<Serving>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<tokio_rustls::TlsAcceptor>,
 }
@@ -150,18 +150,19 @@ impl Door {
 
     /// Serves a connection, or tells it that there is no place for it.
     pub(super) fn admit(&self, stream: TcpStream, peer: SocketAddr, listener: &Listener) {
-        let mut serving = listener.serving.clone();
         match self.admission.admit(peer.ip()) {
             Ok(place) => {
-                Arc::make_mut(&mut serving.context).tracker = Tracker::new(self.alive.clone(), Some(place));
-                tokio::spawn(Box::pin(listener.serve(serving, stream, peer)));
+                let tracker = Tracker::new(self.alive.clone(), Some(place));
+                let connection = Connection::new(listener.serving.clone(), peer, tracker);
+                tokio::spawn(Box::pin(listener.serve(connection, stream)));
             }
             Err(excess) => {
                 tracing::debug!(target: "rikki::server", %peer, "connection refused: {excess:?}");
                 let Ok(refusal) = self.refusals.clone().try_acquire_owned() else { return };
-                Arc::make_mut(&mut serving.context).tracker = Tracker::new(self.alive.clone(), None);
-                serving.router = excess.router();
-                let answer = timeout(REFUSAL_TIME, listener.serve(serving, stream, peer));
+                let refusing = Serving { router: excess.router(), ..Serving::clone(&listener.serving) };
+                let tracker = Tracker::new(self.alive.clone(), None);
+                let connection = Connection::new(Arc::new(refusing), peer, tracker);
+                let answer = timeout(REFUSAL_TIME, listener.serve(connection, stream));
                 tokio::spawn(async move {
                     // Whether the client has listened makes no difference.
                     let _ = answer.await;
@@ -178,20 +179,20 @@ pub(super) fn log_dropped(peer: SocketAddr, error: &io::Error) {
 
 impl Listener {
     #[cfg(feature = "tls")]
-    fn serve(&self, serving: Serving, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> + use<> {
+    fn serve(&self, connection: Connection, stream: TcpStream) -> impl Future<Output = ()> + use<> {
         let tls = self.tls.clone();
         async move {
             match tls {
                 // Boxed: a plain connection would have six times its size otherwise, for as long as it lasts.
-                Some(tls) => Box::pin(serving.serve_tls(tls, stream, peer)).await,
-                None => serving.serve_http1(stream, peer).await,
+                Some(tls) => Box::pin(connection.serve_tls(tls, stream)).await,
+                None => connection.serve_http1(stream).await,
             }
         }
     }
 
     #[cfg(not(feature = "tls"))]
-    fn serve(&self, serving: Serving, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> + use<> {
-        serving.serve_http1(stream, peer)
+    fn serve(&self, connection: Connection, stream: TcpStream) -> impl Future<Output = ()> + use<> {
+        connection.serve_http1(stream)
     }
 }
 
@@ -205,13 +206,8 @@ mod tests {
     #[tokio::test]
     async fn a_plain_connection_has_no_room_for_tls() {
         let (_server, phase) = watch::channel(Phase::Serving);
-        let serving = Serving {
-            router: Router::new(),
-            settings: Default::default(),
-            context: Arc::default(),
-            known_host: Default::default(),
-            phase,
-        };
+        let serving =
+            Arc::new(Serving { router: Router::new(), settings: Default::default(), terms: Arc::default(), phase });
         let listener = Listener {
             serving: serving.clone(),
             #[cfg(feature = "tls")]
@@ -219,7 +215,8 @@ mod tests {
         };
         let socket = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let stream = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
-        let served = listener.serve(serving, stream, SocketAddr::from(([127, 0, 0, 1], 1)));
+        let connection = Connection::new(serving, SocketAddr::from(([127, 0, 0, 1], 1)), Tracker::default());
+        let served = listener.serve(connection, stream);
         let size = size_of_val(&served);
         assert!(size <= 4096, "{size} bytes");
     }

@@ -1,9 +1,11 @@
 //! What an upgrade finds of the server around it.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use rikki_proto::handshake::Subprotocol;
 use tokio::sync::mpsc;
 
@@ -54,17 +56,25 @@ impl Drop for Held {
     }
 }
 
-/// What the server around an endpoint adds to each request in an `Arc`, for upgrades to find.
-#[derive(Clone, Debug)]
+/// What the server around an endpoint adds to each request, for upgrades to find.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Context {
+    pub(crate) terms: Arc<Terms>,
+    pub(crate) tracker: Tracker,
+    /// `None` under another server than ours.
+    pub(crate) handover: Option<Handover>,
+}
+
+/// What holds for all connections of a listener.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
     pub(crate) settings: Arc<Settings>,
     pub(crate) subprotocols: Arc<[Subprotocol]>,
     pub(crate) guard: Arc<Guard>,
     pub(crate) listener: ListenerKind,
-    pub(crate) tracker: Tracker,
 }
 
-impl Default for Context {
+impl Default for Terms {
     /// Under another server than ours: what bounds all connections together is one for the process.
     fn default() -> Self {
         static SETTINGS: LazyLock<Arc<Settings>> = LazyLock::new(Arc::default);
@@ -73,7 +83,51 @@ impl Default for Context {
             subprotocols: Arc::default(),
             guard: Arc::default(),
             listener: ListenerKind::default(),
-            tracker: Tracker::default(),
+        }
+    }
+}
+
+/// Where an upgrade waits until the task that serves HTTP has ended doing so, instead of waiting in one of its own.
+#[derive(Clone, Default)]
+pub(crate) struct Handover(Arc<Mutex<Option<Upgrading>>>);
+
+impl Handover {
+    /// Keeps an upgrade; one before it has been answered otherwise after all.
+    pub(super) fn put(&self, upgrading: Upgrading) {
+        let before = self.slot().replace(upgrading);
+        drop(before); // without the lock: it has what the application has attached
+    }
+
+    pub(crate) fn take(&self) -> Option<Upgrading> {
+        self.slot().take()
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Upgrading>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Handover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handover").finish_non_exhaustive()
+    }
+}
+
+/// An upgrade that has been answered with 101 and waits for the stream. It holds no [`Tracker`], which would hold it.
+pub(crate) struct Upgrading {
+    pub(super) on_upgrade: OnUpgrade,
+    pub(super) start: Box<dyn FnOnce(Upgraded, Tracker) + Send>,
+}
+
+impl Upgrading {
+    /// Starts the WebSocket when hyper has sent the 101 and given up the stream; under our own server that has happened.
+    pub(crate) async fn finish(self, tracker: Tracker) {
+        match self.on_upgrade.await {
+            Ok(upgraded) => {
+                tracker.count_websocket();
+                (self.start)(upgraded, tracker);
+            }
+            Err(error) => tracing::debug!(target: "rikki::ws", "client left during the handshake: {error}"),
         }
     }
 }

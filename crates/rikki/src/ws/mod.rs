@@ -37,5 +37,5 @@ pub use stream::WebSocket;
 pub use upgrade::{Opening, Upgrade};
 
 pub(crate) use clock::Clock;
-pub(crate) use context::{Context, Tracker};
+pub(crate) use context::{Context, Handover, Terms, Tracker};
 pub(crate) use stream::Io;

@@ -16,7 +16,7 @@ use rikki_proto::handshake::{Refusal, Subprotocol, accept};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::compression::Accepted;
-use super::context::Context;
+use super::context::{Context, Tracker, Upgrading};
 use super::driver::Driver;
 use super::handler::{Handler, HandlerTask};
 use super::settings::Settings;
@@ -115,7 +115,7 @@ impl Upgrade {
 
     fn from_parts(mut parts: Parts) -> Self {
         let on_upgrade = parts.extensions.remove();
-        let context = parts.extensions.remove::<Arc<Context>>().map(Arc::unwrap_or_clone).unwrap_or_default();
+        let context = parts.extensions.remove::<Context>().unwrap_or_default();
         Self { parts, on_upgrade, context }
     }
 
@@ -154,15 +154,16 @@ impl Upgrade {
     /// Make them once and pass clones: the bounds on the memory of all connections hold for those with clones of one
     /// `Settings`.
     pub fn settings(mut self, settings: Settings) -> Self {
-        let settings = if self.context.tracker.is_ours() { settings.within(&self.context.settings) } else { settings };
-        self.context.settings = Arc::new(settings);
+        let settings =
+            if self.context.tracker.is_ours() { settings.within(&self.context.terms.settings) } else { settings };
+        Arc::make_mut(&mut self.context.terms).settings = Arc::new(settings);
         self
     }
 
     /// Sets the subprotocols that are spoken here, the preferred one first; default none. The first that the client
     /// offers is agreed on.
     pub fn subprotocols(mut self, subprotocols: impl IntoIterator<Item = Subprotocol>) -> Self {
-        self.context.subprotocols = subprotocols.into_iter().collect();
+        Arc::make_mut(&mut self.context.terms).subprotocols = subprotocols.into_iter().collect();
         self
     }
 
@@ -173,7 +174,7 @@ impl Upgrade {
         let mut guard = Guard::default();
         // "*" is always well-formed.
         let _ = guard.allow_origin("*");
-        self.context.guard = Arc::new(guard);
+        Arc::make_mut(&mut self.context.terms).guard = Arc::new(guard);
         self
     }
 
@@ -186,9 +187,9 @@ impl Upgrade {
         F: FnOnce(WebSocket) -> Fut + Send + 'static,
         Fut: Future<Output: Send> + Send + 'static,
     {
-        self.answer(move |transport, connection, opening, context| {
+        self.answer(move |transport, agreed, tracker| {
             let (io, ahead) = transport.into_boxed();
-            let Context { settings, tracker, .. } = context;
+            let Agreed { connection, opening, settings } = agreed;
             let socket = WebSocket::new(io, &ahead, connection, settings, opening.subprotocol, tracker);
             tokio::spawn(async move {
                 serve(socket).await;
@@ -209,21 +210,19 @@ impl Upgrade {
     /// }
     /// ```
     pub fn on_upgrade_with<H: Handler>(self, handler: Arc<H>) -> Response {
-        self.answer(move |transport, connection, opening, context| {
-            let run = Run { connection, handler, opening, context };
-            match transport {
-                Transport::Tcp(io, ahead) => run.spawn(io, &ahead),
-                #[cfg(feature = "tls")]
-                Transport::Tls(io, ahead) => run.spawn(io, &ahead),
-                Transport::Other(io) => run.spawn(io, &[]),
-            }
+        self.answer(move |transport, agreed, tracker| match transport {
+            Transport::Tcp(io, ahead) => agreed.spawn(handler, io, &ahead, tracker),
+            #[cfg(feature = "tls")]
+            Transport::Tls(io, ahead) => agreed.spawn(handler, io, &ahead, tracker),
+            Transport::Other(io) => agreed.spawn(handler, io, &[], tracker),
         })
     }
 
-    fn answer(self, start: impl FnOnce(Transport, Connection, Opening, Context) + Send + 'static) -> Response {
+    fn answer(self, start: impl FnOnce(Transport, Agreed, Tracker) + Send + 'static) -> Response {
         let Self { parts, on_upgrade, context } = self;
-        let judged = accept(&parts.method, parts.version, &parts.headers, &context.subprotocols);
-        let judged = judged.and_then(|accepted| match &context.settings.codecs {
+        let Context { terms, tracker, handover } = context;
+        let judged = accept(&parts.method, parts.version, &parts.headers, &terms.subprotocols);
+        let judged = judged.and_then(|accepted| match &terms.settings.codecs {
             Some(codecs) => match codecs.negotiate(&parts.headers) {
                 Ok(compression) => Ok((accepted, compression)),
                 Err(_) => Err(Refusal::Extensions),
@@ -233,13 +232,13 @@ impl Upgrade {
         let (accepted, compression) = match judged {
             Ok(judged) => judged,
             Err(refusal) => {
-                context.settings.counts.refused_handshakes.up();
+                terms.settings.counts.refused_handshakes.up();
                 tracing::info!(target: "rikki::ws", path = %Excerpt::of(parts.uri.path()), "handshake refused: {refusal}");
                 return refusal.response().map(Body::from);
             }
         };
-        if let Err(refused) = context.guard.check_origin(context.listener, &parts) {
-            context.settings.counts.refused_origins.up();
+        if let Err(refused) = terms.guard.check_origin(terms.listener, &parts) {
+            terms.settings.counts.refused_origins.up();
             tracing::warn!(target: "rikki::ws", path = %Excerpt::of(parts.uri.path()), "handshake refused: {refused}");
             return refused.response().map(Body::from);
         }
@@ -251,22 +250,19 @@ impl Upgrade {
         };
         let opening =
             Opening { parts, subprotocol: accepted.subprotocol().cloned(), is_compressed: compression.is_some() };
-        let mut connection = Connection::server(context.settings.limits);
-        connection.set_message_memory(context.settings.message_memory.clone());
+        let mut connection = Connection::server(terms.settings.limits);
+        connection.set_message_memory(terms.settings.message_memory.clone());
         let extensions = compression.map(|Accepted { codecs, response }| {
             connection.set_codecs(codecs);
             response
         });
-        // A task of its own until the 101 is out; the connection's task that follows keeps nothing of the request.
-        tokio::spawn(async move {
-            match on_upgrade.await {
-                Ok(upgraded) => {
-                    context.tracker.count_websocket();
-                    start(Transport::from(upgraded), connection, opening, context);
-                }
-                Err(error) => tracing::debug!(target: "rikki::ws", "client left during the handshake: {error}"),
-            }
-        });
+        let agreed = Agreed { connection, opening, settings: terms.settings.clone() };
+        let start = Box::new(move |upgraded, tracker| start(Transport::from(upgraded), agreed, tracker));
+        let upgrading = Upgrading { on_upgrade, start };
+        match handover {
+            Some(handover) => handover.put(upgrading),
+            None => drop(tokio::spawn(upgrading.finish(tracker))),
+        }
         let mut response = accepted.into_response().map(|()| Body::empty());
         if let Some(extensions) = extensions {
             response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, extensions);
@@ -287,19 +283,23 @@ fn peer_addr(request: &Parts) -> Option<SocketAddr> {
     request.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)
 }
 
-/// What becomes the task of a connection with callbacks, once its stream is known.
-struct Run<H> {
+/// What the handshake has come to.
+struct Agreed {
     connection: Connection,
-    handler: Arc<H>,
     opening: Opening,
-    context: Context,
+    settings: Arc<Settings>,
 }
 
-impl<H: Handler> Run<H> {
-    fn spawn<I: AsyncRead + AsyncWrite + Send + Unpin + 'static>(self, io: I, read_ahead: &[u8]) {
-        let Self { connection, handler, opening, context } = self;
-        let driver = Driver::new(io, read_ahead, connection, context.settings);
-        tokio::spawn(HandlerTask::new(driver, handler, &opening, context.tracker));
+impl Agreed {
+    /// Starts the task of a connection with callbacks, which keeps nothing of the request.
+    fn spawn<H, I>(self, handler: Arc<H>, io: I, read_ahead: &[u8], tracker: Tracker)
+    where
+        H: Handler,
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let Self { connection, opening, settings } = self;
+        let driver = Driver::new(io, read_ahead, connection, settings);
+        tokio::spawn(HandlerTask::new(driver, handler, &opening, tracker));
     }
 }
 
@@ -308,14 +308,13 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::ws::Tracker;
 
     /// Bounds over all connections hold for nothing if each has its own.
     #[test]
     fn connections_of_another_server_share_what_bounds_them() {
         let upgrade = || Upgrade::new(Request::new(Body::empty()));
-        let counts = |upgrade: Upgrade| upgrade.context.settings.counts.clone();
-        assert!(Arc::ptr_eq(&upgrade().context.settings, &upgrade().context.settings));
+        let counts = |upgrade: Upgrade| upgrade.context.terms.settings.counts.clone();
+        assert!(Arc::ptr_eq(&upgrade().context.terms.settings, &upgrade().context.terms.settings));
         let settings = Settings::default();
         assert!(Arc::ptr_eq(&counts(upgrade().settings(settings.clone())), &settings.counts));
         assert!(!Arc::ptr_eq(&counts(upgrade()), &settings.counts));
@@ -326,8 +325,8 @@ mod tests {
         let (alive, _) = mpsc::channel(1);
         let context = Context { tracker: Tracker::new(alive, None), ..Context::default() };
         let mut request = Request::new(Body::empty());
-        request.extensions_mut().insert(Arc::new(context.clone()));
+        request.extensions_mut().insert(context.clone());
         let upgrade = Upgrade::new(request).settings(Settings::default());
-        assert!(Arc::ptr_eq(&upgrade.context.settings.counts, &context.settings.counts));
+        assert!(Arc::ptr_eq(&upgrade.context.terms.settings.counts, &context.terms.settings.counts));
     }
 }
