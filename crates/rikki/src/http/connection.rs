@@ -73,10 +73,29 @@ pub(crate) enum Phase {
 /// What all connections of a listener share.
 #[derive(Clone, Debug)]
 pub(crate) struct Serving {
-    pub(crate) router: Router,
-    pub(crate) settings: Settings,
-    pub(crate) terms: Arc<Terms>,
-    pub(crate) phase: watch::Receiver<Phase>,
+    router: Router,
+    pub(super) settings: Settings,
+    pub(super) terms: Arc<Terms>,
+    pub(super) phase: watch::Receiver<Phase>,
+    http1: http1::Builder,
+}
+
+impl Serving {
+    pub(crate) fn new(router: Router, settings: Settings, terms: Terms, phase: watch::Receiver<Phase>) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1.timer(TokioTimer::new()).header_read_timeout(settings.head_timeout);
+        http1.max_header_size(settings.max_head).max_buf_size(AHEAD.max(settings.max_head));
+        // Setting it at all makes hyper allocate for each request.
+        if settings.max_headers != Settings::default().max_headers {
+            http1.max_headers(settings.max_headers);
+        }
+        Self { router, settings, terms: Arc::new(terms), phase, http1 }
+    }
+
+    /// The same for connections that are answered by something else.
+    pub(crate) fn answered_by(&self, router: Router) -> Self {
+        Self { router, ..self.clone() }
+    }
 }
 
 /// One of them.
@@ -96,14 +115,7 @@ impl Connection {
 
     /// Serves HTTP/1.1 on a TCP or TLS stream.
     pub(crate) async fn serve_http1(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
-        let Serving { settings, terms, phase, .. } = &*self.serving;
-        let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(settings.head_timeout);
-        builder.max_header_size(settings.max_head).max_buf_size(AHEAD.max(settings.max_head));
-        // Setting it at all makes hyper allocate for each request.
-        if settings.max_headers != Settings::default().max_headers {
-            builder.max_headers(settings.max_headers);
-        }
+        let Serving { http1, settings, terms, phase, .. } = &*self.serving;
         let mut phase = phase.clone();
         let requests = AtomicU32::new(0);
         let service = service_fn(async |request| {
@@ -116,7 +128,7 @@ impl Connection {
             Ok::<_, Infallible>(response)
         });
         let stream = PacedIo::new(stream, settings.body_rate, terms.settings.counts.clone());
-        let mut connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let mut connection = http1.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let result = tokio::select! {
             // First, since most are upgraded or ended before there is anything to wait for.
             biased;
@@ -241,7 +253,7 @@ mod tests {
     use super::*;
 
     fn connection(router: Router, phase: watch::Receiver<Phase>) -> Connection {
-        let serving = Serving { router, settings: Settings::default(), terms: Arc::default(), phase };
+        let serving = Serving::new(router, Settings::default(), Terms::default(), phase);
         Connection::new(Arc::new(serving), SocketAddr::from(([127, 0, 0, 1], 1)), Tracker::default())
     }
 

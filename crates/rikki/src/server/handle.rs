@@ -167,12 +167,8 @@ pub(super) fn start(
             url.port = address.port();
             addresses.push(address);
             let listener = ListenerKind { tls: url.tls, loopback: address.ip().is_loopback() };
-            let serving = Serving {
-                router: router.clone(),
-                settings: server.http.clone(),
-                terms: Arc::new(Terms { listener, ..terms.clone() }),
-                phase: serving_phase.clone(),
-            };
+            let terms = Terms { listener, ..terms.clone() };
+            let serving = Serving::new(router.clone(), server.http.clone(), terms, serving_phase.clone());
             sockets.push((socket, Arc::new(server.listener(serving, url.tls))));
         }
         bound.push(Bound(url));

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -154,12 +155,12 @@ impl Door {
             Ok(place) => {
                 let tracker = Tracker::new(self.alive.clone(), Some(place));
                 let connection = Connection::new(listener.serving.clone(), peer, tracker);
-                tokio::spawn(Box::pin(listener.serve(connection, stream)));
+                tokio::spawn(listener.serve(connection, stream));
             }
             Err(excess) => {
                 tracing::debug!(target: "rikki::server", %peer, "connection refused: {excess:?}");
                 let Ok(refusal) = self.refusals.clone().try_acquire_owned() else { return };
-                let refusing = Serving { router: excess.router(), ..Serving::clone(&listener.serving) };
+                let refusing = listener.serving.answered_by(excess.router());
                 let tracker = Tracker::new(self.alive.clone(), None);
                 let connection = Connection::new(Arc::new(refusing), peer, tracker);
                 let answer = timeout(REFUSAL_TIME, listener.serve(connection, stream));
@@ -178,21 +179,14 @@ pub(super) fn log_dropped(peer: SocketAddr, error: &io::Error) {
 }
 
 impl Listener {
-    #[cfg(feature = "tls")]
-    fn serve(&self, connection: Connection, stream: TcpStream) -> impl Future<Output = ()> + use<> {
-        let tls = self.tls.clone();
-        async move {
-            match tls {
-                // Boxed: a plain connection would have six times its size otherwise, for as long as it lasts.
-                Some(tls) => Box::pin(connection.serve_tls(tls, stream)).await,
-                None => connection.serve_http1(stream).await,
-            }
+    /// Boxed, since spawning and ending a task copy its future several times; and apart, since a plain connection would
+    /// have six times its size otherwise, for as long as it lasts.
+    fn serve(&self, connection: Connection, stream: TcpStream) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return Box::pin(connection.serve_tls(tls.clone(), stream));
         }
-    }
-
-    #[cfg(not(feature = "tls"))]
-    fn serve(&self, connection: Connection, stream: TcpStream) -> impl Future<Output = ()> + use<> {
-        connection.serve_http1(stream)
+        Box::pin(connection.serve_http1(stream))
     }
 }
 
@@ -206,8 +200,7 @@ mod tests {
     #[tokio::test]
     async fn a_plain_connection_has_no_room_for_tls() {
         let (_server, phase) = watch::channel(Phase::Serving);
-        let serving =
-            Arc::new(Serving { router: Router::new(), settings: Default::default(), terms: Arc::default(), phase });
+        let serving = Arc::new(Serving::new(Router::new(), Default::default(), Default::default(), phase));
         let listener = Listener {
             serving: serving.clone(),
             #[cfg(feature = "tls")]
@@ -217,7 +210,7 @@ mod tests {
         let stream = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
         let connection = Connection::new(serving, SocketAddr::from(([127, 0, 0, 1], 1)), Tracker::default());
         let served = listener.serve(connection, stream);
-        let size = size_of_val(&served);
+        let size = size_of_val(&*served);
         assert!(size <= 4096, "{size} bytes");
     }
 }

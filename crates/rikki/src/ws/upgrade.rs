@@ -28,7 +28,7 @@ use crate::http::Guard;
 /// The request that opened a WebSocket, as a [`Handler`] sees it.
 #[derive(Debug)]
 pub struct Opening {
-    parts: Parts,
+    parts: Box<Parts>,
     subprotocol: Option<Subprotocol>,
     is_compressed: bool,
 }
@@ -103,17 +103,17 @@ impl Opening {
 #[derive(Debug)]
 #[must_use = "nothing is upgraded until `on_upgrade` is called"]
 pub struct Upgrade {
-    parts: Parts,
+    parts: Box<Parts>,
     on_upgrade: Option<OnUpgrade>,
     context: Context,
 }
 
 impl Upgrade {
     pub(crate) fn new(request: Request) -> Self {
-        Self::from_parts(request.into_parts().0)
+        Self::from_parts(Box::new(request.into_parts().0))
     }
 
-    fn from_parts(mut parts: Parts) -> Self {
+    fn from_parts(mut parts: Box<Parts>) -> Self {
         let on_upgrade = parts.extensions.remove();
         let context = parts.extensions.remove::<Context>().unwrap_or_default();
         Self { parts, on_upgrade, context }
@@ -275,7 +275,7 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(Self::from_parts(parts.clone()))
+        Ok(Self::from_parts(Box::new(parts.clone())))
     }
 }
 
