@@ -4,16 +4,17 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
+use axum::routing::future::RouteFuture;
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -30,7 +31,7 @@ use super::added::Added;
 use super::guard::KnownHost;
 use super::linger;
 use super::pace::{MinRate, PacedBody, PacedIo};
-use crate::ws::{Context, Handover, Terms, Tracker};
+use crate::ws::{self, Handover, Terms, Tracker};
 
 /// What a request head may cost and how long it may take.
 #[derive(Clone, Debug)]
@@ -106,27 +107,21 @@ pub(crate) struct Connection {
     tracker: Tracker,
     known_host: KnownHost,
     handover: Handover,
+    /// How many requests it has carried.
+    requests: AtomicU32,
 }
 
 impl Connection {
     pub(crate) fn new(serving: Arc<Serving>, peer: SocketAddr, tracker: Tracker) -> Self {
-        Self { serving, peer, tracker, known_host: KnownHost::default(), handover: Handover::default() }
+        let (known_host, handover, requests) = Default::default();
+        Self { serving, peer, tracker, known_host, handover, requests }
     }
 
     /// Serves HTTP/1.1 on a TCP or TLS stream.
     pub(crate) async fn serve_http1(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
         let Serving { http1, settings, terms, phase, .. } = &*self.serving;
         let mut phase = phase.clone();
-        let requests = AtomicU32::new(0);
-        let service = service_fn(async |request| {
-            let mut response = self.answer(request).await?;
-            let last = requests.fetch_add(1, Relaxed) + 1 >= settings.max_requests;
-            // An upgrade ends HTTP here anyway, and its `Connection` has to name it.
-            if last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                response.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok::<_, Infallible>(response)
-        });
+        let service = service_fn(|request| self.answer(request));
         let stream = PacedIo::new(stream, settings.body_rate, terms.settings.counts.clone());
         let mut connection = http1.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let result = tokio::select! {
@@ -149,41 +144,58 @@ impl Connection {
     }
 
     /// Lets the application answer, if the request names a host that it may.
-    pub(super) async fn answer(&self, request: http::Request<Incoming>) -> Result<Response, Infallible> {
-        let Self { serving, peer, tracker, known_host, handover } = self;
+    ///
+    /// Not an `async fn`, whose future would have room for the request several times, for as long as the connection lasts.
+    pub(super) fn answer(
+        &self,
+        request: http::Request<Incoming>,
+    ) -> impl Future<Output = Result<Response, Infallible>> {
+        let Self { serving, peer, tracker, known_host, handover, .. } = self;
         let Serving { router, settings, terms, .. } = &**serving;
-        let peer = *peer;
         let (mut parts, body) = request.into_parts();
         let version = parts.version;
         let upgrade = parts.extensions.get::<OnUpgrade>().cloned();
-        let access = settings.access_log.then(|| Access::new(&parts, peer));
-        let added = &settings.added;
+        let access = settings.access_log.then(|| Box::new(Access::new(&parts, *peer)));
         let may_be_read = matches!(parts.method, Method::GET | Method::HEAD);
-        let mut response = if let Err(refused) = known_host.check(&terms.guard, terms.listener, &parts) {
+        let mut answering = if let Err(refused) = known_host.check(&terms.guard, terms.listener, &parts) {
             terms.settings.counts.refused_hosts.up();
             tracing::warn!(target: "rikki::http", %peer, "request refused: {refused}");
-            refused.response().map(Body::from)
-        } else if let Some(preflight) = added.preflight(&parts) {
-            preflight
+            Answering::Known(refused.response().map(Body::from))
+        } else if let Some(preflight) = settings.added.preflight(&parts) {
+            Answering::Known(preflight)
         } else {
-            parts.extensions.insert(ConnectInfo(peer));
+            parts.extensions.insert(ConnectInfo(*peer));
             let (terms, tracker) = (terms.clone(), tracker.clone());
-            parts.extensions.insert(Context { terms, tracker, handover: Some(handover.clone()) });
-            contained(router.clone(), Request::from_parts(parts, self.pace(body)), peer).await
+            parts.extensions.insert(ws::Context { terms, tracker, handover: Some(handover.clone()) });
+            Answering::routed(router.clone(), Request::from_parts(parts, self.pace(body)), *peer)
         };
-        added.add_to(&mut response, may_be_read);
-        if let Some(access) = access {
-            access.log(&response);
+        async move {
+            let mut response = poll_fn(|cx| answering.poll(cx, *peer)).await;
+            settings.added.add_to(&mut response, may_be_read);
+            if let Some(access) = access {
+                access.log(&response);
+            }
+            self.set_connection(version, &mut response);
+            if let Some(upgrade) = upgrade.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
+                self.close_after(upgrade);
+            }
+            Ok(response)
         }
+    }
+
+    /// Says whether the connection goes on.
+    fn set_connection(&self, version: Version, response: &mut Response) {
         if version == Version::HTTP_2 {
             // https://www.rfc-editor.org/rfc/rfc9113#section-8.2.2: connection-specific fields are not for HTTP/2.
             response.headers_mut().remove(header::CONNECTION);
             response.headers_mut().remove(header::UPGRADE);
+            return;
         }
-        if let Some(upgrade) = upgrade.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
-            self.close_after(upgrade);
+        let last = self.requests.fetch_add(1, Relaxed) + 1 >= self.serving.settings.max_requests;
+        // An upgrade ends HTTP here anyway, and its `Connection` has to name it.
+        if last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(response)
     }
 
     fn pace(&self, body: Incoming) -> Body {
@@ -208,23 +220,39 @@ impl Connection {
     }
 }
 
-/// Lets the application answer. If it panics, its request is answered with 500, and others on the connection go on.
-async fn contained(mut router: Router, request: Request, peer: SocketAddr) -> Response {
-    let mut answering = pin!(async move {
-        let Ok(response) = router.call(request).await;
-        response
-    });
-    poll_fn(|cx| {
-        catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx))).unwrap_or_else(|_| {
-            tracing::error!(target: "rikki::http", %peer, "the handler of a request panicked");
-            // https://www.rfc-editor.org/rfc/rfc9110#section-15.6.1
-            let mut response = Response::new(Body::from("the server failed\n"));
-            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            Poll::Ready(response)
-        })
-    })
-    .await
+/// An answer that is known, or that the application is to give. If it panics, its request is answered with 500, and
+/// others on the connection go on.
+enum Answering {
+    Known(Response),
+    Routed(RouteFuture<Infallible>),
+}
+
+impl Answering {
+    fn routed(mut router: Router, request: Request, peer: SocketAddr) -> Self {
+        match catch_unwind(AssertUnwindSafe(|| router.call(request))) {
+            Ok(answering) => Self::Routed(answering),
+            Err(_) => Self::Known(panicked(peer)),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, peer: SocketAddr) -> Poll<Response> {
+        match self {
+            Self::Known(response) => Poll::Ready(std::mem::take(response)),
+            Self::Routed(answering) => match catch_unwind(AssertUnwindSafe(|| Pin::new(answering).poll(cx))) {
+                Ok(answer) => answer.map(|Ok(response)| response),
+                Err(_) => Poll::Ready(panicked(peer)),
+            },
+        }
+    }
+}
+
+fn panicked(peer: SocketAddr) -> Response {
+    tracing::error!(target: "rikki::http", %peer, "the handler of a request panicked");
+    // https://www.rfc-editor.org/rfc/rfc9110#section-15.6.1
+    let mut response = Response::new(Body::from("the server failed\n"));
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// Waits until the server drains; that its handle is gone means the same.
@@ -241,9 +269,7 @@ pub(super) fn log_end(peer: SocketAddr, result: hyper::Result<()>) {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::pin::Pin;
     use std::sync::atomic::{AtomicBool, AtomicUsize};
-    use std::task::Context;
 
     use bytes::Bytes;
     use http_body::Frame;
@@ -255,6 +281,18 @@ mod tests {
     fn connection(router: Router, phase: watch::Receiver<Phase>) -> Connection {
         let serving = Serving::new(router, Settings::default(), Terms::default(), phase);
         Connection::new(Arc::new(serving), SocketAddr::from(([127, 0, 0, 1], 1)), Tracker::default())
+    }
+
+    /// In bytes; every connection keeps room for this as long as it lasts.
+    #[tokio::test]
+    async fn an_answer_under_way_has_no_room_for_the_request() {
+        fn size_of_future<A, F>(_: impl Fn(A) -> F) -> usize {
+            size_of::<F>()
+        }
+        let (_server, phase) = watch::channel(Phase::Serving);
+        let connection = connection(Router::new(), phase);
+        let size = size_of_future(|request| connection.answer(request));
+        assert!(size <= 512, "{size} bytes");
     }
 
     /// A stream that gives one byte a read.
