@@ -177,6 +177,8 @@ impl Connection {
             }
             self.set_connection(version, &mut response);
             if let Some(upgrade) = upgrade.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
+                // Whatever became of the answer that the handshake gave: this one is no WebSocket's.
+                drop(handover.take());
                 self.close_after(upgrade);
             }
             Ok(response)

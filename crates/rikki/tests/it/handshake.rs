@@ -9,7 +9,7 @@ use rikki::Server;
 use rikki::ws::{Handler, Message, Opening, Socket, Upgrade};
 
 use crate::talk::{Talk, close, frame, upgrade};
-use crate::wire::{BOTH, RUNS, Running};
+use crate::wire::{BOTH, RUNS, Running, soon};
 
 /// Delivers a request, and expects this status, these words in the answer, and the end of TCP behind one response.
 async fn check(server: &Running, request: &str, status: u16, words: &str) {
@@ -235,4 +235,27 @@ async fn an_application_judges_before_the_upgrade() {
             assert_eq!(talk.bytes(12).await, b"who are you?");
         }
     }
+}
+
+/// A layer may change its mind when the handshake has been accepted.
+#[tokio::test]
+async fn an_upgrade_that_is_answered_otherwise_after_all_is_none() {
+    let (called, mut calls) = tokio::sync::mpsc::unbounded_channel();
+    let route = any(async move |upgrade: Upgrade| {
+        let accepted = upgrade.on_upgrade(async move |_socket| called.send("called"));
+        assert_eq!(accepted.status(), StatusCode::SWITCHING_PROTOCOLS);
+        StatusCode::FORBIDDEN
+    });
+    let server = Running::start(Server::new().route("/changed", route)).await;
+    for via in BOTH {
+        let mut talk = Talk::connect(&server, via).await;
+        talk.send(upgrade("/changed", "")).await;
+        let head = talk.head().await;
+        assert!(head.starts_with("HTTP/1.1 403 "), "{head}");
+    }
+    let Running { handle, .. } = server;
+    soon("the end", handle.shutdown()).await;
+    // The last of what could call went with the server.
+    drop(handle);
+    assert_eq!(soon("the last call", calls.recv()).await, None);
 }
