@@ -13,7 +13,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 
 use crate::close::{self, CloseCode, CloseFrame};
 use crate::decoder::{Decoder, Incoming};
@@ -173,6 +173,18 @@ impl Connection {
             Err(error) => Err(error),
         };
         event.map(Some).map_err(|error| self.fail(error, input, output))
+    }
+
+    /// Lets `read` put what comes next straight into the large binary message that is under way, without a copy.
+    ///
+    /// To be called before each read from the network; what `read` puts there is not given to
+    /// [`next_event`](Self::next_event). Where this gives `None`, `read` has not been called, since there is no such message
+    /// or its end is near.
+    ///
+    /// Memory: there is room for 32 KiB to `most` bytes, counted as that of any unfinished message. It is not
+    /// initialized before it is written to.
+    pub fn fill_payload<R>(&mut self, most: usize, read: impl FnOnce(&mut dyn BufMut) -> R) -> Option<R> {
+        self.decoder.fill_payload(most, read)
     }
 
     /// Sends a message as one frame, compressed if that was agreed on and the [codecs](Codecs) gain by it.

@@ -12,6 +12,8 @@
 
 use std::sync::Arc;
 
+use bytes::BufMut;
+
 use crate::assembly::PartialMessage;
 use crate::deflate::{Codecs, Lent};
 use crate::error::{Error, LimitExceeded, ProtocolError};
@@ -20,6 +22,10 @@ use crate::limits::Limits;
 use crate::mask::Mask;
 use crate::memory::MessageMemory;
 use crate::message::{Binary, Message};
+
+/// How many bytes there have to be of a message, room for as many, and as many behind that, before it is worth reading
+/// straight into it.
+const FILL_LEAST: usize = 32 * 1024;
 
 /// What the decoder hands out.
 pub(crate) enum Incoming<'a> {
@@ -131,6 +137,23 @@ impl Decoder {
         self.header_length > 0 || self.frame.is_some() || self.message.is_some()
     }
 
+    /// Lets `read` put what comes next straight into the large binary message under way, and unmasks it there.
+    pub(crate) fn fill_payload<R>(&mut self, most: usize, read: impl FnOnce(&mut dyn BufMut) -> R) -> Option<R> {
+        let (frame, message) = (self.frame.as_mut()?, self.message.as_mut()?);
+        // The end is worth a copy: what follows it comes with the same read.
+        let left = usize::try_from(frame.remaining).unwrap_or(usize::MAX).saturating_sub(FILL_LEAST);
+        let most = most.min(left);
+        if most < FILL_LEAST || frame.opcode.is_control() {
+            return None;
+        }
+        let (result, filled) = message.fill((FILL_LEAST, most), self.memory.as_ref(), read)?;
+        if let Some(mask) = &mut frame.mask {
+            mask.apply(filled);
+        }
+        frame.remaining -= filled.len() as u64;
+        Some(result)
+    }
+
     /// Takes a header, keeping what there is of it if it is not whole.
     fn take_header(&mut self, input: &mut &mut [u8]) -> Result<Option<FrameHeader>, Error> {
         let kept = usize::from(self.header_length);
@@ -205,7 +228,7 @@ impl Decoder {
             _ => {}
         }
         if let (false, Some(message)) = (header.opcode.is_control(), &mut self.message) {
-            message.begin_fragment(header.length, &self.limits)?;
+            message.begin_fragment(header.length, header.fin, &self.limits)?;
         }
         self.frame = Some(Frame {
             fin: header.fin,

@@ -1,5 +1,6 @@
 //! One end that is fed a stream in every cut: whatever the cuts, the outcome must be the same.
 
+use bytes::BufMut as _;
 use rikki_proto::{CloseCode, CloseFrame, Connection, Error, Event, Limits, Message, Output};
 
 use crate::wire::{self, Frame};
@@ -125,6 +126,16 @@ pub(crate) fn receive(connection: &mut Connection, piece: &[u8], output: &mut Ou
             }
         }
     }
+}
+
+/// Moves what there is room for in a large message straight into it, and says how many bytes these were.
+pub(crate) fn fill(connection: &mut Connection, stream: &mut &[u8], most: usize) -> Option<usize> {
+    connection.fill_payload(most, |room| {
+        let (now, later) = stream.split_at(room.remaining_mut().min(stream.len()));
+        room.put_slice(now);
+        *stream = later;
+        now.len()
+    })
 }
 
 /// The same event, no longer borrowed from a read.

@@ -8,6 +8,7 @@ mod closing;
 mod compression;
 mod conversations;
 mod delivery;
+mod filling;
 mod limits;
 mod masking;
 mod memory;

@@ -6,10 +6,11 @@
 
 mod backlog;
 mod deadlines;
+mod reading;
 mod writing;
 
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -28,6 +29,9 @@ use backlog::{Backlog, Unparsed};
 
 /// What one poll may do before it lets others run: tokio's own budget would allow 128 reads.
 const READS_PER_POLL: usize = 4;
+/// How much of them may go straight into large messages, in bytes: a whole one is read and answered while it is in the
+/// processor's cache.
+const PAYLOAD_PER_POLL: usize = 1024 * 1024;
 const QUEUED_PER_POLL: usize = 128;
 
 /// What is read at once at least, in bytes, however little may wait to be written.
@@ -119,6 +123,7 @@ enum Parsed {
 
 struct Budget {
     reads: usize,
+    payload: usize,
     queued: usize,
 }
 
@@ -236,7 +241,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         read: &mut [u8],
         output: &mut Output,
     ) -> Poll<Turn> {
-        let mut budget = Budget { reads: READS_PER_POLL, queued: QUEUED_PER_POLL };
+        let mut budget = Budget { reads: READS_PER_POLL, payload: PAYLOAD_PER_POLL, queued: QUEUED_PER_POLL };
         loop {
             if let Some(code) = self.draining() {
                 // Fails where a Close is out already, which is as good.
@@ -337,16 +342,16 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         // What was read is kept while the peer has to take something first: not much, where little may wait for it.
         let most = self.settings.mark().max(LEAST_READ).min(buffer.len());
         let mut buffer = ReadBuf::new(buffer.get_mut(..most).unwrap_or_default());
-        match ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer)) {
-            Ok(()) if buffer.filled().is_empty() => self.handle_eof(consumer),
-            Ok(()) => {
+        match ready!(self.poll_read(cx, &mut buffer, budget)) {
+            Ok(0) => self.handle_eof(consumer),
+            Ok(count) => {
                 budget.reads -= 1;
                 self.read_at = self.alarm.clock().now();
                 self.pinged_at = NEVER;
-                let mut input = buffer.filled_mut();
                 if let Some(rate) = &mut self.rate {
-                    rate.count_bytes(input.len(), self.read_at);
+                    rate.count_bytes(count, self.read_at);
                 }
+                let mut input = buffer.filled_mut();
                 let parsed = self.parse(cx, consumer, &mut input, output);
                 if !input.is_empty() {
                     self.unparsed = Some(Unparsed::new(input, &self.settings));

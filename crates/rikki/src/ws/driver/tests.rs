@@ -4,12 +4,14 @@ mod deadlines;
 mod excess;
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use super::*;
+use crate::ws::buffers::READ_SIZE;
 use crate::ws::handler::{Handler, HandlerTask};
 use crate::ws::sender::Sender;
 
@@ -207,6 +209,35 @@ async fn a_poll_reads_four_times_and_lets_others_run() {
     let wakes = fixture.wakes();
     assert!(fixture.poll().is_pending());
     assert_eq!((fixture.consumer.messages, fixture.wakes()), (10, wakes));
+}
+
+/// Of 1 MiB, the beginning and the end come by way of the thread's buffer, what is between them in as few reads as the
+/// message's growth allows.
+#[tokio::test]
+async fn a_large_message_is_read_to_where_it_stays() {
+    const LENGTH: usize = 1 << 20;
+    let stream = [frame(0x82, &[7; LENGTH]), frame(0x81, b"next")].concat();
+    let mut fixture = Fixture::new(Script::new([stream]), Settings::default(), echo);
+    assert!(fixture.poll().is_pending());
+    assert_eq!((fixture.consumer.messages, fixture.driver.io.read_calls), (2, 4));
+    let header = [&[0x82, 127][..], &(LENGTH as u64).to_be_bytes()].concat();
+    assert!(fixture.driver.io.written == [&header[..], &[7; LENGTH], b"\x81\x04next"].concat());
+}
+
+#[tokio::test]
+async fn a_poll_reads_a_mebibyte_and_lets_others_run() {
+    let stream = frame(0x82, &[7; 4 << 20]);
+    let mut fixture = Fixture::new(Script::new([stream]), Settings::default(), echo);
+    let mut left = 4 << 20;
+    while fixture.consumer.messages == 0 {
+        let wakes = fixture.wakes();
+        assert!(fixture.poll().is_pending());
+        yield_now().await;
+        assert!(fixture.wakes() > wakes || fixture.consumer.messages == 1, "it goes on by itself");
+        let now = fixture.driver.io.reads.front().map_or(0, Vec::len);
+        assert!(left - now <= (1 << 20) + 4 * READ_SIZE, "{} bytes in one poll", left - now);
+        left = now;
+    }
 }
 
 #[tokio::test]
