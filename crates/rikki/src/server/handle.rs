@@ -110,7 +110,8 @@ impl Handle {
         }
     }
 
-    /// Drains the server: closes the listeners at once and every WebSocket with [`drain_code`](Server::drain_code),
+    /// Drains the server: closes the listeners at once (a single worker that is stuck in a callback closes them when the
+    /// callback returns) and every WebSocket with [`drain_code`](Server::drain_code),
     /// spread over [`drain_window`](Server::drain_window); lets HTTP requests finish, and returns when all is done or
     /// [`drain_timeout`](Server::drain_timeout) has passed and the rest was cut.
     ///

@@ -18,6 +18,8 @@ mod sender;
 mod settings;
 mod socket;
 mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 mod upgrade;
 

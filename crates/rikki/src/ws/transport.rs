@@ -10,6 +10,8 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 
 use super::stream::Io;
+#[cfg(feature = "tls")]
+use super::tls::Tls;
 use crate::http::PacedIo;
 
 #[cfg(feature = "tls")]
@@ -20,7 +22,7 @@ pub(crate) type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
 pub(super) enum Transport {
     Tcp(TcpStream, Bytes),
     #[cfg(feature = "tls")]
-    Tls(Box<TlsStream>, Bytes),
+    Tls(Box<Tls>, Bytes),
     Other(TokioIo<Upgraded>),
 }
 
@@ -32,7 +34,7 @@ impl From<Upgraded> for Transport {
         };
         #[cfg(feature = "tls")]
         let upgraded = match take::<TlsStream>(upgraded) {
-            Ok((stream, read_ahead)) => return Self::Tls(Box::new(stream), read_ahead),
+            Ok((stream, read_ahead)) => return Self::Tls(Box::new(stream.into()), read_ahead),
             Err(upgraded) => upgraded,
         };
         Self::Other(TokioIo::new(upgraded))
