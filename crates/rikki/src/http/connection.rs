@@ -150,11 +150,11 @@ impl Connection {
         &self,
         request: http::Request<Incoming>,
     ) -> impl Future<Output = Result<Response, Infallible>> {
-        let Self { serving, peer, tracker, known_host, handover, .. } = self;
+        let Self { serving, peer, tracker, known_host, .. } = self;
         let Serving { router, settings, terms, .. } = &**serving;
         let (mut parts, body) = request.into_parts();
         let version = parts.version;
-        let upgrade = parts.extensions.get::<OnUpgrade>().cloned();
+        let upgrade = parts.extensions.get::<OnUpgrade>().map(|upgrade| (upgrade.clone(), Arc::<Handover>::default()));
         let access = settings.access_log.then(|| Box::new(Access::new(&parts, *peer)));
         let may_be_read = matches!(parts.method, Method::GET | Method::HEAD);
         let mut answering = if let Err(refused) = known_host.check(&terms.guard, terms.listener, &parts) {
@@ -166,7 +166,8 @@ impl Connection {
         } else {
             parts.extensions.insert(ConnectInfo(*peer));
             let (terms, tracker) = (terms.clone(), tracker.clone());
-            parts.extensions.insert(ws::Context { terms, tracker, handover: Some(handover.clone()) });
+            let handover = upgrade.as_ref().map(|(_, handover)| Arc::downgrade(handover));
+            parts.extensions.insert(ws::Context { terms, tracker, handover });
             Answering::routed(router.clone(), Request::from_parts(parts, self.pace(body)), *peer)
         };
         async move {
@@ -176,10 +177,13 @@ impl Connection {
                 access.log(&response);
             }
             self.set_connection(version, &mut response);
-            if let Some(upgrade) = upgrade.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
-                // Whatever became of the answer that the handshake gave: this one is no WebSocket's.
-                drop(handover.take());
-                self.close_after(upgrade);
+            if let Some((upgrade, handover)) = upgrade {
+                // Whatever became of the answer that the handshake gave: only this one starts a WebSocket.
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    self.handover.take_from(&handover);
+                } else {
+                    self.close_after(upgrade);
+                }
             }
             Ok(response)
         }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use rikki_proto::handshake::Subprotocol;
@@ -61,8 +61,9 @@ impl Drop for Held {
 pub(crate) struct Context {
     pub(crate) terms: Arc<Terms>,
     pub(crate) tracker: Tracker,
-    /// `None` under another server than ours.
-    pub(crate) handover: Option<Handover>,
+    /// That of the request, gone when it has been answered. `None` under another server than ours, and for a request
+    /// that asks for no upgrade.
+    pub(crate) handover: Option<Weak<Handover>>,
 }
 
 /// What holds for all connections of a listener.
@@ -87,15 +88,23 @@ impl Default for Terms {
     }
 }
 
-/// Where an upgrade waits until the task that serves HTTP has ended doing so, instead of waiting in one of its own.
-#[derive(Clone, Default)]
-pub(crate) struct Handover(Arc<Mutex<Option<Upgrading>>>);
+/// Where an upgrade waits until its request has been answered, and then until the task that serves HTTP has ended doing
+/// so, instead of waiting in one of its own.
+#[derive(Default)]
+pub(crate) struct Handover(Mutex<Option<Upgrading>>);
 
 impl Handover {
-    /// Keeps an upgrade; one before it has been answered otherwise after all.
+    /// Keeps an upgrade; one before it has been given up.
     pub(super) fn put(&self, upgrading: Upgrading) {
         let before = self.slot().replace(upgrading);
         drop(before); // without the lock: it has what the application has attached
+    }
+
+    /// Keeps what is in that of a request, which has been answered with 101.
+    pub(crate) fn take_from(&self, request: &Self) {
+        if let Some(upgrading) = request.take() {
+            self.put(upgrading);
+        }
     }
 
     pub(crate) fn take(&self) -> Option<Upgrading> {

@@ -181,7 +181,8 @@ impl Upgrade {
     /// Answers the handshake and runs `serve` on the WebSocket, as a task of its own.
     ///
     /// Header fields can be added to the response, as in `([("x-session", "42")], upgrade.on_upgrade(serve))`. If the
-    /// handshake is refused, or the client goes away before it is answered, `serve` is not called.
+    /// handshake is refused or answered with another response, or the client goes away before it is answered, `serve`
+    /// is not called.
     pub fn on_upgrade<F, Fut>(self, serve: F) -> Response
     where
         F: FnOnce(WebSocket) -> Fut + Send + 'static,
@@ -259,8 +260,9 @@ impl Upgrade {
         let agreed = Agreed { connection, opening, settings: terms.settings.clone() };
         let start = Box::new(move |upgraded, tracker| start(Transport::from(upgraded), agreed, tracker));
         let upgrading = Upgrading { on_upgrade, start };
-        match handover {
-            Some(handover) => handover.put(upgrading),
+        match handover.map(|handover| handover.upgrade()) {
+            Some(Some(handover)) => handover.put(upgrading),
+            Some(None) => tracing::warn!(target: "rikki::ws", "no WebSocket: its request has been answered before"),
             None => drop(tokio::spawn(upgrading.finish(tracker))),
         }
         let mut response = accepted.into_response().map(|()| Body::empty());

@@ -1,12 +1,14 @@
 //! The opening handshake: what is refused, with which words, and what becomes of the bytes behind it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use futures_util::SinkExt;
 use http::StatusCode;
 use rikki::Server;
 use rikki::ws::{Handler, Message, Opening, Socket, Upgrade};
+use tokio::sync::mpsc::unbounded_channel;
 
 use crate::talk::{Talk, close, frame, upgrade};
 use crate::wire::{BOTH, RUNS, Running, soon};
@@ -237,25 +239,62 @@ async fn an_application_judges_before_the_upgrade() {
     }
 }
 
-/// A layer may change its mind when the handshake has been accepted.
+/// A layer may change its mind when the handshake has been accepted, and an application may accept it too late.
 #[tokio::test]
 async fn an_upgrade_that_is_answered_otherwise_after_all_is_none() {
-    let (called, mut calls) = tokio::sync::mpsc::unbounded_channel();
-    let route = any(async move |upgrade: Upgrade| {
+    let (called, mut calls) = unbounded_channel();
+    let too_late = called.clone();
+    let changed = any(async move |upgrade: Upgrade| {
         let accepted = upgrade.on_upgrade(async move |_socket| called.send("called"));
         assert_eq!(accepted.status(), StatusCode::SWITCHING_PROTOCOLS);
         StatusCode::FORBIDDEN
     });
-    let server = Running::start(Server::new().route("/changed", route)).await;
+    let (keep, mut kept) = unbounded_channel();
+    let late = any(async move |upgrade: Upgrade| {
+        keep.send(upgrade).unwrap();
+        StatusCode::FORBIDDEN
+    });
+    let server = Running::start(Server::new().route("/changed", changed).route("/late", late)).await;
     for via in BOTH {
-        let mut talk = Talk::connect(&server, via).await;
-        talk.send(upgrade("/changed", "")).await;
-        let head = talk.head().await;
-        assert!(head.starts_with("HTTP/1.1 403 "), "{head}");
+        for path in ["/changed", "/late"] {
+            let mut talk = Talk::connect(&server, via).await;
+            talk.send(upgrade(path, "")).await;
+            let head = talk.head().await;
+            assert!(head.starts_with("HTTP/1.1 403 "), "{head}");
+            if let Ok(upgrade) = kept.try_recv() {
+                let called = too_late.clone();
+                drop(upgrade.on_upgrade(async move |_socket| called.send("called late")));
+            }
+        }
     }
     let Running { handle, .. } = server;
     soon("the end", handle.shutdown()).await;
     // The last of what could call went with the server.
-    drop(handle);
+    drop((handle, too_late));
     assert_eq!(soon("the last call", calls.recv()).await, None);
+}
+
+/// Each request has its own, also where the application keeps one for later.
+#[tokio::test]
+async fn an_upgrade_takes_nothing_from_another_on_its_connection() {
+    let kept = Arc::new(Mutex::new(None::<Upgrade>));
+    let route = any(async move |upgrade: Upgrade| {
+        let mut kept = kept.lock().unwrap();
+        let Some(before) = kept.take() else {
+            *kept = Some(upgrade);
+            return StatusCode::FORBIDDEN.into_response();
+        };
+        let accepted = upgrade.on_upgrade(async |mut socket| socket.send("from the second".into()).await);
+        drop(before.on_upgrade(async |mut socket| socket.send("from the first".into()).await));
+        accepted
+    });
+    let server = Running::start(Server::new().route("/", route)).await;
+    for via in BOTH {
+        let mut talk = Talk::connect(&server, via).await;
+        talk.send(upgrade("/", "")).await;
+        let head = talk.head().await;
+        assert!(head.starts_with("HTTP/1.1 403 "), "{head}");
+        talk.upgrade("/").await;
+        assert_eq!(talk.next().await, "text(from the second)");
+    }
 }
