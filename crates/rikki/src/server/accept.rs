@@ -66,6 +66,8 @@ async fn accept(
                 () = &mut draining => break,
             };
             tokio::select! {
+                // First, since a drain drops only what there is no room for.
+                biased;
                 () = destination.take(stream, peer, &listener) => {}
                 () = &mut draining => break,
             }
@@ -151,5 +153,40 @@ impl Destination {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::http::Serving;
+
+    #[tokio::test]
+    async fn whoever_is_accepted_as_a_drain_begins_is_not_dropped() {
+        // What is looked at first when both are there is a matter of chance.
+        for _ in 0..30 {
+            let (server, phase) = watch::channel(Phase::Serving);
+            let serving = Serving::new(Router::new(), Default::default(), Default::default(), phase.clone());
+            let listener = Listener {
+                serving: Arc::new(serving),
+                #[cfg(feature = "tls")]
+                tls: None,
+            };
+            let socket = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+            let address = socket.local_addr().unwrap();
+            let (queue, mut accepted) = mpsc::channel(1);
+            let destination = Destination::Workers { queues: vec![queue], turn: 0 };
+            let mut accepting = pin!(accept(socket, Arc::new(listener), destination, phase));
+            assert!((&mut accepting).now_or_never().is_none());
+            let _client = std::net::TcpStream::connect(address).unwrap();
+            // The runtime looks at its sockets before this goes on.
+            tokio::task::yield_now().await;
+            server.send_replace(Phase::Draining);
+            accepting.await;
+            assert!(accepted.recv().await.is_some());
+        }
     }
 }
