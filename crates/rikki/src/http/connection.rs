@@ -128,7 +128,7 @@ impl Connection {
             // First, since most are upgraded or ended before there is anything to wait for.
             biased;
             result = &mut connection => result,
-            () = draining(&mut phase) => {
+            () = has_to_drain(&mut phase) => {
                 Pin::new(&mut connection).graceful_shutdown();
                 (&mut connection).await
             }
@@ -259,6 +259,12 @@ fn panicked(peer: SocketAddr) -> Response {
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
+}
+
+/// The same as [`draining`], when the runtime has looked at the sockets once more: a request that has arrived is read.
+async fn has_to_drain(phase: &mut watch::Receiver<Phase>) {
+    draining(phase).await;
+    tokio::task::yield_now().await;
 }
 
 /// Waits until the server drains; that its handle is gone means the same.

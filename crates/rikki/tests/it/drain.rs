@@ -288,17 +288,20 @@ async fn a_callback_that_is_stuck_does_not_hold_up_the_exit() {
 
 /// Closing a socket that listens resets those that wait in its queue.
 #[tokio::test]
-async fn whoever_has_connected_before_a_drain_is_not_reset() {
+async fn whoever_has_connected_before_a_drain_is_answered() {
     let (server, mut talk, release) = stuck(1, Server::new().drain_window(Duration::ZERO)).await;
     let mut waiting = Vec::new();
     for _ in 0..20 {
-        waiting.push(Talk::connect(&server, Via::Tcp).await);
+        let mut connection = Talk::connect(&server, Via::Tcp).await;
+        connection.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        waiting.push(connection);
     }
     let down = tokio::spawn(async move { server.handle.shutdown().await });
     tokio::task::yield_now().await;
     drop(release);
     for mut connection in waiting {
-        assert_eq!(connection.text().await, "");
+        let answer = connection.text().await;
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer:?}");
     }
     goes_away(&mut talk).await;
     soon("the end", down).await.unwrap();
