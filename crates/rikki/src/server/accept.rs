@@ -13,6 +13,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::url::BACKLOG;
 use super::worker::{self, Accepted, Door, Listener};
 use crate::http::{Phase, draining};
 
@@ -74,7 +75,10 @@ async fn accept(
         }
     }
     let Ok(socket) = socket.into_std() else { return };
-    while let Ok((stream, peer)) = socket.accept() {
+    // No more than the queue holds, on Linux one above its backlog: others have come since. Until this ends, the thread
+    // closes no WebSocket and sees no deadline.
+    for _ in 0..=BACKLOG {
+        let Ok((stream, peer)) = socket.accept() else { break };
         if stream.set_nonblocking(true).is_ok() {
             let _full = destination.try_take(Accepted { stream, peer, listener: listener.clone() });
         }

@@ -224,8 +224,8 @@ impl Acceptor {
         thread::Builder::new().name("rikki-accept".to_owned()).spawn(move || {
             runtime.block_on(async {
                 draining(&mut phase).await;
-                while accepting.join_next().await.is_some() {}
                 let deadline = Instant::now() + deadline;
+                while accepting.join_next().await.is_some() {}
                 let all = async {
                     let mut drained = Vec::new();
                     for worker in pending {

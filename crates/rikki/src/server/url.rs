@@ -10,7 +10,7 @@ use socket2::{Domain, Socket, Type};
 use super::StartError;
 
 /// How many connections may wait to be accepted.
-const BACKLOG: i32 = 1024;
+pub(super) const BACKLOG: i32 = 1024;
 
 /// How much that has not been sent yet the system takes from us for one connection, in bytes.
 #[cfg(any(target_os = "linux", target_os = "android"))]
