@@ -78,7 +78,12 @@ impl PartialMessage {
     ) -> Result<(), Error> {
         let Self { payload, length, decompressor, held, .. } = self;
         let mut push = |piece: &[u8]| {
-            payload.reserve(piece.len(), length.ok_or(limits.max_message), held, memory)?;
+            // Doubling keeps the copying linear, larger steps keep it low; neither goes where nothing can follow.
+            let wanted = match *length {
+                Some(length) => (payload.len() + piece.len()).saturating_mul(GROWTH).min(length),
+                None => (payload.capacity() * 2).min(limits.max_message),
+            };
+            payload.reserve(piece.len(), wanted, held, memory)?;
             payload.push(piece)
         };
         match decompressor {
@@ -103,8 +108,10 @@ impl PartialMessage {
         if !matches!(payload, PartialPayload::Binary(_)) || payload.len() < least {
             return None;
         }
+        // What is read next may be nothing, so it is no reason for more.
+        let wanted = payload.len().saturating_mul(GROWTH).min(*length);
         // What has no room is refused where it is pushed.
-        payload.reserve(least, Ok(*length), held, memory).ok()?;
+        payload.reserve(least, wanted, held, memory).ok()?;
         let PartialPayload::Binary(bytes) = payload else { return None };
         let (start, room) = (bytes.len(), bytes.capacity() - bytes.len());
         let result = read(&mut bytes.limit(room.min(most)));
@@ -141,23 +148,18 @@ impl PartialPayload {
         }
     }
 
-    /// Makes room for so many more bytes of a message whose length is known, or else has a limit.
+    /// Where there is no room for so many more bytes, makes it for as many in all as are wanted.
     fn reserve(
         &mut self,
         additional: usize,
-        length: Result<usize, usize>,
+        wanted: usize,
         held: &mut Option<Held>,
         memory: Option<&Arc<MessageMemory>>,
     ) -> Result<(), Error> {
-        let (needed, capacity) = (self.len() + additional, self.capacity());
-        if needed <= capacity {
+        let needed = self.len() + additional;
+        if needed <= self.capacity() {
             return Ok(());
         }
-        // Doubling keeps the copying linear, larger steps keep it low; neither goes where nothing can follow.
-        let wanted = match length {
-            Ok(length) => needed.saturating_mul(GROWTH).min(length),
-            Err(limit) => (capacity * 2).min(limit),
-        };
         let wanted = wanted.max(needed);
         Held::grow(held, memory, wanted)?;
         let additional = wanted - self.len();

@@ -96,6 +96,9 @@ fn a_message_of_known_length_holds_four_times_what_has_arrived() {
             let stream = end.incoming(&[Frame::new(opcode, vec![b'a'; LENGTH])]);
             let (mut rest, mut messages) = (&stream[..], 0);
             while !rest.is_empty() {
+                let most = LENGTH.min(4 * (stream.len() - rest.len())) as i64 + BOOKKEEPING;
+                measured.measure(|connection, _| fill(connection, &mut &[][..], LENGTH));
+                assert!(measured.held <= most, "{} bytes held for a read of nothing", measured.held);
                 if measured.measure(|connection, _| fill(connection, &mut rest, read)).is_none() {
                     let (now, later) = rest.split_at(rest.len().min(read).min(1 << 16));
                     messages += measured.read(&mut now.to_vec());
@@ -106,6 +109,22 @@ fn a_message_of_known_length_holds_four_times_what_has_arrived() {
             }
             assert_eq!((messages, measured.held), (1, 0), "a message that was handed out leaves nothing behind");
         }
+    }
+}
+
+#[test]
+fn a_read_of_nothing_makes_room_for_four_times_what_has_arrived() {
+    const ARRIVED: usize = 32 * 1024;
+    for end in ENDS.map(|end| end(Limits::default())) {
+        let mut measured = Measured::new(end);
+        let mut stream = end.incoming(&[Frame::new(BINARY, vec![7; 4 << 20])]);
+        let header = stream.len() - (4 << 20);
+        // The first makes as much room as has arrived after the second.
+        let (first, rest) = stream.split_at_mut(header + ARRIVED / 4);
+        measured.read(first);
+        measured.read(&mut rest[..ARRIVED / 4 * 3]);
+        assert_eq!(measured.measure(|connection, _| fill(connection, &mut &[][..], 1 << 20)), Some(0));
+        assert!(measured.held <= 4 * ARRIVED as i64 + BOOKKEEPING, "{} bytes held", measured.held);
     }
 }
 
