@@ -37,18 +37,21 @@ pub(crate) struct Tls {
     session: ServerConnection,
     /// The alert `close_notify` has been given to rustls.
     closing: bool,
+    /// rustls has failed, and says why whenever it is asked.
+    failed: bool,
 }
 
 impl From<TlsStream<TcpStream>> for Tls {
     fn from(stream: TlsStream<TcpStream>) -> Self {
         let (tcp, session) = stream.into_inner();
-        Self { tcp, session, closing: false }
+        Self { tcp, session, closing: false, failed: false }
     }
 }
 
 impl Tls {
     /// Hands out what has been decrypted, as far as there is room; `false` at the end of the stream.
     fn take_plaintext(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<bool> {
+        let before = buffer.filled().len();
         while buffer.remaining() > 0 {
             let mut reader = self.session.reader();
             let count = match reader.fill_buf() {
@@ -60,7 +63,7 @@ impl Tls {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 // What came before the end of TCP is read first.
-                Err(_) if !buffer.filled().is_empty() => break,
+                Err(_) if buffer.filled().len() > before => break,
                 Err(error) => return Err(error),
             };
             reader.consume(count);
@@ -75,23 +78,33 @@ impl Tls {
         sealed: &mut [u8],
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<bool>> {
+        if self.failed {
+            return Poll::Ready(self.process(cx).map(|()| false));
+        }
         let mut sealed = ReadBuf::new(sealed);
         ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut sealed))?;
         let mut input = sealed.filled();
         loop {
             // At the end of TCP it is told so by a read of nothing.
             let taken = self.session.read_tls(&mut input)?;
-            if let Err(error) = self.session.process_new_packets() {
-                // The alert that says why, if there is one and it can be written now.
-                let _ = self.poll_write_tls(cx);
-                return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidData, error)));
-            }
-            let open = self.take_plaintext(buffer)?;
+            let processed = self.process(cx);
+            // What came before an error too.
+            let open = self.take_plaintext(buffer);
+            let open = processed.and(open)?;
             // After a `close_notify` rustls takes no more.
             if taken == 0 || input.is_empty() {
                 return Poll::Ready(Ok(open));
             }
         }
+    }
+
+    /// Decrypts what has been read.
+    fn process(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let Err(error) = self.session.process_new_packets() else { return Ok(()) };
+        self.failed = true;
+        // The alert that says why, if there is one and it can be written now.
+        let _ = self.poll_write_tls(cx);
+        Err(io::Error::new(ErrorKind::InvalidData, error))
     }
 
     /// Writes what has been encrypted.
@@ -120,7 +133,11 @@ impl AsyncRead for Tls {
             let most = buffer.remaining().saturating_sub(LEFT_OVER).clamp(little, SEALED_SIZE);
             let read = self.poll_tcp(cx, sealed.get_mut(..most).unwrap_or_default(), buffer);
             SEALED.set(sealed);
-            open = ready!(read)?;
+            open = match read {
+                // What came before an error is read first: rustls repeats it.
+                Poll::Ready(Err(_)) if buffer.filled().len() > before => true,
+                read => ready!(read)?,
+            };
         }
         Poll::Ready(Ok(()))
     }
@@ -269,6 +286,28 @@ mod tests {
         client.get_mut().0.shutdown().await.unwrap();
         let (received, end) = read_all(&mut server, READ_SIZE).await;
         assert_eq!((&received[..], end.unwrap_err().kind()), (&b"half a "[..], ErrorKind::UnexpectedEof));
+    }
+
+    #[tokio::test]
+    async fn what_came_before_an_error_is_read_first() {
+        // In the same step as the error, and several steps before it.
+        for length in [7, 10_000] {
+            for most in [1, 4097, READ_SIZE] {
+                let (mut client, mut server) = pair().await;
+                let sent = payload(length);
+                let (tcp, session) = client.get_mut();
+                session.writer().write_all(&sent).unwrap();
+                let mut sealed = Vec::new();
+                session.write_tls(&mut sealed).unwrap();
+                sealed.extend_from_slice(&[&[0x17, 3, 3, 0, 32][..], &[7; 32]].concat());
+                tcp.write_all(&sealed).await.unwrap();
+                let (received, end) = read_all(&mut server, most).await;
+                assert!(received == sent, "{} bytes of {length}, room for {most}", received.len());
+                assert_eq!(end.unwrap_err().kind(), ErrorKind::InvalidData);
+                let again = server.read(&mut [0]).await.unwrap_err();
+                assert_eq!(again.kind(), ErrorKind::InvalidData, "it stays failed");
+            }
+        }
     }
 
     #[tokio::test]
