@@ -177,9 +177,12 @@ impl Connection {
 
     /// Lets `read` put what comes next straight into the large binary message that is under way, without a copy.
     ///
-    /// To be called before each read from the network; what `read` puts there is not given to
-    /// [`next_event`](Self::next_event). Where this gives `None`, `read` has not been called, since there is no such message
-    /// or its end is near.
+    /// To be called before each read from the network, when [`next_event`](Self::next_event) has taken all that was read
+    /// before: what `read` puts there comes next, and is not given to it.
+    ///
+    /// Where this gives `None`, `read` has not been called, and what comes next is for `next_event`. That is so unless
+    /// the last frame of an uncompressed binary message is arriving, with 32 KiB of the message there and 64 KiB to come;
+    /// and also where `most` is below 32 KiB, or no [memory](Self::set_message_memory) is left for more of the message.
     ///
     /// Memory: there is room for 32 KiB to `most` bytes, counted as that of any unfinished message. It is not
     /// initialized before it is written to.
