@@ -21,6 +21,10 @@ struct Script {
     reads: VecDeque<Vec<u8>>,
     /// After the reads: the end of the stream, or silence.
     eof: bool,
+    /// In its place: that the peer has reset the connection.
+    resets: bool,
+    /// The room that the latest read had.
+    room: usize,
     /// How many bytes it takes until it blocks.
     takes: usize,
     /// What it says after that: that the peer has reset the connection.
@@ -43,6 +47,7 @@ impl Script {
 impl AsyncRead for Script {
     fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.read_calls += 1;
+        self.room = buffer.remaining();
         match self.reads.pop_front() {
             Some(mut bytes) => {
                 let rest = bytes.split_off(bytes.len().min(buffer.remaining()));
@@ -52,6 +57,7 @@ impl AsyncRead for Script {
                 }
                 Poll::Ready(Ok(()))
             }
+            None if self.resets => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
             None if self.eof => Poll::Ready(Ok(())),
             None => Poll::Pending,
         }
@@ -222,6 +228,32 @@ async fn a_large_message_is_read_to_where_it_stays() {
     assert_eq!((fixture.consumer.messages, fixture.driver.io.read_calls), (2, 4));
     let header = [&[0x82, 127][..], &(LENGTH as u64).to_be_bytes()].concat();
     assert!(fixture.driver.io.written == [&header[..], &[7; LENGTH], b"\x81\x04next"].concat());
+}
+
+#[tokio::test]
+async fn a_large_message_waits_and_ends_like_any_other() {
+    const LENGTH: usize = 1 << 20;
+    let stream = [frame(0x82, &[7; LENGTH]), frame(0x81, b"next")].concat();
+    let (begun, rest) = stream.split_at(100_000);
+    let waiting = || {
+        let mut fixture = Fixture::new(Script::new([begun.to_vec()]), Settings::default(), echo);
+        assert!(fixture.poll().is_pending());
+        assert!(fixture.driver.io.room > READ_SIZE, "it waits for more of the message itself");
+        assert!(fixture.driver.io.reads.is_empty() && fixture.consumer.closed.is_none());
+        fixture
+    };
+    let mut fixture = waiting();
+    fixture.driver.io.reads.push_back(rest.to_vec());
+    assert!(fixture.poll().is_pending());
+    assert_eq!((fixture.consumer.messages, fixture.driver.io.written.len()), (2, 10 + LENGTH + 6));
+    for (resets, kind) in [(false, io::ErrorKind::UnexpectedEof), (true, io::ErrorKind::ConnectionReset)] {
+        let mut fixture = waiting();
+        (fixture.driver.io.eof, fixture.driver.io.resets) = (true, resets);
+        assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+        assert_eq!(fixture.consumer.closed.as_ref().unwrap().code, CloseCode::ABNORMAL);
+        assert!(matches!(fixture.error(), Error::Io(error) if error.kind() == kind));
+        assert_eq!(fixture.consumer.messages, 0);
+    }
 }
 
 #[tokio::test]
