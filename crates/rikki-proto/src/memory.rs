@@ -13,8 +13,8 @@ const UNCOUNTED: usize = 16 * 1024;
 ///
 /// A message that does not arrive whole in one read is counted when it takes more than 16 KiB, with what it takes then:
 /// up to twice what has arrived, or four times where its length is known, and no more than that length or
-/// [`Limits::max_message`](crate::Limits::max_message). One that would go
-/// beyond the bound closes its connection with 1013, unless it is the only one.
+/// [`Limits::max_message`](crate::Limits::max_message). One that would go beyond the bound closes its connection with
+/// 1013, unless it is the only one.
 #[derive(Debug)]
 pub struct MessageMemory {
     used: AtomicUsize,

@@ -284,8 +284,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
     }
 
-    /// Writes what is in the mailbox, unless the peer has to take something first. True if more may be there: what comes
-    /// from now on is found before the turn ends.
+    /// Writes what is in the mailbox, unless the peer has to take something first. True if more may be there: what
+    /// comes from now on is found before the turn ends.
     fn send_queued(
         &mut self,
         cx: &mut Context<'_>,

@@ -106,10 +106,10 @@ impl Settings {
 
     /// What unfinished messages may hold over all connections, in bytes; default 256 MiB, for 64 of the largest.
     ///
-    /// A message that has not arrived whole holds up to twice what has come of it, or four times where its length is known.
-    /// Beyond 16 KiB it is counted, over all connections of a [`Server`](crate::Server), whose own settings have the bound, and elsewhere over those with clones
-    /// of one `Settings`. One that finds nothing left closes its connection with 1013; one alone may always be as large as
-    /// [`max_message`](Self::max_message).
+    /// A message that has not arrived whole holds up to twice what has come of it, or four times where its length is
+    /// known. Beyond 16 KiB it is counted, over all connections of a [`Server`](crate::Server), whose own settings have
+    /// the bound, and elsewhere over those with clones of one `Settings`. One that finds nothing left closes its
+    /// connection with 1013; one alone may always be as large as [`max_message`](Self::max_message).
     pub fn message_memory(mut self, bytes: usize) -> Self {
         self.message_memory = Arc::new(MessageMemory::new(bytes));
         self
