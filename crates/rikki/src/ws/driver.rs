@@ -12,10 +12,10 @@ mod writing;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use rikki_proto::{CloseCode, CloseFrame, Connection, Event, Message, Output, Text};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
 
 use super::buffers::{Buffers, Lent};
@@ -33,9 +33,6 @@ const READS_PER_POLL: usize = 4;
 /// processor's cache.
 const PAYLOAD_PER_POLL: usize = 1024 * 1024;
 const QUEUED_PER_POLL: usize = 128;
-
-/// What is read at once at least, in bytes, however little may wait to be written.
-const LEAST_READ: usize = 16 * 1024;
 
 /// Answers beyond this many bytes are written before the next message of the same read is looked at.
 const WRITE_AT: usize = 64 * 1024;
@@ -314,55 +311,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         self.write(cx, output);
         // A peer that does not take it is judged anew.
         !emptied || output.is_blocked()
-    }
-
-    /// Reads once, or goes on with the rest of an earlier read, and hands over what is whole.
-    fn read(
-        &mut self,
-        cx: &mut Context<'_>,
-        consumer: &mut impl Consumer,
-        buffer: &mut [u8],
-        output: &mut Output,
-        budget: &mut Budget,
-    ) -> Poll<Parsed> {
-        if self.paused || self.eof {
-            return Poll::Pending;
-        }
-        if let Some(mut unparsed) = self.unparsed.take() {
-            budget.reads -= 1;
-            let mut rest = unparsed.bytes.get_mut(unparsed.start..).unwrap_or_default();
-            let parsed = self.parse(cx, consumer, &mut rest, output);
-            let left = rest.len();
-            if left > 0 {
-                unparsed.start = unparsed.bytes.len() - left;
-                self.unparsed = Some(unparsed);
-            }
-            return Poll::Ready(parsed);
-        }
-        // What was read is kept while the peer has to take something first: not much, where little may wait for it.
-        let most = self.settings.mark().max(LEAST_READ).min(buffer.len());
-        let mut buffer = ReadBuf::new(buffer.get_mut(..most).unwrap_or_default());
-        match ready!(self.poll_read(cx, &mut buffer, budget)) {
-            Ok(0) => self.handle_eof(consumer),
-            Ok(count) => {
-                budget.reads -= 1;
-                self.read_at = self.alarm.clock().now();
-                self.pinged_at = NEVER;
-                if let Some(rate) = &mut self.rate {
-                    rate.count_bytes(count, self.read_at);
-                }
-                let mut input = buffer.filled_mut();
-                let parsed = self.parse(cx, consumer, &mut input, output);
-                if !input.is_empty() {
-                    self.unparsed = Some(Unparsed::new(input, &self.settings));
-                }
-                return Poll::Ready(parsed);
-            }
-            // TLS says so of a peer that ends TCP without a word.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.handle_eof(consumer),
-            Err(error) => self.lose(consumer, error.into()),
-        }
-        Poll::Ready(Parsed::All)
     }
 
     fn parse(

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
+use tokio::io::ReadBuf;
+
 use super::*;
 use crate::ws::buffers::READ_SIZE;
 use crate::ws::handler::{Handler, HandlerTask};

@@ -1,6 +1,7 @@
 //! Peers that send too fast or do not read: rates, policies, and the memory of all queues.
 
 use super::*;
+use crate::ws::driver::reading::LEAST_READ;
 
 /// A connection whose peer takes nothing, with a mark of 100 bytes.
 fn stuck(overflow: Overflow) -> Settings {
