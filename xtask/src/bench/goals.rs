@@ -171,7 +171,14 @@ mod tests {
 
     #[test]
     fn finds_the_best_of_the_others() {
-        let results = [result(Peer::Rikki, 90.0, 30.0), result(Peer::Node, 60.0, 40.0), result(Peer::Uws, 45.0, 15.0)];
+        let mut results = [
+            result(Peer::Rikki, 90.0, 30.0),
+            result(Peer::Node, 60.0, 40.0),
+            result(Peer::Uws, 45.0, 15.0),
+            result(Peer::Tcp, 1e9, 0.1),
+        ];
+        results[0].1.add(BYTES, 1000.0);
+        results[1].1.add(BYTES, 500.0);
         let check = |results, quantity, rivals, expected: Option<(Peer, f64)>| {
             let expected = expected.map(|(rival, times)| Ratio { rival, times });
             assert_eq!(best_rival(results, quantity, rivals), expected, "{quantity}");
@@ -179,6 +186,7 @@ mod tests {
         check(&results, PER_SECOND, Rivals::All, Some((Peer::Node, 1.5)));
         check(&results, PER_SECOND, Rivals::Uws, Some((Peer::Uws, 2.0)));
         check(&results, CPU, Rivals::All, Some((Peer::Uws, 0.5)));
+        check(&results, BYTES, Rivals::All, Some((Peer::Node, 0.5)));
         check(&results[..1], CPU, Rivals::All, None);
         check(&results[1..], CPU, Rivals::All, None);
     }
