@@ -9,14 +9,16 @@ use crate::deflate::{Lent, SCRATCH_SIZE, Scratch};
 use crate::error::{Error, LimitExceeded};
 use crate::memory::{Held, MessageMemory};
 use crate::message::Message;
+use crate::output::LEAD;
 use crate::utf8::Utf8Assembler;
 
 /// What a message of known length may hold, as a multiple of what has arrived of it.
 const GROWTH: usize = 4;
 
-/// Bytes left free in front of a binary payload: as many as the header of a large frame from a server has. Where the
-/// message is sent on, the payload then lies to a cache line as it does in the kernel's copy, which copies faster.
-const HEADROOM: usize = 10;
+/// Bytes left free in front of a binary payload: as many as the header of a large frame from a server has, and
+/// [`LEAD`]. Where the message is sent on, the payload then lies to a cache line as it does in the kernel's copy, which
+/// copies faster.
+const HEADROOM: usize = LEAD + 10;
 
 /// A message under assembly: grows with what has arrived, never with what a header claims.
 #[derive(Debug)]

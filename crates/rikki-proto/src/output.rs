@@ -7,16 +7,22 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 /// Shared payloads of this many bytes and more are written from where they lie instead of being copied.
 const SPLICE_FROM: usize = 16 * 1024;
+
+/// Bytes left free in front of what is written. Large buffers begin where a page does, and so do those that TLS copies
+/// it to, behind a header of five bytes. A processor takes a load for dependent on a store a few bytes before it in another
+/// page ("4 KiB aliasing"), and copies at a fraction of the speed. From here on no load is that close behind a store.
+pub(crate) const LEAD: usize = 64;
 
 /// Frames waiting to be written, in order: small ones in one buffer, large shared payloads between them.
 ///
 /// Memory: the frames themselves; an empty one with no [`capacity`](Self::capacity) owns no heap memory.
 #[derive(Debug, Default)]
 pub struct Output {
+    /// Behind [`LEAD`], which no offset counts, once there is anything.
     buffer: Vec<u8>,
     /// How much of `buffer` has been written.
     written: usize,
@@ -38,13 +44,13 @@ impl Output {
     /// Bytes not written yet.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.buffer.len() - self.written + self.payload_bytes
+        self.end() - self.written + self.payload_bytes
     }
 
     /// Whether everything has been written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.written == self.buffer.len() && self.payload_bytes == 0
+        self.written == self.end() && self.payload_bytes == 0
     }
 
     /// The size of the buffer in bytes.
@@ -56,27 +62,26 @@ impl Output {
     /// What is to be written next, piece by piece; none of them is empty.
     pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(self.written).chain(self.payloads.iter().map(|(at, _)| *at));
-        let ends = self.payloads.iter().map(|(at, _)| *at).chain([self.buffer.len()]);
+        let ends = self.payloads.iter().map(|(at, _)| *at).chain([self.end()]);
         let payloads = self.payloads.iter().map(|(_, payload)| &payload[..]).chain([&[][..]]);
         starts
             .zip(ends)
             .zip(payloads)
-            .flat_map(|((start, end), payload)| [self.buffer.get(start..end).unwrap_or_default(), payload])
+            .flat_map(|((start, end), payload)| [self.piece(start, end), payload])
             .filter(|chunk| !chunk.is_empty())
     }
 
     /// All that is to be written, if it lies in one piece: no large payload is among it.
     #[must_use]
     pub fn contiguous(&self) -> Option<&[u8]> {
-        if self.payload_bytes == 0 { self.buffer.get(self.written..) } else { None }
+        (self.payload_bytes == 0).then(|| self.piece(self.written, self.end()))
     }
 
     /// Notes that the first `count` bytes have been written.
     pub fn advance(&mut self, mut count: usize) {
         // Most writes take everything, and nothing of it is spliced.
-        if self.payloads.is_empty() && self.written + count >= self.buffer.len() {
-            self.buffer.clear();
-            self.written = 0;
+        if self.payloads.is_empty() && self.written + count >= self.end() {
+            self.clear();
             return;
         }
         while let Some((at, payload)) = self.payloads.front_mut() {
@@ -95,10 +100,9 @@ impl Output {
             self.payload_bytes -= payload.len();
             self.payloads.pop_front();
         }
-        self.written = (self.written + count).min(self.buffer.len());
+        self.written = (self.written + count).min(self.end());
         if self.is_empty() {
-            self.buffer.clear();
-            self.written = 0;
+            self.clear();
         }
     }
 
@@ -116,7 +120,7 @@ impl Output {
     /// The end as it is now, for [`rollback`](Self::rollback).
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { buffer: self.buffer.len(), payloads: self.payloads.len() }
+        Checkpoint { buffer: self.end(), payloads: self.payloads.len() }
     }
 
     /// Takes back what was added since `checkpoint`, which holds until the next [`advance`](Self::advance) or
@@ -125,7 +129,7 @@ impl Output {
     /// With context takeover no compressed message may be sent after it: it could refer to one that was taken back.
     pub fn rollback(&mut self, checkpoint: Checkpoint) {
         if checkpoint.buffer >= self.written {
-            self.buffer.truncate(checkpoint.buffer);
+            self.buffer.truncate(LEAD + checkpoint.buffer);
             let dropped = self.payloads.drain(checkpoint.payloads.min(self.payloads.len())..);
             self.payload_bytes -= dropped.map(|(_, payload)| payload.len()).sum::<usize>();
         }
@@ -134,11 +138,14 @@ impl Output {
     /// Gives back memory that is not needed for what is left to be written.
     pub fn shrink(&mut self) {
         if self.written > 0 {
-            self.buffer.drain(..self.written);
+            self.buffer.drain(LEAD..LEAD + self.written);
             for (at, _) in &mut self.payloads {
                 *at -= self.written;
             }
             self.written = 0;
+        }
+        if self.end() == 0 {
+            self.buffer.clear();
         }
         self.buffer.shrink_to_fit();
         self.payloads.shrink_to_fit();
@@ -148,7 +155,8 @@ impl Output {
     /// for the peer would be copied again and again, and take up to twice its size.
     pub fn seal(&mut self) {
         self.shrink();
-        let buffer = Bytes::from(std::mem::take(&mut self.buffer));
+        let mut buffer = Bytes::from(std::mem::take(&mut self.buffer));
+        buffer.advance(LEAD.min(buffer.len()));
         self.payload_bytes += buffer.len();
         let mut start = 0;
         for (at, payload) in std::mem::take(&mut self.payloads) {
@@ -167,16 +175,33 @@ impl Output {
 
     /// The buffer, to which small frames are appended.
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        if self.buffer.is_empty() {
+            self.buffer.resize(LEAD, 0);
+        }
         &mut self.buffer
+    }
+
+    /// The offset behind the last byte of the buffer.
+    fn end(&self) -> usize {
+        self.buffer.len().saturating_sub(LEAD)
+    }
+
+    fn piece(&self, start: usize, end: usize) -> &[u8] {
+        self.buffer.get(LEAD + start..LEAD + end).unwrap_or_default()
+    }
+
+    fn clear(&mut self) {
+        self.buffer.truncate(LEAD);
+        self.written = 0;
     }
 
     /// Appends `payload` without copying it if that pays.
     pub(crate) fn push_shared(&mut self, payload: Bytes) {
         if payload.len() >= SPLICE_FROM {
             self.payload_bytes += payload.len();
-            self.payloads.push_back((self.buffer.len(), payload));
+            self.payloads.push_back((self.end(), payload));
         } else {
-            self.buffer.extend_from_slice(&payload);
+            self.buffer().extend_from_slice(&payload);
         }
     }
 }
