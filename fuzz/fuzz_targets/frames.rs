@@ -1,10 +1,11 @@
-//! Any bytes into one end, whole and cut anywhere: the outcome is the same, and its answers can be read.
+//! Any bytes into one end, whole, cut anywhere and straight into large messages: the outcome is the same, and its
+//! answers can be read.
 //!
 //! Input: a byte of settings, a byte that says where to cut, then what arrives.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rikki_fuzz::{Frame, Outcome, PONG, Role, Shelf, pieces, read_frames, receive};
+use rikki_fuzz::{Frame, Outcome, PONG, Role, Shelf, fill, pieces, read_frames, receive};
 use rikki_proto::deflate::Compression;
 use rikki_proto::{CloseCode, Connection, Event, Limits, Output};
 
@@ -13,6 +14,11 @@ const SMALL: (usize, u32) = (300, 3);
 
 /// Longer streams are cut once instead of at every byte, which is quicker.
 const EVERY_BYTE: usize = 300;
+
+/// In front of some streams: the header of a binary message and most of its payload, more than is read at once.
+const LARGE: (u64, usize) = (150_000, 149_900);
+
+type Receive = fn(&mut Connection, &[u8], &mut Output, &mut Outcome);
 
 struct Settings {
     role: Role,
@@ -34,7 +40,7 @@ impl Settings {
     }
 
     /// What comes of a stream, and what is answered.
-    fn deliver<'a>(&self, pieces: impl IntoIterator<Item = &'a [u8]>) -> (Outcome, Vec<u8>) {
+    fn deliver<'a>(&self, receive: Receive, pieces: impl IntoIterator<Item = &'a [u8]>) -> (Outcome, Vec<u8>) {
         let shelf = Shelf::new(Compression::default(), self.context_takeover);
         let mut connection = self.role.connection(self.limits);
         if self.compressed {
@@ -87,13 +93,26 @@ fn check_end(connection: &Connection, outcome: &Outcome) {
     assert_eq!(connection.is_open(), !connection.is_closed());
 }
 
+/// The beginning of a large message, of which `stream` is the rest and what follows.
+fn with_large(role: Role, stream: &[u8]) -> Vec<u8> {
+    let (length, there) = LARGE;
+    let (mask, key) = if role == Role::Server { (0x80, &[1, 2, 3, 4][..]) } else { (0, &[][..]) };
+    [&[0x82, mask | 127][..], &length.to_be_bytes(), key, &vec![7; there], stream].concat()
+}
+
 fuzz_target!(|data: &[u8]| {
     let Some((&[bits, seed], stream)) = data.split_first_chunk() else { return };
     let settings = Settings::new(bits);
-    let whole = settings.deliver([stream]);
-    assert_eq!(settings.deliver(pieces(stream, seed)), whole);
+    let whole = settings.deliver(receive, [stream]);
+    assert_eq!(settings.deliver(receive, pieces(stream, seed)), whole);
     if stream.len() <= EVERY_BYTE {
-        assert_eq!(settings.deliver(pieces(stream, 0)), whole);
+        assert_eq!(settings.deliver(receive, pieces(stream, 0)), whole);
+    }
+    if bits & 16 != 0 {
+        let stream = with_large(settings.role, stream);
+        let whole = settings.deliver(receive, [&stream[..]]);
+        let (head, tail) = stream.split_at(stream.len() * usize::from(seed) / 255);
+        assert_eq!(settings.deliver(fill, [head, tail]), whole);
     }
     let (outcome, output) = whole;
     if bits & 2 != 0 {

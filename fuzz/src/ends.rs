@@ -2,6 +2,9 @@
 
 use rikki_proto::{Connection, Error, Event, Limits, Message, Output};
 
+/// How much is read at most before a connection is asked whether more may go straight into a message.
+const FILL_CUT: usize = 40_000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Server,
@@ -58,6 +61,22 @@ impl Outcome {
 pub fn receive(connection: &mut Connection, piece: &[u8], output: &mut Output, outcome: &mut Outcome) {
     let left = receive_some(connection, piece, output, outcome, usize::MAX);
     assert_eq!(left, 0, "all of the input is taken");
+}
+
+/// The same, but straight into a large message where that is offered.
+pub fn fill(connection: &mut Connection, mut piece: &[u8], output: &mut Output, outcome: &mut Outcome) {
+    while !piece.is_empty() {
+        let filled = connection.fill_payload(usize::MAX, |room| {
+            let (now, later) = piece.split_at(room.remaining_mut().min(piece.len()));
+            room.put_slice(now);
+            piece = later;
+        });
+        if filled.is_none() {
+            let (now, later) = piece.split_at(piece.len().min(FILL_CUT));
+            receive(connection, now, output, outcome);
+            piece = later;
+        }
+    }
 }
 
 /// Feeds one piece until so many events have come of it, and says how many bytes are left of it.

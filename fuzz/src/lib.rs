@@ -8,6 +8,6 @@ mod inflate;
 mod wire;
 
 pub use codecs::Shelf;
-pub use ends::{Outcome, Role, pieces, receive, receive_some};
+pub use ends::{Outcome, Role, fill, pieces, receive, receive_some};
 pub use inflate::decompress;
 pub use wire::{CLOSE, Frame, PONG, read_frames};
