@@ -129,7 +129,8 @@ pub(crate) struct Upgrading {
 }
 
 impl Upgrading {
-    /// Starts the WebSocket when hyper has sent the 101 and given up the stream; under our own server that has happened.
+    /// Starts the WebSocket when hyper has sent the 101 and given up the stream; under our own server that has
+    /// happened.
     pub(crate) async fn finish(self, tracker: Tracker) {
         match self.on_upgrade.await {
             Ok(upgraded) => {
