@@ -60,7 +60,7 @@ pub(crate) fn libwebsockets() -> std::result::Result<String, Missing> {
     let find = || {
         let version =
             output(Command::new("pkg-config").args(["--modversion", "libwebsockets"]), Duration::from_secs(10));
-        version.ok().map(|version| version.trim().to_owned())
+        version.ok().map(|version| version.trim().trim_end_matches('-').to_owned())
     };
     if let Some(found) = find() {
         return Ok(found);
