@@ -204,7 +204,7 @@ impl Bench {
         }
         let own = |wanted: &str| {
             let outcome = earlier.iter().find(|outcome| outcome.case.name == wanted)?;
-            outcome.results.iter().find(|(peer, _)| *peer == Peer::Rikki)?.1.median(PER_SECOND)
+            goals::own(&outcome.results)?.median(PER_SECOND)
         };
         let goals = goals::judge(case.goals, &results, &own);
         Ok(Outcome { case: *case, results, left_out, goals })

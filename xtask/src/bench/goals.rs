@@ -79,7 +79,12 @@ pub(super) fn best_rival(results: &[(Peer, Samples)], quantity: &str, rivals: Ri
 
 /// What rikki has reached.
 pub(super) fn own(results: &[(Peer, Samples)]) -> Option<&Samples> {
-    results.iter().find(|(peer, _)| *peer == Peer::Rikki).map(|(_, samples)| samples)
+    of(results, Peer::Rikki)
+}
+
+/// What was measured of one server, if it has taken part.
+pub(super) fn of(results: &[(Peer, Samples)], wanted: Peer) -> Option<&Samples> {
+    results.iter().find(|(peer, _)| *peer == wanted).map(|(_, samples)| samples)
 }
 
 fn judge_one(goal: Goal, results: &[(Peer, Samples)], earlier: &dyn Fn(&str) -> Option<f64>) -> Vec<Judged> {
@@ -95,8 +100,7 @@ fn judge_one(goal: Goal, results: &[(Peer, Samples)], earlier: &dyn Fn(&str) -> 
             judged.collect()
         }
         Goal::OfTcp(factor) => {
-            let limit = results.iter().find(|(peer, _)| *peer == Peer::Tcp).map(|(_, samples)| samples);
-            let ratio = own(results).zip(limit).and_then(|(own, limit)| own.times(limit, CPU));
+            let ratio = own(results).zip(of(results, Peer::Tcp)).and_then(|(own, limit)| own.times(limit, CPU));
             let judged = ratio.map(|ratio| Judged {
                 text: format!("CPU per message: {ratio:.2} x bare TCP (goal at most {factor:.2} x)"),
                 met: ratio <= factor * (1.0 + NOISE),

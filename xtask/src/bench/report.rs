@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::goals::Judged;
+use super::goals::{self, Judged};
 use super::samples::{BUSY, BYTES, CALLS, CPU, INSTRUCTIONS, MILLISECONDS, P50, P99, PER_SECOND, REPLY_BYTES, Samples};
 use super::server::{PEERS, Peer};
 use super::{BENCH, Bench, Outcome};
@@ -99,9 +99,9 @@ pub(super) fn case(outcome: &Outcome, machine: &Machine) -> String {
     text.push_str(&row("server", columns.iter().map(|column| column.title.to_owned())));
     // Nothing here fails: a line that is written into a string.
     let _ = writeln!(text, "|---|{}", "--:|".repeat(columns.len()));
-    let own = results.iter().find(|(peer, _)| *peer == Peer::Rikki).map(|(_, samples)| samples);
+    let own = goals::own(results);
     for peer in PEERS {
-        let Some((_, samples)) = results.iter().find(|(other, _)| other == peer) else { continue };
+        let Some(samples) = goals::of(results, *peer) else { continue };
         text.push_str(&row(&machine.name(*peer), columns.iter().map(|column| (column.cell)(samples, own))));
     }
     if !left_out.is_empty() {
