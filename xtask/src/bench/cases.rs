@@ -89,6 +89,14 @@ pub(super) const CASES: &[Case] = &[
         ..ECHO
     },
     Case {
+        name: "tls-echo-20-many",
+        title: "Echo over TLS, 20 B, 1,000 connections, 1 in flight",
+        load: &["--size", "20", "--connections", "1000"],
+        tls: true,
+        goals: &[Goal::Faster(1.2, Rivals::All)],
+        ..ECHO
+    },
+    Case {
         name: "tls-echo-20-pipelined",
         title: "Echo over TLS, 20 B, 100 connections, 16 in flight",
         load: &["--size", "20", "--connections", "100", "--inflight", "16"],
