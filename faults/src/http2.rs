@@ -121,6 +121,34 @@ impl Http2 {
         String::from_utf8(body).map_err(|error| error.to_string())
     }
 
+    /// Asks for `path` in rounds of 50 streams, `most` times in all, and acknowledges nothing; gives how many were answered
+    /// until the server ended the connection, and whether it did.
+    pub(crate) async fn ask_on(mut self, path: &str, most: usize) -> (usize, bool) {
+        const ROUND: u32 = 50;
+        let mut answered = 0;
+        for round in 0..most as u32 / ROUND {
+            let mut requests = Vec::new();
+            for stream in (round * ROUND..(round + 1) * ROUND).map(|index| 2 * index + 1) {
+                frame(&mut requests, Kind::Headers, END_STREAM | END_HEADERS, stream, &fields("GET", path));
+            }
+            if self.send(&requests).await.is_err() {
+                return (answered, true);
+            }
+            let mut open = ROUND;
+            while open > 0 {
+                let Ok(Some((header, payload))) = timeout(LIMIT, next_frame(&mut self.read)).await else {
+                    return (answered, true);
+                };
+                answered += usize::from(header.kind == Kind::Headers as u8);
+                open -= u32::from(header.stream > 0 && header.flags & END_STREAM != 0);
+                if header.kind == Kind::Data as u8 && self.give_room(payload.len()).await.is_err() {
+                    return (answered, true);
+                }
+            }
+        }
+        (answered, false)
+    }
+
     /// Lets the server send as much again on the connection: without it, it may send 65,535 bytes in all (section 6.9.2).
     async fn give_room(&mut self, taken: usize) -> Result<()> {
         // "A receiver MUST treat the receipt of a WINDOW_UPDATE frame with a flow-control window increment of 0 as a

@@ -15,6 +15,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "http2-continuation", run: continuation },
     Case { name: "http2-empty-data", run: empty_data },
     Case { name: "http2-cancelled", run: cancelled },
+    Case { name: "http2-stays", run: stays },
 ];
 
 /// What a connection may hold, in bytes: fields of four times their limit of 16 KiB, and buffers of frames and of TLS.
@@ -143,4 +144,29 @@ fn cancelled(bench: &Bench) -> Result<String, Trouble> {
         Ok::<_, String>(format!("{} of {} handlers cancelled", count + 1, count + 1))
     });
     Ok(figures?)
+}
+
+/// Clients that ask on when they are told to go away, and acknowledge nothing.
+fn stays(bench: &Bench) -> Result<String, Trouble> {
+    const LIMIT: usize = 100;
+    /// What may be on its way when a client is told (section 6.8).
+    const STREAMS: usize = 100;
+    let flags = ["--max-requests", "100", "--listen", "https://127.0.0.1:0", "--tls-self-signed"];
+    let server = Server::rikki(bench, &flags)?;
+    let address = server.next_address()?;
+    let (count, most) = (bench.pick(100, 10), bench.pick(100_000, 10_000));
+    bench.runtime.block_on(async {
+        let mut asked = 0;
+        for _ in 0..count {
+            let (answered, ended) = Http2::connect(address).await?.ask_on("/rest", most).await;
+            // A round of 50 is written before its answers are read.
+            if !ended || !(LIMIT..=LIMIT + STREAMS).contains(&answered) {
+                return Err(
+                    format!("{answered} of {most} requests answered, of a limit of {LIMIT}; ended: {ended}").into()
+                );
+            }
+            asked += answered;
+        }
+        Ok(format!("{count} connections with a limit of {LIMIT} requests: {} answered on each", asked / count))
+    })
 }

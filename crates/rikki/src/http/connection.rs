@@ -109,12 +109,20 @@ pub(crate) struct Connection {
     handover: Handover,
     /// How many requests it has carried.
     requests: AtomicU32,
+    /// How many of them were refused.
+    refused: AtomicU32,
 }
 
 impl Connection {
     pub(crate) fn new(serving: Arc<Serving>, peer: SocketAddr, tracker: Tracker) -> Self {
-        let (known_host, handover, requests) = Default::default();
-        Self { serving, peer, tracker, known_host, handover, requests }
+        let (known_host, handover, requests, refused) = Default::default();
+        Self { serving, peer, tracker, known_host, handover, requests, refused }
+    }
+
+    /// How many of its requests were refused.
+    #[cfg(feature = "tls")]
+    pub(super) fn refused(&self) -> u32 {
+        self.refused.load(Relaxed)
     }
 
     /// Serves HTTP/1.1 on a TCP or TLS stream.
@@ -159,6 +167,7 @@ impl Connection {
         let may_be_read = matches!(parts.method, Method::GET | Method::HEAD);
         let mut answering = if let Err(refused) = known_host.check(&terms.guard, terms.listener, &parts) {
             terms.settings.counts.refused_hosts.up();
+            self.refused.fetch_add(1, Relaxed);
             tracing::warn!(target: "rikki::http", %peer, "request refused: {refused}");
             Answering::Known(refused.response().map(Body::from))
         } else if let Some(preflight) = settings.added.preflight(&parts) {

@@ -1,4 +1,5 @@
-//! Streams of HTTP/2 whose client takes nothing of the response, while their connection moves.
+//! Streams of HTTP/2: how many there are, and those whose client takes nothing of the response while their connection
+//! moves.
 //!
 //! hyper asks a body for one piece ahead, and for the next when flow control had room for that one
 //! ([RFC 9113 section 5.2](https://www.rfc-editor.org/rfc/rfc9113#section-5.2)). So a body that has given a piece and was
@@ -8,13 +9,16 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::body::Body;
 use http_body::{Frame, SizeHint};
 use hyper::body::Bytes;
 use hyper::rt::Executor;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::sync::Notify;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::pace::MinRate;
 use crate::counters::Counts;
@@ -35,17 +39,77 @@ thread_local! {
     static LAST: Cell<Last> = const { Cell::new(Last::NotAsked) };
 }
 
+/// The streams of a connection.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    /// So far.
+    opened: AtomicU32,
+    open: AtomicU32,
+    /// One of the two has changed.
+    changed: Notify,
+}
+
+impl Streams {
+    /// Counts a stream that the client has opened, as the last one of how many.
+    pub(super) fn opened(&self) -> u32 {
+        self.open.fetch_add(1, Relaxed);
+        self.changed.notify_one();
+        self.opened.fetch_add(1, Relaxed) + 1
+    }
+
+    fn closed(&self) {
+        self.open.fetch_sub(1, Relaxed);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn has_any(&self) -> bool {
+        self.opened.load(Relaxed) > 0
+    }
+
+    /// Waits until a client that was told to go away has overstayed: it has opened more streams than may have been on
+    /// their way, or one after the `time` that it has to take notice, or has none any more by then. Whoever has
+    /// acknowledged can open none, and is let go by hyper when all have ended
+    /// ([RFC 9113 section 6.8](https://www.rfc-editor.org/rfc/rfc9113#section-6.8)).
+    pub(super) async fn overstay(&self, on_their_way: u32, time: Duration) {
+        let told = self.opened.load(Relaxed);
+        let in_time = async {
+            while self.opened.load(Relaxed).wrapping_sub(told) <= on_their_way {
+                self.changed.notified().await;
+            }
+        };
+        if timeout(time, in_time).await.is_ok() {
+            return;
+        }
+        let told = self.opened.load(Relaxed);
+        while self.opened.load(Relaxed) == told && self.open.load(Relaxed) > 0 {
+            self.changed.notified().await;
+        }
+    }
+}
+
+/// Counts a stream as closed when dropped.
+struct Open(Arc<Streams>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.closed();
+    }
+}
+
 /// Runs the streams of a connection, each until it has ended or its client is too slow for the rate.
 #[derive(Clone, Debug)]
 pub(super) struct PacedStreams {
     pub(super) rate: MinRate,
     pub(super) counts: Arc<Counts>,
+    pub(super) streams: Arc<Streams>,
 }
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for PacedStreams {
     fn execute(&self, stream: F) {
-        let Self { rate, counts } = self.clone();
+        let Self { rate, counts, streams } = self.clone();
+        let open = Open(streams);
         tokio::spawn(async move {
+            let _open = open;
             let mut stream = pin!(stream);
             let (mut alarm, mut waits) = (None::<Pin<Box<Sleep>>>, false);
             poll_fn(|cx| {

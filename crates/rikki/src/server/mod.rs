@@ -253,7 +253,8 @@ impl Server {
     }
 
     /// Sets how many requests one connection may carry; default 10,000, at least 1. It is then closed as after
-    /// `Connection: close`, or with GOAWAY, and the client connects anew.
+    /// `Connection: close`, or with GOAWAY, and the client connects anew. A client of HTTP/2 that does not acknowledge that
+    /// is cut after 100 more requests, or after [`head_timeout`](Self::head_timeout).
     pub fn max_requests(mut self, requests: u32) -> Self {
         self.http.max_requests = requests.max(1);
         self

@@ -1,6 +1,8 @@
 //! Plain HTTP through the server: routes, files, and HTTP/2 where TLS agrees on it.
 
 mod added;
+mod frames;
+mod go_away;
 mod mounts;
 
 use std::fs;

@@ -1,0 +1,60 @@
+//! HTTP/2 clients that stay when they are told to go.
+
+use std::time::Duration;
+
+use axum::routing::get as on_get;
+use rikki::Server;
+
+use super::frames::{Frames, GO_AWAY, HEADERS, get};
+use crate::wire::Running;
+
+/// How many requests may have been on their way when a client was told.
+const STREAMS: usize = 100;
+
+fn site() -> Server {
+    Server::new().route("/", on_get(async || "ok"))
+}
+
+/// Asks one request after the other until the server ends the connection; gives how many it has answered, before
+/// GOAWAY and in all.
+async fn ask_on(server: &Running, host: &str, most: usize) -> (usize, usize) {
+    let mut connection = Frames::connect(server, &[]).await;
+    let (mut told, mut answered) = (None, 0);
+    for stream in (0..most as u32).map(|index| 2 * index + 1) {
+        if !connection.try_send(&get(stream, host, "/")).await {
+            break;
+        }
+        let answer = loop {
+            match connection.next().await {
+                Some(frame) if frame.kind == GO_AWAY => told = told.or(Some(answered)),
+                Some(frame) if frame.kind == HEADERS => break true,
+                Some(_) => {}
+                None => break false,
+            }
+        };
+        if !answer {
+            break;
+        }
+        answered += 1;
+    }
+    (told.unwrap_or(usize::MAX), answered)
+}
+
+/// <https://www.rfc-editor.org/rfc/rfc9113#section-6.8>
+#[tokio::test]
+async fn whoever_asks_on_after_go_away_is_cut() {
+    let server = Running::start(site().max_requests(20)).await;
+    let (told, answered) = ask_on(&server, "localhost", 1000).await;
+    assert!((19..=20).contains(&told), "told after {told} answers");
+    assert!(answered <= 20 + STREAMS, "{answered} requests were answered, of a limit of 20");
+}
+
+/// One that neither acknowledges it nor asks.
+#[tokio::test]
+async fn whoever_stays_after_go_away_is_cut() {
+    let server = Running::start(site().max_requests(1).head_timeout(Duration::from_millis(300))).await;
+    let mut connection = Frames::connect(&server, &[]).await;
+    connection.send(&get(1, "localhost", "/")).await;
+    assert!(connection.next_of(GO_AWAY).await.is_some());
+    while connection.next().await.is_some() {}
+}
