@@ -7,6 +7,7 @@ mod counters;
 mod excerpt;
 mod files;
 mod http;
+mod seldom;
 mod server;
 #[cfg(feature = "tls")]
 mod tls;

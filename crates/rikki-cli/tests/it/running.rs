@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Instant;
 
 use crate::process::{DEADLINE, Folder, Process};
 
@@ -42,6 +43,32 @@ fn the_access_log_has_a_line_for_each_request() {
     ask(&address, "GET /none HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n");
     let line = server.report();
     assert!(line.contains(" target=/none ") && line.contains(" status=403"), "{line}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_refused_again_and_again_is_logged_once_a_second() {
+    const REFUSALS: usize = 300;
+    let folder = Folder::new();
+    let (server, address) = serve(&[&folder.path("")]);
+    let started = Instant::now();
+    let evil = "GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n";
+    let foreign = "GET /websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                   Origin: http://evil.test\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let broken = foreign.replace("Version: 13", "Version: 12");
+    for _ in 0..REFUSALS {
+        for request in [evil, foreign, &broken] {
+            ask(&address, request);
+        }
+    }
+    let most = 3 * (started.elapsed().as_secs() as usize + 2);
+    server.signal("TERM");
+    let log = server.end().stderr;
+    let refusals: Vec<&str> = log.lines().filter(|line| line.contains("refused")).collect();
+    assert!((3..=most).contains(&refusals.len()), "{} lines, at most {most}", refusals.len());
+    for line in refusals {
+        assert!(line.contains(" peer=127.0.0.1:"), "{line}");
+    }
 }
 
 /// A WebSocket whose client does not answer a Close; it is open when the head of the answer is read.

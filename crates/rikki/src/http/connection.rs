@@ -31,6 +31,7 @@ use super::added::Added;
 use super::guard::KnownHost;
 use super::linger;
 use super::pace::{MinRate, PacedBody, PacedIo};
+use crate::seldom::Seldom;
 use crate::ws::{self, Handover, Terms, Tracker};
 
 /// What a request head may cost and how long it may take.
@@ -109,7 +110,7 @@ pub(crate) struct Connection {
     handover: Handover,
     /// How many requests it has carried.
     requests: AtomicU32,
-    /// How many of them were refused.
+    /// How many of them, of HTTP/2, were refused: with an answer after which HTTP/1.1 closes.
     refused: AtomicU32,
 }
 
@@ -167,8 +168,9 @@ impl Connection {
         let may_be_read = matches!(parts.method, Method::GET | Method::HEAD);
         let mut answering = if let Err(refused) = known_host.check(&terms.guard, terms.listener, &parts) {
             terms.settings.counts.refused_hosts.up();
-            self.refused.fetch_add(1, Relaxed);
-            tracing::warn!(target: "rikki::http", %peer, "request refused: {refused}");
+            if let Some(left_out) = refused.turn_to_log() {
+                tracing::warn!(target: "rikki::http", %peer, left_out, "request refused: {refused}");
+            }
             Answering::Known(refused.response().map(Body::from))
         } else if let Some(preflight) = settings.added.preflight(&parts) {
             Answering::Known(preflight)
@@ -202,7 +204,13 @@ impl Connection {
     fn set_connection(&self, version: Version, response: &mut Response) {
         if version == Version::HTTP_2 {
             // https://www.rfc-editor.org/rfc/rfc9113#section-8.2.2: connection-specific fields are not for HTTP/2.
-            response.headers_mut().remove(header::CONNECTION);
+            if response
+                .headers_mut()
+                .remove(header::CONNECTION)
+                .is_some_and(|value| value.as_bytes().starts_with(b"close"))
+            {
+                self.refused.fetch_add(1, Relaxed);
+            }
             response.headers_mut().remove(header::UPGRADE);
             return;
         }
@@ -262,7 +270,10 @@ impl Answering {
 }
 
 fn panicked(peer: SocketAddr) -> Response {
-    tracing::error!(target: "rikki::http", %peer, "the handler of a request panicked");
+    static LINES: Seldom = Seldom::new();
+    if let Some(left_out) = LINES.turn(()) {
+        tracing::error!(target: "rikki::http", %peer, left_out, "the handler of a request panicked");
+    }
     // https://www.rfc-editor.org/rfc/rfc9110#section-15.6.1
     let mut response = Response::new(Body::from("the server failed\n"));
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;

@@ -6,6 +6,7 @@
 //! writes the log line and sends the response; what else an upgrade request must have is left to `rikki-proto`.
 
 use std::fmt;
+use std::mem::{Discriminant, discriminant};
 use std::sync::OnceLock;
 
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, ORIGIN};
@@ -15,6 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use super::host::{Authority, Host};
 use super::origin::Origin;
 use crate::excerpt::Excerpt;
+use crate::seldom::{LeftOut, Seldom};
 
 /// The hosts and origins allowed beside those that are always allowed.
 #[derive(Clone, Debug, Default)]
@@ -225,6 +227,12 @@ impl Refused {
             | Self::NullOrigin
             | Self::ForeignOrigin { .. } => StatusCode::FORBIDDEN,
         }
+    }
+
+    /// Whether it is to be logged: one line a second of each kind.
+    pub(crate) fn turn_to_log(&self) -> Option<LeftOut> {
+        static LINES: Seldom<Discriminant<Refused>> = Seldom::new();
+        LINES.turn(discriminant(self))
     }
 
     /// The sentence as plain text. The connection closes after it, so that what the client sent on is not read as a

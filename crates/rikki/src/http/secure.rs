@@ -23,8 +23,8 @@ use super::stream::{PacedStreams, Pieces, Streams};
 /// Bounds of an HTTP/2 connection: as many streams as browsers use, and little memory for each.
 const H2_STREAMS: u32 = 100;
 const H2_SEND_BUFFER: usize = 64 * 1024;
-/// How many requests of a connection are refused for their Host until the client is told to go away. HTTP/1.1 closes with
-/// the first; browsers share a connection of HTTP/2 between the names of a certificate.
+/// How many requests of a connection are refused until the client is told to go away. HTTP/1.1 closes with the first;
+/// browsers share a connection of HTTP/2 between the names of a certificate.
 const H2_REFUSALS: u32 = 10;
 /// Silent HTTP/2 connections are pinged, as WebSockets are.
 const H2_PING_INTERVAL: Duration = Duration::from_secs(30);

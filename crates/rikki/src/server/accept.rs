@@ -1,11 +1,11 @@
 //! Accepting: one task for each listening socket, on the runtime of the only worker, or on one of its own from which
 //! connections are dealt out to the workers in turn.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -16,12 +16,10 @@ use tokio::task::JoinSet;
 use super::url::BACKLOG;
 use super::worker::{self, Accepted, Door, Listener};
 use crate::http::{Phase, draining};
+use crate::seldom::Seldom;
 
 /// How long accepting pauses when the process is out of descriptors or memory, or no worker has room.
 const BACK_OFF: Duration = Duration::from_millis(500);
-
-/// How often the same trouble is logged.
-const LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// Sockets that listen, and what their connections share.
 pub(super) type Sockets = Vec<(std::net::TcpListener, Arc<Listener>)>;
@@ -58,12 +56,11 @@ async fn accept(
     mut destination: Destination,
     mut phase: watch::Receiver<Phase>,
 ) {
-    let mut logged: Option<Instant> = None;
     {
         let mut draining = pin!(draining(&mut phase));
         loop {
             let (stream, peer) = tokio::select! {
-                accepted = next(&socket, &mut logged) => accepted,
+                accepted = next(&socket) => accepted,
                 () = &mut draining => break,
             };
             tokio::select! {
@@ -86,15 +83,15 @@ async fn accept(
 }
 
 /// The next connection. Trouble of this process is waited out, that of a single connection passed over.
-async fn next(socket: &TcpListener, logged: &mut Option<Instant>) -> (TcpStream, SocketAddr) {
+async fn next(socket: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match socket.accept().await.and_then(prepare) {
             Ok(accepted) => return accepted,
             Err(error) if is_the_peers(&error) => {}
             Err(error) => {
-                if logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
-                    *logged = Some(Instant::now());
-                    tracing::error!(target: "rikki::server", "cannot accept: {error}");
+                static LINES: Seldom<ErrorKind> = Seldom::new();
+                if let Some(left_out) = LINES.turn(error.kind()) {
+                    tracing::error!(target: "rikki::server", left_out, "cannot accept: {error}");
                 }
                 tokio::time::sleep(BACK_OFF).await;
             }
@@ -111,9 +108,7 @@ fn prepare((stream, peer): (TcpStream, SocketAddr)) -> io::Result<(TcpStream, So
 
 /// Whether the connection failed before it was accepted, which says nothing about the server.
 fn is_the_peers(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, InvalidInput, NotConnected,
-    };
+    use ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, InvalidInput, NotConnected};
     matches!(
         error.kind(),
         // A socket that was reset at once refuses options with "invalid argument" on some systems.

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::accept::{self, Destination, Sockets};
 use super::admission::Admission;
 use crate::http::{Connection, Phase, Serving, draining};
+use crate::seldom::Seldom;
 use crate::ws::{Clock, CloseCode, Tracker};
 
 /// How many accepted connections may wait for a worker.
@@ -175,7 +176,10 @@ impl Door {
 }
 
 pub(super) fn log_dropped(peer: SocketAddr, error: &io::Error) {
-    tracing::warn!(target: "rikki::server", %peer, "connection dropped: {error}");
+    static LINES: Seldom = Seldom::new();
+    if let Some(left_out) = LINES.turn(()) {
+        tracing::warn!(target: "rikki::server", %peer, left_out, "connection dropped: {error}");
+    }
 }
 
 impl Listener {

@@ -14,6 +14,7 @@ use hyper::upgrade::OnUpgrade;
 use rikki_proto::Connection;
 use rikki_proto::handshake::{Refusal, Subprotocol, accept};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::field::display;
 
 use super::compression::Accepted;
 use super::context::{Context, Tracker, Upgrading};
@@ -24,6 +25,7 @@ use super::stream::WebSocket;
 use super::transport::Transport;
 use crate::excerpt::Excerpt;
 use crate::http::Guard;
+use crate::seldom::Seldom;
 
 /// The request that opened a WebSocket, as a [`Handler`] sees it.
 #[derive(Debug)]
@@ -234,17 +236,20 @@ impl Upgrade {
             Ok(judged) => judged,
             Err(refusal) => {
                 terms.settings.counts.refused_handshakes.up();
-                tracing::info!(target: "rikki::ws", path = %Excerpt::of(parts.uri.path()), "handshake refused: {refusal}");
+                log_refusal(refusal, &parts);
                 return refusal.response().map(Body::from);
             }
         };
         if let Err(refused) = terms.guard.check_origin(terms.listener, &parts) {
             terms.settings.counts.refused_origins.up();
-            tracing::warn!(target: "rikki::ws", path = %Excerpt::of(parts.uri.path()), "handshake refused: {refused}");
+            if let Some(left_out) = refused.turn_to_log() {
+                let (peer, path) = (peer_addr(&parts).map(display), Excerpt::of(parts.uri.path()));
+                tracing::warn!(target: "rikki::ws", peer, %path, left_out, "handshake refused: {refused}");
+            }
             return refused.response().map(Body::from);
         }
         let Some(on_upgrade) = on_upgrade else {
-            tracing::error!(target: "rikki::ws", "the HTTP server in front does not support upgrades");
+            log_trouble(Trouble::Unsupported);
             let mut response = Response::new(Body::from("this server does not support upgrades\n"));
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             return response;
@@ -262,7 +267,7 @@ impl Upgrade {
         let upgrading = Upgrading { on_upgrade, start };
         match handover.map(|handover| handover.upgrade()) {
             Some(Some(handover)) => handover.put(upgrading),
-            Some(None) => tracing::warn!(target: "rikki::ws", "no WebSocket: its request has been answered before"),
+            Some(None) => log_trouble(Trouble::Answered),
             None => drop(tokio::spawn(upgrading.finish(tracker))),
         }
         let mut response = accepted.into_response().map(|()| Body::empty());
@@ -278,6 +283,32 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
         Ok(Self::from_parts(Box::new(parts.clone())))
+    }
+}
+
+fn log_refusal(refusal: Refusal, request: &Parts) {
+    static LINES: Seldom<Refusal> = Seldom::new();
+    if let Some(left_out) = LINES.turn(refusal) {
+        let (peer, path) = (peer_addr(request).map(display), Excerpt::of(request.uri.path()));
+        tracing::info!(target: "rikki::ws", peer, %path, left_out, "handshake refused: {refusal}");
+    }
+}
+
+/// What an application or the server in front has done wrong.
+#[derive(PartialEq)]
+enum Trouble {
+    Unsupported,
+    Answered,
+}
+
+fn log_trouble(trouble: Trouble) {
+    static LINES: Seldom<Trouble> = Seldom::new();
+    let what = match trouble {
+        Trouble::Unsupported => "the HTTP server in front does not support upgrades",
+        Trouble::Answered => "no WebSocket: its request has been answered before",
+    };
+    if let Some(left_out) = LINES.turn(trouble) {
+        tracing::warn!(target: "rikki::ws", left_out, "{what}");
     }
 }
 

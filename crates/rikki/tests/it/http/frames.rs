@@ -6,19 +6,16 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::talk::Talk;
 use crate::wire::{Running, soon};
 
-pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const GO_AWAY: u8 = 7;
-pub(crate) const WINDOW_UPDATE: u8 = 8;
 
-pub(crate) const END_STREAM: u8 = 1;
+const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// A frame from the server.
 pub(crate) struct Frame {
     pub(crate) kind: u8,
-    pub(crate) flags: u8,
     pub(crate) stream: u32,
     pub(crate) payload: Vec<u8>,
 }
@@ -53,10 +50,10 @@ impl Frames {
         let stream = &mut self.0.stream;
         let mut head = [0; 9];
         soon("a frame", stream.read_exact(&mut head)).await.ok()?;
-        let [high, middle, low, kind, flags, a, b, c, d] = head;
+        let [high, middle, low, kind, _, a, b, c, d] = head;
         let mut payload = vec![0; u32::from_be_bytes([0, high, middle, low]) as usize];
         soon("a payload", stream.read_exact(&mut payload)).await.ok()?;
-        Some(Frame { kind, flags, stream: u32::from_be_bytes([a, b, c, d]), payload })
+        Some(Frame { kind, stream: u32::from_be_bytes([a, b, c, d]), payload })
     }
 
     /// The next frame of a kind.
@@ -96,14 +93,4 @@ pub(crate) fn block(host: &str, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
         }
     }
     block
-}
-
-/// The status of an answer, from the first field of its HEADERS.
-pub(crate) fn status(headers: &Frame) -> u16 {
-    // The static table has the common ones; others are literals of its name.
-    match headers.payload.first() {
-        Some(&indexed @ 0x88..=0x8e) => [200, 204, 206, 304, 400, 404, 500][usize::from(indexed - 0x88)],
-        // A literal with incremental indexing and its value, Huffman-coded or not, is asked for by nobody.
-        _ => 0,
-    }
 }

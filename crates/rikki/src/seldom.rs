@@ -1,0 +1,77 @@
+//! Log lines about what a peer may repeat as often as it likes: one a second of each kind, with a count of the rest.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often there is a line of a kind.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Lines of several kinds `K`, of which there are few. It is a `static`, so that it is one for all connections:
+///
+/// ```ignore
+/// static LINES: Seldom = Seldom::new();
+/// if let Some(left_out) = LINES.turn(()) {
+///     tracing::warn!(%peer, left_out, "request refused");
+/// }
+/// ```
+#[derive(Debug)]
+pub(crate) struct Seldom<K = ()>(Mutex<Vec<Lines<K>>>);
+
+#[derive(Debug)]
+struct Lines<K> {
+    kind: K,
+    last: Instant,
+    left_out: u64,
+}
+
+/// How many lines were left out since the last one, if any were: a field of the line, which is not there without.
+pub(crate) type LeftOut = Option<u64>;
+
+impl<K: PartialEq> Seldom<K> {
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    /// Whether a line of the kind is due, or is counted and left out. Of the last ones the number is never said; what
+    /// is refused has a counter.
+    pub(crate) fn turn(&self, kind: K) -> Option<LeftOut> {
+        self.turn_at(kind, Instant::now())
+    }
+
+    fn turn_at(&self, kind: K, now: Instant) -> Option<LeftOut> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(lines) = all.iter_mut().find(|lines| lines.kind == kind) else {
+            all.push(Lines { kind, last: now, left_out: 0 });
+            return Some(None);
+        };
+        if now.saturating_duration_since(lines.last) < EVERY {
+            lines.left_out += 1;
+            return None;
+        }
+        lines.last = now;
+        Some(Some(std::mem::take(&mut lines.left_out)).filter(|left_out| *left_out > 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_a_second_of_each_kind() {
+        let seldom = Seldom::new();
+        let start = Instant::now();
+        let check = |kind: char, ms: u64, expected: Option<LeftOut>| {
+            assert_eq!(seldom.turn_at(kind, start + Duration::from_millis(ms)), expected, "{kind} after {ms} ms");
+        };
+        check('a', 0, Some(None));
+        check('a', 1, None);
+        check('b', 2, Some(None));
+        check('a', 999, None);
+        check('a', 1000, Some(Some(2)));
+        check('b', 1001, None);
+        check('a', 1999, None);
+        check('a', 5000, Some(Some(1)));
+        check('a', 6000, Some(None));
+    }
+}
