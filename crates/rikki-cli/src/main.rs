@@ -3,6 +3,7 @@
 mod args;
 mod connect;
 mod folders;
+mod log;
 mod routes;
 mod serve;
 mod settings;

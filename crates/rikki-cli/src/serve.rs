@@ -1,18 +1,17 @@
 //! From checked settings to a running server.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _};
+use std::thread;
 
 use rikki::{Bound, Server, StartError, Tls, TlsError, ws};
-use tracing_subscriber::EnvFilter;
 
 use crate::args::{CompressionMode, Deflate, OverflowPolicy, UsageError};
 use crate::settings::{Certificate, Settings, TlsSettings};
-use crate::{Failure, folders, print, routes};
+use crate::{Failure, folders, log, print, routes};
 
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
-    start_log(&settings.log);
+    let _log = log::start(&settings.log).map_err(StartError::Runtime)?;
     let server = configure(settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
     runtime.map_err(StartError::Runtime)?.block_on(async {
@@ -20,19 +19,11 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
         let greeting = greeting(handle.bound(), settings);
         // Whoever has read the greeting may send a signal.
         let running = handle.run();
-        print(&greeting);
+        // On a thread of its own, since stdout may be a terminal that is stopped.
+        let printing = thread::Builder::new().name("rikki-print".to_owned()).spawn(move || print(&greeting));
+        drop(printing.map_err(StartError::Runtime)?);
         running.await.map_err(|error| Failure::Runtime(format!("cannot wait for signals: {error}")))
     })
-}
-
-/// Logs to stderr; a log that cannot be written is dropped, never a reason to stop serving.
-pub(crate) fn start_log(filter: &str) {
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .log_internal_errors(false)
-        .init();
 }
 
 fn configure(settings: &Settings) -> Result<Server, Failure> {

@@ -22,9 +22,8 @@ use rikki::ws::{Compression, Settings, WebSocket};
 use tokio::time::timeout;
 
 use crate::args::{CompressionMode, UsageError};
-use crate::serve::start_log;
 use crate::settings::is_secure;
-use crate::{Failure, tell};
+use crate::{Failure, log, tell};
 use input::Input;
 use output::Output;
 use session::Session;
@@ -34,7 +33,7 @@ pub(crate) use args::ConnectArgs;
 
 /// Connects, and talks until the connection ends.
 pub(crate) fn connect(args: &ConnectArgs) -> Result<ExitCode, Failure> {
-    start_log(&args.log);
+    let _log = log::start(&args.log).map_err(unable)?;
     let builder = configure(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unable)?;
     let ended = runtime.block_on(talk(&builder, args));

@@ -3,6 +3,8 @@
 mod connect;
 mod files;
 mod flags;
+#[cfg(target_os = "linux")]
+mod log;
 mod process;
 mod readme;
 mod running;

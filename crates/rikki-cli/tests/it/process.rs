@@ -35,16 +35,21 @@ impl Process {
 
     /// With another stdout; nothing can be read from it here.
     pub(crate) fn start_with(args: &[&str], stdout: Stdio) -> Self {
+        Self::start_on(args, stdout, Stdio::piped())
+    }
+
+    /// With another stdout and stderr.
+    pub(crate) fn start_on(args: &[&str], stdout: Stdio, stderr: Stdio) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_rikki"))
             .args(args)
             .stdin(Stdio::piped())
             .stdout(stdout)
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .unwrap();
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().map_or_else(|| mpsc::channel().1, lines);
-        let stderr = lines(child.stderr.take().unwrap());
+        let stderr = child.stderr.take().map_or_else(|| mpsc::channel().1, lines);
         Self { child, stdin, stdout, stderr }
     }
 
