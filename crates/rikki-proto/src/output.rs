@@ -5,9 +5,13 @@
 //!   payloads                           | 1 MiB  |
 //! ```
 
+mod unsent;
+
 use std::collections::VecDeque;
 
 use bytes::{Buf as _, Bytes};
+
+use unsent::Begun;
 
 /// Shared payloads of this many bytes and more are written from where they lie instead of being copied.
 const SPLICE_FROM: usize = 16 * 1024;
@@ -30,6 +34,8 @@ pub struct Output {
     payloads: VecDeque<(usize, Bytes)>,
     /// The length of all `payloads` together.
     payload_bytes: usize,
+    /// The frame of which a part has been written.
+    begun: Begun,
     blocked: bool,
 }
 
@@ -84,6 +90,7 @@ impl Output {
             self.clear();
             return;
         }
+        self.note_written(count);
         while let Some((at, payload)) = self.payloads.front_mut() {
             let before = at.saturating_sub(self.written);
             if count < before {
@@ -193,6 +200,7 @@ impl Output {
     fn clear(&mut self) {
         self.buffer.truncate(LEAD);
         self.written = 0;
+        self.begun = Begun::default();
     }
 
     /// Appends `payload` without copying it if that pays.

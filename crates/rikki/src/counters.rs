@@ -39,10 +39,15 @@ pub struct Counters {
     pub closed_timeouts: u64,
     /// WebSockets cut for not reading, by [`Overflow::Close`](crate::ws::Overflow::Close).
     pub closed_overflows: u64,
-    /// WebSockets closed with 1011 since their handler panicked.
+    /// WebSockets closed with 1011 since their handler, or the task that served them, panicked.
     pub closed_panics: u64,
+    /// WebSockets closed with 1011 since the task that served them ended with an error.
+    pub closed_errors: u64,
     /// Messages dropped since their receiver did not read.
     pub dropped_messages: u64,
+    /// Messages that had been accepted and were not written when their WebSocket ended: it broke, ran into a deadline or
+    /// was cut, or its peer closed first.
+    pub lost_messages: u64,
     /// Bytes that wait now to be written to WebSockets.
     pub queued_bytes: u64,
 }
@@ -80,7 +85,9 @@ counts!(
     closed_timeouts,
     closed_overflows,
     closed_panics,
+    closed_errors,
     dropped_messages,
+    lost_messages,
     queued_bytes,
 );
 

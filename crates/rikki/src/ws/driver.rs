@@ -12,7 +12,7 @@ mod writing;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use rikki_proto::{CloseCode, CloseFrame, Connection, Event, Message, Output, Text};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,10 +22,11 @@ use super::buffers::{Buffers, Lent};
 use super::clock::{Alarm, Clock, NEVER, Tick};
 use super::error::{Closed, Error};
 use super::rate::Rate;
-use super::sender::{Drained, Mailbox};
+use super::sender::{Command, Drained, Mailbox};
 use super::settings::{Overflow, Settings};
 use super::socket::Socket;
 use backlog::{Backlog, Unparsed};
+use writing::Line;
 
 /// What one poll may do before it lets others run: tokio's own budget would allow 128 reads.
 const READS_PER_POLL: usize = 4;
@@ -39,6 +40,11 @@ const WRITE_AT: usize = 64 * 1024;
 
 /// Who messages go to: a handler's callbacks, or the task that polls the async face.
 pub(super) trait Consumer {
+    /// Whether it can take a message: nothing is read while it cannot.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     fn message(&mut self, socket: &mut Socket<'_>, message: Message<'_>) -> Flow;
 
     /// The connection has ended; called once, and no message comes after it.
@@ -65,10 +71,9 @@ pub(super) enum Turn {
 
 /// A WebSocket on a byte stream.
 pub(super) struct Driver<I> {
-    io: I,
+    line: Line<I>,
     connection: Connection,
     settings: Arc<Settings>,
-    alarm: Alarm,
     mailbox: Option<Arc<Mailbox>>,
     /// The rest of a read that could not be handed over yet.
     unparsed: Option<Box<Unparsed>>,
@@ -80,16 +85,12 @@ pub(super) struct Driver<I> {
     /// When something was last read, and when the ping that follows silence was sent.
     read_at: Tick,
     pinged_at: Tick,
-    /// When writing last made progress.
-    written_at: Tick,
     /// When the message under way began.
     message_since: Tick,
     /// Reading waits until the backlog is below half of its mark.
     paused: bool,
     /// The peer has shut its half of TCP.
     eof: bool,
-    /// Bytes may wait inside the stream, as they do in TLS.
-    unflushed: bool,
     /// Why nothing can be written any more. What the peer said before that is still to be read.
     broken: Option<io::Error>,
     /// The consumer knows that the connection has ended.
@@ -135,22 +136,19 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             rate.count_bytes(read_ahead.len(), now);
         }
         Self {
-            io,
+            line: Line::new(io, Alarm::new(clock), now),
             connection,
             rate,
             settings,
-            alarm: Alarm::new(clock),
             mailbox: None,
             unparsed,
             backlog: None,
             phase: Phase::Open,
             read_at: now,
             pinged_at: NEVER,
-            written_at: now,
             message_since: NEVER,
             paused: false,
             eof: false,
-            unflushed: false,
             broken: None,
             reported: false,
         }
@@ -161,27 +159,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         self.with_buffers(|driver, read, output| driver.turn(cx, consumer, read, output))
     }
 
-    /// Lends the socket outside of a message: to open a connection or to send from its own task.
-    pub(super) fn with_socket<R>(&mut self, use_it: impl FnOnce(&mut Socket<'_>) -> R) -> R {
+    /// Lends the socket outside of a message: to open a connection or to send from its own task, which `waker` wakes.
+    pub(super) fn with_socket<R>(&mut self, waker: &Waker, use_it: impl FnOnce(&mut Socket<'_>) -> R) -> R {
         self.with_buffers(|driver, _, output| {
-            let mark = driver.settings.mark();
-            use_it(&mut driver.socket(output, mark))
-        })
-    }
-
-    /// Writes what is unsent; ready when nothing is left, or when the connection is lost.
-    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer) -> Poll<()> {
-        self.with_buffers(|driver, _, output| {
-            loop {
-                driver.write(cx, output);
-                if driver.phase == Phase::Ended || !output.is_blocked() {
-                    return Poll::Ready(());
-                }
-                if let Some(due) = driver.handle_deadlines(consumer, output) {
-                    driver.alarm.set(due, cx.waker());
-                    return Poll::Pending;
-                }
-            }
+            let mark = driver.settings.framed_ahead(driver.settings.mark());
+            use_it(&mut driver.socket(waker, output, mark))
         })
     }
 
@@ -190,23 +172,52 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         self.broken.is_some() || self.phase == Phase::Ended
     }
 
-    /// Bytes that the peer has not taken yet.
-    pub(super) fn backlog(&self) -> usize {
-        self.backlog.as_ref().map_or(0, |backlog| backlog.output.len())
+    /// Bytes that have not been written yet, those that senders have queued included.
+    pub(super) fn unsent(&self) -> usize {
+        let backlog = self.backlog.as_ref().map_or(0, |backlog| backlog.output.len());
+        backlog + self.mailbox.as_ref().map_or(0, |mailbox| mailbox.queued())
+    }
+
+    /// Whether everything that was sent so far has been written.
+    pub(super) fn has_written_all(&self) -> bool {
+        self.backlog.is_none() && !self.line.unflushed && self.mailbox.as_ref().is_none_or(|mailbox| mailbox.len() == 0)
     }
 
     pub(super) fn is_open(&self) -> bool {
         self.connection.is_open() && self.phase == Phase::Open
     }
 
-    /// The code to close with, if a server drains and the connection is one of its own: what a request or a handler has
-    /// opened as a client lasts as long as they do.
+    /// The code to close with, if a server drains and the connection is one of its own that is not closing anyway: what a
+    /// request or a handler has opened as a client lasts as long as they do.
     fn draining(&self) -> Option<CloseCode> {
-        if self.connection.is_server() { self.alarm.draining() } else { None }
+        let code = if self.connection.is_server() { self.line.alarm.draining() } else { None };
+        code.filter(|_| self.connection.is_open() && !self.mailbox.as_ref().is_some_and(|mailbox| mailbox.is_closed()))
     }
 
-    fn socket<'a>(&'a mut self, output: &'a mut Output, mark: usize) -> Socket<'a> {
-        Socket { connection: &mut self.connection, output, mailbox: &mut self.mailbox, settings: &self.settings, mark }
+    /// Closes when everything that has been accepted until now is sent.
+    fn close_in_turn(&mut self, code: CloseCode, output: &mut Output) {
+        // It fails where a Close came first, which is as good.
+        let _ = match &self.mailbox {
+            Some(mailbox) => Command::close(code, "").and_then(|close| mailbox.push(close)),
+            None => self.connection.close(code, "", output),
+        };
+    }
+
+    fn socket<'a>(&'a mut self, waker: &'a Waker, output: &'a mut Output, mark: usize) -> Socket<'a> {
+        Socket {
+            checkpoint: output.checkpoint(),
+            connection: &mut self.connection,
+            output,
+            mailbox: &mut self.mailbox,
+            settings: &self.settings,
+            wire: &mut self.line,
+            waker,
+            mark,
+        }
+    }
+
+    fn now(&self) -> Tick {
+        self.line.alarm.clock().now()
     }
 
     /// Runs `work` on the thread's buffers, or on the connection's own backlog if it has one, and keeps what is unsent.
@@ -241,8 +252,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let mut budget = Budget { reads: READS_PER_POLL, payload: PAYLOAD_PER_POLL, queued: QUEUED_PER_POLL };
         loop {
             if let Some(code) = self.draining() {
-                // Fails where a Close is out already, which is as good.
-                let _ = self.connection.close(code, "", output);
+                self.close_in_turn(code, output);
             }
             self.write(cx, output);
             if self.send_queued(cx, consumer, output, &mut budget) {
@@ -269,7 +279,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 self.write(cx, output);
                 // A peer that never falls silent has to end its messages in time too.
                 if let Some(due) = self.handle_deadlines(consumer, output) {
-                    self.alarm.set(due, cx.waker());
+                    self.line.alarm.set(due, cx.waker());
                 }
                 wake_after_others(cx);
                 return Poll::Pending;
@@ -337,7 +347,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 Ok(None) => break,
                 Ok(Some(Event::Message(message))) => {
                     self.message_since = NEVER;
-                    self.deliver(consumer, message, output, mark)
+                    self.deliver(cx, consumer, message, output, mark)
                 }
                 Ok(Some(Event::Close(frame))) => self.report(consumer, closed_by_peer(frame)),
                 Ok(Some(_)) => Flow::Continue,
@@ -362,6 +372,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     fn deliver(
         &mut self,
+        cx: &mut Context<'_>,
         consumer: &mut impl Consumer,
         message: Message<'_>,
         output: &mut Output,
@@ -370,7 +381,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if self.reported {
             return Flow::Continue;
         }
-        let flow = consumer.message(&mut self.socket(output, mark), message);
+        let flow = consumer.message(&mut self.socket(cx.waker(), output, mark), message);
+        // What it has sent by way of a `Sender` goes before the answer to a Close behind the message.
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.drain(&mut self.connection, output, QUEUED_PER_POLL);
+        }
         if let Flow::Panicked = flow {
             let code = CloseCode::INTERNAL_ERROR;
             self.report(consumer, Closed { code, reason: Text::from(""), error: Some(Error::HandlerPanicked) });
@@ -420,9 +435,24 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 }
 
+impl<I> Driver<I> {
+    /// Drops what cannot be written any more, and counts its messages.
+    fn lose_unsent(&self, output: &mut Output) {
+        let lost = output.messages();
+        *output = Output::default();
+        self.settings.counts.lost_messages.add(lost);
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.count_dropped(lost);
+        }
+    }
+}
+
 impl<I> Drop for Driver<I> {
-    /// However a connection ends, its senders learn of it.
+    /// However a connection ends, its senders learn of it, and what they had been promised is counted.
     fn drop(&mut self) {
+        if let Some(mut backlog) = self.backlog.take() {
+            self.lose_unsent(&mut backlog.output);
+        }
         if let Some(mailbox) = &self.mailbox {
             mailbox.close();
         }

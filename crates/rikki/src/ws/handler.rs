@@ -4,7 +4,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use rikki_proto::{CloseCode, Message, SendError, Text};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -115,7 +115,9 @@ pub(super) struct HandlerTask<I, H: Handler> {
 impl<I: AsyncRead + AsyncWrite + Unpin, H: Handler> HandlerTask<I, H> {
     /// Opens the connection.
     pub(super) fn new(mut driver: Driver<I>, handler: Arc<H>, opening: &Opening, tracker: Tracker) -> Self {
-        let state = driver.with_socket(|socket| contained(socket, |socket| handler.open(socket, opening)));
+        let open = |socket: &mut Socket<'_>| contained(socket, |socket| handler.open(socket, opening));
+        // The first poll writes anew what cannot be written now.
+        let state = driver.with_socket(Waker::noop(), open);
         Self { driver, callbacks: Callbacks { handler, state }, _tracker: tracker }
     }
 }
@@ -168,11 +170,10 @@ impl<H: Handler> Consumer for Callbacks<H> {
 
 /// Runs a callback; if it panics, takes back what it sent and closes with 1011.
 fn contained<R>(socket: &mut Socket<'_>, callback: impl FnOnce(&mut Socket<'_>) -> R) -> Option<R> {
-    let checkpoint = socket.output.checkpoint();
     let result = catch_unwind(AssertUnwindSafe(|| callback(socket)));
     if result.is_err() && socket.is_open() {
-        socket.output.rollback(checkpoint);
-        let _ = socket.close(CloseCode::INTERNAL_ERROR, "");
+        socket.take_back();
+        socket.close_now(CloseCode::INTERNAL_ERROR);
     }
     result.ok()
 }

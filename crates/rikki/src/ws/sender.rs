@@ -8,13 +8,11 @@ use rikki_proto::{CloseCode, Connection, Message, Output, PreparedMessage, SendE
 
 use super::settings::{Overflow, Settings};
 
-/// How much is framed ahead of a peer that does not read, in bytes, where the oldest messages are dropped.
-const FRAMED_AHEAD: usize = 64 * 1024;
-
 /// Sends to one WebSocket from any thread or task, at any time.
 ///
 /// A clone sends to the same connection. Nothing here waits: what is sent is queued and the connection's task is
-/// woken. Everything sent through one `Sender` arrives in order; after a close nothing more is sent.
+/// woken. What is accepted, here or by the connection's own task, arrives in the order in which it was, and before the
+/// Close, whoever sends that; what cannot is counted as [`dropped`](Self::dropped). After a close nothing is accepted.
 ///
 /// Memory: about 120 bytes a connection from the first [`Socket::sender`](super::Socket::sender) on, and what is
 /// queued, at most [`write_queue`](super::Settings::write_queue) and one message.
@@ -73,10 +71,7 @@ impl Sender {
     ///
     /// [`SendError::ControlTooLong`] over 125 bytes; else as [`send`](Self::send).
     pub fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
-        if payload.len() > 125 {
-            return Err(SendError::ControlTooLong { length: payload.len() });
-        }
-        self.mailbox.push(Command::Ping(payload.into()))
+        self.mailbox.push(Command::ping(payload)?)
     }
 
     /// Closes the connection when everything queued before has been sent. A full queue does not stand in the way.
@@ -86,13 +81,7 @@ impl Sender {
     /// [`SendError::InvalidCloseCode`] if the code must not be sent, [`SendError::ReasonTooLong`] over 123 bytes,
     /// [`SendError::Closed`] when the connection is closed or closing.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        if !code.may_be_sent() {
-            return Err(SendError::InvalidCloseCode(code.0));
-        }
-        if reason.len() > 123 {
-            return Err(SendError::ReasonTooLong { length: reason.len() });
-        }
-        self.mailbox.push(Command::Close(code, Text::from(reason).into_owned()))
+        self.mailbox.push(Command::close(code, reason)?)
     }
 
     /// Bytes that wait to be written, about.
@@ -101,15 +90,26 @@ impl Sender {
         self.mailbox.state().held()
     }
 
+    /// How many messages to this connection have been accepted, from whichever sender or callback, and will not arrive:
+    /// dropped by [`Overflow::DropOldest`](super::Overflow::DropOldest), or not written when the connection ended.
+    ///
+    /// Those that were refused with an error are not among them, nor those that the peer lost after they were written.
+    /// What callbacks and the sink have sent is among them from the first [`Socket::sender`](super::Socket::sender) on.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.mailbox.state().dropped
+    }
+
     /// Whether the connection is closed or closing, so that nothing can be sent any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.mailbox.state().closed
+        self.mailbox.is_closed()
     }
 }
 
+/// What waits in the queue, with arguments that have been checked.
 #[derive(Debug)]
-enum Command {
+pub(super) enum Command {
     Message(Message<'static>),
     Uncompressed(Message<'static>),
     Prepared(PreparedMessage),
@@ -118,6 +118,33 @@ enum Command {
 }
 
 impl Command {
+    pub(super) fn ping(payload: &[u8]) -> Result<Self, SendError> {
+        if payload.len() > 125 {
+            return Err(SendError::ControlTooLong { length: payload.len() });
+        }
+        Ok(Self::Ping(payload.into()))
+    }
+
+    pub(super) fn close(code: CloseCode, reason: &str) -> Result<Self, SendError> {
+        if !code.may_be_sent() {
+            return Err(SendError::InvalidCloseCode(code.0));
+        }
+        if reason.len() > 123 {
+            return Err(SendError::ReasonTooLong { length: reason.len() });
+        }
+        Ok(Self::Close(code, Text::from(reason).into_owned()))
+    }
+
+    fn frame(self, connection: &mut Connection, output: &mut Output) -> Result<(), SendError> {
+        match self {
+            Self::Message(message) => connection.send(message, output),
+            Self::Uncompressed(message) => connection.send_uncompressed(message, output),
+            Self::Prepared(message) => connection.send_prepared(&message, output),
+            Self::Ping(payload) => connection.ping(&payload, output),
+            Self::Close(code, reason) => connection.close(code, &reason, output),
+        }
+    }
+
     /// Whether it may be dropped; control frames never are.
     fn is_message(&self) -> bool {
         matches!(self, Self::Message(_) | Self::Uncompressed(_) | Self::Prepared(_))
@@ -150,7 +177,10 @@ struct State {
     /// What the connection holds unsent: it counts towards the mark.
     backlog: usize,
     waker: Option<Waker>,
+    /// Nothing is accepted any more; what is in the queue may still be sent.
     closed: bool,
+    /// Messages that were accepted and will not arrive.
+    dropped: u64,
 }
 
 impl State {
@@ -168,6 +198,7 @@ impl State {
             self.queued -= oldest.size();
             dropped.push(oldest);
         }
+        self.dropped += dropped.len() as u64;
         dropped
     }
 }
@@ -188,7 +219,17 @@ impl Mailbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, command: Command) -> Result<(), SendError> {
+    /// Queues a command, unless the policy refuses it.
+    pub(super) fn push(&self, command: Command) -> Result<(), SendError> {
+        self.push_below(command, self.settings.mark())
+    }
+
+    /// The same for a message that was promised room when less waited.
+    pub(super) fn push_promised(&self, command: Command) -> Result<(), SendError> {
+        self.push_below(command, self.settings.write_queue.saturating_mul(2))
+    }
+
+    fn push_below(&self, command: Command, mark: usize) -> Result<(), SendError> {
         let counts = &self.settings.counts;
         let mut dropped = Vec::new(); // without the lock: it runs other people's destructors
         let waker = {
@@ -197,10 +238,10 @@ impl Mailbox {
                 return Err(SendError::Closed);
             }
             let closes = matches!(command, Command::Close(..));
-            if !closes && state.held() >= self.settings.mark() {
+            if !closes && state.held() >= mark {
                 match self.settings.overflow {
                     Overflow::DropOldest if command.is_message() => {
-                        dropped = state.drop_oldest(self.settings.mark());
+                        dropped = state.drop_oldest(mark);
                         counts.queued_bytes.sub(dropped.iter().map(Command::size).sum());
                         counts.dropped_messages.add(dropped.len());
                     }
@@ -242,13 +283,29 @@ impl Mailbox {
         state.held()
     }
 
-    /// Moves queued commands into `output`, `limit` of them at most and none beyond the mark.
+    /// How many commands wait.
+    pub(super) fn len(&self) -> usize {
+        self.state().queue.len()
+    }
+
+    /// What the commands that wait cost in memory, in bytes.
+    pub(super) fn queued(&self) -> usize {
+        self.state().queued
+    }
+
+    /// Whether nothing is accepted any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
+    /// Counts messages that were accepted and will not arrive.
+    pub(super) fn count_dropped(&self, messages: usize) {
+        self.state().dropped += messages as u64;
+    }
+
+    /// Moves queued commands into `output`, `limit` of them at most and none beyond what may be framed.
     pub(super) fn drain(&self, connection: &mut Connection, output: &mut Output, limit: usize) -> Drained {
-        // What has been framed can no longer be dropped.
-        let mark = match self.settings.overflow {
-            Overflow::DropOldest => self.settings.mark().min(FRAMED_AHEAD),
-            _ => self.settings.mark(),
-        };
+        let mark = self.settings.framed_ahead(self.settings.mark());
         let mut drained = Drained { moved: 0, emptied: false };
         while drained.moved < limit && output.len() < mark && !drained.emptied {
             let command = {
@@ -265,14 +322,12 @@ impl Mailbox {
                 command
             };
             drained.moved += 1;
-            // The arguments were checked when they were queued, and a connection that has closed since takes nothing.
-            let _ = match command {
-                Command::Message(message) => connection.send(message, output),
-                Command::Uncompressed(message) => connection.send_uncompressed(message, output),
-                Command::Prepared(message) => connection.send_prepared(&message, output),
-                Command::Ping(payload) => connection.ping(&payload, output),
-                Command::Close(code, reason) => connection.close(code, &reason, output),
-            };
+            let is_message = command.is_message();
+            // The arguments were checked when they were queued: a connection that has closed since takes nothing.
+            if command.frame(connection, output).is_err() && is_message {
+                self.settings.counts.lost_messages.up();
+                self.count_dropped(1);
+            }
         }
         drained
     }
@@ -290,13 +345,18 @@ impl Mailbox {
         filled
     }
 
-    /// From now on nothing is taken; what is queued is dropped.
+    /// From now on nothing is taken; what is queued is dropped and counted.
     pub(super) fn close(&self) {
+        let counts = &self.settings.counts;
         let dropped = {
             let mut state = self.state();
             state.closed = true;
-            self.settings.counts.queued_bytes.sub(std::mem::take(&mut state.queued));
-            (std::mem::take(&mut state.queue), state.waker.take())
+            counts.queued_bytes.sub(std::mem::take(&mut state.queued));
+            let queue = std::mem::take(&mut state.queue);
+            let messages = queue.iter().filter(|command| command.is_message()).count();
+            counts.lost_messages.add(messages);
+            state.dropped += messages as u64;
+            (queue, state.waker.take())
         };
         drop(dropped); // without the lock: it runs other people's destructors
     }

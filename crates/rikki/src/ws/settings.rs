@@ -12,6 +12,10 @@ use crate::counters::Counts;
 /// The mark of a connection when the memory for all of them is used up, in bytes.
 const SCARCE_QUEUE: usize = 16 * 1024;
 
+/// How much is framed ahead of a peer that does not read, in bytes, where the oldest messages are dropped: what has been
+/// framed can no longer be.
+const FRAMED_AHEAD: usize = 64 * 1024;
+
 /// What becomes of a connection whose unsent data has reached [`write_queue`](Settings::write_queue).
 ///
 /// Control frames are never dropped, whatever the policy.
@@ -27,8 +31,7 @@ pub enum Overflow {
     Close,
     /// New messages are dropped and counted; [`SendError::Dropped`](super::SendError::Dropped) says so. Reading goes on.
     DropNewest,
-    /// The oldest messages that wait in the queue of a [`Sender`](super::Sender) are dropped and counted. What a callback
-    /// sends at the mark is dropped as by [`DropNewest`](Self::DropNewest). Reading goes on.
+    /// The oldest messages that wait are dropped and counted, but for about 64 KiB that are on their way. Reading goes on.
     DropOldest,
 }
 
@@ -188,6 +191,12 @@ impl Settings {
             return self.write_queue;
         }
         self.write_queue.min(SCARCE_QUEUE)
+    }
+
+    /// How much may be framed where `mark` holds: less where what waits may still be dropped.
+    #[inline]
+    pub(super) fn framed_ahead(&self, mark: usize) -> usize {
+        if self.overflow == Overflow::DropOldest { mark.min(FRAMED_AHEAD) } else { mark }
     }
 
     /// How long writing may make no progress at all before the connection is dropped; default 30 s.

@@ -1,24 +1,48 @@
 //! What a handler's callbacks are lent: the connection they were called for.
 
+use std::fmt;
+use std::io;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
-use rikki_proto::{CloseCode, Connection, Message, Output, PreparedMessage, SendError};
+use rikki_proto::{Checkpoint, CloseCode, Connection, Message, Output, PreparedMessage, SendError};
 
-use super::sender::{Mailbox, Sender};
+use super::sender::{Command, Mailbox, Sender};
 use super::settings::{Overflow, Settings};
 
 /// One WebSocket, lent to a [`Handler`](super::Handler) for the length of a callback.
 ///
 /// What is sent is written when the callbacks for everything that was read at once have returned, all of it with one
-/// write.
-#[derive(Debug)]
+/// write; where the [`write_queue`](Settings::write_queue) would overflow, what the peer takes is written before that.
+/// It goes in the order in which it was accepted, also where a [`Sender`] has accepted some of it.
 pub struct Socket<'a> {
     pub(super) connection: &'a mut Connection,
     pub(super) output: &'a mut Output,
     pub(super) mailbox: &'a mut Option<Arc<Mailbox>>,
     pub(super) settings: &'a Arc<Settings>,
-    /// What may be unsent when more is sent, in bytes.
+    pub(super) wire: &'a mut dyn Wire,
+    /// Of the task that will write what the peer does not take now.
+    pub(super) waker: &'a Waker,
+    /// What may be framed when more is sent, in bytes.
     pub(super) mark: usize,
+    /// From where on a callback that panics takes back what it has sent.
+    pub(super) checkpoint: Checkpoint,
+}
+
+/// Where what is sent goes.
+pub(super) trait Wire {
+    /// Writes what the peer takes.
+    fn write(&mut self, cx: &mut Context<'_>, connection: &mut Connection, output: &mut Output) -> io::Result<()>;
+}
+
+/// What is about to be sent.
+#[derive(Clone, Copy, PartialEq)]
+enum Sent {
+    Message,
+    /// A message that there was room for when it was asked.
+    Promised,
+    Ping,
+    Close,
 }
 
 impl Socket<'_> {
@@ -34,16 +58,23 @@ impl Socket<'_> {
     /// [`Overflow`](super::Overflow) has it so; [`SendError::Closed`] after a close.
     #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
-        self.check_room_for_message()?;
-        self.connection.send(message, self.output)
+        if self.is_clear() {
+            return self.connection.send(message, self.output);
+        }
+        let message = message.into();
+        match self.make_way(Sent::Message)? {
+            None => self.connection.send(message, self.output),
+            Some(mailbox) => mailbox.push(Command::Message(message.into_owned())),
+        }
     }
 
-    /// Sends a message that there was room for when it was asked.
-    pub(super) fn send_promised(&mut self, message: Message<'_>) -> Result<(), SendError> {
-        if self.output.len() >= self.settings.write_queue {
-            return Err(SendError::Full);
+    /// Sends a message that there was room for when it was asked: the mark may have become lower since.
+    pub(super) fn send_promised(&mut self, message: Message<'static>) -> Result<(), SendError> {
+        self.mark = self.settings.write_queue;
+        match self.make_way(Sent::Promised)? {
+            None => self.connection.send(message, self.output),
+            Some(mailbox) => mailbox.push_promised(Command::Message(message)),
         }
-        self.connection.send(message, self.output)
     }
 
     /// Sends a message as one frame, never compressed: for a secret beside text that others choose, of which the
@@ -53,8 +84,11 @@ impl Socket<'_> {
     ///
     /// As [`send`](Self::send).
     pub fn send_uncompressed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
-        self.check_room_for_message()?;
-        self.connection.send_uncompressed(message, self.output)
+        let message = message.into();
+        match self.make_way(Sent::Message)? {
+            None => self.connection.send_uncompressed(message, self.output),
+            Some(mailbox) => mailbox.push(Command::Uncompressed(message.into_owned())),
+        }
     }
 
     /// Sends a message that was framed once for many receivers.
@@ -63,8 +97,10 @@ impl Socket<'_> {
     ///
     /// As [`send`](Self::send).
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        self.check_room_for_message()?;
-        self.connection.send_prepared(message, self.output)
+        match self.make_way(Sent::Message)? {
+            None => self.connection.send_prepared(message, self.output),
+            Some(mailbox) => mailbox.push(Command::Prepared(message.clone())),
+        }
     }
 
     /// Sends a ping with at most 125 bytes of payload. Silent peers are pinged without being asked for.
@@ -73,8 +109,10 @@ impl Socket<'_> {
     ///
     /// [`SendError::ControlTooLong`] over 125 bytes; else as [`send`](Self::send).
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        self.check_room()?;
-        self.connection.ping(payload, self.output)
+        match self.make_way(Sent::Ping)? {
+            None => self.connection.ping(payload, self.output),
+            Some(mailbox) => mailbox.push(Command::ping(payload)?),
+        }
     }
 
     /// Starts the closing handshake. Messages that arrive before the peer has answered are still handed to the handler.
@@ -84,17 +122,20 @@ impl Socket<'_> {
     /// [`SendError::InvalidCloseCode`] if the code must not be sent, [`SendError::ReasonTooLong`] over 123 bytes,
     /// [`SendError::Closed`] after an earlier close.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.connection.close(code, reason, self.output)
+        match self.make_way(Sent::Close)? {
+            None => self.connection.close(code, reason, self.output),
+            Some(mailbox) => mailbox.push(Command::close(code, reason)?),
+        }
     }
 
     /// A handle that sends to this connection from any thread or task, also after the callback has returned.
     #[must_use]
     pub fn sender(&mut self) -> Sender {
-        let mailbox = self.mailbox.get_or_insert_with(|| Arc::new(Mailbox::new(self.settings.clone())));
+        let mailbox = self.mailbox().clone();
         if !self.connection.is_open() {
             mailbox.close();
         }
-        Sender::new(mailbox.clone())
+        Sender::new(mailbox)
     }
 
     /// Whether messages can still be sent.
@@ -103,24 +144,99 @@ impl Socket<'_> {
         self.connection.is_open()
     }
 
-    /// Bytes that wait to be written.
+    /// Bytes that wait to be written, those that senders have queued included.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.output.len()
+        self.output.len() + self.mailbox.as_ref().map_or(0, |mailbox| mailbox.queued())
     }
 
-    fn check_room(&self) -> Result<(), SendError> {
-        if self.output.len() >= self.mark { Err(SendError::Full) } else { Ok(()) }
+    /// Whether nothing stands in the way of what is sent now.
+    #[inline]
+    fn is_clear(&self) -> bool {
+        self.mailbox.is_none() && self.output.len() < self.mark
     }
 
-    /// The same for a message, which may be dropped.
-    fn check_room_for_message(&self) -> Result<(), SendError> {
-        self.check_room().map_err(|full| match self.settings.overflow {
-            Overflow::Pause | Overflow::Close => full,
-            Overflow::DropNewest | Overflow::DropOldest => {
+    /// Makes room for what is sent now: what senders have queued goes first, and at the mark the peer gets what it
+    /// takes. Where it has to queue up behind others, this gives the queue.
+    fn make_way(&mut self, sent: Sent) -> Result<Option<&Mailbox>, SendError> {
+        if self.is_clear() {
+            return Ok(None);
+        }
+        if !self.connection.is_open() {
+            return Err(SendError::Closed);
+        }
+        self.send_queued();
+        if self.mailbox.as_ref().is_some_and(|mailbox| mailbox.len() > 0) {
+            return Ok(self.mailbox.as_deref());
+        }
+        if sent != Sent::Close && self.output.len() >= self.mark {
+            self.write();
+        }
+        if sent == Sent::Close || self.output.len() < self.mark {
+            return Ok(None);
+        }
+        match self.settings.overflow {
+            Overflow::DropNewest if sent == Sent::Message => {
                 self.settings.counts.dropped_messages.up();
-                SendError::Dropped
+                Err(SendError::Dropped)
             }
-        })
+            // There it can still be dropped.
+            Overflow::DropOldest if sent == Sent::Message => Ok(Some(&**self.mailbox())),
+            _ => Err(SendError::Full),
+        }
+    }
+
+    /// Sends what is queued now; what comes in the meantime is accepted later than what follows.
+    pub(super) fn send_queued(&mut self) {
+        let mut left = self.mailbox.as_ref().map_or(0, |mailbox| mailbox.len());
+        while let Some(mailbox) = self.mailbox.as_ref().filter(|_| left > 0) {
+            let drained = mailbox.drain(self.connection, self.output, left);
+            left -= drained.moved;
+            self.checkpoint = self.output.checkpoint();
+            if drained.emptied {
+                return;
+            }
+            if left > 0 {
+                // It stopped at the mark.
+                self.write();
+                if self.output.len() >= self.settings.framed_ahead(self.settings.mark()) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes back what the callback has sent, as far as it is not on its way.
+    pub(super) fn take_back(&mut self) {
+        let sent = self.output.messages();
+        self.output.rollback(self.checkpoint);
+        let taken_back = sent - self.output.messages();
+        self.settings.counts.lost_messages.add(taken_back);
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.count_dropped(taken_back);
+        }
+    }
+
+    /// Closes behind what senders have queued, as far as that can be framed now: nothing more is to be sent.
+    pub(super) fn close_now(&mut self, code: CloseCode) {
+        self.send_queued();
+        // It fails where a Close was queued, which is as good.
+        let _ = self.connection.close(code, "", self.output);
+    }
+
+    fn write(&mut self) {
+        // Whoever drives the connection writes again before anything else, and meets the same error.
+        let _ = self.wire.write(&mut Context::from_waker(self.waker), self.connection, self.output);
+        self.checkpoint = self.output.checkpoint();
+    }
+
+    fn mailbox(&mut self) -> &Arc<Mailbox> {
+        self.mailbox.get_or_insert_with(|| Arc::new(Mailbox::new(self.settings.clone())))
+    }
+}
+
+impl fmt::Debug for Socket<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").field("connection", &self.connection).finish_non_exhaustive()
     }
 }

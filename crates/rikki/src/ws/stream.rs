@@ -24,10 +24,13 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// A WebSocket as a `Stream` and `Sink` of messages.
 ///
 /// The stream yields whole messages and ends with the connection: `None` after a closing handshake, or one error
-/// before that. Pings are answered, silent peers pinged and deadlines kept while the stream is polled.
+/// before that. Pings are answered, the peer's Close is seen and deadlines are kept while the stream or the sink is
+/// polled; silent peers are pinged while the stream is. A sink that is polled alone reads one message ahead, and stops.
 ///
-/// Dropping it starts a closing handshake with code 1000 (1011 while panicking) that goes on in the background for as
-/// long as [`close_timeout`](Settings::close_timeout) allows.
+/// Dropping it starts a closing handshake with code 1000 that goes on in the background for as long as
+/// [`write_timeout`](Settings::write_timeout) and [`close_timeout`](Settings::close_timeout) allow: what it and its
+/// [`Sender`]s have accepted goes first. The code is 1011 while panicking, and where the task that serves it ends with
+/// an error: see [`Upgrade::on_upgrade`](super::Upgrade::on_upgrade).
 ///
 /// # Cancel safety
 ///
@@ -61,6 +64,10 @@ struct Inbox {
 }
 
 impl Consumer for Inbox {
+    fn is_ready(&self) -> bool {
+        self.message.is_none()
+    }
+
     fn message(&mut self, _: &mut Socket<'_>, message: Message<'_>) -> Flow {
         self.message = Some(message.into_owned());
         Flow::Yield
@@ -96,6 +103,12 @@ impl Tasks {
     fn set_reader(&self, waker: &Waker) {
         let old = self.waiting.wakers().reader.replace(waker.clone());
         drop(old); // without the lock: it may be the last to hold a task
+    }
+
+    /// There is something to read that another task has found.
+    fn wake_reader(&self) {
+        let reader = self.waiting.wakers().reader.take();
+        reader.into_iter().for_each(Waker::wake);
     }
 
     fn set_writer(&self, waker: &Waker) {
@@ -140,13 +153,13 @@ impl WebSocket {
         self.subprotocol.as_ref().map(Subprotocol::as_str)
     }
 
-    /// A handle that sends from any thread or task; it works while the stream is polled.
+    /// A handle that sends from any thread or task; what it sends is written while the stream or the sink is polled.
     #[must_use]
     pub fn sender(&mut self) -> Option<Sender> {
-        Some(self.driver.as_mut()?.with_socket(|socket| socket.sender()))
+        Some(self.driver.as_mut()?.with_socket(&self.tasks.common, |socket| socket.sender()))
     }
 
-    /// Starts the closing handshake; the stream ends when the peer has answered.
+    /// Starts the closing handshake, behind what has been accepted; the stream ends when the peer has answered.
     ///
     /// # Errors
     ///
@@ -166,29 +179,48 @@ impl WebSocket {
     }
 
     fn with_socket(&mut self, send: impl FnOnce(&mut Socket<'_>) -> Result<(), SendError>) -> Result<(), SendError> {
-        self.driver.as_mut().map_or(Err(SendError::Closed), |driver| driver.with_socket(send))
+        self.driver.as_mut().map_or(Err(SendError::Closed), |driver| driver.with_socket(&self.tasks.common, send))
     }
 
-    /// Writes what is unsent; ready when nothing is left.
+    /// Writes what is unsent, senders' messages included; ready when nothing is left. Goes on with everything else in the
+    /// meantime, but for a second message that nobody reads.
     fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Some(driver) = &mut self.driver else { return Poll::Ready(Err(SendError::Closed.into())) };
         self.tasks.set_writer(cx.waker());
-        ready!(driver.poll_flush(&mut Context::from_waker(&self.tasks.common), &mut self.inbox));
-        let is_broken = driver.is_broken();
-        if is_broken {
+        let cx = &mut Context::from_waker(&self.tasks.common);
+        loop {
+            match driver.poll(cx, &mut self.inbox) {
+                Poll::Ready(Turn::Yielded) => self.tasks.wake_reader(),
+                Poll::Ready(Turn::Ended) => {
+                    self.end();
+                    return Poll::Ready(Err(SendError::Closed.into()));
+                }
+                Poll::Pending => break,
+            }
+        }
+        if self.inbox.closed.is_some() {
             // Whoever reads is to learn what the peer has said.
-            self.tasks.common.wake_by_ref();
+            self.tasks.wake_reader();
         }
-        if is_broken || self.inbox.closed.is_some() {
-            Poll::Ready(Err(SendError::Closed.into()))
-        } else {
-            Poll::Ready(Ok(()))
+        if driver.is_broken() {
+            return Poll::Ready(Err(SendError::Closed.into()));
         }
+        match (driver.has_written_all(), &self.inbox.closed) {
+            (false, _) => Poll::Pending,
+            (true, Some(_)) => Poll::Ready(Err(SendError::Closed.into())),
+            (true, None) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// The connection is over: nothing else will wake a task that waits.
+    fn end(&mut self) {
+        self.driver = None;
+        self.tasks.common.wake_by_ref();
     }
 
     /// Bytes that the peer has not taken yet.
     fn unsent(&self) -> usize {
-        self.driver.as_ref().map_or(0, Driver::backlog)
+        self.driver.as_ref().map_or(0, Driver::unsent)
     }
 }
 
@@ -197,18 +229,19 @@ impl Stream for WebSocket {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        let Some(driver) = &mut this.driver else { return Poll::Ready(None) };
-        this.tasks.set_reader(cx.waker());
-        match ready!(driver.poll(&mut Context::from_waker(&this.tasks.common), &mut this.inbox)) {
-            Turn::Yielded => Poll::Ready(this.inbox.message.take().map(Ok)),
-            Turn::Ended => {
-                this.driver = None;
-                // Nothing else will wake a task that waits to write.
-                this.tasks.common.wake_by_ref();
-                let error = this.inbox.closed.as_mut().and_then(|closed| closed.error.take());
-                Poll::Ready(error.map(Err))
+        // The sink may have found one.
+        if let Some(message) = this.inbox.message.take() {
+            return Poll::Ready(Some(Ok(message)));
+        }
+        if let Some(driver) = &mut this.driver {
+            this.tasks.set_reader(cx.waker());
+            match ready!(driver.poll(&mut Context::from_waker(&this.tasks.common), &mut this.inbox)) {
+                Turn::Yielded => return Poll::Ready(this.inbox.message.take().map(Ok)),
+                Turn::Ended => this.end(),
             }
         }
+        let error = this.inbox.closed.as_mut().and_then(|closed| closed.error.take());
+        Poll::Ready(error.map(Err))
     }
 }
 
@@ -253,8 +286,8 @@ impl Drop for WebSocket {
         let Some(mut driver) = self.driver.take() else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let code = if std::thread::panicking() { CloseCode::INTERNAL_ERROR } else { CloseCode::NORMAL };
-        let _ = driver.with_socket(|socket| socket.close(code, ""));
         let tasks = std::mem::replace(&mut self.tasks, Tasks::new());
+        let _ = driver.with_socket(&tasks.common, |socket| socket.close(code, ""));
         runtime.spawn(Finishing { driver, tasks, _tracker: self.tracker.clone() });
     }
 }

@@ -5,6 +5,7 @@ mod async_face;
 mod callbacks;
 mod client;
 mod compression;
+mod delivered;
 mod drain;
 mod files;
 mod frames;

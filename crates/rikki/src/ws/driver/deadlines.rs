@@ -15,9 +15,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     pub(super) fn settle(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) -> bool {
         if !self.is_alarm_set(output) {
             let Some(due) = self.handle_deadlines(consumer, output) else { return false };
-            self.alarm.set(due, cx.waker());
+            self.line.alarm.set(due, cx.waker());
             // Looked at again: a drain wakes those alone that have set an alarm.
-            if self.connection.is_open() && self.draining().is_some() {
+            if self.draining().is_some() {
                 return false;
             }
         }
@@ -35,12 +35,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             && !output.is_blocked()
             && self.message_since == NEVER
             && self.pinged_at == NEVER
-            && self.alarm.is_set_for(self.read_at.saturating_add(self.settings.ping_interval))
+            && self.line.alarm.is_set_for(self.read_at.saturating_add(self.settings.ping_interval))
     }
 
     /// The next deadline, or `None` if one has come and was acted on.
     pub(super) fn handle_deadlines(&mut self, consumer: &mut impl Consumer, output: &mut Output) -> Option<Tick> {
-        let now = self.alarm.clock().now();
+        let now = self.now();
         let settings = &self.settings;
         let (due, missed) = match self.phase {
             Phase::Ended => return None,
@@ -49,12 +49,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             Phase::Closing { since } if self.broken.is_some() => (since.saturating_add(settings.linger_timeout), None),
             // What was sent before the Close may still be on its way: counted from the last progress of writing.
             Phase::Closing { since } => {
-                (since.max(self.written_at).saturating_add(settings.close_timeout), Some(Deadline::Close))
+                (since.max(self.line.written_at).saturating_add(settings.close_timeout), Some(Deadline::Close))
             }
             // While the peer does not read, its pongs may be stuck behind what it does not read: judge by writing.
             Phase::Open if output.is_blocked() => {
-                (self.written_at.saturating_add(settings.write_timeout), Some(Deadline::Write))
+                (self.line.written_at.saturating_add(settings.write_timeout), Some(Deadline::Write))
             }
+            // Its signs of life may wait to be read.
+            Phase::Open if !consumer.is_ready() => return Some(NEVER),
             Phase::Open => return self.handle_silence(now, consumer, output),
         };
         if now < due {

@@ -24,7 +24,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         output: &mut Output,
         budget: &mut Budget,
     ) -> Poll<Parsed> {
-        if self.paused || self.eof {
+        if self.paused || self.eof || !consumer.is_ready() {
             return Poll::Pending;
         }
         if let Some(mut unparsed) = self.unparsed.take() {
@@ -45,7 +45,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             Ok(0) => self.handle_eof(consumer),
             Ok(count) => {
                 budget.reads -= 1;
-                self.read_at = self.alarm.clock().now();
+                self.read_at = self.now();
                 self.pinged_at = NEVER;
                 if let Some(rate) = &mut self.rate {
                     rate.count_bytes(count, self.read_at);
@@ -73,7 +73,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     ) -> Poll<io::Result<usize>> {
         // A rate is judged by what is parsed, and not only at the end of a message.
         let most = if self.rate.is_some() { 0 } else { budget.payload };
-        let io = &mut self.io;
+        let io = &mut self.line.io;
         if let Some(read) = self.connection.fill_payload(most, |mut room| pin!(io.read_buf(&mut room)).poll(cx)) {
             return read.map_ok(|count| {
                 budget.payload -= count;

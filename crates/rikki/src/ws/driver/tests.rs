@@ -177,8 +177,8 @@ async fn frames_of_one_read_are_answered_with_one_write() {
     let read = frame(0x81, b"twenty bytes of text").repeat(32);
     let mut fixture = Fixture::new(Script::new([read]), Settings::default(), echo);
     assert!(fixture.poll().is_pending());
-    assert_eq!((fixture.consumer.messages, fixture.driver.io.write_calls), (32, 1));
-    assert_eq!(fixture.driver.io.written, b"\x81\x14twenty bytes of text".repeat(32));
+    assert_eq!((fixture.consumer.messages, fixture.driver.line.io.write_calls), (32, 1));
+    assert_eq!(fixture.driver.line.io.written, b"\x81\x14twenty bytes of text".repeat(32));
 }
 
 #[tokio::test]
@@ -208,7 +208,7 @@ async fn a_poll_reads_four_times_and_lets_others_run() {
     for (reads, messages) in [(4, 4), (8, 8)] {
         let wakes = fixture.wakes();
         assert!(fixture.poll().is_pending());
-        assert_eq!((fixture.driver.io.read_calls, fixture.consumer.messages), (reads, messages));
+        assert_eq!((fixture.driver.line.io.read_calls, fixture.consumer.messages), (reads, messages));
         assert_eq!(fixture.wakes(), wakes, "others come first, and the sockets that the runtime looks at");
         yield_now().await;
         assert_eq!(fixture.wakes(), wakes + 1, "it has to come back by itself");
@@ -227,9 +227,9 @@ async fn a_large_message_is_read_to_where_it_stays() {
     let stream = [frame(0x82, &[7; LENGTH]), frame(0x81, b"next")].concat();
     let mut fixture = Fixture::new(Script::new([stream]), Settings::default(), echo);
     assert!(fixture.poll().is_pending());
-    assert_eq!((fixture.consumer.messages, fixture.driver.io.read_calls), (2, 4));
+    assert_eq!((fixture.consumer.messages, fixture.driver.line.io.read_calls), (2, 4));
     let header = [&[0x82, 127][..], &(LENGTH as u64).to_be_bytes()].concat();
-    assert!(fixture.driver.io.written == [&header[..], &[7; LENGTH], b"\x81\x04next"].concat());
+    assert!(fixture.driver.line.io.written == [&header[..], &[7; LENGTH], b"\x81\x04next"].concat());
 }
 
 #[tokio::test]
@@ -240,17 +240,17 @@ async fn a_large_message_waits_and_ends_like_any_other() {
     let waiting = || {
         let mut fixture = Fixture::new(Script::new([begun.to_vec()]), Settings::default(), echo);
         assert!(fixture.poll().is_pending());
-        assert!(fixture.driver.io.room > READ_SIZE, "it waits for more of the message itself");
-        assert!(fixture.driver.io.reads.is_empty() && fixture.consumer.closed.is_none());
+        assert!(fixture.driver.line.io.room > READ_SIZE, "it waits for more of the message itself");
+        assert!(fixture.driver.line.io.reads.is_empty() && fixture.consumer.closed.is_none());
         fixture
     };
     let mut fixture = waiting();
-    fixture.driver.io.reads.push_back(rest.to_vec());
+    fixture.driver.line.io.reads.push_back(rest.to_vec());
     assert!(fixture.poll().is_pending());
-    assert_eq!((fixture.consumer.messages, fixture.driver.io.written.len()), (2, 10 + LENGTH + 6));
+    assert_eq!((fixture.consumer.messages, fixture.driver.line.io.written.len()), (2, 10 + LENGTH + 6));
     for (resets, kind) in [(false, io::ErrorKind::UnexpectedEof), (true, io::ErrorKind::ConnectionReset)] {
         let mut fixture = waiting();
-        (fixture.driver.io.eof, fixture.driver.io.resets) = (true, resets);
+        (fixture.driver.line.io.eof, fixture.driver.line.io.resets) = (true, resets);
         assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
         assert_eq!(fixture.consumer.closed.as_ref().unwrap().code, CloseCode::ABNORMAL);
         assert!(matches!(fixture.error(), Error::Io(error) if error.kind() == kind));
@@ -268,7 +268,7 @@ async fn a_poll_reads_a_mebibyte_and_lets_others_run() {
         assert!(fixture.poll().is_pending());
         yield_now().await;
         assert!(fixture.wakes() > wakes || fixture.consumer.messages == 1, "it goes on by itself");
-        let now = fixture.driver.io.reads.front().map_or(0, Vec::len);
+        let now = fixture.driver.line.io.reads.front().map_or(0, Vec::len);
         assert!(left - now <= (1 << 20) + 4 * READ_SIZE, "{} bytes in one poll", left - now);
         left = now;
     }
@@ -277,21 +277,21 @@ async fn a_poll_reads_a_mebibyte_and_lets_others_run() {
 #[tokio::test]
 async fn a_poll_sends_128_queued_messages_and_lets_others_run() {
     let mut fixture = Fixture::new(Script::new([]), Settings::default(), quiet);
-    let sender = fixture.driver.with_socket(|socket| socket.sender());
+    let sender = fixture.driver.with_socket(Waker::noop(), |socket| socket.sender());
     for _ in 0..200 {
         sender.send("x").unwrap();
     }
     assert!(fixture.poll().is_pending());
     yield_now().await;
-    assert_eq!((fixture.driver.io.written.len(), fixture.wakes()), (128 * 3, 1));
+    assert_eq!((fixture.driver.line.io.written.len(), fixture.wakes()), (128 * 3, 1));
     assert!(fixture.poll().is_pending());
-    assert_eq!((fixture.driver.io.written.len(), fixture.wakes()), (200 * 3, 1));
+    assert_eq!((fixture.driver.line.io.written.len(), fixture.wakes()), (200 * 3, 1));
 }
 
 #[tokio::test]
 async fn a_command_wakes_a_waiting_connection_once() {
     let mut fixture = Fixture::new(Script::new([]), Settings::default(), quiet);
-    let sender: Sender = fixture.driver.with_socket(|socket| socket.sender());
+    let sender: Sender = fixture.driver.with_socket(Waker::noop(), |socket| socket.sender());
     assert!(fixture.poll().is_pending());
     std::thread::spawn({
         let sender = sender.clone();
@@ -301,7 +301,7 @@ async fn a_command_wakes_a_waiting_connection_once() {
     .unwrap();
     assert_eq!(fixture.wakes(), 1);
     assert!(fixture.poll().is_pending());
-    assert_eq!(fixture.driver.io.written, b"\x81\x01x".repeat(3));
+    assert_eq!(fixture.driver.line.io.written, b"\x81\x01x".repeat(3));
     sender.send("y").unwrap();
     assert_eq!(fixture.wakes(), 2, "the mailbox was registered with again");
 }
@@ -315,7 +315,7 @@ async fn large_answers_are_written_before_the_next_message() {
         socket.send(&*answer).unwrap();
     });
     assert!(fixture.poll().is_pending());
-    assert_eq!(fixture.driver.io.written.len(), 3 * (answer.len() + 10));
+    assert_eq!(fixture.driver.line.io.written.len(), 3 * (answer.len() + 10));
 }
 
 #[tokio::test]
@@ -332,20 +332,20 @@ async fn a_backlog_at_its_mark_stops_parsing_and_half_of_it_resumes() {
             most = most.max(socket.queued());
         });
     assert!(fixture.poll().is_pending());
-    assert_eq!((fixture.consumer.messages, fixture.driver.io.read_calls), (1, 1));
+    assert_eq!((fixture.consumer.messages, fixture.driver.line.io.read_calls), (1, 1));
     // Above half of the mark nothing is taken up again.
-    fixture.driver.io.takes = ANSWER / 4;
+    fixture.driver.line.io.takes = ANSWER / 4;
     assert!(fixture.poll().is_pending());
-    assert_eq!((fixture.consumer.messages, fixture.driver.io.read_calls), (1, 1));
+    assert_eq!((fixture.consumer.messages, fixture.driver.line.io.read_calls), (1, 1));
     // Below it, the kept rest of the read goes first, and no byte is lost.
-    fixture.driver.io.takes = ANSWER / 2;
+    fixture.driver.line.io.takes = ANSWER / 2;
     assert!(fixture.poll().is_pending());
-    assert_eq!((fixture.consumer.messages, fixture.driver.io.read_calls), (2, 1));
-    fixture.driver.io.takes = usize::MAX;
+    assert_eq!((fixture.consumer.messages, fixture.driver.line.io.read_calls), (2, 1));
+    fixture.driver.line.io.takes = usize::MAX;
     while fixture.consumer.messages < 9001 {
         assert!(fixture.poll().is_pending());
     }
-    assert_eq!(fixture.driver.io.written.len(), 9001 * (ANSWER + 4));
+    assert_eq!(fixture.driver.line.io.written.len(), 9001 * (ANSWER + 4));
     drop(fixture);
     assert!(most <= 2 * ANSWER + 20, "the mark and one message: {most}");
 }
@@ -359,10 +359,10 @@ async fn under_backlog_only_the_latest_ping_is_answered() {
     let mut fixture = Fixture::new(script, Settings::default(), echo);
     assert!(fixture.poll().is_pending());
     assert!(fixture.poll().is_pending());
-    fixture.driver.io.takes = usize::MAX;
+    fixture.driver.line.io.takes = usize::MAX;
     assert!(fixture.poll().is_pending());
-    assert!(fixture.driver.io.written.ends_with(b"x\x8a\x012"), "{:?}", fixture.driver.io.written);
-    assert_eq!(fixture.driver.io.written.len(), 22 + 3);
+    assert!(fixture.driver.line.io.written.ends_with(b"x\x8a\x012"), "{:?}", fixture.driver.line.io.written);
+    assert_eq!(fixture.driver.line.io.written.len(), 22 + 3);
 }
 
 #[tokio::test]
@@ -371,7 +371,7 @@ async fn what_lies_inside_the_stream_is_flushed() {
     script.buffers = true;
     let mut fixture = Fixture::new(script, Settings::default(), echo);
     assert!(fixture.poll().is_pending());
-    assert!(!fixture.driver.io.unflushed && !fixture.driver.io.written.is_empty());
+    assert!(!fixture.driver.line.io.unflushed && !fixture.driver.line.io.written.is_empty());
 }
 
 #[tokio::test]
@@ -384,9 +384,9 @@ async fn a_poll_inside_a_poll_has_buffers_of_its_own() {
             socket.send(message).unwrap();
         });
     assert!(outer.poll().is_pending());
-    assert_eq!(outer.driver.io.written, b"\x81\x03one\x81\x03two");
+    assert_eq!(outer.driver.line.io.written, b"\x81\x03one\x81\x03two");
     drop(outer);
-    assert_eq!(inner.driver.io.written, b"\x81\x05inner");
+    assert_eq!(inner.driver.line.io.written, b"\x81\x05inner");
 }
 
 #[tokio::test]
@@ -395,8 +395,12 @@ async fn a_violation_is_told_before_the_end_and_nothing_after_it_is_read_as_a_me
     let mut fixture = Fixture::new(Script::new([read, frame(0x81, b"later")]), Settings::default(), echo);
     assert!(fixture.poll().is_pending());
     assert_eq!(fixture.consumer.messages, 1);
-    assert!(fixture.driver.io.written.starts_with(b"\x81\x04good\x88\x19\x03\xea"), "{:?}", fixture.driver.io.written);
-    assert!(fixture.driver.io.shut_down);
+    assert!(
+        fixture.driver.line.io.written.starts_with(b"\x81\x04good\x88\x19\x03\xea"),
+        "{:?}",
+        fixture.driver.line.io.written
+    );
+    assert!(fixture.driver.line.io.shut_down);
     assert!(matches!(fixture.error(), Error::Protocol(_)));
 }
 
@@ -410,7 +414,7 @@ async fn what_the_peer_said_before_it_went_is_read() {
             Settings::default(),
             quiet,
         );
-        fixture.driver.with_socket(|socket| socket.send(vec![0; 100])).unwrap();
+        fixture.driver.with_socket(Waker::noop(), |socket| socket.send(vec![0; 100])).unwrap();
         assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
         fixture
     };
@@ -429,14 +433,14 @@ async fn what_the_peer_said_before_it_went_is_read() {
 #[tokio::test]
 async fn senders_learn_that_the_connection_is_closing_or_gone() {
     let mut fixture = Fixture::new(Script::new([]), Settings::default(), echo);
-    let sender = fixture.driver.with_socket(|socket| socket.sender());
-    fixture.driver.with_socket(|socket| socket.close(CloseCode::NORMAL, "")).unwrap();
+    let sender = fixture.driver.with_socket(Waker::noop(), |socket| socket.sender());
+    fixture.driver.with_socket(Waker::noop(), |socket| socket.close(CloseCode::NORMAL, "")).unwrap();
     assert!(fixture.poll().is_pending());
     assert!(sender.is_closed());
     assert_eq!(sender.send("x"), Err(rikki_proto::SendError::Closed));
 
     let mut fixture = Fixture::new(Script::new([]), Settings::default(), echo);
-    let sender = fixture.driver.with_socket(|socket| socket.sender());
+    let sender = fixture.driver.with_socket(Waker::noop(), |socket| socket.sender());
     drop(fixture);
     assert_eq!(sender.send("x"), Err(rikki_proto::SendError::Closed));
 }
@@ -451,7 +455,7 @@ async fn a_dribbling_message_costs_in_proportion_to_its_length() {
         let mut fixture = Fixture::new(Script::new([]), Settings::default(), quiet);
         let before = clock_gettime(ClockId::ThreadCPUTime);
         for byte in message {
-            fixture.driver.io.reads.push_back(vec![byte]);
+            fixture.driver.line.io.reads.push_back(vec![byte]);
             assert!(fixture.poll().is_pending());
         }
         let after = clock_gettime(ClockId::ThreadCPUTime);

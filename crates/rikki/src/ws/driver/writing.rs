@@ -4,75 +4,35 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use rikki_proto::Output;
+use rikki_proto::{Connection, Output};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Consumer, Driver, Phase, WRITE_AT};
+use crate::ws::clock::{Alarm, Tick};
+use crate::ws::socket::Wire;
 use crate::ws::{Error, Overflow};
 
 /// How many pieces one vectored write holds at most.
 const PIECES: usize = 16;
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
-    /// Writes all it can. A failure ends the connection when what the peer said before it has been read: a peer that
-    /// refuses a message sends a Close and may be gone before it has read what we still write.
-    #[inline]
-    pub(super) fn write(&mut self, cx: &mut Context<'_>, output: &mut Output) {
-        // Most calls find nothing to do.
-        if !output.is_empty() || self.unflushed || self.paused {
-            self.write_now(cx, output);
-        }
-    }
+/// The stream below, and the deadlines of what happens on it.
+pub(super) struct Line<I> {
+    pub(super) io: I,
+    pub(super) alarm: Alarm,
+    /// When writing last made progress.
+    pub(super) written_at: Tick,
+    /// Bytes may wait inside the stream, as they do in TLS.
+    pub(super) unflushed: bool,
+}
 
-    fn write_now(&mut self, cx: &mut Context<'_>, output: &mut Output) {
-        if let Err(error) = self.poll_write(cx, output) {
-            self.broken.get_or_insert(error);
-            *output = Output::default();
-            (self.unflushed, self.paused) = (false, false);
-            if self.phase == Phase::Open {
-                self.start_closing();
-            }
-            return;
-        }
-        if self.paused && output.len() < self.settings.mark() / 2 + 1 {
-            self.paused = false;
-        }
+impl<I> Line<I> {
+    pub(super) fn new(io: I, alarm: Alarm, now: Tick) -> Self {
+        Self { io, alarm, written_at: now, unflushed: false }
     }
+}
 
-    /// Writes much at once, and holds to the policy where the peer does not take it;
-    /// gives the mark that this was judged by.
-    pub(super) fn hold(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) -> usize {
-        let mark = self.settings.mark();
-        // Most messages leave little behind them.
-        if output.len() > WRITE_AT.min(mark - 1) {
-            self.hold_back(cx, consumer, output, mark);
-        }
-        mark
-    }
-
-    #[cold]
-    fn hold_back(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output, mark: usize) {
-        self.write(cx, output);
-        if output.len() < mark {
-            return;
-        }
-        match self.settings.overflow {
-            // Where only the memory of all is used up, a peer that reads is to be served on.
-            Overflow::Close if output.len() >= self.settings.write_queue => self.lose(consumer, Error::Overflow),
-            Overflow::Pause | Overflow::Close => self.paused = true,
-            Overflow::DropNewest | Overflow::DropOldest => {}
-        }
-    }
-
-    /// From now on the peer has until a deadline, and senders know that nothing can be sent any more.
-    fn start_closing(&mut self) {
-        self.phase = Phase::Closing { since: self.alarm.clock().now() };
-        if let Some(mailbox) = &self.mailbox {
-            mailbox.close();
-        }
-    }
-
-    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, output: &mut Output) -> io::Result<()> {
+impl<I: AsyncWrite + Unpin> Wire for Line<I> {
+    fn write(&mut self, cx: &mut Context<'_>, connection: &mut Connection, output: &mut Output) -> io::Result<()> {
         let now = self.alarm.clock().now();
         while !output.is_empty() || self.unflushed {
             let progress = if output.is_empty() {
@@ -94,12 +54,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             }
             if output.is_empty() && !self.unflushed {
                 output.set_blocked(false);
-                self.connection.handle_unblocked(output);
+                connection.handle_unblocked(output);
             }
         }
         Ok(())
     }
+}
 
+impl<I: AsyncWrite + Unpin> Line<I> {
     fn poll_write_some(&mut self, cx: &mut Context<'_>, output: &mut Output) -> Poll<io::Result<()>> {
         let io = Pin::new(&mut self.io);
         let written = if let Some(bytes) = output.contiguous() {
@@ -119,6 +81,66 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         output.advance(written);
         Poll::Ready(Ok(()))
     }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
+    /// Writes all it can. A failure ends the connection when what the peer said before it has been read: a peer that
+    /// refuses a message sends a Close and may be gone before it has read what we still write.
+    #[inline]
+    pub(super) fn write(&mut self, cx: &mut Context<'_>, output: &mut Output) {
+        // Most calls find nothing to do.
+        if !output.is_empty() || self.line.unflushed || self.paused {
+            self.write_now(cx, output);
+        }
+    }
+
+    fn write_now(&mut self, cx: &mut Context<'_>, output: &mut Output) {
+        if let Err(error) = self.line.write(cx, &mut self.connection, output) {
+            self.broken.get_or_insert(error);
+            self.lose_unsent(output);
+            (self.line.unflushed, self.paused) = (false, false);
+            if self.phase == Phase::Open {
+                self.start_closing();
+            }
+            return;
+        }
+        if self.paused && output.len() < self.settings.mark() / 2 + 1 {
+            self.paused = false;
+        }
+    }
+
+    /// Writes much at once, and holds to the policy where the peer does not take it;
+    /// gives how much may be framed by the next message.
+    pub(super) fn hold(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) -> usize {
+        let mark = self.settings.mark();
+        // Most messages leave little behind them.
+        if output.len() > WRITE_AT.min(mark - 1) {
+            self.hold_back(cx, consumer, output, mark);
+        }
+        self.settings.framed_ahead(mark)
+    }
+
+    #[cold]
+    fn hold_back(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output, mark: usize) {
+        self.write(cx, output);
+        if output.len() < mark {
+            return;
+        }
+        match self.settings.overflow {
+            // Where only the memory of all is used up, a peer that reads is to be served on.
+            Overflow::Close if output.len() >= self.settings.write_queue => self.lose(consumer, Error::Overflow),
+            Overflow::Pause | Overflow::Close => self.paused = true,
+            Overflow::DropNewest | Overflow::DropOldest => {}
+        }
+    }
+
+    /// From now on the peer has until a deadline, and senders know that nothing can be sent any more.
+    fn start_closing(&mut self) {
+        self.phase = Phase::Closing { since: self.now() };
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.close();
+        }
+    }
 
     /// Goes on with the closing handshake as far as it has come
     /// ([RFC 6455 section 7.1.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.1)).
@@ -133,10 +155,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if self.phase == Phase::Open {
             self.start_closing();
         }
-        let now = self.alarm.clock().now();
+        let now = self.now();
         // Nothing is awaited from a peer that failed: inside of a frame that never ends it could not even answer.
         let settled = self.connection.is_closed() || self.reported;
-        let said_all = settled && output.is_empty() && !self.unflushed;
+        let said_all = settled && output.is_empty() && !self.line.unflushed;
         if matches!(self.phase, Phase::Closing { .. }) && said_all {
             // "when a client is instructed to do the same, it SHOULD wait for a TCP Close from the server".
             if !self.connection.is_server() {
@@ -145,7 +167,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             }
             // "The underlying TCP connection, in most normal cases, SHOULD be closed first by the server": half of it, so
             // that the Close arrives.
-            match Pin::new(&mut self.io).poll_shutdown(cx) {
+            match Pin::new(&mut self.line.io).poll_shutdown(cx) {
                 Poll::Ready(Ok(())) if !self.eof => self.phase = Phase::Lingering { since: now },
                 Poll::Ready(Ok(())) => self.phase = Phase::Ended,
                 Poll::Ready(Err(_)) => self.phase = Phase::Ended,

@@ -15,15 +15,15 @@ async fn advance(duration: Duration) {
 async fn the_server_shuts_its_half_first_and_discards_until_the_end() {
     let mut fixture = Fixture::new(Script::new([frame(0x88, b"\x03\xe8")]), Settings::default(), echo);
     assert!(fixture.poll().is_pending());
-    assert_eq!(fixture.driver.io.written, b"\x88\x02\x03\xe8");
-    assert!(fixture.driver.io.shut_down);
+    assert_eq!(fixture.driver.line.io.written, b"\x88\x02\x03\xe8");
+    assert!(fixture.driver.line.io.shut_down);
     let closed = fixture.consumer.closed.as_ref().unwrap();
     assert!(closed.code == CloseCode::NORMAL && closed.error.is_none());
     // What still comes is discarded, and the end of the stream is the end.
-    fixture.driver.io.reads.push_back(frame(0x81, b"late"));
+    fixture.driver.line.io.reads.push_back(frame(0x81, b"late"));
     assert!(fixture.poll().is_pending());
     assert_eq!(fixture.consumer.messages, 0);
-    fixture.driver.io.eof = true;
+    fixture.driver.line.io.eof = true;
     assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
 }
 
@@ -32,7 +32,7 @@ async fn lingering_ends_though_the_peer_never_stops_sending() {
     let mut fixture = Fixture::new(Script::new([frame(0x88, b"")]), Settings::default(), echo);
     assert!(fixture.poll().is_pending());
     advance(Duration::from_secs(2)).await;
-    fixture.driver.io.reads.extend((0..100).map(|_| vec![0; 1000]));
+    fixture.driver.line.io.reads.extend((0..100).map(|_| vec![0; 1000]));
     assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
 }
 
@@ -42,18 +42,18 @@ async fn a_half_closed_peer_still_gets_what_is_unsent() {
     (script.takes, script.eof) = (3, true);
     let mut fixture = Fixture::new(script, Settings::default(), echo);
     assert!(fixture.poll().is_pending());
-    fixture.driver.io.takes = usize::MAX;
+    fixture.driver.line.io.takes = usize::MAX;
     assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
-    assert_eq!(fixture.driver.io.written, b"\x81\x05hello\x88\x00");
-    assert!(fixture.driver.io.shut_down);
+    assert_eq!(fixture.driver.line.io.written, b"\x81\x05hello\x88\x00");
+    assert!(fixture.driver.line.io.shut_down);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_unanswered_close_ends_after_its_deadline() {
     let mut fixture = Fixture::new(Script::new([]), Settings::default(), echo);
-    fixture.driver.with_socket(|socket| socket.close(CloseCode::GOING_AWAY, "bye")).unwrap();
+    fixture.driver.with_socket(Waker::noop(), |socket| socket.close(CloseCode::GOING_AWAY, "bye")).unwrap();
     assert!(fixture.poll().is_pending());
-    assert_eq!(fixture.driver.io.written, b"\x88\x05\x03\xe9bye");
+    assert_eq!(fixture.driver.line.io.written, b"\x88\x05\x03\xe9bye");
     advance(Duration::from_millis(4500)).await;
     assert!(fixture.poll().is_pending());
     advance(Duration::from_secs(2)).await;
@@ -68,18 +68,18 @@ async fn silence_is_pinged_and_an_unanswered_ping_is_the_end() {
     assert!(fixture.poll().is_pending());
     advance(Duration::from_secs(29)).await;
     assert!(fixture.poll().is_pending());
-    assert_eq!((fixture.driver.io.written.len(), fixture.wakes()), (0, 0));
+    assert_eq!((fixture.driver.line.io.written.len(), fixture.wakes()), (0, 0));
     advance(Duration::from_secs(2)).await;
     assert!(fixture.wakes() >= 1, "the clock wakes it");
     assert!(fixture.poll().is_pending());
-    assert_eq!(fixture.driver.io.written, b"\x89\x00");
+    assert_eq!(fixture.driver.line.io.written, b"\x89\x00");
     // Any sign of life starts over.
     advance(Duration::from_secs(9)).await;
-    fixture.driver.io.reads.push_back(frame(0x8a, b""));
+    fixture.driver.line.io.reads.push_back(frame(0x8a, b""));
     assert!(fixture.poll().is_pending());
     advance(Duration::from_secs(31)).await;
     assert!(fixture.poll().is_pending());
-    assert_eq!(fixture.driver.io.written, b"\x89\x00\x89\x00");
+    assert_eq!(fixture.driver.line.io.written, b"\x89\x00\x89\x00");
     advance(Duration::from_secs(11)).await;
     assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
     assert!(matches!(fixture.error(), Error::TimedOut(Deadline::Pong)));
@@ -93,7 +93,7 @@ async fn an_answer_that_waits_to_be_read_counts() {
     assert!(fixture.poll().is_pending());
     // Its task was busy elsewhere for an hour, and meanwhile the pong came.
     advance(Duration::from_secs(3600)).await;
-    fixture.driver.io.reads.push_back(frame(0x8a, b""));
+    fixture.driver.line.io.reads.push_back(frame(0x8a, b""));
     assert!(fixture.poll().is_pending());
     assert!(fixture.consumer.closed.is_none());
 }
@@ -107,7 +107,7 @@ async fn a_peer_that_does_not_read_is_judged_by_its_reading() {
     // A little progress every 20 s is enough, though no pong can arrive behind what it does not read.
     for _ in 0..5 {
         advance(Duration::from_secs(20)).await;
-        fixture.driver.io.takes = 10;
+        fixture.driver.line.io.takes = 10;
         assert!(fixture.poll().is_pending());
         assert!(fixture.consumer.closed.is_none());
     }
@@ -123,14 +123,14 @@ async fn a_message_that_dribbles_in_has_a_deadline() {
     assert!(fixture.poll().is_pending());
     for byte in message.iter().skip(6).take(4) {
         advance(Duration::from_secs(14)).await;
-        fixture.driver.io.reads.push_back(vec![*byte]);
+        fixture.driver.line.io.reads.push_back(vec![*byte]);
         assert!(fixture.poll().is_pending());
         assert!(fixture.consumer.closed.is_none());
     }
     advance(Duration::from_secs(6)).await;
     assert!(fixture.poll().is_pending());
     assert!(matches!(fixture.error(), Error::TimedOut(Deadline::Message)));
-    assert!(fixture.driver.io.written.starts_with(b"\x88\x1b\x03\xf0"), "{:?}", fixture.driver.io.written);
+    assert!(fixture.driver.line.io.written.starts_with(b"\x88\x1b\x03\xf0"), "{:?}", fixture.driver.line.io.written);
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,10 +140,10 @@ async fn a_drain_wakes_idle_connections_and_closes_them() {
     Clock::current().drain(CloseCode::GOING_AWAY, Duration::ZERO).await;
     assert_eq!(fixture.wakes(), 1);
     assert!(fixture.poll().is_pending());
-    assert_eq!(fixture.driver.io.written, b"\x88\x02\x03\xe9");
+    assert_eq!(fixture.driver.line.io.written, b"\x88\x02\x03\xe9");
     let mut late = Fixture::new(Script::new([]), Settings::default(), echo);
     assert!(late.poll().is_pending());
-    assert_eq!(late.driver.io.written, b"\x88\x02\x03\xe9");
+    assert_eq!(late.driver.line.io.written, b"\x88\x02\x03\xe9");
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,7 +151,7 @@ async fn a_peer_that_never_falls_silent_has_to_end_its_messages_too() {
     let mut fixture = Fixture::new(Script::new([frame(0x01, b"open")]), Settings::default(), echo);
     assert!(fixture.poll().is_pending());
     advance(Duration::from_secs(61)).await;
-    fixture.driver.io.reads.extend((0..20).map(|_| frame(0x8a, b"")));
+    fixture.driver.line.io.reads.extend((0..20).map(|_| frame(0x8a, b"")));
     assert!(fixture.poll().is_pending());
     assert!(matches!(fixture.error(), Error::TimedOut(Deadline::Message)));
 }
@@ -161,7 +161,7 @@ async fn deadlines_come_for_a_peer_that_floods_from_its_first_byte_alone_on_its_
     let mut fixture = Fixture::new(Script::new([frame(0x01, b"open")]), Settings::default(), echo);
     // It is never seen to wait, so nothing but its floods can have started the clock.
     for _ in 0..70 {
-        fixture.driver.io.reads.extend((0..8).map(|_| frame(0x8a, b"")));
+        fixture.driver.line.io.reads.extend((0..8).map(|_| frame(0x8a, b"")));
         assert!(fixture.poll().is_pending());
         if fixture.consumer.closed.is_some() {
             break;
@@ -177,10 +177,10 @@ async fn a_close_behind_a_long_queue_is_waited_for_while_the_peer_reads() {
     script.takes = 10;
     let mut fixture = Fixture::new(script, Settings::default(), echo);
     assert!(fixture.poll().is_pending());
-    fixture.driver.with_socket(|socket| socket.close(CloseCode::NORMAL, "")).unwrap();
+    fixture.driver.with_socket(Waker::noop(), |socket| socket.close(CloseCode::NORMAL, "")).unwrap();
     for _ in 0..5 {
         advance(Duration::from_secs(4)).await;
-        fixture.driver.io.takes = 10;
+        fixture.driver.line.io.takes = 10;
         assert!(fixture.poll().is_pending());
     }
     advance(Duration::from_secs(6)).await;

@@ -31,13 +31,13 @@ async fn messages_in_a_second_have_a_limit() {
         }
         assert_eq!(fixture.consumer.messages, passed);
         assert!(matches!(fixture.error(), Error::RateExceeded));
-        assert!(fixture.driver.io.written.windows(4).any(|close| close == b"\x88\x16\x03\xf0"), "1008");
+        assert!(fixture.driver.line.io.written.windows(4).any(|close| close == b"\x88\x16\x03\xf0"), "1008");
         assert_eq!(fixture.driver.settings.counts.read().closed_rates, 1);
     }
     // Spread over seconds it is within the limit.
     let mut fixture = Fixture::new(Script::new([]), settings(), quiet);
     for _ in 0..5 {
-        fixture.driver.io.reads.push_back(frame(0x81, b"x").repeat(3));
+        fixture.driver.line.io.reads.push_back(frame(0x81, b"x").repeat(3));
         assert!(fixture.poll().is_pending());
         for _ in 0..8 {
             tokio::time::sleep(Duration::from_millis(250)).await;
@@ -58,7 +58,7 @@ async fn a_silence_is_made_up_for_within_bounds() {
         for _ in 0..silence * 4 {
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
-        fixture.driver.io.reads.push_back(frame(0x81, b"x").repeat(messages));
+        fixture.driver.line.io.reads.push_back(frame(0x81, b"x").repeat(messages));
         assert!(fixture.poll().is_pending());
         assert_eq!(fixture.consumer.closed.is_some(), refused, "{messages} after {silence} s");
     }
@@ -70,7 +70,7 @@ async fn close_waits_where_only_the_memory_of_all_is_used_up() {
     let mut fixture = Fixture::new(unread([frame(0x82, &[b'x'; 20_000]), frame(0x81, b"later")]), settings, echo);
     assert!(fixture.poll().is_pending());
     assert_eq!((fixture.consumer.messages, fixture.consumer.closed.is_none()), (1, true));
-    fixture.driver.io.takes = usize::MAX;
+    fixture.driver.line.io.takes = usize::MAX;
     assert!(fixture.poll().is_pending());
     assert_eq!(fixture.consumer.messages, 2);
 }
@@ -92,7 +92,7 @@ async fn bytes_in_a_second_have_a_limit() {
 async fn pause_says_full_and_stops_reading() {
     let reads = [frame(0x81, &[b'x'; 200]), frame(0x81, b"more")];
     let mut fixture = Fixture::new(unread(reads), stuck(Overflow::Pause), echo);
-    let sender = fixture.driver.with_socket(|socket| socket.sender());
+    let sender = fixture.driver.with_socket(Waker::noop(), |socket| socket.sender());
     assert!(fixture.poll().is_pending());
     assert_eq!(fixture.consumer.messages, 1);
     assert_eq!(sender.send("x"), Err(rikki_proto::SendError::Full));
@@ -108,7 +108,7 @@ async fn close_cuts_who_does_not_read() {
     assert!(matches!(fixture.error(), Error::Overflow));
     // By a sender, to a connection that waits.
     let mut fixture = Fixture::new(unread([]), stuck(Overflow::Close), echo);
-    let sender = fixture.driver.with_socket(|socket| socket.sender());
+    let sender = fixture.driver.with_socket(Waker::noop(), |socket| socket.sender());
     sender.send("x").unwrap();
     assert!(fixture.poll().is_pending());
     let wakes = fixture.wakes();
@@ -120,7 +120,7 @@ async fn close_cuts_who_does_not_read() {
     assert_eq!(sender.send("y"), Err(rikki_proto::SendError::Closed));
     // Who reads is not cut, however much is sent at once.
     let mut fixture = Fixture::new(Script::new([frame(0x81, &[b'x'; 200])]), stuck(Overflow::Close), echo);
-    let sender = fixture.driver.with_socket(|socket| socket.sender());
+    let sender = fixture.driver.with_socket(Waker::noop(), |socket| socket.sender());
     sender.send("x".repeat(500)).unwrap();
     assert_eq!(sender.send("y"), Err(rikki_proto::SendError::Full));
     assert!(fixture.poll().is_pending());
@@ -132,22 +132,22 @@ async fn close_cuts_who_does_not_read() {
 async fn drop_newest_keeps_what_was_first_and_goes_on_reading() {
     let reads = [frame(0x81, &[b'x'; 200]), frame(0x81, b"lost"), frame(0x81, b"lost too")];
     let mut fixture = Fixture::new(unread(reads), stuck(Overflow::DropNewest), echo);
-    let sender = fixture.driver.with_socket(|socket| socket.sender());
+    let sender = fixture.driver.with_socket(Waker::noop(), |socket| socket.sender());
     assert!(fixture.poll().is_pending());
     assert_eq!(fixture.consumer.messages, 3);
     assert_eq!(sender.send("lost"), Err(rikki_proto::SendError::Dropped));
     assert_eq!(fixture.driver.settings.counts.read().dropped_messages, 3);
     sender.close(CloseCode::NORMAL, "").unwrap();
-    fixture.driver.io.takes = usize::MAX;
+    fixture.driver.line.io.takes = usize::MAX;
     assert!(fixture.poll().is_pending());
-    assert_eq!(fixture.driver.io.written.len(), 204 + 4);
-    assert!(fixture.driver.io.written.ends_with(b"x\x88\x02\x03\xe8"), "a Close is never dropped");
+    assert_eq!(fixture.driver.line.io.written.len(), 204 + 4);
+    assert!(fixture.driver.line.io.written.ends_with(b"x\x88\x02\x03\xe8"), "a Close is never dropped");
 }
 
 #[tokio::test]
 async fn drop_oldest_keeps_what_was_last() {
     let mut fixture = Fixture::new(unread([]), stuck(Overflow::DropOldest), quiet);
-    let sender = fixture.driver.with_socket(|socket| socket.sender());
+    let sender = fixture.driver.with_socket(Waker::noop(), |socket| socket.sender());
     sender.send("framed before anything is known of the peer").unwrap();
     assert!(fixture.poll().is_pending());
     sender.ping(b"kept").unwrap();
@@ -158,9 +158,9 @@ async fn drop_oldest_keeps_what_was_last() {
     let held = sender.queued();
     assert!((100..400).contains(&held), "the mark and one message: {held}");
     assert_eq!(counts.read().queued_bytes, held as u64);
-    fixture.driver.io.takes = usize::MAX;
+    fixture.driver.line.io.takes = usize::MAX;
     assert!(fixture.poll().is_pending());
-    let written = &fixture.driver.io.written;
+    let written = &fixture.driver.line.io.written;
     assert!(written.windows(6).any(|ping| ping == b"\x89\x04kept"), "{written:?}");
     assert!(written.ends_with(b"\x81\x03999"), "{written:?}");
     let texts = written.iter().filter(|byte| **byte == 0x81).count() as u64;
@@ -174,7 +174,7 @@ async fn when_the_memory_of_all_is_used_up_each_has_little() {
     let counts = settings.counts.clone();
     let sent = |settings: &Settings| {
         let mut fixture = Fixture::new(unread([]), settings.clone(), quiet);
-        let sender = fixture.driver.with_socket(|socket| socket.sender());
+        let sender = fixture.driver.with_socket(Waker::noop(), |socket| socket.sender());
         let mut sent = 0;
         while sender.send("x".repeat(1000)).is_ok() {
             sent += 1;
@@ -199,13 +199,13 @@ async fn answers_in_a_backlog_are_counted_until_they_are_written_or_lost() {
         let counts = fixture.driver.settings.counts.clone();
         assert!(fixture.poll().is_pending());
         assert_eq!(counts.read().queued_bytes, 5004);
-        fixture.driver.io.takes = 1004;
+        fixture.driver.line.io.takes = 1004;
         assert!(fixture.poll().is_pending());
         assert_eq!(counts.read().queued_bytes, 4000);
         if lost {
             drop(fixture);
         } else {
-            fixture.driver.io.takes = usize::MAX;
+            fixture.driver.line.io.takes = usize::MAX;
             assert!(fixture.poll().is_pending());
         }
         assert_eq!(counts.read().queued_bytes, 0);
@@ -219,10 +219,10 @@ async fn who_has_just_read_is_not_cut() {
     let script = Script { takes: 850, ..Script::new([frame(0x81, b"go")]) };
     let answer = |socket: &mut Socket<'_>, _: Message<'_>| socket.sender().send("x".repeat(100)).unwrap();
     let mut fixture = Fixture::new(script, settings, answer);
-    let sender = fixture.driver.with_socket(|socket| socket.sender());
+    let sender = fixture.driver.with_socket(Waker::noop(), |socket| socket.sender());
     sender.send("x".repeat(900)).unwrap();
     assert!(fixture.poll().is_pending(), "{:?}", fixture.consumer.closed);
-    assert_eq!((fixture.driver.io.written.len(), fixture.consumer.messages), (850, 1));
+    assert_eq!((fixture.driver.line.io.written.len(), fixture.consumer.messages), (850, 1));
     assert!(fixture.consumer.closed.is_none());
     assert!((100..300).contains(&sender.queued()), "{}", sender.queued());
 }
@@ -242,11 +242,11 @@ async fn pause_holds_though_others_use_the_memory_up() {
     });
     assert!(fixture.poll().is_pending());
     // During the callback.
-    fixture.driver.io.reads.push_back(frame(0x81, b"answered"));
+    fixture.driver.line.io.reads.push_back(frame(0x81, b"answered"));
     assert!(fixture.poll().is_pending());
     // Before it: 20,014 bytes are less than the mark was, and more than it is.
     fixture.driver.paused = false;
-    fixture.driver.io.reads.extend(reads[1..].to_vec());
+    fixture.driver.line.io.reads.extend(reads[1..].to_vec());
     assert!(fixture.poll().is_pending());
     assert!(fixture.driver.paused && fixture.driver.unparsed.is_some());
     assert_eq!(sent, [Ok(()), Ok(())]);
@@ -257,15 +257,15 @@ async fn what_waits_takes_no_more_than_its_size() {
     let mut fixture = Fixture::new(unread([]), Settings::default(), echo);
     let counts = fixture.driver.settings.counts.clone();
     for count in 1..=12 {
-        fixture.driver.io.reads.push_back(frame(0x82, &[7; 60_000]));
+        fixture.driver.line.io.reads.push_back(frame(0x82, &[7; 60_000]));
         assert!(fixture.poll().is_pending());
         assert_eq!(counts.read().queued_bytes, count * 60_004);
         let capacity = fixture.driver.backlog.as_ref().map(|backlog| backlog.output.capacity());
         assert!(capacity.is_some_and(|capacity| capacity < 2 * 60_004), "{capacity:?} after {count}");
     }
-    fixture.driver.io.takes = usize::MAX;
+    fixture.driver.line.io.takes = usize::MAX;
     assert!(fixture.poll().is_pending());
-    assert_eq!((fixture.driver.io.written.len(), counts.read().queued_bytes), (12 * 60_004, 0));
+    assert_eq!((fixture.driver.line.io.written.len(), counts.read().queued_bytes), (12 * 60_004, 0));
 }
 
 #[tokio::test]
