@@ -3,6 +3,7 @@
 //! An answer is tried twice at most: first on the thread of the request, where nothing may wait for a disk, and then, if
 //! that did not do, on the blocking pool.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,47 +14,121 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use super::Shared;
 use super::open::{Failure, Opened, Wait};
-use super::path::{self, RequestPath};
+use super::path::{self, Refused, RequestPath};
 use super::source::Source;
-use super::{listing, open};
+use super::{Files, listing, open};
 
 /// The file that stands for its folder.
 pub(super) const INDEX: &str = "index.html";
 
-pub(super) async fn respond<B>(shared: Arc<Shared>, request: Request<B>) -> Response<Body> {
-    let (mut head, _) = request.into_parts();
-    let head_only = head.method == Method::HEAD;
-    let answered = if head_only || head.method == Method::GET {
-        let path = RequestPath::parse(head.uri.path(), shared.options.hidden);
-        // Below a nested router, the client's path is longer than ours.
-        let uri = head.extensions.remove().map_or_else(|| head.uri.clone(), |OriginalUri(uri)| uri);
-        // The router takes `/docs//a` for `/a` below it; an empty name is one here as anywhere.
-        let outer = uri.path().strip_suffix(head.uri.path()).unwrap_or_default();
-        let path = if outer.ends_with('/') { Err(StatusCode::NOT_FOUND) } else { path };
-        Ask { path, uri, headers: head.headers, head_only }.answer_soon(shared).await
-    } else {
-        Err(StatusCode::METHOD_NOT_ALLOWED)
-    };
-    let mut response = answered.unwrap_or_else(plain);
-    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if head_only {
-        // The headers of a GET, without its content: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2
-        *response.body_mut() = Body::empty();
+/// Where a request leads: the path that the client sees, and how much of it is above the folder.
+pub(crate) struct Place {
+    /// As the client sent it.
+    uri: Uri,
+    /// Its path without dot segments, if it had any.
+    resolved: Option<String>,
+    /// The length of what stands in front of the folder's own path, in bytes.
+    above: usize,
+}
+
+impl Place {
+    /// Takes the place of a request as this server got it, whatever router it has come through.
+    pub(crate) fn of_server<B>(request: &Request<B>) -> Result<Self, Refused> {
+        let uri = original_uri(request).clone();
+        let resolved = resolved(uri.path())?;
+        Ok(Self { uri, resolved, above: 0 })
     }
-    response
+
+    /// Takes the place of a request below a router that may be nested in another one: the path is what that left of it.
+    fn of_service<B>(request: &Request<B>) -> Result<Self, Refused> {
+        let (uri, path) = (original_uri(request).clone(), request.uri().path());
+        let Some(above) = uri.path().strip_suffix(path) else {
+            // A nested router takes `/docs` for `/` below it: this is a folder without its slash.
+            return Ok(Self { resolved: None, above: uri.path().len(), uri });
+        };
+        // It takes `/docs//a` for `/a` below it; an empty name is one here as anywhere.
+        if above.ends_with('/') {
+            return Err(Refused::Unfindable);
+        }
+        let resolved = resolved(path)?.map(|path| [above, &path].concat());
+        Ok(Self { resolved, above: above.len(), uri })
+    }
+
+    /// Without dot segments.
+    pub(crate) fn path(&self) -> &str {
+        self.resolved.as_deref().unwrap_or_else(|| self.uri.path())
+    }
+
+    pub(super) fn query(&self) -> Option<&str> {
+        self.uri.query()
+    }
+
+    /// The same place as one below a folder that is mounted at the first so many bytes of the path.
+    pub(crate) fn below(self, above: usize) -> Self {
+        Self { above, ..self }
+    }
+}
+
+fn original_uri<B>(request: &Request<B>) -> &Uri {
+    request.extensions().get().map_or_else(|| request.uri(), |OriginalUri(uri)| uri)
+}
+
+fn resolved(path: &str) -> Result<Option<String>, Refused> {
+    Ok(match path::resolve(path)? {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(path) => Some(path),
+    })
+}
+
+impl Files {
+    /// Answers a request for the path below this folder that it leads to, as a service of the path that it has.
+    pub(super) async fn respond<B>(self, request: Request<B>) -> Response<Body> {
+        let place = Place::of_service(&request);
+        self.respond_at(request, place).await
+    }
+
+    /// Answers a request for `place`.
+    pub(crate) async fn respond_at<B>(self, request: Request<B>, place: Result<Place, Refused>) -> Response<Body> {
+        let Self { shared } = self;
+        let (head, _) = request.into_parts();
+        let head_only = head.method == Method::HEAD;
+        let answered = if head_only || head.method == Method::GET {
+            Ask::new(place, head.uri, head.headers, head_only, &shared).answer_soon(shared).await
+        } else {
+            Err(StatusCode::METHOD_NOT_ALLOWED)
+        };
+        let mut response = answered.unwrap_or_else(plain);
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if head_only {
+            // The headers of a GET, without its content: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2
+            *response.body_mut() = Body::empty();
+        }
+        response
+    }
 }
 
 /// A GET or HEAD request.
 pub(super) struct Ask {
-    /// Or with which status it is refused.
-    path: Result<RequestPath, StatusCode>,
-    /// As the client sent it.
-    pub(super) uri: Uri,
+    /// Below the folder.
+    path: Result<RequestPath, Refused>,
+    pub(super) place: Place,
     pub(super) headers: HeaderMap,
     pub(super) head_only: bool,
 }
 
 impl Ask {
+    fn new(place: Result<Place, Refused>, uri: Uri, headers: HeaderMap, head_only: bool, shared: &Shared) -> Self {
+        let (place, path) = match place {
+            Ok(place) => {
+                let below = place.path().get(place.above..).unwrap_or_default();
+                let path = RequestPath::parse(below, shared.options.hidden);
+                (place, path)
+            }
+            Err(refused) => (Place { uri, resolved: None, above: 0 }, Err(refused)),
+        };
+        Self { path, place, headers, head_only }
+    }
+
     async fn answer_soon(self, shared: Arc<Shared>) -> Result<Response<Body>, StatusCode> {
         match self.answer(&shared, Wait::No) {
             Ok(response) => Ok(response),
@@ -75,12 +150,8 @@ impl Ask {
 
     /// What the path leads to: a file, the index of a folder, or its listing.
     fn find(&self, shared: &Shared, wait: Wait) -> Result<Response<Body>, Failure> {
-        let RequestPath { relative, folder } = self.path.as_ref().map_err(|status| *status)?;
-        if shared.options.left.iter().any(|path| relative.starts_with(path)) {
-            return Err(StatusCode::NOT_FOUND.into());
-        }
-        // A nested router takes `/docs` for `/` below it: this is a folder without its slash.
-        let folder = *folder && self.uri.path().ends_with('/');
+        let RequestPath { relative, folder } = self.path.as_ref().map_err(|refused| refused.status())?;
+        let folder = *folder;
         if folder {
             // Under one name, by which it is kept: not as `./index.html` too.
             let index = if relative == Path::new(".") { INDEX.into() } else { relative.join(INDEX) };
@@ -97,7 +168,7 @@ impl Ask {
             Opened::Folder(_) if !shared.options.listing || shared.options.spa => Err(StatusCode::NOT_FOUND.into()),
             // A folder of any size takes any time.
             Opened::Folder(_) if wait == Wait::No => Err(Failure::WouldBlock),
-            Opened::Folder(folder) => listing::listing(shared, &folder, relative, &self.uri, &self.headers)
+            Opened::Folder(folder) => listing::listing(shared, &folder, relative, self)
                 .map_err(|error| open::status_of(&error, relative).into()),
         }
     }
@@ -122,7 +193,7 @@ impl Ask {
 
     /// To the same folder, with a slash behind its name: what the links in it are relative to.
     fn redirect(&self) -> Result<Response<Body>, StatusCode> {
-        let location = path::location(self.uri.path(), self.uri.query());
+        let location = path::location(self.place.path(), self.place.query());
         let location = HeaderValue::try_from(location).map_err(|_| StatusCode::BAD_REQUEST)?;
         let mut response = plain(StatusCode::MOVED_PERMANENTLY);
         response.headers_mut().insert(LOCATION, location);

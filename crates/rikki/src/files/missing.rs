@@ -41,7 +41,7 @@ impl Ask {
 
     /// Whether a browser is about to show the answer, and by its name it may be a page.
     fn asks_for_a_page(&self) -> bool {
-        let media_type = mime_guess::from_path(self.uri.path()).first_raw();
+        let media_type = mime_guess::from_path(self.place.path()).first_raw();
         media_type.is_none_or(|name| name == "text/html") && Preference::of(&self.headers, "text", "html").is_named()
     }
 

@@ -40,8 +40,10 @@ use http::{Request, Response};
 use tokio::sync::Semaphore;
 use tower_service::Service;
 
+pub(crate) use self::answer::Place;
 use self::open::Root;
 use self::options::Options;
+pub(crate) use self::path::Refused;
 
 /// The default of [`Files::compress_above`], in bytes: what is smaller fits into one packet as it is.
 const COMPRESS_ABOVE: u64 = 1024;
@@ -63,7 +65,8 @@ const MAX_COMPRESSIONS: usize = 16;
 /// - Not served, and not listed: names that begin with a dot, unless [`Files::hidden`] lets them; names that end with a
 ///   dot or a space, or contain `:`, `\` or a control character; what a symbolic link leads to outside the folder, unless
 ///   [`Files::follow_symlinks`] lets it; anything but regular files and folders; and what [`Files::deny`] names.
-/// - A path is decoded once and never normalised: `/a//b` and `/a%2Fb` are not found, `/a/../b` is refused.
+/// - In a path, `.` and `..` are resolved once, also as `%2e`: what would leave the folder is refused with 400. Beyond that a
+///   path is decoded once and taken as it is: `/a//b` and `/a%2Fb` are not found.
 ///
 /// The JSON of a listing is an array of objects with the members `name`, `type` (`file` or `directory`), `size` (in bytes,
 /// `null` for a folder) and `modified` (such as `1994-11-06T08:49:37Z`, or `null`). In a name that is not UTF-8, what is
@@ -194,7 +197,7 @@ impl<B: Send + 'static> Service<Request<B>> for Files {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let shared = Arc::clone(&self.shared);
-        Box::pin(async move { Ok(answer::respond(shared, request).await) })
+        let files = self.clone();
+        Box::pin(async move { Ok(files.respond(request).await) })
     }
 }

@@ -19,13 +19,11 @@ pub(super) struct Options {
     /// Relative to the root.
     pub(super) error_page: Option<PathBuf>,
     pub(super) cache_control: Option<HeaderValue>,
-    /// Relative to the root: what another folder is served in the place of.
-    pub(super) left: Vec<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { listing: true, spa: false, hidden: false, error_page: None, cache_control: None, left: Vec::new() }
+        Self { listing: true, spa: false, hidden: false, error_page: None, cache_control: None }
     }
 }
 
@@ -93,11 +91,6 @@ impl Files {
     pub fn follow_symlinks(mut self, enabled: bool) -> Self {
         Arc::make_mut(&mut self.shared).root.follow_symlinks(enabled);
         self
-    }
-
-    /// Serves nothing at or below `path`, which is relative to the root.
-    pub(crate) fn leave(&mut self, path: &str) {
-        self.options().left.push(path.into());
     }
 
     fn options(&mut self) -> &mut Options {

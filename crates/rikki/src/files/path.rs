@@ -1,8 +1,8 @@
 //! From the raw path of a request to a relative path below the root, and from names back to URLs.
 //!
-//! The rules are the same on every platform, so that what a proxy in front, an access rule and the file system each
-//! understand by a path is one and the same. Nothing is ever resolved or normalised here: a path is taken as it is, or
-//! refused. Whether a file of that name exists, and where its links lead, is left to [`super::open`].
+//! Dot segments are resolved once, by [`resolve`], before anything else judges the path. Beyond that a path is taken as it
+//! is, or refused, so that what a proxy in front, an access rule and the file system each understand by it is one and the
+//! same. Whether a file of that name exists, and where its links lead, is left to [`super::open`].
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -11,6 +11,76 @@ use std::path::PathBuf;
 
 use http::StatusCode;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, percent_decode_str, percent_encode};
+
+/// Why a path is no path of a file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Refused {
+    /// It leads out of the root.
+    Outside,
+    /// No name is written like this.
+    Malformed,
+    /// No file that is served has such a name.
+    Unfindable,
+}
+
+impl Refused {
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::Outside | Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::Unfindable => StatusCode::NOT_FOUND,
+        }
+    }
+}
+
+/// Removes dot segments, also where the dots are percent-encoded, and leaves everything else as it is.
+///
+/// Names that are taken back by `..` are judged too, but for the dot in front: what they mean is not the same everywhere.
+/// A proxy that merges slashes or decodes `%2F` would take back another name.
+/// <https://www.rfc-editor.org/rfc/rfc3986#section-5.2.4>, <https://www.rfc-editor.org/rfc/rfc3986#section-6.2.2.3>
+pub(crate) fn resolve(raw: &str) -> Result<Cow<'_, str>, Refused> {
+    if raw.split('/').all(|segment| dots(segment).is_none()) {
+        return Ok(raw.into());
+    }
+    let rest = raw.strip_prefix('/').ok_or(Refused::Malformed)?;
+    let mut names = Vec::new();
+    let mut segments = rest.split('/').peekable();
+    while let Some(segment) = segments.next() {
+        match dots(segment) {
+            None => names.push(segment),
+            Some(Dots::Here) => {}
+            Some(Dots::Up) => check_name(&decode(names.pop().ok_or(Refused::Outside)?)?, true)?,
+        }
+        // Dots at the end name a folder.
+        if dots(segment).is_some() && segments.peek().is_none() {
+            names.push("");
+        }
+    }
+    Ok(format!("/{}", names.join("/")).into())
+}
+
+enum Dots {
+    Here,
+    Up,
+}
+
+/// Which dot segment this is, if it is one.
+fn dots(segment: &str) -> Option<Dots> {
+    // Most segments are told by their first byte.
+    if !segment.starts_with(['.', '%']) {
+        return None;
+    }
+    let mut rest = segment;
+    let mut count = 0;
+    while !rest.is_empty() {
+        rest = ["%2e", "%2E", "."].iter().find_map(|dot| rest.strip_prefix(dot))?;
+        count += 1;
+    }
+    match count {
+        1 => Some(Dots::Here),
+        2 => Some(Dots::Up),
+        _ => None,
+    }
+}
 
 /// A path that passed every rule.
 #[derive(Debug, PartialEq)]
@@ -22,9 +92,13 @@ pub(super) struct RequestPath {
 }
 
 impl RequestPath {
-    /// Takes the path of a request target, still percent-encoded. With `hidden`, names may begin with a dot.
-    pub(super) fn parse(raw: &str, hidden: bool) -> Result<Self, StatusCode> {
-        let rest = raw.strip_prefix('/').ok_or(StatusCode::BAD_REQUEST)?;
+    /// Takes a path without dot segments, still percent-encoded; an empty one is the root without its slash. With
+    /// `hidden`, names may begin with a dot.
+    pub(super) fn parse(raw: &str, hidden: bool) -> Result<Self, Refused> {
+        if raw.is_empty() {
+            return Ok(Self { relative: PathBuf::from("."), folder: false });
+        }
+        let rest = raw.strip_prefix('/').ok_or(Refused::Malformed)?;
         if rest.is_empty() {
             return Ok(Self { relative: PathBuf::from("."), folder: true });
         }
@@ -35,31 +109,30 @@ impl RequestPath {
             // An empty segment is a name of its own (RFC 3986, section 3.3), and no file has it.
             // https://www.rfc-editor.org/rfc/rfc3986#section-3.3
             if segment.is_empty() {
-                return Err(StatusCode::NOT_FOUND);
+                return Err(Refused::Unfindable);
             }
             let name = decode(segment)?;
             check_name(&name, hidden)?;
-            relative.push(os_name(&name).ok_or(StatusCode::NOT_FOUND)?);
+            relative.push(os_name(&name).ok_or(Refused::Unfindable)?);
         }
         Ok(Self { relative, folder })
     }
 }
 
-/// Says with which status a name is refused, if it is: the rule for one decoded segment and for one listed entry. With
-/// `hidden`, names may begin with a dot.
-pub(super) fn check_name(name: &[u8], hidden: bool) -> Result<(), StatusCode> {
-    // Dot segments are resolved by the client (RFC 3986, section 5.2.4); a server that still sees one is being probed.
-    // https://www.rfc-editor.org/rfc/rfc3986#section-5.2.4
+/// Says whether and why a name is refused: the rule for one decoded segment and for one listed entry. With `hidden`, names
+/// may begin with a dot.
+pub(super) fn check_name(name: &[u8], hidden: bool) -> Result<(), Refused> {
+    // None is left when they have been resolved.
     let is_dots = name == b"." || name == b"..";
     if is_dots || name.iter().any(|&byte| byte < b' ' || matches!(byte, 0x7f | b'\\' | b':')) {
-        return Err(StatusCode::BAD_REQUEST);
+        return Err(Refused::Malformed);
     }
     // `%2F` is data and not a separator (RFC 3986, section 2.2): no file name contains it.
     // https://www.rfc-editor.org/rfc/rfc3986#section-2.2
     // Windows drops trailing dots and spaces, so the name would lead to another file.
     let aliased = name.ends_with(b".") || name.ends_with(b" ") || (cfg!(windows) && is_windows_alias(name));
     if name.is_empty() || name.contains(&b'/') || (!hidden && name.starts_with(b".")) || aliased {
-        return Err(StatusCode::NOT_FOUND);
+        return Err(Refused::Unfindable);
     }
     Ok(())
 }
@@ -78,11 +151,11 @@ fn is_windows_alias(name: &[u8]) -> bool {
 }
 
 /// Decodes one segment, once. `%` without two hexadecimal digits is an error (RFC 3986, section 2.1).
-fn decode(segment: &str) -> Result<Cow<'_, [u8]>, StatusCode> {
+fn decode(segment: &str) -> Result<Cow<'_, [u8]>, Refused> {
     let mut escapes = segment.split('%').skip(1);
     // https://www.rfc-editor.org/rfc/rfc3986#section-2.1
     if !escapes.all(|tail| matches!(tail.as_bytes(), [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())) {
-        return Err(StatusCode::BAD_REQUEST);
+        return Err(Refused::Malformed);
     }
     Ok(percent_decode_str(segment).into())
 }
@@ -130,7 +203,7 @@ mod tests {
     fn check(raw: &str, expected: Result<(&str, bool), u16>) {
         let parsed = RequestPath::parse(raw, false);
         let parsed = parsed.as_ref().map(|path| (path.relative.to_str().unwrap(), path.folder));
-        assert_eq!(parsed.map_err(StatusCode::as_u16), expected, "{raw:?}");
+        assert_eq!(parsed.map_err(|refused| refused.status().as_u16()), expected, "{raw:?}");
     }
 
     #[test]
@@ -147,21 +220,53 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_never_normalised() {
-        check("", Err(400));
+    fn dot_segments_are_resolved_once() {
+        let check = |raw: &str, expected: Result<&str, Refused>| {
+            assert_eq!(resolve(raw).as_deref().map_err(|refused| *refused), expected, "{raw:?}");
+        };
+        for same in
+            ["/", "/a/b", "/a//b/", "//", "*", "", "/...", "/.a/a./a..b", "/%2ea", "/%252e/x", "/..%2f", "/a/..;/"]
+        {
+            check(same, Ok(same));
+        }
+        check("/apt/./Packages", Ok("/apt/Packages"));
+        check("/./a", Ok("/a"));
+        check("/a/%2e/b", Ok("/a/b"));
+        check("/a/../b", Ok("/b"));
+        check("/a/b/../../c/", Ok("/c/"));
+        check("/a/%2E%2e/b", Ok("/b"));
+        check("/a/.%2e/%2e/b/", Ok("/b/"));
+        check("/a/.", Ok("/a/"));
+        check("/a/..", Ok("/"));
+        check("/a/b/%2e%2e", Ok("/a/"));
+        check("/.", Ok("/"));
+        check("/.git/../a", Ok("/a"));
+        check("/a/%2e%2e/%252e%252e/b", Ok("/%252e%252e/b"));
+        check("/a/../b//", Ok("/b//"));
+        for outside in ["/..", "/../a", "/a/../../b", "/./../a", "/%2e%2e/a", "/a/../..", "/a/%2e%2e/..//b"] {
+            check(outside, Err(Refused::Outside));
+        }
+        check(&format!("{}/a", "/..".repeat(200)), Err(Refused::Outside));
+        for elsewhere in ["/a//../b", "/a%2fb/../c", "/..%2f/../c"] {
+            check(elsewhere, Err(Refused::Unfindable));
+        }
+        check("/a%00/../b", Err(Refused::Malformed));
+        check("/%zz/../b", Err(Refused::Malformed));
+    }
+
+    #[test]
+    fn paths_are_not_normalised_otherwise() {
+        check("", Ok((".", false)));
         check("*", Err(400));
         check("ok.txt", Err(400));
         check("//", Err(404));
         check("//secret", Err(404));
         check("/sub//ok.txt", Err(404));
         check("/sub//", Err(404));
+        // What was not resolved leads nowhere.
         check("/../secret", Err(400));
-        check("/sub/../../secret", Err(400));
         check("/%2e%2e/secret", Err(400));
-        check("/.%2e/secret", Err(400));
         check("/./", Err(400));
-        check("/%2e", Err(400));
-        check(&format!("{}/secret", "/..".repeat(200)), Err(400));
     }
 
     #[test]
@@ -197,7 +302,7 @@ mod tests {
         let check = |raw: &str, expected: Result<&str, u16>| {
             let parsed = RequestPath::parse(raw, true);
             let parsed = parsed.as_ref().map(|path| path.relative.to_str().unwrap());
-            assert_eq!(parsed.map_err(StatusCode::as_u16), expected, "{raw:?}");
+            assert_eq!(parsed.map_err(|refused| refused.status().as_u16()), expected, "{raw:?}");
         };
         check("/.git/config", Ok(".git/config"));
         check("/.well-known/x", Ok(".well-known/x"));

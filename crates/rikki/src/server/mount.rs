@@ -1,11 +1,20 @@
 //! Where in the URLs of the server a folder is.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use percent_encoding::percent_decode_str;
+use tower_service::Service;
 
 use super::{Server, StartError};
-use crate::files::Files;
+use crate::files::{Files, Place, Refused};
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 
@@ -21,7 +30,8 @@ impl Server {
         }
     }
 
-    /// Serves files below `path`, such as `/docs`, or where nothing else matches, which is `/`. The longest path counts.
+    /// Serves files below `path`, such as `/docs`, or where nothing else matches, which is `/`. The longest path counts, when
+    /// `.` and `..` have been resolved; routes are compared with the path as it was sent.
     ///
     /// The files of the certificate and its key are denied in each folder.
     ///
@@ -43,16 +53,13 @@ impl Server {
 
     /// All routes, with the files where no route matches.
     pub(super) fn routes_and_files(&mut self) -> Result<Router, StartError> {
-        let mut router = std::mem::take(&mut self.router);
-        let mounts = std::mem::take(&mut self.mounts);
-        let paths: Vec<_> = mounts.iter().map(|mount| mount.path.clone()).collect();
-        for mut mount in mounts {
-            for path in &paths {
-                mount.leave(path);
-            }
-            router = mount.add_to(router, self.secrets())?;
+        let mut mounts = std::mem::take(&mut self.mounts);
+        for mount in &mut mounts {
+            mount.deny(self.secrets())?;
         }
-        Ok(router)
+        // The longest first.
+        mounts.sort_by_key(|mount| std::cmp::Reverse(mount.path.len()));
+        Ok(Folders(mounts.into()).add_to(std::mem::take(&mut self.router)))
     }
 
     /// The files that are never served: those of the certificate and its key.
@@ -68,16 +75,16 @@ impl Server {
 }
 
 /// A folder and its path.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Mount {
     /// With a slash in front and none behind; `/` is what no other matches.
-    pub(super) path: String,
+    path: String,
     files: Files,
 }
 
 impl Mount {
     /// Takes a path with or without a slash behind it, or says what is wrong with it.
-    pub(super) fn new(path: &str, files: Files) -> Result<Self, &'static str> {
+    fn new(path: &str, files: Files) -> Result<Self, &'static str> {
         let names = path.strip_prefix('/').ok_or("it must begin with a slash")?;
         let names = names.strip_suffix('/').unwrap_or(names);
         if path != "/" {
@@ -88,24 +95,74 @@ impl Mount {
         Ok(Self { path: format!("/{names}"), files })
     }
 
-    /// Leaves what is below `path` to the folder that is mounted there, however a request spells it: routes are compared
-    /// as they stand in it, where any letter may be percent-encoded.
-    fn leave(&mut self, path: &str) {
-        let below = path.strip_prefix(self.path.trim_end_matches('/')).and_then(|rest| rest.strip_prefix('/'));
-        if let Some(names) = below.filter(|names| !names.is_empty()) {
-            self.files.leave(names);
+    fn deny(&mut self, secrets: &[PathBuf]) -> Result<(), StartError> {
+        for secret in secrets {
+            self.files =
+                self.files.clone().deny(secret).map_err(|source| StartError::Files { path: secret.clone(), source })?;
         }
+        Ok(())
     }
 
-    /// Adds the folder to the routes, without the files that are `secret`.
-    pub(super) fn add_to(self, router: Router, secret: &[PathBuf]) -> Result<Router, StartError> {
-        let Self { path, mut files } = self;
-        for secret in secret {
-            files = files.deny(secret).map_err(|source| StartError::Files { path: secret.clone(), source })?;
+    /// The length of what stands in `path` for the folder, if it is one below it, in whatever spelling: any letter may be
+    /// percent-encoded.
+    fn length_in(&self, path: &str) -> Option<usize> {
+        let mut segments = path.strip_prefix('/')?.split('/');
+        let mut length = 0;
+        for name in self.path.split('/').filter(|name| !name.is_empty()) {
+            let segment = segments.next().filter(|segment| percent_decode_str(segment).eq(name.bytes()))?;
+            length += 1 + segment.len();
         }
-        Ok(match path.as_str() {
-            "/" => router.fallback_service(files),
-            path => router.nest_service(path, files),
+        Some(length)
+    }
+}
+
+/// All folders, the longest path first. Which of them is meant is told by the path without its dot segments, by whatever
+/// route the request has come.
+#[derive(Clone)]
+struct Folders(Arc<[Mount]>);
+
+impl Folders {
+    fn add_to(self, mut router: Router) -> Router {
+        let paths: Vec<_> = self.0.iter().map(|mount| mount.path.clone()).collect();
+        for path in paths {
+            router = match (path.as_str(), &*self.0) {
+                ("/", [mount]) => router.fallback_service(mount.files.clone()),
+                ("/", _) => router.fallback_service(self.clone()),
+                (path, _) => router.nest_service(path, self.clone()),
+            };
+        }
+        router
+    }
+
+    /// The folder that a place is in, and where below it. What is in none, or nowhere, is for the one at `/` to refuse, or
+    /// else for any.
+    fn find(&self, place: Result<Place, Refused>) -> Option<(Files, Result<Place, Refused>)> {
+        let below = |place: &Place| self.0.iter().find_map(|mount| Some((mount, mount.length_in(place.path())?)));
+        let (mount, place) = match place.map(|place| (below(&place), place)) {
+            Ok((Some((mount, length)), place)) => (mount, Ok(place.below(length))),
+            Ok((None, _)) => (self.0.last()?, Err(Refused::Unfindable)),
+            Err(refused) => (self.0.last()?, Err(refused)),
+        };
+        Some((mount.files.clone(), place))
+    }
+}
+
+impl Service<Request> for Folders {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let found = self.find(Place::of_server(&request));
+        Box::pin(async move {
+            Ok(match found {
+                Some((files, place)) => files.respond_at(request, place).await,
+                None => StatusCode::NOT_FOUND.into_response(),
+            })
         })
     }
 }

@@ -15,10 +15,11 @@ use std::time::SystemTime;
 use axum::body::Body;
 use cap_std::fs::{Dir, DirEntry};
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, Uri};
+use http::{HeaderName, HeaderValue, Response};
 
 use super::Shared;
 use super::accept::Preference;
+use super::answer::Ask;
 use super::conditional::http_time;
 use super::open::Denials;
 use super::path;
@@ -31,21 +32,16 @@ const MAX_ENTRIES: usize = 10_000;
 /// Says to a program that there are more entries than those of the JSON.
 const TRUNCATED: HeaderName = HeaderName::from_static("listing-truncated");
 
-/// Lists `folder`, which `relative` has led to. `uri` and `headers` are what the client has sent. Blocks.
-pub(super) fn listing(
-    shared: &Shared,
-    folder: &Dir,
-    relative: &Path,
-    uri: &Uri,
-    headers: &HeaderMap,
-) -> io::Result<Response<Body>> {
-    let sort = Sort::from_query(uri.query().unwrap_or_default());
+/// Lists `folder`, which `relative` has led to, as `ask` would have it. Blocks.
+pub(super) fn listing(shared: &Shared, folder: &Dir, relative: &Path, ask: &Ask) -> io::Result<Response<Body>> {
+    let Ask { place, headers, .. } = ask;
+    let sort = Sort::from_query(place.query().unwrap_or_default());
     let mut listing = Listing::read(shared, folder, relative)?;
     sort.apply(&mut listing.entries);
     let as_json = Preference::of(headers, "application", "json") > Preference::of(headers, "text", "html");
     let (content, media_type) = match as_json {
         true => (json::json(&listing.entries), "application/json"),
-        false => (page::page(&listing, relative, uri.path(), sort), "text/html; charset=utf-8"),
+        false => (page::page(&listing, relative, place.path(), sort), "text/html; charset=utf-8"),
     };
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();

@@ -4,9 +4,8 @@ use rikki::{Files, StartError};
 
 use super::*;
 
-#[tokio::test]
-async fn the_longest_path_counts() {
-    let (site, docs, api) = (Site::new(), Site::new(), Site::new());
+/// Folders within folders, and beside the ones of the same names in the root.
+async fn nested_folders(site: &Site, docs: &Site, api: &Site) -> Running {
     docs.write("ok.txt", "docs");
     docs.write("api/ok.txt", "below docs");
     docs.write("api/only-docs.txt", "below docs");
@@ -14,8 +13,13 @@ async fn the_longest_path_counts() {
     site.write("docs/ok.txt", "below the root");
     site.write("docsy/ok.txt", "docsy");
     let folder = |site: &Site| Files::new(&site.0).unwrap();
-    let server = server(&site.0).mount("/docs/", folder(&docs).listing(false)).mount("/docs/api", folder(&api));
-    let server = Running::start(server).await;
+    Running::start(server(&site.0).mount("/docs/", folder(docs).listing(false)).mount("/docs/api", folder(api))).await
+}
+
+#[tokio::test]
+async fn the_longest_path_counts() {
+    let (site, docs, api) = (Site::new(), Site::new(), Site::new());
+    let server = nested_folders(&site, &docs, &api).await;
     for via in BOTH {
         for (path, expected) in [
             ("/ok.txt", "ok"),
@@ -39,13 +43,72 @@ async fn the_longest_path_counts() {
         ] {
             assert_eq!(get_path(&server, via, path).await.status, 404, "{path}");
         }
-        assert_eq!(get_path(&server, via, "/docs/../ok.txt").await.status, 400);
         for path in ["/docs", "/docs/api", "/docs/sub"] {
             let answer = get_path(&server, via, path).await;
             assert_eq!((answer.status.as_u16(), answer.header("location")), (301, &*format!("{path}/")), "{path}");
         }
         let listing = get_path(&server, via, "/docs/api/").await;
         assert!(listing.body.contains("<title>Index of /docs/api/</title>"), "{}", listing.body);
+    }
+}
+
+#[tokio::test]
+async fn dot_segments_are_resolved_before_the_folder_is_chosen() {
+    let (site, docs, api) = (Site::new(), Site::new(), Site::new());
+    let server = nested_folders(&site, &docs, &api).await;
+    for via in BOTH {
+        for (path, expected) in [
+            ("/docs/../ok.txt", "ok"),
+            ("/docs/./ok.txt", "docs"),
+            ("/sub/../docs/ok.txt", "docs"),
+            ("/docs/sub/%2e%2e/api/ok.txt", "api"),
+            ("/docs/api/../ok.txt", "docs"),
+            ("/docs/api/../../ok.txt", "ok"),
+            ("/%2e/docs/api/ok.txt", "api"),
+            // Nor does it matter how a name is written.
+            ("/%64ocs/ok.txt", "docs"),
+            ("/docs/%61pi/ok.txt", "api"),
+            ("/doc%73/api/ok.txt", "api"),
+        ] {
+            let answer = get_path(&server, via, path).await;
+            assert_eq!((answer.status.as_u16(), &*answer.body), (200, expected), "{path}");
+        }
+        for (path, status) in [
+            ("/docs/../../ok.txt", 400),
+            ("/docs/../.env", 404),
+            ("/sub/../docs/.env", 404),
+            ("/docs//../ok.txt", 404),
+            ("/docs%2f../ok.txt", 404),
+            ("/docs/api/../api/only-docs.txt", 404),
+        ] {
+            assert_eq!(get_path(&server, via, path).await.status, status, "{path}");
+        }
+        let answer = get_path(&server, via, "/sub/../docs").await;
+        assert_eq!((answer.status.as_u16(), answer.header("location")), (301, "/docs/"));
+    }
+}
+
+/// A route goes before every folder, and by the path as it was sent; without a folder at `/` nothing is there.
+#[tokio::test]
+async fn routes_see_the_path_as_it_was_sent() {
+    let docs = Site::new();
+    let server = Server::new()
+        .route("/docs/own", get(|| async { "a route" }))
+        .route("/echo/{*path}", get(|uri: http::Uri| async move { uri.path().to_owned() }))
+        .mount("/docs", Files::new(&docs.0).unwrap());
+    let server = Running::start(server).await;
+    for (path, status, body) in [
+        ("/docs/own", 200, "a route"),
+        ("/echo/a/../%2e/b", 200, "/echo/a/../%2e/b"),
+        ("/docs/ok.txt", 200, "ok"),
+        ("/docs/./ok.txt", 200, "ok"),
+        ("/docs/../docs/ok.txt", 200, "ok"),
+        ("/docs/./own", 404, "404 Not Found\n"),
+        ("/docs/../ok.txt", 404, "404 Not Found\n"),
+        ("/docs/../../ok.txt", 400, "400 Bad Request\n"),
+    ] {
+        let answer = get_path(&server, Via::Tcp, path).await;
+        assert_eq!((answer.status.as_u16(), &*answer.body), (status, body), "{path}");
     }
 }
 
