@@ -121,7 +121,7 @@ impl Ask {
         let (place, path) = match place {
             Ok(place) => {
                 let below = place.path().get(place.above..).unwrap_or_default();
-                let path = RequestPath::parse(below, shared.options.hidden);
+                let path = RequestPath::parse(below, shared.root.hidden());
                 (place, path)
             }
             Err(refused) => (Place { uri, resolved: None, above: 0 }, Err(refused)),

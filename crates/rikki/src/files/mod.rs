@@ -65,6 +65,7 @@ const MAX_COMPRESSIONS: usize = 16;
 /// - Not served, and not listed: names that begin with a dot, unless [`Files::hidden`] lets them; names that end with a
 ///   dot or a space, or contain `:`, `\` or a control character; what a symbolic link leads to outside the folder, unless
 ///   [`Files::follow_symlinks`] lets it; anything but regular files and folders; and what [`Files::deny`] names.
+/// - A symbolic link that stays inside is followed, relative or absolute, if no name on its way is one that is not served.
 /// - In a path, `.` and `..` are resolved once, also as `%2e`: what would leave the folder is refused with 400. Beyond that a
 ///   path is decoded once and taken as it is: `/a//b` and `/a%2Fb` are not found.
 ///

@@ -6,20 +6,22 @@
 mod anywhere;
 mod denied;
 mod failure;
+mod folder;
+mod inside;
+mod links;
 mod now;
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use cap_std::ambient_authority;
-use cap_std::fs::{Dir, Metadata, OpenOptions};
+use cap_std::fs::{Dir, Metadata};
 use http::StatusCode;
 
 pub(super) use self::denied::Denials;
 use self::denied::Denied;
 pub(super) use self::failure::{Failure, failure, status_of};
+use self::folder::Folder;
 use super::blocks::Blocks;
 use super::cache::Cache;
 use super::source::{Source, Stores};
@@ -31,13 +33,13 @@ const DEFAULT_CACHE: usize = 32 * 1024 * 1024;
 /// The folder that is served, and the files in it that are not.
 #[derive(Clone, Debug)]
 pub(super) struct Root {
-    dir: Arc<Dir>,
+    folder: Arc<Folder>,
     denied: Vec<Denied>,
     stores: Stores,
-    /// Whether opening may have to wait though the name is in memory.
-    is_remote: bool,
     /// Whether symbolic links may lead out.
     anywhere: bool,
+    /// Whether names may begin with a dot.
+    hidden: bool,
 }
 
 /// What a path led to. Anything else (a FIFO, a socket, a device) counts as not found.
@@ -57,11 +59,11 @@ pub(super) enum Wait {
 
 impl Root {
     pub(super) fn new(path: &Path) -> io::Result<Self> {
-        let dir = Dir::open_ambient_dir(path, ambient_authority()).map_err(|error| name_path(path, &error))?;
+        let folder = Folder::open(std::path::absolute(path)?).map_err(|error| name_path(path, &error))?;
         let cache = Arc::new(Cache::new(DEFAULT_CACHE));
         let blocks = Arc::new(Blocks::new(DEFAULT_READ_MEMORY));
         let (denied, stores) = (Vec::new(), Stores { cache, blocks });
-        Ok(Self { is_remote: now::is_remote(&dir), dir: Arc::new(dir), denied, stores, anywhere: false })
+        Ok(Self { folder: Arc::new(folder), denied, stores, anywhere: false, hidden: false })
     }
 
     pub(super) fn deny(&mut self, path: &Path) -> io::Result<()> {
@@ -92,7 +94,17 @@ impl Root {
         self.anywhere = enabled;
     }
 
-    /// Opens what `relative` leads to, through symbolic links as long as they stay below the root, or through any.
+    /// Serves names that begin with a dot.
+    pub(super) fn set_hidden(&mut self, enabled: bool) {
+        self.hidden = enabled;
+    }
+
+    pub(super) fn hidden(&self) -> bool {
+        self.hidden
+    }
+
+    /// Opens what `relative` leads to, through symbolic links as long as they stay below the root and lead to names that
+    /// are served, or through any.
     pub(super) fn open(&self, relative: &Path, wait: Wait) -> Result<Opened, Failure> {
         let opened = self.try_open(relative, wait).map_err(|error| failure(&error, relative))?;
         opened.ok_or(StatusCode::NOT_FOUND.into())
@@ -100,10 +112,11 @@ impl Root {
 
     fn try_open(&self, relative: &Path, wait: Wait) -> io::Result<Option<Opened>> {
         let file = match wait {
-            Wait::No if self.is_remote => return Err(io::ErrorKind::WouldBlock.into()),
-            Wait::No => now::open(&self.dir, relative, self.anywhere)?,
-            Wait::Yes if self.anywhere => anywhere::open(&self.dir, relative)?,
-            Wait::Yes => self.open_waiting(relative)?,
+            Wait::No if self.folder.is_remote => return Err(io::ErrorKind::WouldBlock.into()),
+            Wait::No if self.anywhere => now::open_anywhere(&self.folder.dir, relative)?,
+            Wait::No => now::open(&self.folder, relative, self.hidden)?,
+            Wait::Yes if self.anywhere => anywhere::open(&self.folder.dir, relative)?,
+            Wait::Yes => inside::open(&self.folder, relative, self.hidden)?,
         };
         let metadata = Metadata::from_file(&file)?;
         Ok(if metadata.is_dir() {
@@ -115,26 +128,12 @@ impl Root {
         })
     }
 
-    /// As [`now::open`] does, by `openat2` where there is one, and elsewhere step by step.
-    fn open_waiting(&self, relative: &Path) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        options.read(true);
-        // Opening a FIFO would otherwise wait for somebody to write to it.
-        #[cfg(unix)]
-        {
-            use rustix::fs::OFlags;
-            let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-            cap_std::fs::OpenOptionsExt::custom_flags(&mut options, flags.bits().cast_signed());
-        }
-        Ok(self.dir.open_with(relative, &options)?.into_std())
-    }
-
     /// The metadata of what `relative` leads to, through the symbolic links that [`Root::open`] follows. Blocks.
     pub(super) fn metadata(&self, relative: &Path) -> io::Result<Metadata> {
         if self.anywhere {
-            return Metadata::from_file(&anywhere::locate(&self.dir, relative)?);
+            return Metadata::from_file(&anywhere::locate(&self.folder.dir, relative)?);
         }
-        self.dir.metadata(relative)
+        inside::metadata(&self.folder, relative, self.hidden)
     }
 
     /// The files that are denied at this moment. Blocks.

@@ -15,7 +15,6 @@ use super::path::RequestPath;
 pub(super) struct Options {
     pub(super) listing: bool,
     pub(super) spa: bool,
-    pub(super) hidden: bool,
     /// Relative to the root.
     pub(super) error_page: Option<PathBuf>,
     pub(super) cache_control: Option<HeaderValue>,
@@ -23,7 +22,7 @@ pub(super) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { listing: true, spa: false, hidden: false, error_page: None, cache_control: None }
+        Self { listing: true, spa: false, error_page: None, cache_control: None }
     }
 }
 
@@ -77,7 +76,7 @@ impl Files {
     /// Serves and lists names that begin with a dot; default not, since such files are settings and secrets more often
     /// than not. `.` and `..` are refused all the same.
     pub fn hidden(mut self, enabled: bool) -> Self {
-        self.options().hidden = enabled;
+        Arc::make_mut(&mut self.shared).root.set_hidden(enabled);
         self
     }
 

@@ -109,6 +109,8 @@ async fn links_that_lead_out() {
         ("/dirlink", 404),
         ("/dirlink/", 404),
         ("/dirlink/secret", 404),
+        ("/link_beside", 404),
+        ("/link_chroot", 404),
         ("/evil", 404),
         ("/evil/", 404),
         ("/evil/x", 404),
@@ -140,6 +142,39 @@ async fn what_is_hidden_missing_or_no_file() {
         (&"/a".repeat(4000), 404),
     ])
     .await;
+}
+
+#[tokio::test]
+async fn links_are_followed_by_the_rules_for_names() {
+    let fixture = Fixture::full();
+    let links = ["/link_env", "/link_env_real", "/link_twice", "/link_git/config", "/link_by_hidden"];
+    for target in links {
+        for _ in 0..2 {
+            assert_eq!(status(&fixture.files(), target).await, 404, "{target}");
+        }
+        // Who lets such names be served lets links to them be.
+        assert_eq!(get(&fixture.files().hidden(true), target).await.status, 200, "{target}");
+    }
+    let hidden = get(&fixture.files().hidden(true), "/").await;
+    for link in ["link_env", "link_env_real", "link_twice", "link_by_hidden", "link_git/"] {
+        assert!(hidden.links().contains(&link), "{link}");
+    }
+    assert!(!get(&fixture.files(), "/").await.text().contains("link_env"));
+}
+
+/// The root by another name than its real one.
+#[tokio::test]
+async fn links_may_name_the_root_as_it_was_given() {
+    let fixture = Fixture::full();
+    let current = fixture.0.join("current");
+    symlink("root", &current).unwrap();
+    for link in ["link_given", "sub/link_given"] {
+        symlink(current.join("ok.txt"), fixture.root().join(link)).unwrap();
+    }
+    let files = Files::new(&current).unwrap();
+    for target in ["/link_given", "/sub/link_given", "/link_real", "/dirlink_real/link_given"] {
+        assert_eq!(status(&files, target).await, 200, "{target}");
+    }
 }
 
 #[tokio::test]

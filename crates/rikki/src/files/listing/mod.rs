@@ -85,7 +85,7 @@ impl Listing {
 
 fn visible(shared: &Shared, denials: &Denials, relative: &Path, entry: &DirEntry) -> Option<Entry> {
     let name = entry.file_name();
-    path::check_name(name.as_encoded_bytes(), shared.options.hidden).ok()?;
+    path::check_name(name.as_encoded_bytes(), shared.root.hidden()).ok()?;
     let metadata = entry.metadata().ok()?;
     // A link counts as what it leads to, if it may be followed there.
     let metadata = if metadata.is_symlink() { shared.root.metadata(&relative.join(&name)).ok()? } else { metadata };

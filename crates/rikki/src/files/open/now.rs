@@ -6,18 +6,47 @@ use std::path::Path;
 
 use cap_std::fs::Dir;
 
-/// Opens what `relative` leads to, without leaving `root` unless it may lead `anywhere`.
+use super::folder::Folder;
+#[cfg(target_os = "linux")]
+use super::links;
+
+/// Opens what `relative` leads to, without leaving `folder`, and through no name that is not served.
 ///
 /// # Errors
 ///
 /// [`io::ErrorKind::WouldBlock`] if it takes a disk, or if it cannot be told.
 #[cfg(target_os = "linux")]
-pub(super) fn open(root: &Dir, relative: &Path, anywhere: bool) -> io::Result<File> {
+pub(super) fn open(folder: &Folder, relative: &Path, hidden: bool) -> io::Result<File> {
     use rustix::fs::{OFlags, ResolveFlags};
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let inside = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     // Another file system, mounted or linked to, may be one that has to be waited for.
-    linux::open(root, relative, flags, ResolveFlags::NO_XDEV | if anywhere { ResolveFlags::empty() } else { inside })
+    let inside = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+    let open = |path: &Path| linux::open(&folder.dir, path, linux::READ, inside | ResolveFlags::NO_SYMLINKS);
+    match open(relative) {
+        Err(error) if linux::is_link(&error) => {}
+        opened => return opened,
+    }
+    // If all of the way is in memory, then so are the links on it.
+    linux::open(&folder.dir, relative, OFlags::PATH | OFlags::CLOEXEC, inside)?;
+    let path = links::resolve(folder, relative, hidden, |link| linux::read_link(&folder.dir, link))?;
+    // A link that has come meanwhile is for the other way to judge.
+    open(&path).map_err(|error| if linux::is_link(&error) { io::ErrorKind::WouldBlock.into() } else { error })
+}
+
+/// As [`open`], through any link.
+#[cfg(target_os = "linux")]
+pub(super) fn open_anywhere(root: &Dir, relative: &Path) -> io::Result<File> {
+    linux::open(root, relative, linux::READ, rustix::fs::ResolveFlags::NO_XDEV)
+}
+
+/// Opens what `relative` leads to, which has no link in it, waiting as long as that takes. `None` where there is no
+/// `openat2`.
+///
+/// # Errors
+///
+/// ELOOP if there is a link on the way.
+#[cfg(target_os = "linux")]
+pub(super) fn open_waiting(root: &Dir, relative: &Path) -> Option<io::Result<File>> {
+    linux::open_waiting(root, relative)
 }
 
 /// A handle to what `path` leads to, wherever that is: for its metadata, not for its content.
@@ -42,14 +71,20 @@ pub(super) fn is_remote(root: &Dir) -> bool {
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::ffi::OsString;
     use std::fs::File;
     use std::io;
-    use std::path::Path;
+    use std::os::unix::ffi::OsStringExt;
+    use std::path::{Path, PathBuf};
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+    use cap_std::fs::Dir;
     use rustix::fd::AsFd;
-    use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+    use rustix::fs::{Mode, OFlags, ResolveFlags, openat2, readlinkat};
     use rustix::io::Errno;
+
+    /// For reading, without waiting for the other end of a pipe.
+    pub(super) const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
 
     /// Whether the kernel has no `openat2`.
     static MISSING: AtomicBool = AtomicBool::new(false);
@@ -71,11 +106,47 @@ mod linux {
             errno => errno.into(),
         })
     }
+
+    pub(super) fn open_waiting(root: &Dir, relative: &Path) -> Option<io::Result<File>> {
+        if MISSING.load(Relaxed) {
+            return None;
+        }
+        let inside = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
+        match openat2(root, relative, READ, Mode::empty(), inside) {
+            // A sandbox may not know it.
+            Err(Errno::NOSYS | Errno::PERM) => None,
+            opened => Some(opened.map(File::from).map_err(Into::into)),
+        }
+    }
+
+    /// Whether it failed because there is a link on the way.
+    pub(super) fn is_link(error: &io::Error) -> bool {
+        Errno::from_io_error(error) == Some(Errno::LOOP)
+    }
+
+    /// Where a link leads; `None` for what is none.
+    pub(super) fn read_link(root: &Dir, path: &Path) -> io::Result<Option<PathBuf>> {
+        match readlinkat(root, path, Vec::new()) {
+            Ok(target) => Ok(Some(OsString::from_vec(target.into_bytes()).into())),
+            Err(Errno::INVAL) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn open(_: &Dir, _: &Path, _: bool) -> io::Result<File> {
+pub(super) fn open(_: &Folder, _: &Path, _: bool) -> io::Result<File> {
     Err(io::ErrorKind::WouldBlock.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn open_anywhere(_: &Dir, _: &Path) -> io::Result<File> {
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn open_waiting(_: &Dir, _: &Path) -> Option<io::Result<File>> {
+    None
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -1,4 +1,4 @@
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -99,6 +99,29 @@ fn what_is_in_memory_is_opened_without_waiting() {
     check(&root, &"a".repeat(5000), 404);
 }
 
+/// Links whose way is in memory are followed without waiting; an absolute one is for the other way to judge.
+#[test]
+fn links_are_followed_by_the_rules_for_names() {
+    let site = Site::new();
+    site.write("sub/file", "ok");
+    site.write(".env", "secret");
+    symlink("sub", site.path("dir")).unwrap();
+    symlink("dir/file", site.path("chain")).unwrap();
+    symlink(".env", site.path("env")).unwrap();
+    symlink("env", site.path("twice")).unwrap();
+    symlink(site.path("dir"), site.path("absolute")).unwrap();
+    let mut root = site.root();
+    check(&root, "dir/file", 200);
+    check(&root, "chain", 200);
+    check(&root, "env", 404);
+    check(&root, "twice", 404);
+    assert!(source(&root, "absolute/file", Wait::Yes).is_ok());
+    assert!(matches!(source(&root, "absolute/file", Wait::No), Err(Failure::WouldBlock)));
+    root.set_hidden(true);
+    check(&root, "env", 200);
+    check(&root, "twice", 200);
+}
+
 /// What is in memory says nothing of names that were never looked up, nor of paths that lead up or below a file.
 #[test]
 fn what_is_not_in_memory_would_block() {
@@ -173,6 +196,19 @@ fn a_file_and_a_link_to_a_secret_that_are_swapped() {
     let (file, link) = (site.write("swapped", "ok"), site.path("link"));
     symlink("../secret", &link).unwrap();
     let served = race(&site.root(), "swapped", 20_000, || exchange(&file, &link));
+    assert!(served.into_iter().all(|served| served > 100), "{served:?}");
+}
+
+/// A link that is followed meanwhile may not lead to a name that is not served either.
+#[test]
+fn a_folder_and_a_link_to_a_hidden_one_that_are_swapped() {
+    let site = Site::new();
+    site.write(".git/file", "secret");
+    site.write("sub/file", "ok");
+    symlink("sub", site.path("by")).unwrap();
+    symlink(".git", site.path("link")).unwrap();
+    let (sub, link) = (site.path("sub"), site.path("link"));
+    let served = race(&site.root(), "by/file", 20_000, || exchange(&sub, &link));
     assert!(served.into_iter().all(|served| served > 100), "{served:?}");
 }
 

@@ -55,6 +55,17 @@ impl Fixture {
         symlink("sub", root.join("dirlink_in")).unwrap();
         symlink("../secret", root.join("link_out")).unwrap();
         symlink(fixture.0.join("secret"), root.join("link_absolute")).unwrap();
+        symlink(root.join("ok.txt"), root.join("link_real")).unwrap();
+        symlink(root.join("sub"), root.join("dirlink_real")).unwrap();
+        symlink("../root/ok.txt", root.join("link_around")).unwrap();
+        symlink("../../root/link_real", root.join("sub/link_chain")).unwrap();
+        for (hidden, link) in [(".env", "env"), (".git", "git"), (".git/../ok.txt", "by_hidden"), ("link_env", "twice")]
+        {
+            symlink(hidden, root.join(format!("link_{link}"))).unwrap();
+        }
+        symlink(root.join(".env"), root.join("link_env_real")).unwrap();
+        symlink("/ok.txt", root.join("link_chroot")).unwrap();
+        symlink(fixture.0.join("root-evil/x"), root.join("link_beside")).unwrap();
         symlink("..", root.join("dirlink")).unwrap();
         symlink("../root-evil", root.join("evil")).unwrap();
         symlink("/proc/self/root", root.join("magic")).unwrap();

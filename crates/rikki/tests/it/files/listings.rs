@@ -21,7 +21,18 @@ async fn listings_show_what_can_be_fetched() {
     let root = get(&files, "/").await;
     assert_eq!(
         root.links(),
-        ["dirlink_in/", "index-is-folder/", "indexed/", "sub/", "link_in", "ok.txt", "Zoo.bin"],
+        [
+            "dirlink_in/",
+            "dirlink_real/",
+            "index-is-folder/",
+            "indexed/",
+            "sub/",
+            "link_around",
+            "link_in",
+            "link_real",
+            "ok.txt",
+            "Zoo.bin"
+        ],
         "folders first, whatever their case"
     );
     assert!(root.text().contains("<title>Index of /</title>"));
@@ -33,8 +44,8 @@ async fn listings_show_what_can_be_fetched() {
     }
     assert!(!policy.contains("unsafe"), "{policy}");
     assert_eq!(root.headers["x-content-type-options"], "nosniff");
-    assert_eq!(get(&files, "/sub/").await.links(), ["../", "inner.txt", "link_up"]);
-    assert_eq!(get(&files, "/dirlink_in/").await.links(), ["../", "inner.txt", "link_up"]);
+    assert_eq!(get(&files, "/sub/").await.links(), ["../", "inner.txt", "link_chain", "link_up"]);
+    assert_eq!(get(&files, "/dirlink_in/").await.links(), ["../", "inner.txt", "link_chain", "link_up"]);
     assert_eq!(get(&files, "/index-is-folder/").await.links(), ["../", "index.html/"]);
 }
 
