@@ -65,6 +65,59 @@ fn what_is_served() {
     );
 }
 
+/// One line for each change, however many ask meanwhile.
+#[cfg(unix)]
+#[test]
+fn a_folder_that_is_gone_for_a_while() {
+    let folder = site();
+    let root = folder.path("docs");
+    let (server, address) = serve(&[&root]);
+    fs::remove_dir_all(&root).unwrap();
+    for path in ["/", "/ok.txt", "/", "/none"] {
+        assert!(get(&address, path, "").starts_with("HTTP/1.1 503 "), "{path}");
+    }
+    fs::create_dir(&root).unwrap();
+    folder.write("docs/new.txt", "new");
+    assert!(get(&address, "/new.txt", "").ends_with("\r\n\r\nnew"));
+    for part in ["the folder cannot be opened: the answer is 503 until it can", "another folder has taken the place"] {
+        let line = server.report();
+        assert!(line.contains(part) && line.contains(&root), "{line}");
+    }
+}
+
+/// Nobody may open what is in the first, and nobody may list the second. The rules hold for root too, without the
+/// capabilities that lift them.
+#[cfg(target_os = "linux")]
+#[test]
+fn folders_that_cannot_be_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = site();
+    let set_mode = |mode| fs::set_permissions(folder.path("docs"), fs::Permissions::from_mode(mode)).unwrap();
+    let line = |mode| {
+        set_mode(mode);
+        let program = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
+        // The command ends at once: the one that can start finds no such certificate.
+        let flags = ["--listen", "https://127.0.0.1:0", "--cert", "none", "--key", "none"];
+        let mut command = std::process::Command::new(program[0]);
+        let is_root = std::process::Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
+        if is_root {
+            command.arg(program[1]).arg(env!("CARGO_BIN_EXE_rikki"));
+        } else {
+            command = std::process::Command::new(env!("CARGO_BIN_EXE_rikki"));
+        }
+        let output = command.args(flags).arg(folder.path("docs")).output().unwrap();
+        set_mode(0o755);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, report) = line(0o000);
+    assert_eq!((code, report.contains("docs: ") && report.contains("ermission denied")), (Some(1), true), "{report}");
+    let (_, report) = line(0o311);
+    assert!(report.contains("the folder cannot be listed"), "{report}");
+    let (_, report) = line(0o755);
+    assert!(!report.contains("folder") && !report.contains("docs"), "{report}");
+}
+
 #[cfg(unix)]
 #[test]
 fn links_may_lead_out() {

@@ -13,7 +13,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION,
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use super::Shared;
-use super::open::{Failure, Opened, Wait};
+use super::open::{Failure, Folder, Look, Opened, Wait};
 use super::path::{self, Refused, RequestPath};
 use super::source::Source;
 use super::{Files, listing, open};
@@ -114,6 +114,8 @@ pub(super) struct Ask {
     pub(super) place: Place,
     pub(super) headers: HeaderMap,
     pub(super) head_only: bool,
+    /// The one that this is answered from.
+    folder: Option<Arc<Folder>>,
 }
 
 impl Ask {
@@ -126,10 +128,10 @@ impl Ask {
             }
             Err(refused) => (Place { uri, resolved: None, above: 0 }, Err(refused)),
         };
-        Self { path, place, headers, head_only }
+        Self { path, place, headers, head_only, folder: None }
     }
 
-    async fn answer_soon(self, shared: Arc<Shared>) -> Result<Response<Body>, StatusCode> {
+    async fn answer_soon(mut self, shared: Arc<Shared>) -> Result<Response<Body>, StatusCode> {
         match self.answer(&shared, Wait::No) {
             Ok(response) => Ok(response),
             Err(Failure::Status(status)) => Err(status),
@@ -141,11 +143,42 @@ impl Ask {
         }
     }
 
-    fn answer(&self, shared: &Shared, wait: Wait) -> Result<Response<Body>, Failure> {
+    fn answer(&mut self, shared: &Shared, wait: Wait) -> Result<Response<Body>, Failure> {
+        self.folder = Some(shared.root.folder(wait, Look::Lately)?);
+        let answered = self.answer_from_folder(shared, wait);
+        if matches!(&answered, Ok(response) if response.status() != StatusCode::NOT_FOUND) {
+            return answered;
+        }
+        match self.is_current(shared, wait)? {
+            true => answered,
+            false => {
+                self.folder = Some(shared.root.folder(wait, Look::Lately)?);
+                self.answer_from_folder(shared, wait)
+            }
+        }
+    }
+
+    fn answer_from_folder(&self, shared: &Shared, wait: Wait) -> Result<Response<Body>, Failure> {
         match self.find(shared, wait) {
             Err(Failure::Status(StatusCode::NOT_FOUND)) => self.missing(shared, wait),
             answered => answered,
         }
+    }
+
+    /// Whether the folder that this is answered from is still the one at its path.
+    fn is_current(&self, shared: &Shared, wait: Wait) -> Result<bool, Failure> {
+        let latest = shared.root.folder(wait, Look::Now)?;
+        Ok(self.folder.as_ref().is_some_and(|folder| Arc::ptr_eq(folder, &latest)))
+    }
+
+    /// Opens a file or a folder.
+    pub(super) fn open(&self, shared: &Shared, relative: &Path, wait: Wait) -> Result<Opened, Failure> {
+        shared.root.open(self.folder()?, relative, wait)
+    }
+
+    /// The one that this is answered from.
+    pub(super) fn folder(&self) -> Result<&Folder, Failure> {
+        self.folder.as_deref().ok_or(StatusCode::SERVICE_UNAVAILABLE.into())
     }
 
     /// What the path leads to: a file, the index of a folder, or its listing.
@@ -155,21 +188,25 @@ impl Ask {
         if folder {
             // Under one name, by which it is kept: not as `./index.html` too.
             let index = if relative == Path::new(".") { INDEX.into() } else { relative.join(INDEX) };
-            match shared.root.open(&index, wait) {
+            match self.open(shared, &index, wait) {
                 Ok(Opened::File(source)) => return self.content(shared, source, &index, wait),
                 Ok(Opened::Folder(_)) | Err(Failure::Status(StatusCode::NOT_FOUND)) => {}
                 Err(failure) => return Err(failure),
             }
         }
-        match shared.root.open(relative, wait)? {
+        match self.open(shared, relative, wait)? {
             Opened::File(source) if !folder => self.content(shared, source, relative, wait),
             Opened::File(..) => Err(StatusCode::NOT_FOUND.into()),
             Opened::Folder(_) if !folder => Ok(self.redirect()?),
             Opened::Folder(_) if !shared.options.listing || shared.options.spa => Err(StatusCode::NOT_FOUND.into()),
             // A folder of any size takes any time.
             Opened::Folder(_) if wait == Wait::No => Err(Failure::WouldBlock),
-            Opened::Folder(folder) => listing::listing(shared, &folder, relative, self)
-                .map_err(|error| open::status_of(&error, relative).into()),
+            Opened::Folder(folder) => {
+                let listing = listing::listing(shared, self.folder()?, &folder, relative, self)
+                    .map_err(|error| open::status_of(&error, relative))?;
+                // One that was removed meanwhile looks like an empty one.
+                if self.is_current(shared, wait)? { Ok(listing) } else { Err(StatusCode::NOT_FOUND.into()) }
+            }
         }
     }
 

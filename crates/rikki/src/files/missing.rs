@@ -21,13 +21,13 @@ impl Ask {
         let index = Path::new(INDEX);
         if options.spa
             && self.asks_for_a_page()
-            && let Some(source) = find(shared, index, wait)?
+            && let Some(source) = self.find_page(shared, index, wait)?
         {
             response = Some(self.content(shared, source, index, wait)?);
         }
         if response.is_none()
             && let Some(page) = &options.error_page
-            && let Some(source) = find(shared, page, wait)?
+            && let Some(source) = self.find_page(shared, page, wait)?
         {
             response = Some(self.error_page(&source, page)?);
         }
@@ -57,13 +57,13 @@ impl Ask {
         }
         Ok(response)
     }
-}
 
-/// A file that may have gone, or become unreadable, since it was set: what was asked for is not there all the same.
-fn find(shared: &Shared, relative: &Path, wait: Wait) -> Result<Option<Source>, Failure> {
-    match shared.root.open(relative, wait) {
-        Ok(Opened::File(source)) => Ok(Some(source)),
-        Ok(Opened::Folder(_)) | Err(Failure::Status(_)) => Ok(None),
-        Err(Failure::WouldBlock) => Err(Failure::WouldBlock),
+    /// A file that may have gone, or become unreadable, since it was set: what was asked for is not there all the same.
+    fn find_page(&self, shared: &Shared, relative: &Path, wait: Wait) -> Result<Option<Source>, Failure> {
+        match self.open(shared, relative, wait) {
+            Ok(Opened::File(source)) => Ok(Some(source)),
+            Ok(Opened::Folder(_)) | Err(Failure::Status(_)) => Ok(None),
+            Err(Failure::WouldBlock) => Err(Failure::WouldBlock),
+        }
     }
 }

@@ -74,7 +74,10 @@ const MAX_COMPRESSIONS: usize = 16;
 /// broken is replaced by U+FFFD, and a member `path` has the name as it stands in a URL. A listing without all entries has
 /// the header `listing-truncated`, with their number.
 ///
-/// The folder is opened once: if it is renamed later, the same folder is still served.
+/// The folder is the one that is at its path at the time: a build may remove and make it again, and a link to the current
+/// release may be switched. That is seen at once where something is missing or listed, and within 50 ms otherwise. While
+/// there is no folder that can be opened, the answer is 503, and a line of the log says why. A request is answered from one
+/// folder from its beginning to its end.
 ///
 /// On Linux, what the system has in memory is opened and read on the calling thread. Everything else waits for the disk
 /// on the blocking pool of the tokio runtime, so the service must be called inside one.

@@ -1,9 +1,10 @@
 //! Opening files below the root.
 //!
-//! Everything starts at the handle of the root, which was opened once. What is served is decided on the opened handle,
-//! never on a path that was looked at before: a path can be swapped in between.
+//! Everything starts at the handle of the root, one for the whole of a request. What is served is decided on the opened
+//! handle, never on a path that was looked at before: a path can be swapped in between.
 
 mod anywhere;
+mod current;
 mod denied;
 mod failure;
 mod folder;
@@ -18,10 +19,12 @@ use std::sync::Arc;
 use cap_std::fs::{Dir, Metadata};
 use http::StatusCode;
 
+use self::current::Current;
+pub(super) use self::current::Look;
 pub(super) use self::denied::Denials;
 use self::denied::Denied;
 pub(super) use self::failure::{Failure, failure, status_of};
-use self::folder::Folder;
+pub(super) use self::folder::Folder;
 use super::blocks::Blocks;
 use super::cache::Cache;
 use super::source::{Source, Stores};
@@ -33,7 +36,7 @@ const DEFAULT_CACHE: usize = 32 * 1024 * 1024;
 /// The folder that is served, and the files in it that are not.
 #[derive(Clone, Debug)]
 pub(super) struct Root {
-    folder: Arc<Folder>,
+    current: Arc<Current>,
     denied: Vec<Denied>,
     stores: Stores,
     /// Whether symbolic links may lead out.
@@ -59,11 +62,12 @@ pub(super) enum Wait {
 
 impl Root {
     pub(super) fn new(path: &Path) -> io::Result<Self> {
-        let folder = Folder::open(std::path::absolute(path)?).map_err(|error| name_path(path, &error))?;
+        // The folder of this name now and later, wherever this process is then.
+        let current = Current::open(std::path::absolute(path)?).map_err(|error| name_path(path, &error))?;
         let cache = Arc::new(Cache::new(DEFAULT_CACHE));
         let blocks = Arc::new(Blocks::new(DEFAULT_READ_MEMORY));
         let (denied, stores) = (Vec::new(), Stores { cache, blocks });
-        Ok(Self { folder: Arc::new(folder), denied, stores, anywhere: false, hidden: false })
+        Ok(Self { current: Arc::new(current), denied, stores, anywhere: false, hidden: false })
     }
 
     pub(super) fn deny(&mut self, path: &Path) -> io::Result<()> {
@@ -103,20 +107,28 @@ impl Root {
         self.hidden
     }
 
+    /// The folder that is at the path of the root.
+    pub(super) fn folder(&self, wait: Wait, look: Look) -> Result<Arc<Folder>, Failure> {
+        self.current.folder(wait, look).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => Failure::WouldBlock,
+            _ => StatusCode::SERVICE_UNAVAILABLE.into(),
+        })
+    }
+
     /// Opens what `relative` leads to, through symbolic links as long as they stay below the root and lead to names that
     /// are served, or through any.
-    pub(super) fn open(&self, relative: &Path, wait: Wait) -> Result<Opened, Failure> {
-        let opened = self.try_open(relative, wait).map_err(|error| failure(&error, relative))?;
+    pub(super) fn open(&self, folder: &Folder, relative: &Path, wait: Wait) -> Result<Opened, Failure> {
+        let opened = self.try_open(folder, relative, wait).map_err(|error| failure(&error, relative))?;
         opened.ok_or(StatusCode::NOT_FOUND.into())
     }
 
-    fn try_open(&self, relative: &Path, wait: Wait) -> io::Result<Option<Opened>> {
+    fn try_open(&self, folder: &Folder, relative: &Path, wait: Wait) -> io::Result<Option<Opened>> {
         let file = match wait {
-            Wait::No if self.folder.is_remote => return Err(io::ErrorKind::WouldBlock.into()),
-            Wait::No if self.anywhere => now::open_anywhere(&self.folder.dir, relative)?,
-            Wait::No => now::open(&self.folder, relative, self.hidden)?,
-            Wait::Yes if self.anywhere => anywhere::open(&self.folder.dir, relative)?,
-            Wait::Yes => inside::open(&self.folder, relative, self.hidden)?,
+            Wait::No if folder.is_remote => return Err(io::ErrorKind::WouldBlock.into()),
+            Wait::No if self.anywhere => now::open_anywhere(&folder.dir, relative)?,
+            Wait::No => now::open(folder, relative, self.hidden)?,
+            Wait::Yes if self.anywhere => anywhere::open(&folder.dir, relative)?,
+            Wait::Yes => inside::open(folder, relative, self.hidden)?,
         };
         let metadata = Metadata::from_file(&file)?;
         Ok(if metadata.is_dir() {
@@ -129,11 +141,11 @@ impl Root {
     }
 
     /// The metadata of what `relative` leads to, through the symbolic links that [`Root::open`] follows. Blocks.
-    pub(super) fn metadata(&self, relative: &Path) -> io::Result<Metadata> {
+    pub(super) fn metadata(&self, folder: &Folder, relative: &Path) -> io::Result<Metadata> {
         if self.anywhere {
-            return Metadata::from_file(&anywhere::locate(&self.folder.dir, relative)?);
+            return Metadata::from_file(&anywhere::locate(&folder.dir, relative)?);
         }
-        inside::metadata(&self.folder, relative, self.hidden)
+        inside::metadata(folder, relative, self.hidden)
     }
 
     /// The files that are denied at this moment. Blocks.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::Files;
-use super::open::{Failure, Opened, Wait};
+use super::open::{Failure, Look, Opened, Wait};
 use super::path::RequestPath;
 
 /// What is served, and how.
@@ -58,7 +58,9 @@ impl Files {
             io::Error::new(io::ErrorKind::InvalidInput, format!("{page}: no file below the root ({why})"))
         };
         let relative = names(page).ok_or_else(|| refused(http::StatusCode::BAD_REQUEST))?;
-        match self.shared.root.open(&relative, Wait::Yes).map_err(Failure::status) {
+        let root = &self.shared.root;
+        let opened = root.folder(Wait::Yes, Look::Now).and_then(|folder| root.open(&folder, &relative, Wait::Yes));
+        match opened.map_err(Failure::status) {
             Ok(Opened::File(_)) => self.options().error_page = Some(relative),
             Ok(Opened::Folder(_)) => return Err(refused(http::StatusCode::NOT_FOUND)),
             Err(status) => return Err(refused(status)),

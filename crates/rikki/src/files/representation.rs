@@ -68,7 +68,7 @@ impl Ask {
     ) -> Result<Representation<'a>, Failure> {
         let mut accepted = Coding::accepted(&self.headers);
         for coding in accepted.clone() {
-            match shared.root.open(&coding.sibling(relative), wait) {
+            match self.open(shared, &coding.sibling(relative), wait) {
                 // An older one may be the coding of what the file was before.
                 Ok(Opened::File(sibling)) if sibling.facts().modified >= source.facts().modified => {
                     return Ok(Representation {

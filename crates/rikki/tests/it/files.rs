@@ -10,6 +10,7 @@ mod listings;
 mod options;
 mod race;
 mod ranges;
+mod replaced;
 mod table;
 
 use std::ffi::OsStr;
@@ -282,13 +283,4 @@ async fn conditional_requests() {
     request.headers_mut().insert("if-none-match", tag.parse().unwrap());
     let answer = send(&files, request).await;
     assert_eq!((answer.status, answer.text()), (StatusCode::OK, "KO"));
-}
-
-#[tokio::test]
-async fn a_renamed_root_is_still_served() {
-    let fixture = Fixture::full();
-    let files = fixture.files();
-    fs::rename(fixture.root(), fixture.0.join("moved")).unwrap();
-    fs::create_dir(fixture.root()).unwrap();
-    assert_eq!(status(&files, "/ok.txt").await, 200);
 }

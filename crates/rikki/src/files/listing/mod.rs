@@ -21,7 +21,7 @@ use super::Shared;
 use super::accept::Preference;
 use super::answer::Ask;
 use super::conditional::http_time;
-use super::open::Denials;
+use super::open::{Denials, Folder};
 use super::path;
 
 use self::sort::Sort;
@@ -32,11 +32,17 @@ const MAX_ENTRIES: usize = 10_000;
 /// Says to a program that there are more entries than those of the JSON.
 const TRUNCATED: HeaderName = HeaderName::from_static("listing-truncated");
 
-/// Lists `folder`, which `relative` has led to, as `ask` would have it. Blocks.
-pub(super) fn listing(shared: &Shared, folder: &Dir, relative: &Path, ask: &Ask) -> io::Result<Response<Body>> {
+/// Lists `folder`, which `relative` has led to below `root`, as `ask` would have it. Blocks.
+pub(super) fn listing(
+    shared: &Shared,
+    root: &Folder,
+    folder: &Dir,
+    relative: &Path,
+    ask: &Ask,
+) -> io::Result<Response<Body>> {
     let Ask { place, headers, .. } = ask;
     let sort = Sort::from_query(place.query().unwrap_or_default());
-    let mut listing = Listing::read(shared, folder, relative)?;
+    let mut listing = Listing::read(shared, root, folder, relative)?;
     sort.apply(&mut listing.entries);
     let as_json = Preference::of(headers, "application", "json") > Preference::of(headers, "text", "html");
     let (content, media_type) = match as_json {
@@ -72,23 +78,24 @@ struct Entry {
 }
 
 impl Listing {
-    fn read(shared: &Shared, folder: &Dir, relative: &Path) -> io::Result<Self> {
+    fn read(shared: &Shared, root: &Folder, folder: &Dir, relative: &Path) -> io::Result<Self> {
         let denials = shared.root.denials();
         let mut dir = folder.entries()?;
         let mut entries = Vec::new();
         for entry in dir.by_ref().take(MAX_ENTRIES) {
-            entries.extend(visible(shared, &denials, relative, &entry?));
+            entries.extend(visible(shared, root, &denials, relative, &entry?));
         }
         Ok(Self { entries, cut: dir.next().is_some() })
     }
 }
 
-fn visible(shared: &Shared, denials: &Denials, relative: &Path, entry: &DirEntry) -> Option<Entry> {
+fn visible(shared: &Shared, root: &Folder, denials: &Denials, relative: &Path, entry: &DirEntry) -> Option<Entry> {
     let name = entry.file_name();
     path::check_name(name.as_encoded_bytes(), shared.root.hidden()).ok()?;
     let metadata = entry.metadata().ok()?;
     // A link counts as what it leads to, if it may be followed there.
-    let metadata = if metadata.is_symlink() { shared.root.metadata(&relative.join(&name)).ok()? } else { metadata };
+    let metadata =
+        if metadata.is_symlink() { shared.root.metadata(root, &relative.join(&name)).ok()? } else { metadata };
     let servable = metadata.is_dir() || (metadata.is_file() && !denials.covers(&metadata));
     servable.then(|| Entry {
         name,

@@ -155,6 +155,7 @@ mod tests {
             dir: Dir::open_ambient_dir("/", ambient_authority()).unwrap(),
             given: "/srv/current".into(),
             real: "/srv/releases/5".into(),
+            identity: None,
             is_remote: false,
         };
         let links = HashMap::from(LINKS);

@@ -44,7 +44,8 @@ impl Drop for Site {
 }
 
 fn source(root: &Root, name: &str, wait: Wait) -> Result<Source, Failure> {
-    match root.open(Path::new(name), wait)? {
+    let folder = root.folder(wait, Look::Lately)?;
+    match root.open(&folder, Path::new(name), wait)? {
         Opened::File(source) => Ok(source),
         Opened::Folder(_) => panic!("{name} is a file"),
     }

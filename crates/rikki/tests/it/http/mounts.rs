@@ -113,6 +113,23 @@ async fn routes_see_the_path_as_it_was_sent() {
 }
 
 #[tokio::test]
+async fn each_folder_may_be_replaced() {
+    let (site, docs) = (Site::new(), Site::new());
+    let server = Running::start(server(&site.0).mount("/docs", Files::new(&docs.0).unwrap())).await;
+    let check =
+        async |path: &str, status: u16| assert_eq!(get_path(&server, Via::Tcp, path).await.status, status, "{path}");
+    check("/docs/ok.txt", 200).await;
+    fs::remove_dir_all(&docs.0).unwrap();
+    for (path, status) in [("/docs/", 503), ("/docs/missing", 503), ("/ok.txt", 200), ("/missing", 404)] {
+        check(path, status).await;
+    }
+    docs.write("new.txt", "new");
+    for (path, status) in [("/docs/new.txt", 200), ("/docs/ok.txt", 404), ("/docs/", 200)] {
+        check(path, status).await;
+    }
+}
+
+#[tokio::test]
 async fn the_key_is_served_from_no_folder() {
     let (site, docs) = (Site::new(), Site::new());
     let key = rcgen::KeyPair::generate().unwrap();
