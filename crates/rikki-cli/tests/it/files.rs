@@ -58,11 +58,28 @@ fn what_is_served() {
             ("/users/7", PAGE, " 200 "),
             ("/users/7", PAGE, "\r\n\r\nthe index"),
             ("/users/7", "", " 404 "),
-            ("/app.js", PAGE, " 404 "),
+            ("/app.js", "Accept: */*\r\n", " 404 "),
+            ("/time/10:30", PAGE, "\r\n\r\nthe index"),
+            ("/search/100%", PAGE, "\r\n\r\nthe index"),
+            ("/org/acme.org", PAGE, "\r\n\r\nthe index"),
+            ("/../x", PAGE, " 400 "),
             ("/test.html", PAGE, "<title>"),
             ("/rest", PAGE, "{\"result\": 123}"),
         ],
     );
+}
+
+#[test]
+fn an_application_without_its_page() {
+    let folder = Folder::new();
+    let (server, address) = serve(&["--spa", &folder.path("")]);
+    let line = server.report();
+    assert!(
+        line.contains("WARN") && line.contains("there is no index.html") && line.contains(&folder.path("")),
+        "{line}"
+    );
+    folder.write("index.html", "the index");
+    assert!(get(&address, "/users/7", PAGE).ends_with("\r\n\r\nthe index"));
 }
 
 /// One line for each change, however many ask meanwhile.

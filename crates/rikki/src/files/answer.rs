@@ -160,7 +160,11 @@ impl Ask {
 
     fn answer_from_folder(&self, shared: &Shared, wait: Wait) -> Result<Response<Body>, Failure> {
         match self.find(shared, wait) {
-            Err(Failure::Status(StatusCode::NOT_FOUND)) => self.missing(shared, wait),
+            // What leads out is nobody's route.
+            refused if self.path == Err(Refused::Outside) => refused,
+            Err(Failure::Status(status @ (StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST))) => {
+                self.missing(shared, status, wait)
+            }
             answered => answered,
         }
     }

@@ -14,35 +14,31 @@ use super::open::{Failure, Opened, Wait, failure};
 use super::source::Source;
 
 impl Ask {
-    /// The answer instead of 404 (Not Found), or with it.
-    pub(super) fn missing(&self, shared: &Shared, wait: Wait) -> Result<Response<Body>, Failure> {
+    /// The answer instead of `status`, or with it.
+    pub(super) fn missing(&self, shared: &Shared, status: StatusCode, wait: Wait) -> Result<Response<Body>, Failure> {
         let options = &shared.options;
         let mut response = None;
         let index = Path::new(INDEX);
+        // As a browser does that is about to show the answer; a script takes anything.
         if options.spa
-            && self.asks_for_a_page()
+            && Preference::of(&self.headers, "text", "html").is_named()
             && let Some(source) = self.find_page(shared, index, wait)?
         {
             response = Some(self.content(shared, source, index, wait)?);
         }
         if response.is_none()
+            && status == StatusCode::NOT_FOUND
             && let Some(page) = &options.error_page
             && let Some(source) = self.find_page(shared, page, wait)?
         {
             response = Some(self.error_page(&source, page)?);
         }
-        let mut response = response.unwrap_or_else(|| plain(StatusCode::NOT_FOUND));
+        let mut response = response.unwrap_or_else(|| plain(status));
         if options.spa {
             // https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5
             response.headers_mut().append(VARY, ACCEPT.into());
         }
         Ok(response)
-    }
-
-    /// Whether a browser is about to show the answer, and by its name it may be a page.
-    fn asks_for_a_page(&self) -> bool {
-        let media_type = mime_guess::from_path(self.place.path()).first_raw();
-        media_type.is_none_or(|name| name == "text/html") && Preference::of(&self.headers, "text", "html").is_named()
     }
 
     /// Without validators, since an error is not what they are about.

@@ -107,6 +107,10 @@ impl Root {
         self.hidden
     }
 
+    pub(super) fn path(&self) -> &Path {
+        self.current.path()
+    }
+
     /// The folder that is at the path of the root.
     pub(super) fn folder(&self, wait: Wait, look: Look) -> Result<Arc<Folder>, Failure> {
         self.current.folder(wait, look).map_err(|error| match error.kind() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::Files;
+use super::answer::INDEX;
 use super::open::{Failure, Look, Opened, Wait};
 use super::path::RequestPath;
 
@@ -37,8 +38,14 @@ impl Files {
     ///
     /// Where nothing is found, the answer is the `index.html` of the root, with status 200, and folders are not listed.
     /// That goes for clients that name `text/html` in `Accept`, as a browser does when it opens a page and not when it
-    /// loads a part of one; and not for names with the extension of another known media type: a missing `/app.js` is 404.
+    /// loads a part of one: then a missing `/app.js` is 404. Whatever a path looks like, it may be a route of the
+    /// application, as `/time/10:30` or `/search/100%`; only what leads out of the folder is still refused. A line of the
+    /// log warns if there is no `index.html` now.
     pub fn spa(mut self, enabled: bool) -> Self {
+        if enabled && !matches!(self.find_now(Path::new(INDEX)), Ok(Opened::File(_))) {
+            let folder = self.shared.root.path().display();
+            tracing::warn!(%folder, "there is no {INDEX} to answer with for what is not found");
+        }
         self.options().spa = enabled;
         self
     }
@@ -58,9 +65,7 @@ impl Files {
             io::Error::new(io::ErrorKind::InvalidInput, format!("{page}: no file below the root ({why})"))
         };
         let relative = names(page).ok_or_else(|| refused(http::StatusCode::BAD_REQUEST))?;
-        let root = &self.shared.root;
-        let opened = root.folder(Wait::Yes, Look::Now).and_then(|folder| root.open(&folder, &relative, Wait::Yes));
-        match opened.map_err(Failure::status) {
+        match self.find_now(&relative).map_err(Failure::status) {
             Ok(Opened::File(_)) => self.options().error_page = Some(relative),
             Ok(Opened::Folder(_)) => return Err(refused(http::StatusCode::NOT_FOUND)),
             Err(status) => return Err(refused(status)),
@@ -92,6 +97,12 @@ impl Files {
     pub fn follow_symlinks(mut self, enabled: bool) -> Self {
         Arc::make_mut(&mut self.shared).root.follow_symlinks(enabled);
         self
+    }
+
+    /// Blocks.
+    fn find_now(&self, relative: &Path) -> Result<Opened, Failure> {
+        let root = &self.shared.root;
+        root.open(&*root.folder(Wait::Yes, Look::Now)?, relative, Wait::Yes)
     }
 
     fn options(&mut self) -> &mut Options {

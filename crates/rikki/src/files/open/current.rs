@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -77,6 +77,10 @@ impl Current {
         };
         self.looked.fetch_max(now, Relaxed);
         Ok(known)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     fn known(&self) -> Option<Arc<Folder>> {

@@ -40,17 +40,43 @@ async fn an_application_of_one_page() {
     fixture.write("index.html", "the application");
     fixture.write("app.css", "style");
     let files = fixture.files().spa(true);
-    for target in ["/users/7", "/users/john.doe", "/sub/", "/missing.html", "/a%2Fb", "/.env", "/users/"] {
+    for target in [
+        "/users/7",
+        "/users/john.doe",
+        "/users/john@example.com",
+        "/org/acme.org",
+        "/time/10:30",
+        "/profile/did:plc:x",
+        "/search/100%",
+        "/search/%zz",
+        "/a%00b",
+        "/sub/",
+        "/missing.html",
+        "/app.js",
+        "/img/logo.png",
+        "/a%2Fb",
+        "/a//b",
+        "/a//../b",
+        "/x/../users/7",
+        "/.env",
+        "/link_out",
+        "/fifo",
+        "/users/",
+    ] {
         let answer = navigate(&files, target).await;
         assert_eq!((answer.status.as_u16(), answer.text()), (200, "the application"), "{target}");
         assert!(varies(&answer), "{target}");
         assert_eq!(answer.headers["content-type"], "text/html; charset=utf-8", "{target}");
         // What loads a part of a page takes anything.
         let answer = get(&files, target).await;
-        assert_eq!((answer.status.as_u16(), answer.text()), (404, "404 Not Found\n"), "{target}");
+        assert!(
+            [404, 400].contains(&answer.status.as_u16()) && answer.text().len() < 20,
+            "{target}: {}",
+            answer.text()
+        );
         assert!(varies(&answer), "{target}");
     }
-    for (target, expected) in [("/app.js", 404), ("/img/logo.png", 404), ("/../secret", 400), ("/sub", 301)] {
+    for (target, expected) in [("/../secret", 400), ("/x/%2e%2e/../y", 400), ("/sub", 301)] {
         assert_eq!(navigate(&files, target).await.status, expected, "{target}");
     }
     let answer = navigate(&files, "/app.css").await;
@@ -96,7 +122,7 @@ async fn a_page_for_what_is_not_found() {
     fixture.write("index.html", "the application");
     let files = files.spa(true);
     assert_eq!(navigate(&files, "/users/7").await.text(), "the application");
-    assert_eq!(navigate(&files, "/app.js").await.text(), "<h1>nothing here</h1>");
+    assert_eq!(get(&files, "/app.js").await.text(), "<h1>nothing here</h1>");
     fs::remove_file(page).unwrap();
     assert_eq!(get(&files, "/missing").await.text(), "404 Not Found\n");
 }
