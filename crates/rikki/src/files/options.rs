@@ -128,7 +128,7 @@ mod tests {
         check("404.html", Some("404.html"));
         check("errors/not found.html", Some("errors/not found.html"));
         check(".errors/404%20.html", Some(".errors/404%20.html"));
-        for refused in ["", "/", "/404.html", "errors/", "../404.html", "a/../b", "a//b", "./404.html", "a\\b", "a:b"] {
+        for refused in ["", "/", "/404.html", "errors/", "../404.html", "a/../b", "a//b", "./404.html", "a\u{1}b"] {
             check(refused, None);
         }
     }

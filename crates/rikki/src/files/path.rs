@@ -122,16 +122,27 @@ impl RequestPath {
 /// Says whether and why a name is refused: the rule for one decoded segment and for one listed entry. With `hidden`, names
 /// may begin with a dot.
 pub(super) fn check_name(name: &[u8], hidden: bool) -> Result<(), Refused> {
-    // None is left when they have been resolved.
+    // No dot segment is left when they have been resolved.
     let is_dots = name == b"." || name == b"..";
-    if is_dots || name.iter().any(|&byte| byte < b' ' || matches!(byte, 0x7f | b'\\' | b':')) {
+    if is_dots || name.iter().any(|&byte| byte < b' ' || byte == 0x7f) {
         return Err(Refused::Malformed);
     }
     // `%2F` is data and not a separator (RFC 3986, section 2.2): no file name contains it.
     // https://www.rfc-editor.org/rfc/rfc3986#section-2.2
-    // Windows drops trailing dots and spaces, so the name would lead to another file.
-    let aliased = name.ends_with(b".") || name.ends_with(b" ") || (cfg!(windows) && is_windows_alias(name));
-    if name.is_empty() || name.contains(&b'/') || (!hidden && name.starts_with(b".")) || aliased {
+    if name.is_empty() || name.contains(&b'/') || (!hidden && name.starts_with(b".")) {
+        return Err(Refused::Unfindable);
+    }
+    if cfg!(windows) { check_name_for_windows(name) } else { Ok(()) }
+}
+
+/// What Windows takes for something else than a plain name: elsewhere these are names like any other.
+fn check_name_for_windows(name: &[u8]) -> Result<(), Refused> {
+    // A drive, a stream of a file, or a separator.
+    if name.iter().any(|byte| matches!(byte, b'\\' | b':')) {
+        return Err(Refused::Malformed);
+    }
+    // Dots and spaces at the end are dropped, so that the name would lead to another file.
+    if name.ends_with(b".") || name.ends_with(b" ") || is_windows_alias(name) {
         return Err(Refused::Unfindable);
     }
     Ok(())
@@ -275,13 +286,12 @@ mod tests {
         check("/sub%2Fok.txt", Err(404));
         check("/%2fetc/passwd", Err(404));
         check("/..%2fsecret", Err(404));
-        check("/..%5csecret", Err(400));
-        check("/..\\secret", Err(400));
-        check("/%5c%5chost/share", Err(400));
+        check("/..%5csecret", Err(404));
+        check("/..\\secret", Err(404));
     }
 
     #[test]
-    fn hidden_and_aliased_names() {
+    fn hidden_names() {
         check("/.git/config", Err(404));
         check("/sub/.env", Err(404));
         check("/%2egit/config", Err(404));
@@ -289,12 +299,38 @@ mod tests {
         check("/....//secret", Err(404));
         check("/..;/", Err(404));
         check("/..%c0%afsecret", Err(404));
-        check("/ok.txt.", Err(404));
-        check("/ok.txt%20", Err(404));
-        check("/C:/x", Err(400));
-        check("/foo/c:/windows/x", Err(400));
-        check("/ok.txt::$DATA", Err(400));
-        check("/ok.txt%3astream", Err(400));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_only_windows_refuses() {
+        check("/time/10:30", Ok(("time/10:30", false)));
+        check("/10%3a30/", Ok(("10:30", true)));
+        check("/C:/x", Ok(("C:/x", false)));
+        check("/ok.txt::$DATA", Ok(("ok.txt::$DATA", false)));
+        check("/a%5cb", Ok(("a\\b", false)));
+        check("/%5c%5chost/share", Ok(("\\\\host/share", false)));
+        check("/a.", Ok(("a.", false)));
+        check("/a...", Ok(("a...", false)));
+        check("/a%20", Ok(("a ", false)));
+        check("/%20", Ok((" ", false)));
+        check("/CON", Ok(("CON", false)));
+    }
+
+    #[test]
+    fn names_for_windows() {
+        let check = |name: &str, expected: Result<(), Refused>| {
+            assert_eq!(check_name_for_windows(name.as_bytes()), expected, "{name:?}");
+        };
+        for name in ["ok.txt", "a b", " a", ".a", "console.log", "a~b", "\u{e4}"] {
+            check(name, Ok(()));
+        }
+        for name in ["C:", "ok.txt::$DATA", "ok.txt:stream", "a\\b", "\\\\host", "..\\secret"] {
+            check(name, Err(Refused::Malformed));
+        }
+        for name in ["ok.txt.", "ok.txt ", "a. .", "...", "nul.txt", "CON", "GIT~1"] {
+            check(name, Err(Refused::Unfindable));
+        }
     }
 
     #[test]
@@ -310,8 +346,6 @@ mod tests {
         check("/.", Err(400));
         check("/..", Err(400));
         check("/.git/%2e%2e/%2E%2e/secret", Err(400));
-        check("/...", Err(404));
-        check("/.git/a.", Err(404));
     }
 
     #[test]

@@ -47,6 +47,10 @@ impl Fixture {
         }
         fixture.write("ok.txt", "ok");
         fixture.write("sub/inner.txt", "inner");
+        for name in ["10:30", "did:plc:x", "C:/x", "back\\slash", "dot.", "blank ", " ", "foo_1%3a2.deb", "nul.txt"] {
+            fixture.write(format!("odd/{name}"), name);
+        }
+        fixture.write("odd/12:45/x", "x");
         fixture.write("indexed/index.html", "<h1>index</h1>");
         fs::create_dir(root.join("index-is-folder")).unwrap();
         fixture.write("index-is-folder/index.html/x.txt", "x");

@@ -13,9 +13,7 @@ async fn get_as(files: &Files, accept: &str, target: &str) -> Answer {
 async fn listings_show_what_can_be_fetched() {
     let fixture = Fixture::full();
     fixture.write("Zoo.bin", vec![0; 1536]);
-    for refused in ["new\nline", "colon:name", "back\\slash", "dot.", "space "] {
-        fixture.write(refused, CANARY);
-    }
+    fixture.write("new\nline", CANARY);
     let files = fixture.files();
     assert_eq!(status(&files, "/").await, 200);
     let root = get(&files, "/").await;
@@ -26,6 +24,7 @@ async fn listings_show_what_can_be_fetched() {
             "dirlink_real/",
             "index-is-folder/",
             "indexed/",
+            "odd/",
             "sub/",
             "link_around",
             "link_in",
@@ -46,6 +45,22 @@ async fn listings_show_what_can_be_fetched() {
     assert_eq!(root.headers["x-content-type-options"], "nosniff");
     assert_eq!(get(&files, "/sub/").await.links(), ["../", "inner.txt", "link_chain", "link_up"]);
     assert_eq!(get(&files, "/dirlink_in/").await.links(), ["../", "inner.txt", "link_chain", "link_up"]);
+    assert_eq!(
+        get(&files, "/odd/").await.links(),
+        [
+            "../",
+            "12%3A45/",
+            "C%3A/",
+            "%20",
+            "10%3A30",
+            "back%5Cslash",
+            "blank%20",
+            "did%3Aplc%3Ax",
+            "dot.",
+            "foo_1%253a2.deb",
+            "nul.txt"
+        ]
+    );
     assert_eq!(get(&files, "/index-is-folder/").await.links(), ["../", "index.html/"]);
 }
 
