@@ -14,6 +14,7 @@ use super::context::Tracker;
 use super::driver::{Consumer, Driver, Flow, Turn};
 use super::error::{Closed, Error};
 use super::sender::Sender;
+use super::serving;
 use super::settings::Settings;
 use super::socket::Socket;
 
@@ -283,23 +284,38 @@ impl Sink<Message<'static>> for WebSocket {
 
 impl Drop for WebSocket {
     fn drop(&mut self) {
-        let Some(mut driver) = self.driver.take() else { return };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let code = if std::thread::panicking() { CloseCode::INTERNAL_ERROR } else { CloseCode::NORMAL };
+        let Some(driver) = self.driver.take() else { return };
         let tasks = std::mem::replace(&mut self.tasks, Tasks::new());
-        let _ = driver.with_socket(&tasks.common, |socket| socket.close(code, ""));
-        runtime.spawn(Finishing { driver, tasks, _tracker: self.tracker.clone() });
+        let unfinished = Unfinished { driver, tasks, _tracker: self.tracker.clone() };
+        if std::thread::panicking() {
+            if unfinished.driver.is_open() {
+                self.settings.counts.closed_panics.up();
+            }
+            unfinished.close(CloseCode::INTERNAL_ERROR);
+        } else if let Some(unfinished) = serving::keep(unfinished) {
+            unfinished.close(CloseCode::NORMAL);
+        }
     }
 }
 
-/// A closing handshake that nobody waits for.
-struct Finishing {
+/// A WebSocket that was dropped: what is left to do is sending what was accepted, and the closing handshake.
+pub(super) struct Unfinished {
     driver: Driver<Box<dyn Io>>,
     tasks: Tasks,
     _tracker: Tracker,
 }
 
-impl Future for Finishing {
+impl Unfinished {
+    /// Closes it in a task that nobody waits for. Without a runtime the connection is cut.
+    pub(super) fn close(mut self, code: CloseCode) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        // It fails where a Close came first, which is as good.
+        let _ = self.driver.with_socket(&self.tasks.common, |socket| socket.close(code, ""));
+        runtime.spawn(self);
+    }
+}
+
+impl Future for Unfinished {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

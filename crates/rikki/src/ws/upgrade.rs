@@ -20,6 +20,7 @@ use super::compression::Accepted;
 use super::context::{Context, Tracker, Upgrading};
 use super::driver::Driver;
 use super::handler::{Handler, HandlerTask};
+use super::serving::{self, Termination};
 use super::settings::Settings;
 use super::stream::WebSocket;
 use super::transport::Transport;
@@ -185,18 +186,20 @@ impl Upgrade {
     /// Header fields can be added to the response, as in `([("x-session", "42")], upgrade.on_upgrade(serve))`. If the
     /// handshake is refused or answered with another response, or the client goes away before it is answered, `serve`
     /// is not called.
+    ///
+    /// The future may end with an error, as functions that use `?` do: see [`Termination`]. The WebSocket is then closed
+    /// with 1011 instead of 1000, if it is dropped at that moment, as it is by the functions that own it.
     pub fn on_upgrade<F, Fut>(self, serve: F) -> Response
     where
         F: FnOnce(WebSocket) -> Fut + Send + 'static,
-        Fut: Future<Output: Send> + Send + 'static,
+        Fut: Future<Output: Termination> + Send + 'static,
     {
         self.answer(move |transport, agreed, tracker| {
             let (io, ahead) = transport.into_boxed();
             let Agreed { connection, opening, settings } = agreed;
+            let (peer, counts) = (opening.peer_addr(), settings.counts.clone());
             let socket = WebSocket::new(io, &ahead, connection, settings, opening.subprotocol, tracker);
-            tokio::spawn(async move {
-                serve(socket).await;
-            });
+            tokio::spawn(async move { serving::serve(serve(socket), peer, counts).await });
         })
     }
 

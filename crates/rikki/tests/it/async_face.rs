@@ -7,7 +7,7 @@ use std::thread;
 use axum::Router;
 use axum::routing::any;
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use rikki::ws::{CloseCode, Message, SendError, Settings, Upgrade, WebSocket};
+use rikki::ws::{CloseCode, Message, SendError, Settings, Termination, Upgrade, WebSocket};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -18,7 +18,7 @@ use crate::wire::{Delivery, soon};
 async fn application<F, Fut>(endpoint: F) -> SocketAddr
 where
     F: Fn(WebSocket) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output: Send> + Send + 'static,
+    Fut: Future<Output: Termination> + Send + 'static,
 {
     serve(Router::new().route("/", any(async move |upgrade: Upgrade| upgrade.on_upgrade(endpoint)))).await
 }

@@ -190,3 +190,65 @@ async fn a_burst_in_one_callback_passes_the_queue_of_a_peer_that_reads() {
         }
     }
 }
+
+/// How the task of a WebSocket ends is how the WebSocket does.
+#[tokio::test]
+async fn the_end_of_a_task_is_told_and_counted() {
+    type Failure = Box<dyn std::error::Error + Send + Sync>;
+    let serve = async |mut socket: WebSocket| -> Result<(), Failure> {
+        let sender = socket.sender().unwrap();
+        // The end of the connection itself is an error here.
+        let message = socket.next().await.ok_or("the peer has closed")??;
+        sender.send("taken")?;
+        match message.as_text().unwrap() {
+            "fine" => Ok(()),
+            "panic" => panic!("as asked for"),
+            "refused" => Ok(sender.ping(&[0; 126])?),
+            text => Err(std::io::Error::other(text.to_owned()).into()),
+        }
+    };
+    let endpoint = any(async move |upgrade: Upgrade| upgrade.on_upgrade(serve));
+    let server = Running::start(Server::new().route("/", endpoint)).await;
+    let counts = || {
+        let counters = server.handle.counters();
+        (counters.closed_errors, counters.closed_panics)
+    };
+    let mut expected = (0, 0);
+    for via in BOTH {
+        for (text, code, errors, panics) in
+            [("fine", 1000, 0, 0), ("no database", 1011, 1, 0), ("refused", 1011, 1, 0), ("panic", 1011, 0, 1)]
+        {
+            let mut talk = Talk::open(&server, via, "/").await;
+            talk.send(frame(0x81, text)).await;
+            assert_eq!(talk.next().await, "text(taken)");
+            assert_eq!(talk.next().await, format!("close({code})"), "{text}");
+            talk.send(close(code, "")).await;
+            assert_eq!(talk.rest().await, "");
+            expected = (expected.0 + errors, expected.1 + panics);
+            assert_eq!(counts(), expected, "{text}");
+        }
+        // Those that vanish, and one that breaks the protocol: `?` ends the task, and that is all.
+        let mut talk = Talk::open(&server, via, "/").await;
+        talk.send([0x81, 0x01, b'x']).await;
+        assert_eq!(talk.next().await, "close(1002)");
+        drop(talk);
+        drop(Talk::open(&server, via, "/").await);
+    }
+    let gone = async {
+        while server.handle.counters().websockets > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the end of all", gone).await;
+    assert_eq!(counts(), expected);
+    // A peer that closes in order is none either, but for what the task makes of it.
+    let mut talk = Talk::open(&server, Via::Tcp, "/").await;
+    talk.send(close(1000, "")).await;
+    assert_eq!(talk.rest().await, "close(1000)");
+    let failed = async {
+        while counts() != (expected.0 + 1, expected.1) {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the failure", failed).await;
+}
