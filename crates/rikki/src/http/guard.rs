@@ -238,45 +238,61 @@ impl Refused {
     /// The sentence as plain text. The connection closes after it, so that what the client sent on is not read as a
     /// request.
     pub(crate) fn response(&self) -> Response<String> {
-        let mut response = Response::new(format!("{self}\n"));
+        self.told(&self.to_string())
+    }
+
+    /// The same under another server than ours, of which it names what exists there.
+    pub(crate) fn response_elsewhere(&self) -> Response<String> {
+        match self.allowed_by() {
+            Some(_) => self.told(&format!("{}; rikki::ws::Upgrade::any_origin would allow it", self.what())),
+            None => self.told(&self.what()),
+        }
+    }
+
+    fn told(&self, sentence: &str) -> Response<String> {
+        let mut response = Response::new(format!("{sentence}\n"));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         response
     }
+
+    fn what(&self) -> String {
+        match self {
+            Self::MissingHost => "the header Host is missing".to_owned(),
+            Self::RepeatedHost => "the header Host must appear only once".to_owned(),
+            Self::InvalidHost { given } => format!("the host \"{given}\" is not of the form name[:port]"),
+            Self::HostMismatch => "the header Host names another host than the request's target".to_owned(),
+            Self::ForbiddenHost { host } => format!("the host {host} is not a name of this loopback server"),
+            Self::RepeatedOrigin => "the header Origin must appear only once".to_owned(),
+            Self::InvalidOrigin { given } => format!("the origin \"{given}\" is not of the form scheme://host[:port]"),
+            Self::NullOrigin => "pages without an origin may not open WebSockets here".to_owned(),
+            Self::ForeignOrigin { origin, host } => format!("pages of {origin} may not open WebSockets on {host}"),
+        }
+    }
+
+    /// The flag, its value and the method that would let the request in.
+    fn allowed_by(&self) -> Option<(&'static str, &str, &'static str)> {
+        let origin = |value| Some(("--allow-origin", value, "allow_origin"));
+        match self {
+            Self::MissingHost | Self::RepeatedHost | Self::InvalidHost { .. } | Self::HostMismatch => None,
+            Self::ForbiddenHost { host } => Some(("--allow-host", host, "allow_host")),
+            Self::RepeatedOrigin | Self::InvalidOrigin { .. } => origin("'*'"),
+            Self::NullOrigin => origin("null"),
+            Self::ForeignOrigin { origin: value, .. } => origin(value),
+        }
+    }
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::MissingHost => f.write_str("the header Host is missing"),
-            Self::RepeatedHost => f.write_str("the header Host must appear only once"),
-            Self::InvalidHost { given } => write!(f, "the host \"{given}\" is not of the form name[:port]"),
-            Self::HostMismatch => f.write_str("the header Host names another host than the request's target"),
-            Self::ForbiddenHost { host } => write!(
-                f,
-                "the host {host} is not a name of this loopback server; --allow-host {host} (in the library \
-                 Server::allow_host) would allow it"
-            ),
-            Self::RepeatedOrigin => f.write_str(
-                "the header Origin must appear only once; only --allow-origin '*' (in the library \
-                 Server::allow_origin) would allow more",
-            ),
-            Self::InvalidOrigin { given } => write!(
-                f,
-                "the origin \"{given}\" is not of the form scheme://host[:port]; only --allow-origin '*' (in the \
-                 library Server::allow_origin) would allow it"
-            ),
-            Self::NullOrigin => f.write_str(
-                "pages without an origin may not open WebSockets here; --allow-origin null (in the library \
-                 Server::allow_origin) would allow it",
-            ),
-            Self::ForeignOrigin { origin, host } => write!(
-                f,
-                "pages of {origin} may not open WebSockets on {host}; --allow-origin {origin} (in the library \
-                 Server::allow_origin) would allow it"
-            ),
+        f.write_str(&self.what())?;
+        match self.allowed_by() {
+            Some((flag, value, method)) => {
+                write!(f, "; {flag} {value} (in the library Server::{method}) would allow it")
+            }
+            None => Ok(()),
         }
     }
 }

@@ -249,7 +249,8 @@ impl Upgrade {
                 let (peer, path) = (peer_addr(&parts).map(display), Excerpt::of(parts.uri.path()));
                 tracing::warn!(target: "rikki::ws", peer, %path, left_out, "handshake refused: {refused}");
             }
-            return refused.response().map(Body::from);
+            let response = if tracker.is_ours() { refused.response() } else { refused.response_elsewhere() };
+            return response.map(Body::from);
         }
         let Some(on_upgrade) = on_upgrade else {
             log_trouble(Trouble::Unsupported);
