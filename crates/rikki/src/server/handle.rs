@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -118,22 +118,39 @@ impl Handle {
     ///
     /// [`counters`](Self::counters) tell how far it has come; they are logged once a second too.
     ///
+    /// Awaited on one of the server's own threads, as in a route or by what serves a WebSocket, it starts the drain and
+    /// returns at once: the end would wait for whoever awaits it.
+    ///
     /// # Cancel safety
     ///
     /// Draining starts when this is first polled and goes on if it is dropped then.
     pub async fn shutdown(&self) {
         self.phase.send_replace(Phase::Draining);
+        if self.is_own_thread() {
+            return;
+        }
         let mut drained = self.drained.clone();
         let drained =
             drained.wait_for(Option::is_some).await.ok().and_then(|drained| drained.clone()).unwrap_or_default();
         self.release.send_replace(());
-        let workers = std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
+        let workers = std::mem::take(&mut *self.workers());
         for (worker, drained) in workers.into_iter().zip(drained) {
             // One that is stuck in a callback is left behind; the others end at once.
             if drained {
                 let _ = worker.join();
             }
         }
+    }
+}
+
+impl Handle {
+    fn is_own_thread(&self) -> bool {
+        let current = thread::current().id();
+        self.workers().iter().any(|worker| worker.thread().id() == current)
+    }
+
+    fn workers(&self) -> MutexGuard<'_, Vec<thread::JoinHandle<()>>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -129,7 +129,8 @@ impl Server {
         self
     }
 
-    /// Adds the routes of an axum application.
+    /// Adds the routes of an axum application, and its fallback. With a fallback no folder can be served at `/`, which
+    /// would take its place: that is an error of [`start`](Self::start).
     ///
     /// # Panics
     ///

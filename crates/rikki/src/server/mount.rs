@@ -54,6 +54,11 @@ impl Server {
     /// All routes, with the files where no route matches.
     pub(super) fn routes_and_files(&mut self) -> Result<Router, StartError> {
         let mut mounts = std::mem::take(&mut self.mounts);
+        if mounts.iter().any(|mount| mount.path == "/") && has_fallback(&self.router) {
+            let why = "the application that was merged has a fallback, which answers the same requests: leave out either, \
+                       or mount the files at a path of their own";
+            return Err(StartError::Mount { path: "/".to_owned(), why });
+        }
         for mount in &mut mounts {
             mount.deny(self.secrets())?;
         }
@@ -165,6 +170,12 @@ impl Service<Request> for Folders {
             })
         })
     }
+}
+
+/// Whether what no route matches has an answer of its own already, which another one would replace in silence. axum tells
+/// that by `Debug` alone, and by a panic of `merge`.
+fn has_fallback(router: &Router) -> bool {
+    format!("{router:?}").contains("default_fallback: false")
 }
 
 /// Routes are compared as they stand in a request, so nothing is let in that would have to stand there encoded.

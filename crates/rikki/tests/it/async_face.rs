@@ -78,6 +78,17 @@ async fn settings_of_an_endpoint() {
         let head = talk.head().await;
         assert_eq!(&head[9..12], expected, "{path} {more}: {head}");
     }
+    // What is told names nothing that only exists under rikki's own server.
+    for (origin, expected) in [
+        ("http://evil.test", "pages of http://evil.test may not open WebSockets on localhost"),
+        ("null", "pages without an origin may not open WebSockets here"),
+    ] {
+        let mut talk = Talk::connect_to(address).await;
+        talk.send(upgrade("/", &format!("Origin: {origin}\r\n"))).await;
+        let answer = talk.text().await;
+        let body = answer.split_once("\r\n\r\n").unwrap().1;
+        assert_eq!(body, format!("{expected}; rikki::ws::Upgrade::any_origin would allow it\n"));
+    }
     let mut talk = Talk::connect_to(address).await;
     talk.send(upgrade("/special", "Sec-WebSocket-Protocol: chat\r\n")).await;
     let head = talk.head().await;

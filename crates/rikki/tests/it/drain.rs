@@ -1,14 +1,14 @@
 //! Going down: WebSockets are closed with 1001, requests finish, and the port is free again.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::response::Response;
 use axum::routing::{MethodRouter, any, get};
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use rikki::Server;
 use rikki::ws::{CloseCode, Message, Socket, Upgrade};
+use rikki::{Handle, Server};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
@@ -340,4 +340,31 @@ async fn a_client_inside_of_a_server_outlasts_its_drain() {
     let answer = request.text().await;
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("still open"), "{answer}");
     soon("the end", down).await.unwrap();
+}
+
+/// A route that stops the server is answered, whoever awaits what.
+#[tokio::test]
+async fn a_route_may_stop_its_own_server() {
+    for workers in WORKERS {
+        let handle = Arc::new(OnceLock::<Arc<Handle>>::new());
+        let stop = {
+            let handle = handle.clone();
+            get(async move || {
+                handle.get().unwrap().shutdown().await;
+                "going down"
+            })
+        };
+        let server = Server::new().route("/stop", stop).route("/async", any(read_all)).workers(workers);
+        let started = Arc::new(server.listen("http://127.0.0.1:0").start().await.unwrap());
+        handle.set(started.clone()).unwrap();
+        let address = started.local_addrs()[0];
+        let mut socket = Talk::open_at(address, "/async").await;
+        let mut request = Talk::connect_to(address).await;
+        request.send("GET /stop HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        let answer = request.text().await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("going down"), "{answer}");
+        goes_away(&mut socket).await;
+        soon("the end", started.shutdown()).await;
+        refused([address; 2]).await;
+    }
 }

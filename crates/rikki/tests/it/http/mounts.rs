@@ -1,5 +1,6 @@
 //! Several folders at paths of their own.
 
+use axum::Router;
 use rikki::{Files, StartError};
 
 use super::*;
@@ -164,4 +165,29 @@ async fn paths_that_cannot_be() {
     .await;
     let missing = Server::new().files("/no/such/folder").start().await.unwrap_err();
     assert!(matches!(missing, StartError::Files { .. }), "{missing}");
+}
+
+/// An application's own answer to what it does not know is not taken away from it in silence.
+#[tokio::test]
+async fn files_do_not_replace_the_fallback_of_an_application() {
+    let application = || Router::new().route("/known", get(|| async { "known" })).fallback(|| async { "its own" });
+    for server in [Server::new().merge(application()).files("."), Server::new().files(".").merge(application())] {
+        let error = server.listen("http://127.0.0.1:0").start().await.unwrap_err();
+        assert!(
+            error.to_string().starts_with("cannot serve files at /: the application that was merged has a fallback")
+        );
+    }
+    // Elsewhere than at the root the two do not meet.
+    let site = Site::new();
+    let server = Server::new().merge(application()).mount("/files", Files::new(&site.0).unwrap());
+    let server = Running::start(server).await;
+    for (path, expected) in [("/known", "known"), ("/other", "its own"), ("/files/ok.txt", "ok")] {
+        assert_eq!(get_path(&server, Via::Tcp, path).await.body, expected);
+    }
+    // An application without one leaves the rest to the files.
+    let routes = Router::new().route("/known", get(|| async { "known" }));
+    let server = Running::start(Server::new().merge(routes).files(&site.0)).await;
+    for (path, expected) in [("/known", "known"), ("/ok.txt", "ok")] {
+        assert_eq!(get_path(&server, Via::Tcp, path).await.body, expected);
+    }
 }
