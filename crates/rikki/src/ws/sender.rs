@@ -14,6 +14,9 @@ use super::settings::{Overflow, Settings};
 /// woken. What is accepted, here or by the connection's own task, arrives in the order in which it was, and before the
 /// Close, whoever sends that; what cannot is counted as [`dropped`](Self::dropped). After a close nothing is accepted.
 ///
+/// A callback sends much at once by its [`Socket`](super::Socket), which can write in the meantime: what it gives to a
+/// `Sender` of its own connection waits until it returns.
+///
 /// Memory: about 120 bytes a connection from the first [`Socket::sender`](super::Socket::sender) on, and what is
 /// queued, at most [`write_queue`](super::Settings::write_queue) and one message.
 ///
@@ -286,6 +289,13 @@ impl Mailbox {
     /// How many commands wait.
     pub(super) fn len(&self) -> usize {
         self.state().queue.len()
+    }
+
+    /// Whether commands wait, behind `backlog` unsent bytes of the connection.
+    pub(super) fn has_queued(&self, backlog: usize) -> bool {
+        let mut state = self.state();
+        state.backlog = backlog;
+        !state.queue.is_empty()
     }
 
     /// What the commands that wait cost in memory, in bytes.

@@ -42,7 +42,6 @@ enum Sent {
     /// A message that there was room for when it was asked.
     Promised,
     Ping,
-    Close,
 }
 
 impl Socket<'_> {
@@ -122,10 +121,13 @@ impl Socket<'_> {
     /// [`SendError::InvalidCloseCode`] if the code must not be sent, [`SendError::ReasonTooLong`] over 123 bytes,
     /// [`SendError::Closed`] after an earlier close.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        match self.make_way(Sent::Close)? {
-            None => self.connection.close(code, reason, self.output),
-            Some(mailbox) => mailbox.push(Command::close(code, reason)?),
-        }
+        let Some(mailbox) = self.mailbox.as_ref().filter(|_| self.connection.is_open()) else {
+            return self.connection.close(code, reason, self.output);
+        };
+        // Senders on other threads learn of it in the same step that puts it behind what they have sent.
+        mailbox.push(Command::close(code, reason)?)?;
+        self.send_queued();
+        Ok(())
     }
 
     /// A handle that sends to this connection from any thread or task, also after the callback has returned.
@@ -153,7 +155,13 @@ impl Socket<'_> {
     /// Whether nothing stands in the way of what is sent now.
     #[inline]
     fn is_clear(&self) -> bool {
-        self.mailbox.is_none() && self.output.len() < self.mark
+        self.mailbox.is_none() && !self.output.is_blocked() && self.output.len() < self.mark
+    }
+
+    /// Whether more may be framed. What may be dropped later is not, while the peer takes nothing.
+    fn has_room(&self) -> bool {
+        let may_wait = self.settings.overflow == Overflow::DropOldest && self.output.is_blocked();
+        self.output.len() < self.mark && !may_wait
     }
 
     /// Makes room for what is sent now: what senders have queued goes first, and at the mark the peer gets what it
@@ -162,17 +170,18 @@ impl Socket<'_> {
         if self.is_clear() {
             return Ok(None);
         }
+        self.send_queued();
         if !self.connection.is_open() {
             return Err(SendError::Closed);
         }
-        self.send_queued();
-        if self.mailbox.as_ref().is_some_and(|mailbox| mailbox.len() > 0) {
+        let backlog = self.output.len();
+        if self.mailbox.as_ref().is_some_and(|mailbox| mailbox.has_queued(backlog)) {
             return Ok(self.mailbox.as_deref());
         }
-        if sent != Sent::Close && self.output.len() >= self.mark {
+        if !self.has_room() {
             self.write();
         }
-        if sent == Sent::Close || self.output.len() < self.mark {
+        if self.has_room() {
             return Ok(None);
         }
         match self.settings.overflow {
@@ -181,7 +190,12 @@ impl Socket<'_> {
                 Err(SendError::Dropped)
             }
             // There it can still be dropped.
-            Overflow::DropOldest if sent == Sent::Message => Ok(Some(&**self.mailbox())),
+            Overflow::DropOldest if sent == Sent::Message => {
+                let backlog = self.output.len();
+                let mailbox = self.mailbox();
+                mailbox.has_queued(backlog);
+                Ok(Some(mailbox))
+            }
             _ => Err(SendError::Full),
         }
     }

@@ -98,6 +98,7 @@ async fn a_panic_ends_one_connection() {
         assert_eq!(talk.rest().await, "");
     }
     server.handle.shutdown().await;
+    assert_eq!(server.handle.counters().lost_messages, 2, "each answer that was taken back");
     calls.end().await;
 }
 

@@ -1,5 +1,7 @@
 //! What a send has answered with `Ok` arrives, in the order in which it was accepted and before the Close.
 
+mod property;
+
 use std::time::Duration;
 
 use axum::routing::any;

@@ -2,6 +2,7 @@
 
 mod deadlines;
 mod excess;
+mod lost;
 
 use std::collections::VecDeque;
 use std::pin::Pin;

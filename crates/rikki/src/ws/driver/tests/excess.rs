@@ -1,5 +1,7 @@
 //! Peers that send too fast or do not read: rates, policies, and the memory of all queues.
 
+use rikki_proto::SendError;
+
 use super::*;
 use crate::ws::driver::reading::LEAST_READ;
 
@@ -95,7 +97,7 @@ async fn pause_says_full_and_stops_reading() {
     let sender = fixture.driver.with_socket(Waker::noop(), |socket| socket.sender());
     assert!(fixture.poll().is_pending());
     assert_eq!(fixture.consumer.messages, 1);
-    assert_eq!(sender.send("x"), Err(rikki_proto::SendError::Full));
+    assert_eq!(sender.send("x"), Err(SendError::Full));
     assert_eq!(fixture.driver.settings.counts.read().dropped_messages, 0);
     assert!(fixture.consumer.closed.is_none());
 }
@@ -113,16 +115,16 @@ async fn close_cuts_who_does_not_read() {
     assert!(fixture.poll().is_pending());
     let wakes = fixture.wakes();
     sender.send("x".repeat(100)).unwrap();
-    assert_eq!(sender.send("y"), Err(rikki_proto::SendError::Full));
+    assert_eq!(sender.send("y"), Err(SendError::Full));
     assert_eq!(fixture.wakes(), wakes + 1);
     assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
     assert_eq!(fixture.driver.settings.counts.read().closed_overflows, 1);
-    assert_eq!(sender.send("y"), Err(rikki_proto::SendError::Closed));
+    assert_eq!(sender.send("y"), Err(SendError::Closed));
     // Who reads is not cut, however much is sent at once.
     let mut fixture = Fixture::new(Script::new([frame(0x81, &[b'x'; 200])]), stuck(Overflow::Close), echo);
     let sender = fixture.driver.with_socket(Waker::noop(), |socket| socket.sender());
     sender.send("x".repeat(500)).unwrap();
-    assert_eq!(sender.send("y"), Err(rikki_proto::SendError::Full));
+    assert_eq!(sender.send("y"), Err(SendError::Full));
     assert!(fixture.poll().is_pending());
     assert!(fixture.consumer.closed.is_none());
     sender.send("y").unwrap();
@@ -135,7 +137,7 @@ async fn drop_newest_keeps_what_was_first_and_goes_on_reading() {
     let sender = fixture.driver.with_socket(Waker::noop(), |socket| socket.sender());
     assert!(fixture.poll().is_pending());
     assert_eq!(fixture.consumer.messages, 3);
-    assert_eq!(sender.send("lost"), Err(rikki_proto::SendError::Dropped));
+    assert_eq!(sender.send("lost"), Err(SendError::Dropped));
     assert_eq!(fixture.driver.settings.counts.read().dropped_messages, 3);
     sender.close(CloseCode::NORMAL, "").unwrap();
     fixture.driver.line.io.takes = usize::MAX;
@@ -277,4 +279,63 @@ async fn little_is_read_ahead_where_little_may_wait() {
         fixture.driver.unparsed.as_ref().map(|unparsed| unparsed.bytes.len())
     };
     assert_eq!(unparsed(stuck(Overflow::Pause)), Some(LEAST_READ - 208));
+}
+
+/// Of a peer that does not read the same messages are accepted, and arrive in the end, by whatever way they are sent.
+#[tokio::test]
+async fn a_policy_means_the_same_by_every_way() {
+    type Outcomes = Vec<Result<(), SendError>>;
+    const COUNT: usize = 50;
+
+    fn settings(overflow: Overflow) -> Settings {
+        Settings::default().write_queue(16_000).overflow(overflow)
+    }
+
+    fn entry(number: usize) -> String {
+        format!("{number:04}{}", "x".repeat(996))
+    }
+
+    fn arrived<F: FnMut(&mut Socket<'_>, Message<'_>)>(mut fixture: Fixture<F>) -> Vec<usize> {
+        fixture.driver.line.io.takes = usize::MAX;
+        let _ = fixture.poll();
+        let frames = fixture.driver.line.io.written.chunks(1004);
+        frames.map(|frame| std::str::from_utf8(&frame[4..8]).unwrap().parse().unwrap()).collect()
+    }
+
+    fn by_socket(overflow: Overflow) -> (Outcomes, Vec<usize>) {
+        let outcomes = std::cell::RefCell::new(Vec::new());
+        let read = Script { takes: 0, ..Script::new([frame(0x81, b"go")]) };
+        let mut fixture = Fixture::new(read, settings(overflow), |socket: &mut Socket<'_>, _: Message<'_>| {
+            outcomes.borrow_mut().extend((0..COUNT).map(|number| socket.send(entry(number))));
+        });
+        let _ = fixture.poll();
+        let arrived = arrived(fixture);
+        (outcomes.into_inner(), arrived)
+    }
+
+    fn by_sender(overflow: Overflow) -> (Outcomes, Vec<usize>) {
+        let script = Script { takes: 0, ..Script::new([]) };
+        let mut fixture = Fixture::new(script, settings(overflow), quiet);
+        let sender = fixture.driver.with_socket(Waker::noop(), |socket| socket.sender());
+        let send = |number| {
+            let sent = sender.send(entry(number));
+            let _ = fixture.poll();
+            sent
+        };
+        let outcomes = (0..COUNT).map(send).collect();
+        (outcomes, arrived(fixture))
+    }
+
+    for overflow in [Overflow::Pause, Overflow::DropNewest] {
+        let (by_socket, by_sender) = (by_socket(overflow), by_sender(overflow));
+        assert_eq!(by_socket, by_sender, "{overflow:?}");
+        assert_eq!(by_socket.1, (0..16).collect::<Vec<_>>(), "{overflow:?}");
+    }
+    // Here a callback has more on its way, since it writes less often; the last ones come in any case.
+    for (outcomes, arrived) in [by_socket(Overflow::DropOldest), by_sender(Overflow::DropOldest)] {
+        assert_eq!(outcomes, vec![Ok(()); COUNT]);
+        assert!(arrived.is_sorted() && arrived.len() < 18 && arrived.ends_with(&[COUNT - 1]), "{arrived:?}");
+    }
+    // It is cut, and what has been accepted until then is lost.
+    assert_eq!(by_socket(Overflow::Close).0.iter().filter(|sent| sent.is_ok()).count(), 16);
 }
