@@ -198,7 +198,8 @@ impl Connection {
     /// # Errors
     ///
     /// [`SendError::Closed`] after a Close frame was sent or the connection failed.
-    #[inline]
+    // Handing a short message from call to call costs more than framing it.
+    #[inline(always)]
     pub fn send<'a>(&mut self, message: impl Into<Message<'a>>, output: &mut Output) -> Result<(), SendError> {
         self.check_open()?;
         let message = message.into();

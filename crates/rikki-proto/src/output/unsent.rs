@@ -27,6 +27,8 @@ impl Output {
     }
 
     /// Notes how far into a frame the first `count` bytes reach, while they are still there.
+    #[cold]
+    #[inline(never)]
     pub(super) fn note_written(&mut self, count: usize) {
         let mut begun = self.begun;
         for frame in self.frames() {

@@ -162,7 +162,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Lends the socket outside of a message: to open a connection or to send from its own task, which `waker` wakes.
     pub(super) fn with_socket<R>(&mut self, waker: &Waker, use_it: impl FnOnce(&mut Socket<'_>) -> R) -> R {
         self.with_buffers(|driver, _, output| {
-            let mark = driver.settings.framed_ahead(driver.settings.mark());
+            let mark = if driver.is_queueing() { 0 } else { driver.settings.mark() };
             use_it(&mut driver.socket(waker, output, mark))
         })
     }
@@ -205,7 +205,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     fn socket<'a>(&'a mut self, waker: &'a Waker, output: &'a mut Output, mark: usize) -> Socket<'a> {
         Socket {
-            checkpoint: output.checkpoint(),
             connection: &mut self.connection,
             output,
             mailbox: &mut self.mailbox,
@@ -213,6 +212,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             wire: &mut self.line,
             waker,
             mark,
+            checkpoint: None,
         }
     }
 
@@ -382,10 +382,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             return Flow::Continue;
         }
         let flow = consumer.message(&mut self.socket(cx.waker(), output, mark), message);
-        // What it has sent by way of a `Sender` goes before the answer to a Close behind the message.
-        if let Some(mailbox) = &self.mailbox {
-            mailbox.drain(&mut self.connection, output, QUEUED_PER_POLL);
-        }
         if let Flow::Panicked = flow {
             let code = CloseCode::INTERNAL_ERROR;
             self.report(consumer, Closed { code, reason: Text::from(""), error: Some(Error::HandlerPanicked) });
@@ -437,6 +433,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
 impl<I> Driver<I> {
     /// Drops what cannot be written any more, and counts its messages.
+    #[cold]
+    #[inline(never)]
     fn lose_unsent(&self, output: &mut Output) {
         let lost = output.messages();
         *output = Output::default();

@@ -170,9 +170,10 @@ impl<H: Handler> Consumer for Callbacks<H> {
 
 /// Runs a callback; if it panics, takes back what it sent and closes with 1011.
 fn contained<R>(socket: &mut Socket<'_>, callback: impl FnOnce(&mut Socket<'_>) -> R) -> Option<R> {
+    let start = socket.output.checkpoint();
     let result = catch_unwind(AssertUnwindSafe(|| callback(socket)));
     if result.is_err() && socket.is_open() {
-        socket.take_back();
+        socket.take_back(start);
         socket.close_now(CloseCode::INTERNAL_ERROR);
     }
     result.ok()

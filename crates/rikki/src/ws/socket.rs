@@ -23,10 +23,10 @@ pub struct Socket<'a> {
     pub(super) wire: &'a mut dyn Wire,
     /// Of the task that will write what the peer does not take now.
     pub(super) waker: &'a Waker,
-    /// What may be framed when more is sent, in bytes.
+    /// What may be framed without looking further when more is sent, in bytes.
     pub(super) mark: usize,
-    /// From where on a callback that panics takes back what it has sent.
-    pub(super) checkpoint: Checkpoint,
+    /// From where on a callback that panics takes back what it has sent, if that is not where it began.
+    pub(super) checkpoint: Option<Checkpoint>,
 }
 
 /// Where what is sent goes.
@@ -57,10 +57,13 @@ impl Socket<'_> {
     /// [`Overflow`](super::Overflow) has it so; [`SendError::Closed`] after a close.
     #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
-        if self.is_clear() {
-            return self.connection.send(message, self.output);
-        }
-        let message = message.into();
+        if self.is_clear() { self.connection.send(message, self.output) } else { self.send_in_turn(message.into()) }
+    }
+
+    /// The same where something may stand in its way.
+    #[cold]
+    #[inline(never)]
+    fn send_in_turn(&mut self, message: Message<'_>) -> Result<(), SendError> {
         match self.make_way(Sent::Message)? {
             None => self.connection.send(message, self.output),
             Some(mailbox) => mailbox.push(Command::Message(message.into_owned())),
@@ -69,7 +72,6 @@ impl Socket<'_> {
 
     /// Sends a message that there was room for when it was asked: the mark may have become lower since.
     pub(super) fn send_promised(&mut self, message: Message<'static>) -> Result<(), SendError> {
-        self.mark = self.settings.write_queue;
         match self.make_way(Sent::Promised)? {
             None => self.connection.send(message, self.output),
             Some(mailbox) => mailbox.push_promised(Command::Message(message)),
@@ -155,13 +157,14 @@ impl Socket<'_> {
     /// Whether nothing stands in the way of what is sent now.
     #[inline]
     fn is_clear(&self) -> bool {
-        self.mailbox.is_none() && !self.output.is_blocked() && self.output.len() < self.mark
+        self.output.len() < self.mark
     }
 
     /// Whether more may be framed. What may be dropped later is not, while the peer takes nothing.
-    fn has_room(&self) -> bool {
+    fn has_room(&self, sent: Sent) -> bool {
+        let mark = if sent == Sent::Promised { self.settings.write_queue } else { self.settings.mark().max(self.mark) };
         let may_wait = self.settings.overflow == Overflow::DropOldest && self.output.is_blocked();
-        self.output.len() < self.mark && !may_wait
+        self.output.len() < self.settings.framed_ahead(mark) && !may_wait
     }
 
     /// Makes room for what is sent now: what senders have queued goes first, and at the mark the peer gets what it
@@ -178,10 +181,10 @@ impl Socket<'_> {
         if self.mailbox.as_ref().is_some_and(|mailbox| mailbox.has_queued(backlog)) {
             return Ok(self.mailbox.as_deref());
         }
-        if !self.has_room() {
+        if !self.has_room(sent) {
             self.write();
         }
-        if self.has_room() {
+        if self.has_room(sent) {
             return Ok(None);
         }
         match self.settings.overflow {
@@ -206,7 +209,7 @@ impl Socket<'_> {
         while let Some(mailbox) = self.mailbox.as_ref().filter(|_| left > 0) {
             let drained = mailbox.drain(self.connection, self.output, left);
             left -= drained.moved;
-            self.checkpoint = self.output.checkpoint();
+            self.checkpoint = Some(self.output.checkpoint());
             if drained.emptied {
                 return;
             }
@@ -220,10 +223,10 @@ impl Socket<'_> {
         }
     }
 
-    /// Takes back what the callback has sent, as far as it is not on its way.
-    pub(super) fn take_back(&mut self) {
+    /// Takes back what the callback that began at `start` has sent, as far as it is not on its way.
+    pub(super) fn take_back(&mut self, start: Checkpoint) {
         let sent = self.output.messages();
-        self.output.rollback(self.checkpoint);
+        self.output.rollback(self.checkpoint.unwrap_or(start));
         let taken_back = sent - self.output.messages();
         self.settings.counts.lost_messages.add(taken_back);
         if let Some(mailbox) = &self.mailbox {
@@ -241,10 +244,12 @@ impl Socket<'_> {
     fn write(&mut self) {
         // Whoever drives the connection writes again before anything else, and meets the same error.
         let _ = self.wire.write(&mut Context::from_waker(self.waker), self.connection, self.output);
-        self.checkpoint = self.output.checkpoint();
+        self.checkpoint = Some(self.output.checkpoint());
     }
 
     fn mailbox(&mut self) -> &Arc<Mailbox> {
+        // From now on what is sent has to look at it.
+        self.mark = 0;
         self.mailbox.get_or_insert_with(|| Arc::new(Mailbox::new(self.settings.clone())))
     }
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use rikki_proto::{Connection, Output};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Consumer, Driver, Phase, WRITE_AT};
+use super::{Consumer, Driver, Phase, QUEUED_PER_POLL, WRITE_AT};
 use crate::ws::clock::{Alarm, Tick};
 use crate::ws::socket::Wire;
 use crate::ws::{Error, Overflow};
@@ -109,29 +109,47 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
     }
 
-    /// Writes much at once, and holds to the policy where the peer does not take it;
-    /// gives how much may be framed by the next message.
+    /// Writes much at once, and holds to the policy where the peer does not take it; gives how much the next message may
+    /// frame without looking further.
+    #[inline]
     pub(super) fn hold(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) -> usize {
         let mark = self.settings.mark();
-        // Most messages leave little behind them.
-        if output.len() > WRITE_AT.min(mark - 1) {
-            self.hold_back(cx, consumer, output, mark);
+        // Most messages leave little behind them, and most connections have no senders.
+        if output.len() > WRITE_AT.min(mark - 1) || self.is_queueing() {
+            return self.hold_back(cx, consumer, output, mark);
         }
-        self.settings.framed_ahead(mark)
+        mark
+    }
+
+    /// Whether what is sent may have to wait in a queue, where it can be dropped or is behind others.
+    pub(super) fn is_queueing(&self) -> bool {
+        self.mailbox.is_some() || self.settings.overflow == Overflow::DropOldest
     }
 
     #[cold]
-    fn hold_back(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output, mark: usize) {
-        self.write(cx, output);
-        if output.len() < mark {
-            return;
+    fn hold_back(
+        &mut self,
+        cx: &mut Context<'_>,
+        consumer: &mut impl Consumer,
+        output: &mut Output,
+        mark: usize,
+    ) -> usize {
+        // What a callback has sent by way of a `Sender` goes before the answer to a Close behind its message.
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.drain(&mut self.connection, output, QUEUED_PER_POLL);
         }
-        match self.settings.overflow {
-            // Where only the memory of all is used up, a peer that reads is to be served on.
-            Overflow::Close if output.len() >= self.settings.write_queue => self.lose(consumer, Error::Overflow),
-            Overflow::Pause | Overflow::Close => self.paused = true,
-            Overflow::DropNewest | Overflow::DropOldest => {}
+        if output.len() > WRITE_AT.min(mark - 1) {
+            self.write(cx, output);
         }
+        if output.len() >= mark {
+            match self.settings.overflow {
+                // Where only the memory of all is used up, a peer that reads is to be served on.
+                Overflow::Close if output.len() >= self.settings.write_queue => self.lose(consumer, Error::Overflow),
+                Overflow::Pause | Overflow::Close => self.paused = true,
+                Overflow::DropNewest | Overflow::DropOldest => {}
+            }
+        }
+        if self.is_queueing() { 0 } else { mark }
     }
 
     /// From now on the peer has until a deadline, and senders know that nothing can be sent any more.
