@@ -45,6 +45,10 @@ pub(crate) const END_HEADERS: u8 = 4;
 /// The error code of a request that is taken back (section 7).
 pub(crate) const CANCEL: u32 = 8;
 
+/// `:status: 200` in the table of HPACK ([RFC 7541](https://www.rfc-editor.org/rfc/rfc7541#appendix-A)), the first field of
+/// an answer.
+const OK: u8 = 0x88;
+
 /// Appends a frame.
 pub(crate) fn frame(to: &mut Vec<u8>, kind: Kind, flags: u8, stream: u32, payload: &[u8]) {
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes();
@@ -82,10 +86,16 @@ pub(crate) struct End {
 
 impl Http2 {
     pub(crate) async fn connect(address: SocketAddr) -> Result<Self> {
+        Self::connect_with(address, &[]).await
+    }
+
+    /// The same with these settings, each of an identifier and a value (section 6.5.2).
+    pub(crate) async fn connect_with(address: SocketAddr, settings: &[(u16, u32)]) -> Result<Self> {
         let (read, write) = tokio::io::split(in_time("connecting", shake_hands(address)).await?);
         let mut connection = Self { read, write };
         let mut preface = PREFACE.to_vec();
-        frame(&mut preface, Kind::Settings, 0, 0, &[]);
+        let pair = |(id, value): &(u16, u32)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat();
+        frame(&mut preface, Kind::Settings, 0, 0, &settings.iter().flat_map(pair).collect::<Vec<u8>>());
         connection.send(&preface).await?;
         Ok(connection)
     }
@@ -122,7 +132,7 @@ impl Http2 {
     }
 
     /// Asks for `path` in rounds of 50 streams, `most` times in all, and acknowledges nothing; gives how many were answered
-    /// until the server ended the connection, and whether it did.
+    /// with 200 until the server ended the connection, and whether it did.
     pub(crate) async fn ask_on(mut self, path: &str, most: usize) -> (usize, bool) {
         const ROUND: u32 = 50;
         let mut answered = 0;
@@ -139,7 +149,7 @@ impl Http2 {
                 let Ok(Some((header, payload))) = timeout(LIMIT, next_frame(&mut self.read)).await else {
                     return (answered, true);
                 };
-                answered += usize::from(header.kind == Kind::Headers as u8);
+                answered += usize::from(header.kind == Kind::Headers as u8 && payload.first() == Some(&OK));
                 open -= u32::from(header.stream > 0 && header.flags & END_STREAM != 0);
                 if header.kind == Kind::Data as u8 && self.give_room(payload.len()).await.is_err() {
                     return (answered, true);

@@ -38,6 +38,7 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
         .head_timeout(limits.head_timeout)
         .min_body_rate(limits.min_body_rate, limits.body_window)
         .max_requests(limits.max_requests)
+        .http2_memory(limits.http2_memory)
         .max_connections(limits.max_connections)
         .max_connections_per_address(limits.max_connections_per_address)
         .drain_timeout(limits.drain_timeout)

@@ -19,6 +19,8 @@ pub struct Counters {
     /// Connections answered with 429, or cut, beyond
     /// [`max_connections_per_address`](crate::Server::max_connections_per_address).
     pub refused_addresses: u64,
+    /// Requests over HTTP/2 answered with 503 since the memory for its streams was used up.
+    pub refused_streams: u64,
     /// Requests refused for their Host.
     pub refused_hosts: u64,
     /// Upgrades refused for their Origin.
@@ -74,6 +76,7 @@ counts!(
     websockets,
     refused_connections,
     refused_addresses,
+    refused_streams,
     refused_hosts,
     refused_origins,
     refused_handshakes,

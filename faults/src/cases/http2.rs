@@ -7,8 +7,9 @@ use crate::Result;
 use crate::attack;
 use crate::case::{Bench, Case, Trouble};
 use crate::client::in_time;
+use crate::good::Good;
 use crate::http2::{CANCEL, END_HEADERS, END_STREAM, Http2, Kind, MAX_FRAME, fields, frame};
-use crate::server::Server;
+use crate::server::{Server, within};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "http2-rapid-reset", run: rapid_reset },
@@ -16,6 +17,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "http2-empty-data", run: empty_data },
     Case { name: "http2-cancelled", run: cancelled },
     Case { name: "http2-stays", run: stays },
+    Case { name: "http2-unread", run: unread },
 ];
 
 /// What a connection may hold, in bytes: fields of four times their limit of 16 KiB, and buffers of frames and of TLS.
@@ -169,4 +171,59 @@ fn stays(bench: &Bench) -> Result<String, Trouble> {
         }
         Ok(format!("{count} connections with a limit of {LIMIT} requests: {} answered on each", asked / count))
     })
+}
+
+/// Clients that ask for large files on all streams, let the server send without an end, and read nothing.
+fn unread(bench: &Bench) -> Result<String, Trouble> {
+    const ALL: u32 = (1 << 31) - 1;
+    /// SETTINGS_INITIAL_WINDOW_SIZE (section 6.5.2).
+    const INITIAL_WINDOW: u16 = 4;
+    const STREAMS: u32 = 100;
+    /// What SECURITY.md gives to files and to HTTP/2 where there are 256 MiB in all.
+    const MEMORY: u64 = (32 + 32) << 20;
+    /// What a connection has besides, in bytes: TLS and hyper with their buffers, and the tasks of 100 streams.
+    const EACH: u64 = 768 << 10;
+    let count = bench.pick(200, 60);
+    let flags =
+        ["--http2-memory", "32MiB", "--read-memory", "32MiB", "--file-cache", "8MiB", "--max-connections", "1000"];
+    let tls = ["--listen", "https://127.0.0.1:0", "--tls-self-signed"];
+    let server = Server::rikki(bench, &[&flags[..], &tls].concat())?;
+    let address = server.next_address()?;
+    let before = server.memory()?;
+    let good = Good::start(server.address);
+    let held = bench.runtime.block_on(async {
+        let mut connections = Vec::new();
+        for _ in 0..count {
+            let mut connection = Http2::connect_with(address, &[(INITIAL_WINDOW, ALL)]).await?;
+            let mut requests = Vec::new();
+            frame(&mut requests, Kind::WindowUpdate, 0, 0, &(ALL - 65_535).to_be_bytes());
+            for stream in (0..STREAMS).map(|index| 2 * index + 1) {
+                frame(&mut requests, Kind::Headers, END_STREAM | END_HEADERS, stream, &fields("GET", "/large"));
+            }
+            connection.send(&requests).await?;
+            connections.push(connection);
+        }
+        // All of them are asked for before it is looked what that has cost.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        Ok::<_, String>(connections)
+    })?;
+    let good = good.stop()?;
+    good.check()?;
+    let growth = server.peak_memory()?.saturating_sub(before);
+    drop(held);
+    // The allocator gives back when it is asked for more, and keeps some for the next ones.
+    Good::watch(server.address, Duration::from_secs(2))?.check()?;
+    let least = MEMORY / 2;
+    let given_back = within(Duration::from_secs(20), || Ok(server.memory()? < before + least))?;
+    let after = server.memory()?.saturating_sub(before);
+    let most = MEMORY + count * EACH;
+    let figures = format!(
+        "{count} connections of {STREAMS} streams: memory +{} MiB, +{} MiB when they have left; {good}",
+        growth >> 20,
+        after >> 20
+    );
+    if growth > most || given_back.is_none() {
+        return Err(format!("{figures}; at most +{} MiB, then +{} MiB", most >> 20, least >> 20).into());
+    }
+    Ok(figures)
 }

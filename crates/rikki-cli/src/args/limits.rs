@@ -21,6 +21,9 @@ pub(crate) struct Limits {
     /// Most requests on a connection
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_requests: u32,
+    /// Memory for streams of HTTP/2
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = units::size)]
+    pub(crate) http2_memory: usize,
     /// Largest message
     #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = units::size)]
     pub(crate) max_message: usize,

@@ -187,6 +187,7 @@ mod tests {
                 max_connections: 16_384,
                 max_connections_per_address: None,
                 max_requests: 10_000,
+                http2_memory: 64 << 20,
                 max_message_rate: None,
                 max_byte_rate: None,
                 min_body_rate: 500,

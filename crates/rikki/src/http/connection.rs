@@ -30,7 +30,10 @@ use super::access::Access;
 use super::added::Added;
 use super::guard::KnownHost;
 use super::linger;
+#[cfg(feature = "tls")]
+use super::outgoing::Http2Memory;
 use super::pace::{MinRate, PacedBody, PacedIo};
+use super::refusal::closing;
 use crate::seldom::Seldom;
 use crate::ws::{self, Handover, Terms, Tracker};
 
@@ -45,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) max_requests: u32,
     pub(crate) access_log: bool,
     pub(crate) added: Arc<Added>,
+    #[cfg(feature = "tls")]
+    pub(crate) http2_memory: Arc<Http2Memory>,
 }
 
 impl Default for Settings {
@@ -57,6 +62,8 @@ impl Default for Settings {
             max_requests: 10_000,
             access_log: false,
             added: Arc::default(),
+            #[cfg(feature = "tls")]
+            http2_memory: Arc::new(Http2Memory::new(64 << 20)),
         }
     }
 }
@@ -130,7 +137,7 @@ impl Connection {
     pub(crate) async fn serve_http1(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
         let Serving { http1, settings, terms, phase, .. } = &*self.serving;
         let mut phase = phase.clone();
-        let service = service_fn(|request| self.answer(request));
+        let service = service_fn(|request| self.answer(request, None));
         let stream = PacedIo::new(stream, settings.body_rate, terms.settings.counts.clone());
         let mut connection = http1.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let result = tokio::select! {
@@ -152,12 +159,13 @@ impl Connection {
         }
     }
 
-    /// Lets the application answer, if the request names a host that it may.
+    /// Lets the application answer, unless the request is `declined` or names a host that it may not.
     ///
     /// Not an `async fn`, whose future would have room for the request several times, for as long as the connection lasts.
     pub(super) fn answer(
         &self,
         request: http::Request<Incoming>,
+        declined: Option<Response>,
     ) -> impl Future<Output = Result<Response, Infallible>> {
         let Self { serving, peer, tracker, known_host, .. } = self;
         let Serving { router, settings, terms, .. } = &**serving;
@@ -166,7 +174,9 @@ impl Connection {
         let upgrade = parts.extensions.get::<OnUpgrade>().map(|upgrade| (upgrade.clone(), Arc::<Handover>::default()));
         let access = settings.access_log.then(|| Box::new(Access::new(&parts, *peer)));
         let may_be_read = matches!(parts.method, Method::GET | Method::HEAD);
-        let mut answering = if let Err(refused) = known_host.check(&terms.guard, terms.listener, &parts) {
+        let mut answering = if let Some(declined) = declined {
+            Answering::Known(declined)
+        } else if let Err(refused) = known_host.check(&terms.guard, terms.listener, &parts) {
             terms.settings.counts.refused_hosts.up();
             if let Some(left_out) = refused.turn_to_log() {
                 tracing::warn!(target: "rikki::http", %peer, left_out, "request refused: {refused}");
@@ -275,10 +285,7 @@ fn panicked(peer: SocketAddr) -> Response {
         tracing::error!(target: "rikki::http", %peer, left_out, "the handler of a request panicked");
     }
     // https://www.rfc-editor.org/rfc/rfc9110#section-15.6.1
-    let mut response = Response::new(Body::from("the server failed\n"));
-    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
+    closing(StatusCode::INTERNAL_SERVER_ERROR, "the server failed\n")
 }
 
 /// The same as [`draining`], when the runtime has looked at the sockets once more: a request that has arrived is read.
@@ -323,7 +330,7 @@ mod tests {
         }
         let (_server, phase) = watch::channel(Phase::Serving);
         let connection = connection(Router::new(), phase);
-        let size = size_of_future(|request| connection.answer(request));
+        let size = size_of_future(|request| connection.answer(request, None));
         assert!(size <= 512, "{size} bytes");
     }
 

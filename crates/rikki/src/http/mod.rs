@@ -5,9 +5,14 @@ mod added;
 mod connection;
 mod guard;
 mod host;
+#[cfg(feature = "tls")]
+mod http2;
 mod linger;
 mod origin;
+#[cfg(feature = "tls")]
+mod outgoing;
 mod pace;
+mod refusal;
 #[cfg(feature = "tls")]
 mod secure;
 #[cfg(feature = "tls")]
@@ -17,4 +22,7 @@ pub use guard::{BadHost, BadOrigin};
 
 pub(crate) use connection::{Connection, Phase, Serving, Settings, draining};
 pub(crate) use guard::{Guard, ListenerKind};
+#[cfg(feature = "tls")]
+pub(crate) use outgoing::Http2Memory;
 pub(crate) use pace::{MinRate, PacedIo};
+pub(crate) use refusal::later;

@@ -20,12 +20,16 @@ use hyper::rt::Executor;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+use super::outgoing::{Charge, Given, Outgoing, Piece};
 use super::pace::MinRate;
 use crate::counters::Counts;
 
 /// What a body gives at once at most, in bytes: the payload of a frame
 /// ([section 4.2](https://www.rfc-editor.org/rfc/rfc9113#section-4.2)), which hyper would cut it into anyway.
 const PIECE: usize = 16_384;
+
+/// How often it is looked whether a client that does not go has taken all that was left.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the body of a stream did last while the stream was polled.
 #[derive(Clone, Copy)]
@@ -40,21 +44,36 @@ thread_local! {
 }
 
 /// The streams of a connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Streams {
     /// So far.
     opened: AtomicU32,
     open: AtomicU32,
     /// One of the two has changed.
     changed: Notify,
+    enough: Notify,
+    outgoing: Arc<Outgoing>,
 }
 
 impl Streams {
-    /// Counts a stream that the client has opened, as the last one of how many.
-    pub(super) fn opened(&self) -> u32 {
-        self.open.fetch_add(1, Relaxed);
+    pub(super) fn new(outgoing: Arc<Outgoing>) -> Self {
+        let (opened, open, changed, enough) = Default::default();
+        Self { opened, open, changed, enough, outgoing }
+    }
+
+    /// Counts a stream that the client has opened; gives how many it has opened, and how many of them are open.
+    pub(super) fn opened(&self) -> (u32, u32) {
         self.changed.notify_one();
-        self.opened.fetch_add(1, Relaxed) + 1
+        (self.opened.fetch_add(1, Relaxed) + 1, self.open.fetch_add(1, Relaxed) + 1)
+    }
+
+    /// The client has had enough.
+    pub(super) fn go_away(&self) {
+        self.enough.notify_one();
+    }
+
+    pub(super) async fn must_go_away(&self) {
+        self.enough.notified().await;
     }
 
     fn closed(&self) {
@@ -81,8 +100,9 @@ impl Streams {
             return;
         }
         let told = self.opened.load(Relaxed);
-        while self.opened.load(Relaxed) == told && self.open.load(Relaxed) > 0 {
-            self.changed.notified().await;
+        while self.opened.load(Relaxed) == told && (self.open.load(Relaxed) > 0 || !self.outgoing.is_empty()) {
+            // Nobody tells that all is written.
+            let _ = timeout(LOOK_AGAIN, self.changed.notified()).await;
         }
     }
 }
@@ -137,37 +157,44 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for PacedStreams {
     }
 }
 
-/// The body of a response, in pieces.
+/// The body of a response, in pieces for which there is room.
 #[derive(Debug)]
 pub(super) struct Pieces {
     body: Body,
     rest: Bytes,
+    given: Arc<Given>,
+    /// What the stream itself costs.
+    _stream: Charge,
 }
 
 impl Pieces {
-    pub(super) fn new(body: Body) -> Self {
-        Self { body, rest: Bytes::new() }
+    pub(super) fn new(body: Body, given: Given, stream: Charge) -> Self {
+        Self { body, rest: Bytes::new(), given: Arc::new(given), _stream: stream }
     }
 }
 
 impl http_body::Body for Pieces {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = axum::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let Self { body, rest } = self.get_mut();
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, axum::Error>>> {
+        let Self { body, rest, given, .. } = self.get_mut();
         LAST.set(Last::HadNothing);
+        // Before the body is asked, which may have to read the next of a file.
+        let room = ready!(given.poll_room(cx, PIECE));
         if rest.is_empty() {
             match ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
                 Some(Ok(Ok(data))) => *rest = data,
-                Some(Ok(Err(trailers))) => return Poll::Ready(Some(Ok(trailers))),
+                Some(Ok(Err(frame))) => {
+                    return Poll::Ready(frame.into_trailers().ok().map(|trailers| Ok(Frame::trailers(trailers))));
+                }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
             }
         }
-        let piece = rest.split_to(rest.len().min(PIECE));
+        let piece = rest.split_to(rest.len().min(room));
         LAST.set(Last::Gave(piece.len()));
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        Poll::Ready(Some(Ok(Frame::data(given.piece(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::response::Response;
-use http::{HeaderValue, StatusCode, header};
 
 use crate::counters::Counts;
+use crate::http;
 
 /// The most connections, and who has how many.
 #[derive(Debug)]
@@ -110,12 +111,7 @@ impl Excess {
             // https://www.rfc-editor.org/rfc/rfc6585#section-4
             Self::FromAddress => (StatusCode::TOO_MANY_REQUESTS, "your address has as many connections as it may\n"),
         };
-        let mut response = Response::new(text.into());
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        response
+        http::later(status, text)
     }
 }
 

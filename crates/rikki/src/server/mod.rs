@@ -261,6 +261,19 @@ impl Server {
         self
     }
 
+    /// Sets the memory for streams of HTTP/2, over all connections, in bytes: their requests, and what is to be sent on them
+    /// and is not written yet, whatever their bodies are of; default 64 MiB.
+    ///
+    /// A connection holds at most 256 KiB of that, and 16 KiB more for each stream. When the limit is reached, a
+    /// connection holds 16 KiB at a time, and more than 10 of its streams are answered with 503. What the application
+    /// makes before it is sent, such as a body that is one large string, is its own. What clients send is not counted
+    /// before it is asked for: at most 256 KiB a connection.
+    #[cfg(feature = "tls")]
+    pub fn http2_memory(mut self, bytes: usize) -> Self {
+        self.http.http2_memory = Arc::new(http::Http2Memory::new(bytes));
+        self
+    }
+
     /// Logs each request when it has been answered, at the level `info` with the target `rikki::access`; default not.
     ///
     /// What the client wrote is escaped and cut. A WebSocket is logged when it is opened, with status 101.

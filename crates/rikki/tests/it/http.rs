@@ -4,6 +4,7 @@ mod added;
 mod frames;
 mod go_away;
 mod mounts;
+mod unread;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,157 @@
+//! HTTP/2 on a TLS stream: its limits, and how it ends.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::Response;
+use http::{Request, StatusCode};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::connection::{Connection, Serving, Settings, draining, log_end};
+use super::outgoing::{Given, Outgoing};
+use super::pace::PacedIo;
+use super::refusal::later;
+use super::stream::{PacedStreams, Pieces, Streams};
+
+/// As many streams as browsers use.
+const STREAMS: u32 = 100;
+
+/// How many streams a connection has when memory is scarce; more are answered with 503.
+const STREAMS_WHEN_SCARCE: u32 = 10;
+
+/// How much hyper takes ahead for each, in bytes, where there is room.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// How much of request bodies a connection takes ahead of the application, in bytes.
+const RECEIVED: u32 = 256 * 1024;
+
+/// The same for connections that begin when memory is scarce: what cannot be less
+/// ([RFC 9113 section 6.9.2](https://www.rfc-editor.org/rfc/rfc9113#section-6.9.2)).
+const RECEIVED_WHEN_SCARCE: u32 = 65_535;
+
+/// What a stream costs beside its head, in bytes: its tasks, and what hyper and the application keep of it.
+const STREAM: usize = 4 * 1024;
+
+/// What a field of its head costs beside its text, in bytes.
+const FIELD: usize = 96;
+
+/// How many requests of a connection are refused until the client is told to go away. HTTP/1.1 closes with the first;
+/// browsers share a connection of HTTP/2 between the names of a certificate.
+const REFUSALS: u32 = 10;
+
+/// Silent connections are pinged, as WebSockets are.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Connection {
+    pub(super) async fn serve_http2(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+        let Serving { settings, terms, phase, .. } = &*self.serving;
+        let (rate, counts) = (settings.body_rate, terms.settings.counts.clone());
+        let memory = settings.http2_memory.clone();
+        let outgoing = Arc::new(Outgoing::new(memory.clone()));
+        let streams = Arc::new(Streams::new(outgoing.clone()));
+        let builder = settings.http2(PacedStreams { rate, counts: counts.clone(), streams: streams.clone() });
+        let (mut phase, peer) = (phase.clone(), self.peer);
+        let (head_timeout, max_requests) = (settings.head_timeout, settings.max_requests);
+        let served = Arc::new(self);
+        let service = {
+            let streams = streams.clone();
+            service_fn(move |request| {
+                let (opened, open) = streams.opened();
+                if opened >= max_requests {
+                    streams.go_away();
+                }
+                let (served, streams) = (served.clone(), streams.clone());
+                let given = Given::new(outgoing.clone());
+                let declined = served.serving.decline(opened, open);
+                let charge = memory.charge(cost(&request));
+                async move {
+                    let response = served.answer(request, declined).await;
+                    if served.refused() >= REFUSALS {
+                        streams.go_away();
+                    }
+                    response.map(|response| response.map(|body| Pieces::new(body, given, charge)))
+                }
+            })
+        };
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(PacedIo::new(stream, rate, counts)), service));
+        // hyper has no deadline for the preface and the first request.
+        let silent = async {
+            tokio::time::sleep(head_timeout).await;
+            if streams.has_any() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let goes_away = async {
+            tokio::select! {
+                () = draining(&mut phase) => {}
+                () = streams.must_go_away() => {}
+            }
+        };
+        let result = tokio::select! {
+            result = connection.as_mut() => result,
+            () = silent => return,
+            () = goes_away => {
+                // GOAWAY: https://www.rfc-editor.org/rfc/rfc9113#section-6.8
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    result = connection => result,
+                    () = streams.overstay(STREAMS, head_timeout) => {
+                        tracing::debug!(target: "rikki::http", %peer, "connection cut: it stays in spite of GOAWAY");
+                        return;
+                    }
+                }
+            }
+        };
+        log_end(peer, result);
+    }
+}
+
+impl Serving {
+    /// The answer to a stream that is one too many, by how many the connection has opened and how many of them are open.
+    fn decline(&self, opened: u32, open: u32) -> Option<Response> {
+        let Self { settings, terms, .. } = self;
+        let why = if opened > settings.max_requests.saturating_add(STREAMS) {
+            "the connection has carried as many requests as it may\n"
+        } else if open > STREAMS_WHEN_SCARCE && settings.http2_memory.is_scarce() {
+            terms.settings.counts.refused_streams.up();
+            "there is no memory for as many requests on a connection\n"
+        } else {
+            return None;
+        };
+        // https://www.rfc-editor.org/rfc/rfc9110#section-15.6.4
+        Some(later(StatusCode::SERVICE_UNAVAILABLE, why))
+    }
+}
+
+impl Settings {
+    fn http2(&self, streams: PacedStreams) -> http2::Builder<PacedStreams> {
+        let scarce = self.http2_memory.is_scarce();
+        let received = if scarce { RECEIVED_WHEN_SCARCE } else { RECEIVED };
+        let mut builder = http2::Builder::new(streams);
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(if scarce { STREAMS_WHEN_SCARCE } else { STREAMS })
+            .initial_connection_window_size(received)
+            .initial_stream_window_size(received)
+            .max_send_buf_size(SEND_BUFFER)
+            .max_header_list_size(u32::try_from(self.max_head).unwrap_or(u32::MAX))
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT);
+        builder
+    }
+}
+
+/// What a request costs while it is answered, in bytes.
+fn cost(request: &Request<Incoming>) -> usize {
+    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD);
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let body = request.body().size_hint().upper().unwrap_or(u64::MAX).min(RECEIVED.into());
+    STREAM + target + fields.sum::<usize>() + body as usize
+}
