@@ -233,7 +233,7 @@ impl Handler for PanicOn {
 async fn panic_in_stream(upgrade: Upgrade) -> axum::response::Response {
     upgrade.on_upgrade(|mut socket| async move {
         let _message = socket.next().await;
-        panic!("asked for");
+        panic_in_http().await;
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod admission;
 mod descriptors;
+mod fairness;
 mod floods;
 mod heads;
 mod http2;
@@ -28,6 +29,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         floods::CASES,
         heads::CASES,
         http2::CASES,
+        fairness::CASES,
         silence::CASES,
         admission::CASES,
         logs::CASES,

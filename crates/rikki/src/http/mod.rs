@@ -17,6 +17,7 @@ mod refusal;
 mod secure;
 #[cfg(feature = "tls")]
 mod stream;
+mod turn;
 
 pub use guard::{BadHost, BadOrigin};
 

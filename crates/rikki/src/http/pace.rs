@@ -11,6 +11,7 @@ use hyper::body::{Bytes, Incoming};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::turn::Turn;
 use crate::counters::Counts;
 
 /// How much has to move while it is waited for.
@@ -132,11 +133,12 @@ impl Body for PacedBody {
 pub(crate) struct PacedIo<I> {
     io: I,
     pace: Pace,
+    turn: Turn,
 }
 
 impl<I> PacedIo<I> {
     pub(super) fn new(io: I, rate: MinRate, counts: Arc<Counts>) -> Self {
-        Self { io, pace: Pace::new(rate, counts) }
+        Self { io, pace: Pace::new(rate, counts), turn: Turn::default() }
     }
 
     pub(crate) fn into_inner(self) -> I {
@@ -162,17 +164,32 @@ impl<I: Unpin> PacedIo<I> {
     }
 }
 
+impl<I: Unpin> PacedIo<I> {
+    fn wrote(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = poll {
+            self.turn.written(bytes);
+        }
+        self.pace(cx, poll, |written| *written)
+    }
+}
+
 impl<I: AsyncRead + Unpin> AsyncRead for PacedIo<I> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_read(cx, buffer)
+        let Self { io, turn, .. } = self.get_mut();
+        ready!(turn.poll_read(cx));
+        let before = buffer.filled().len();
+        ready!(Pin::new(io).poll_read(cx, buffer))?;
+        turn.read(buffer.filled().len() - before);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for PacedIo<I> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        ready!(this.turn.poll_write(cx));
         let poll = Pin::new(&mut this.io).poll_write(cx, bytes);
-        this.pace(cx, poll, |written| *written)
+        this.wrote(cx, poll)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -197,8 +214,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for PacedIo<I> {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        ready!(this.turn.poll_write(cx));
         let poll = Pin::new(&mut this.io).poll_write_vectored(cx, pieces);
-        this.pace(cx, poll, |written| *written)
+        this.wrote(cx, poll)
     }
 }
 

@@ -2,11 +2,17 @@
 //!
 //! The protocol is never guessed from the first bytes, because guessing has no deadline.
 
-use std::pin::pin;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::net::TcpStream;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::yield_now;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{Accept, TlsAcceptor};
 
 use super::connection::{Connection, Serving, draining};
 use super::linger::LINGER;
@@ -16,7 +22,7 @@ impl Connection {
     pub(crate) async fn serve_tls(self, acceptor: TlsAcceptor, stream: TcpStream) {
         let Serving { settings, phase, .. } = &*self.serving;
         let (mut phase, peer) = (phase.clone(), self.peer);
-        let mut handshake = pin!(acceptor.accept(stream));
+        let mut handshake = pin!(in_turn(acceptor.accept(stream)));
         let handshake = tokio::select! {
             handshake = timeout(settings.head_timeout, handshake.as_mut()) => handshake,
             // Cutting it in the middle would reset the connection; a client that is silent is not waited for long.
@@ -38,5 +44,40 @@ impl Connection {
         } else {
             self.serve_http1(stream).await;
         }
+    }
+}
+
+thread_local! {
+    /// Whose handshake goes on: a signature takes a processor for milliseconds, and a thousand of them would hold up what
+    /// else the thread has to do for seconds.
+    static TURN: Arc<Semaphore> = Arc::new(Semaphore::new(1));
+}
+
+/// A handshake that shares its thread with others: whoever comes first goes one step, then the thread does what else there
+/// is to do and looks at its sockets. Nobody waits for a client that has its turn.
+async fn in_turn(mut handshake: Accept<TcpStream>) -> io::Result<TlsStream<TcpStream>> {
+    let turn = TURN.with(Arc::clone);
+    let woken = Arc::<Woken>::default();
+    let waker = Waker::from(woken.clone());
+    loop {
+        // It is never closed.
+        let permit = turn.acquire().await;
+        let step = Pin::new(&mut handshake).poll(&mut Context::from_waker(&waker));
+        yield_now().await;
+        drop(permit);
+        match step {
+            Poll::Ready(ended) => return ended,
+            Poll::Pending => woken.0.notified().await,
+        }
+    }
+}
+
+/// Remembers that the socket has more for a handshake.
+#[derive(Default)]
+struct Woken(Notify);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
     }
 }

@@ -26,6 +26,10 @@ const QUEUE: usize = 256;
 /// Threads for blocking work, such as reading files, for each worker.
 const BLOCKING_THREADS: usize = 16;
 
+/// After how many tasks a runtime looks at its sockets and timers, if there are always more that can go on; tokio's own
+/// number, 61, is for tasks that take less than these.
+const EVENT_INTERVAL: u32 = 16;
+
 /// How many connections without a place are told so at a time, by each worker, and for how long. Beyond them they are
 /// cut, which costs nothing.
 const REFUSALS: usize = 64;
@@ -76,7 +80,11 @@ pub(super) struct Worker {
 
 /// Starts a worker, which accepts on `sockets` itself. It drains when the phase says so.
 pub(super) fn start(index: usize, shared: Shared, sockets: Sockets) -> io::Result<Worker> {
-    let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .event_interval(EVENT_INTERVAL)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()?;
     let (queue, accepted) = mpsc::channel(QUEUE);
     let (done, drained) = oneshot::channel();
     let (alive, all_gone) = mpsc::channel(1);
