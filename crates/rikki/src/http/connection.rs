@@ -28,6 +28,7 @@ use tower_service::Service as _;
 
 use super::access::Access;
 use super::added::Added;
+use super::framing;
 use super::guard::KnownHost;
 use super::linger;
 #[cfg(feature = "tls")]
@@ -174,6 +175,8 @@ impl Connection {
         let upgrade = parts.extensions.get::<OnUpgrade>().map(|upgrade| (upgrade.clone(), Arc::<Handover>::default()));
         let access = settings.access_log.then(|| Box::new(Access::new(&parts, *peer)));
         let may_be_read = matches!(parts.method, Method::GET | Method::HEAD);
+        let is_last = framing::is_last(&parts);
+        let declined = declined.or_else(|| framing::refuse(&parts, settings.max_headers));
         let mut answering = if let Some(declined) = declined {
             Answering::Known(declined)
         } else if let Err(refused) = known_host.check(&terms.guard, terms.listener, &parts) {
@@ -197,7 +200,7 @@ impl Connection {
             if let Some(access) = access {
                 access.log(&response);
             }
-            self.set_connection(version, &mut response);
+            self.set_connection(version, is_last, &mut response);
             if let Some((upgrade, handover)) = upgrade {
                 // Whatever became of the answer that the handshake gave: only this one starts a WebSocket.
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -211,7 +214,7 @@ impl Connection {
     }
 
     /// Says whether the connection goes on.
-    fn set_connection(&self, version: Version, response: &mut Response) {
+    fn set_connection(&self, version: Version, is_last: bool, response: &mut Response) {
         if version == Version::HTTP_2 {
             // https://www.rfc-editor.org/rfc/rfc9113#section-8.2.2: connection-specific fields are not for HTTP/2.
             if response
@@ -224,9 +227,10 @@ impl Connection {
             response.headers_mut().remove(header::UPGRADE);
             return;
         }
-        let last = self.requests.fetch_add(1, Relaxed) + 1 >= self.serving.settings.max_requests;
+        let last = self.requests.fetch_add(1, Relaxed) + 1 >= self.serving.settings.max_requests || is_last;
+        let is_said = response.headers().get(header::CONNECTION).is_some_and(|value| value == "close");
         // An upgrade ends HTTP here anyway, and its `Connection` has to name it.
-        if last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        if last && !is_said && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }

@@ -3,6 +3,7 @@
 mod access;
 mod added;
 mod connection;
+mod framing;
 mod guard;
 mod host;
 #[cfg(feature = "tls")]

@@ -2,6 +2,7 @@
 
 mod added;
 mod frames;
+mod framing;
 mod go_away;
 mod mounts;
 mod unread;
