@@ -303,7 +303,7 @@ impl std::error::Error for Refused {}
 fn is_same_origin(listener: ListenerKind, origin: &Origin<'_>, authority: &Authority<'_>) -> bool {
     // Without a port a host means the default one of the scheme the client speaks, which behind a proxy is unknown
     // here: the origin's own scheme stands for it. On a TLS listener the two are the same.
-    let one_loopback = listener.loopback && origin.authority.host.is_loopback() && authority.host.is_loopback();
+    let one_loopback = listener.loopback && origin.authority.host.is_localhost() && authority.host.is_localhost();
     (origin.is_tls() || !listener.tls)
         && origin.is_web()
         && (origin.authority.host == authority.host || one_loopback)

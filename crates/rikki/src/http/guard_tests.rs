@@ -262,7 +262,7 @@ mod origin {
 
     #[test]
     fn loopback_listeners_have_one_host() {
-        let names = ["localhost:8000", "127.0.0.1:8000", "127.1.2.3:8000", "[::1]:8000", "LOCALHOST:8000"];
+        let names = ["localhost:8000", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST:8000"];
         for host in names {
             for origin in names {
                 check(LOOPBACK, host, &format!("http://{origin}"), 0);
@@ -272,6 +272,12 @@ mod origin {
                 check(PLAIN, host, &format!("http://{origin}"), if same_name { 0 } else { 403 });
             }
             check(LOOPBACK, "app.example:8000", &format!("http://{host}"), 403);
+            // On another address of loopback there may be somebody else's server.
+            for other in ["127.0.0.2:8000", "127.1.2.3:8000", "[::ffff:127.0.0.1]:8000"] {
+                check(LOOPBACK, host, &format!("http://{other}"), 403);
+                check(TLS_LOOPBACK, host, &format!("https://{other}"), 403);
+            }
+            check(LOOPBACK, "127.0.0.2:8000", &format!("http://{host}"), 403);
             check(LOOPBACK, host, "http://localhost:8001", 403);
             check(LOOPBACK, host, "http://localhost", 403);
             check(LOOPBACK, host, "http://evil.test:8000", 403);
@@ -280,6 +286,7 @@ mod origin {
             check(LOOPBACK, host, "http://0.0.0.0:8000", 403);
         }
         check(LOOPBACK, "app.localhost:8000", "http://app.localhost:8000", 0);
+        check(LOOPBACK, "127.0.0.2:8000", "http://127.0.0.2:8000", 0);
     }
 
     #[test]

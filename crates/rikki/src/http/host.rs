@@ -72,6 +72,15 @@ impl<'a> Host<'a> {
         }
     }
 
+    /// `localhost` and the two addresses that it stands for. Other addresses of loopback are other hosts, on which somebody
+    /// else may serve on the same port.
+    pub(crate) fn is_localhost(&self) -> bool {
+        match self {
+            Self::Name(_) => self.is_loopback(),
+            Self::Ip(address) => *address == Ipv4Addr::LOCALHOST || *address == Ipv6Addr::LOCALHOST,
+        }
+    }
+
     /// A name below `localhost`, which no public DNS answers: <https://www.rfc-editor.org/rfc/rfc6761#section-6.3>.
     pub(crate) fn is_below_localhost(&self) -> bool {
         let Self::Name(name) = self else { return false };
