@@ -4,11 +4,14 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::danger::ServerCertVerifier;
-use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier, verify_server_name};
+use rustls::server::ParsedCertificate;
 use rustls::sign::SingleCertAndKey;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::{TlsError, certified_key, pem, provider};
 
@@ -44,7 +47,7 @@ impl Tls {
         if usable == 0 {
             return Err(TlsError::NoRoots { why: found.errors.first().map(ToString::to_string) });
         }
-        Self::trusting(roots)
+        Self::trusting(roots, Vec::new())
     }
 
     /// Trusts the authorities in this PEM file and no others; a self-signed certificate is its own authority.
@@ -87,17 +90,16 @@ impl Tls {
 
     fn trusting_certificates(certificates: Vec<CertificateDer<'static>>, path: &Path) -> Result<Tls, TlsError> {
         let mut roots = RootCertStore::empty();
-        for certificate in certificates {
-            roots.add(certificate).map_err(|source| TlsError::bad_certificate(path, source))?;
+        for certificate in &certificates {
+            roots.add(certificate.clone()).map_err(|source| TlsError::bad_certificate(path, source))?;
         }
-        Self::trusting(roots)
+        Self::trusting(roots, certificates)
     }
 
-    fn trusting(roots: RootCertStore) -> Result<Tls, TlsError> {
-        let verifier: Arc<dyn ServerCertVerifier> =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
-                .build()
-                .map_err(TlsError::rejected)?;
+    fn trusting(roots: RootCertStore, named: Vec<CertificateDer<'static>>) -> Result<Tls, TlsError> {
+        let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
+        let usual = usual.build().map_err(TlsError::rejected)?;
+        let verifier: Arc<dyn ServerCertVerifier> = Arc::new(Trusting { usual, named });
         let config = config(&verifier, None)?;
         Ok(Tls { verifier, config })
     }
@@ -108,6 +110,64 @@ impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tls").finish_non_exhaustive()
     }
+}
+
+/// rustls's own verifier, which refuses an authority that is the server itself, such as `openssl req -x509` makes: it may
+/// be one if it was named.
+#[derive(Debug)]
+struct Trusting {
+    usual: Arc<WebPkiServerVerifier>,
+    named: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = self.usual.verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        match verified {
+            // Its time has been judged before.
+            Err(Error::InvalidCertificate(CertificateError::Other(error)))
+                if is_an_authority(&error) && self.named.contains(end_entity) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.usual.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.usual.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
+}
+
+/// Whether the certificate is one of an authority, which nothing but the name of rustls-webpki's error says.
+fn is_an_authority(error: &OtherError) -> bool {
+    format!("{:?}", error.0) == "CaUsedAsEndEntity"
 }
 
 fn config(

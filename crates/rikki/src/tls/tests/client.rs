@@ -1,5 +1,6 @@
 //! Clients that were told whom to trust and what to show, in memory against our own servers.
 
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use rustls::{AlertDescription, CertificateError, Error, ProtocolVersion};
 
 use super::super::{Tls, TlsError, client};
@@ -25,6 +26,37 @@ fn trusts_the_named_authorities_alone() {
     let development = Tls::self_signed(["localhost"]).unwrap();
     let client = client::Tls::ca_pem(development.certificate_pem().unwrap()).unwrap();
     assert!(agreed(&development, &client).is_ok());
+}
+
+/// What `openssl req -x509` makes is an authority and the server itself.
+#[test]
+fn trusts_an_authority_that_is_the_server() {
+    let folder = Folder::new();
+    let own = |name: &str, until: i32| {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_after = rcgen::date_time_ymd(until, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        let server = Tls::pem_files(folder.write("own.crt", &pem), folder.write("own.key", key.serialize_pem()));
+        (server.unwrap(), pem)
+    };
+    let good = own("localhost", 4000);
+    let taken = agreed(&good.0, &client::Tls::ca_pem(&good.1).unwrap());
+    assert!(taken.is_ok(), "{taken:?}");
+    let expired = own("localhost", 2020);
+    let refused = agreed(&expired.0, &client::Tls::ca_pem(&expired.1).unwrap()).unwrap_err();
+    assert!(matches!(refused, Error::InvalidCertificate(CertificateError::ExpiredContext { .. })), "{refused:?}");
+    let foreign = own("other.test", 4000);
+    let refused = agreed(&foreign.0, &client::Tls::ca_pem(&foreign.1).unwrap()).unwrap_err();
+    assert!(
+        matches!(refused, Error::InvalidCertificate(CertificateError::NotValidForNameContext { .. })),
+        "{refused:?}"
+    );
+    // One with the same name and another key is somebody else.
+    let refused = agreed(&good.0, &client::Tls::ca_pem(own("localhost", 4000).1).unwrap()).unwrap_err();
+    assert!(matches!(refused, Error::InvalidCertificate(_)), "{refused:?}");
 }
 
 #[test]
