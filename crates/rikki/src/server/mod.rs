@@ -276,7 +276,7 @@ impl Server {
 
     /// Logs each request when it has been answered, at the level `info` with the target `rikki::access`; default not.
     ///
-    /// What the client wrote is escaped and cut. A WebSocket is logged when it is opened, with status 101.
+    /// What the client wrote is escaped and cut, and queries are left out, since they may hold secrets. A WebSocket is logged when it is opened, with status 101.
     pub fn access_log(mut self, enabled: bool) -> Self {
         self.http.access_log = enabled;
         self
