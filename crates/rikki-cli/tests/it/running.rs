@@ -111,7 +111,8 @@ fn the_first_signal_drains_and_the_second_ends() {
     let mut close = [0; 4];
     socket.read_exact(&mut close).unwrap();
     assert_eq!(close, [0x88, 2, 0x03, 0xf4], "1012");
-    assert!(server.report().contains("draining connections=1 websockets=1"));
+    let line = server.report();
+    assert!(line.contains("draining connections=1 websockets=1"), "{line}");
     server.signal("INT");
     let ended = server.end();
     assert_eq!(ended.code, Some(0), "{ended:?}");

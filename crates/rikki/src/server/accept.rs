@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::queue::{OVERDUE, Queues};
 use super::url::BACKLOG;
 use super::worker::{self, Accepted, Door, Listener};
 use crate::http::{Phase, draining};
@@ -30,7 +30,7 @@ pub(super) enum Destination {
     /// In at the door of the worker that accepts: no other thread has to wake for them.
     Own(Arc<Door>),
     /// To each worker in turn.
-    Workers { queues: Vec<mpsc::Sender<Accepted>>, turn: usize },
+    Workers { queues: Arc<Queues<Accepted>>, turn: usize },
 }
 
 /// Accepts on each socket, by a task of the runtime, until the server drains.
@@ -61,6 +61,10 @@ async fn accept(
         loop {
             let (stream, peer) = tokio::select! {
                 accepted = next(&socket) => accepted,
+                () = tokio::time::sleep(OVERDUE), if destination.is_waited_for() => {
+                    destination.deal_again();
+                    continue;
+                }
                 () = &mut draining => break,
             };
             tokio::select! {
@@ -134,24 +138,28 @@ impl Destination {
         }
     }
 
-    /// The same without waiting: the worker whose turn it is takes the connection, or the first with room after it; if
-    /// none has, it is given back.
-    fn try_take(&mut self, mut accepted: Accepted) -> Result<(), Accepted> {
+    /// The same without waiting: if there is no room, it is given back.
+    fn try_take(&mut self, accepted: Accepted) -> Result<(), Accepted> {
         match self {
             Self::Own(door) => door.enter(accepted),
             Self::Workers { queues, turn } => {
-                let (before, after) = queues.split_at(*turn);
                 *turn = (*turn + 1) % queues.len().max(1);
-                for worker in after.iter().chain(before) {
-                    accepted = match worker.try_send(accepted) {
-                        Ok(()) => return Ok(()),
-                        Err(TrySendError::Full(accepted) | TrySendError::Closed(accepted)) => accepted,
-                    };
-                }
-                return Err(accepted);
+                return queues.deal(accepted, *turn);
             }
         }
         Ok(())
+    }
+
+    /// Whether a worker has connections that it has not come for yet.
+    fn is_waited_for(&self) -> bool {
+        matches!(self, Self::Workers { queues, .. } if queues.is_any_waiting())
+    }
+
+    /// Gives others what was dealt to a worker that does not come for it.
+    fn deal_again(&self) {
+        if let Self::Workers { queues, .. } = self {
+            queues.deal_again();
+        }
     }
 }
 
@@ -162,6 +170,7 @@ mod tests {
 
     use super::*;
     use crate::http::Serving;
+    use crate::server::queue::Queue;
 
     #[tokio::test]
     async fn whoever_is_accepted_as_a_drain_begins_is_not_dropped() {
@@ -176,8 +185,9 @@ mod tests {
             };
             let socket = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
             let address = socket.local_addr().unwrap();
-            let (queue, mut accepted) = mpsc::channel(1);
-            let destination = Destination::Workers { queues: vec![queue], turn: 0 };
+            let queue = Arc::<Queue<Accepted>>::default();
+            let queues = Arc::new(Queues::new(vec![queue.clone()]));
+            let destination = Destination::Workers { queues, turn: 0 };
             let mut accepting = pin!(accept(socket, Arc::new(listener), destination, phase));
             assert!((&mut accepting).now_or_never().is_none());
             let _client = std::net::TcpStream::connect(address).unwrap();
@@ -185,7 +195,7 @@ mod tests {
             tokio::task::yield_now().await;
             server.send_replace(Phase::Draining);
             accepting.await;
-            assert!(accepted.recv().await.is_some());
+            assert!(queue.next().await.is_some());
         }
     }
 }

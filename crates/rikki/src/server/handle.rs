@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::signal;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::accept::{self, Destination, Sockets};
 use super::admission::Admission;
+use super::queue::Queues;
 use super::worker::{self, Accepted, Listener, Worker};
 use super::{ListenUrl, Server, StartError};
 use crate::counters::{Counters, Counts};
@@ -202,6 +203,7 @@ pub(super) fn start(
         workers.into_iter().map(|worker| (worker.queue, (worker.drained, worker.thread))).unzip();
     let (pending, workers): (Vec<_>, Vec<_>) = rest.into_iter().unzip();
     let deadline = server.drain.timeout + GRACE;
+    let queues = Queues::new(queues);
     let acceptor = Acceptor { sockets, queues, phase: serving_phase, pending, deadline, counts: counts.clone() };
     let drained = acceptor.start().map_err(StartError::Runtime)?;
     Ok(Handle { bound, addresses, counts, phase, release, drained, workers: Mutex::new(workers) })
@@ -226,7 +228,7 @@ const GRACE: Duration = Duration::from_millis(500);
 /// Accepts for several workers, on a thread of its own, until the server drains, and then watches the workers do so.
 struct Acceptor {
     sockets: Sockets,
-    queues: Vec<mpsc::Sender<Accepted>>,
+    queues: Queues<Accepted>,
     phase: watch::Receiver<Phase>,
     pending: Vec<oneshot::Receiver<()>>,
     deadline: Duration,
@@ -237,7 +239,8 @@ impl Acceptor {
     fn start(self) -> io::Result<watch::Receiver<Option<Vec<bool>>>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let Self { sockets, queues, mut phase, pending, deadline, counts } = self;
-        let mut accepting = accept::start(&runtime, sockets, Destination::Workers { queues, turn: 0 }, &phase)?;
+        let mut accepting =
+            accept::start(&runtime, sockets, Destination::Workers { queues: Arc::new(queues), turn: 0 }, &phase)?;
         let (report, drained) = watch::channel(None);
         thread::Builder::new().name("rikki-accept".to_owned()).spawn(move || {
             runtime.block_on(async {

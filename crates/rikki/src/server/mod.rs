@@ -5,6 +5,7 @@ mod admission;
 mod error;
 mod handle;
 mod mount;
+mod queue;
 mod url;
 mod worker;
 

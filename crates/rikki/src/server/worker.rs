@@ -16,12 +16,10 @@ use tokio::time::timeout;
 
 use super::accept::{self, Destination, Sockets};
 use super::admission::Admission;
+use super::queue::Queue;
 use crate::http::{Connection, Phase, Serving, draining};
 use crate::seldom::Seldom;
 use crate::ws::{Clock, CloseCode, Tracker};
-
-/// How many accepted connections may wait for a worker.
-const QUEUE: usize = 256;
 
 /// Threads for blocking work, such as reading files, for each worker.
 const BLOCKING_THREADS: usize = 16;
@@ -71,7 +69,7 @@ pub(super) struct Listener {
 
 /// The acceptor's and the handle's end of a worker.
 pub(super) struct Worker {
-    pub(super) queue: mpsc::Sender<Accepted>,
+    pub(super) queue: Arc<Queue<Accepted>>,
     /// Yields when the worker has drained.
     pub(super) drained: oneshot::Receiver<()>,
     /// Held by the worker's thread until its runtime is gone.
@@ -85,13 +83,13 @@ pub(super) fn start(index: usize, shared: Shared, sockets: Sockets) -> io::Resul
         .event_interval(EVENT_INTERVAL)
         .max_blocking_threads(BLOCKING_THREADS)
         .build()?;
-    let (queue, accepted) = mpsc::channel(QUEUE);
+    let queue = Arc::<Queue<Accepted>>::default();
     let (done, drained) = oneshot::channel();
     let (alive, all_gone) = mpsc::channel(1);
     let Shared { admission, phase, release, drain } = shared;
     let door = Arc::new(Door { admission, refusals: Arc::new(Semaphore::new(REFUSALS)), alive });
     let accepting = accept::start(&runtime, sockets, Destination::Own(door.clone()), &phase)?;
-    let work = Work { accepted, accepting, door, all_gone, phase, drain };
+    let work = Work { accepted: queue.clone(), accepting, door, all_gone, phase, drain };
     let thread = thread::Builder::new().name(format!("rikki-{index}")).spawn(move || {
         runtime.block_on(work.run(done, release));
         // Without waiting for blocking work that may hang, such as a read from a dead disk.
@@ -103,7 +101,7 @@ pub(super) fn start(index: usize, shared: Shared, sockets: Sockets) -> io::Resul
 /// What a worker does until it has drained.
 struct Work {
     /// From the acceptor, if that is another thread.
-    accepted: mpsc::Receiver<Accepted>,
+    accepted: Arc<Queue<Accepted>>,
     accepting: JoinSet<()>,
     door: Arc<Door>,
     /// Ends when the door and all connections are gone.
@@ -114,17 +112,17 @@ struct Work {
 
 impl Work {
     async fn run(self, done: oneshot::Sender<()>, mut release: watch::Receiver<()>) {
-        let Self { mut accepted, mut accepting, door, mut all_gone, mut phase, drain } = self;
+        let Self { accepted, mut accepting, door, mut all_gone, mut phase, drain } = self;
         let clock = Clock::current();
         loop {
             tokio::select! {
-                Some(accepted) = accepted.recv() => door.enter(accepted),
+                Some(accepted) = accepted.next() => door.enter(accepted),
                 () = draining(&mut phase) => break,
             }
         }
         let rest = async {
             // The queue ends when the acceptor has closed its sockets, which it does at once.
-            while let Some(accepted) = accepted.recv().await {
+            while let Some(accepted) = accepted.next().await {
                 door.enter(accepted);
             }
             while accepting.join_next().await.is_some() {}

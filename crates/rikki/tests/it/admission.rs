@@ -115,3 +115,30 @@ async fn an_address_may_have_one_connection_at_least() {
     let server = Running::echo(Server::new().max_connections_per_address(0)).await;
     Talk::open(&server, Via::Tcp, "/echo").await.echo("hello").await;
 }
+
+/// A worker that a callback holds up takes no new clients with it.
+#[tokio::test]
+async fn new_connections_go_to_workers_that_come_for_them() {
+    let (entered, mut stuck) = tokio::sync::mpsc::unbounded_channel();
+    let (free, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let stick = move |_: &mut Socket<'_>, _: Message<'_>| {
+        entered.send(()).unwrap();
+        // Until the test ends.
+        let _ = held.lock().unwrap().recv();
+    };
+    let rest = axum::routing::get(async || "ok");
+    let server = Running::start_on(2, Server::new().websocket("/stick", stick).route("/", rest)).await;
+    let mut one = Talk::open(&server, Via::Tcp, "/stick").await;
+    one.send(frame(0x81, "x")).await;
+    soon("the callback", stuck.recv()).await.unwrap();
+    let mut served = 0;
+    for _ in 0..20 {
+        let mut talk = Talk::connect(&server, Via::Tcp).await;
+        talk.send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+        let answer = tokio::time::timeout(Duration::from_secs(1), talk.text()).await;
+        served += usize::from(answer.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 ")));
+    }
+    drop(free);
+    assert_eq!(served, 20, "of 20");
+}
