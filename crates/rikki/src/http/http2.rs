@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::{Connection, Serving, Settings, draining, log_end};
+use super::heads::HeadIo;
 use super::outgoing::{Given, Outgoing};
 use super::pace::PacedIo;
 use super::refusal::later;
@@ -80,7 +81,8 @@ impl Connection {
                 }
             })
         };
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(PacedIo::new(stream, rate, counts)), service));
+        let stream = HeadIo::new(PacedIo::new(stream, rate, counts), head_timeout);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         // hyper has no deadline for the preface and the first request.
         let silent = async {
             tokio::time::sleep(head_timeout).await;

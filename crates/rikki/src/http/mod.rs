@@ -5,6 +5,8 @@ mod added;
 mod connection;
 mod framing;
 mod guard;
+#[cfg(feature = "tls")]
+mod heads;
 mod host;
 #[cfg(feature = "tls")]
 mod http2;

@@ -4,6 +4,7 @@ mod added;
 mod frames;
 mod framing;
 mod go_away;
+mod heads;
 mod mounts;
 mod unread;
 
