@@ -12,9 +12,10 @@ use super::StartError;
 /// How many connections may wait to be accepted.
 pub(super) const BACKLOG: i32 = 1024;
 
-/// How much that has not been sent yet the system takes from us for one connection, in bytes.
+/// How much that has not been sent yet the system takes from us for one connection, in bytes. It takes more when half of it
+/// has gone: less than the slowest client of a body has to take in its time, or it would be taken for one that takes nothing.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const NOTSENT_LOWAT: u32 = 128 * 1024;
+const NOTSENT_LOWAT: u32 = 16 * 1024;
 
 /// Where to listen: `http://localhost:8000`, `wss://0.0.0.0`, `https://[::1]:8443`.
 ///

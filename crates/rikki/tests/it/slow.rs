@@ -14,6 +14,8 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rikki::ws::{Message, Socket};
 use rikki::{Counters, Server};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpSocket;
 use tokio::sync::Notify;
 
 use crate::talk::{Talk, upgrade};
@@ -75,6 +77,31 @@ async fn a_client_that_takes_nothing_is_cut() {
         assert!(talk.bytes(LARGE).await.iter().all(|byte| *byte == b'x'));
     }
     assert_eq!(server.handle.counters().closed_slow, 2);
+}
+
+/// Its progress shows in steps that are smaller than what it has to take, also where it has room for almost nothing.
+#[tokio::test]
+async fn a_client_that_takes_twice_what_it_must_is_not_cut() {
+    const RATE: u32 = 10_000;
+    let large = get(async || Bytes::from(vec![b'x'; LARGE]));
+    let server = Running::start(Server::new().min_body_rate(RATE, Duration::from_secs(1)).route("/large", large)).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(2048).unwrap();
+    let mut talk = Talk::from(socket.connect(server.address(Via::Tcp)).await.unwrap());
+    talk.send("GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    talk.head().await;
+    let mut taken = 0;
+    let started = tokio::time::Instant::now();
+    let mut piece = [0; 1000];
+    while started.elapsed() < Duration::from_secs(4) {
+        let due = started + Duration::from_secs(1) * taken / (2 * RATE);
+        tokio::time::sleep_until(due).await;
+        let read =
+            soon("a piece", talk.stream.read(&mut piece)).await.unwrap_or_else(|error| panic!("{taken}: {error}"));
+        assert!(read > 0, "cut after {taken} bytes in {:?}", started.elapsed());
+        taken += read as u32;
+    }
+    assert_eq!(server.handle.counters().closed_slow, 0, "{taken} bytes in {:?}", started.elapsed());
 }
 
 /// Others on its connection are answered all the while, and one whose body takes its time is waited for.
