@@ -94,7 +94,7 @@ pub(crate) fn flood(
 }
 
 /// Makes an attack until the time is over; gives how often that was.
-fn repeat(time: Duration, attack: &impl AsyncFn() -> Result<()>) -> Result<u32> {
+pub(crate) fn repeat(time: Duration, attack: &impl AsyncFn() -> Result<()>) -> Result<u32> {
     let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| format!("a runtime: {error}"))?;
     runtime.block_on(async {
         let started = Instant::now();

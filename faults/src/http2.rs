@@ -60,9 +60,14 @@ pub(crate) fn frame(to: &mut Vec<u8>, kind: Kind, flags: u8, stream: u32, payloa
 
 /// The fields of a request as [HPACK](https://www.rfc-editor.org/rfc/rfc7541#section-6) without a dynamic table.
 pub(crate) fn fields(method: &str, path: &str) -> Vec<u8> {
+    fields_for("localhost", method, path)
+}
+
+/// The same for another host.
+pub(crate) fn fields_for(host: &str, method: &str, path: &str) -> Vec<u8> {
     // Indexed `:scheme: https`; literals without indexing whose names are `:authority`, `:method` and `:path`.
     let mut block = vec![0x87];
-    for (name, value) in [(1, "localhost"), (2, method), (4, path)] {
+    for (name, value) in [(1, host), (2, method), (4, path)] {
         block.extend_from_slice(&[name, value.len() as u8]);
         block.extend_from_slice(value.as_bytes());
     }
@@ -157,6 +162,20 @@ impl Http2 {
             }
         }
         (answered, false)
+    }
+
+    /// Sends requests, and gives how many of them are answered until there are `most` or the connection ends.
+    pub(crate) async fn answers(mut self, requests: &[u8], most: u64) -> Result<u64> {
+        self.send(requests).await?;
+        let mut answered = 0;
+        while answered < most {
+            match timeout(LIMIT, next_frame(&mut self.read)).await {
+                Ok(Some((header, _))) => answered += u64::from(header.kind == Kind::Headers as u8),
+                Ok(None) => break,
+                Err(_) => return Err(format!("{answered} answers, then none")),
+            }
+        }
+        Ok(answered)
     }
 
     /// Lets the server send as much again on the connection: without it, it may send 65,535 bytes in all (section 6.9.2).
