@@ -13,6 +13,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
+use super::chain::check_length;
 use super::{TlsError, certified_key, pem, provider};
 
 /// TLS 1.2 and 1.3 for clients: whom to trust, and the certificate to show.
@@ -129,6 +130,7 @@ impl ServerCertVerifier for Trusting {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        check_length(intermediates)?;
         let verified = self.usual.verify_server_cert(end_entity, intermediates, name, ocsp, now);
         match verified {
             // Its time has been judged before.

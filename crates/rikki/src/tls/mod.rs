@@ -5,6 +5,7 @@
 //! `http/1.1`. Accepting connections, handshakes and their deadline belong to the server. The cryptography is always that
 //! of aws-lc, whatever provider the embedding program has made its process default.
 
+mod chain;
 pub(crate) mod client;
 mod development;
 mod error;
@@ -24,6 +25,8 @@ use rustls::{InconsistentKeys, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 pub use error::TlsError;
+
+use chain::Bounded;
 
 /// The protocols offered by ALPN ([RFC 7301](https://www.rfc-editor.org/rfc/rfc7301#section-3.2)), best first. A client
 /// that offers none speaks HTTP/1.1; one that offers only others is refused during the handshake.
@@ -90,7 +93,8 @@ impl Tls {
 
     /// Requires of every client a certificate that one of the authorities in this PEM file has issued.
     ///
-    /// A client without one is refused during the handshake and never sends a request. A later call replaces the
+    /// A client without one is refused during the handshake and never sends a request, and so is one that shows more than 6
+    /// certificates between its own and an authority's. A later call replaces the
     /// authorities of an earlier one.
     ///
     /// # Errors
@@ -105,7 +109,7 @@ impl Tls {
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
             .build()
             .map_err(TlsError::rejected)?;
-        self.config = server_config(&self.certified, Some(verifier))?;
+        self.config = server_config(&self.certified, Some(Arc::new(Bounded(verifier))))?;
         self.files.push(ca.to_owned());
         Ok(self)
     }

@@ -1,15 +1,16 @@
 //! Handshakes in memory with clients of every kind.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use rcgen::KeyPair;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    AlertDescription, ClientConfig, ClientConnection, ConfigBuilder, Connection, Error, ProtocolVersion, RootCertStore,
-    ServerConnection, SupportedProtocolVersion,
+    AlertDescription, ClientConfig, ClientConnection, ConfigBuilder, Connection, Error, HandshakeKind, ProtocolVersion,
+    RootCertStore, ServerConnection, SupportedProtocolVersion,
 };
 
 use super::super::{Tls, provider};
@@ -81,6 +82,65 @@ fn client_certificates() {
         check(version, Some(&clients), Ok(()));
         check(version, Some(&strangers), Err(Error::AlertReceived(AlertDescription::UnknownCA)));
         check(version, None, Err(Error::AlertReceived(AlertDescription::CertificateRequired)));
+    }
+}
+
+/// What a client shows is bounded, and so is the search for a way through it.
+#[test]
+fn huge_chains_of_clients_are_refused_soon() {
+    let folder = Folder::new();
+    let (servers, clients) = (Authority::new(), Authority::new());
+    let (certificate, key) = servers.issue_files(&folder, "server");
+    let tls = Tls::pem_files(certificate, key).unwrap();
+    let tls = tls.client_ca(folder.write("ca.crt", clients.pem())).unwrap();
+    // Authorities of one name, any of which may have issued any other, as far as names go.
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "one of many");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let many = CertifiedIssuer::self_signed(params.clone(), KeyPair::generate().unwrap()).unwrap();
+    let others = || params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone();
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &many).unwrap();
+    let mut chain = vec![leaf.der().clone()];
+    chain.extend((0..100).map(|_| others()));
+    let longest = chain.iter().take(7).cloned().collect();
+    let huge: Vec<_> = chain.iter().cycle().take(3 * chain.len()).cloned().collect();
+    let bytes = |chain: &[CertificateDer<'_>]| chain.iter().map(|one| one.len() + 3).sum::<usize>();
+    assert!(bytes(&chain) < 1 << 16 && bytes(&huge) > 1 << 16);
+    for (version, chain) in [&longest, &chain, &huge].into_iter().flat_map(|chain| [(&TLS12, chain), (&TLS13, chain)]) {
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let client = trusting(&servers.pem(), version).with_client_auth_cert(chain.clone(), key).unwrap();
+        let since = Instant::now();
+        let refused = handshake(&tls, client, "localhost");
+        assert!(refused.is_err(), "{} bytes", bytes(chain));
+        assert!(since.elapsed() < Duration::from_millis(500), "{} bytes: {:?}", bytes(chain), since.elapsed());
+    }
+}
+
+/// So many sessions are remembered, those of the latest clients.
+#[test]
+fn sessions_that_can_be_resumed_are_bounded() {
+    const SESSIONS: usize = 256;
+    let tls = Tls::self_signed(["localhost"]).unwrap();
+    let resumed = |client: &Arc<ClientConfig>| {
+        let name = "localhost".to_owned().try_into().unwrap();
+        let mut client = Connection::from(ClientConnection::new(client.clone(), name).unwrap());
+        let mut server = Connection::from(ServerConnection::new(tls.server_config()).unwrap());
+        while client.wants_write() || server.wants_write() {
+            carry(&mut client, &mut server).unwrap();
+            carry(&mut server, &mut client).unwrap();
+        }
+        server.handshake_kind() == Some(HandshakeKind::Resumed)
+    };
+    for version in [&TLS12, &TLS13] {
+        let client = || Arc::new(trusting(tls.certificate_pem().unwrap(), version).with_no_client_auth());
+        let (first, last) = (client(), client());
+        assert!(!resumed(&first));
+        for _ in 0..SESSIONS {
+            resumed(&client());
+        }
+        assert!(!resumed(&last));
+        assert_eq!((resumed(&first), resumed(&last)), (false, true), "{:?}", version.version);
     }
 }
 
