@@ -14,6 +14,7 @@ mod signals;
 mod silence;
 mod slow_http;
 mod slow_readers;
+mod smuggling;
 mod soak;
 
 use crate::case::Case;
@@ -34,6 +35,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         admission::CASES,
         logs::CASES,
         slow_http::CASES,
+        smuggling::CASES,
         memory::CASES,
         soak::CASES,
     ]
