@@ -82,15 +82,15 @@ pub(crate) fn nginx() -> std::result::Result<&'static str, Missing> {
     find().ok_or_else(|| Missing(hint.to_owned()))
 }
 
-/// Finds slowhttptest and iproute2's ip, or installs both: the cases of the faults suite that attack with slow clients and
-/// that cut a cable.
+/// Finds slowhttptest, iproute2's ip and nginx, or installs them: for the cases of the faults suite that attack with slow
+/// clients, that cut a cable, and that come through a proxy.
 pub(crate) fn faults() -> std::result::Result<(), Missing> {
     // Not by starting it: slowhttptest has no option that ends well.
-    if works(Command::new("sh").args(["-c", "command -v slowhttptest && command -v ip"])) {
-        return Ok(());
+    if !works(Command::new("sh").args(["-c", "command -v slowhttptest && command -v ip"])) {
+        let hint = "install slowhttptest and ip (Debian: apt-get install slowhttptest iproute2)";
+        apt(&["slowhttptest", "iproute2"], hint)?;
     }
-    let hint = "install slowhttptest and ip (Debian: apt-get install slowhttptest iproute2)";
-    apt(&["slowhttptest", "iproute2"], hint)
+    nginx().map(drop)
 }
 
 /// Finds a python3 that can make virtual environments, or installs it.

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -122,7 +123,9 @@ impl Nginx {
         fs::create_dir_all(&folder)
             .and_then(|()| fs::write(&file, config))
             .map_err(|error| format!("{}: {error}", file.display()))?;
-        let mut nginx = Command::new("nginx");
+        // Where the path of a user does not lead.
+        let sbin = Path::new("/usr/sbin/nginx");
+        let mut nginx = Command::new(if sbin.exists() { sbin } else { Path::new("nginx") });
         nginx.arg("-p").arg(&folder).arg("-c").arg(&file).stderr(Stdio::null());
         nginx.spawn().map(Self).map_err(|error| Trouble::NotRun(format!("nginx: {error}")))
     }
