@@ -8,9 +8,13 @@ use tokio::time::sleep;
 
 use crate::case::{Bench, Case, Trouble};
 use crate::client::{Client, ECHO, in_time};
+use crate::http2::Http2;
 use crate::server::Server;
 
-pub(crate) const CASES: &[Case] = &[Case { name: "out-of-descriptors", run: out_of_descriptors }];
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "out-of-descriptors", run: out_of_descriptors },
+    Case { name: "out-of-descriptors-http2", run: beside_http2 },
+];
 
 /// Clients that are connected when the descriptors run out, those that leave to make room, and those that wait for it.
 const HELD: usize = 10;
@@ -75,4 +79,43 @@ async fn echo_for(mut client: Client, seconds: u64) -> crate::Result<usize> {
         Ok(rounds)
     })
     .await
+}
+
+/// Plain connections have taken all descriptors: those of HTTP/2 that are open go on, as far as they need none.
+fn beside_http2(bench: &Bench) -> Result<String, Trouble> {
+    let server = Server::rikki(bench, &["--log", "warn", "--listen", "https://127.0.0.1:0", "--tls-self-signed"])?;
+    let secure = server.next_address()?;
+    bench.runtime.block_on(async {
+        let mut connection = Http2::connect(secure).await?;
+        let mut streams = (0..).map(|index| 2 * index + 1);
+        let mut stream = || streams.next().unwrap_or_default();
+        connection.get("/small", stream()).await?;
+        server.limit_descriptors(server.next_descriptor()?)?;
+        let mut plain = JoinSet::new();
+        for _ in 0..WAITING {
+            plain.spawn(Client::connect(server.address, ECHO));
+        }
+        let (mut answered, mut refused, started) = (0, 0, Instant::now());
+        while started.elapsed() < Duration::from_secs(1) {
+            let rest = connection.get("/rest", stream()).await?;
+            if !rest.contains("result") {
+                return Err(format!("{rest:?} in answer to /rest").into());
+            }
+            // It has to be opened, which may fail, but not for ever.
+            let small = connection.get("/small", stream()).await?;
+            answered += 1;
+            refused += usize::from(small != "a small file\n");
+        }
+        server.limit_descriptors(10_000)?;
+        for client in plain.join_all().await {
+            client?;
+        }
+        let small = connection.get("/small", stream()).await?;
+        if small != "a small file\n" {
+            return Err(format!("{small:?} when there are descriptors again").into());
+        }
+        Ok(format!(
+            "{answered} requests over HTTP/2 beside {WAITING} connections that wait, {refused} files not opened"
+        ))
+    })
 }
