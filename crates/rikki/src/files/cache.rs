@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::digest::Digest;
 use super::source::Facts;
 
 /// The longest content that is kept, in bytes: two blocks. For longer ones, sending takes so much time that reading
@@ -20,6 +21,9 @@ pub(super) const MAX_CONTENT: usize = 256 * 1024;
 /// What an entry takes beside its name and content, in bytes, rounded up: places in the map and in the queue, the facts,
 /// the list of variants and the owner of the content.
 const OVERHEAD: usize = 512;
+
+/// The variant that is the file as it is.
+const PLAIN: &str = "";
 
 /// Contents of files, by path and variant.
 ///
@@ -60,6 +64,17 @@ impl Cache {
 
     /// The content of the file at `path`, if it is kept and the file is as it was then.
     pub(super) fn get(&self, path: &Path, variant: &str, facts: &Facts) -> Option<Bytes> {
+        self.find(path, variant, facts).map(|kept| Bytes::from_owner(Sent(kept)))
+    }
+
+    /// The content of the file itself, with its digest.
+    pub(super) fn plain(&self, path: &Path, facts: &Facts) -> Option<(Bytes, Digest)> {
+        let kept = self.find(path, PLAIN, facts)?;
+        let digest = kept.digest?;
+        Some((Bytes::from_owner(Sent(kept)), digest))
+    }
+
+    fn find(&self, path: &Path, variant: &str, facts: &Facts) -> Option<Arc<Kept>> {
         if self.limit == 0 {
             return None;
         }
@@ -68,15 +83,14 @@ impl Cache {
         let (_, content) = entry.variants.iter().find(|(name, _)| *name == variant)?;
         let content = Arc::clone(content);
         entry.used = true;
-        drop(entries);
-        Some(Bytes::from_owner(Sent(content)))
+        Some(content)
     }
 
     /// Keeps what was made of the file at `path` when it was as `facts` say. Gives back the same content; what is handed
     /// out of it counts as long as it is held.
     pub(super) fn insert(&self, path: &Path, variant: &'static str, facts: &Facts, content: Bytes) -> Bytes {
         match self.room(path, facts, content.len()) {
-            Some(room) => room.keep(variant, content),
+            Some(room) => room.keep(variant, content, None),
             None => content,
         }
     }
@@ -144,10 +158,14 @@ pub(super) struct Room<'c> {
 }
 
 impl Room<'_> {
-    /// Keeps `content`, and gives it back to be sent.
-    pub(super) fn keep(self, variant: &'static str, content: Bytes) -> Bytes {
+    /// Keeps the content of the file itself, and gives it back to be sent.
+    pub(super) fn keep_plain(self, content: Bytes, digest: Digest) -> Bytes {
+        self.keep(PLAIN, content, Some(digest))
+    }
+
+    fn keep(self, variant: &'static str, content: Bytes, digest: Option<Digest>) -> Bytes {
         let Self { cache, path, facts, charge } = self;
-        let content = Arc::new(Kept { content, _charge: charge });
+        let content = Arc::new(Kept { content, digest, _charge: charge });
         let mut entries = cache.lock();
         let Entries { by_path, clock } = &mut *entries;
         let entry = match by_path.get_mut(path.as_os_str()) {
@@ -172,6 +190,8 @@ impl Room<'_> {
 /// The content of an entry, which counts until nobody holds it.
 struct Kept {
     content: Bytes,
+    /// Of the file itself.
+    digest: Option<Digest>,
     _charge: Charge,
 }
 
@@ -276,7 +296,9 @@ mod tests {
         let mut sending = Vec::new();
         for index in 0..100 {
             let name = index.to_string();
-            sending.extend(cache.room(Path::new(&name), &facts(index), 1000).map(|room| room.keep("", content(1000))));
+            sending.extend(
+                cache.room(Path::new(&name), &facts(index), 1000).map(|room| room.keep("", content(1000), None)),
+            );
             assert!(held(&cache) <= limit);
         }
         assert_eq!(sending.len(), 3);

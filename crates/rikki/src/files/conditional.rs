@@ -1,6 +1,5 @@
 //! Validators of a representation, and what conditional requests make of them (RFC 9110, section 13).
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, SystemTime};
 
 use headers::{HeaderMapExt, IfModifiedSince, IfUnmodifiedSince, LastModified};
@@ -8,6 +7,7 @@ use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH, IF_RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use httpdate::HttpDate;
 
+use super::digest::Digest;
 use super::encoding::Coding;
 use super::source::{Facts, SETTLED};
 
@@ -36,16 +36,17 @@ pub(super) enum Verdict {
 impl Validators {
     /// The validators of a file in this coding. Each has a tag of its own, since the bytes differ:
     /// <https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3.3>
-    pub(super) fn new(facts: &Facts, coding: Option<Coding>, now: SystemTime) -> Self {
-        // The time of change too: a build or a copy may give a file of the same length the old time of modification.
-        let mut hasher = DefaultHasher::new();
+    ///
+    /// The digest of the content tells states apart and nothing else. Where there is none, the times do, and not the one of
+    /// modification alone: a build or a copy may give a file of the same length the old one.
+    pub(super) fn new(facts: &Facts, digest: Option<Digest>, coding: Option<Coding>, now: SystemTime) -> Self {
         let modified = facts.modified;
-        (facts.inode, modified, facts.changed).hash(&mut hasher);
-        let mut opaque_tag = String::with_capacity(40);
+        let state = digest.map_or_else(|| u128::from(facts.hash()), |Digest(digest)| digest);
+        let mut opaque_tag = String::with_capacity(56);
         opaque_tag.push('"');
-        push_hex(&mut opaque_tag, facts.length);
+        push_hex(&mut opaque_tag, facts.length.into());
         opaque_tag.push('-');
-        push_hex(&mut opaque_tag, hasher.finish());
+        push_hex(&mut opaque_tag, state);
         if let Some(coding) = coding {
             opaque_tag.push('-');
             opaque_tag.push_str(coding.name());
@@ -131,8 +132,8 @@ fn is_listed(headers: &HeaderMap, name: &HeaderName, matches: impl Fn(&[u8]) -> 
 }
 
 /// As `{:x}` does, which takes eight times as many instructions: this is done for each request.
-fn push_hex(text: &mut String, number: u64) {
-    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1);
+fn push_hex(text: &mut String, number: u128) {
+    let digits = (u128::BITS - number.leading_zeros()).div_ceil(4).max(1);
     text.extend((0..digits).rev().filter_map(|digit| char::from_digit((number >> (4 * digit)) as u32 & 15, 16)));
 }
 
@@ -167,7 +168,7 @@ mod tests {
 
     #[track_caller]
     fn check_at(now: SystemTime, lines: &[(HeaderName, &str)], expected: Verdict) {
-        assert_eq!(Validators::new(&facts(), None, now).judge(&fields(lines)), expected, "{lines:?}");
+        assert_eq!(Validators::new(&facts(), None, None, now).judge(&fields(lines)), expected, "{lines:?}");
     }
 
     fn fields(lines: &[(HeaderName, &str)]) -> HeaderMap {
@@ -179,7 +180,7 @@ mod tests {
     }
 
     fn tag() -> String {
-        Validators::new(&facts(), None, modified() + DAY).opaque_tag
+        Validators::new(&facts(), None, None, modified() + DAY).opaque_tag
     }
 
     /// As of a build or a copy that sets the time of modification.
@@ -187,7 +188,12 @@ mod tests {
     fn a_change_that_only_the_time_of_change_shows_is_another_state() {
         let now = modified() + DAY;
         let later = Facts { changed: Some(now), ..facts() };
-        assert_ne!(Validators::new(&later, None, now).opaque_tag, tag());
+        assert_ne!(Validators::new(&later, None, None, now).opaque_tag, tag());
+        // Where the content is known, that tells.
+        let tag =
+            |facts: &Facts, content: &[u8]| Validators::new(facts, Some(Digest::of(content)), None, now).opaque_tag;
+        assert_eq!(tag(&later, b"a"), tag(&facts(), b"a"));
+        assert_ne!(tag(&facts(), b"a"), tag(&facts(), b"b"));
     }
 
     #[test]
@@ -263,12 +269,12 @@ mod tests {
     #[test]
     fn if_range() {
         let check = |now: SystemTime, value: &str, expected: bool| {
-            let validators = Validators::new(&facts(), None, now);
+            let validators = Validators::new(&facts(), None, None, now);
             assert_eq!(validators.allow_range(&fields(&[(IF_RANGE, value)])), expected, "{value}");
         };
         let (tag, settled) = (tag(), modified() + DAY);
         let exact = httpdate::fmt_http_date(modified());
-        assert!(Validators::new(&facts(), None, settled).allow_range(&HeaderMap::new()));
+        assert!(Validators::new(&facts(), None, None, settled).allow_range(&HeaderMap::new()));
         check(settled, &tag, true);
         check(settled, &format!("W/{tag}"), false);
         check(settled, "\"other\"", false);
@@ -288,7 +294,7 @@ mod tests {
     #[test]
     fn each_coding_has_its_tag() {
         let plain = tag();
-        let coded = Validators::new(&facts(), Some(Coding::Brotli), modified() + DAY);
+        let coded = Validators::new(&facts(), None, Some(Coding::Brotli), modified() + DAY);
         assert_eq!(coded.opaque_tag, format!("{}-br\"", plain.trim_end_matches('"')));
         let judge = |validators: &Validators, name, tag: &str| validators.judge(&fields(&[(name, tag)]));
         assert_eq!(judge(&coded, IF_NONE_MATCH, &plain), Proceed);
@@ -300,13 +306,13 @@ mod tests {
 
     #[test]
     fn a_fresh_file_has_a_weak_tag() {
-        assert!(Validators::new(&facts(), None, modified() + Duration::from_secs(1)).weak);
-        assert!(!Validators::new(&facts(), None, modified() + Duration::from_secs(3)).weak);
+        assert!(Validators::new(&facts(), None, None, modified() + Duration::from_secs(1)).weak);
+        assert!(!Validators::new(&facts(), None, None, modified() + Duration::from_secs(3)).weak);
     }
 
     #[test]
     fn hexadecimal_digits() {
-        for number in [0, 9, 15, 16, 0x1234_5678_9abc_def0, u64::MAX] {
+        for number in [0, 9, 15, 16, 0x1234_5678_9abc_def0, u64::MAX.into(), u128::MAX] {
             let mut text = String::new();
             push_hex(&mut text, number);
             assert_eq!(text, format!("{number:x}"));
@@ -326,7 +332,7 @@ mod tests {
     fn a_date_in_the_future_is_not_sent() {
         let now = modified() - DAY;
         let mut headers = HeaderMap::new();
-        Validators::new(&facts(), None, now).insert_into(&mut headers);
+        Validators::new(&facts(), None, None, now).insert_into(&mut headers);
         assert_eq!(headers["last-modified"], httpdate::fmt_http_date(now));
     }
 }

@@ -29,8 +29,9 @@ impl Ask {
         if response.is_none()
             && status == StatusCode::NOT_FOUND
             && let Some(page) = &options.error_page
-            && let Some(source) = self.find_page(shared, page, wait)?
+            && let Some(mut source) = self.find_page(shared, page, wait)?
         {
+            source.read_small().map_err(|error| failure(&error, page))?;
             response = Some(self.error_page(&source, page)?);
         }
         let mut response = response.unwrap_or_else(|| plain(status));

@@ -2,7 +2,7 @@
 //!
 //! `answer` turns a request into a response; `path` judges the path, `open` opens what it leads to, `source` is the file
 //! that was opened, `body` sends the content and `listing` shows a folder, as `accept` would have it; `missing` answers
-//! where there is nothing. `options` says what of all that is wanted. `cache` keeps contents, `blocks` bounds the memory
+//! where there is nothing. `options` says what of all that is wanted. `cache` keeps contents, `digest` tells one from another, `blocks` bounds the memory
 //! of those being sent, `read` reads. Nothing here knows of WebSockets, routes or connections.
 //!
 //! `representation` decides what of a file is sent: `encoding` chooses a coding, `compress` compresses, `conditional`
@@ -15,6 +15,7 @@ mod body;
 mod cache;
 mod compress;
 mod conditional;
+mod digest;
 mod encoding;
 mod listing;
 mod media;
@@ -55,7 +56,9 @@ const MAX_COMPRESSIONS: usize = 16;
 ///
 /// - A folder is answered with its `index.html`, or else with a listing of at most 10,000 entries: a page, or JSON for
 ///   clients that would rather have `application/json`. `?sort=size&order=desc` sorts it, by `name`, `size` or `modified`.
-/// - Files have an `ETag` and a `Last-Modified` date, for every precondition of RFC 9110, section 13.
+/// - Files have an `ETag` and a `Last-Modified` date, for every precondition of RFC 9110, section 13. The tag of a file up to
+///   256 KiB is a hash of its content, and the same on every machine; that of a larger one tells one state of the file from
+///   another.
 /// - A GET may ask for ranges: one, or up to 16 as `multipart/byteranges`. More than that, ranges that overlap and what is
 ///   malformed are answered with the whole file.
 /// - In the place of `app.js`, `app.js.br`, `app.js.zst` or `app.js.gz` is sent to clients that accept the coding, unless

@@ -97,7 +97,8 @@ impl Ask {
         Ok(Representation { source, relative, content, wait })
     }
 
-    fn represent(&self, shared: &Shared, representation: Representation<'_>) -> io::Result<Response<Body>> {
+    fn represent(&self, shared: &Shared, mut representation: Representation<'_>) -> io::Result<Response<Body>> {
+        representation.source.read_small()?;
         let validators = representation.validators();
         let mut response = Response::new(Body::empty());
         // More than six fields would make the map grow in between.
@@ -188,7 +189,7 @@ impl Representation<'_> {
     }
 
     fn validators(&self) -> Validators {
-        let validators = Validators::new(self.source.facts(), self.coding(), SystemTime::now());
+        let validators = Validators::new(self.source.facts(), self.source.digest(), self.coding(), SystemTime::now());
         match self.content {
             Content::Compressed(_) => validators.weakened(),
             Content::Plain | Content::Precompressed(_) => validators,

@@ -1,6 +1,7 @@
 //! A file that was opened: what is known of it, and its content.
 
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use cap_std::fs::Metadata;
 
 use super::blocks::Blocks;
 use super::body::FileBody;
-use super::cache::Cache;
+use super::cache::{Cache, MAX_CONTENT};
+use super::digest::{Digest, Digesting};
 use super::open::Wait;
 use super::read::read_at;
 
@@ -57,6 +59,13 @@ impl Facts {
         Self { changed: self.modified, ..self }
     }
 
+    /// Tells one state from another.
+    pub(super) fn hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.inode, self.modified, self.changed).hash(&mut hasher);
+        hasher.finish()
+    }
+
     /// Whether another change would show in the facts.
     pub(super) fn are_settled(&self) -> bool {
         self.changed.is_some_and(|changed| changed.elapsed().is_ok_and(|age| age > SETTLED))
@@ -67,6 +76,8 @@ impl Facts {
 pub(super) struct Source {
     facts: Facts,
     content: Content,
+    /// Of the content, if that is small and was read.
+    digest: Option<Digest>,
 }
 
 enum Content {
@@ -100,11 +111,37 @@ impl Source {
     /// Takes a file that `path` has led to, to be read as `wait` says.
     pub(super) fn new(file: File, metadata: &Metadata, path: &Path, wait: Wait, stores: &Stores) -> Self {
         let facts = Facts::new(metadata);
-        let content = match stores.cache.get(path, "", &facts) {
-            Some(content) => Content::Kept(content),
-            None => Content::OnDisk(OnDisk { file: Arc::new(file), path: path.into(), wait, stores: stores.clone() }),
-        };
-        Self { facts, content }
+        match stores.cache.plain(path, &facts) {
+            Some((content, digest)) => Self { facts, content: Content::Kept(content), digest: Some(digest) },
+            None => {
+                let on_disk = OnDisk { file: Arc::new(file), path: path.into(), wait, stores: stores.clone() };
+                Self { facts, content: Content::OnDisk(on_disk), digest: None }
+            }
+        }
+    }
+
+    /// Reads a content that is small, and keeps it if that is possible. Its digest is known then.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read; [`io::ErrorKind::WouldBlock`] when it would have to be waited for.
+    pub(super) fn read_small(&mut self) -> io::Result<()> {
+        let Content::OnDisk(on_disk) = &self.content else { return Ok(()) };
+        let Ok(length) = usize::try_from(self.facts.length) else { return Ok(()) };
+        if self.digest.is_some() || length > MAX_CONTENT {
+            return Ok(());
+        }
+        if let Some((content, digest)) = on_disk.keep(&self.facts, length)? {
+            (self.content, self.digest) = (Content::Kept(content), Some(digest));
+        } else {
+            self.digest = Some(on_disk.digest(self.facts.length)?);
+        }
+        Ok(())
+    }
+
+    /// The digest of a content that is small, once it was read.
+    pub(super) fn digest(&self) -> Option<Digest> {
+        self.digest
     }
 
     pub(super) fn facts(&self) -> &Facts {
@@ -125,25 +162,36 @@ impl Source {
         match &self.content {
             _ if range.is_empty() => Ok(Body::empty()),
             Content::Kept(content) => Ok(slice(content, range).into()),
-            Content::OnDisk(on_disk) if range == (0..self.facts.length) => on_disk.whole(&self.facts),
             Content::OnDisk(on_disk) => on_disk.part(range),
         }
     }
 }
 
 impl OnDisk {
-    /// All of the file, which is kept if it is small.
-    fn whole(&self, facts: &Facts) -> io::Result<Body> {
-        let room = usize::try_from(facts.length).ok().and_then(|length| {
-            let room = self.stores.cache.room(&self.path, facts, length)?;
-            Some((room, vec![0; length]))
-        });
-        if let Some((room, mut content)) = room
-            && read_at(&self.file, &mut content, 0, self.wait).map_err(wait_instead)? == content.len()
-        {
-            return Ok(room.keep("", content.into()).into());
+    /// All of the content, which is kept; `None` if there is no room for it.
+    fn keep(&self, facts: &Facts, length: usize) -> io::Result<Option<(Bytes, Digest)>> {
+        let Some(room) = self.stores.cache.room(&self.path, facts, length) else { return Ok(None) };
+        let mut content = vec![0; length];
+        match read_at(&self.file, &mut content, 0, self.wait).map_err(wait_instead)? {
+            read if read == length => {}
+            _ if self.wait == Wait::No => return Err(io::ErrorKind::WouldBlock.into()),
+            _ => return Err(io::ErrorKind::UnexpectedEof.into()),
         }
-        self.part(0..facts.length)
+        let digest = Digest::of(&content);
+        Ok(Some((room.keep_plain(content.into(), digest), digest)))
+    }
+
+    /// The digest of a content that there is no room for, read a block at a time.
+    fn digest(&self, length: u64) -> io::Result<Digest> {
+        let mut digesting = Digesting::default();
+        let mut offset = 0;
+        while offset < length {
+            let mut block = self.stores.blocks.take(length - offset);
+            block.fill(&self.file, offset, self.wait).map_err(wait_instead)?;
+            digesting.add(block.as_ref());
+            offset += block.len() as u64;
+        }
+        Ok(digesting.end())
     }
 
     fn part(&self, range: Range<u64>) -> io::Result<Body> {

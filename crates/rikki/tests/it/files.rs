@@ -12,6 +12,7 @@ mod race;
 mod ranges;
 mod replaced;
 mod table;
+mod tags;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
