@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use axum::http::header::CACHE_CONTROL;
 use rikki::{Files, Server};
 
 use crate::Failure;
@@ -38,6 +39,8 @@ fn open(folder: &Path, args: &FileArgs) -> io::Result<Files> {
         .compress_above((!args.no_file_compression).then_some(args.compress_files_above as u64));
     Ok(match &args.cache_control {
         Some(value) => files.cache_control(value.clone()),
+        // What is added to every answer is for those that have none of their own.
+        None if args.headers.iter().any(|(name, _)| name == CACHE_CONTROL) => files.cache_control(None),
         None => files,
     })
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use axum::http::{HeaderName, HeaderValue};
 
-use super::header::{header, header_value};
+use super::header::{cache_control, header};
 use crate::units;
 
 pub(super) const HEADING: &str = "Files";
@@ -25,8 +25,8 @@ pub(crate) struct FileArgs {
     /// File below ROOT to send with 404
     #[arg(long, value_name = "FILE")]
     pub(crate) error_page: Option<String>,
-    /// How long to keep files: max-age=60
-    #[arg(long, value_name = "VALUE", value_parser = header_value)]
+    /// How long to keep files, as in max-age=60
+    #[arg(long, value_name = "VALUE", value_parser = cache_control)]
     pub(crate) cache_control: Option<HeaderValue>,
     /// Serve names that begin with a dot
     #[arg(long)]

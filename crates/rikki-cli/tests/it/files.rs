@@ -45,7 +45,14 @@ fn what_is_served() {
     check(&folder, &[], &[("/sub/", "", "Index of"), ("/.env", "", " 404 "), ("/rest", "", "!access-control")]);
     check(&folder, &["--no-listing"], &[("/sub/", "", " 404 "), ("/sub/a.txt", "", " 200 ")]);
     check(&folder, &["--hidden"], &[("/.env", "", "\r\n\r\nhidden"), ("/..", "", " 400 ")]);
+    check(
+        &folder,
+        &[],
+        &[("/sub/a.txt", "", "cache-control: no-cache\r\n"), ("/sub", "", "cache-control: no-cache\r\n")],
+    );
     check(&folder, &["--cache-control", "max-age=60"], &[("/sub/a.txt", "", "cache-control: max-age=60\r\n")]);
+    let added = ["--header", "Cache-Control: no-store"];
+    check(&folder, &added, &[("/sub/a.txt", "", "cache-control: no-store\r\n"), ("/sub/a.txt", "", "!no-cache")]);
     check(
         &folder,
         &["--error-page", "404.html"],

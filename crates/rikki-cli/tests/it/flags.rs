@@ -34,6 +34,7 @@ fn usage_errors() {
     check(&["--listen", FREE, "--mount", "/a=.", "--mount", "/a/=."], "two folders cannot have the same path");
     check(&["--listen", FREE, "--header", "Content-Length: 1"], "cannot add the header content-length: ");
     check(&["--header", "no colon"], "expected NAME:VALUE");
+    check(&["--cache-control", "3600"], "max-age=3600");
     check(&["--no-file-compression", "--compress-files-above", "1"], "cannot be used with");
 }
 

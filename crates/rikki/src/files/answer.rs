@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use super::Shared;
 use super::open::{Failure, Folder, Look, Opened, Wait};
+use super::options::NO_CACHE;
 use super::path::{self, Refused, RequestPath};
 use super::source::Source;
 use super::{Files, listing, open};
@@ -92,6 +93,7 @@ impl Files {
         let Self { shared } = self;
         let (head, _) = request.into_parts();
         let head_only = head.method == Method::HEAD;
+        let says_how_long = shared.options.cache_control.is_some();
         let answered = if head_only || head.method == Method::GET {
             Ask::new(place, head.uri, head.headers, head_only, &shared).answer_soon(shared).await
         } else {
@@ -99,6 +101,10 @@ impl Files {
         };
         let mut response = answered.unwrap_or_else(plain);
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if says_how_long {
+            // A redirect would be kept for ever, and what is not found may be there later.
+            response.headers_mut().entry(CACHE_CONTROL).or_insert(NO_CACHE);
+        }
         if head_only {
             // The headers of a GET, without its content: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2
             *response.body_mut() = Body::empty();

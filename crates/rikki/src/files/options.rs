@@ -11,6 +11,9 @@ use super::answer::INDEX;
 use super::open::{Failure, Look, Opened, Wait};
 use super::path::RequestPath;
 
+/// May be kept, and has to be asked for each time, which takes a 304 where nothing has changed.
+pub(super) const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+
 /// What is served, and how.
 #[derive(Clone, Debug)]
 pub(super) struct Options {
@@ -18,12 +21,13 @@ pub(super) struct Options {
     pub(super) spa: bool,
     /// Relative to the root.
     pub(super) error_page: Option<PathBuf>,
+    /// `None` to say nothing.
     pub(super) cache_control: Option<HeaderValue>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { listing: true, spa: false, error_page: None, cache_control: None }
+        Self { listing: true, spa: false, error_page: None, cache_control: Some(NO_CACHE) }
     }
 }
 
@@ -73,10 +77,15 @@ impl Files {
         Ok(self)
     }
 
-    /// Says in `Cache-Control` how long files may be kept, such as `max-age=3600`; by default nothing is said, and clients
-    /// ask again or guess. Listings, redirects and errors are left alone.
-    pub fn cache_control(mut self, value: HeaderValue) -> Self {
-        self.options().cache_control = Some(value);
+    /// Says in `Cache-Control` how long files may be kept, such as `max-age=3600`; default `no-cache`, with which clients ask
+    /// each time and have a 304 if nothing has changed. Listings, redirects and errors are `no-cache` all the same.
+    ///
+    /// With `None` nothing is said of anything. Then clients guess, by how long ago a file was changed
+    /// ([RFC 9111 section 4.2.2]): what has not changed for a year may be kept for weeks.
+    ///
+    /// [RFC 9111 section 4.2.2]: https://www.rfc-editor.org/rfc/rfc9111#section-4.2.2
+    pub fn cache_control(mut self, value: impl Into<Option<HeaderValue>>) -> Self {
+        self.options().cache_control = value.into();
         self
     }
 

@@ -158,7 +158,44 @@ async fn files_say_how_long_they_may_be_kept() {
         (answer.status.as_u16(), &answer.headers["cache-control"]),
         (304, &HeaderValue::from_static("max-age=60"))
     );
-    assert!(!get(&fixture.files(), "/ok.txt").await.headers.contains_key("cache-control"));
+}
+
+/// A browser would guess, and keep what is old even when it is told to load the page again.
+#[tokio::test]
+async fn clients_ask_each_time_unless_told_otherwise() {
+    let fixture = Fixture::full();
+    fixture.write("a.txt", "a".repeat(5000));
+    let files = fixture.files();
+    let ask = async |files: &Files, target: &str, name: &'static str, value: &'static str| {
+        let mut request = request("GET", target);
+        request.headers_mut().insert(name, HeaderValue::from_static(value));
+        let answer = send(files, request).await;
+        (answer.status.as_u16(), answer.headers.get("cache-control").cloned())
+    };
+    for (target, name, value, expected) in [
+        ("/ok.txt", "accept", "*/*", 200),
+        ("/ok.txt", "if-none-match", "*", 304),
+        ("/ok.txt", "range", "bytes=0-0", 206),
+        ("/ok.txt", "range", "bytes=9-", 416),
+        ("/a.txt", "accept-encoding", "br", 200),
+        ("/indexed/", "accept", "*/*", 200),
+        ("/sub/", "accept", "*/*", 200),
+        ("/sub/", "accept", "application/json", 200),
+        ("/sub", "accept", "*/*", 301),
+        ("/missing", "accept", "*/*", 404),
+        ("/../x", "accept", "*/*", 400),
+    ] {
+        let (status, cache_control) = ask(&files, target, name, value).await;
+        assert_eq!(
+            (status, cache_control.unwrap()),
+            (expected, HeaderValue::from_static("no-cache")),
+            "{target} {value}"
+        );
+        let silent = fixture.files().cache_control(None);
+        assert_eq!(ask(&silent, target, name, value).await, (expected, None), "{target} {value}");
+    }
+    let files = files.cache_control(HeaderValue::from_static("max-age=60"));
+    assert_eq!(ask(&files, "/sub", "accept", "*/*").await, (301, Some(HeaderValue::from_static("no-cache"))));
 }
 
 #[tokio::test]
