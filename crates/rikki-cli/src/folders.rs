@@ -35,6 +35,7 @@ fn open(folder: &Path, args: &FileArgs) -> io::Result<Files> {
         .follow_symlinks(args.follow_symlinks)
         .cache(args.file_cache)
         .read_memory(args.read_memory)
+        .precompressed(!args.no_precompressed)
         .max_compressions(args.max_compressions)
         .compress_above((!args.no_file_compression).then_some(args.compress_files_above as u64));
     Ok(match &args.cache_control {

@@ -52,6 +52,9 @@ pub(crate) struct FileArgs {
     /// Most of them at a time
     #[arg(long, value_name = "N", default_value = "16", value_parser = units::count)]
     pub(crate) max_compressions: usize,
+    /// Do not send a.js.br and the like for a.js
+    #[arg(long)]
+    pub(crate) no_precompressed: bool,
     /// Do not compress files
     #[arg(long, conflicts_with = "compress_files_above")]
     pub(crate) no_file_compression: bool,

@@ -233,6 +233,7 @@ mod tests {
                 read_memory: 64 << 20,
                 compress_files_above: 1024,
                 max_compressions: 16,
+                no_precompressed: false,
                 no_file_compression: false,
             }
         );

@@ -237,6 +237,12 @@ fn the_key_is_in_none_of_the_folders() {
 #[test]
 fn memory_and_compression() {
     let folder = site();
+    folder.write("empty.bin", "");
+    // What brotli makes of nothing.
+    folder.write("empty.bin.br", [0x3b]);
+    let brotli = "Accept-Encoding: br\r\n";
+    check(&folder, &[], &[("/empty.bin", brotli, "content-encoding: br\r\n")]);
+    check(&folder, &["--no-precompressed"], &[("/empty.bin", brotli, "!content-encoding")]);
     // More than a block.
     let mut large = fs::File::create(folder.path("large.txt")).unwrap();
     large.write_all(&b"0123456789abcdef".repeat(64 * 1024)).unwrap();

@@ -5,7 +5,8 @@
 //! where there is nothing. `options` says what of all that is wanted. `cache` keeps contents, `digest` tells one from another, `blocks` bounds the memory
 //! of those being sent, `read` reads. Nothing here knows of WebSockets, routes or connections.
 //!
-//! `representation` decides what of a file is sent: `encoding` chooses a coding, `compress` compresses, `conditional`
+//! `representation` decides what of a file is sent: `encoding` chooses a coding, `siblings` looks whether a file is another
+//! one in a coding, `compress` compresses, `conditional`
 //! judges preconditions, `range` and `multipart` are about parts, `media` knows the types.
 
 mod accept;
@@ -27,6 +28,7 @@ mod path;
 mod range;
 mod read;
 mod representation;
+mod siblings;
 mod source;
 
 use std::convert::Infallible;
@@ -45,6 +47,7 @@ pub(crate) use self::answer::Place;
 use self::open::Root;
 use self::options::Options;
 pub(crate) use self::path::Refused;
+use self::siblings::Siblings;
 
 /// The default of [`Files::compress_above`], in bytes: what is smaller fits into one packet as it is.
 const COMPRESS_ABOVE: u64 = 1024;
@@ -62,7 +65,7 @@ const MAX_COMPRESSIONS: usize = 16;
 /// - A GET may ask for ranges: one, or up to 16 as `multipart/byteranges`. More than that, ranges that overlap and what is
 ///   malformed are answered with the whole file.
 /// - In the place of `app.js`, `app.js.br`, `app.js.zst` or `app.js.gz` is sent to clients that accept the coding, unless
-///   it is older than `app.js`. Each coding has an `ETag` of its own, and ranges are those of the coded bytes; several at
+///   it is older than `app.js` or of another content, as far as that can be told (see [`Files::precompressed`]). Each coding has an `ETag` of its own, and ranges are those of the coded bytes; several at
 ///   once are answered with the whole file. What has no such sibling is compressed on the way, see
 ///   [`Files::compress_above`]. A client that refuses everything there is, `identity` included, gets the plain file.
 /// - Not served, and not listed: names that begin with a dot, unless [`Files::hidden`] lets them; names with a control
@@ -111,6 +114,8 @@ struct Shared {
     root: Root,
     compress_above: Option<u64>,
     compressions: Arc<Semaphore>,
+    /// What is known of files in a coding; `None` if those are not looked for.
+    siblings: Option<Arc<Siblings>>,
     options: Options,
 }
 
@@ -128,6 +133,7 @@ impl Files {
                 root,
                 compress_above: Some(COMPRESS_ABOVE),
                 compressions,
+                siblings: Some(Arc::default()),
                 options: Options::default(),
             }),
         })
@@ -144,6 +150,19 @@ impl Files {
     /// Files hold nothing that the client has sent, so that their length tells nobody a secret (BREACH).
     pub fn compress_above(mut self, bytes: impl Into<Option<u64>>) -> Self {
         Arc::make_mut(&mut self.shared).compress_above = bytes.into();
+        self
+    }
+
+    /// Sends the file beside another one, such as `app.js.br`, as its coding; the default.
+    ///
+    /// It has to be no older than the plain file, and to be in its coding: gzip and zstd by their magic and by the length
+    /// that they record; brotli, and zstd where it records none, by the first MiB of what comes out. It is looked at once
+    /// in each state of both files, one at a time and on the blocking pool. What zstd needs more than 8 MiB for, which
+    /// browsers do not have ([RFC 9659]), is not sent either.
+    ///
+    /// [RFC 9659]: https://www.rfc-editor.org/rfc/rfc9659
+    pub fn precompressed(mut self, enabled: bool) -> Self {
+        Arc::make_mut(&mut self.shared).siblings = enabled.then(Arc::default);
         self
     }
 

@@ -21,6 +21,7 @@ use super::media;
 use super::multipart::Multipart;
 use super::open::{self, Failure, Opened, Wait};
 use super::range::{Requested, content_range};
+use super::siblings::Siblings;
 use super::source::Source;
 
 /// What a file is sent as.
@@ -67,19 +68,11 @@ impl Ask {
         wait: Wait,
     ) -> Result<Representation<'a>, Failure> {
         let mut accepted = Coding::accepted(&self.headers);
-        for coding in accepted.clone() {
-            match self.open(shared, &coding.sibling(relative), wait) {
-                // An older one may be the coding of what the file was before.
-                Ok(Opened::File(sibling)) if sibling.facts().modified >= source.facts().modified => {
-                    return Ok(Representation {
-                        source: sibling,
-                        relative,
-                        content: Content::Precompressed(coding),
-                        wait,
-                    });
+        if let Some(siblings) = &shared.siblings {
+            for coding in accepted.clone() {
+                if let Some(source) = self.sibling(shared, siblings, &source, relative, coding, wait)? {
+                    return Ok(Representation { source, relative, content: Content::Precompressed(coding), wait });
                 }
-                Err(Failure::WouldBlock) => return Err(Failure::WouldBlock),
-                Ok(_) | Err(Failure::Status(_)) => {}
             }
         }
         // A range counts the bytes of the representation, which are not known before it is compressed.
@@ -95,6 +88,31 @@ impl Ask {
             Content::Plain
         };
         Ok(Representation { source, relative, content, wait })
+    }
+
+    /// The file beside `plain` that is the same in this coding.
+    fn sibling(
+        &self,
+        shared: &Shared,
+        siblings: &Siblings,
+        plain: &Source,
+        relative: &Path,
+        coding: Coding,
+        wait: Wait,
+    ) -> Result<Option<Source>, Failure> {
+        let path = coding.sibling(relative);
+        let sibling = match self.open(shared, &path, wait) {
+            // An older one may be the coding of what the file was before.
+            Ok(Opened::File(sibling)) if sibling.facts().modified >= plain.facts().modified => sibling,
+            Err(Failure::WouldBlock) => return Err(Failure::WouldBlock),
+            Ok(_) | Err(Failure::Status(_)) => return Ok(None),
+        };
+        match siblings.fit(plain, &sibling, coding, wait) {
+            Ok(fits) => Ok(fits.then_some(sibling)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(Failure::WouldBlock),
+            // The plain file can be sent all the same.
+            Err(_) => Ok(None),
+        }
     }
 
     fn represent(&self, shared: &Shared, mut representation: Representation<'_>) -> io::Result<Response<Body>> {

@@ -153,6 +153,21 @@ impl Source {
         matches!(self.content, Content::Kept(_))
     }
 
+    /// Reads at `offset`, as [`read_at`] does.
+    pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64, wait: Wait) -> io::Result<usize> {
+        match &self.content {
+            Content::Kept(content) => {
+                let rest = slice(content, offset..self.facts.length);
+                let length = rest.len().min(buffer.len());
+                if let (Some(buffer), Some(rest)) = (buffer.get_mut(..length), rest.get(..length)) {
+                    buffer.copy_from_slice(rest);
+                }
+                Ok(length)
+            }
+            Content::OnDisk(on_disk) => read_at(&on_disk.file, buffer, offset, wait).map_err(wait_instead),
+        }
+    }
+
     /// The bytes of `range`, which lies within the length.
     ///
     /// # Errors

@@ -87,3 +87,32 @@ async fn a_file_that_is_truncated_meanwhile() {
     File::options().write(true).open(path).unwrap().set_len(BLOCK as u64 + 1).unwrap();
     assert!(body.collect().await.is_err(), "the connection must be cut short");
 }
+
+/// Each state of the two files is looked at anew.
+#[tokio::test]
+async fn a_sibling_that_becomes_another_one() {
+    let fixture = Fixture::empty();
+    let coded = |content: &[u8]| {
+        let mut encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 5, 20);
+        encoder.write_all(content).unwrap();
+        encoder.into_inner()
+    };
+    let files = fixture.files();
+    let check = async |plain: &[u8], sibling: &[u8], expected: bool| {
+        fixture.write("a.bin", plain);
+        fixture.write("a.bin.br", coded(sibling));
+        for _ in 0..2 {
+            let answer = send(&files, ask("GET", "/a.bin")).await;
+            assert_eq!(answer.headers.contains_key("content-encoding"), expected, "{sibling:?} beside {plain:?}");
+            let body = if expected { decode(&answer.body) } else { answer.body.to_vec() };
+            assert_eq!(body, plain);
+        }
+    };
+    check(b"one", b"one", true).await;
+    check(b"two", b"one", false).await;
+    check(b"two", b"two", true).await;
+    check(b"two", b"tw0", false).await;
+    let never = files.clone().precompressed(false);
+    fixture.write("a.bin.br", coded(b"two"));
+    assert!(!send(&never, ask("GET", "/a.bin")).await.headers.contains_key("content-encoding"));
+}

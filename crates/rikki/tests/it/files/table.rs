@@ -2,14 +2,14 @@
 //!
 //! A line has five columns: method and target, fields of the request, status, fields of the response, content. Fields
 //! stand apart by ` & `; `!name` is a field that must not be there. `{tag TARGET}` is the entity tag that a GET of the
-//! target has, `{tag TARGET CODING}` the one it has where that coding is accepted.
+//! target has, `{tag TARGET CODING}` the one it has where that coding is accepted. `{length NAME}` is that of a file.
 //!
 //! The content is `-` for none, `'text`, `status` for the status as text, the `name` of a file, `name[a..b]` for a slice
 //! of it, `name[a..b, c..d]` for a multipart document, `br(name)` for a file in a coding, or `*` for anything.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
 use std::time::{Duration, SystemTime};
 
@@ -41,17 +41,20 @@ fn fixture() -> Fixture {
         ("kib.html", text(1024)),
         ("less.html", text(1023)),
         ("app.js", text(2048)),
-        ("app.js.br", b"app.js (br)".to_vec()),
-        ("app.js.zst", b"app.js (zstd)".to_vec()),
-        ("app.js.gz", b"app.js (gzip)".to_vec()),
+        ("app.js.br", brotli(&text(2048))),
+        ("app.js.zst", zstd(&text(2048))),
+        ("app.js.gz", gzip(&text(2048))),
         ("site/index.html", b"index".to_vec()),
-        ("site/index.html.br", b"index (br)".to_vec()),
+        ("site/index.html.br", brotli(b"index")),
         ("only.bin", binary(100)),
-        ("only.bin.gz", b"only (gzip)".to_vec()),
-        ("lonely.js.br", b"lonely (br)".to_vec()),
-        ("older-beside.png.br", b"older (br)".to_vec()),
-        ("older-beside.js.br", b"older (br)".to_vec()),
-    ] {
+        ("only.bin.gz", gzip(&binary(100))),
+        ("lonely.js.br", brotli(b"lonely")),
+        ("older-beside.png.br", brotli(&binary(3000))),
+        ("older-beside.js.br", brotli(&text(3000))),
+    ]
+    .into_iter()
+    .chain(siblings())
+    {
         fixture.write(name, content);
         set_modified(&fixture, name, SystemTime::UNIX_EPOCH + MODIFIED);
     }
@@ -65,6 +68,80 @@ fn fixture() -> Fixture {
     fixture.write("fresh.txt", "fresh");
     set_modified(&fixture, "fresh.txt", SystemTime::now() + Duration::from_secs(3600));
     fixture
+}
+
+/// Files of 3,000 bytes, or longer, with one beside each that is said to be in a coding.
+fn siblings() -> Vec<(&'static str, Vec<u8>)> {
+    let (plain, other) = (binary(3000), vec![7; 3000]);
+    let streamed = |content: &[u8]| zstd::encode_all(content, 3).unwrap();
+    let wide = {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
+        encoder.window_log(24).unwrap();
+        encoder.write_all(&plain).unwrap();
+        encoder.finish().unwrap()
+    };
+    // The reserved window of a large brotli.
+    let large_window = [&[0x11], &*brotli(&plain)].concat();
+    let long = binary(3 << 20);
+    vec![
+        ("good/gzip.bin", plain.clone()),
+        ("good/gzip.bin.gz", gzip(&plain)),
+        ("good/zstd.bin", plain.clone()),
+        ("good/zstd.bin.zst", zstd(&plain)),
+        ("good/streamed.bin", plain.clone()),
+        ("good/streamed.bin.zst", streamed(&plain)),
+        ("good/brotli.bin", plain.clone()),
+        ("good/brotli.bin.br", brotli(&plain)),
+        ("good/empty.bin", Vec::new()),
+        ("good/empty.bin.br", brotli(b"")),
+        ("good/long.bin", long.clone()),
+        ("good/long.bin.br", brotli(&long)),
+        ("bad/no-gzip.bin", plain.clone()),
+        ("bad/no-gzip.bin.gz", b"a note that is no gzip".to_vec()),
+        ("bad/another-length.bin", plain.clone()),
+        ("bad/another-length.bin.gz", gzip(&other[1..])),
+        ("bad/another-length.bin.zst", zstd(&other[1..])),
+        ("bad/another-length.bin.br", brotli(&other[1..])),
+        ("bad/another-content.bin", plain.clone()),
+        ("bad/another-content.bin.zst", streamed(&other)),
+        ("bad/another-content.bin.br", brotli(&other)),
+        ("bad/longer.bin", plain.clone()),
+        ("bad/longer.bin.br", brotli(&binary(3001))),
+        ("bad/longer.bin.zst", streamed(&binary(3001))),
+        ("bad/cut.bin", plain.clone()),
+        ("bad/cut.bin.gz", gzip(&plain)[..20].to_vec()),
+        ("bad/cut.bin.br", brotli(&plain)[..20].to_vec()),
+        ("bad/cut.bin.zst", streamed(&plain)[..20].to_vec()),
+        ("bad/empty.bin", plain.clone()),
+        ("bad/empty.bin.gz", Vec::new()),
+        ("bad/empty.bin.br", Vec::new()),
+        ("bad/empty.bin.zst", Vec::new()),
+        ("bad/plain.bin", plain.clone()),
+        ("bad/plain.bin.br", plain.clone()),
+        ("bad/plain.bin.zst", plain.clone()),
+        ("bad/window.bin", plain.clone()),
+        ("bad/window.bin.zst", wide),
+        ("bad/window.bin.br", large_window),
+        ("bad/long.bin", long),
+        ("bad/long.bin.br", brotli(&vec![7; 3 << 20])),
+    ]
+}
+
+fn brotli(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 5, 20);
+    encoder.write_all(plain).unwrap();
+    encoder.into_inner()
+}
+
+/// With the length in its head.
+fn zstd(plain: &[u8]) -> Vec<u8> {
+    zstd::bulk::compress(plain, 3).unwrap()
+}
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut coded = vec![0; plain.len() + 100];
+    let config = zlib_rs::DeflateConfig { window_bits: 16 + 15, ..zlib_rs::DeflateConfig::default() };
+    zlib_rs::compress_slice(&mut coded, plain, config).0.to_vec()
 }
 
 fn binary(length: usize) -> Vec<u8> {
@@ -169,7 +246,7 @@ impl<'a> Line<'a> {
                 None => {
                     let (name, value) = field.split_once(": ").unwrap();
                     let actual = headers.get(name).unwrap_or_else(|| panic!("no {name} in {headers:?}"));
-                    assert_eq!(actual, &fill(value, tags), "{name}");
+                    assert_eq!(actual, &fill(value, tags, fixture), "{name}");
                 }
             }
         }
@@ -179,7 +256,7 @@ impl<'a> Line<'a> {
             assert_eq!(length, &body.len().to_string());
         }
         assert!(!String::from_utf8_lossy(body).contains(CANARY), "what is not served was");
-        let read = |name: &str| std::fs::read(fixture.root().join(name)).unwrap();
+        let read = |name: &str| fs::read(fixture.root().join(name)).unwrap();
         match self.content {
             "*" => {}
             "-" => assert_eq!(body, ""),
@@ -248,12 +325,16 @@ fn check_multipart(answer: &Answer, file: &[u8], slices: &[std::ops::Range<usize
     assert!(answer.body == expected, "another document: {:?}", String::from_utf8_lossy(&answer.body));
 }
 
-/// Replaces each `{tag ...}`.
-fn fill(value: &str, tags: &HashMap<String, String>) -> String {
+/// Replaces each `{tag ...}` and `{length ...}`.
+fn fill(value: &str, tags: &HashMap<String, String>, fixture: &Fixture) -> String {
     let mut value = value.to_owned();
     while let Some((before, rest)) = value.split_once("{tag ") {
         let (of, after) = rest.split_once('}').unwrap();
         value = format!("{before}{}{after}", tags[of]);
+    }
+    while let Some((before, rest)) = value.split_once("{length ") {
+        let (name, after) = rest.split_once('}').unwrap();
+        value = format!("{before}{}{after}", fs::metadata(fixture.root().join(name)).unwrap().len());
     }
     value
 }
@@ -280,7 +361,7 @@ async fn run(protocol: Protocol) {
     for (index, line) in TABLE.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
         eprintln!("{protocol:?}, line {}: {line}", index + 1);
         let line = Line::parse(line);
-        let asked: Vec<_> = line.asked.iter().map(|(name, value)| (*name, fill(value, &tags))).collect();
+        let asked: Vec<_> = line.asked.iter().map(|(name, value)| (*name, fill(value, &tags, &fixture))).collect();
         let answer = client.ask(line.method, line.target, &asked).await;
         line.check(&answer, &fixture, &tags);
         // HEAD says the same, but knows no ranges, and not the length of what is made on the way.
