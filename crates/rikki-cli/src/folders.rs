@@ -29,7 +29,7 @@ pub(crate) fn mount(mut server: Server, args: &FileArgs) -> Result<Server, Failu
 
 /// A folder with what holds for all of them.
 fn open(folder: &Path, args: &FileArgs) -> io::Result<Files> {
-    let files = Files::new(folder)?
+    let mut files = Files::new(folder)?
         .listing(!args.no_listing)
         .hidden(args.hidden)
         .follow_symlinks(args.follow_symlinks)
@@ -38,6 +38,10 @@ fn open(folder: &Path, args: &FileArgs) -> io::Result<Files> {
         .precompressed(!args.no_precompressed)
         .max_compressions(args.max_compressions)
         .compress_above((!args.no_file_compression).then_some(args.compress_files_above as u64));
+    files = files.charset(args.charset.0.clone());
+    for (extension, media_type) in &args.types {
+        files = files.media_type(extension, media_type.clone());
+    }
     Ok(match &args.cache_control {
         Some(value) => files.cache_control(value.clone()),
         // What is added to every answer is for those that have none of their own.

@@ -28,6 +28,12 @@ pub(crate) struct FileArgs {
     /// How long to keep files, as in max-age=60
     #[arg(long, value_name = "VALUE", value_parser = cache_control)]
     pub(crate) cache_control: Option<HeaderValue>,
+    /// Media type of an extension: foo=text/x-foo
+    #[arg(long = "type", value_name = "EXT=TYPE", value_parser = media_type)]
+    pub(crate) types: Vec<(String, HeaderValue)>,
+    /// Charset of text, or none
+    #[arg(long, value_name = "NAME", default_value = "utf-8", value_parser = charset)]
+    pub(crate) charset: Charset,
     /// Serve names that begin with a dot
     #[arg(long)]
     pub(crate) hidden: bool,
@@ -67,6 +73,36 @@ fn mount(text: &str) -> Result<(String, PathBuf), String> {
     }
 }
 
+/// The charset of text, or `None` for `none`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Charset(pub(crate) Option<HeaderValue>);
+
+fn charset(text: &str) -> Result<Charset, String> {
+    match text {
+        "none" => Ok(Charset(None)),
+        _ if is_token(text) => Ok(Charset(text.parse().ok())),
+        _ => Err("expected the name of a charset, as in utf-8 or iso-8859-1, or none".to_owned()),
+    }
+}
+
+fn media_type(text: &str) -> Result<(String, HeaderValue), String> {
+    let refused = || "expected EXT=TYPE, as in foo=text/x-foo".to_owned();
+    let (extension, media_type) = text.split_once('=').ok_or_else(refused)?;
+    let extension = extension.strip_prefix('.').unwrap_or(extension);
+    let (main, sub) =
+        media_type.split(';').next().and_then(|essence| essence.trim().split_once('/')).ok_or_else(refused)?;
+    // A file has what is behind the last dot of its name.
+    if extension.is_empty() || extension.contains(['.', '/']) || !is_token(main) || !is_token(sub) {
+        return Err(refused());
+    }
+    Ok((extension.to_owned(), media_type.trim().parse().map_err(|_| refused())?))
+}
+
+/// <https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2>
+fn is_token(text: &str) -> bool {
+    text.parse::<HeaderName>().is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +118,24 @@ mod tests {
         for refused in ["", "/docs", "/docs=", "=doc", "./doc"] {
             check(refused, None);
         }
+    }
+
+    #[test]
+    fn types_and_charsets() {
+        let check = |text: &str, expected: Option<(&str, &str)>| {
+            let expected = expected.map(|(extension, media_type)| (extension.to_owned(), media_type.parse().unwrap()));
+            assert_eq!(media_type(text).ok(), expected, "{text:?}");
+        };
+        check("foo=text/x-foo", Some(("foo", "text/x-foo")));
+        check(".foo=application/x-foo", Some(("foo", "application/x-foo")));
+        check("html=text/html; charset=koi8-r", Some(("html", "text/html; charset=koi8-r")));
+        for refused in
+            ["", "foo", "foo=", "=text/plain", "foo=text", "foo=text/", "foo=/plain", "tar.gz=a/b", "foo=a b/c"]
+        {
+            check(refused, None);
+        }
+        assert_eq!(charset("iso-8859-1"), Ok(Charset(Some(HeaderValue::from_static("iso-8859-1")))));
+        assert_eq!(charset("none"), Ok(Charset(None)));
+        assert!(charset("").is_err() && charset("utf-8; x").is_err());
     }
 }

@@ -50,8 +50,8 @@ pub(crate) struct UsageError(pub(crate) String);
     override_usage = "rikki [OPTIONS] [ROOT]\n       rikki connect [OPTIONS] URL",
     after_help = "URL is ws, wss, http or https://HOST[:PORT]; port 0 takes a free one.\n\
                   SIZE takes B, KiB, MiB, GiB, KB, MB or GB; DUR takes ms, s, m or h.\n\
-                  --listen, --allow-host, --subprotocol, --allow-origin, --mount and --header\n\
-                  may be repeated.\n\
+                  --listen, --allow-host, --subprotocol, --allow-origin, --mount, --type and\n\
+                  --header may be repeated.\n\
                   The spelling -url URL -cert FILE -key FILE -ca FILE works too.\n\
                   A client is rikki connect (see rikki connect --help)."
 )]
@@ -225,6 +225,8 @@ mod tests {
                 spa: false,
                 error_page: None,
                 cache_control: None,
+                types: vec![],
+                charset: files::Charset(Some("utf-8".parse().unwrap())),
                 hidden: false,
                 follow_symlinks: false,
                 cors: false,

@@ -51,6 +51,20 @@ fn what_is_served() {
         &[("/sub/a.txt", "", "cache-control: no-cache\r\n"), ("/sub", "", "cache-control: no-cache\r\n")],
     );
     check(&folder, &["--cache-control", "max-age=60"], &[("/sub/a.txt", "", "cache-control: max-age=60\r\n")]);
+    folder.write("a.foo", "foo");
+    folder.write("a.xml", "<a/>");
+    let types = ["--type", "foo=text/x-foo", "--type=.txt=text/markdown", "--charset", "koi8-r"];
+    let type_of = |path, part| (path, "", part);
+    check(
+        &folder,
+        &types,
+        &[
+            type_of("/a.foo", "content-type: text/x-foo; charset=koi8-r\r\n"),
+            type_of("/sub/a.txt", "content-type: text/markdown; charset=koi8-r\r\n"),
+            type_of("/a.xml", "content-type: text/xml\r\n"),
+        ],
+    );
+    check(&folder, &["--charset", "none"], &[type_of("/sub/a.txt", "content-type: text/plain\r\n")]);
     let added = ["--header", "Cache-Control: no-store"];
     check(&folder, &added, &[("/sub/a.txt", "", "cache-control: no-store\r\n"), ("/sub/a.txt", "", "!no-cache")]);
     check(

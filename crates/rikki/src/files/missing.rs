@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use axum::body::Body;
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, VARY};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, VARY};
 use http::{Response, StatusCode};
 
 use super::Shared;
 use super::accept::Preference;
 use super::answer::{Ask, INDEX, plain};
-use super::media::content_type;
+use super::encoding::Coding;
+use super::media::Media;
 use super::open::{Failure, Opened, Wait, failure};
 use super::source::Source;
 
@@ -32,7 +33,8 @@ impl Ask {
             && let Some(mut source) = self.find_page(shared, page, wait)?
         {
             source.read_small().map_err(|error| failure(&error, page))?;
-            response = Some(self.error_page(&source, page)?);
+            let media = options.types.of(page, &source, wait).map_err(|error| failure(&error, page))?;
+            response = Some(self.error_page(&source, page, media)?);
         }
         let mut response = response.unwrap_or_else(|| plain(status));
         if options.spa {
@@ -43,11 +45,14 @@ impl Ask {
     }
 
     /// Without validators, since an error is not what they are about.
-    fn error_page(&self, source: &Source, page: &Path) -> Result<Response<Body>, Failure> {
+    fn error_page(&self, source: &Source, page: &Path, media: Media) -> Result<Response<Body>, Failure> {
         let length = source.facts().length;
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_FOUND;
-        response.headers_mut().insert(CONTENT_TYPE, content_type(page));
+        response.headers_mut().insert(CONTENT_TYPE, media.content_type);
+        if media.is_gzipped {
+            response.headers_mut().insert(CONTENT_ENCODING, Coding::Gzip.header());
+        }
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
         if !self.head_only {
             *response.body_mut() = source.body(0..length).map_err(|error| failure(&error, page))?;

@@ -8,6 +8,7 @@ use http::HeaderValue;
 
 use super::Files;
 use super::answer::INDEX;
+use super::media::Types;
 use super::open::{Failure, Look, Opened, Wait};
 use super::path::RequestPath;
 
@@ -23,11 +24,12 @@ pub(super) struct Options {
     pub(super) error_page: Option<PathBuf>,
     /// `None` to say nothing.
     pub(super) cache_control: Option<HeaderValue>,
+    pub(super) types: Types,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { listing: true, spa: false, error_page: None, cache_control: Some(NO_CACHE) }
+        Self { listing: true, spa: false, error_page: None, cache_control: Some(NO_CACHE), types: Types::default() }
     }
 }
 
@@ -86,6 +88,24 @@ impl Files {
     /// [RFC 9111 section 4.2.2]: https://www.rfc-editor.org/rfc/rfc9111#section-4.2.2
     pub fn cache_control(mut self, value: impl Into<Option<HeaderValue>>) -> Self {
         self.options().cache_control = value.into();
+        self
+    }
+
+    /// Sends files of an extension, such as `foo`, as `media_type`, whatever they are known as otherwise. Text gets the
+    /// [`charset`](Files::charset) if the type has no parameter.
+    pub fn media_type(mut self, extension: impl AsRef<str>, media_type: HeaderValue) -> Self {
+        self.options().types.set(extension.as_ref(), media_type);
+        self
+    }
+
+    /// Says that text is in this charset; `utf-8` by default, with `None` nothing is said.
+    ///
+    /// XML says it itself, and JSON is always in UTF-8 ([RFC 7303], [RFC 8259]).
+    ///
+    /// [RFC 7303]: https://www.rfc-editor.org/rfc/rfc7303#section-3
+    /// [RFC 8259]: https://www.rfc-editor.org/rfc/rfc8259#section-8.1
+    pub fn charset(mut self, name: impl Into<Option<HeaderValue>>) -> Self {
+        self.options().types.set_charset(name.into());
         self
     }
 

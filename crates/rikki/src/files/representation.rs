@@ -17,7 +17,6 @@ use super::answer::{self, Ask};
 use super::compress::{Compressed, Kept};
 use super::conditional::{Validators, Verdict};
 use super::encoding::Coding;
-use super::media;
 use super::multipart::Multipart;
 use super::open::{self, Failure, Opened, Wait};
 use super::range::{Requested, content_range};
@@ -27,8 +26,10 @@ use super::source::Source;
 /// What a file is sent as.
 struct Representation<'a> {
     source: Source,
-    /// The name of the plain file, relative to the root: what tells the media type.
+    /// The name of the plain file, relative to the root.
     relative: &'a Path,
+    /// Of the plain file.
+    media_type: HeaderValue,
     content: Content,
     wait: Wait,
 }
@@ -67,11 +68,25 @@ impl Ask {
         relative: &'a Path,
         wait: Wait,
     ) -> Result<Representation<'a>, Failure> {
+        let media =
+            shared.options.types.of(relative, &source, wait).map_err(|error| open::failure(&error, relative))?;
+        let media_type = media.content_type;
+        if media.is_gzipped {
+            // Whoever opens such a file can do that.
+            return Ok(Representation {
+                source,
+                relative,
+                media_type,
+                content: Content::Precompressed(Coding::Gzip),
+                wait,
+            });
+        }
         let mut accepted = Coding::accepted(&self.headers);
         if let Some(siblings) = &shared.siblings {
             for coding in accepted.clone() {
                 if let Some(source) = self.sibling(shared, siblings, &source, relative, coding, wait)? {
-                    return Ok(Representation { source, relative, content: Content::Precompressed(coding), wait });
+                    let content = Content::Precompressed(coding);
+                    return Ok(Representation { source, relative, media_type, content, wait });
                 }
             }
         }
@@ -81,13 +96,13 @@ impl Ask {
         let content = if is_long
             && !is_range
             && let Some(coding) = accepted.next()
-            && media::is_compressible(relative)
+            && media.is_compressible
         {
             Content::Compressed(coding)
         } else {
             Content::Plain
         };
-        Ok(Representation { source, relative, content, wait })
+        Ok(Representation { source, relative, media_type, content, wait })
     }
 
     /// The file beside `plain` that is the same in this coding.
@@ -153,8 +168,8 @@ impl Ask {
         representation: Representation<'_>,
         coding: Coding,
     ) -> io::Result<Response<Body>> {
-        let Representation { source, relative, .. } = representation;
-        response.headers_mut().insert(CONTENT_TYPE, media::content_type(relative));
+        let Representation { source, relative, media_type, .. } = representation;
+        response.headers_mut().insert(CONTENT_TYPE, media_type.clone());
         if let Some(kept) = shared.root.cache().get(relative, coding.name(), source.facts()) {
             response.headers_mut().insert(CONTENT_LENGTH, kept.len().into());
             *response.body_mut() = kept.into();
@@ -165,7 +180,7 @@ impl Ask {
         }
         let Ok(permit) = Arc::clone(&shared.compressions).try_acquire_owned() else {
             // Too many at once: the plain file costs less.
-            let plain = Representation { source, content: Content::Plain, ..representation };
+            let plain = Representation { source, media_type, content: Content::Plain, ..representation };
             return self.represent(shared, plain);
         };
         let facts = *source.facts();
@@ -189,7 +204,7 @@ impl Ask {
 
     fn whole(&self, response: &mut Response<Body>, representation: Representation<'_>) -> io::Result<()> {
         let length = representation.source.facts().length;
-        response.headers_mut().insert(CONTENT_TYPE, media::content_type(representation.relative));
+        response.headers_mut().insert(CONTENT_TYPE, representation.media_type.clone());
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
         if !self.head_only {
             *response.body_mut() = representation.source.body(0..length)?;
@@ -220,7 +235,7 @@ fn partial(response: &mut Response<Body>, representation: Representation<'_>, ra
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     let source = representation.source;
     let length = source.facts().length;
-    let media_type = media::content_type(representation.relative);
+    let media_type = representation.media_type;
     let headers = response.headers_mut();
     let (media_type, body) = if let [range] = ranges {
         headers.insert(CONTENT_RANGE, value(content_range(range, length))?);

@@ -199,6 +199,33 @@ async fn clients_ask_each_time_unless_told_otherwise() {
 }
 
 #[tokio::test]
+async fn types_may_be_told() {
+    let fixture = Fixture::empty();
+    for name in ["a.foo", "a.html", "a.xml", "a.ts", "index.html", "404.html"] {
+        fixture.write(name, "a".repeat(2000));
+    }
+    let check = async |files: &Files, target: &str, expected: &str| {
+        assert_eq!(get(files, target).await.headers["content-type"], expected, "{target}");
+    };
+    let value = HeaderValue::from_static;
+    let files = fixture.files().media_type("foo", value("text/x-foo")).media_type("ts", value("video/mp2t"));
+    check(&files, "/a.foo", "text/x-foo; charset=utf-8").await;
+    check(&files, "/a.ts", "video/mp2t").await;
+    check(&fixture.files(), "/a.ts", "text/plain; charset=utf-8").await;
+    let files = files.charset(value("iso-8859-1")).error_page("404.html").unwrap();
+    for (target, expected) in [
+        ("/a.foo", "text/x-foo; charset=iso-8859-1"),
+        ("/a.html", "text/html; charset=iso-8859-1"),
+        ("/", "text/html; charset=iso-8859-1"),
+        ("/missing", "text/html; charset=iso-8859-1"),
+        ("/a.xml", "text/xml"),
+    ] {
+        check(&files, target, expected).await;
+    }
+    check(&files.charset(None), "/a.html", "text/html").await;
+}
+
+#[tokio::test]
 async fn hidden_files_may_be_served() {
     let fixture = Fixture::empty();
     for name in [".well-known/x", ".env", "..a", "a"] {

@@ -54,6 +54,7 @@ fn fixture() -> Fixture {
     ]
     .into_iter()
     .chain(siblings())
+    .chain(types())
     {
         fixture.write(name, content);
         set_modified(&fixture, name, SystemTime::UNIX_EPOCH + MODIFIED);
@@ -124,6 +125,30 @@ fn siblings() -> Vec<(&'static str, Vec<u8>)> {
         ("bad/window.bin.br", large_window),
         ("bad/long.bin", long),
         ("bad/long.bin.br", brotli(&vec![7; 3 << 20])),
+    ]
+}
+
+/// Files of which the name says too little.
+fn types() -> Vec<(&'static str, Vec<u8>)> {
+    let stream = |packets: usize| [&[0x47; 1][..], &[0; 187]].concat().repeat(packets);
+    let code = b"export const answer: number = 42;\n".repeat(100);
+    let drawing = b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>".to_vec();
+    vec![
+        ("types/latin1.xml", b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a>\xe4</a>".to_vec()),
+        ("types/clip.ts", stream(3)),
+        ("types/long.ts", stream(2000)),
+        ("types/code.ts", code.clone()),
+        ("types/code.ts.br", brotli(&code)),
+        ("types/long-code.ts", code.repeat(100)),
+        ("types/empty.ts", Vec::new()),
+        ("types/camera.mts", [&[0; 4][..], &stream(1), &[0; 4], &stream(1)].concat()),
+        ("types/code.mts", code),
+        ("types/drawing.svgz", gzip(&drawing)),
+        ("types/drawing.svgz.br", brotli(&gzip(&drawing))),
+        ("types/plain.svgz", drawing),
+        ("types/README", b"read me".to_vec()),
+        ("types/part.stl", b"solid".to_vec()),
+        ("types/lines.jsonl", b"{}\n{}\n".to_vec()),
     ]
 }
 
