@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use super::Shared;
 use super::open::{Failure, Folder, Look, Opened, Wait};
 use super::options::NO_CACHE;
-use super::path::{self, Refused, RequestPath};
+use super::path::{self, Dotted, Refused, RequestPath, WELL_KNOWN};
 use super::source::Source;
 use super::{Files, listing, open};
 
@@ -129,7 +129,12 @@ impl Ask {
         let (place, path) = match place {
             Ok(place) => {
                 let below = place.path().get(place.above..).unwrap_or_default();
-                let path = RequestPath::parse(below, shared.root.hidden());
+                let dotted = match place.above {
+                    _ if shared.root.hidden() => Dotted::All,
+                    0 => Dotted::WellKnown,
+                    _ => Dotted::None,
+                };
+                let path = RequestPath::parse(below, dotted);
                 (place, path)
             }
             Err(refused) => (Place { uri, resolved: None, above: 0 }, Err(refused)),
@@ -209,6 +214,10 @@ impl Ask {
             Opened::File(..) => Err(StatusCode::NOT_FOUND.into()),
             Opened::Folder(_) if !folder => Ok(self.redirect()?),
             Opened::Folder(_) if !shared.options.listing || shared.options.spa => Err(StatusCode::NOT_FOUND.into()),
+            // What is in it is for those who know its name.
+            Opened::Folder(_) if relative.starts_with(WELL_KNOWN) && !shared.root.hidden() => {
+                Err(StatusCode::NOT_FOUND.into())
+            }
             // A folder of any size takes any time.
             Opened::Folder(_) if wait == Wait::No => Err(Failure::WouldBlock),
             Opened::Folder(folder) => {

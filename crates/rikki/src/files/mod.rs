@@ -68,7 +68,8 @@ const MAX_COMPRESSIONS: usize = 16;
 ///   it is older than `app.js` or of another content, as far as that can be told (see [`Files::precompressed`]). Each coding has an `ETag` of its own, and ranges are those of the coded bytes; several at
 ///   once are answered with the whole file. What has no such sibling is compressed on the way, see
 ///   [`Files::compress_above`]. A client that refuses everything there is, `identity` included, gets the plain file.
-/// - Not served, and not listed: names that begin with a dot, unless [`Files::hidden`] lets them; names with a control
+/// - Not served, and not listed: names that begin with a dot, unless [`Files::hidden`] lets them, but for
+///   what is in `/.well-known/`, which is served and not listed; names with a control
 ///   character, and on Windows those that mean something else there, such as `a:b` or `nul.txt`; what a symbolic link leads to outside the folder, unless
 ///   [`Files::follow_symlinks`] lets it; anything but regular files and folders; and what [`Files::deny`] names.
 /// - A symbolic link that stays inside is followed, relative or absolute, if no name on its way is one that is not served.

@@ -10,7 +10,7 @@ use super::Files;
 use super::answer::INDEX;
 use super::media::Types;
 use super::open::{Failure, Look, Opened, Wait};
-use super::path::RequestPath;
+use super::path::{Dotted, RequestPath};
 
 /// May be kept, and has to be asked for each time, which takes a 304 where nothing has changed.
 pub(super) const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
@@ -110,7 +110,9 @@ impl Files {
     }
 
     /// Serves and lists names that begin with a dot; default not, since such files are settings and secrets more often
-    /// than not. `.` and `..` are refused all the same.
+    /// than not. Only what is in `/.well-known/` is served all the same ([RFC 8615]), at the root of a server alone. `.` and `..` are refused all the same.
+    ///
+    /// [RFC 8615]: https://www.rfc-editor.org/rfc/rfc8615#section-3
     pub fn hidden(mut self, enabled: bool) -> Self {
         Arc::make_mut(&mut self.shared).root.set_hidden(enabled);
         self
@@ -142,7 +144,7 @@ impl Files {
 /// A path of plain names, as it would have to stand in a request, but for dots in front and percent-encoding.
 fn names(page: &str) -> Option<PathBuf> {
     let encoded = page.split('/').map(|name| super::path::encode(name.as_bytes()).to_string()).collect::<Vec<_>>();
-    let path = RequestPath::parse(&format!("/{}", encoded.join("/")), true).ok()?;
+    let path = RequestPath::parse(&format!("/{}", encoded.join("/")), Dotted::All).ok()?;
     (!path.folder && path.relative != Path::new(".")).then_some(path.relative)
 }
 

@@ -82,6 +82,29 @@ fn dots(segment: &str) -> Option<Dots> {
     }
 }
 
+/// Which names may begin with a dot.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Dotted {
+    None,
+    /// The one that sites have for others to find, at the root of the server and in no other folder:
+    /// <https://www.rfc-editor.org/rfc/rfc8615#section-3>.
+    WellKnown,
+    All,
+}
+
+pub(super) const WELL_KNOWN: &str = ".well-known";
+
+impl Dotted {
+    /// Whether this name may, which may be the first one.
+    fn allows(self, name: &[u8], is_first: bool) -> bool {
+        match self {
+            Self::None => false,
+            Self::WellKnown => is_first && name == WELL_KNOWN.as_bytes(),
+            Self::All => true,
+        }
+    }
+}
+
 /// A path that passed every rule.
 #[derive(Debug, PartialEq)]
 pub(super) struct RequestPath {
@@ -92,9 +115,8 @@ pub(super) struct RequestPath {
 }
 
 impl RequestPath {
-    /// Takes a path without dot segments, still percent-encoded; an empty one is the root without its slash. With
-    /// `hidden`, names may begin with a dot.
-    pub(super) fn parse(raw: &str, hidden: bool) -> Result<Self, Refused> {
+    /// Takes a path without dot segments, still percent-encoded; an empty one is the root without its slash.
+    pub(super) fn parse(raw: &str, dotted: Dotted) -> Result<Self, Refused> {
         if raw.is_empty() {
             return Ok(Self { relative: PathBuf::from("."), folder: false });
         }
@@ -112,7 +134,7 @@ impl RequestPath {
                 return Err(Refused::Unfindable);
             }
             let name = decode(segment)?;
-            check_name(&name, hidden)?;
+            check_name(&name, dotted.allows(&name, relative.as_os_str().is_empty()))?;
             relative.push(os_name(&name).ok_or(Refused::Unfindable)?);
         }
         Ok(Self { relative, folder })
@@ -212,7 +234,7 @@ mod tests {
 
     #[track_caller]
     fn check(raw: &str, expected: Result<(&str, bool), u16>) {
-        let parsed = RequestPath::parse(raw, false);
+        let parsed = RequestPath::parse(raw, Dotted::None);
         let parsed = parsed.as_ref().map(|path| (path.relative.to_str().unwrap(), path.folder));
         assert_eq!(parsed.map_err(|refused| refused.status().as_u16()), expected, "{raw:?}");
     }
@@ -336,7 +358,7 @@ mod tests {
     #[test]
     fn hidden_names_may_be_served() {
         let check = |raw: &str, expected: Result<&str, u16>| {
-            let parsed = RequestPath::parse(raw, true);
+            let parsed = RequestPath::parse(raw, Dotted::All);
             let parsed = parsed.as_ref().map(|path| path.relative.to_str().unwrap());
             assert_eq!(parsed.map_err(|refused| refused.status().as_u16()), expected, "{raw:?}");
         };
@@ -346,6 +368,24 @@ mod tests {
         check("/.", Err(400));
         check("/..", Err(400));
         check("/.git/%2e%2e/%2E%2e/secret", Err(400));
+    }
+
+    #[test]
+    fn the_well_known_name_may_be_the_first() {
+        let check = |raw: &str, expected: Result<&str, u16>| {
+            let parsed = RequestPath::parse(raw, Dotted::WellKnown);
+            let parsed = parsed.as_ref().map(|path| path.relative.to_str().unwrap());
+            assert_eq!(parsed.map_err(|refused| refused.status().as_u16()), expected, "{raw:?}");
+        };
+        check("/.well-known/security.txt", Ok(".well-known/security.txt"));
+        check("/%2ewell-known/a/b", Ok(".well-known/a/b"));
+        check("/.well-known", Ok(".well-known"));
+        check("/.well-known/.git/config", Err(404));
+        check("/.well-known/.well-known/x", Err(404));
+        check("/sub/.well-known/x", Err(404));
+        check("/.Well-Known/x", Err(404));
+        check("/.well-known-not/x", Err(404));
+        check("/.git/config", Err(404));
     }
 
     #[test]
@@ -375,7 +415,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn names_need_not_be_utf8() {
-        let path = RequestPath::parse("/%ff%fe.txt", false).unwrap();
+        let path = RequestPath::parse("/%ff%fe.txt", Dotted::None).unwrap();
         assert_eq!(path.relative.as_os_str().as_encoded_bytes(), b"\xff\xfe.txt");
         assert_eq!(encode(b"\xff\xfe.txt").to_string(), "%FF%FE.txt");
     }

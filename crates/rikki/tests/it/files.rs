@@ -42,6 +42,7 @@ async fn what_is_served() {
         ("/sub/link_up", "ok"),
         ("/sub/inner.txt", "inner"),
         ("/dirlink_in/inner.txt", "inner"),
+        ("/.well-known/security.txt", "contact"),
         ("/indexed/", "<h1>index</h1>"),
         ("/indexed/index.html", "<h1>index</h1>"),
     ] {
@@ -132,7 +133,9 @@ async fn what_is_hidden_missing_or_no_file() {
         ("/.git/config", 404),
         ("/.env", 404),
         ("/sub/.hidden", 404),
-        ("/.well-known/x", 404),
+        ("/.well-known/", 404),
+        ("/.well-known/.hidden", 404),
+        ("/sub/.well-known/x", 404),
         ("/ok.txt/", 404),
         ("/ok.txt/x", 404),
         ("/sub//inner.txt", 404),
@@ -233,6 +236,8 @@ async fn folders_get_their_slash() {
 async fn below_a_nested_router() {
     let fixture = Fixture::full();
     let router = Router::new().nest_service("/static", fixture.files());
+    let response = start(router.clone(), request("GET", "/static/.well-known/security.txt")).await;
+    assert_eq!(response.status(), 404, "that is at the root of a server alone");
     let response = start(router.clone(), request("GET", "/static/sub?q")).await;
     assert_eq!(response.headers()["location"], "/static/sub/?q");
     let response = start(router, request("GET", "/static/sub/")).await;

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use super::folder::Folder;
-use crate::files::path::check_name;
+use crate::files::path::{WELL_KNOWN, check_name};
 
 /// As many as Linux follows in one path.
 const MOST: usize = 40;
@@ -35,7 +35,9 @@ pub(super) fn resolve(
     let mut links = 0;
     while let Some(Step { name, is_judged }) = walk.ahead.pop_front() {
         let Some(below) = walk.enter(&name)? else { continue };
-        if is_judged && check_name(name.as_encoded_bytes(), hidden).is_err() {
+        // Links in this folder may lead to its own files, and links elsewhere may not.
+        let is_known = below == Path::new(WELL_KNOWN) && relative.starts_with(WELL_KNOWN);
+        if is_judged && !is_known && check_name(name.as_encoded_bytes(), hidden).is_err() {
             return Err(io::ErrorKind::NotFound.into());
         }
         if let Some(target) = read(&below)? {
@@ -116,7 +118,7 @@ mod tests {
     use super::*;
 
     /// Below a folder that was given as `/srv/current`.
-    const LINKS: [(&str, &str); 29] = [
+    const LINKS: [(&str, &str); 34] = [
         ("in", "sub/file"),
         ("up", "sub/../file"),
         ("dot", "././file"),
@@ -146,6 +148,11 @@ mod tests {
         ("given-env", "/srv/current/sub/.env"),
         ("to-env", "env"),
         ("control", "a\u{1}b"),
+        (".well-known/in", "../.well-known/x"),
+        (".well-known/real", "/srv/releases/5/.well-known/x"),
+        (".well-known/file", "../file"),
+        (".well-known/env", ".env"),
+        ("well-known", ".well-known/x"),
     ];
 
     #[cfg(unix)]
@@ -179,6 +186,9 @@ mod tests {
         check("far-around", "file");
         check("above-root", "file");
         check("root/root/file", "file");
+        check(".well-known/in", ".well-known/x");
+        check(".well-known/real", ".well-known/x");
+        check(".well-known/file", "file");
         check("here/in", "sub/file");
         for out in [
             "out",
@@ -199,7 +209,8 @@ mod tests {
                 assert_eq!(refused, expected, "{out}");
             }
         }
-        for path in ["env", "git", "by-hidden", "absolute-env", "given-env", "to-env"] {
+        for path in ["env", "git", "by-hidden", "absolute-env", "given-env", "to-env", ".well-known/env", "well-known"]
+        {
             assert_eq!(resolve(path, false).unwrap_err().kind(), io::ErrorKind::NotFound, "{path}");
             assert!(resolve(path, true).is_ok(), "{path}");
         }

@@ -42,10 +42,15 @@ impl Fixture {
         let root = fixture.root();
         fixture.write("../secret", CANARY);
         fixture.write("../root-evil/x", CANARY);
-        for hidden in [".git/config", ".env", "sub/.hidden", ".well-known/x"] {
+        for hidden in [".git/config", ".env", "sub/.hidden", ".well-known/.hidden", "sub/.well-known/x"] {
             fixture.write(hidden, CANARY);
         }
         fixture.write("ok.txt", "ok");
+        fixture.write(".well-known/security.txt", "contact");
+        fixture.write(".well-known/pki/index.html", "pki");
+        symlink("../ok.txt", root.join(".well-known/link")).unwrap();
+        symlink("../.env", root.join(".well-known/link_env")).unwrap();
+        symlink(".well-known/security.txt", root.join("link_well_known")).unwrap();
         fixture.write("sub/inner.txt", "inner");
         for name in ["10:30", "did:plc:x", "C:/x", "back\\slash", "dot.", "blank ", " ", "foo_1%3a2.deb", "nul.txt"] {
             fixture.write(format!("odd/{name}"), name);

@@ -11,6 +11,8 @@ async fn nested_folders(site: &Site, docs: &Site, api: &Site) -> Running {
     docs.write("api/ok.txt", "below docs");
     docs.write("api/only-docs.txt", "below docs");
     api.write("ok.txt", "api");
+    docs.write(".well-known/x", "docs");
+    site.write(".well-known/x", "well known");
     site.write("docs/ok.txt", "below the root");
     site.write("docsy/ok.txt", "docsy");
     let folder = |site: &Site| Files::new(&site.0).unwrap();
@@ -27,6 +29,7 @@ async fn the_longest_path_counts() {
             ("/docs/ok.txt", "docs"),
             ("/docs/api/ok.txt", "api"),
             ("/docsy/ok.txt", "docsy"),
+            ("/.well-known/x", "well known"),
             ("/docs/sub/", "<h1>index</h1>"),
         ] {
             let answer = get_path(&server, via, path).await;
@@ -36,6 +39,7 @@ async fn the_longest_path_counts() {
             "/docs/api/only-docs.txt",
             "/docs/",
             "/docs/.env",
+            "/docs/.well-known/x",
             "/docs//ok.txt",
             "/docs//",
             "/docs//api/",
