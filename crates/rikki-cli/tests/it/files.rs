@@ -51,6 +51,11 @@ fn what_is_served() {
         &[("/sub/a.txt", "", "cache-control: no-cache\r\n"), ("/sub", "", "cache-control: no-cache\r\n")],
     );
     check(&folder, &["--cache-control", "max-age=60"], &[("/sub/a.txt", "", "cache-control: max-age=60\r\n")]);
+    check(
+        &folder,
+        &[],
+        &[("/none", "", "\r\n\r\nnothing here"), ("/404", "", " 200 "), ("/sub", "", "location: ./sub/\r\n")],
+    );
     folder.write("a.foo", "foo");
     folder.write("a.xml", "<a/>");
     let types = ["--type", "foo=text/x-foo", "--type=.txt=text/markdown", "--charset", "koi8-r"];
@@ -181,7 +186,12 @@ fn what_is_added_to_answers() {
         ],
     );
     let any = "access-control-allow-origin: *\r\n";
-    check(&folder, &["--cors"], &[("/rest", "", any), ("/sub/a.txt", "", any), ("/test.html", "", any)]);
+    let exposed = "access-control-expose-headers: content-range, accept-ranges, etag, content-length\r\n";
+    check(
+        &folder,
+        &["--cors"],
+        &[("/sub/a.txt", "", exposed), ("/rest", "", any), ("/sub/a.txt", "", any), ("/test.html", "", any)],
+    );
     let (_server, address) = serve(&["--cors", &folder.path("")]);
     let preflight = "OPTIONS /rest HTTP/1.1\r\nHost: localhost\r\nOrigin: https://a.test\r\n\
                      Access-Control-Request-Method: GET\r\nConnection: close\r\n\r\n";
@@ -201,7 +211,7 @@ fn folders_at_paths_of_their_own() {
         &[
             ("/books/ok.txt", "", "\r\n\r\ndocs"),
             ("/books/more/a.txt", "", "\r\n\r\na"),
-            ("/books", "", "location: /books/\r\n"),
+            ("/books", "", "location: ./books/\r\n"),
             ("/books/", "", "Index of"),
             // What is not found there is not the application's.
             ("/books/none", PAGE, "\r\n\r\n404 Not Found"),

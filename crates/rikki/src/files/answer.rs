@@ -209,10 +209,11 @@ impl Ask {
                 Err(failure) => return Err(failure),
             }
         }
+        if !folder {
+            return self.find_file(shared, relative, wait);
+        }
         match self.open(shared, relative, wait)? {
-            Opened::File(source) if !folder => self.content(shared, source, relative, wait),
-            Opened::File(..) => Err(StatusCode::NOT_FOUND.into()),
-            Opened::Folder(_) if !folder => Ok(self.redirect()?),
+            Opened::File(_) => Err(StatusCode::NOT_FOUND.into()),
             Opened::Folder(_) if !shared.options.listing || shared.options.spa => Err(StatusCode::NOT_FOUND.into()),
             // What is in it is for those who know its name.
             Opened::Folder(_) if relative.starts_with(WELL_KNOWN) && !shared.root.hidden() => {
@@ -227,6 +228,26 @@ impl Ask {
                 if self.is_current(shared, wait)? { Ok(listing) } else { Err(StatusCode::NOT_FOUND.into()) }
             }
         }
+    }
+
+    /// What a path without a slash at its end leads to: a file, `about.html` for `about`, or a folder by its right name.
+    fn find_file(&self, shared: &Shared, relative: &Path, wait: Wait) -> Result<Response<Body>, Failure> {
+        let is_folder = match self.open(shared, relative, wait) {
+            Ok(Opened::File(source)) => return self.content(shared, source, relative, wait),
+            Ok(Opened::Folder(_)) => true,
+            Err(Failure::Status(StatusCode::NOT_FOUND)) => false,
+            Err(failure) => return Err(failure),
+        };
+        // A folder goes before a page of its name if it has one of its own.
+        let has_page = is_folder && self.find_page(shared, &relative.join(INDEX), wait)?.is_some();
+        if !has_page && relative != Path::new(".") && relative.extension().is_none_or(|extension| extension != "html") {
+            let mut page = relative.as_os_str().to_owned();
+            page.push(".html");
+            if let Some(source) = self.find_page(shared, page.as_ref(), wait)? {
+                return self.content(shared, source, page.as_ref(), wait);
+            }
+        }
+        if is_folder { Ok(self.redirect()?) } else { Err(StatusCode::NOT_FOUND.into()) }
     }
 
     /// A file that was asked for, or stands for what was.

@@ -14,6 +14,9 @@ use super::media::Media;
 use super::open::{Failure, Opened, Wait, failure};
 use super::source::Source;
 
+/// What is sent where nothing is found, unless another page is set.
+const NOT_FOUND_PAGE: &str = "404.html";
+
 impl Ask {
     /// The answer instead of `status`, or with it.
     pub(super) fn missing(&self, shared: &Shared, status: StatusCode, wait: Wait) -> Result<Response<Body>, Failure> {
@@ -27,9 +30,9 @@ impl Ask {
         {
             response = Some(self.content(shared, source, index, wait)?);
         }
+        let page = options.error_page.as_deref().unwrap_or(Path::new(NOT_FOUND_PAGE));
         if response.is_none()
             && status == StatusCode::NOT_FOUND
-            && let Some(page) = &options.error_page
             && let Some(mut source) = self.find_page(shared, page, wait)?
         {
             source.read_small().map_err(|error| failure(&error, page))?;
@@ -61,7 +64,7 @@ impl Ask {
     }
 
     /// A file that may have gone, or become unreadable, since it was set: what was asked for is not there all the same.
-    fn find_page(&self, shared: &Shared, relative: &Path, wait: Wait) -> Result<Option<Source>, Failure> {
+    pub(super) fn find_page(&self, shared: &Shared, relative: &Path, wait: Wait) -> Result<Option<Source>, Failure> {
         match self.open(shared, relative, wait) {
             Ok(Opened::File(source)) => Ok(Some(source)),
             Ok(Opened::Folder(_)) | Err(Failure::Status(_)) => Ok(None),

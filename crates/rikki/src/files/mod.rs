@@ -59,6 +59,9 @@ const MAX_COMPRESSIONS: usize = 16;
 ///
 /// - A folder is answered with its `index.html`, or else with a listing of at most 10,000 entries: a page, or JSON for
 ///   clients that would rather have `application/json`. `?sort=size&order=desc` sorts it, by `name`, `size` or `modified`.
+/// - `/about` is answered with `about.html`, if there is neither a file `about` nor a folder of that name with an
+///   `index.html`. Where nothing is found, `404.html` is sent with the status. Redirects and links are relative, so that they
+///   hold behind a proxy that serves the folder at another path.
 /// - Files have an `ETag` and a `Last-Modified` date, for every precondition of RFC 9110, section 13. The tag of a file up to
 ///   256 KiB is a hash of its content, and the same on every machine; that of a larger one tells one state of the file from
 ///   another.

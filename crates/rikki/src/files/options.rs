@@ -20,7 +20,7 @@ pub(super) const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 pub(super) struct Options {
     pub(super) listing: bool,
     pub(super) spa: bool,
-    /// Relative to the root.
+    /// Relative to the root; `None` for `404.html`.
     pub(super) error_page: Option<PathBuf>,
     /// `None` to say nothing.
     pub(super) cache_control: Option<HeaderValue>,
@@ -56,7 +56,8 @@ impl Files {
         self
     }
 
-    /// Sends the content of `page`, a path below the root with slashes, such as `404.html`, with each status 404.
+    /// Sends the content of `page`, a path below the root with slashes, with each status 404; without this that of
+    /// `404.html`, if there is such a file.
     ///
     /// The file is opened for each answer; without it the answer is a line of text. [`Files::follow_symlinks`] goes before
     /// this, if a link out of the folder leads to it.

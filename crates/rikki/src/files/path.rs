@@ -211,16 +211,13 @@ pub(super) fn encode(name: &[u8]) -> PercentEncode<'_> {
     percent_encode(name, ENCODED)
 }
 
-/// A raw path as a `Location`: encoded anew, with exactly one slash in front and between names.
+/// The `Location` of the folder that a raw path without dot segments names without its slash.
 ///
-/// Two slashes in front would name another host (RFC 3986, section 4.2).
+/// It is relative to that path, so that it holds behind a proxy that serves the folder at another one, and begins with a
+/// dot: `10:30/` would be of another scheme, and two slashes would name another host (RFC 3986, section 4.2).
 pub(super) fn location(raw: &str, query: Option<&str>) -> String {
-    let mut location = String::with_capacity(raw.len() + 1);
-    for segment in raw.split('/').filter(|segment| !segment.is_empty()) {
-        let name = Cow::from(percent_decode_str(segment));
-        let _ = write!(location, "/{}", encode(&name));
-    }
-    location.push('/');
+    let name = Cow::from(percent_decode_str(raw.rsplit('/').next().unwrap_or_default()));
+    let mut location = format!("./{}/", encode(&name));
     if let Some(query) = query {
         // The query is not ours to decode; this only keeps the header value in ASCII.
         let _ = write!(location, "?{}", percent_encoding::utf8_percent_encode(query, percent_encoding::CONTROLS));
@@ -427,13 +424,14 @@ mod tests {
 
     #[test]
     fn locations_stay_on_this_host() {
-        check_location("/sub", None, "/sub/");
-        check_location("/a b/%c3%a4/ü", None, "/a%20b/%C3%A4/%C3%BC/");
-        check_location("/sub", Some("a=1&b=%20"), "/sub/?a=1&b=%20");
-        check_location("/sub", Some("ä"), "/sub/?%C3%A4");
-        check_location("//evil.test", None, "/evil.test/");
-        check_location("/\\evil.test", None, "/%5Cevil.test/");
-        check_location("/%5cevil.test", None, "/%5Cevil.test/");
-        check_location("/%2fevil.test", None, "/%2Fevil.test/");
+        check_location("/sub", None, "./sub/");
+        check_location("/a b/%c3%a4/ü", None, "./%C3%BC/");
+        check_location("/sub", Some("a=1&b=%20"), "./sub/?a=1&b=%20");
+        check_location("/sub", Some("ä"), "./sub/?%C3%A4");
+        check_location("/time/10:30", None, "./10%3A30/");
+        check_location("//evil.test", None, "./evil.test/");
+        check_location("/\\evil.test", None, "./%5Cevil.test/");
+        check_location("/%5cevil.test", None, "./%5Cevil.test/");
+        check_location("/%2fevil.test", None, "./%2Fevil.test/");
     }
 }

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -72,6 +72,7 @@ impl Added {
         let headers = response.headers_mut();
         if self.cors && may_be_read {
             headers.entry(ACCESS_CONTROL_ALLOW_ORIGIN).or_insert(ANY);
+            headers.entry(ACCESS_CONTROL_EXPOSE_HEADERS).or_insert(EXPOSED);
         }
         for name in self.headers.keys() {
             if !headers.contains_key(name) {
@@ -82,6 +83,10 @@ impl Added {
         }
     }
 }
+
+/// What a page needs to load a file in parts or to compare it, as viewers of documents and maps do. Without leave it sees
+/// none of it (<https://fetch.spec.whatwg.org/#http-access-control-expose-headers>).
+const EXPOSED: HeaderValue = HeaderValue::from_static("content-range, accept-ranges, etag, content-length");
 
 const MAX_ADDED: usize = 100;
 

@@ -167,7 +167,8 @@ impl Server {
 
     /// Lets pages of every origin read the answers to GET and HEAD, and ask for them with any header; default not.
     ///
-    /// Answers have `Access-Control-Allow-Origin: *`, with which browsers send no cookies, and preflight requests are
+    /// Answers have `Access-Control-Allow-Origin: *`, with which browsers send no cookies, and let pages see what tells of
+    /// ranges and entity tags (`Access-Control-Expose-Headers`), unless they say that themselves; preflight requests are
     /// answered. WebSockets have [`allow_origin`](Self::allow_origin).
     pub fn cors(mut self, enabled: bool) -> Self {
         Arc::make_mut(&mut self.http.added).cors = enabled;

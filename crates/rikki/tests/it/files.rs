@@ -218,11 +218,12 @@ async fn folders_get_their_slash() {
     fixture.write("a b ü/x", "");
     let files = fixture.files();
     for (target, expected) in [
-        ("/sub", "/sub/"),
-        ("/sub?a=1&b=%2F", "/sub/?a=1&b=%2F"),
-        ("/dirlink_in", "/dirlink_in/"),
-        ("/a%20b%20%c3%bc", "/a%20b%20%C3%BC/"),
-        ("http://evil.test/sub", "/sub/"),
+        ("/sub", "./sub/"),
+        ("/sub?a=1&b=%2F", "./sub/?a=1&b=%2F"),
+        ("/dirlink_in", "./dirlink_in/"),
+        ("/a%20b%20%c3%bc", "./a%20b%20%C3%BC/"),
+        ("http://evil.test/sub", "./sub/"),
+        ("/odd/12:45", "./12%3A45/"),
     ] {
         assert_eq!(status(&files, target).await, 301, "{target}");
         assert_eq!(get(&files, target).await.headers["location"], expected, "{target}");
@@ -239,7 +240,7 @@ async fn below_a_nested_router() {
     let response = start(router.clone(), request("GET", "/static/.well-known/security.txt")).await;
     assert_eq!(response.status(), 404, "that is at the root of a server alone");
     let response = start(router.clone(), request("GET", "/static/sub?q")).await;
-    assert_eq!(response.headers()["location"], "/static/sub/?q");
+    assert_eq!(response.headers()["location"], "./sub/?q");
     let response = start(router, request("GET", "/static/sub/")).await;
     let page = response.into_body().collect().await.unwrap().to_bytes();
     assert!(String::from_utf8_lossy(&page).contains("<title>Index of /static/sub/</title>"));

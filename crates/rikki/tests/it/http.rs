@@ -128,7 +128,7 @@ async fn files() {
         assert_eq!((index.status.as_u16(), &*index.body), (200, "<h1>index</h1>"));
         let folder = get_path(&server, via, "/sub").await;
         assert!(folder.status.is_redirection(), "{}", folder.status);
-        assert_eq!(folder.header("location"), "/sub/");
+        assert_eq!(folder.header("location"), "./sub/");
         let listing = get_path(&server, via, "/plain/").await;
         assert_eq!(listing.status, 200);
         assert!(listing.body.contains("&lt;b&gt;.txt") && !listing.body.contains("<b>"), "{}", listing.body);

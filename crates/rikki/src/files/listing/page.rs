@@ -107,7 +107,7 @@ impl Display for Row<'_> {
         let href = path::encode(name.as_encoded_bytes());
         let name = name.to_string_lossy();
         let slash = if *is_folder { "/" } else { "" };
-        write!(f, "<tr><td><a href=\"{href}{slash}\"><bdi>{}</bdi>{slash}</a></td>", Text(&name))?;
+        write!(f, "<tr><td><a href=\"./{href}{slash}\"><bdi>{}</bdi>{slash}</a></td>", Text(&name))?;
         if *is_folder {
             f.write_str("<td></td>")?;
         } else {

@@ -122,10 +122,12 @@ impl Answer {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    /// Where the links of a listing's entries lead, the one to the parent included.
+    /// Where the links of a listing's entries lead, the one to the parent included. All others begin with `./`, without
+    /// which a name could be taken for something else.
     pub(crate) fn links(&self) -> Vec<&str> {
         let body = self.text().split("<tbody>").nth(1).unwrap_or_default();
-        body.split("<a href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
+        let links = body.split("<a href=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+        links.map(|link| if link == "../" { link } else { link.strip_prefix("./").unwrap() }).collect()
     }
 }
 

@@ -128,6 +128,27 @@ async fn a_page_for_what_is_not_found() {
 }
 
 #[tokio::test]
+async fn a_page_of_its_own_name_is_found() {
+    let fixture = Fixture::full();
+    let files = fixture.files();
+    assert_eq!(get(&files, "/missing").await.text(), "404 Not Found\n");
+    let page = fixture.write("404.html", "<h1>not here</h1>");
+    fixture.write("other.html", "<h1>other</h1>");
+    for target in ["/missing", "/missing/", "/.env", "/sub/missing"] {
+        assert_eq!(status(&files, target).await, 404, "{target}");
+        assert_eq!(get(&files, target).await.text(), "<h1>not here</h1>", "{target}");
+    }
+    assert_eq!(get(&files, "/404.html").await.status, 200);
+    assert_eq!(get(&files, "/../x").await.text(), "400 Bad Request\n");
+    assert_eq!(get(&files.clone().error_page("other.html").unwrap(), "/missing").await.text(), "<h1>other</h1>");
+    // One that leads out is none.
+    fs::remove_file(&page).unwrap();
+    symlink("../secret", &page).unwrap();
+    assert_eq!(status(&files, "/missing").await, 404);
+    assert_eq!(get(&files, "/missing").await.text(), "404 Not Found\n");
+}
+
+#[tokio::test]
 async fn error_pages_that_cannot_be() {
     let fixture = Fixture::full();
     for page in ["missing.html", "../secret", "/ok.txt", "sub", "sub/", "link_out", "fifo", "", "dirlink/secret"] {
@@ -310,11 +331,11 @@ async fn a_nested_folder_gets_its_slash() {
         assert_eq!(response.status(), status, "{target}");
         assert_eq!(response.headers().get("location").map(|value| value.to_str().unwrap()), location, "{target}");
     };
-    check("/docs", 301, Some("/docs/")).await;
-    check("/docs?q", 301, Some("/docs/?q")).await;
+    check("/docs", 301, Some("./docs/")).await;
+    check("/docs?q", 301, Some("./docs/?q")).await;
     check("/docs/", 200, None).await;
-    check("/docs/sub", 301, Some("/docs/sub/")).await;
-    check("/docs/./sub", 301, Some("/docs/sub/")).await;
+    check("/docs/sub", 301, Some("./sub/")).await;
+    check("/docs/./sub", 301, Some("./sub/")).await;
     check("/docs/sub/../ok.txt", 200, None).await;
     // This router has found out by the path as it was sent.
     check("/docs/../ok.txt", 400, None).await;

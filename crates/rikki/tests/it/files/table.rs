@@ -46,6 +46,16 @@ fn fixture() -> Fixture {
         ("app.js.gz", gzip(&text(2048))),
         ("site/index.html", b"index".to_vec()),
         ("site/index.html.br", brotli(b"index")),
+        ("pages/about.html", b"<p>about</".to_vec()),
+        ("pages/file", b"the file".to_vec()),
+        ("pages/file.html", b"page of file".to_vec()),
+        ("pages/v1.2.html", b"version".to_vec()),
+        ("pages/docs.html", b"page of docs".to_vec()),
+        ("pages/docs/intro.html", b"intro".to_vec()),
+        ("pages/both.html", b"page of both".to_vec()),
+        ("pages/both/index.html", b"index of both".to_vec()),
+        ("pages/.hidden.html", CANARY.into()),
+        ("pages/folder.html/x", Vec::new()),
         ("only.bin", binary(100)),
         ("only.bin.gz", gzip(&binary(100))),
         ("lonely.js.br", brotli(b"lonely")),
@@ -65,6 +75,8 @@ fn fixture() -> Fixture {
     fixture.write("folder-beside.png.br/x", "");
     fixture.write("secret-beside.png", binary(3000));
     symlink("../secret", fixture.root().join("secret-beside.png.br")).unwrap();
+    symlink("about.html", fixture.root().join("pages/link.html")).unwrap();
+    symlink("../../secret", fixture.root().join("pages/out.html")).unwrap();
     // Later than any clock, so that the test cannot be too slow.
     fixture.write("fresh.txt", "fresh");
     set_modified(&fixture, "fresh.txt", SystemTime::now() + Duration::from_secs(3600));

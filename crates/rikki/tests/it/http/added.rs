@@ -56,7 +56,7 @@ async fn pages_of_other_origins_may_read() {
     let strict = site.serve().await;
     let open = server(&site.0).route("/own", get(|| async { [("access-control-allow-origin", "https://a")] }));
     let open = Running::start(open.cors(true)).await;
-    let allowed = "access-control-allow-origin";
+    let (allowed, exposing) = ("access-control-allow-origin", "access-control-expose-headers");
     for via in BOTH {
         for path in ["/rest", "/ok.txt", "/sub", "/none"] {
             for method in [Method::GET, Method::HEAD] {
@@ -65,10 +65,12 @@ async fn pages_of_other_origins_may_read() {
                     "*",
                     "{method} {path}"
                 );
+                let exposed = ask(&open, via, request(method.clone(), path)).await;
+                assert_eq!(exposed.header(exposing), "content-range, accept-ranges, etag, content-length");
                 assert!(!ask(&strict, via, request(method, path)).await.headers.contains_key(allowed), "{path}");
             }
             let post = ask(&open, via, request(Method::POST, path)).await;
-            assert!(!post.headers.contains_key(allowed), "{path}");
+            assert!(!post.headers.contains_key(allowed) && !post.headers.contains_key(exposing), "{path}");
         }
         assert_eq!(get_path(&open, via, "/own").await.header(allowed), "https://a");
         let preflight = |method: &str| {
