@@ -4,6 +4,7 @@
 //! tested elsewhere; here is only what takes a browser to see.
 
 mod browser;
+mod files;
 mod listing;
 mod page;
 mod scratch;
