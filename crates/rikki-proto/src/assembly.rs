@@ -2,10 +2,11 @@
 //! [RFC 6455 section 5.4](https://www.rfc-editor.org/rfc/rfc6455#section-5.4).
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::{Buf as _, BufMut, Bytes};
 
-use crate::deflate::{Lent, SCRATCH_SIZE, Scratch};
+use crate::deflate::{Codecs, Lent, SCRATCH_SIZE, Scratch};
 use crate::error::{Error, LimitExceeded};
 use crate::memory::{Held, MessageMemory};
 use crate::message::Message;
@@ -29,8 +30,9 @@ pub(crate) struct PartialMessage {
     /// How long it will be, if its last frame has begun and it is not compressed.
     length: Option<usize>,
     fragments: u32,
-    /// What decompresses it, if it is compressed: held from its first byte to its last.
-    decompressor: Option<Lent>,
+    /// If it is compressed, whether it will be a text. It is kept as it came until it is whole: a decompressor that waited
+    /// for the rest would be one that others do not have.
+    compressed: Option<bool>,
     /// What it takes of the memory for all.
     held: Option<Held>,
 }
@@ -43,16 +45,29 @@ enum PartialPayload {
 }
 
 impl PartialMessage {
-    pub(crate) fn text(decompressor: Option<Lent>) -> Self {
-        Self::new(PartialPayload::Text(Utf8Assembler::default()), decompressor)
+    pub(crate) fn text() -> Self {
+        Self::new(PartialPayload::Text(Utf8Assembler::default()), None)
     }
 
-    pub(crate) fn binary(decompressor: Option<Lent>) -> Self {
-        Self::new(PartialPayload::Binary(Vec::new()), decompressor)
+    pub(crate) fn binary() -> Self {
+        Self::new(PartialPayload::Binary(Vec::new()), None)
     }
 
-    fn new(payload: PartialPayload, decompressor: Option<Lent>) -> Self {
-        Self { payload, announced: 0, length: None, fragments: 0, decompressor, held: None }
+    pub(crate) fn compressed(is_text: bool) -> Self {
+        Self::new(PartialPayload::Binary(Vec::new()), Some(is_text))
+    }
+
+    fn new(payload: PartialPayload, compressed: Option<bool>) -> Self {
+        Self { payload, announced: 0, length: None, fragments: 0, compressed, held: None }
+    }
+
+    pub(crate) fn is_compressed(&self) -> bool {
+        self.compressed.is_some()
+    }
+
+    /// Ready when it has to give way to the messages of others.
+    pub(crate) fn poll_evicted(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.held.as_ref().map_or(Poll::Pending, |held| held.poll_evicted(cx))
     }
 
     /// Judges the next fragment by its header alone (section 10.4), before any of its payload is taken.
@@ -63,7 +78,7 @@ impl PartialMessage {
         }
         // Two lengths below 2^63 can't overflow, and the first that passes the limit ends the connection.
         self.announced = self.announced.saturating_add(length);
-        match self.decompressor {
+        match self.compressed {
             None => {
                 self.length = usize::try_from(self.announced).ok().filter(|_| fin);
                 limits.check_length(self.announced)
@@ -78,23 +93,8 @@ impl PartialMessage {
         limits: &crate::Limits,
         memory: Option<&Arc<MessageMemory>>,
     ) -> Result<(), Error> {
-        let Self { payload, length, decompressor, held, .. } = self;
-        let mut push = |piece: &[u8]| {
-            // Doubling keeps the copying linear, larger steps keep it low; neither goes where nothing can follow.
-            let wanted = match *length {
-                Some(length) => (payload.len() + piece.len()).saturating_mul(GROWTH).min(length),
-                None => (payload.capacity() * 2).min(limits.max_message),
-            };
-            payload.reserve(piece.len(), wanted, held, memory)?;
-            payload.push(piece)
-        };
-        match decompressor {
-            None => push(piece),
-            Some(decompressor) => {
-                let mut scratch: Scratch = [0; SCRATCH_SIZE];
-                decompressor.push(piece, &mut scratch, limits.max_message, push)
-            }
-        }
+        let Self { payload, length, held, .. } = self;
+        payload.extend(piece, *length, limits, held, memory)
     }
 
     /// Lets `read` put between `least` and `most` more bytes into a binary message of known length, and gives them too.
@@ -120,18 +120,32 @@ impl PartialMessage {
         Some((result, bytes.get_mut(start..).unwrap_or_default()))
     }
 
-    pub(crate) fn finish(mut self) -> Result<Message<'static>, Error> {
-        if let Some(decompressor) = &mut self.decompressor {
-            decompressor.finish(&mut [0; SCRATCH_SIZE])?;
+    pub(crate) fn finish(self) -> Result<Message<'static>, Error> {
+        self.payload.finish()
+    }
+
+    /// Decompresses what has been kept and the `last` piece.
+    pub(crate) fn inflate(
+        self,
+        last: &[u8],
+        limits: &crate::Limits,
+        memory: Option<&Arc<MessageMemory>>,
+        codecs: &Arc<dyn Codecs>,
+    ) -> Result<Message<'static>, Error> {
+        let PartialPayload::Binary(kept) = &self.payload else { return self.payload.finish() };
+        let mut decompressor = Lent::from(codecs).ok_or(LimitExceeded::NoDecompressor)?;
+        let mut payload = match self.compressed {
+            Some(true) => PartialPayload::Text(Utf8Assembler::default()),
+            _ => PartialPayload::Binary(Vec::new()),
+        };
+        let mut held = None;
+        let mut scratch: Scratch = [0; SCRATCH_SIZE];
+        for piece in [kept.get(HEADROOM..).unwrap_or_default(), last] {
+            let push = |piece: &[u8]| payload.extend(piece, None, limits, &mut held, memory);
+            decompressor.push(piece, &mut scratch, limits.max_message, push)?;
         }
-        Ok(match self.payload {
-            PartialPayload::Text(text) => Message::from(text.finish()?),
-            PartialPayload::Binary(bytes) => {
-                let mut bytes = Bytes::from(bytes);
-                bytes.advance(HEADROOM.min(bytes.len()));
-                Message::from(bytes)
-            }
-        })
+        decompressor.finish(&mut scratch)?;
+        payload.finish()
     }
 }
 
@@ -174,6 +188,35 @@ impl PartialPayload {
             }
         }
         Ok(())
+    }
+
+    /// Adds a piece, of `length` bytes in all if that is known.
+    fn extend(
+        &mut self,
+        piece: &[u8],
+        length: Option<usize>,
+        limits: &crate::Limits,
+        held: &mut Option<Held>,
+        memory: Option<&Arc<MessageMemory>>,
+    ) -> Result<(), Error> {
+        // Doubling keeps the copying linear, larger steps keep it low; neither goes where nothing can follow.
+        let wanted = match length {
+            Some(length) => (self.len() + piece.len()).saturating_mul(GROWTH).min(length),
+            None => (self.capacity() * 2).min(limits.max_message),
+        };
+        self.reserve(piece.len(), wanted, held, memory)?;
+        self.push(piece)
+    }
+
+    fn finish(self) -> Result<Message<'static>, Error> {
+        Ok(match self {
+            Self::Text(text) => Message::from(text.finish()?),
+            Self::Binary(bytes) => {
+                let mut bytes = Bytes::from(bytes);
+                bytes.advance(HEADROOM.min(bytes.len()));
+                Message::from(bytes)
+            }
+        })
     }
 
     fn push(&mut self, piece: &[u8]) -> Result<(), Error> {

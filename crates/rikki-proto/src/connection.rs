@@ -12,13 +12,14 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::{BufMut, Bytes};
 
 use crate::close::{self, CloseCode, CloseFrame};
 use crate::decoder::{Decoder, Incoming};
 use crate::deflate::Codecs;
-use crate::error::{Error, SendError};
+use crate::error::{Error, LimitExceeded, SendError};
 use crate::frame::{FrameHeader, MAX_CONTROL, Opcode};
 use crate::limits::Limits;
 use crate::mask::Mask;
@@ -288,6 +289,18 @@ impl Connection {
     pub fn handle_unblocked(&mut self, output: &mut Output) {
         if let (Some(payload), Ok(())) = (self.unanswered.take(), self.check_open()) {
             self.encode(Opcode::Pong, &payload, output);
+        }
+    }
+
+    /// Ready with the error that ends the connection, if its unfinished message has to give way to those of others in
+    /// the [memory](Self::set_message_memory) for all: the Close frame that says so is in `output`. Until then the task
+    /// is woken when that happens.
+    ///
+    /// To be called before waiting for the rest of a message.
+    pub fn poll_evicted(&mut self, cx: &mut Context<'_>, output: &mut Output) -> Poll<Error> {
+        match self.decoder.poll_evicted(cx) {
+            Poll::Ready(()) => Poll::Ready(self.fail(LimitExceeded::NoMessageMemory.into(), &mut &mut [][..], output)),
+            Poll::Pending => Poll::Pending,
         }
     }
 

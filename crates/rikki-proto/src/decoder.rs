@@ -11,12 +11,13 @@
 //! ```
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::BufMut;
 
 use crate::assembly::PartialMessage;
-use crate::deflate::{Codecs, Lent};
-use crate::error::{Error, LimitExceeded, ProtocolError};
+use crate::deflate::Codecs;
+use crate::error::{Error, ProtocolError};
 use crate::frame::{FrameHeader, MAX_HEADER, Opcode};
 use crate::limits::Limits;
 use crate::mask::Mask;
@@ -223,8 +224,11 @@ impl Decoder {
 
     fn begin_frame(&mut self, header: &FrameHeader) -> Result<(), Error> {
         match header.opcode {
-            Opcode::Text => self.message = Some(Box::new(PartialMessage::text(self.borrow_decompressor(header)?))),
-            Opcode::Binary => self.message = Some(Box::new(PartialMessage::binary(self.borrow_decompressor(header)?))),
+            Opcode::Text | Opcode::Binary if header.compressed => {
+                self.message = Some(Box::new(PartialMessage::compressed(header.opcode == Opcode::Text)));
+            }
+            Opcode::Text => self.message = Some(Box::new(PartialMessage::text())),
+            Opcode::Binary => self.message = Some(Box::new(PartialMessage::binary())),
             _ => {}
         }
         if let (false, Some(message)) = (header.opcode.is_control(), &mut self.message) {
@@ -239,15 +243,9 @@ impl Decoder {
         Ok(())
     }
 
-    /// What a compressed message needs from here to its end.
-    fn borrow_decompressor(&self, header: &FrameHeader) -> Result<Option<Lent>, Error> {
-        match &self.codecs {
-            Some(codecs) if header.compressed => match Lent::from(codecs) {
-                Some(lent) => Ok(Some(lent)),
-                None => Err(LimitExceeded::NoDecompressor.into()),
-            },
-            _ => Ok(None),
-        }
+    /// Ready when the message under way has to give way to those of others.
+    pub(crate) fn poll_evicted(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.message.as_ref().map_or(Poll::Pending, |message| message.poll_evicted(cx))
     }
 
     /// Takes what there is of the payload, and hands out what its end completes.
@@ -266,8 +264,9 @@ impl Decoder {
                 self.control = vec![0; left].into();
             }
             let start = self.control.len().saturating_sub(left);
-            self.control.iter_mut().skip(start).zip(piece).for_each(|(slot, byte)| *slot = *byte);
-        } else if let Some(message) = &mut self.message {
+            self.control.iter_mut().skip(start).zip(&*piece).for_each(|(slot, byte)| *slot = *byte);
+        } else if let Some(message) = self.message.as_mut().filter(|message| !(ended && fin && message.is_compressed()))
+        {
             message.push(piece, &self.limits, self.memory.as_ref())?;
         }
         if !ended {
@@ -277,9 +276,12 @@ impl Decoder {
         if opcode.is_control() {
             return Ok(Some(Incoming::Control(opcode, Binary::from(Vec::from(std::mem::take(&mut self.control))))));
         }
-        match self.message.take_if(|_| fin) {
-            Some(message) => Ok(Some(Incoming::Message(message.finish()?))),
-            None => Ok(None),
+        match (self.message.take_if(|_| fin), &self.codecs) {
+            (Some(message), Some(codecs)) if message.is_compressed() => {
+                Ok(Some(Incoming::Message(message.inflate(piece, &self.limits, self.memory.as_ref(), codecs)?)))
+            }
+            (Some(message), _) => Ok(Some(Incoming::Message(message.finish()?))),
+            (None, _) => Ok(None),
         }
     }
 }

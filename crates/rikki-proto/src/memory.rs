@@ -1,7 +1,9 @@
 //! The memory of messages under assembly, counted over many connections.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use crate::error::LimitExceeded;
 
@@ -13,25 +15,81 @@ const UNCOUNTED: usize = 16 * 1024;
 ///
 /// A message that does not arrive whole in one read is counted when it takes more than 16 KiB, with what it takes then:
 /// up to twice what has arrived, or four times where its length is known, and no more than that length or
-/// [`Limits::max_message`](crate::Limits::max_message). One that would go beyond the bound closes its connection with
-/// 1013, unless it is the only one.
+/// [`Limits::max_message`](crate::Limits::max_message). One that would go beyond the bound takes the place of those that
+/// began before it, the oldest first: their connections are closed with 1013, and [told](crate::Connection::poll_evicted)
+/// so. The oldest one is refused itself, unless it is the only one. Until those connections have been polled, what they
+/// hold is there beyond the bound.
 #[derive(Debug)]
 pub struct MessageMemory {
     used: AtomicUsize,
     most: usize,
+    holders: Mutex<Holders>,
+}
+
+#[derive(Debug, Default)]
+struct Holders {
+    begun: u64,
+    by_age: BTreeMap<u64, Arc<Holder>>,
+}
+
+/// A message that is counted. What it holds and whether it has been evicted change under the lock of all.
+#[derive(Debug, Default)]
+struct Holder {
+    bytes: AtomicUsize,
+    is_evicted: AtomicBool,
+    waker: Mutex<Option<Waker>>,
 }
 
 impl MessageMemory {
     /// So many bytes for all [connections](crate::Connection::set_message_memory) that share it.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        Self { used: AtomicUsize::new(0), most: bytes }
+        Self { used: AtomicUsize::new(0), most: bytes, holders: Mutex::default() }
     }
 
-    /// Takes more for a message that has `own` bytes of it.
-    fn take(&self, own: usize, bytes: usize) -> Result<(), LimitExceeded> {
-        let more = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.most || used == own);
-        self.used.fetch_update(Relaxed, Relaxed, more).map_or(Err(LimitExceeded::NoMessageMemory), |_| Ok(()))
+    fn begin(self: &Arc<Self>) -> Held {
+        let mut holders = self.holders();
+        holders.begun += 1;
+        let (age, holder) = (holders.begun, Arc::<Holder>::default());
+        holders.by_age.insert(age, holder.clone());
+        Held { memory: self.clone(), age, holder }
+    }
+
+    /// Takes so much more for the message that began at `age`; those before it give way.
+    fn take(&self, age: u64, own: &Holder, bytes: usize) -> Result<(), LimitExceeded> {
+        let holders = self.holders();
+        let held = own.bytes.load(Relaxed);
+        let used = self.used.load(Relaxed);
+        let missing = used.saturating_add(bytes).saturating_sub(self.most);
+        let mut evicted = Vec::new();
+        let mut freed = 0;
+        if missing > 0 && used > held {
+            for older in holders.by_age.range(..age).map(|(_, older)| older) {
+                if freed < missing && !older.is_evicted.load(Relaxed) {
+                    freed += older.bytes.load(Relaxed);
+                    evicted.push(older.clone());
+                }
+            }
+        }
+        if own.is_evicted.load(Relaxed) || (missing > freed && used - freed > held) {
+            return Err(LimitExceeded::NoMessageMemory);
+        }
+        evicted.iter().for_each(|older| older.is_evicted.store(true, Relaxed));
+        self.used.store(used - freed + bytes, Relaxed);
+        own.bytes.store(held + bytes, Relaxed);
+        drop(holders);
+        evicted.iter().filter_map(|older| older.waker().take()).for_each(Waker::wake);
+        Ok(())
+    }
+
+    fn holders(&self) -> MutexGuard<'_, Holders> {
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Holder {
+    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -39,7 +97,8 @@ impl MessageMemory {
 #[derive(Debug)]
 pub(crate) struct Held {
     memory: Arc<MessageMemory>,
-    bytes: usize,
+    age: u64,
+    holder: Arc<Holder>,
 }
 
 impl Held {
@@ -50,15 +109,34 @@ impl Held {
         bytes: usize,
     ) -> Result<(), LimitExceeded> {
         let Some(memory) = memory.filter(|_| bytes > UNCOUNTED) else { return Ok(()) };
-        let held = held.get_or_insert_with(|| Self { memory: memory.clone(), bytes: 0 });
-        memory.take(held.bytes, bytes.saturating_sub(held.bytes))?;
-        held.bytes = held.bytes.max(bytes);
-        Ok(())
+        let held = held.get_or_insert_with(|| memory.begin());
+        match bytes.checked_sub(held.holder.bytes.load(Relaxed)) {
+            None | Some(0) => Ok(()),
+            Some(missing) => memory.take(held.age, &held.holder, missing),
+        }
+    }
+
+    /// Ready when the message has to give way to others.
+    pub(crate) fn poll_evicted(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut waker = self.holder.waker();
+        if self.holder.is_evicted.load(Relaxed) {
+            return Poll::Ready(());
+        }
+        let known = waker.as_ref().is_some_and(|known| known.will_wake(cx.waker()));
+        let old = if known { None } else { waker.replace(cx.waker().clone()) };
+        drop(waker);
+        drop(old); // without the lock: it may be the last to hold a task
+        Poll::Pending
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.memory.used.fetch_sub(self.bytes, Relaxed);
+        let mut holders = self.memory.holders();
+        holders.by_age.remove(&self.age);
+        if !self.holder.is_evicted.load(Relaxed) {
+            let left = self.memory.used.load(Relaxed).saturating_sub(self.holder.bytes.load(Relaxed));
+            self.memory.used.store(left, Relaxed);
+        }
     }
 }

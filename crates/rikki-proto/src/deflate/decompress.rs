@@ -26,11 +26,13 @@ pub struct Decompressor {
     length: usize,
     /// Whether what was taken last ended a block marked as final.
     is_final: bool,
+    /// What has come out since somebody asked, in bytes.
+    produced: usize,
 }
 
 impl Default for Decompressor {
     fn default() -> Self {
-        Self { inflate: Inflate::new(false, MAX_WINDOW_BITS), length: 0, is_final: false }
+        Self { inflate: Inflate::new(false, MAX_WINDOW_BITS), length: 0, is_final: false, produced: 0 }
     }
 }
 
@@ -52,6 +54,11 @@ impl Decompressor {
         self.inflate.reset(false);
         self.length = 0;
         self.is_final = false;
+    }
+
+    /// How many bytes have come out since this was last asked: what it has cost.
+    pub fn take_produced(&mut self) -> usize {
+        std::mem::take(&mut self.produced)
     }
 
     /// Decompresses the next piece of a message, and hands its output to `sink` in steps of at most 16 KiB.
@@ -82,6 +89,7 @@ impl Decompressor {
             // breaks first does not depend on how it was cut.
             let fitting = written.min(left);
             self.length += fitting;
+            self.produced += fitting;
             if let Some(output @ [_, ..]) = room.get(..fitting) {
                 sink(output)?;
             }

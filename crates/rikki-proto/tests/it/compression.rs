@@ -1,6 +1,7 @@
 //! Compressed messages through whole connections: who may send them, what they turn into, and what they may cost.
 
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 
 use proptest::prelude::*;
 use rikki_proto::deflate::{Codecs, Compression, Compressor, Decompressor};
@@ -173,36 +174,42 @@ fn the_limit_is_on_what_comes_out() {
     refused(&[blocks], limits, LimitExceeded::MessageTooLong { length: 120_000, limit: 100_000 });
 }
 
-/// What a message comes to is counted, and not what came of it.
+/// What a message comes to is counted, and what has come of it until then.
 #[test]
 fn the_memory_of_all_messages_is_that_of_what_comes_out() {
     let shelf = Shelf::new(1, 1);
     let message = Frame::new(TEXT, shelf.deflate(&[b'x'; 100_000])).rsv(4).masked(KEY).bytes();
     let begun = Frame::new(TEXT, [b'x'; 20_000]).part().masked(KEY).bytes();
-    for (memory, expected) in [(119_999, Some(LimitExceeded::NoMessageMemory.into())), (120_000, None)] {
+    for (memory, is_evicted) in [(119_999, true), (120_000, false)] {
         let memory = Arc::new(MessageMemory::new(memory));
         let [mut first, mut second] = [(); 2].map(|()| server(Limits::default().max_message(100_000), &shelf));
         first.set_message_memory(memory.clone());
         second.set_message_memory(memory);
         assert_eq!(receive(&mut first, &begun, 30_000, &mut Output::default()), (vec![], None));
-        assert_eq!(receive(&mut second, &message, 1000, &mut Output::default()).1, expected);
+        let (messages, error) = receive(&mut second, &message, 1000, &mut Output::default());
+        assert_eq!((messages.len(), error), (1, None));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert_eq!(first.poll_evicted(&mut cx, &mut Output::default()).is_ready(), is_evicted);
     }
 }
 
+/// Whoever sends the rest of a message slowly, or never, takes no decompressor from others.
 #[test]
-fn a_message_that_finds_no_decompressor_is_refused_and_the_others_go_on() {
+fn a_message_that_has_begun_holds_no_decompressor() {
     let shelf = Shelf::new(1, 1);
     let (mut first, mut second) = (server(Limits::default(), &shelf), server(Limits::default(), &shelf));
     let bytes = Frame::new(TEXT, HELLO).rsv(4).masked(KEY).bytes();
     let (begun, rest) = bytes.split_at(bytes.len() - 2);
     assert_eq!(receive(&mut first, begun, 100, &mut Output::default()), (vec![], None));
-    assert_eq!(shelf.left(), 0);
-    let mut output = Output::default();
-    assert_eq!(receive(&mut second, &bytes, 100, &mut output), (vec![], Some(LimitExceeded::NoDecompressor.into())));
-    assert!(output.to_vec().starts_with(b"\x88\x22\x03\xf5"), "1013: {:?}", output.to_vec());
-    assert_eq!(receive(&mut first, rest, 100, &mut Output::default()), (vec!["Hello".into()], None));
-    drop(first);
     assert_eq!(shelf.left(), 1);
+    assert_eq!(receive(&mut second, &bytes, 100, &mut Output::default()), (vec!["Hello".into()], None));
+    assert_eq!(receive(&mut first, rest, 100, &mut Output::default()), (vec!["Hello".into()], None));
+    // Where there is none at all, the peer is told so.
+    let mut output = Output::default();
+    let none = Shelf::new(0, 1);
+    let refused = receive(&mut server(Limits::default(), &none), &bytes, 100, &mut output);
+    assert_eq!(refused, (vec![], Some(LimitExceeded::NoDecompressor.into())));
+    assert!(output.to_vec().starts_with(b"\x88\x22\x03\xf5"), "1013: {:?}", output.to_vec());
 }
 
 #[test]

@@ -105,8 +105,8 @@ fn what_finds_no_message_memory_is_refused_where_it_is_pushed() {
         receive(&mut connection, head, &mut Output::default(), &mut Outcome::default());
         (connection, rest.to_vec())
     };
-    // Both take four times what has arrived, which is all there is.
-    let (_other, (mut connection, rest)) = (begin(1 << 20), begin(1 << 20));
+    // Both take four times what has arrived, which is all there is. The later one would take the place of the other.
+    let ((mut connection, rest), _other) = (begin(1 << 20), begin(1 << 20));
     let (mut rest, mut output, mut outcome) = (&rest[..], Output::default(), Outcome::default());
     while fill(&mut connection, &mut rest, 1 << 20).is_some_and(|count| count > 0) {}
     assert_eq!(fill(&mut connection, &mut rest, 1 << 20), None);

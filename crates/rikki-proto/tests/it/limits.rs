@@ -2,6 +2,8 @@
 //! [RFC 6455 section 10.4](https://www.rfc-editor.org/rfc/rfc6455#section-10.4).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll, Wake, Waker};
 
 use rikki_proto::{Connection, Error, LimitExceeded, Limits, MessageMemory, Output};
 
@@ -149,6 +151,22 @@ impl Sharing {
     }
 }
 
+impl Sharing {
+    /// Whether its message had to give way; if so, the peer is told.
+    #[track_caller]
+    fn is_evicted(&mut self) -> bool {
+        let mut output = Output::default();
+        match self.connection.poll_evicted(&mut Context::from_waker(Waker::noop()), &mut output) {
+            Poll::Ready(error) => {
+                assert_eq!(error, LimitExceeded::NoMessageMemory.into());
+                assert_eq!(wire::read(&output.to_vec()), self.end.own(vec![Frame::close(1013, &error.to_string())]));
+                true
+            }
+            Poll::Pending => false,
+        }
+    }
+}
+
 #[test]
 fn the_memory_of_all_unfinished_messages() {
     let begun = |length| Frame::new(BINARY, vec![7; length]).part();
@@ -161,21 +179,64 @@ fn the_memory_of_all_unfinished_messages() {
         // Its buffer doubles: 32 KiB are taken.
         second.check(begun(16_384), Ok(0));
         second.check(more(1), Ok(0));
-        third.check(begun(16_385), used_up);
+        assert!(!first.is_evicted());
+        // The oldest pays for the latest.
+        third.check(begun(16_385), Ok(0));
+        assert!(first.is_evicted() && !second.is_evicted() && !third.is_evicted());
+        // The oldest that grows is refused itself, and gives its part back.
+        second.check(more(80_000), used_up);
+        assert!(!third.is_evicted());
+        // What is whole was never counted, nor is what is small.
         fourth.check(Frame::new(BINARY, vec![7; 99_000]), Ok(1));
         fourth.check(begun(16_384), Ok(0));
+        assert!(!third.is_evicted());
         fourth.check(Frame::new(CONTINUATION, []), Ok(1));
-        // What was refused has given its part back, and so does what is whole, or gone.
-        first.check(Frame::new(CONTINUATION, []), Ok(1));
-        fourth.check(begun(100_000 - 32_768), Ok(0));
-        drop(second);
-        let mut fifth = Sharing::new(end, &memory);
-        fifth.check(begun(32_768), Ok(0));
-        fourth.check(more(1), used_up);
-        drop(fifth);
-        // One alone may be as large as messages may be.
-        first.check(begun(100_001), Ok(0));
-        first.check(more(200_000), Ok(0));
-        Sharing::new(end, &memory).check(begun(16_385), used_up);
+        // What becomes whole gives its part back, and so does what is gone.
+        third.check(Frame::new(CONTINUATION, []), Ok(1));
+        fourth.check(begun(100_000), Ok(0));
+        fourth.check(Frame::new(CONTINUATION, []), Ok(1));
+        third.check(begun(100_000), Ok(0));
+        drop(third);
+        fourth.check(begun(60_000), Ok(0));
+        // Several give way to one, and no more than have to.
+        let [mut fifth, mut sixth, mut seventh] = [(); 3].map(|()| Sharing::new(end, &memory));
+        fifth.check(begun(20_000), Ok(0));
+        sixth.check(begun(20_000), Ok(0));
+        seventh.check(begun(80_000), Ok(0));
+        assert!(fourth.is_evicted() && fifth.is_evicted() && !sixth.is_evicted());
     }
+}
+
+#[test]
+fn a_message_alone_may_be_as_large_as_messages_may_be() {
+    for end in both(Limits::default()) {
+        let memory = Arc::new(MessageMemory::new(100_000));
+        let [mut alone, mut late] = [(); 2].map(|()| Sharing::new(end, &memory));
+        alone.check(Frame::new(BINARY, vec![7; 100_001]).part(), Ok(0));
+        alone.check(Frame::new(CONTINUATION, vec![7; 200_000]).part(), Ok(0));
+        late.check(Frame::new(BINARY, vec![7; 20_000]).part(), Ok(0));
+        assert!(alone.is_evicted() && !late.is_evicted());
+    }
+}
+
+#[test]
+fn whoever_has_to_give_way_is_woken() {
+    struct Woken(AtomicBool);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Relaxed);
+        }
+    }
+    let memory = Arc::new(MessageMemory::new(100_000));
+    let end = server(Limits::default());
+    let [mut first, mut second] = [(); 2].map(|()| Sharing::new(end, &memory));
+    first.check(Frame::new(BINARY, vec![7; 60_000]).part(), Ok(0));
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
+    assert!(first.connection.poll_evicted(&mut cx, &mut Output::default()).is_pending());
+    second.check(Frame::new(BINARY, vec![7; 30_000]).part(), Ok(0));
+    assert!(!woken.0.load(Relaxed));
+    second.check(Frame::new(CONTINUATION, vec![7; 30_000]).part(), Ok(0));
+    assert!(woken.0.load(Relaxed));
 }

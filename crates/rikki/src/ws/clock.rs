@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher as _, RandomState};
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
@@ -14,6 +15,8 @@ use rikki_proto::CloseCode;
 use slab::Slab;
 use tokio::runtime::{Handle, Id};
 use tokio::sync::Notify;
+
+use super::turns::Turns;
 
 /// The unit of all deadlines of a WebSocket: they end up to two ticks late, never early.
 const TICK: Duration = Duration::from_millis(250);
@@ -43,6 +46,7 @@ pub(crate) struct Clock {
     slots: Mutex<Slab<Slot>>,
     /// Rings when the first slot is taken: a clock without connections does not tick.
     used: Arc<Notify>,
+    turns: Arc<Turns>,
 }
 
 #[derive(Debug)]
@@ -70,6 +74,11 @@ impl Clock {
                 clock
             }
         })
+    }
+
+    /// The turns of those who have more to do than others.
+    pub(super) fn turns(&self) -> &Arc<Turns> {
+        &self.turns
     }
 
     pub(crate) fn now(&self) -> Tick {
@@ -173,7 +182,8 @@ async fn count(clock: StopOnDrop, used: Arc<Notify>) {
 #[derive(Debug)]
 pub(crate) struct Alarm {
     clock: Arc<Clock>,
-    slot: Option<u32>,
+    /// One more than its key.
+    slot: Option<NonZeroU32>,
     /// The deadline in the slot. Moving it later is put off until it rings.
     due: Tick,
 }
@@ -185,6 +195,10 @@ impl Alarm {
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    fn key(&self) -> Option<usize> {
+        self.slot.map(|slot| slot.get() as usize - 1)
     }
 
     /// Whether it rings in time for `due`, and nothing is to be done before that.
@@ -201,7 +215,7 @@ impl Alarm {
     #[cold]
     fn is_its_turn(&self) -> bool {
         // Without a slot it has not been counted among those whose turn comes.
-        self.slot.is_none_or(|key| self.clock.slots().get(key as usize).is_some_and(|slot| slot.drains))
+        self.key().is_none_or(|key| self.clock.slots().get(key).is_some_and(|slot| slot.drains))
     }
 
     /// Makes sure that the task behind `waker` is polled when `due` has come.
@@ -214,9 +228,9 @@ impl Alarm {
         }
         self.due = due;
         let mut slots = self.clock.slots();
-        match self.slot {
-            Some(slot) => {
-                if let Some(slot) = slots.get_mut(slot as usize) {
+        match self.key() {
+            Some(key) => {
+                if let Some(slot) = slots.get_mut(key) {
                     slot.due = due;
                 }
             }
@@ -225,7 +239,8 @@ impl Alarm {
                     self.clock.used.notify_one();
                 }
                 let drains = self.clock.draining().is_some();
-                self.slot = u32::try_from(slots.insert(Slot { due, waker: waker.clone(), drains })).ok();
+                let key = slots.insert(Slot { due, waker: waker.clone(), drains });
+                self.slot = u32::try_from(key + 1).ok().and_then(NonZeroU32::new);
             }
         }
     }
@@ -233,8 +248,8 @@ impl Alarm {
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot {
-            let slot = self.clock.slots().try_remove(slot as usize);
+        if let Some(key) = self.key() {
+            let slot = self.clock.slots().try_remove(key);
             drop(slot); // without the lock: it may be the last to hold a task
         }
     }

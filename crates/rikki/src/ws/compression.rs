@@ -23,16 +23,33 @@ const KEPT_DECOMPRESSORS: usize = 8;
 const KEPT_OUTPUT: usize = 256 * 1024;
 
 thread_local! {
+    /// Bytes that this thread has compressed, and that have come of decompressing.
+    static WORKED: Cell<usize> = const { Cell::new(0) };
     static COMPRESSORS: Cell<Option<Box<Compressors>>> = const { Cell::new(None) };
     static DECOMPRESSORS: Cell<Vec<Decompressor>> = const { Cell::new(Vec::new()) };
+}
+
+/// How many bytes this thread has compressed, and has got by decompressing, since [`forget_work`]: what a connection costs
+/// beyond its bytes on the wire.
+#[inline]
+pub(super) fn worked() -> usize {
+    WORKED.get()
+}
+
+pub(super) fn forget_work() {
+    WORKED.set(0);
+}
+
+fn work(bytes: usize) {
+    WORKED.set(WORKED.get().saturating_add(bytes));
 }
 
 /// How messages are compressed with peers that can do it (permessage-deflate).
 ///
 /// - [`shared`](Self::shared), the default: no message refers to an earlier one, so a connection needs a compressor or
-///   decompressor only while one of its messages is under way, and all connections of a thread share a few. Memory:
-///   about 280 KiB a thread for each window size that peers ask for, 48 KiB for each compressed message that has begun
-///   to arrive, nothing for an idle connection.
+///   decompressor only while one of its messages is compressed or decompressed, and all connections of a thread share a
+///   few. Memory: about 280 KiB a thread for each window size that peers ask for and 48 KiB for each of 8 decompressors,
+///   nothing for a connection. A compressed message is kept as it came until it is whole.
 /// - [`dedicated`](Self::dedicated): messages refer to earlier ones, which makes similar messages much smaller. Memory:
 ///   about 330 KiB a connection, less with a smaller [window](Self::window_bits) and
 ///   [memory level](Self::memory_level): 193 KiB with 9 and 1.
@@ -114,9 +131,8 @@ impl Compression {
 
     /// The memory that compression may take, in bytes over all connections; default 64 MiB.
     ///
-    /// Shared, it bounds what decompresses: enough for about 1,300 messages at a time, and a compressed message that
-    /// finds none left closes its connection with 1013. Dedicated, it is set aside for a connection at the handshake: enough
-    /// for about 200, and further connections go without compression.
+    /// Shared, it bounds what decompresses: one message at a time for each thread. Dedicated, it is set aside for a
+    /// connection at the handshake: enough for about 200, and further connections go without compression.
     pub fn memory(self, bytes: usize) -> Self {
         Self { memory: bytes, ..self }
     }
@@ -324,6 +340,7 @@ impl Codecs for Shared {
         Compressors::lend(|compressors| {
             let (compressor, output) = compressors.get(self.compression);
             compressor.reset();
+            work(payload.len());
             compressor.compress(payload, output);
             if output.len() < payload.len() {
                 use_it(output);
@@ -342,7 +359,8 @@ impl Codecs for Shared {
         Some(decompressor)
     }
 
-    fn give_back(&self, decompressor: Decompressor) {
+    fn give_back(&self, mut decompressor: Decompressor) {
+        work(decompressor.take_produced());
         self.budget.give_back(Decompressor::MEMORY);
         let _ = DECOMPRESSORS.try_with(|cell| {
             let mut kept = cell.take();
@@ -373,6 +391,7 @@ impl Codecs for Dedicated {
         let mut own = lock(own);
         let compressor = own.get_or_insert_with(|| Compressor::new(self.shared.compression));
         Compressors::lend(|Compressors { output, .. }| {
+            work(payload.len());
             compressor.compress(payload, output);
             if output.len() < payload.len() {
                 use_it(output);
@@ -390,9 +409,12 @@ impl Codecs for Dedicated {
         }
     }
 
-    fn give_back(&self, decompressor: Decompressor) {
+    fn give_back(&self, mut decompressor: Decompressor) {
         match &self.decompressor {
-            Some(own) => *lock(own) = Some(decompressor),
+            Some(own) => {
+                work(decompressor.take_produced());
+                *lock(own) = Some(decompressor);
+            }
             None => self.shared.give_back(decompressor),
         }
     }

@@ -10,21 +10,21 @@ mod reading;
 mod writing;
 
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use rikki_proto::{CloseCode, CloseFrame, Connection, Event, Message, Output, Text};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::yield_now;
 
 use super::buffers::{Buffers, Lent};
 use super::clock::{Alarm, Clock, NEVER, Tick};
+use super::compression;
 use super::error::{Closed, Error};
 use super::rate::Rate;
 use super::sender::{Command, Drained, Mailbox};
 use super::settings::{Overflow, Settings};
 use super::socket::Socket;
+use super::turns::Ticket;
 use backlog::{Backlog, Unparsed};
 use writing::Line;
 
@@ -34,6 +34,8 @@ const READS_PER_POLL: usize = 4;
 /// processor's cache.
 const PAYLOAD_PER_POLL: usize = 1024 * 1024;
 const QUEUED_PER_POLL: usize = 128;
+/// How much may be compressed, and come of decompressing, in bytes; a last message goes beyond it.
+pub(super) const WORK_PER_POLL: usize = 1024 * 1024;
 
 /// Answers beyond this many bytes are written before the next message of the same read is looked at.
 const WRITE_AT: usize = 64 * 1024;
@@ -95,6 +97,10 @@ pub(super) struct Driver<I> {
     broken: Option<io::Error>,
     /// The consumer knows that the connection has ended.
     reported: bool,
+    /// It has had its turn, and waits for the next one.
+    waits: bool,
+    /// That of its next turn.
+    ticket: Ticket,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -151,11 +157,20 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             eof: false,
             broken: None,
             reported: false,
+            waits: false,
+            ticket: 0,
         }
     }
 
     /// Serves the connection until it has to wait, the consumer yields or the connection ends.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer) -> Poll<Turn> {
+        if self.waits {
+            // Woken by something else, such as more to read: a flood does not get past the others by that.
+            if !self.line.alarm.clock().turns().has_come(self.ticket) {
+                return Poll::Pending;
+            }
+            self.waits = false;
+        }
         self.with_buffers(|driver, read, output| driver.turn(cx, consumer, read, output))
     }
 
@@ -249,6 +264,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         read: &mut [u8],
         output: &mut Output,
     ) -> Poll<Turn> {
+        compression::forget_work();
         let mut budget = Budget { reads: READS_PER_POLL, payload: PAYLOAD_PER_POLL, queued: QUEUED_PER_POLL };
         loop {
             if let Some(code) = self.draining() {
@@ -275,13 +291,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 Poll::Ready(_) => false,
                 Poll::Pending => true,
             };
-            if budget.reads == 0 || budget.queued == 0 {
+            if budget.reads == 0 || budget.queued == 0 || compression::worked() >= WORK_PER_POLL {
                 self.write(cx, output);
                 // A peer that never falls silent has to end its messages in time too.
                 if let Some(due) = self.handle_deadlines(consumer, output) {
                     self.line.alarm.set(due, cx.waker());
                 }
-                wake_after_others(cx);
+                self.ticket = self.line.alarm.clock().turns().take(cx.waker());
+                self.waits = true;
                 return Poll::Pending;
             }
             // A turn ends only when there is nothing to read, to write, to take from the mailbox or to do by the clock.
@@ -352,14 +369,16 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 Ok(Some(Event::Close(frame))) => self.report(consumer, closed_by_peer(frame)),
                 Ok(Some(_)) => Flow::Continue,
                 Err(error) => {
-                    let code = CloseCode::for_error(&error);
-                    self.report(consumer, Closed { code, reason: Text::from(""), error: Some(error.into()) });
+                    self.fail(consumer, error);
                     return Parsed::All;
                 }
             };
             mark = self.hold(cx, consumer, output);
             if matches!(flow, Flow::Yield) {
                 return Parsed::Yielded;
+            }
+            if compression::worked() >= WORK_PER_POLL {
+                break;
             }
         }
         if self.paused {
@@ -410,6 +429,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
     }
 
+    /// The peer broke a rule or went past a limit, and is told so.
+    fn fail(&mut self, consumer: &mut impl Consumer, error: rikki_proto::Error) {
+        let code = CloseCode::for_error(&error);
+        self.report(consumer, Closed { code, reason: Text::from(""), error: Some(error.into()) });
+    }
+
     /// The connection is gone: nothing more can be said.
     fn lose(&mut self, consumer: &mut impl Consumer, error: Error) {
         self.phase = Phase::Ended;
@@ -455,12 +480,6 @@ impl<I> Drop for Driver<I> {
             mailbox.close();
         }
     }
-}
-
-/// Wakes the task when all others have had their turn and the runtime has looked at its sockets and timers. A task that
-/// wakes itself at once is polled up to 61 times before that, so that one flood would hold all connections up.
-fn wake_after_others(cx: &mut Context<'_>) {
-    let _ = pin!(yield_now()).poll(cx);
 }
 
 fn closed_by_peer(frame: Option<CloseFrame>) -> Closed {

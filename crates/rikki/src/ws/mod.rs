@@ -22,6 +22,7 @@ mod stream;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
+mod turns;
 mod upgrade;
 
 pub use rikki_proto::deflate::OutOfRange;

@@ -6,6 +6,8 @@ use std::task::Waker;
 
 use rikki_proto::{CloseCode, Connection, Message, Output, PreparedMessage, SendError, Text};
 
+use super::compression::worked;
+use super::driver::WORK_PER_POLL;
 use super::settings::{Overflow, Settings};
 
 /// Sends to one WebSocket from any thread or task, at any time.
@@ -43,7 +45,8 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] at the high-water mark, or [`SendError::Dropped`] if the endpoint's
+    /// [`SendError::Full`] at the high-water mark, or of more than 16 KiB where the
+    /// [memory of all queues](super::Settings::queue_memory) has no room for it; [`SendError::Dropped`] if the endpoint's
     /// [`Overflow`](super::Overflow) has it so; [`SendError::Closed`] when the connection is closed or closing.
     pub fn send(&self, message: impl Into<Message<'static>>) -> Result<(), SendError> {
         self.mailbox.push(Command::Message(message.into()))
@@ -241,14 +244,15 @@ impl Mailbox {
                 return Err(SendError::Closed);
             }
             let closes = matches!(command, Command::Close(..));
-            if !closes && state.held() >= mark {
+            let is_scarce = command.is_message() && !self.settings.has_memory_for(command.size());
+            if !closes && (is_scarce || state.held() >= mark) {
                 match self.settings.overflow {
-                    Overflow::DropOldest if command.is_message() => {
+                    Overflow::DropOldest if command.is_message() && !is_scarce => {
                         dropped = state.drop_oldest(mark);
                         counts.queued_bytes.sub(dropped.iter().map(Command::size).sum());
                         counts.dropped_messages.add(dropped.len());
                     }
-                    Overflow::DropNewest if command.is_message() => {
+                    Overflow::DropNewest | Overflow::DropOldest if command.is_message() => {
                         counts.dropped_messages.up();
                         return Err(SendError::Dropped);
                     }
@@ -317,7 +321,7 @@ impl Mailbox {
     pub(super) fn drain(&self, connection: &mut Connection, output: &mut Output, limit: usize) -> Drained {
         let mark = self.settings.framed_ahead(self.settings.mark());
         let mut drained = Drained { moved: 0, emptied: false };
-        while drained.moved < limit && output.len() < mark && !drained.emptied {
+        while drained.moved < limit && output.len() < mark && !drained.emptied && worked() < WORK_PER_POLL {
             let command = {
                 let mut state = self.state();
                 let Some(command) = state.queue.pop_front() else {

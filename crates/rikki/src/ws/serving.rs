@@ -25,7 +25,7 @@ thread_local! {
 /// What a task that serves a WebSocket may end with: nothing, or a `Result` whose error is one of
 /// [`std::error::Error`]'s kind, such as [`Error`], a `Box<dyn Error + Send + Sync>` or what crates for errors have.
 ///
-/// An error closes the WebSocket with 1011, is logged at the level `warn`, at most once a second, and counted as
+/// An error closes the WebSocket with 1011, or with 1013 if it is [`SendError::Full`]. It is logged at the level `warn`, at most once a second, and counted as
 /// [`closed_errors`](crate::Counters::closed_errors). One that is the connection's own end is none of these: its chain of
 /// sources holds an [`Error`] of this module that is not about what was to be sent.
 #[diagnostic::on_unimplemented(
@@ -68,6 +68,7 @@ pub(super) async fn serve<F: Future<Output: Termination>>(task: F, peer: Option<
             task.set(None);
         }
         let code = match &polled {
+            Poll::Ready(Some(error)) if is_full(&**error) => CloseCode::TRY_AGAIN_LATER,
             Poll::Ready(Some(_)) => CloseCode::INTERNAL_ERROR,
             _ => CloseCode::NORMAL,
         };
@@ -132,6 +133,12 @@ fn is_end_of_connection(error: &(dyn StdError + 'static)) -> bool {
     })
 }
 
+/// Whether an error says that too much waits for the peer, as it does of a closure that serves one.
+fn is_full(error: &(dyn StdError + 'static)) -> bool {
+    let mut errors = std::iter::successors(Some(error), |&error| error.source());
+    errors.any(|error| matches!(error.downcast_ref(), Some(SendError::Full)))
+}
+
 /// An error with its causes, on one line.
 struct Chain<'a>(&'a (dyn StdError + 'static));
 
@@ -180,6 +187,7 @@ mod tests {
         check(Box::new(SendError::Closed), true);
         check(Box::new(Error::Send(SendError::Full)), false);
         check(Box::new(SendError::Dropped), false);
+        assert!(is_full(&Error::Send(SendError::Full)) && is_full(&SendError::Full) && !is_full(&SendError::Dropped));
         // A connection, but of another kind: to a database, for example.
         check(Box::new(io()), false);
         check("a text".into(), false);

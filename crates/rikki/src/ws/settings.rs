@@ -162,8 +162,10 @@ impl Settings {
 
     /// What may wait to be written over all connections, in bytes; default 64 MiB.
     ///
-    /// Beyond it each connection has a mark of 16 KiB, so that one whose peer reads is served on. It is counted over a
-    /// server's connections, and elsewhere over those with clones of one `Settings`.
+    /// A message of more than 16 KiB is not taken where it would go beyond that, unless nothing else waits:
+    /// [`SendError::Full`](super::SendError::Full), or as [`overflow`](Self::overflow) says. Then each connection has a
+    /// mark of 16 KiB, so that one whose peer reads is served on; and each thread may hold one message more while it tries
+    /// to write it. It is counted over a server's connections, and elsewhere over those with clones of one `Settings`.
     pub fn queue_memory(mut self, bytes: usize) -> Self {
         self.queue_memory = bytes;
         self
@@ -191,6 +193,17 @@ impl Settings {
             return self.write_queue;
         }
         self.write_queue.min(SCARCE_QUEUE)
+    }
+
+    /// Whether a message of so many bytes may wait: one alone may, and a small one.
+    #[inline]
+    pub(super) fn has_memory_for(&self, bytes: usize) -> bool {
+        bytes <= SCARCE_QUEUE || self.has_much_memory_for(bytes)
+    }
+
+    fn has_much_memory_for(&self, bytes: usize) -> bool {
+        let queued = self.counts.queued_bytes.get();
+        queued == 0 || queued.saturating_add(bytes as u64) <= self.queue_memory as u64
     }
 
     /// How much may be framed where `mark` holds: less where what waits may still be dropped.

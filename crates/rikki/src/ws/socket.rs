@@ -53,18 +53,24 @@ impl Socket<'_> {
     /// # Errors
     ///
     /// [`SendError::Full`] if what waits to be written has reached
-    /// [`write_queue`](super::Settings::write_queue), or [`SendError::Dropped`] if the endpoint's
+    /// [`write_queue`](super::Settings::write_queue), or where the message has more than 16 KiB and the
+    /// [memory of all queues](super::Settings::queue_memory) no room for it; [`SendError::Dropped`] if the endpoint's
     /// [`Overflow`](super::Overflow) has it so; [`SendError::Closed`] after a close.
     #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
-        if self.is_clear() { self.connection.send(message, self.output) } else { self.send_in_turn(message.into()) }
+        let message = message.into();
+        if self.is_clear() && self.settings.has_memory_for(message.as_bytes().len()) {
+            self.connection.send(message, self.output)
+        } else {
+            self.send_in_turn(message)
+        }
     }
 
     /// The same where something may stand in its way.
     #[cold]
     #[inline(never)]
     fn send_in_turn(&mut self, message: Message<'_>) -> Result<(), SendError> {
-        match self.make_way(Sent::Message)? {
+        match self.make_way(Sent::Message, message.as_bytes().len())? {
             None => self.connection.send(message, self.output),
             Some(mailbox) => mailbox.push(Command::Message(message.into_owned())),
         }
@@ -72,7 +78,7 @@ impl Socket<'_> {
 
     /// Sends a message that there was room for when it was asked: the mark may have become lower since.
     pub(super) fn send_promised(&mut self, message: Message<'static>) -> Result<(), SendError> {
-        match self.make_way(Sent::Promised)? {
+        match self.make_way(Sent::Promised, message.as_bytes().len())? {
             None => self.connection.send(message, self.output),
             Some(mailbox) => mailbox.push_promised(Command::Message(message)),
         }
@@ -86,7 +92,7 @@ impl Socket<'_> {
     /// As [`send`](Self::send).
     pub fn send_uncompressed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         let message = message.into();
-        match self.make_way(Sent::Message)? {
+        match self.make_way(Sent::Message, message.as_bytes().len())? {
             None => self.connection.send_uncompressed(message, self.output),
             Some(mailbox) => mailbox.push(Command::Uncompressed(message.into_owned())),
         }
@@ -98,7 +104,7 @@ impl Socket<'_> {
     ///
     /// As [`send`](Self::send).
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        match self.make_way(Sent::Message)? {
+        match self.make_way(Sent::Message, message.len())? {
             None => self.connection.send_prepared(message, self.output),
             Some(mailbox) => mailbox.push(Command::Prepared(message.clone())),
         }
@@ -110,7 +116,7 @@ impl Socket<'_> {
     ///
     /// [`SendError::ControlTooLong`] over 125 bytes; else as [`send`](Self::send).
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        match self.make_way(Sent::Ping)? {
+        match self.make_way(Sent::Ping, payload.len())? {
             None => self.connection.ping(payload, self.output),
             Some(mailbox) => mailbox.push(Command::ping(payload)?),
         }
@@ -161,16 +167,16 @@ impl Socket<'_> {
     }
 
     /// Whether more may be framed. What may be dropped later is not, while the peer takes nothing.
-    fn has_room(&self, sent: Sent) -> bool {
+    fn has_room(&self, sent: Sent, length: usize) -> bool {
         let mark = if sent == Sent::Promised { self.settings.write_queue } else { self.settings.mark().max(self.mark) };
         let may_wait = self.settings.overflow == Overflow::DropOldest && self.output.is_blocked();
-        self.output.len() < self.settings.framed_ahead(mark) && !may_wait
+        self.output.len() < self.settings.framed_ahead(mark) && !may_wait && self.settings.has_memory_for(length)
     }
 
-    /// Makes room for what is sent now: what senders have queued goes first, and at the mark the peer gets what it
+    /// Makes room for what is sent now, of `length` bytes: what senders have queued goes first, and at the mark the peer gets what it
     /// takes. Where it has to queue up behind others, this gives the queue.
-    fn make_way(&mut self, sent: Sent) -> Result<Option<&Mailbox>, SendError> {
-        if self.is_clear() {
+    fn make_way(&mut self, sent: Sent, length: usize) -> Result<Option<&Mailbox>, SendError> {
+        if self.is_clear() && self.settings.has_memory_for(length) {
             return Ok(None);
         }
         self.send_queued();
@@ -181,10 +187,10 @@ impl Socket<'_> {
         if self.mailbox.as_ref().is_some_and(|mailbox| mailbox.has_queued(backlog)) {
             return Ok(self.mailbox.as_deref());
         }
-        if !self.has_room(sent) {
+        if !self.has_room(sent, length) {
             self.write();
         }
-        if self.has_room(sent) {
+        if self.has_room(sent, length) {
             return Ok(None);
         }
         match self.settings.overflow {
@@ -210,7 +216,7 @@ impl Socket<'_> {
             let drained = mailbox.drain(self.connection, self.output, left);
             left -= drained.moved;
             self.checkpoint = Some(self.output.checkpoint());
-            if drained.emptied {
+            if drained.emptied || drained.moved == 0 {
                 return;
             }
             if left > 0 {

@@ -1,6 +1,6 @@
 //! Deadlines: what a connection does when nothing happens.
 
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use rikki_proto::{CloseCode, Output, Text};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -14,6 +14,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// mailbox. False if there is something to do after all.
     pub(super) fn settle(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) -> bool {
         if !self.is_alarm_set(output) {
+            if self.message_since != NEVER
+                && let Poll::Ready(error) = self.connection.poll_evicted(cx, output)
+            {
+                self.fail(consumer, error);
+                return false;
+            }
             let Some(due) = self.handle_deadlines(consumer, output) else { return false };
             self.line.alarm.set(due, cx.waker());
             // Looked at again: a drain wakes those alone that have set an alarm.

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
+use rikki_proto::LimitExceeded;
+use rikki_proto::deflate::{self, Compressor};
 use tokio::io::ReadBuf;
 
 use super::*;
@@ -139,6 +141,13 @@ impl<F: FnMut(&mut Socket<'_>, Message<'_>)> Fixture<F> {
         self.driver.poll(&mut Context::from_waker(&waker), &mut self.consumer)
     }
 
+    /// Until its next turn has come, if it waits for one.
+    async fn turn(&self) {
+        while self.driver.waits && !self.driver.line.alarm.clock().turns().has_come(self.driver.ticket) {
+            tokio::task::yield_now().await;
+        }
+    }
+
     fn wakes(&self) -> usize {
         self.wakes.0.load(Relaxed)
     }
@@ -211,7 +220,7 @@ async fn a_poll_reads_four_times_and_lets_others_run() {
         assert!(fixture.poll().is_pending());
         assert_eq!((fixture.driver.line.io.read_calls, fixture.consumer.messages), (reads, messages));
         assert_eq!(fixture.wakes(), wakes, "others come first, and the sockets that the runtime looks at");
-        yield_now().await;
+        fixture.turn().await;
         assert_eq!(fixture.wakes(), wakes + 1, "it has to come back by itself");
         assert!(fixture.driver.backlog.is_none(), "answers are written before others run");
     }
@@ -267,12 +276,74 @@ async fn a_poll_reads_a_mebibyte_and_lets_others_run() {
     while fixture.consumer.messages == 0 {
         let wakes = fixture.wakes();
         assert!(fixture.poll().is_pending());
-        yield_now().await;
+        fixture.turn().await;
         assert!(fixture.wakes() > wakes || fixture.consumer.messages == 1, "it goes on by itself");
         let now = fixture.driver.line.io.reads.front().map_or(0, Vec::len);
         assert!(left - now <= (1 << 20) + 4 * READ_SIZE, "{} bytes in one poll", left - now);
         left = now;
     }
+}
+
+/// What little is on the wire may come to much, and what is answered is compressed in turn.
+#[tokio::test]
+async fn a_poll_inflates_a_mebibyte_and_lets_others_run() {
+    const LENGTH: usize = 400 * 1024;
+    let mut compressed = Vec::new();
+    Compressor::new(deflate::Compression::default()).compress(&[0; LENGTH], &mut compressed);
+    let read = frame(0xc2, &compressed).repeat(8);
+    assert!(read.len() < READ_SIZE);
+    // (what is done with a message, how many of them are over a mebibyte)
+    for (answers, messages) in [(false, 3), (true, 2)] {
+        let mut fixture = Fixture::new(Script::new([read.clone()]), Settings::default(), |socket, message| {
+            if answers {
+                echo(socket, message);
+            }
+        });
+        let request = [("sec-websocket-extensions", "permessage-deflate")];
+        let request =
+            request.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).into_iter().collect();
+        let accepted = fixture.driver.settings.codecs.as_ref().unwrap().negotiate(&request).unwrap().unwrap();
+        fixture.driver.connection.set_codecs(accepted.codecs);
+        let mut seen = 0;
+        while seen < 8 {
+            assert!(fixture.poll().is_pending());
+            assert_eq!(fixture.consumer.messages - seen, messages.min(8 - seen), "in one poll");
+            seen = fixture.consumer.messages;
+            fixture.turn().await;
+        }
+    }
+}
+
+/// Whoever is flooded with is woken all the time: what more there is waits for its turn like the rest.
+#[tokio::test]
+async fn more_to_read_does_not_come_before_the_others() {
+    let reads = (0..10).map(|_| frame(0x81, b"x"));
+    let mut fixture = Fixture::new(Script::new(reads), Settings::default(), echo);
+    for _ in 0..3 {
+        assert!(fixture.poll().is_pending());
+        assert_eq!(fixture.consumer.messages, 4);
+    }
+    fixture.turn().await;
+    assert!(fixture.poll().is_pending());
+    assert_eq!(fixture.consumer.messages, 8);
+}
+
+#[tokio::test]
+async fn a_message_that_gives_way_to_others_closes_its_connection() {
+    let settings = Settings::default().message_memory(100_000);
+    let begun = |length| frame(0x02, &vec![7; length]);
+    let mut first = Fixture::new(Script::new([begun(60_000)]), settings.clone(), quiet);
+    let mut second = Fixture::new(Script::new([begun(60_000)]), settings.clone(), quiet);
+    for fixture in [&mut first, &mut second] {
+        fixture.driver.connection.set_message_memory(settings.message_memory.clone());
+    }
+    assert!(first.poll().is_pending());
+    assert!(second.poll().is_pending());
+    assert_eq!((first.wakes(), second.wakes()), (1, 0));
+    assert!(first.poll().is_pending());
+    assert_eq!(&first.driver.line.io.written[2..4], 1013u16.to_be_bytes());
+    assert!(matches!(first.error(), Error::Limit(LimitExceeded::NoMessageMemory)));
+    assert!(second.poll().is_pending() && second.consumer.closed.is_none());
 }
 
 #[tokio::test]
@@ -283,7 +354,7 @@ async fn a_poll_sends_128_queued_messages_and_lets_others_run() {
         sender.send("x").unwrap();
     }
     assert!(fixture.poll().is_pending());
-    yield_now().await;
+    fixture.turn().await;
     assert_eq!((fixture.driver.line.io.written.len(), fixture.wakes()), (128 * 3, 1));
     assert!(fixture.poll().is_pending());
     assert_eq!((fixture.driver.line.io.written.len(), fixture.wakes()), (200 * 3, 1));
@@ -345,6 +416,7 @@ async fn a_backlog_at_its_mark_stops_parsing_and_half_of_it_resumes() {
     fixture.driver.line.io.takes = usize::MAX;
     while fixture.consumer.messages < 9001 {
         assert!(fixture.poll().is_pending());
+        fixture.turn().await;
     }
     assert_eq!(fixture.driver.line.io.written.len(), 9001 * (ANSWER + 4));
     drop(fixture);
@@ -359,6 +431,7 @@ async fn under_backlog_only_the_latest_ping_is_answered() {
     script.takes = 5;
     let mut fixture = Fixture::new(script, Settings::default(), echo);
     assert!(fixture.poll().is_pending());
+    fixture.turn().await;
     assert!(fixture.poll().is_pending());
     fixture.driver.line.io.takes = usize::MAX;
     assert!(fixture.poll().is_pending());

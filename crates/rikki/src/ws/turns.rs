@@ -1,0 +1,121 @@
+//! Turns of those who have more to do than others: while they wait for theirs, the rest of the thread is served.
+//!
+//! A task that wakes itself runs again after all others that are ready: with a hundred floods each of them would wait for a
+//! hundred slices of work. Here one flood at a time has a slice, and between two of them the runtime looks at its sockets.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use tokio::task::yield_now;
+
+/// A place in the order of turns.
+pub(super) type Ticket = u32;
+
+/// The turns of one thread.
+#[derive(Debug, Default)]
+pub(super) struct Turns(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// In the order of their tickets, the first of which is `served`.
+    waiting: VecDeque<Waker>,
+    served: Ticket,
+    is_calling: bool,
+}
+
+impl Turns {
+    /// Wakes the task behind `waker` when its turn has come.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime, as `tokio::spawn` does.
+    pub(super) fn take(self: &Arc<Self>, waker: &Waker) -> Ticket {
+        let (ticket, calls) = {
+            let mut state = self.state();
+            state.waiting.push_back(waker.clone());
+            let ticket = state.served.wrapping_add(state.waiting.len() as Ticket);
+            (ticket, !std::mem::replace(&mut state.is_calling, true))
+        };
+        if calls {
+            tokio::spawn(call(self.clone()));
+        }
+        ticket
+    }
+
+    /// Whether the turn of a ticket has come, which it does once.
+    pub(super) fn has_come(&self, ticket: Ticket) -> bool {
+        // Far fewer wait than half of all numbers.
+        self.state().served.wrapping_sub(ticket) < Ticket::MAX / 2
+    }
+
+    fn call_next(&self) -> bool {
+        let next = {
+            let mut state = self.state();
+            let next = state.waiting.pop_front();
+            match next {
+                Some(_) => state.served = state.served.wrapping_add(1),
+                None => state.is_calling = false,
+            }
+            next
+        };
+        let called = next.is_some();
+        next.into_iter().for_each(Waker::wake);
+        called
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Calls one after the other until nobody waits.
+async fn call(turns: Arc<Turns>) {
+    loop {
+        // When all others have had their turn and the runtime has looked at its sockets and timers.
+        yield_now().await;
+        if !turns.call_next() {
+            break;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn one_at_a_time_in_their_order() {
+        let (turns, wakes) = (Arc::<Turns>::default(), Arc::<Wakes>::default());
+        turns.0.lock().unwrap().served = Ticket::MAX - 1;
+        let waker = Waker::from(wakes.clone());
+        let tickets = [(); 4].map(|()| turns.take(&waker));
+        for called in 0..=tickets.len() {
+            assert_eq!(wakes.0.load(Relaxed), called);
+            assert_eq!(tickets.map(|ticket| turns.has_come(ticket)), std::array::from_fn(|index| index < called));
+            while wakes.0.load(Relaxed) < (called + 1).min(tickets.len()) {
+                yield_now().await;
+            }
+        }
+        // Nobody is called any more, and the next to come is.
+        while turns.state().is_calling {
+            yield_now().await;
+        }
+        let ticket = turns.take(&waker);
+        while !turns.has_come(ticket) {
+            yield_now().await;
+        }
+    }
+}
