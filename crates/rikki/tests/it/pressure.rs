@@ -55,7 +55,8 @@ async fn tiny_fragments_with_the_defaults() {
     }
 }
 
-/// Messages that are begun and not ended have a bound together; who sends small ones is not refused for that.
+/// Messages that are begun and not ended have a bound together; who sends small ones, or whole ones, is not refused for
+/// that.
 #[tokio::test]
 async fn unfinished_messages_of_all_connections() {
     const LARGE: usize = 60_000;
@@ -68,14 +69,16 @@ async fn unfinished_messages_of_all_connections() {
         let mut small = Talk::open(&server, via, "/echo").await;
         first.send([large(), frame(0x89, "taken")].concat()).await;
         assert_eq!(first.next().await, "pong(taken)");
-        second.send(large()).await;
-        assert_eq!(second.rest().await, "close(1013)");
+        // The oldest gives way to the latest.
+        second.send([large(), frame(0x89, "taken")].concat()).await;
+        assert_eq!(second.next().await, "pong(taken)");
+        assert_eq!(first.rest().await, "close(1013)");
         small.send(frame(0x01, [b'a'; 16_000])).await;
         small.send(frame(0x80, "")).await;
         assert_eq!(small.next().await, "text(16000 x a)");
         // What is ended leaves its room to others.
-        first.send(frame(0x80, "")).await;
-        assert_eq!(first.next().await, "text(60000 x a)");
+        second.send(frame(0x80, "")).await;
+        assert_eq!(second.next().await, "text(60000 x a)");
         small.send([large(), frame(0x80, "")].concat()).await;
         assert_eq!(small.next().await, "text(60000 x a)");
     }

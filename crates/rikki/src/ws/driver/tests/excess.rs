@@ -339,3 +339,46 @@ async fn a_policy_means_the_same_by_every_way() {
     // It is cut, and what has been accepted until then is lost.
     assert_eq!(by_socket(Overflow::Close).0.iter().filter(|sent| sent.is_ok()).count(), 16);
 }
+
+/// A large message is looked at before it is taken, and not only what waits already.
+#[tokio::test]
+async fn large_messages_have_no_more_memory_than_there_is_for_all() {
+    const LARGE: usize = 4 << 20;
+    const MEMORY: usize = 9 << 20;
+    let large = || frame(0x82, &vec![7; LARGE]);
+    for overflow in [Overflow::Pause, Overflow::DropNewest, Overflow::DropOldest] {
+        let settings = Settings::default().queue_memory(MEMORY).overflow(overflow);
+        let outcomes = std::cell::RefCell::new(Vec::new());
+        let echo = |socket: &mut Socket<'_>, message: Message<'_>| outcomes.borrow_mut().push(socket.send(message));
+        let waiting = || settings.counts.queued_bytes.get();
+        let mut fixtures = Vec::new();
+        for _ in 0..4 {
+            let mut fixture = Fixture::new(unread([large()]), settings.clone(), echo);
+            while fixture.consumer.messages == 0 {
+                assert!(fixture.poll().is_pending());
+                fixture.turn().await;
+            }
+            fixtures.push(fixture);
+        }
+        let refused = if overflow == Overflow::Pause { SendError::Full } else { SendError::Dropped };
+        assert_eq!(outcomes.take(), [Ok(()), Ok(()), Err(refused), Err(refused)], "{overflow:?}");
+        assert!(waiting() <= MEMORY as u64, "{} bytes", waiting());
+        // By a sender it is the same; what is small may wait, and a large one when there is room again.
+        let sender = fixtures[3].driver.with_socket(Waker::noop(), |socket| socket.sender());
+        assert_eq!(sender.send(vec![7; LARGE]), Err(refused));
+        assert_eq!(sender.send("small"), Ok(()));
+        fixtures.remove(0);
+        assert_eq!(sender.send(vec![7; LARGE]), Ok(()));
+        assert!(waiting() <= MEMORY as u64, "{} bytes", waiting());
+        drop(fixtures);
+        assert_eq!(waiting(), 0);
+    }
+    // One alone may be larger than what there is.
+    let mut alone = Fixture::new(unread([large()]), Settings::default().queue_memory(1 << 20), |socket, message| {
+        socket.send(message).unwrap();
+    });
+    while alone.consumer.messages == 0 {
+        assert!(alone.poll().is_pending());
+        alone.turn().await;
+    }
+}
