@@ -8,7 +8,7 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Lines of several kinds `K`, of which there are few. It is a `static`, so that it is one for all connections:
 ///
-/// ```ignore
+/// ```text
 /// static LINES: Seldom = Seldom::new();
 /// if let Some(left_out) = LINES.turn(()) {
 ///     tracing::warn!(%peer, left_out, "request refused");
