@@ -213,7 +213,7 @@ fn unread(bench: &Bench) -> Result<String, Trouble> {
     drop(held);
     // The allocator gives back when it is asked for more, and keeps some for the next ones.
     Good::watch(server.address, Duration::from_secs(2))?.check()?;
-    let least = MEMORY / 2;
+    let least = MEMORY * 3 / 4;
     let given_back = within(Duration::from_secs(20), || Ok(server.memory()? < before + least))?;
     let after = server.memory()?.saturating_sub(before);
     let most = MEMORY + count * EACH;

@@ -12,6 +12,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::turn::READ;
+
 /// The length of `PRI * HTTP/2.0` and what follows ([section 3.4](https://www.rfc-editor.org/rfc/rfc9113#section-3.4)).
 const PREFACE: usize = 24;
 
@@ -100,11 +102,15 @@ impl<I> HeadIo<I> {
 impl<I: AsyncRead + Unpin> AsyncRead for HeadIo<I> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Self { io, timeout, place, alarm } = self.get_mut();
-        let before = buffer.filled().len();
-        if let Poll::Ready(read) = Pin::new(io).poll_read(cx, buffer) {
-            if place.pass(buffer.filled().get(before..).unwrap_or_default()) {
+        // hyper would take more at once than a turn is long.
+        let length = buffer.remaining().min(READ);
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(length));
+        if let Poll::Ready(read) = Pin::new(io).poll_read(cx, &mut part) {
+            if place.pass(part.filled()) {
                 *alarm = None;
             }
+            let length = part.filled().len();
+            buffer.advance(length);
             return Poll::Ready(read);
         }
         if !place.is_unfinished() {
