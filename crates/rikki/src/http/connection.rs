@@ -35,6 +35,7 @@ use super::linger;
 use super::outgoing::Http2Memory;
 use super::pace::{MinRate, PacedBody, PacedIo};
 use super::refusal::closing;
+use super::watch::Socket;
 use crate::seldom::Seldom;
 use crate::ws::{self, Handover, Terms, Tracker};
 
@@ -94,6 +95,8 @@ impl Serving {
     pub(crate) fn new(router: Router, settings: Settings, terms: Terms, phase: watch::Receiver<Phase>) -> Self {
         let mut http1 = http1::Builder::new();
         http1.timer(TokioTimer::new()).header_read_timeout(settings.head_timeout);
+        // Who has sent all is answered whole; who is gone is seen below: `watch`.
+        http1.half_close(true);
         http1.max_header_size(settings.max_head).max_buf_size(AHEAD.max(settings.max_head));
         // Setting it at all makes hyper allocate for each request.
         if settings.max_headers != Settings::default().max_headers {
@@ -135,7 +138,7 @@ impl Connection {
     }
 
     /// Serves HTTP/1.1 on a TCP or TLS stream.
-    pub(crate) async fn serve_http1(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+    pub(crate) async fn serve_http1(self, stream: impl AsyncRead + AsyncWrite + Socket + Send + Unpin + 'static) {
         let Serving { http1, settings, terms, phase, .. } = &*self.serving;
         let mut phase = phase.clone();
         let service = service_fn(|request| self.answer(request, None));
@@ -368,6 +371,12 @@ mod tests {
 
         fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
             Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Socket for Dribble {
+        fn tcp(&self) -> Option<&tokio::net::TcpStream> {
+            None
         }
     }
 

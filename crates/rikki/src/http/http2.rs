@@ -19,6 +19,7 @@ use super::outgoing::{Given, Outgoing};
 use super::pace::PacedIo;
 use super::refusal::later;
 use super::stream::{PacedStreams, Pieces, Streams};
+use super::watch::Socket;
 
 /// As many streams as browsers use.
 const STREAMS: u32 = 100;
@@ -51,7 +52,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Connection {
-    pub(super) async fn serve_http2(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+    pub(super) async fn serve_http2(self, stream: impl AsyncRead + AsyncWrite + Socket + Send + Unpin + 'static) {
         let Serving { settings, terms, phase, .. } = &*self.serving;
         let (rate, counts) = (settings.body_rate, terms.settings.counts.clone());
         let memory = settings.http2_memory.clone();

@@ -21,6 +21,7 @@ mod secure;
 #[cfg(feature = "tls")]
 mod stream;
 mod turn;
+mod watch;
 
 pub use guard::{BadHost, BadOrigin};
 
@@ -30,3 +31,4 @@ pub(crate) use guard::{Guard, ListenerKind};
 pub(crate) use outgoing::Http2Memory;
 pub(crate) use pace::{MinRate, PacedIo};
 pub(crate) use refusal::later;
+pub(crate) use watch::Socket;

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::turn::Turn;
+use super::watch::{Socket, Watch};
 use crate::counters::Counts;
 
 /// How much has to move while it is waited for.
@@ -128,17 +129,18 @@ impl Body for PacedBody {
     }
 }
 
-/// The stream below HTTP, on which writing fails if the client takes too little of what is sent.
+/// The stream below HTTP, on which writing fails if the client takes too little of what is sent, or is gone.
 #[derive(Debug)]
 pub(crate) struct PacedIo<I> {
     io: I,
     pace: Pace,
     turn: Turn,
+    watch: Watch,
 }
 
 impl<I> PacedIo<I> {
     pub(super) fn new(io: I, rate: MinRate, counts: Arc<Counts>) -> Self {
-        Self { io, pace: Pace::new(rate, counts), turn: Turn::default() }
+        Self { io, pace: Pace::new(rate, counts), turn: Turn::default(), watch: Watch::default() }
     }
 
     pub(crate) fn into_inner(self) -> I {
@@ -168,6 +170,7 @@ impl<I: Unpin> PacedIo<I> {
     fn wrote(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = poll {
             self.turn.written(bytes);
+            self.watch.wrote();
         }
         self.pace(cx, poll, |written| *written)
     }
@@ -175,16 +178,18 @@ impl<I: Unpin> PacedIo<I> {
 
 impl<I: AsyncRead + Unpin> AsyncRead for PacedIo<I> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { io, turn, .. } = self.get_mut();
+        let Self { io, turn, watch, .. } = self.get_mut();
+        watch.reads = true;
         ready!(turn.poll_read(cx));
         let before = buffer.filled().len();
         ready!(Pin::new(io).poll_read(cx, buffer))?;
+        watch.reads = false;
         turn.read(buffer.filled().len() - before);
         Poll::Ready(Ok(()))
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for PacedIo<I> {
+impl<I: AsyncWrite + Socket + Unpin> AsyncWrite for PacedIo<I> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.turn.poll_write(cx));
@@ -195,6 +200,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for PacedIo<I> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let poll = Pin::new(&mut this.io).poll_flush(cx);
+        if poll.is_ready() {
+            this.watch.look(cx, &this.io)?;
+        }
         this.pace(cx, poll, |()| 0)
     }
 

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::stream::Io;
 #[cfg(feature = "tls")]
 use super::tls::Tls;
-use crate::http::PacedIo;
+use crate::http::{PacedIo, Socket};
 
 #[cfg(feature = "tls")]
 pub(crate) type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
@@ -56,7 +56,7 @@ impl Transport {
 /// Takes a stream of type `T` out of hyper's box: as our own server puts it there, or bare, as `axum::serve` does.
 fn take<T>(upgraded: Upgraded) -> Result<(T, Bytes), Upgraded>
 where
-    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Socket + Unpin + 'static,
 {
     match take_exactly::<PacedIo<T>>(upgraded) {
         Ok((paced, read_ahead)) => Ok((paced.into_inner(), read_ahead)),

@@ -9,6 +9,7 @@ mod delivered;
 mod drain;
 mod files;
 mod frames;
+mod gone;
 mod handshake;
 mod http;
 mod interop;

@@ -1,0 +1,158 @@
+//! Clients that go away while they are answered.
+//!
+//! hyper reads nothing in that time, since a client may have ended its half of TCP when it had sent all: it is answered
+//! whole, as a request is never over by the end of what is sent
+//! ([RFC 9112 section 6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3)). That nobody is there any more, a reset,
+//! is looked for here, so that nothing is done for them.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
+
+/// How often it is looked for where input that nobody reads, or its end, would hide what comes after.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How long a client that has ended its half is answered while nothing is written to it: it may be gone, and only what
+/// is written would show that.
+const HALF_CLOSED: Duration = Duration::from_secs(30);
+
+/// A stream, with the socket below it.
+pub(crate) trait Socket {
+    /// `None` where there is no socket to look at.
+    fn tcp(&self) -> Option<&TcpStream>;
+}
+
+impl Socket for TcpStream {
+    fn tcp(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Socket for tokio_rustls::server::TlsStream<TcpStream> {
+    fn tcp(&self) -> Option<&TcpStream> {
+        Some(self.get_ref().0)
+    }
+}
+
+/// In tests there may be none.
+#[cfg(test)]
+impl Socket for tokio::io::DuplexStream {
+    fn tcp(&self) -> Option<&TcpStream> {
+        None
+    }
+}
+
+#[cfg(test)]
+impl<R, W> Socket for tokio::io::Join<R, W> {
+    fn tcp(&self) -> Option<&TcpStream> {
+        None
+    }
+}
+
+/// Watches the socket of a connection in each round in which it is not read from.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// Whether whoever reads waits for input, in this round.
+    pub(super) reads: bool,
+    /// What has to be looked at by a clock.
+    hidden: Option<Box<Hidden>>,
+}
+
+#[derive(Debug)]
+struct Hidden {
+    alarm: Pin<Box<Sleep>>,
+    /// Since when the client has sent all, and nothing was written.
+    idle_since: Option<Instant>,
+}
+
+impl Watch {
+    /// Something was written.
+    pub(super) fn wrote(&mut self) {
+        if let Some(hidden) = &mut self.hidden {
+            hidden.idle_since = None;
+        }
+    }
+
+    /// To be called at the end of each round, when there is nothing to write.
+    ///
+    /// # Errors
+    ///
+    /// When the connection was reset, or its client has sent all and may be gone.
+    pub(super) fn look(&mut self, cx: &mut Context<'_>, socket: &impl Socket) -> io::Result<()> {
+        if std::mem::take(&mut self.reads) {
+            return Ok(());
+        }
+        let Some(tcp) = socket.tcp() else { return Ok(()) };
+        // Where there is no input, the next thing that happens wakes the task.
+        if tcp.poll_read_ready(cx)?.is_pending() {
+            return Ok(());
+        }
+        let all = Interest::READABLE | Interest::WRITABLE | Interest::ERROR;
+        let Poll::Ready(ready) = pin!(tcp.ready(all)).poll(cx) else { return Ok(()) };
+        let ready = ready?;
+        if ready.is_error() || ready.is_write_closed() {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        let hidden = self
+            .hidden
+            .get_or_insert_with(|| Box::new(Hidden { alarm: Box::pin(sleep(LOOK_EVERY)), idle_since: None }));
+        hidden.look_again(cx, ready.is_read_closed())
+    }
+}
+
+impl Hidden {
+    fn look_again(&mut self, cx: &mut Context<'_>, has_ended: bool) -> io::Result<()> {
+        if has_ended && self.idle_since.get_or_insert_with(Instant::now).elapsed() >= HALF_CLOSED {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the client has sent all, and nothing is sent to it"));
+        }
+        if self.alarm.as_mut().poll(cx).is_ready() {
+            self.alarm.as_mut().reset(Instant::now() + LOOK_EVERY);
+            // Polled once more, so that it wakes.
+            let _ = self.alarm.as_mut().poll(cx);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Both ends of a connection.
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_has_sent_all_may_be_gone() {
+        let (mut client, server) = pair().await;
+        client.shutdown().await.unwrap();
+        server.readable().await.unwrap();
+        let mut watch = Watch::default();
+        let started = Instant::now();
+        let mut wrote = false;
+        let ended = poll_fn(|cx| {
+            // A write in between shows that it is there.
+            if !wrote && started.elapsed() >= Duration::from_secs(20) {
+                wrote = true;
+                watch.wrote();
+            }
+            watch.look(cx, &server).map_or_else(Poll::Ready, |()| Poll::Pending)
+        });
+        assert_eq!(ended.await.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(started.elapsed().as_secs(), 50);
+    }
+}
