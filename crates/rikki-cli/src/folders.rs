@@ -36,6 +36,8 @@ fn open(folder: &Path, args: &FileArgs) -> io::Result<Files> {
         .cache(args.file_cache)
         .read_memory(args.read_memory)
         .precompressed(!args.no_precompressed)
+        .max_waiting(args.max_waiting)
+        .disk_timeout(args.disk_timeout)
         .max_compressions(args.max_compressions)
         .compress_above((!args.no_file_compression).then_some(args.compress_files_above as u64));
     files = files.charset(args.charset.0.clone());

@@ -1,6 +1,7 @@
 //! Which files are served, and how.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue};
 
@@ -52,6 +53,12 @@ pub(crate) struct FileArgs {
     /// Memory for sending files
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = units::size_or_zero)]
     pub(crate) read_memory: usize,
+    /// Most that wait for a disk
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = units::count)]
+    pub(crate) max_waiting: usize,
+    /// Longest wait for a disk
+    #[arg(long, value_name = "DUR", default_value = "20s", value_parser = units::duration)]
+    pub(crate) disk_timeout: Duration,
     /// Smallest file to compress
     #[arg(long, value_name = "SIZE", default_value = "1KiB", value_parser = units::size_or_zero)]
     pub(crate) compress_files_above: usize,

@@ -1,7 +1,7 @@
 //! From a request to a response: what the path leads to, and what is said of it.
 //!
 //! An answer is tried twice at most: first on the thread of the request, where nothing may wait for a disk, and then, if
-//! that did not do, on the blocking pool.
+//! that did not do, on the blocking pool. A listing is made there once more, when it is known to be one.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::OriginalUri;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, X_CONTENT_TYPE_OPTIONS};
+use cap_std::fs::Dir;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use super::Shared;
@@ -113,6 +114,13 @@ impl Files {
     }
 }
 
+/// What a path has led to.
+enum Found {
+    Answer(Response<Body>),
+    /// The folder has to be listed, which takes any time.
+    Listing(Dir),
+}
+
 /// A GET or HEAD request.
 pub(super) struct Ask {
     /// Below the folder.
@@ -143,22 +151,56 @@ impl Ask {
     }
 
     async fn answer_soon(mut self, shared: Arc<Shared>) -> Result<Response<Body>, StatusCode> {
-        match self.answer(&shared, Wait::No) {
-            Ok(response) => Ok(response),
-            Err(Failure::Status(status)) => Err(status),
-            // Everything that touches the disk, up to the first block of the content, in one hop.
-            Err(Failure::WouldBlock) => tokio::task::spawn_blocking(move || self.answer(&shared, Wait::Yes))
-                .await
-                .unwrap_or(Err(Failure::Status(StatusCode::INTERNAL_SERVER_ERROR)))
-                .map_err(Failure::status),
+        let mut found = match self.answer(&shared, Wait::No) {
+            Ok(Found::Answer(response)) => return Ok(response),
+            Err(Failure::Status(status)) => return Err(status),
+            Ok(found) => Some(found),
+            Err(Failure::WouldBlock) => None,
+        };
+        let _place = shared.root.waits().place().ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
+        // Twice, since the folder may be replaced while it is read.
+        for _ in 0..2 {
+            let next = match found.take() {
+                Some(found) => found,
+                None => {
+                    let (ask, found) = self.answer_waiting(&shared).await?;
+                    self = ask;
+                    found
+                }
+            };
+            let folder = match next {
+                Found::Answer(response) => return Ok(response),
+                Found::Listing(folder) => folder,
+            };
+            match listing::listing(&shared, folder, &self).await {
+                Err(StatusCode::NOT_FOUND) => {}
+                answered => return answered,
+            }
+        }
+        Err(StatusCode::NOT_FOUND)
+    }
+
+    /// Everything that touches the disk, up to the first block of the content, in one hop.
+    async fn answer_waiting(mut self, shared: &Arc<Shared>) -> Result<(Self, Found), StatusCode> {
+        let (waits, worker) = (shared.root.waits(), Arc::clone(shared));
+        let path = self.place.path().to_owned();
+        let working = waits.work(move |_| {
+            let answered = self.answer(&worker, Wait::Yes);
+            Ok(answered.map(|found| (self, found)))
+        });
+        match waits.in_time(working).await {
+            Ok(answered) => answered.map_err(Failure::status),
+            Err(error) => Err(open::status_of(&error, Path::new(&path))),
         }
     }
 
-    fn answer(&mut self, shared: &Shared, wait: Wait) -> Result<Response<Body>, Failure> {
+    fn answer(&mut self, shared: &Shared, wait: Wait) -> Result<Found, Failure> {
         self.folder = Some(shared.root.folder(wait, Look::Lately)?);
         let answered = self.answer_from_folder(shared, wait);
-        if matches!(&answered, Ok(response) if response.status() != StatusCode::NOT_FOUND) {
-            return answered;
+        match &answered {
+            Ok(Found::Answer(response)) if response.status() == StatusCode::NOT_FOUND => {}
+            Ok(_) => return answered,
+            Err(_) => {}
         }
         match self.is_current(shared, wait)? {
             true => answered,
@@ -169,12 +211,12 @@ impl Ask {
         }
     }
 
-    fn answer_from_folder(&self, shared: &Shared, wait: Wait) -> Result<Response<Body>, Failure> {
+    fn answer_from_folder(&self, shared: &Shared, wait: Wait) -> Result<Found, Failure> {
         match self.find(shared, wait) {
             // What leads out is nobody's route.
             refused if self.path == Err(Refused::Outside) => refused,
             Err(Failure::Status(status @ (StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST))) => {
-                self.missing(shared, status, wait)
+                self.missing(shared, status, wait).map(Found::Answer)
             }
             answered => answered,
         }
@@ -182,8 +224,7 @@ impl Ask {
 
     /// Whether the folder that this is answered from is still the one at its path.
     fn is_current(&self, shared: &Shared, wait: Wait) -> Result<bool, Failure> {
-        let latest = shared.root.folder(wait, Look::Now)?;
-        Ok(self.folder.as_ref().is_some_and(|folder| Arc::ptr_eq(folder, &latest)))
+        self.folder.as_ref().map_or(Ok(false), |folder| shared.root.is_current(folder, wait))
     }
 
     /// Opens a file or a folder.
@@ -192,25 +233,30 @@ impl Ask {
     }
 
     /// The one that this is answered from.
-    pub(super) fn folder(&self) -> Result<&Folder, Failure> {
-        self.folder.as_deref().ok_or(StatusCode::SERVICE_UNAVAILABLE.into())
+    pub(super) fn folder(&self) -> Result<&Arc<Folder>, Failure> {
+        self.folder.as_ref().ok_or(StatusCode::SERVICE_UNAVAILABLE.into())
+    }
+
+    /// The path below the folder.
+    pub(super) fn path(&self) -> Result<&RequestPath, StatusCode> {
+        self.path.as_ref().map_err(|refused| refused.status())
     }
 
     /// What the path leads to: a file, the index of a folder, or its listing.
-    fn find(&self, shared: &Shared, wait: Wait) -> Result<Response<Body>, Failure> {
-        let RequestPath { relative, folder } = self.path.as_ref().map_err(|refused| refused.status())?;
+    fn find(&self, shared: &Shared, wait: Wait) -> Result<Found, Failure> {
+        let RequestPath { relative, folder } = self.path()?;
         let folder = *folder;
         if folder {
             // Under one name, by which it is kept: not as `./index.html` too.
             let index = if relative == Path::new(".") { INDEX.into() } else { relative.join(INDEX) };
             match self.open(shared, &index, wait) {
-                Ok(Opened::File(source)) => return self.content(shared, source, &index, wait),
+                Ok(Opened::File(source)) => return self.content(shared, source, &index, wait).map(Found::Answer),
                 Ok(Opened::Folder(_)) | Err(Failure::Status(StatusCode::NOT_FOUND)) => {}
                 Err(failure) => return Err(failure),
             }
         }
         if !folder {
-            return self.find_file(shared, relative, wait);
+            return self.find_file(shared, relative, wait).map(Found::Answer);
         }
         match self.open(shared, relative, wait)? {
             Opened::File(_) => Err(StatusCode::NOT_FOUND.into()),
@@ -219,14 +265,7 @@ impl Ask {
             Opened::Folder(_) if relative.starts_with(WELL_KNOWN) && !shared.root.hidden() => {
                 Err(StatusCode::NOT_FOUND.into())
             }
-            // A folder of any size takes any time.
-            Opened::Folder(_) if wait == Wait::No => Err(Failure::WouldBlock),
-            Opened::Folder(folder) => {
-                let listing = listing::listing(shared, self.folder()?, &folder, relative, self)
-                    .map_err(|error| open::status_of(&error, relative))?;
-                // One that was removed meanwhile looks like an empty one.
-                if self.is_current(shared, wait)? { Ok(listing) } else { Err(StatusCode::NOT_FOUND.into()) }
-            }
+            Opened::Folder(folder) => Ok(Found::Listing(folder)),
         }
     }
 
@@ -289,6 +328,10 @@ pub(super) fn plain(status: StatusCode) -> Response<Body> {
     if status == StatusCode::METHOD_NOT_ALLOWED {
         // https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6
         headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        // In seconds: https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     *response.body_mut() = text.into();
     response

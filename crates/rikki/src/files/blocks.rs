@@ -17,7 +17,7 @@ pub(super) const BLOCK: usize = 128 * 1024;
 /// that every response goes on.
 pub(super) const SMALL: usize = 4 * 1024;
 
-/// How much of a content that was made in memory does not count, in bytes.
+/// How much of what is no block does not count, in bytes.
 const UNCOUNTED: usize = 64 * 1024;
 
 /// How many blocks are kept for the next reader: without them each block would be zeroed first.
@@ -52,22 +52,6 @@ impl Blocks {
         Block { memory: spare.unwrap_or_else(|| vec![0; length]), filled: 0, counted, blocks: Arc::clone(self) }
     }
 
-    /// Counts a content that is made in memory, as far as it is longer than what is taken ahead of any client. One alone
-    /// may be of any length.
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::OutOfMemory`] if there is no room for it now.
-    pub(super) fn count(self: &Arc<Self>, content: Vec<u8>) -> io::Result<Bytes> {
-        let counted = content.len().saturating_sub(UNCOUNTED);
-        let reserved = |held: usize| held.checked_add(counted).filter(|sum| *sum <= self.limit || held == 0);
-        if counted > 0 && self.held.fetch_update(Relaxed, Relaxed, reserved).is_err() {
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
-        let filled = content.len();
-        Ok(Block { memory: content, filled, counted, blocks: Arc::clone(self) }.into_bytes())
-    }
-
     fn reserve(&self, bytes: usize) -> bool {
         let reserved = |held: usize| held.checked_add(bytes).filter(|held| *held <= self.limit);
         self.held.fetch_update(Relaxed, Relaxed, reserved).is_ok()
@@ -80,6 +64,45 @@ impl Blocks {
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
         self.held.load(Relaxed)
+    }
+}
+
+/// Memory of something else that grows: what exceeds [`UNCOUNTED`] counts, until this is dropped.
+pub(super) struct Charge {
+    blocks: Arc<Blocks>,
+    bytes: usize,
+}
+
+impl Charge {
+    pub(super) fn new(blocks: &Arc<Blocks>) -> Self {
+        Self { blocks: Arc::clone(blocks), bytes: 0 }
+    }
+
+    /// Takes so many bytes more.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::OutOfMemory`] if there is no room for them now. One alone may be of any length.
+    pub(super) fn grow(&mut self, bytes: usize) -> io::Result<()> {
+        let (own, grown) = (self.counted(), self.bytes.saturating_add(bytes));
+        let more = grown.saturating_sub(UNCOUNTED) - own;
+        let reserved =
+            |held: usize| held.checked_add(more).filter(|sum| *sum <= self.blocks.limit || more == 0 || held == own);
+        if self.blocks.held.fetch_update(Relaxed, Relaxed, reserved).is_err() {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        self.bytes = grown;
+        Ok(())
+    }
+
+    fn counted(&self) -> usize {
+        self.bytes.saturating_sub(UNCOUNTED)
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.blocks.held.fetch_sub(self.counted(), Relaxed);
     }
 }
 
@@ -138,16 +161,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_made_in_memory_counts_beyond_what_any_client_may_have() {
+    fn what_grows_counts_before_it_is_there() {
         let blocks = Arc::new(Blocks::new(2 * BLOCK));
-        let count = |length: usize| blocks.count(vec![0; length]);
-        let alone = count(3 * BLOCK).unwrap();
-        assert_eq!((alone.len(), blocks.held()), (3 * BLOCK, 3 * BLOCK - UNCOUNTED));
-        assert_eq!(count(UNCOUNTED + 1).unwrap_err().kind(), io::ErrorKind::OutOfMemory);
-        assert_eq!(count(UNCOUNTED).unwrap().len(), UNCOUNTED);
+        let grown = |bytes: usize| {
+            let mut charge = Charge::new(&blocks);
+            charge.grow(bytes / 2).and_then(|()| charge.grow(bytes - bytes / 2)).map(|()| charge)
+        };
+        let alone = grown(3 * BLOCK).unwrap();
+        assert_eq!(blocks.held(), 3 * BLOCK - UNCOUNTED);
+        assert!(grown(UNCOUNTED).is_ok());
+        assert_eq!(grown(UNCOUNTED + 1).err().map(|error| error.kind()), Some(io::ErrorKind::OutOfMemory));
         drop(alone);
-        let large = count(2 * BLOCK).unwrap();
-        assert!(count(2 * BLOCK).is_err());
+        let large = grown(2 * BLOCK).unwrap();
+        assert!(grown(2 * BLOCK).is_err());
+        assert_eq!(blocks.held(), 2 * BLOCK - UNCOUNTED, "what was refused is given back");
         drop(large);
         assert_eq!(blocks.held(), 0);
     }

@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::blocks::{Block, Blocks};
 use super::open::Wait;
+use super::waits::Waits;
 
 /// Exactly as many bytes of a file as its head has announced.
 ///
@@ -22,6 +22,7 @@ use super::open::Wait;
 pub(super) struct FileBody {
     file: Arc<File>,
     blocks: Arc<Blocks>,
+    waits: Arc<Waits>,
     /// Where the last byte to be sent ends.
     end: u64,
     /// Bytes that have not been handed out yet, a block that is in hand or being read included.
@@ -34,14 +35,21 @@ pub(super) struct FileBody {
 enum State {
     Idle,
     Ready(Block),
-    Reading(JoinHandle<io::Result<Block>>),
+    Reading(Pin<Box<dyn Future<Output = io::Result<Block>> + Send>>),
     Done,
 }
 
 impl FileBody {
     /// What ends at `end` of a file, beginning with `first`; with `remaining` bytes in all.
-    pub(super) fn new(file: Arc<File>, blocks: Arc<Blocks>, first: Block, end: u64, remaining: u64) -> Self {
-        Self { file, blocks, end, remaining, state: State::Ready(first), tells: true }
+    pub(super) fn new(
+        file: Arc<File>,
+        blocks: Arc<Blocks>,
+        waits: Arc<Waits>,
+        first: Block,
+        end: u64,
+        remaining: u64,
+    ) -> Self {
+        Self { file, blocks, waits, end, remaining, state: State::Ready(first), tells: true }
     }
 
     /// Begins to read the next block. Most of the time it is there at once.
@@ -60,10 +68,11 @@ impl FileBody {
     fn read_waiting(&self, mut block: Block) -> State {
         let file = Arc::clone(&self.file);
         let offset = self.end.saturating_sub(self.remaining);
-        State::Reading(spawn_blocking(move || {
+        let reading = self.waits.work(move |_| {
             block.fill(&file, offset, Wait::Yes)?;
             Ok(block)
-        }))
+        });
+        State::Reading(Box::pin(self.waits.in_time(reading)))
     }
 
     fn hand_out(&mut self, block: Block) -> Frame<Bytes> {
@@ -87,8 +96,8 @@ impl Body for FileBody {
             let next = match std::mem::replace(&mut self.state, State::Done) {
                 State::Idle => self.read(),
                 State::Ready(block) => return Poll::Ready(Some(Ok(self.hand_out(block)))),
-                State::Reading(mut reading) => match Pin::new(&mut reading).poll(cx) {
-                    Poll::Ready(read) => read.unwrap_or_else(|error| Err(error.into())).map(State::Ready),
+                State::Reading(mut reading) => match reading.as_mut().poll(cx) {
+                    Poll::Ready(read) => read.map(State::Ready),
                     Poll::Pending => {
                         self.state = State::Reading(reading);
                         return Poll::Pending;
@@ -119,6 +128,7 @@ impl Body for FileBody {
 mod tests {
     use std::io::Write;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use http_body_util::BodyExt;
 
@@ -140,7 +150,8 @@ mod tests {
     fn body(file: &Arc<File>, announced: usize, blocks: &Arc<Blocks>) -> FileBody {
         let mut first = blocks.take(announced as u64);
         first.fill(file, 0, Wait::Yes).unwrap();
-        FileBody::new(Arc::clone(file), Arc::clone(blocks), first, announced as u64, announced as u64)
+        let waits = Arc::new(Waits::new(1, Duration::from_secs(60)));
+        FileBody::new(Arc::clone(file), Arc::clone(blocks), waits, first, announced as u64, announced as u64)
     }
 
     fn fixture(length: usize, announced: usize) -> (Arc<File>, FileBody) {

@@ -2,8 +2,9 @@
 //!
 //! `answer` turns a request into a response; `path` judges the path, `open` opens what it leads to, `source` is the file
 //! that was opened, `body` sends the content and `listing` shows a folder, as `accept` would have it; `missing` answers
-//! where there is nothing. `options` says what of all that is wanted. `cache` keeps contents, `digest` tells one from another, `blocks` bounds the memory
-//! of those being sent, `read` reads. Nothing here knows of WebSockets, routes or connections.
+//! where there is nothing. `options` says what of all that is wanted. `cache` keeps contents, `digest` tells one from
+//! another, `blocks` bounds the memory of those being sent, `read` reads, `waits` has done what may wait for a disk.
+//! Nothing here knows of WebSockets, routes or connections.
 //!
 //! `representation` decides what of a file is sent: `encoding` chooses a coding, `siblings` looks whether a file is another
 //! one in a coding, `compress` compresses, `conditional`
@@ -30,6 +31,7 @@ mod read;
 mod representation;
 mod siblings;
 mod source;
+mod waits;
 
 use std::convert::Infallible;
 use std::io;
@@ -37,6 +39,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::Body;
 use http::{Request, Response};
@@ -44,6 +47,7 @@ use tokio::sync::Semaphore;
 use tower_service::Service;
 
 pub(crate) use self::answer::Place;
+use self::listing::Listings;
 use self::open::Root;
 use self::options::Options;
 pub(crate) use self::path::Refused;
@@ -90,7 +94,7 @@ const MAX_COMPRESSIONS: usize = 16;
 /// folder from its beginning to its end.
 ///
 /// On Linux, what the system has in memory is opened and read on the calling thread. Everything else waits for the disk
-/// on the blocking pool of the tokio runtime, so the service must be called inside one.
+/// on the blocking pool of the tokio runtime, so the service must be called inside one, with its time enabled.
 ///
 /// # Memory
 ///
@@ -120,6 +124,7 @@ struct Shared {
     compressions: Arc<Semaphore>,
     /// What is known of files in a coding; `None` if those are not looked for.
     siblings: Option<Arc<Siblings>>,
+    listings: Listings,
     options: Options,
 }
 
@@ -138,6 +143,7 @@ impl Files {
                 compress_above: Some(COMPRESS_ABOVE),
                 compressions,
                 siblings: Some(Arc::default()),
+                listings: Listings::default(),
                 options: Options::default(),
             }),
         })
@@ -195,10 +201,31 @@ impl Files {
     ///
     /// Beyond that, files are read 4 KiB at a time, which does not count: no response waits for others. The server of
     /// this crate takes at most 64 KiB ahead of what the client takes, and the block that exceeds them: so much can a
-    /// connection, or a stream of HTTP/2, still hold then. Listings longer than 64 KiB count too, and are answered with
-    /// 503 when there is no room for them.
+    /// connection, or a stream of HTTP/2, still hold then. What is known of the entries of a listing counts too, beyond
+    /// 64 KiB, and is answered with 503 when there is no room for it; the page is written as it is sent.
     pub fn read_memory(mut self, bytes: usize) -> Self {
         Arc::make_mut(&mut self.shared).root.set_read_memory(bytes);
+        self
+    }
+
+    /// Lets at most so many requests wait for a disk; 1,024 by default. More are answered with 503 and `Retry-After`.
+    ///
+    /// A request takes little while it waits, and gives its place up as soon as its client does. The disk is asked for
+    /// 16 of them at a time. One listing is made for all who ask for it at the same time.
+    pub fn max_waiting(mut self, requests: usize) -> Self {
+        let root = &mut Arc::make_mut(&mut self.shared).root;
+        root.set_waits(root.waits().with_most(requests));
+        self
+    }
+
+    /// Lets none of them wait longer; 20 s by default. It is answered with 503 then, or cut short if a part of the content
+    /// was sent.
+    ///
+    /// What hangs, such as a read from a server that is gone, holds one of the 16 until the system ends it: none of another
+    /// folder.
+    pub fn disk_timeout(mut self, timeout: Duration) -> Self {
+        let root = &mut Arc::make_mut(&mut self.shared).root;
+        root.set_waits(root.waits().with_longest(timeout));
         self
     }
 

@@ -14,14 +14,15 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::HeaderValue;
 use http_body::{Body as _, Frame, SizeHint};
-use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::range::content_range;
 use super::source::Source;
+use super::waits::Waits;
 
 /// Sends one part after the other: nothing of a part is read before the one in front of it was sent.
 pub(super) struct Multipart {
     source: Arc<Source>,
+    waits: Arc<Waits>,
     boundary: String,
     parts: vec::IntoIter<(Bytes, Range<u64>)>,
     /// What ends the document; empty once it was sent.
@@ -34,14 +35,14 @@ pub(super) struct Multipart {
 enum State {
     /// Between two parts, or in front of the end.
     Between,
-    Opening(JoinHandle<io::Result<Body>>),
+    Opening(Pin<Box<dyn Future<Output = io::Result<Body>> + Send>>),
     Sending(Body),
     Failed,
 }
 
 impl Multipart {
     /// The `ranges` of `source`, which has this media type, and may be waited for.
-    pub(super) fn new(source: Source, media_type: &HeaderValue, ranges: &[Range<u64>]) -> Self {
+    pub(super) fn new(source: Source, waits: &Arc<Waits>, media_type: &HeaderValue, ranges: &[Range<u64>]) -> Self {
         // Random, so that no content can have been made to hold it. The keys of the hash are.
         let boundary = format!("{:016x}", RandomState::new().hash_one(()));
         let media_type = media_type.to_str().unwrap_or_default();
@@ -59,6 +60,7 @@ impl Multipart {
         let sum: u64 = parts.iter().map(|(head, range)| head.len() as u64 + (range.end - range.start)).sum();
         Self {
             source: Arc::new(source),
+            waits: Arc::clone(waits),
             boundary,
             parts: parts.into_iter(),
             remaining: sum + end.len() as u64,
@@ -83,7 +85,8 @@ impl Multipart {
             return Some(std::mem::take(&mut self.end)).filter(|end| !end.is_empty());
         };
         let source = Arc::clone(&self.source);
-        self.state = State::Opening(spawn_blocking(move || source.body(range)));
+        let opening = self.waits.work(move |_| source.body(range));
+        self.state = State::Opening(Box::pin(self.waits.in_time(opening)));
         Some(head)
     }
 
@@ -92,7 +95,7 @@ impl Multipart {
             match &mut self.state {
                 State::Between => return Poll::Ready(self.next().map(Ok)),
                 State::Opening(opening) => {
-                    let opened = ready!(Pin::new(opening).poll(cx)).unwrap_or_else(|error| Err(error.into()));
+                    let opened = ready!(opening.as_mut().poll(cx));
                     self.state = match opened {
                         Ok(body) => State::Sending(body),
                         Err(error) => return Poll::Ready(Some(Err(Error::new(error)))),

@@ -15,6 +15,7 @@ mod now;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cap_std::fs::{Dir, Metadata};
 use http::StatusCode;
@@ -28,10 +29,15 @@ pub(super) use self::folder::Folder;
 use super::blocks::Blocks;
 use super::cache::Cache;
 use super::source::{Source, Stores};
+use super::waits::Waits;
 
 /// In bytes.
 const DEFAULT_READ_MEMORY: usize = 64 * 1024 * 1024;
 const DEFAULT_CACHE: usize = 32 * 1024 * 1024;
+
+/// How many requests wait for the disk, and for how long.
+const DEFAULT_WAITING: usize = 1024;
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The folder that is served, and the files in it that are not.
 #[derive(Clone, Debug)]
@@ -66,7 +72,8 @@ impl Root {
         let current = Current::open(std::path::absolute(path)?).map_err(|error| name_path(path, &error))?;
         let cache = Arc::new(Cache::new(DEFAULT_CACHE));
         let blocks = Arc::new(Blocks::new(DEFAULT_READ_MEMORY));
-        let (denied, stores) = (Vec::new(), Stores { cache, blocks });
+        let waits = Arc::new(Waits::new(DEFAULT_WAITING, DEFAULT_TIMEOUT));
+        let (denied, stores) = (Vec::new(), Stores { cache, blocks, waits });
         Ok(Self { current: Arc::new(current), denied, stores, anywhere: false, hidden: false })
     }
 
@@ -93,6 +100,15 @@ impl Root {
         self.stores.blocks = Arc::new(Blocks::new(bytes));
     }
 
+    pub(super) fn waits(&self) -> &Arc<Waits> {
+        &self.stores.waits
+    }
+
+    /// Bounds what waits for the disk.
+    pub(super) fn set_waits(&mut self, waits: Waits) {
+        self.stores.waits = Arc::new(waits);
+    }
+
     /// Lets symbolic links lead out of the root.
     pub(super) fn follow_symlinks(&mut self, enabled: bool) {
         self.anywhere = enabled;
@@ -117,6 +133,11 @@ impl Root {
             io::ErrorKind::WouldBlock => Failure::WouldBlock,
             _ => StatusCode::SERVICE_UNAVAILABLE.into(),
         })
+    }
+
+    /// Whether `folder` is still the one at the path of the root.
+    pub(super) fn is_current(&self, folder: &Arc<Folder>, wait: Wait) -> Result<bool, Failure> {
+        Ok(Arc::ptr_eq(folder, &self.folder(wait, Look::Now)?))
     }
 
     /// Opens what `relative` leads to, through symbolic links as long as they stay below the root and lead to names that

@@ -156,7 +156,7 @@ impl Ask {
         match self.requested(&representation, &validators) {
             Requested::Whole => self.whole(&mut response, representation)?,
             Requested::Unsatisfiable => return unsatisfiable(representation.source.facts().length),
-            Requested::Ranges(ranges) => partial(&mut response, representation, &ranges)?,
+            Requested::Ranges(ranges) => partial(shared, &mut response, representation, &ranges)?,
         }
         Ok(response)
     }
@@ -231,7 +231,12 @@ impl Representation<'_> {
 }
 
 /// 206, with one range as it is or several as a multipart document.
-fn partial(response: &mut Response<Body>, representation: Representation<'_>, ranges: &[Range<u64>]) -> io::Result<()> {
+fn partial(
+    shared: &Shared,
+    response: &mut Response<Body>,
+    representation: Representation<'_>,
+    ranges: &[Range<u64>],
+) -> io::Result<()> {
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     let source = representation.source;
     let length = source.facts().length;
@@ -245,7 +250,7 @@ fn partial(response: &mut Response<Body>, representation: Representation<'_>, ra
         // What comes later would have to be in memory too.
         return Err(io::ErrorKind::WouldBlock.into());
     } else {
-        let multipart = Multipart::new(source, &media_type, ranges);
+        let multipart = Multipart::new(source, shared.root.waits(), &media_type, ranges);
         headers.insert(CONTENT_LENGTH, multipart.length().into());
         (value(multipart.media_type())?, Body::new(multipart))
     };

@@ -18,6 +18,7 @@ use super::cache::{Cache, MAX_CONTENT};
 use super::digest::{Digest, Digesting};
 use super::open::Wait;
 use super::read::read_at;
+use super::waits::Waits;
 
 /// A file that changed within this time may change again without its times showing it: 2 seconds is how exact the times
 /// of FAT are.
@@ -94,11 +95,12 @@ struct OnDisk {
     stores: Stores,
 }
 
-/// Where contents are in memory.
+/// Where contents are in memory, and what bounds the waiting for them.
 #[derive(Clone)]
 pub(super) struct Stores {
     pub(super) cache: Arc<Cache>,
     pub(super) blocks: Arc<Blocks>,
+    pub(super) waits: Arc<Waits>,
 }
 
 impl fmt::Debug for Stores {
@@ -216,8 +218,8 @@ impl OnDisk {
         if first.len() as u64 == length {
             return Ok(first.into_bytes().into());
         }
-        let blocks = Arc::clone(&self.stores.blocks);
-        Ok(Body::new(FileBody::new(Arc::clone(&self.file), blocks, first, range.end, length)))
+        let (blocks, waits) = (Arc::clone(&self.stores.blocks), Arc::clone(&self.stores.waits));
+        Ok(Body::new(FileBody::new(Arc::clone(&self.file), blocks, waits, first, range.end, length)))
     }
 }
 

@@ -21,8 +21,9 @@ use crate::http::{Connection, Phase, Serving, draining};
 use crate::seldom::Seldom;
 use crate::ws::{Clock, CloseCode, Tracker};
 
-/// Threads for blocking work, such as reading files, for each worker.
-const BLOCKING_THREADS: usize = 16;
+/// Threads for blocking work, such as reading files, for each worker: as many as tokio has by default. Folders bound what
+/// they take of them, each for itself, so that one whose disk hangs leaves the others theirs.
+const BLOCKING_THREADS: usize = 512;
 
 /// After how many tasks a runtime looks at its sockets and timers, if there are always more that can go on; tokio's own
 /// number, 61, is for tasks that take less than these.

@@ -13,6 +13,8 @@ mod ranges;
 mod replaced;
 mod table;
 mod tags;
+#[cfg(target_os = "linux")]
+mod waiting;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};

@@ -5,20 +5,14 @@ use std::fmt::{self, Display, Write};
 use super::{Entry, iso_time};
 use crate::files::path;
 
+/// What is before the first entry, between two, and behind the last:
 /// `[{"name": "a.txt", "type": "file", "size": 2, "modified": "1994-11-06T08:49:37Z"}]`.
-///
+pub(super) const START: &str = "[\n";
+pub(super) const BETWEEN: &str = ",\n";
+pub(super) const END: &str = "\n]\n";
+
 /// A folder has the type `directory` and no size (`null`). In a name that is not UTF-8, what is broken is replaced by
 /// U+FFFD; the entry then has a member `path` too, its name as it stands in a URL.
-pub(super) fn json(entries: &[Entry]) -> String {
-    let mut json = String::from("[");
-    for (index, entry) in entries.iter().enumerate() {
-        // Writing to a string cannot fail.
-        let _ = write!(json, "{}\n{entry}", if index == 0 { "" } else { "," });
-    }
-    json.push_str("\n]\n");
-    json
-}
-
 impl Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.is_folder { "directory" } else { "file" };
@@ -71,13 +65,13 @@ mod tests {
             modified: Some(SystemTime::UNIX_EPOCH),
         };
         let folder = Entry { name: "sub".into(), is_folder: true, size: 4096, modified: None };
-        assert_eq!(json(&[]), "[\n]\n");
         assert_eq!(
-            json(&[file, folder]),
-            "[\n{\"name\": \"a \\\"b\\\" ä\\u0085\\u0001\", \"type\": \"file\", \"size\": 18446744073709551615, \
-             \"modified\": \"1970-01-01T00:00:00Z\"},\n\
-             {\"name\": \"sub\", \"type\": \"directory\", \"size\": null, \"modified\": null}\n]\n"
+            file.to_string(),
+            "{\"name\": \"a \\\"b\\\" ä\\u0085\\u0001\", \"type\": \"file\", \"size\": 18446744073709551615, \
+             \"modified\": \"1970-01-01T00:00:00Z\"}"
         );
+        let expected = "{\"name\": \"sub\", \"type\": \"directory\", \"size\": null, \"modified\": null}";
+        assert_eq!(folder.to_string(), expected);
     }
 
     #[cfg(unix)]

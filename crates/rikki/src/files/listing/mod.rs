@@ -1,30 +1,39 @@
 //! The listing of a folder: what it shows, in which order, and whether as a page or as JSON.
 //!
 //! What is listed is what can be fetched: names that [`super::path`] refuses, hidden and denied files, links that lead
-//! out of the root and whatever is neither file nor folder are left out.
+//! out of the root and whatever is neither file nor folder are left out. `making` has a folder read once for all who ask
+//! at the same time; `body` writes the rows as they are sent.
 
+mod body;
 mod json;
+mod making;
 mod page;
 mod sort;
 
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::body::Body;
 use cap_std::fs::{Dir, DirEntry};
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY};
-use http::{HeaderName, HeaderValue, Response};
+use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::Shared;
 use super::accept::Preference;
 use super::answer::Ask;
+use super::blocks::Charge;
 use super::conditional::http_time;
-use super::open::{Denials, Folder};
-use super::path;
+use super::open::{Denials, Failure, Folder};
+use super::path::{self, RequestPath};
+use super::waits::Wanted;
 
+use self::body::{Form, ListingBody};
 use self::sort::Sort;
+
+pub(super) use self::making::Listings;
 
 /// How many entries of a folder are read: about 3 MB of page, and 20 MB if all names are as long and odd as they can be.
 const MAX_ENTRIES: usize = 10_000;
@@ -32,41 +41,41 @@ const MAX_ENTRIES: usize = 10_000;
 /// Says to a program that there are more entries than those of the JSON.
 const TRUNCATED: HeaderName = HeaderName::from_static("listing-truncated");
 
-/// Lists `folder`, which `relative` has led to below `root`, as `ask` would have it. Blocks.
-pub(super) fn listing(
-    shared: &Shared,
-    root: &Folder,
-    folder: &Dir,
-    relative: &Path,
-    ask: &Ask,
-) -> io::Result<Response<Body>> {
-    let Ask { place, headers, .. } = ask;
+/// Lists `folder`, which `ask` has led to, as it would have it.
+///
+/// # Errors
+///
+/// The status to answer with.
+pub(super) async fn listing(shared: &Arc<Shared>, folder: Dir, ask: &Ask) -> Result<Response<Body>, StatusCode> {
+    let (Ask { place, headers, .. }, RequestPath { relative, .. }) = (ask, ask.path()?);
+    let root = Arc::clone(ask.folder().map_err(Failure::status)?);
     let sort = Sort::from_query(place.query().unwrap_or_default());
-    let mut listing = Listing::read(shared, root, folder, relative)?;
-    sort.apply(&mut listing.entries);
     let as_json = Preference::of(headers, "application", "json") > Preference::of(headers, "text", "html");
-    let (content, media_type) = match as_json {
-        true => (json::json(&listing.entries), "application/json"),
-        false => (page::page(&listing, relative, place.path(), sort), "text/html; charset=utf-8"),
+    let listing = Listings::get(shared, root, folder, relative, sort).await?;
+    let (form, media_type) = match as_json {
+        true => (Form::json(), "application/json"),
+        false => (Form::page(&listing, relative, place.path(), sort), "text/html; charset=utf-8"),
     };
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::POLICY));
-    headers.insert(CONTENT_LENGTH, content.len().into());
     // https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5
     headers.insert(VARY, ACCEPT.into());
     if listing.cut {
         headers.insert(TRUNCATED, MAX_ENTRIES.into());
     }
-    *response.body_mut() = shared.root.blocks().count(content.into_bytes())?.into();
+    *response.body_mut() = Body::new(ListingBody::new(listing, form));
     Ok(response)
 }
 
+/// What a folder held, in the order that was asked for.
 struct Listing {
     entries: Vec<Entry>,
     /// Whether there were more than are read.
     cut: bool,
+    /// The memory for it, until the last client has it.
+    _charge: Charge,
 }
 
 struct Entry {
@@ -78,14 +87,34 @@ struct Entry {
 }
 
 impl Listing {
-    fn read(shared: &Shared, root: &Folder, folder: &Dir, relative: &Path) -> io::Result<Self> {
+    /// Reads and sorts. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::OutOfMemory`] if there is no memory for it now; and when nobody wants it any more.
+    fn read(
+        shared: &Shared,
+        root: &Folder,
+        folder: &Dir,
+        relative: &Path,
+        sort: Sort,
+        wanted: &Wanted,
+    ) -> io::Result<Self> {
         let denials = shared.root.denials();
         let mut dir = folder.entries()?;
         let mut entries = Vec::new();
+        let (mut charge, mut for_sorting) = (Charge::new(shared.root.blocks()), Charge::new(shared.root.blocks()));
         for entry in dir.by_ref().take(MAX_ENTRIES) {
-            entries.extend(visible(shared, root, &denials, relative, &entry?));
+            wanted.check()?;
+            let Some(entry) = visible(shared, root, &denials, relative, &entry?) else { continue };
+            // Before it is kept; a list that grows takes up to twice its length.
+            charge.grow(2 * size_of::<Entry>() + entry.name.len())?;
+            for_sorting.grow(sort::memory(&entry))?;
+            entries.push(entry);
         }
-        Ok(Self { entries, cut: dir.next().is_some() })
+        wanted.check()?;
+        sort.apply(&mut entries);
+        Ok(Self { entries, cut: dir.next().is_some(), _charge: charge })
     }
 }
 
@@ -118,9 +147,44 @@ fn iso_time(time: SystemTime) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
     use std::time::Duration;
 
     use super::*;
+    use crate::Files;
+    use crate::files::open::{Look, Wait};
+
+    /// What reading a folder of 1,000 entries comes to.
+    fn read(read_memory: usize, wanted: bool) -> Result<usize, io::ErrorKind> {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("rikki-listing-{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        for index in 0..1000 {
+            std::fs::create_dir(path.join(format!("{index}-{}", "'".repeat(200)))).unwrap();
+        }
+        let files = Files::new(&path).unwrap().read_memory(read_memory);
+        let folder = Dir::open_ambient_dir(&path, cap_std::ambient_authority()).unwrap();
+        let root = files.shared.root.folder(Wait::Yes, Look::Now).unwrap();
+        // One alone may be of any length.
+        let mut other = Charge::new(files.shared.root.blocks());
+        other.grow(100_000).unwrap();
+        let sort = Sort::from_query("");
+        let read = Listing::read(&files.shared, &root, &folder, Path::new("."), sort, &Wanted::new(wanted));
+        std::fs::remove_dir_all(path).unwrap();
+        read.map(|listing| listing.entries.len()).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn what_is_read_counts_before_it_is_there() {
+        assert_eq!(read(4 << 20, true), Ok(1000));
+        assert_eq!(read(500_000, true), Err(io::ErrorKind::OutOfMemory));
+    }
+
+    #[test]
+    fn nothing_is_read_for_nobody() {
+        assert_eq!(read(4 << 20, false), Err(io::ErrorKind::ConnectionAborted));
+    }
 
     #[test]
     fn iso_times() {

@@ -19,8 +19,8 @@ pub(super) const POLICY: &str = "default-src 'none'; base-uri 'none'; form-actio
                                  style-src 'sha256-2De9nwIMEu7ZmuSClSlOuPtkc+HYcP6fk9279v4vKtU='; \
                                  script-src 'sha256-nO0l0MLOtaUPZT7qzd4sXJDPgfPuTSPGu/vL7RO7HkU='";
 
-/// Shows what `relative` has led to. `url_path` is what the client sees of it.
-pub(super) fn page(listing: &Listing, relative: &Path, url_path: &str, sort: Sort) -> String {
+/// All in front of the rows of what `relative` has led to. `url_path` is what the client sees of it.
+pub(super) fn start(listing: &Listing, relative: &Path, url_path: &str, sort: Sort) -> String {
     let depth = relative.components().filter(|component| matches!(component, Component::Normal(_))).count();
     let mut page = head(url_path, depth);
     if !listing.entries.is_empty() {
@@ -38,10 +38,13 @@ pub(super) fn page(listing: &Listing, relative: &Path, url_path: &str, sort: Sor
     if depth > 0 {
         page.push_str("<tr><td><a href=\"../\">../</a></td><td></td><td></td></tr>\n");
     }
-    for entry in &listing.entries {
-        let _ = writeln!(page, "{}", Row(entry));
-    }
-    page.push_str("</tbody>\n</table>\n<p id=\"none\" role=\"status\" hidden>No name contains this.</p>\n");
+    page
+}
+
+/// All behind the rows.
+pub(super) fn end(listing: &Listing) -> String {
+    let mut page =
+        String::from("</tbody>\n</table>\n<p id=\"none\" role=\"status\" hidden>No name contains this.</p>\n");
     if listing.cut {
         let _ = writeln!(page, "<p>This folder is too large: only {MAX_ENTRIES} of its entries were read.</p>");
     } else if listing.entries.is_empty() {
@@ -99,7 +102,7 @@ impl Display for Head {
 }
 
 /// The row of an entry.
-struct Row<'a>(&'a Entry);
+pub(super) struct Row<'a>(pub(super) &'a Entry);
 
 impl Display for Row<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

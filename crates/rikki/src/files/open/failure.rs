@@ -52,7 +52,7 @@ fn classify(error: &io::Error) -> StatusCode {
         Kind::PermissionDenied if error.raw_os_error().is_none() => StatusCode::NOT_FOUND,
         Kind::PermissionDenied => StatusCode::FORBIDDEN,
         // The file shrank between its size and its content were read, or resources ran out: worth another try.
-        Kind::UnexpectedEof | Kind::OutOfMemory | Kind::WouldBlock | Kind::Interrupted => {
+        Kind::UnexpectedEof | Kind::OutOfMemory | Kind::WouldBlock | Kind::Interrupted | Kind::TimedOut => {
             StatusCode::SERVICE_UNAVAILABLE
         }
         _ => classify_number(error),
@@ -104,6 +104,7 @@ mod tests {
         check(Errno::NFILE, 503);
         check(Errno::NOMEM, 503);
         check(Errno::AGAIN, 503);
+        check(Errno::TIMEDOUT, 503);
         check(Errno::IO, 500);
         check(Errno::STALE, 500);
     }
