@@ -3,6 +3,7 @@
 mod admission;
 mod descriptors;
 mod fairness;
+mod files;
 mod floods;
 mod heads;
 mod http2;
@@ -28,6 +29,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         resets::CASES,
         panics::CASES,
         floods::CASES,
+        files::CASES,
         heads::CASES,
         http2::CASES,
         fairness::CASES,

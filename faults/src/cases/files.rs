@@ -1,0 +1,249 @@
+//! Files that take long: asked for by clients that are gone, and by way of a disk that hangs.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fd::AsRawFd as _;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::Result;
+use crate::attack;
+use crate::case::{Bench, Case, Trouble};
+use crate::client::in_time;
+use crate::http2::{CANCEL, END_HEADERS, END_STREAM, Http2, Kind, fields, frame};
+use crate::server::Server;
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "abandoned-listings", run: abandoned_listings },
+    Case { name: "abandoned-streams", run: abandoned_streams },
+    Case { name: "hung-mount", run: hung_mount },
+];
+
+/// The settings of SECURITY.md for 256 MiB.
+const RECIPE: [&str; 14] = [
+    "--message-memory",
+    "32MiB",
+    "--queue-memory",
+    "32MiB",
+    "--deflate-memory",
+    "32MiB",
+    "--read-memory",
+    "32MiB",
+    "--file-cache",
+    "8MiB",
+    "--max-compressions",
+    "4",
+    "--max-connections",
+    "1000",
+];
+
+/// How many ask at a time, until they go.
+const BATCH: usize = 100;
+
+/// How long the listing of somebody who waits may take after those who do not.
+const HONEST: Duration = Duration::from_secs(2);
+
+/// What requests of clients that are gone may hold, in bytes: the read memory of the settings, and what 100 streams that are
+/// begun take.
+const ABANDONED: u64 = 48 << 20;
+
+/// A folder that takes long to list, below the one that is served; gone when dropped.
+struct Many(PathBuf);
+
+impl Many {
+    fn new(bench: &Bench) -> Result<Self> {
+        let many = Self(bench.root().join("many"));
+        let fill = || {
+            fs::create_dir(&many.0)?;
+            (0..bench.pick(60_000, 10_000))
+                .try_for_each(|index| File::create(many.0.join(format!("{index}"))).map(drop))
+        };
+        fill().map_err(|error| format!("{}: {error}", many.0.display()))?;
+        Ok(many)
+    }
+}
+
+impl Drop for Many {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Asks over a connection of its own, and gives all of the answer.
+async fn get(address: SocketAddr, path: &str) -> Result<String> {
+    let mut stream = ask(address, path).await?;
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    in_time("an answer", async { read.await.map_err(|error| format!("read: {error}")) }).await?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+async fn ask(address: SocketAddr, path: &str) -> Result<TcpStream> {
+    let mut stream = TcpStream::connect(address).await.map_err(|error| format!("connect: {error}"))?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.map_err(|error| format!("write: {error}"))?;
+    Ok(stream)
+}
+
+/// Clients that ask for a large listing and reset: who asks after them is answered soon.
+fn abandoned_listings(bench: &Bench) -> Result<String, Trouble> {
+    let _many = Many::new(bench)?;
+    let server = Server::rikki(bench, &[&["--log", "warn"], &RECIPE[..]].concat())?;
+    let address = server.address;
+    let alone = listed(bench, address)?;
+    attack::beside(bench, &server, || {
+        let count = bench.pick(2000, 500);
+        bench.runtime.block_on(async {
+            for _ in 0..count / BATCH {
+                let mut asking = Vec::new();
+                for _ in 0..BATCH {
+                    let stream = ask(address, "/many/").await?;
+                    stream.set_zero_linger().map_err(|error| format!("SO_LINGER: {error}"))?;
+                    asking.push(stream);
+                }
+                // Read before they are reset: otherwise it is no request.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Ok::<_, String>(())
+        })?;
+        let after = listed(bench, address)?;
+        if after > HONEST {
+            return Err(
+                format!("a listing took {after:.1?} after {count} that nobody waits for, {alone:.1?} alone").into()
+            );
+        }
+        Ok(format!("a listing took {alone:.1?}, and {after:.1?} after {count} that nobody waits for"))
+    })
+}
+
+/// How long a listing takes.
+fn listed(bench: &Bench, address: SocketAddr) -> Result<Duration> {
+    let started = Instant::now();
+    let answer = bench.runtime.block_on(get(address, "/many/"))?;
+    if answer.starts_with("HTTP/1.1 200 ") && answer.contains("</html>") {
+        return Ok(started.elapsed());
+    }
+    Err(format!("no listing but {:?}", answer.lines().next()))
+}
+
+/// The same by way of HTTP/2, where taking a request back costs a frame: nothing is held for them.
+fn abandoned_streams(bench: &Bench) -> Result<String, Trouble> {
+    let _many = Many::new(bench)?;
+    let flags = [&["--log", "warn", "--tls-self-signed"], &RECIPE[..]].concat();
+    let server = Server::rikki_on(bench, "https", &flags)?;
+    let resident = server.memory()?;
+    server.forget_peak()?;
+    let rounds = bench.pick(200, 50);
+    let connections = attack::yielding(|| bench.runtime.block_on(take_back(server.address, rounds)))?;
+    // What works on for them does so now.
+    thread::sleep(bench.pick(Duration::from_secs(5), Duration::from_secs(2)));
+    let growth = server.peak_memory()?.saturating_sub(resident);
+    let figures =
+        format!("{} requests taken back, on {connections} connections: {} MiB at most", BATCH * rounds, growth >> 20);
+    if growth > ABANDONED {
+        return Err(format!("{figures}, more than {}", ABANDONED >> 20).into());
+    }
+    Ok(figures)
+}
+
+/// Asks on streams of HTTP/2 and takes it back, so many times; gives how many connections that took.
+async fn take_back(server: SocketAddr, rounds: usize) -> Result<usize> {
+    let (mut connections, mut done) = (0, 0);
+    while done < rounds {
+        let mut connection = Http2::connect(server).await?;
+        connections += 1;
+        for streams in (0..).map(|round| (0..BATCH).map(move |index| 2 * (BATCH * round + index) as u32 + 1)) {
+            let (mut requests, mut resets) = (Vec::new(), Vec::new());
+            for stream in streams {
+                frame(&mut requests, Kind::Headers, END_STREAM | END_HEADERS, stream, &fields("GET", "/many/"));
+                frame(&mut resets, Kind::Reset, 0, stream, &CANCEL.to_be_bytes());
+            }
+            let taken_back = async {
+                connection.send(&requests).await?;
+                // Begun before they are taken back: more than a few that are not end the connection.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                connection.send(&resets).await
+            };
+            if taken_back.await.is_err() || done == rounds {
+                break;
+            }
+            done += 1;
+        }
+    }
+    Ok(connections)
+}
+
+/// A file system whose program never answers; what waits for it ends when it is dropped.
+struct Hung {
+    folder: PathBuf,
+    program: Option<File>,
+}
+
+impl Hung {
+    fn mount(folder: PathBuf) -> Result<Self, Trouble> {
+        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let not_run = |error: std::io::Error| Trouble::NotRun(format!("mounting needs root and FUSE: {error}"));
+        let program = File::options().read(true).write(true).open("/dev/fuse").map_err(not_run)?;
+        // https://docs.kernel.org/filesystems/fuse.html#mount-options
+        let data = format!("fd={},rootmode=40000,user_id=0,group_id=0", program.as_raw_fd());
+        let data = std::ffi::CString::new(data).map_err(|error| error.to_string())?;
+        mount("hung", &folder, "fuse", MountFlags::empty(), Some(data.as_c_str()))
+            .map_err(|error| not_run(error.into()))?;
+        Ok(Self { folder, program: Some(program) })
+    }
+}
+
+impl Drop for Hung {
+    fn drop(&mut self) {
+        self.program = None;
+        let _ = unmount(&self.folder, UnmountFlags::DETACH);
+    }
+}
+
+/// Many ask for files on a disk that hangs, and are told so; files of another folder are read meanwhile.
+fn hung_mount(bench: &Bench) -> Result<String, Trouble> {
+    const ASKED: usize = 40;
+    let folder = bench.scratch.join("remote");
+    let hung = Hung::mount(folder.join("hung"))?;
+    let mount = format!("/remote={}", folder.display());
+    let server = Server::rikki(bench, &["--log", "error", "--mount", &mount, "--disk-timeout", "2s"])?;
+    let address = server.address;
+    let figures = bench.runtime.block_on(async {
+        let started = Instant::now();
+        let mut asked = JoinSet::new();
+        for _ in 0..ASKED {
+            asked.spawn(get(address, "/remote/hung/file"));
+        }
+        let mut longest = Duration::ZERO;
+        let mut others = 0;
+        while started.elapsed() < Duration::from_secs(3) {
+            let began = Instant::now();
+            // Each name for the first time, which has to be looked up.
+            let answer = get(address, &format!("/new-{others}")).await?;
+            if !answer.starts_with("HTTP/1.1 404 ") {
+                return Err(format!("another folder answered {:?}", answer.lines().next()));
+            }
+            longest = longest.max(began.elapsed());
+            others += 1;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        for answer in asked.join_all().await {
+            let answer = answer?;
+            if !answer.starts_with("HTTP/1.1 503 ") {
+                return Err(format!("the disk that hangs answered {:?}", answer.lines().next()));
+            }
+        }
+        if longest > Duration::from_secs(1) {
+            return Err(format!("another folder took {longest:.1?}"));
+        }
+        Ok(format!("{ASKED} got 503 from a disk that hangs; {others} of another folder took {longest:.1?} at most"))
+    });
+    drop(hung);
+    Ok(figures?)
+}
