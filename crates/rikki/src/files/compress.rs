@@ -159,8 +159,8 @@ impl Kept {
     }
 }
 
-/// An encoder with what has come out of it. Windows are small, since files are sent to many at once: brotli takes 6 MiB
-/// for it all, zstd 3 and gzip half of one.
+/// An encoder with what has come out of it. Windows are small, since files are sent to many at once: brotli takes up to
+/// 10 MiB for it all, and 13 with what an allocator rounds up; zstd 3, and gzip half of one.
 enum Encoder {
     Brotli(Box<CompressorWriter<Vec<u8>>>),
     Zstd(zstd::Encoder<'static, Vec<u8>>),

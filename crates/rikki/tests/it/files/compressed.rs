@@ -66,6 +66,21 @@ async fn too_many_at_once_are_sent_plain() {
 }
 
 #[tokio::test]
+async fn how_many_at_once() {
+    let fixture = Fixture::empty();
+    fixture.write("a.txt", "a".repeat(10_000));
+    for most in [0, 1, 3] {
+        let files = fixture.files().max_compressions(most);
+        let mut unread = Vec::new();
+        for _ in 0..most + 2 {
+            unread.push(start(files.clone(), ask("GET", "/a.txt")).await);
+        }
+        let coded = unread.iter().filter(|response| response.headers().contains_key("content-encoding"));
+        assert_eq!(coded.count(), most);
+    }
+}
+
+#[tokio::test]
 async fn from_which_size_on() {
     let fixture = Fixture::empty();
     fixture.write("a.txt", "a".repeat(1024));
