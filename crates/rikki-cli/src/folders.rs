@@ -44,6 +44,10 @@ fn open(folder: &Path, args: &FileArgs) -> io::Result<Files> {
     for (extension, media_type) in &args.types {
         files = files.media_type(extension, media_type.clone());
     }
+    let files = match args.max_open {
+        Some(most) => files.max_open(most),
+        None => files,
+    };
     Ok(match &args.cache_control {
         Some(value) => files.cache_control(value.clone()),
         // What is added to every answer is for those that have none of their own.

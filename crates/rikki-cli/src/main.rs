@@ -2,6 +2,7 @@
 
 mod args;
 mod connect;
+mod descriptors;
 mod folders;
 mod log;
 mod routes;
@@ -46,7 +47,13 @@ fn main() -> ExitCode {
 fn run() -> Result<ExitCode, Failure> {
     match args::parse(std::env::args_os())? {
         args::Request::Print(text) => print(&text),
-        args::Request::Run(args) => serve::serve(&Settings::from_args(*args)?)?,
+        args::Request::Run(args) => {
+            let mut settings = Settings::from_args(*args)?;
+            if let Some(lowered) = descriptors::share_out(&mut settings) {
+                tell(&lowered);
+            }
+            serve::serve(&settings)?;
+        }
         args::Request::Connect(args) => return connect::connect(&args),
     }
     Ok(ExitCode::SUCCESS)

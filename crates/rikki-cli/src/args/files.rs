@@ -53,6 +53,9 @@ pub(crate) struct FileArgs {
     /// Memory for sending files
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = units::size_or_zero)]
     pub(crate) read_memory: usize,
+    /// Most files open while they are sent
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    pub(crate) max_open: Option<usize>,
     /// Most that wait for a disk
     #[arg(long, value_name = "N", default_value = "1024", value_parser = units::count)]
     pub(crate) max_waiting: usize,

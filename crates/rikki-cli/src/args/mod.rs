@@ -233,6 +233,7 @@ mod tests {
                 headers: vec![],
                 file_cache: 32 << 20,
                 read_memory: 64 << 20,
+                max_open: None,
                 max_waiting: 1024,
                 disk_timeout: Duration::from_secs(20),
                 compress_files_above: 1024,

@@ -40,13 +40,16 @@ impl Process {
 
     /// With another stdout and stderr.
     pub(crate) fn start_on(args: &[&str], stdout: Stdio, stderr: Stdio) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_rikki"))
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(stdout)
-            .stderr(stderr)
-            .spawn()
-            .unwrap();
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_rikki")).args(args), stdout, stderr)
+    }
+
+    /// Another program, which may become the command.
+    pub(crate) fn start_program(program: &str, args: &[&str]) -> Self {
+        Self::spawn(Command::new(program).args(args), Stdio::piped(), Stdio::piped())
+    }
+
+    fn spawn(command: &mut Command, stdout: Stdio, stderr: Stdio) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(stdout).stderr(stderr).spawn().unwrap();
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().map_or_else(|| mpsc::channel().1, lines);
         let stderr = child.stderr.take().map_or_else(|| mpsc::channel().1, lines);

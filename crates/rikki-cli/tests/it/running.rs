@@ -16,10 +16,15 @@ pub(crate) fn serve(flags: &[&str]) -> (Process, String) {
 pub(crate) fn serve_logging(flags: &[&str], stderr: Stdio) -> (Process, String) {
     let flags = [&["--listen", "http://127.0.0.1:0"], flags].concat();
     let server = Process::start_on(&flags, Stdio::piped(), stderr);
+    let address = address(&server);
+    (server, address)
+}
+
+/// The address that it tells.
+fn address(server: &Process) -> String {
     let url = server.line();
     let address = url.strip_prefix("Starting WS listener on ws://").and_then(|rest| rest.split('/').next());
-    let address = address.unwrap_or_else(|| panic!("{url}")).to_owned();
-    (server, address)
+    address.unwrap_or_else(|| panic!("{url}")).to_owned()
 }
 
 pub(crate) fn ask(address: &str, request: &str) -> String {
@@ -131,4 +136,58 @@ fn a_drain_ends_with_0_when_all_have_gone() {
     assert_eq!(socket.read(&mut close).unwrap(), 0, "the server ends TCP first");
     drop(socket);
     assert_eq!(server.end().code, Some(0));
+}
+
+/// The command with few descriptors: so many now, and so many at most.
+#[cfg(unix)]
+fn with_descriptors(soft: u32, hard: u32, flags: &[&str]) -> (Process, String) {
+    let limits = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
+    let args = [&["-c", &limits, env!("CARGO_BIN_EXE_rikki"), "--listen", "http://127.0.0.1:0"], flags].concat();
+    let server = Process::start_program("sh", &args);
+    let address = address(&server);
+    (server, address)
+}
+
+#[cfg(unix)]
+#[test]
+fn it_takes_all_the_descriptors_that_it_may_have() {
+    let folder = Folder::new();
+    let (server, address) = with_descriptors(40, 2000, &["--max-connections", "200", &folder.path("")]);
+    // Each of them is there until it is answered.
+    let mut held: Vec<_> = (0..100).map(|_| stubborn(&address)).collect();
+    assert!(ask(&address, "GET /rest HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ends_with("123}\n"));
+    held.clear();
+    server.signal("INT");
+    let ended = server.end();
+    assert!(!ended.stderr.contains("at most"), "{ended:?}");
+}
+
+/// Downloads that nobody reads and WebSockets that say nothing take all that there is: whoever comes next is told so.
+#[cfg(unix)]
+#[test]
+fn whoever_comes_when_descriptors_are_scarce_is_told_so() {
+    let folder = Folder::new();
+    folder.write("large", vec![b'x'; 4 << 20]);
+    let (server, address) = with_descriptors(200, 400, &["--workers", "1", &folder.path("")]);
+    let line = server.report();
+    assert!(line.contains("at most 200 connections, not 16384: the system lets this process open 400 files"), "{line}");
+    let request = "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut held = Vec::new();
+    let (mut served, mut refused) = (0, 0);
+    for _ in 0..300 {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut start = [0; 12];
+        // Where many are refused at once, some are cut.
+        let status = stream.read_exact(&mut start).map(|()| start);
+        match status.as_ref().map(|status| &status[9..]) {
+            Ok(b"200") => served += 1,
+            Ok(b"503") | Err(_) => refused += 1,
+            Ok(other) => panic!("{other:?}"),
+        }
+        held.push(stream);
+    }
+    assert_eq!(served, 100, "files are sent at a time, and {refused} refused");
+    drop(held);
 }

@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::blocks::{Block, Blocks};
 use super::open::Wait;
+use super::source::Place;
 use super::waits::Waits;
 
 /// Exactly as many bytes of a file as its head has announced.
@@ -20,7 +21,7 @@ use super::waits::Waits;
 /// has been truncated ends the body with an error, so that the connection is cut short and the client sees that the
 /// response is incomplete (RFC 9112, section 8).
 pub(super) struct FileBody {
-    file: Arc<File>,
+    open: Open,
     blocks: Arc<Blocks>,
     waits: Arc<Waits>,
     /// Where the last byte to be sent ends.
@@ -30,6 +31,12 @@ pub(super) struct FileBody {
     state: State,
     /// Whether it can be told if reading would wait. Another file may lie on another file system.
     tells: bool,
+}
+
+/// A file that is open until its content is sent.
+pub(super) struct Open {
+    pub(super) file: Arc<File>,
+    pub(super) _place: Option<Arc<Place>>,
 }
 
 enum State {
@@ -42,21 +49,21 @@ enum State {
 impl FileBody {
     /// What ends at `end` of a file, beginning with `first`; with `remaining` bytes in all.
     pub(super) fn new(
-        file: Arc<File>,
+        open: Open,
         blocks: Arc<Blocks>,
         waits: Arc<Waits>,
         first: Block,
         end: u64,
         remaining: u64,
     ) -> Self {
-        Self { file, blocks, waits, end, remaining, state: State::Ready(first), tells: true }
+        Self { open, blocks, waits, end, remaining, state: State::Ready(first), tells: true }
     }
 
     /// Begins to read the next block. Most of the time it is there at once.
     fn read(&mut self) -> io::Result<State> {
         let offset = self.end.saturating_sub(self.remaining);
         let mut block = self.blocks.take(self.remaining);
-        match block.fill(&self.file, offset, Wait::No) {
+        match block.fill(&self.open.file, offset, Wait::No) {
             Ok(()) => return Ok(State::Ready(block)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) if error.kind() == io::ErrorKind::Unsupported => self.tells = false,
@@ -66,7 +73,7 @@ impl FileBody {
     }
 
     fn read_waiting(&self, mut block: Block) -> State {
-        let file = Arc::clone(&self.file);
+        let file = Arc::clone(&self.open.file);
         let offset = self.end.saturating_sub(self.remaining);
         let reading = self.waits.work(move |_| {
             block.fill(&file, offset, Wait::Yes)?;
@@ -151,7 +158,8 @@ mod tests {
         let mut first = blocks.take(announced as u64);
         first.fill(file, 0, Wait::Yes).unwrap();
         let waits = Arc::new(Waits::new(1, Duration::from_secs(60)));
-        FileBody::new(Arc::clone(file), Arc::clone(blocks), waits, first, announced as u64, announced as u64)
+        let open = Open { file: Arc::clone(file), _place: None };
+        FileBody::new(open, Arc::clone(blocks), waits, first, announced as u64, announced as u64)
     }
 
     fn fixture(length: usize, announced: usize) -> (Arc<File>, FileBody) {

@@ -209,6 +209,16 @@ impl Files {
         self
     }
 
+    /// Keeps at most so many files open while they are sent; by default a quarter of the descriptors that the process may
+    /// have when this is made, on Unix, and any number elsewhere. More are answered with 503 and `Retry-After`.
+    ///
+    /// That is for files which do not fit into the cache, see [`Files::cache`], and into one block. A connection of HTTP/2
+    /// can have a hundred of them: so many that the process had none left could accept nobody.
+    pub fn max_open(mut self, files: usize) -> Self {
+        Arc::make_mut(&mut self.shared).root.set_places(files);
+        self
+    }
+
     /// Lets at most so many requests wait for a disk; 1,024 by default. More are answered with 503 and `Retry-After`.
     ///
     /// A request takes little while it waits, and gives its place up as soon as its client does. The disk is asked for

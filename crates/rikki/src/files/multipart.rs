@@ -42,7 +42,17 @@ enum State {
 
 impl Multipart {
     /// The `ranges` of `source`, which has this media type, and may be waited for.
-    pub(super) fn new(source: Source, waits: &Arc<Waits>, media_type: &HeaderValue, ranges: &[Range<u64>]) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// When too many files are open.
+    pub(super) fn new(
+        mut source: Source,
+        waits: &Arc<Waits>,
+        media_type: &HeaderValue,
+        ranges: &[Range<u64>],
+    ) -> io::Result<Self> {
+        source.stay_open()?;
         // Random, so that no content can have been made to hold it. The keys of the hash are.
         let boundary = format!("{:016x}", RandomState::new().hash_one(()));
         let media_type = media_type.to_str().unwrap_or_default();
@@ -58,7 +68,7 @@ impl Multipart {
         let parts: Vec<_> = ranges.iter().map(part).collect();
         let end = Bytes::from(format!("\r\n--{boundary}--\r\n"));
         let sum: u64 = parts.iter().map(|(head, range)| head.len() as u64 + (range.end - range.start)).sum();
-        Self {
+        Ok(Self {
             source: Arc::new(source),
             waits: Arc::clone(waits),
             boundary,
@@ -66,7 +76,7 @@ impl Multipart {
             remaining: sum + end.len() as u64,
             end,
             state: State::Between,
-        }
+        })
     }
 
     /// The media type of the document.

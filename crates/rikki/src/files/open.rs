@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use cap_std::fs::{Dir, Metadata};
 use http::StatusCode;
+use tokio::sync::Semaphore;
 
 use self::current::Current;
 pub(super) use self::current::Look;
@@ -34,6 +35,9 @@ use super::waits::Waits;
 /// In bytes.
 const DEFAULT_READ_MEMORY: usize = 64 * 1024 * 1024;
 const DEFAULT_CACHE: usize = 32 * 1024 * 1024;
+
+/// How much of the descriptors that a process may have is for files that stay open while they are sent.
+const SHARE_OF_DESCRIPTORS: u64 = 4;
 
 /// How many requests wait for the disk, and for how long.
 const DEFAULT_WAITING: usize = 1024;
@@ -73,8 +77,12 @@ impl Root {
         let cache = Arc::new(Cache::new(DEFAULT_CACHE));
         let blocks = Arc::new(Blocks::new(DEFAULT_READ_MEMORY));
         let waits = Arc::new(Waits::new(DEFAULT_WAITING, DEFAULT_TIMEOUT));
-        let (denied, stores) = (Vec::new(), Stores { cache, blocks, waits });
-        Ok(Self { current: Arc::new(current), denied, stores, anywhere: false, hidden: false })
+        let places = Arc::new(Semaphore::new(0));
+        let (denied, stores) = (Vec::new(), Stores { cache, blocks, waits, places });
+        let current = Arc::new(current);
+        let mut root = Self { current, denied, stores, anywhere: false, hidden: false };
+        root.set_places(default_places());
+        Ok(root)
     }
 
     pub(super) fn deny(&mut self, path: &Path) -> io::Result<()> {
@@ -107,6 +115,11 @@ impl Root {
     /// Bounds what waits for the disk.
     pub(super) fn set_waits(&mut self, waits: Waits) {
         self.stores.waits = Arc::new(waits);
+    }
+
+    /// Bounds how many files stay open while they are sent.
+    pub(super) fn set_places(&mut self, files: usize) {
+        self.stores.places = Arc::new(Semaphore::new(files.min(Semaphore::MAX_PERMITS)));
     }
 
     /// Lets symbolic links lead out of the root.
@@ -184,6 +197,15 @@ impl Root {
             Wait::Yes => Ok(self.denials()),
         }
     }
+}
+
+/// A part of the descriptors that the process may have: the rest is for connections.
+fn default_places() -> usize {
+    #[cfg(unix)]
+    if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
+        return usize::try_from(limit / SHARE_OF_DESCRIPTORS).unwrap_or(usize::MAX);
+    }
+    usize::MAX
 }
 
 /// For the operator, at start: an error that names the path.

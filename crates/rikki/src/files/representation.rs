@@ -250,7 +250,7 @@ fn partial(
         // What comes later would have to be in memory too.
         return Err(io::ErrorKind::WouldBlock.into());
     } else {
-        let multipart = Multipart::new(source, shared.root.waits(), &media_type, ranges);
+        let multipart = Multipart::new(source, shared.root.waits(), &media_type, ranges)?;
         headers.insert(CONTENT_LENGTH, multipart.length().into());
         (value(multipart.media_type())?, Body::new(multipart))
     };

@@ -11,9 +11,10 @@ use std::{fmt, io};
 use axum::body::Body;
 use bytes::Bytes;
 use cap_std::fs::Metadata;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::blocks::Blocks;
-use super::body::FileBody;
+use super::body::{FileBody, Open};
 use super::cache::{Cache, MAX_CONTENT};
 use super::digest::{Digest, Digesting};
 use super::open::Wait;
@@ -89,10 +90,17 @@ enum Content {
 
 struct OnDisk {
     file: Arc<File>,
+    /// That of the file among those that are open, once it stays so.
+    place: Option<Arc<Place>>,
     /// Under which name it may be kept.
     path: PathBuf,
     wait: Wait,
     stores: Stores,
+}
+
+/// The place of a file that stays open, given back when dropped.
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
 }
 
 /// Where contents are in memory, and what bounds the waiting for them.
@@ -101,6 +109,20 @@ pub(super) struct Stores {
     pub(super) cache: Arc<Cache>,
     pub(super) blocks: Arc<Blocks>,
     pub(super) waits: Arc<Waits>,
+    /// Places of files that stay open while they are sent.
+    pub(super) places: Arc<Semaphore>,
+}
+
+impl Stores {
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::ResourceBusy`] if as many are open as may be.
+    fn place(&self) -> io::Result<Arc<Place>> {
+        match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(permit) => Ok(Arc::new(Place { _permit: permit })),
+            Err(_) => Err(io::Error::new(io::ErrorKind::ResourceBusy, "too many files are open")),
+        }
+    }
 }
 
 impl fmt::Debug for Stores {
@@ -116,7 +138,8 @@ impl Source {
         match stores.cache.plain(path, &facts) {
             Some((content, digest)) => Self { facts, content: Content::Kept(content), digest: Some(digest) },
             None => {
-                let on_disk = OnDisk { file: Arc::new(file), path: path.into(), wait, stores: stores.clone() };
+                let on_disk =
+                    OnDisk { file: Arc::new(file), place: None, path: path.into(), wait, stores: stores.clone() };
                 Self { facts, content: Content::OnDisk(on_disk), digest: None }
             }
         }
@@ -148,6 +171,18 @@ impl Source {
 
     pub(super) fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// Has a place for the file from now on, for all bodies that are made of it.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub(super) fn stay_open(&mut self) -> io::Result<()> {
+        if let Content::OnDisk(on_disk) = &mut self.content {
+            on_disk.place = Some(on_disk.stores.place()?);
+        }
+        Ok(())
     }
 
     #[cfg(test)]
@@ -218,8 +253,10 @@ impl OnDisk {
         if first.len() as u64 == length {
             return Ok(first.into_bytes().into());
         }
+        let place = self.place.clone().map_or_else(|| self.stores.place(), Ok)?;
         let (blocks, waits) = (Arc::clone(&self.stores.blocks), Arc::clone(&self.stores.waits));
-        Ok(Body::new(FileBody::new(Arc::clone(&self.file), blocks, waits, first, range.end, length)))
+        let open = Open { file: Arc::clone(&self.file), _place: Some(place) };
+        Ok(Body::new(FileBody::new(open, blocks, waits, first, range.end, length)))
     }
 }
 

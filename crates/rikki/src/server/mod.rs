@@ -287,7 +287,8 @@ impl Server {
     /// Sets how many connections are open at a time, WebSockets included; default 16,384, at least 1. More are answered
     /// with 503 and `Retry-After`, or cut if there are many of them.
     ///
-    /// The system bounds descriptors too: where those run out first, accepting pauses until one is free.
+    /// The system bounds descriptors too: where those run out first, accepting pauses until one is free. A program should
+    /// raise its soft limit of them (1,024 on most systems) to the hard one, as the command of this project does.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = connections.max(1);
         self

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use http::StatusCode;
 
+use crate::seldom::Seldom;
+
 /// Why there is no answer.
 #[derive(Debug)]
 pub(in crate::files) enum Failure {
@@ -37,8 +39,14 @@ pub(in crate::files) fn failure(error: &io::Error, relative: &Path) -> Failure {
 
 /// What the client is told about an error, and nobody but the log about its cause.
 pub(in crate::files) fn status_of(error: &io::Error, relative: &Path) -> StatusCode {
+    static BUSY: Seldom = Seldom::new();
     let status = classify(error);
-    if status.is_server_error() {
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        // Whoever wants to can ask for as many of these as for anything.
+        if let Some(left_out) = BUSY.turn(()) {
+            tracing::warn!(path = ?relative, %error, status = status.as_u16(), left_out, "a file could not be served now");
+        }
+    } else if status.is_server_error() {
         tracing::warn!(path = ?relative, %error, status = status.as_u16(), "a file could not be served");
     }
     status
@@ -52,9 +60,12 @@ fn classify(error: &io::Error) -> StatusCode {
         Kind::PermissionDenied if error.raw_os_error().is_none() => StatusCode::NOT_FOUND,
         Kind::PermissionDenied => StatusCode::FORBIDDEN,
         // The file shrank between its size and its content were read, or resources ran out: worth another try.
-        Kind::UnexpectedEof | Kind::OutOfMemory | Kind::WouldBlock | Kind::Interrupted | Kind::TimedOut => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Kind::UnexpectedEof
+        | Kind::OutOfMemory
+        | Kind::ResourceBusy
+        | Kind::WouldBlock
+        | Kind::Interrupted
+        | Kind::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
         _ => classify_number(error),
     }
 }
@@ -105,6 +116,7 @@ mod tests {
         check(Errno::NOMEM, 503);
         check(Errno::AGAIN, 503);
         check(Errno::TIMEDOUT, 503);
+        check(Errno::BUSY, 503);
         check(Errno::IO, 500);
         check(Errno::STALE, 500);
     }

@@ -14,6 +14,38 @@ async fn navigate(files: &Files, target: &str) -> Answer {
     send(files, request).await
 }
 
+#[tokio::test]
+async fn files_that_stay_open_are_counted() {
+    let fixture = Fixture::empty();
+    fixture.write("large.txt", vec![b'x'; 4 * BLOCK]);
+    fixture.write("small.txt", "ok");
+    let files = fixture.files().max_open(2);
+    let ask = |name: &'static str, value: &'static str| {
+        let mut request = request("GET", "/large.txt");
+        request.headers_mut().insert(name, HeaderValue::from_static(value));
+        request
+    };
+    let several = ask("range", "bytes=0-200000,300000-500000");
+    let mut unread =
+        vec![start(files.clone(), several).await, start(files.clone(), ask("accept-encoding", "gzip")).await];
+    assert_eq!(unread[0].status(), 206);
+    assert_eq!(unread[1].headers()["content-encoding"], "gzip");
+    for refused in
+        [ask("range", "bytes=0-"), ask("range", "bytes=0-200000,300000-500000"), request("GET", "/large.txt")]
+    {
+        let answer = send(&files, refused).await;
+        assert_eq!((answer.status.as_u16(), answer.headers["retry-after"].as_bytes()), (503, b"1".as_slice()));
+    }
+    // These do not stay open.
+    assert_eq!(status(&files, "/small.txt").await, 200);
+    assert_eq!(send(&files, ask("range", "bytes=0-99")).await.status, 206);
+    assert_eq!(send(&files, request("HEAD", "/large.txt")).await.status, 200);
+    // All parts of a document are one file.
+    let parts = unread.swap_remove(0).into_body().collect().await.unwrap().to_bytes();
+    assert!(parts.len() > 400_000);
+    assert_eq!(get(&files, "/large.txt").await.body.len(), 4 * BLOCK);
+}
+
 /// Whether caches are told that the answer depends on `Accept`.
 fn varies(answer: &Answer) -> bool {
     answer.headers.get_all("vary").iter().any(|name| name == "accept")
