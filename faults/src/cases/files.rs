@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,12 +18,13 @@ use crate::attack;
 use crate::case::{Bench, Case, Trouble};
 use crate::client::in_time;
 use crate::http2::{CANCEL, END_HEADERS, END_STREAM, Http2, Kind, fields, frame};
-use crate::server::Server;
+use crate::server::{self, Server};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "abandoned-listings", run: abandoned_listings },
     Case { name: "abandoned-streams", run: abandoned_streams },
     Case { name: "hung-mount", run: hung_mount },
+    Case { name: "open-files", run: open_files },
 ];
 
 /// The settings of SECURITY.md for 256 MiB.
@@ -245,5 +247,47 @@ fn hung_mount(bench: &Bench) -> Result<String, Trouble> {
         Ok(format!("{ASKED} got 503 from a disk that hangs; {others} of another folder took {longest:.1?} at most"))
     });
     drop(hung);
+    Ok(figures?)
+}
+
+/// Streams of HTTP/2 whose clients take nothing, each of a file: others are accepted and served.
+fn open_files(bench: &Bench) -> Result<String, Trouble> {
+    const NEW: usize = 13;
+    // "SETTINGS_INITIAL_WINDOW_SIZE (0x04)": https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2
+    const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
+    let url = "http://127.0.0.1:0";
+    let few = server::command(bench, url, &["--log", "error", "--listen", "https://127.0.0.1:0", "--tls-self-signed"]);
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 1024 && exec \"$0\" \"$@\""]).arg(few.get_program()).args(few.get_args());
+    let server = Server::spawn(bench, command)?;
+    let (http, https) = (server.address, server.next_address()?);
+    let connections = bench.pick(40, 12);
+    let figures = bench.runtime.block_on(async {
+        let mut held = Vec::new();
+        for _ in 0..connections {
+            let mut connection = Http2::connect(https).await?;
+            let mut requests = Vec::new();
+            frame(&mut requests, Kind::Settings, 0, 0, &NO_WINDOW);
+            for stream in (0..100).map(|index| 2 * index + 1) {
+                frame(&mut requests, Kind::Headers, END_STREAM | END_HEADERS, stream, &fields("GET", "/large"));
+            }
+            connection.send(&requests).await?;
+            held.push(connection);
+        }
+        let mut longest = Duration::ZERO;
+        for _ in 0..NEW {
+            let started = Instant::now();
+            let answer = get(http, "/small").await?;
+            if !answer.starts_with("HTTP/1.1 200 ") {
+                return Err(format!("a new client got {:?}", answer.lines().next()));
+            }
+            longest = longest.max(started.elapsed());
+        }
+        let open = server.descriptors()?;
+        Ok(format!(
+            "{} streams that take nothing: {open} descriptors, {NEW} new clients served within {longest:.1?}",
+            100 * connections
+        ))
+    });
     Ok(figures?)
 }
