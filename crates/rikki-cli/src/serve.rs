@@ -68,7 +68,7 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
     }
     if let Some(tls) = &settings.tls {
         let tls = load(tls, &settings.listen)?;
-        for secret in tls.files() {
+        for secret in tls.secrets() {
             test_page = test_page.deny(secret)?;
         }
         server = server.tls(tls);

@@ -252,7 +252,8 @@ fn the_key_is_in_none_of_the_folders() {
         &[
             ("/books/ok.txt", "", " 200 "),
             ("/books/server.key", "", " 404 "),
-            ("/docs/server.crt", "", " 404 "),
+            ("/docs/server.crt", "", "BEGIN CERTIFICATE"),
+            ("/docs/server.key", "", " 404 "),
             ("/test.html", "", "!PRIVATE KEY"),
         ],
     );

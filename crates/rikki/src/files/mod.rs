@@ -242,8 +242,9 @@ impl Files {
 
     /// Never serves or lists `file`, whatever name or link leads to it: for a TLS key that may lie below the root.
     ///
-    /// Both the file that is there now and the one that takes its place later are meant, as when a certificate is
-    /// renewed. The present one is kept open, which costs one file descriptor. A path to anything but a regular file
+    /// Both the file that is there now and those that take its place later are meant, as when a key is renewed, also while
+    /// a request is answered. The last 16 of them that were seen there stay denied under any other name: they are kept
+    /// open, which costs one file descriptor each. A path to anything but a regular file
     /// (a pipe, say) has no effect, since only regular files are served.
     ///
     /// # Errors

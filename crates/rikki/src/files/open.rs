@@ -23,8 +23,7 @@ use tokio::sync::Semaphore;
 
 use self::current::Current;
 pub(super) use self::current::Look;
-pub(super) use self::denied::Denials;
-use self::denied::Denied;
+use self::denied::{Denials, Denied};
 pub(super) use self::failure::{Failure, failure, status_of};
 pub(super) use self::folder::Folder;
 use super::blocks::Blocks;
@@ -42,6 +41,9 @@ const SHARE_OF_DESCRIPTORS: u64 = 4;
 /// How many requests wait for the disk, and for how long.
 const DEFAULT_WAITING: usize = 1024;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How often a file is opened anew when what is denied was renewed meanwhile.
+pub(super) const RENEWALS: usize = 8;
 
 /// The folder that is served, and the files in it that are not.
 #[derive(Clone, Debug)]
@@ -160,22 +162,32 @@ impl Root {
         opened.ok_or(StatusCode::NOT_FOUND.into())
     }
 
+    /// A file that is denied may take the place of another one at any moment, and the next one its place: nothing is told
+    /// of what was opened unless the same is denied before and after.
     fn try_open(&self, folder: &Folder, relative: &Path, wait: Wait) -> io::Result<Option<Opened>> {
-        let file = match wait {
-            Wait::No if folder.is_remote => return Err(io::ErrorKind::WouldBlock.into()),
-            Wait::No if self.anywhere => now::open_anywhere(&folder.dir, relative)?,
-            Wait::No => now::open(folder, relative, self.hidden)?,
-            Wait::Yes if self.anywhere => anywhere::open(&folder.dir, relative)?,
-            Wait::Yes => inside::open(folder, relative, self.hidden)?,
-        };
-        let metadata = Metadata::from_file(&file)?;
-        Ok(if metadata.is_dir() {
-            Some(Opened::Folder(Dir::from_std_file(file)))
-        } else if metadata.is_file() && !self.denials_at(wait)?.covers(&metadata) {
-            Some(Opened::File(Source::new(file, &metadata, relative, wait, &self.stores)))
-        } else {
-            None
-        })
+        for _ in 0..RENEWALS {
+            let known = Denials::known(&self.denied);
+            let file = match wait {
+                Wait::No if folder.is_remote => return Err(io::ErrorKind::WouldBlock.into()),
+                Wait::No if self.anywhere => now::open_anywhere(&folder.dir, relative)?,
+                Wait::No => now::open(folder, relative, self.hidden)?,
+                Wait::Yes if self.anywhere => anywhere::open(&folder.dir, relative)?,
+                Wait::Yes => inside::open(folder, relative, self.hidden)?,
+            };
+            let metadata = Metadata::from_file(&file)?;
+            if metadata.is_dir() {
+                return Ok(Some(Opened::Folder(Dir::from_std_file(file))));
+            }
+            if !metadata.is_file() {
+                return Ok(None);
+            }
+            if self.denials_at(wait)? == known {
+                let is_denied = self.denies(&metadata);
+                let source = || Opened::File(Source::new(file, &metadata, relative, wait, &self.stores));
+                return Ok((!is_denied).then(source));
+            }
+        }
+        Err(io::ErrorKind::Interrupted.into())
     }
 
     /// The metadata of what `relative` leads to, through the symbolic links that [`Root::open`] follows. Blocks.
@@ -186,7 +198,12 @@ impl Root {
         inside::metadata(folder, relative, self.hidden)
     }
 
-    /// The files that are denied at this moment. Blocks.
+    /// Whether a file is denied, as far as was seen.
+    pub(super) fn denies(&self, metadata: &Metadata) -> bool {
+        denied::covers(&self.denied, metadata)
+    }
+
+    /// Looks at the files that are denied at this moment. Blocks.
     pub(super) fn denials(&self) -> Denials {
         Denials::new(&self.denied)
     }

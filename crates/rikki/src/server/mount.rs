@@ -33,7 +33,7 @@ impl Server {
     /// Serves files below `path`, such as `/docs`, or where nothing else matches, which is `/`. The longest path counts, when
     /// `.` and `..` have been resolved; routes are compared with the path as it was sent.
     ///
-    /// The files of the certificate and its key are denied in each folder.
+    /// The file of the certificate's key is denied in each folder.
     ///
     /// # Panics
     ///
@@ -67,10 +67,10 @@ impl Server {
         Ok(Folders(mounts.into()).add_to(std::mem::take(&mut self.router)))
     }
 
-    /// The files that are never served: those of the certificate and its key.
+    /// The files that are never served: those with the key of the certificate.
     #[cfg(feature = "tls")]
     fn secrets(&self) -> &[PathBuf] {
-        self.tls.as_ref().map_or(&[], Tls::files)
+        self.tls.as_ref().map_or(&[], Tls::secrets)
     }
 
     #[cfg(not(feature = "tls"))]

@@ -46,7 +46,7 @@ const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 pub struct Tls {
     certified: Arc<CertifiedKey>,
     config: Arc<ServerConfig>,
-    files: Vec<PathBuf>,
+    secrets: Vec<PathBuf>,
     certificate_pem: Option<Arc<str>>,
 }
 
@@ -65,7 +65,11 @@ impl Tls {
         let (certificate, key) = (certificate.as_ref(), key.as_ref());
         let chain = pem::certificates(certificate)?;
         let certified = certified_key(chain, pem::private_key(key)?, certificate, key)?;
-        Self::new(certified, vec![certificate.to_owned(), key.to_owned()], None)
+        let mut secrets = vec![key.to_owned()];
+        if certificate != key && pem::holds_key(certificate)? {
+            secrets.push(certificate.to_owned());
+        }
+        Self::new(certified, secrets, None)
     }
 
     /// Makes a certificate for development, in memory: self-signed, for these DNS names and IP addresses.
@@ -110,13 +114,16 @@ impl Tls {
             .build()
             .map_err(TlsError::rejected)?;
         self.config = server_config(&self.certified, Some(Arc::new(Bounded(verifier))))?;
-        self.files.push(ca.to_owned());
+        if pem::holds_key(ca)? {
+            self.secrets.push(ca.to_owned());
+        }
         Ok(self)
     }
 
-    /// The files this was loaded from, as they were named: the file service never serves them.
-    pub fn files(&self) -> &[PathBuf] {
-        &self.files
+    /// The files that hold a private key, of those that this was loaded from, as they were named: the file service never
+    /// serves them. Certificates are public.
+    pub fn secrets(&self) -> &[PathBuf] {
+        &self.secrets
     }
 
     /// The certificate made by [`self_signed`](Self::self_signed), as PEM, for clients that are to trust it; `None` for one
@@ -129,17 +136,17 @@ impl Tls {
         Arc::clone(&self.config)
     }
 
-    fn new(certified: CertifiedKey, files: Vec<PathBuf>, certificate_pem: Option<Arc<str>>) -> Result<Tls, TlsError> {
+    fn new(certified: CertifiedKey, secrets: Vec<PathBuf>, certificate_pem: Option<Arc<str>>) -> Result<Tls, TlsError> {
         let certified = Arc::new(certified);
         let config = server_config(&certified, None)?;
-        Ok(Tls { certified, config, files, certificate_pem })
+        Ok(Tls { certified, config, secrets, certificate_pem })
     }
 }
 
 impl fmt::Debug for Tls {
-    /// Names the files alone: certificates are long and keys are secret.
+    /// Names files alone: certificates are long and keys are secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").field("files", &self.files).finish_non_exhaustive()
+        f.debug_struct("Tls").field("secrets", &self.secrets).finish_non_exhaustive()
     }
 }
 

@@ -35,6 +35,12 @@ pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsErro
     }
 }
 
+/// Whether there is a private key in a file, in whatever form, also an encrypted one.
+pub(super) fn holds_key(path: &Path) -> Result<bool, TlsError> {
+    let label = b"PRIVATE KEY-----";
+    Ok(read(path)?.windows(label.len()).any(|part| part == label))
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
 }

@@ -26,7 +26,7 @@ use super::accept::Preference;
 use super::answer::Ask;
 use super::blocks::Charge;
 use super::conditional::http_time;
-use super::open::{Denials, Failure, Folder};
+use super::open::{Failure, Folder, RENEWALS};
 use super::path::{self, RequestPath};
 use super::waits::Wanted;
 
@@ -100,13 +100,30 @@ impl Listing {
         sort: Sort,
         wanted: &Wanted,
     ) -> io::Result<Self> {
-        let denials = shared.root.denials();
+        for _ in 0..RENEWALS {
+            let before = shared.root.denials();
+            let listing = Self::read_once(shared, root, folder, relative, sort, wanted)?;
+            if shared.root.denials() == before {
+                return Ok(listing);
+            }
+        }
+        Err(io::ErrorKind::Interrupted.into())
+    }
+
+    fn read_once(
+        shared: &Shared,
+        root: &Folder,
+        folder: &Dir,
+        relative: &Path,
+        sort: Sort,
+        wanted: &Wanted,
+    ) -> io::Result<Self> {
         let mut dir = folder.entries()?;
         let mut entries = Vec::new();
         let (mut charge, mut for_sorting) = (Charge::new(shared.root.blocks()), Charge::new(shared.root.blocks()));
         for entry in dir.by_ref().take(MAX_ENTRIES) {
             wanted.check()?;
-            let Some(entry) = visible(shared, root, &denials, relative, &entry?) else { continue };
+            let Some(entry) = visible(shared, root, relative, &entry?) else { continue };
             // Before it is kept; a list that grows takes up to twice its length.
             charge.grow(2 * size_of::<Entry>() + entry.name.len())?;
             for_sorting.grow(sort::memory(&entry))?;
@@ -118,14 +135,14 @@ impl Listing {
     }
 }
 
-fn visible(shared: &Shared, root: &Folder, denials: &Denials, relative: &Path, entry: &DirEntry) -> Option<Entry> {
+fn visible(shared: &Shared, root: &Folder, relative: &Path, entry: &DirEntry) -> Option<Entry> {
     let name = entry.file_name();
     path::check_name(name.as_encoded_bytes(), shared.root.hidden()).ok()?;
     let metadata = entry.metadata().ok()?;
     // A link counts as what it leads to, if it may be followed there.
     let metadata =
         if metadata.is_symlink() { shared.root.metadata(root, &relative.join(&name)).ok()? } else { metadata };
-    let servable = metadata.is_dir() || (metadata.is_file() && !denials.covers(&metadata));
+    let servable = metadata.is_dir() || (metadata.is_file() && !shared.root.denies(&metadata));
     servable.then(|| Entry {
         name,
         is_folder: metadata.is_dir(),

@@ -60,6 +60,18 @@ pub(super) fn locate(path: &Path) -> io::Result<File> {
     linux::open(CWD, path, OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::empty())
 }
 
+/// The same where it may wait.
+#[cfg(target_os = "linux")]
+pub(super) fn locate_waiting(path: &Path) -> io::Result<File> {
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+    Ok(openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn locate_waiting(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
 /// Whether the file system of `root` asks another machine or process to open a file, even if it has the name in memory.
 #[cfg(target_os = "linux")]
 pub(super) fn is_remote(root: &Dir) -> bool {

@@ -27,13 +27,17 @@ fn key_kinds_and_encodings() {
 }
 
 #[test]
-fn the_files_are_remembered() {
+fn the_files_with_keys_are_remembered() {
     let folder = Folder::new();
     let authority = Authority::new();
     let (certificate, key) = authority.issue_files(&folder, "server");
     let ca = folder.write("ca.crt", authority.pem());
     let tls = Tls::pem_files(&certificate, &key).unwrap().client_ca(&ca).unwrap();
-    assert_eq!(tls.files(), [certificate, key, ca]);
+    assert_eq!(tls.secrets(), std::slice::from_ref(&key));
+    let both =
+        folder.write("both.pem", [&certificate, &key].map(|path| std::fs::read_to_string(path).unwrap()).concat());
+    let tls_of_both = Tls::pem_files(&both, &key).unwrap().client_ca(&both).unwrap();
+    assert_eq!(tls_of_both.secrets(), [key, both.clone(), both]);
     assert_eq!(tls.certificate_pem(), None);
 }
 
@@ -152,7 +156,7 @@ fn debug_shows_no_secret() {
     let folder = Folder::new();
     let (certificate, key) = Authority::new().issue_files(&folder, "server");
     let text = format!("{:?}", Tls::pem_files(certificate, key).unwrap());
-    assert_eq!(without_folder(&text, &folder), r#"Tls { files: ["server.crt", "server.key"], .. }"#);
+    assert_eq!(without_folder(&text, &folder), r#"Tls { secrets: ["server.key"], .. }"#);
 }
 
 /// Every message is one line and starts as expected.

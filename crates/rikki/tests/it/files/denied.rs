@@ -30,6 +30,33 @@ async fn denied_files() {
     assert_eq!(get(&files, "/tls/").await.links(), ["../", "cert.pem"]);
 }
 
+/// However often it is renewed; and what has nothing to do with it is served.
+#[tokio::test]
+async fn a_key_that_is_renewed_often() {
+    let fixture = Fixture::full();
+    let key = fixture.write("key.pem", CANARY);
+    let files = fixture.files().deny(&key).unwrap();
+    for renewal in 0..40 {
+        fs::rename(&key, fixture.root().join(format!("old-{renewal}.pem"))).unwrap();
+        fixture.write("key.pem", CANARY);
+        assert_eq!(status(&files, "/key.pem").await, 404);
+        for old in (0_usize..=renewal).rev().take(15) {
+            assert_eq!(status(&files, &format!("/old-{old}.pem")).await, 404, "{old} after {renewal}");
+        }
+    }
+    // A file may get the inode of a key that is gone, and is another one.
+    for renewal in 0..40 {
+        fs::remove_file(&key).unwrap();
+        fixture.write("key.pem", CANARY);
+        assert_eq!(status(&files, "/key.pem").await, 404);
+        fixture.write(format!("innocent-{renewal}"), "ok");
+        assert_eq!(status(&files, &format!("/innocent-{renewal}")).await, 200);
+    }
+    for renewal in 0..40 {
+        assert_eq!(status(&files, &format!("/innocent-{renewal}")).await, 200);
+    }
+}
+
 #[test]
 fn denying_what_cannot_be_denied() {
     let fixture = Fixture::full();

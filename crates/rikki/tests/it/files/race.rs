@@ -43,3 +43,32 @@ async fn a_link_that_is_swapped_under_a_request() {
     });
     assert!(served > 1000 && refused > 1000, "the swap must be seen from both sides: {served} and {refused}");
 }
+
+/// A key below the root that is renewed by rename, again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_key_that_is_renewed_under_a_request() {
+    let fixture = Fixture::full();
+    let key = fixture.write("key.pem", CANARY);
+    let files = fixture.files().deny(&key).unwrap();
+    let new = fixture.0.join("new.pem");
+    let done = AtomicBool::new(false);
+    let handle = tokio::runtime::Handle::current();
+    let (mut leaked, mut served) = (0, 0);
+    tokio::task::block_in_place(|| {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    fs::write(&new, CANARY).unwrap();
+                    fs::rename(&new, &key).unwrap();
+                }
+            });
+            for _ in 0..20_000 {
+                leaked += usize::from(handle.block_on(get(&files, "/key.pem")).text().contains(CANARY));
+                served += usize::from(handle.block_on(get(&files, "/ok.txt")).status == 200);
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+    });
+    assert_eq!(leaked, 0, "of 20000 answers had the key");
+    assert!(served > 10_000, "{served} of 20000 others were served");
+}
