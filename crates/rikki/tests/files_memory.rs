@@ -112,3 +112,45 @@ fn compressing_takes_what_is_told() {
         assert!(most > told / 2, "only {} KiB of {}", most / 1024, told / 1024);
     });
 }
+
+/// As many ranges as a head has room for, and many requests for as many parts as there may be, none of which is read on.
+#[test]
+fn floods_of_ranges_are_bounded() {
+    let _counting = count();
+    let folder = Folder::new("ranges");
+    fs::File::create(folder.0.join("a.bin")).unwrap().set_len(4 << 20).unwrap();
+    let files = Files::new(&folder.0).unwrap().read_memory(2 << 20).max_open(100);
+    let ask = |ranges: String| {
+        let request = Request::builder().uri("/a.bin").header("range", format!("bytes={ranges}")).body(Body::empty());
+        let answer = files.clone().call(request.unwrap());
+        async { answer.await.unwrap() }
+    };
+    runtime().block_on(async {
+        let before = dhat::HeapStats::get().curr_bytes;
+        for ranges in ["0-,".repeat(4000), "0-0,".repeat(4000), ",".repeat(16_000), format!("0-{}", "9".repeat(16_000))]
+        {
+            let answer = ask(ranges).await;
+            assert!(matches!(answer.status().as_u16(), 200 | 206), "{}", answer.status());
+        }
+        assert!(peak(before) < 1 << 20, "{} KiB at most for one request", peak(before) / 1024);
+        let parts: Vec<_> = (0..16).map(|part| format!("{}-{}", part << 18, (part << 18) + 200_000)).collect();
+        let (mut unread, mut refused) = (Vec::new(), 0);
+        for _ in 0..1000 {
+            let answer = ask(parts.join(",")).await;
+            match answer.status().as_u16() {
+                206 => {
+                    let mut body = answer.into_body();
+                    // The head of a part, and the first of its content.
+                    let begun = [body.frame().await, body.frame().await];
+                    unread.push((begun, body));
+                }
+                status => {
+                    assert_eq!(status, 503);
+                    refused += 1;
+                }
+            }
+        }
+        assert_eq!((unread.len(), refused), (100, 900));
+        assert!(peak(before) < 4 << 20, "{} KiB at most for many", peak(before) / 1024);
+    });
+}

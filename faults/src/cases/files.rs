@@ -25,6 +25,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "abandoned-streams", run: abandoned_streams },
     Case { name: "hung-mount", run: hung_mount },
     Case { name: "open-files", run: open_files },
+    Case { name: "range-floods", run: range_floods },
 ];
 
 /// The settings of SECURITY.md for 256 MiB.
@@ -290,4 +291,34 @@ fn open_files(bench: &Bench) -> Result<String, Trouble> {
         ))
     });
     Ok(figures?)
+}
+
+/// As many parts of a file as there may be in an answer, and more ranges than that in a head, again and again.
+fn range_floods(bench: &Bench) -> Result<String, Trouble> {
+    const REQUESTS: usize = 50;
+    let server = Server::rikki(bench, &["--log", "warn"])?;
+    let parts: Vec<_> = (0..16).map(|part| format!("{0}-{0}", part * 1000)).collect();
+    let floods = [parts.join(","), "0-0,".repeat(3000)].map(|ranges| {
+        let method = if ranges.len() > 1000 { "HEAD" } else { "GET" };
+        format!("{method} /large HTTP/1.1\r\nHost: localhost\r\nRange: bytes={ranges}\r\n\r\n").repeat(REQUESTS)
+    });
+    let attack = async || {
+        for flood in &floods {
+            let mut stream = TcpStream::connect(server.address).await.map_err(|error| format!("connect: {error}"))?;
+            let (mut read, mut write) = stream.split();
+            let mut answers = Vec::new();
+            let asking = async {
+                write.write_all(flood.as_bytes()).await?;
+                write.shutdown().await
+            };
+            let talking = async { tokio::try_join!(asking, read.read_to_end(&mut answers)) };
+            in_time("answers", async { talking.await.map_err(|error| format!("a flood of ranges: {error}")) }).await?;
+            let answered = String::from_utf8_lossy(&answers).matches("HTTP/1.1 20").count();
+            if answered != REQUESTS {
+                return Err(format!("{answered} of {REQUESTS} requests were answered"));
+            }
+        }
+        Ok(())
+    };
+    attack::flood(bench, &server, 2 << 20, attack)
 }
