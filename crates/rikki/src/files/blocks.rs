@@ -95,6 +95,13 @@ impl Charge {
         Ok(())
     }
 
+    /// Gives back what exceeds so many bytes.
+    pub(super) fn shrink_to(&mut self, bytes: usize) {
+        let before = self.counted();
+        self.bytes = self.bytes.min(bytes);
+        self.blocks.held.fetch_sub(before - self.counted(), Relaxed);
+    }
+
     fn counted(&self) -> usize {
         self.bytes.saturating_sub(UNCOUNTED)
     }
@@ -172,6 +179,10 @@ mod tests {
         assert!(grown(UNCOUNTED).is_ok());
         assert_eq!(grown(UNCOUNTED + 1).err().map(|error| error.kind()), Some(io::ErrorKind::OutOfMemory));
         drop(alone);
+        let mut shrunk = grown(2 * BLOCK).unwrap();
+        shrunk.shrink_to(BLOCK);
+        assert_eq!(blocks.held(), BLOCK - UNCOUNTED);
+        drop(shrunk);
         let large = grown(2 * BLOCK).unwrap();
         assert!(grown(2 * BLOCK).is_err());
         assert_eq!(blocks.held(), 2 * BLOCK - UNCOUNTED, "what was refused is given back");

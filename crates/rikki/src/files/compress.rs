@@ -38,9 +38,16 @@ enum State {
 }
 
 impl Compressed {
-    /// Compresses `plain`, which is `length` bytes long. The permit is given back when the encoder is gone.
-    pub(super) fn new(plain: Body, length: u64, coding: Coding, permit: OwnedSemaphorePermit, kept: Kept) -> Self {
-        let job = Job { coding, length, encoder: None, kept: Some(kept), _permit: permit };
+    /// Compresses `plain`, which is `length` bytes long if that is known, and keeps the result if it is to be kept. The
+    /// permit is given back when the encoder is gone.
+    pub(super) fn new(
+        plain: Body,
+        length: Option<u64>,
+        coding: Coding,
+        permit: OwnedSemaphorePermit,
+        kept: Option<Kept>,
+    ) -> Self {
+        let job = Job { coding, length, encoder: None, kept, _permit: permit };
         Self { plain, state: State::Waiting(Box::new(job)) }
     }
 
@@ -96,7 +103,7 @@ impl http_body::Body for Compressed {
 /// What goes to the blocking pool and comes back.
 struct Job {
     coding: Coding,
-    length: u64,
+    length: Option<u64>,
     /// Made with the first block.
     encoder: Option<Encoder>,
     /// `None` if there is too much of it.
@@ -169,10 +176,10 @@ enum Encoder {
 
 impl Encoder {
     /// With levels in the middle, where zstd and brotli save more than gzip does: higher ones take several times as long.
-    fn new(coding: Coding, length: u64) -> io::Result<Self> {
+    fn new(coding: Coding, length: Option<u64>) -> io::Result<Self> {
         Ok(match coding {
             Coding::Brotli => {
-                let size_hint = usize::try_from(length).unwrap_or(usize::MAX);
+                let size_hint = length.map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
                 // With a window of 2^17 or 2^18 bytes, this encoder does worse than gzip.
                 let parameters = BrotliEncoderParams { quality: 5, lgwin: 19, size_hint, ..Default::default() };
                 Self::Brotli(Box::new(CompressorWriter::with_params(Vec::new(), 4096, &parameters)))
@@ -181,7 +188,7 @@ impl Encoder {
                 let mut encoder = zstd::Encoder::new(Vec::new(), 6)?;
                 encoder.window_log(18)?;
                 // Short files take less memory.
-                encoder.set_pledged_src_size(Some(length))?;
+                encoder.set_pledged_src_size(length)?;
                 Self::Zstd(encoder)
             }
             Coding::Gzip => Self::Gzip(Box::new(Gzip::new())),
@@ -327,7 +334,7 @@ mod tests {
                 let content = body(blocks.into_iter().map(Ok).collect());
                 let cache = Arc::new(Cache::new(1024 * 1024));
                 let kept = Kept::new(&cache, Path::new("a"), facts());
-                let compressed = Compressed::new(content, plain.len() as u64, coding, permit, kept);
+                let compressed = Compressed::new(content, Some(plain.len() as u64), coding, permit, Some(kept));
                 let coded = compressed.collect().await.unwrap().to_bytes();
                 assert!(decode(coding, &coded, plain.len()) == plain, "{coding:?}: {count} times {length}");
                 assert!(random || plain.len() < 1024 || coded.len() < plain.len() / 10, "{coding:?}: {}", coded.len());
@@ -347,7 +354,7 @@ mod tests {
             let content = blocks(1, 1000, false).into_iter().map(Ok).chain([Err(truncated)]).collect();
             let cache = Arc::new(Cache::new(1024 * 1024));
             let kept = Kept::new(&cache, Path::new("a"), facts());
-            let mut compressed = Compressed::new(body(content), 2000, coding, permit, kept);
+            let mut compressed = Compressed::new(body(content), Some(2000), coding, permit, Some(kept));
             let end = loop {
                 match compressed.frame().await {
                     Some(Ok(_)) => {}

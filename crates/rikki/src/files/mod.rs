@@ -43,7 +43,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::{Request, Response};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 
 pub(crate) use self::answer::Place;
@@ -61,8 +61,10 @@ const MAX_COMPRESSIONS: usize = 16;
 
 /// A service that answers GET and HEAD with the files below a folder.
 ///
-/// - A folder is answered with its `index.html`, or else with a listing of at most 10,000 entries: a page, or JSON for
-///   clients that would rather have `application/json`. `?sort=size&order=desc` sorts it, by `name`, `size` or `modified`.
+/// - A folder is answered with its `index.html`, or else with a listing: a page, or JSON for clients that would rather have
+///   `application/json`. `?sort=size` sorts it, by `name`, `size` or `modified`, and the other way round with a minus in
+///   front; `?filter=log` shows the names that contain a text; and `?page=2` has the next 10,000 entries, of 100,000 at
+///   most. Of a folder with more than 1,000,000 entries so many are read.
 /// - `/about` is answered with `about.html`, if there is neither a file `about` nor a folder of that name with an
 ///   `index.html`. Where nothing is found, `404.html` is sent with the status. Redirects and links are relative, so that they
 ///   hold behind a proxy that serves the folder at another path.
@@ -86,7 +88,7 @@ const MAX_COMPRESSIONS: usize = 16;
 /// The JSON of a listing is an array of objects with the members `name`, `type` (`file` or `directory`), `size` (in bytes,
 /// `null` for a folder) and `modified` (such as `1994-11-06T08:49:37Z`, or `null`). In a name that is not UTF-8, what is
 /// broken is replaced by U+FFFD, and a member `path` has the name as it stands in a URL. A listing without all entries has
-/// the header `listing-truncated`, with their number.
+/// the header `listing-truncated`, with the number of those that it has, and `Link` says where the next ones are.
 ///
 /// The folder is the one that is at its path at the time: a build may remove and make it again, and a link to the current
 /// release may be switched. That is seen at once where something is missing or listed, and within 50 ms otherwise. While
@@ -126,6 +128,13 @@ struct Shared {
     siblings: Option<Arc<Siblings>>,
     listings: Listings,
     options: Options,
+}
+
+impl Shared {
+    /// Lets one more answer be compressed, if that may be.
+    fn compression(&self) -> Option<OwnedSemaphorePermit> {
+        self.compress_above.and_then(|_| Arc::clone(&self.compressions).try_acquire_owned().ok())
+    }
 }
 
 impl Files {

@@ -3,7 +3,6 @@
 use std::io;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::body::Body;
@@ -178,7 +177,7 @@ impl Ask {
         if self.head_only {
             return Ok(response);
         }
-        let Ok(permit) = Arc::clone(&shared.compressions).try_acquire_owned() else {
+        let Some(permit) = shared.compression() else {
             // Too many at once: the plain file costs less.
             let plain = Representation { source, media_type, content: Content::Plain, ..representation };
             return self.represent(shared, plain);
@@ -186,7 +185,7 @@ impl Ask {
         let facts = *source.facts();
         let result = Kept::new(shared.root.cache(), relative, facts);
         let plain = source.body(0..facts.length)?;
-        *response.body_mut() = Body::new(Compressed::new(plain, facts.length, coding, permit, result));
+        *response.body_mut() = Body::new(Compressed::new(plain, Some(facts.length), coding, permit, Some(result)));
         Ok(response)
     }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body::Frame;
 
 use super::page::{self, Row};
-use super::sort::Sort;
+use super::sort::View;
 use super::{Listing, json};
 
 /// How much is written at a time, in bytes, and the row that exceeds it.
@@ -35,12 +35,12 @@ impl Form {
         Self { start: json::START.to_owned(), row, end: |_| json::END.to_owned() }
     }
 
-    pub(super) fn page(listing: &Listing, relative: &Path, url_path: &str, sort: Sort) -> Self {
+    pub(super) fn page(listing: &Listing, relative: &Path, url_path: &str, view: &View) -> Self {
         let row = |listing: &Listing, index: usize, to: &mut String| {
             let Some(entry) = listing.entries.get(index) else { return };
             let _ = writeln!(to, "{}", Row(entry));
         };
-        Self { start: page::start(listing, relative, url_path, sort), row, end: page::end }
+        Self { start: page::start(listing, relative, url_path, view), row, end: page::end }
     }
 }
 

@@ -7,8 +7,9 @@ for (const time of document.querySelectorAll("time")) {
 }
 document.getElementById("zone").remove();
 
+// What the server has filtered is here; what is typed from then on is looked for on this page at once.
 const filter = document.getElementById("filter");
-if (filter) {
+{
   const none = document.getElementById("none");
   const rows = Array.from(document.querySelectorAll("tbody bdi"), name => ({
     element: name.closest("tr"),
@@ -23,5 +24,4 @@ if (filter) {
     }
     none.hidden = found > 0;
   });
-  filter.hidden = false;
 }

@@ -1,7 +1,7 @@
 //! One listing for all who ask for it at the same time.
 //!
 //! Whoever asks before it is begun gets the same; who asks later may know of a file that it misses, and gets the next one,
-//! which waits for this one. So a folder is read by one thread at most, for each order, however many ask.
+//! which waits for this one. So a folder is read by one thread at most, for each order and page, however many ask.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,12 +15,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 
 use super::Listing;
-use super::sort::Sort;
+use super::sort::View;
 use crate::files::Shared;
 use crate::files::open::{Folder, Wait, status_of};
 
-/// What is listed, below the root at which address, and in which order. What is being made holds its root.
-type Key = (usize, PathBuf, Sort);
+/// What is listed, below the root at which address, and what of it. What is being made holds its root.
+type Key = (usize, PathBuf, View);
 
 type Made = Result<Arc<Listing>, StatusCode>;
 
@@ -28,7 +28,7 @@ type Made = Result<Arc<Listing>, StatusCode>;
 #[derive(Default)]
 pub(in crate::files) struct Listings(Mutex<HashMap<Key, Weak<Queue>>>);
 
-/// Those of one folder in one order.
+/// Those of one folder and one view of it.
 struct Queue {
     /// Of one thread.
     turn: Arc<Semaphore>,
@@ -55,8 +55,14 @@ impl Listings {
     /// # Errors
     ///
     /// The status to answer with.
-    pub(super) async fn get(shared: &Arc<Shared>, root: Arc<Folder>, folder: Dir, relative: &Path, sort: Sort) -> Made {
-        let making = shared.listings.join(shared, root, folder, relative, sort);
+    pub(super) async fn get(
+        shared: &Arc<Shared>,
+        root: Arc<Folder>,
+        folder: Dir,
+        relative: &Path,
+        view: &View,
+    ) -> Made {
+        let making = shared.listings.join(shared, root, folder, relative, view);
         let mut made = making.made.clone();
         let waiting = async {
             let made = made.wait_for(Option::is_some).await.map_err(io::Error::other)?;
@@ -68,8 +74,8 @@ impl Listings {
         }
     }
 
-    fn join(&self, shared: &Arc<Shared>, root: Arc<Folder>, folder: Dir, relative: &Path, sort: Sort) -> Arc<Making> {
-        let key = (Arc::as_ptr(&root).addr(), relative.to_owned(), sort);
+    fn join(&self, shared: &Arc<Shared>, root: Arc<Folder>, folder: Dir, relative: &Path, view: &View) -> Arc<Making> {
+        let key = (Arc::as_ptr(&root).addr(), relative.to_owned(), view.clone());
         let mut by_key = lock(&self.0);
         let queue = by_key.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| {
             by_key.retain(|_, queue| queue.strong_count() > 0);
@@ -83,7 +89,8 @@ impl Listings {
             return making;
         }
         let (sender, made) = watch::channel(None);
-        let task = make(Arc::clone(&queue), Arc::clone(shared), root, folder, relative.to_owned(), sort, sender);
+        let task =
+            make(Arc::clone(&queue), Arc::clone(shared), root, folder, relative.to_owned(), view.clone(), sender);
         let making = Arc::new(Making { made, task: tokio::spawn(task).abort_handle() });
         *next = Arc::downgrade(&making);
         making
@@ -97,7 +104,7 @@ async fn make(
     root: Arc<Folder>,
     folder: Dir,
     relative: PathBuf,
-    sort: Sort,
+    view: View,
     sender: watch::Sender<Option<Made>>,
 ) {
     let Ok(turn) = Arc::clone(&queue.turn).acquire_owned().await else { return };
@@ -107,7 +114,7 @@ async fn make(
         // Until the thread has ended, whoever waits.
         let _turn = turn;
         *lock(&queue.next) = Weak::new();
-        let listing = Listing::read(&worker, &root, &folder, &path, sort, wanted)?;
+        let listing = Listing::read(&worker, &root, &folder, &path, &view, wanted)?;
         // One that was removed meanwhile looks like an empty one.
         let is_current = worker.root.is_current(&root, Wait::Yes);
         Ok(is_current.map(|is_current| is_current.then(|| Arc::new(listing))))

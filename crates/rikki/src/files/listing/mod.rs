@@ -18,27 +18,32 @@ use std::time::SystemTime;
 
 use axum::body::Body;
 use cap_std::fs::{Dir, DirEntry};
-use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LINK, VARY};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::Shared;
 use super::accept::Preference;
 use super::answer::Ask;
 use super::blocks::Charge;
+use super::compress::Compressed;
 use super::conditional::http_time;
+use super::encoding::Coding;
 use super::open::{Failure, Folder, RENEWALS};
 use super::path::{self, RequestPath};
 use super::waits::Wanted;
 
 use self::body::{Form, ListingBody};
-use self::sort::Sort;
+use self::sort::View;
 
 pub(super) use self::making::Listings;
 
-/// How many entries of a folder are read: about 3 MB of page, and 20 MB if all names are as long and odd as they can be.
+/// How many entries are on a page: about 3 MB, and 20 MB if all names are as long and odd as they can be.
 const MAX_ENTRIES: usize = 10_000;
 
-/// Says to a program that there are more entries than those of the JSON.
+/// How many entries of a folder are read to find those of a page.
+const MAX_READ: usize = 1_000_000;
+
+/// Says to a program that there are more entries than those of the JSON, of which `Link` has the next ones.
 const TRUNCATED: HeaderName = HeaderName::from_static("listing-truncated");
 
 /// Lists `folder`, which `ask` has led to, as it would have it.
@@ -49,12 +54,12 @@ const TRUNCATED: HeaderName = HeaderName::from_static("listing-truncated");
 pub(super) async fn listing(shared: &Arc<Shared>, folder: Dir, ask: &Ask) -> Result<Response<Body>, StatusCode> {
     let (Ask { place, headers, .. }, RequestPath { relative, .. }) = (ask, ask.path()?);
     let root = Arc::clone(ask.folder().map_err(Failure::status)?);
-    let sort = Sort::from_query(place.query().unwrap_or_default());
+    let view = View::from_query(place.query().unwrap_or_default());
     let as_json = Preference::of(headers, "application", "json") > Preference::of(headers, "text", "html");
-    let listing = Listings::get(shared, root, folder, relative, sort).await?;
+    let listing = Listings::get(shared, root, folder, relative, &view).await?;
     let (form, media_type) = match as_json {
         true => (Form::json(), "application/json"),
-        false => (Form::page(&listing, relative, place.path(), sort), "text/html; charset=utf-8"),
+        false => (Form::page(&listing, relative, place.path(), &view), "text/html; charset=utf-8"),
     };
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
@@ -62,16 +67,36 @@ pub(super) async fn listing(shared: &Arc<Shared>, folder: Dir, ask: &Ask) -> Res
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::POLICY));
     // https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5
     headers.insert(VARY, ACCEPT.into());
-    if listing.cut {
-        headers.insert(TRUNCATED, MAX_ENTRIES.into());
+    headers.append(VARY, ACCEPT_ENCODING.into());
+    if listing.is_part() {
+        headers.insert(TRUNCATED, listing.entries.len().into());
     }
-    *response.body_mut() = Body::new(ListingBody::new(listing, form));
+    if listing.has_next(&view)
+        && let Ok(next) = HeaderValue::try_from(format!("<{}>; rel=\"next\"", view.query(view.page + 1)))
+    {
+        // https://www.rfc-editor.org/rfc/rfc8288#section-3
+        headers.insert(LINK, next);
+    }
+    let coding = Coding::accepted(&ask.headers).next().filter(|_| listing.entries.len() >= COMPRESSED);
+    let body = Body::new(ListingBody::new(listing, form));
+    *response.body_mut() = match coding.and_then(|coding| Some((coding, shared.compression()?))) {
+        Some((coding, permit)) => {
+            response.headers_mut().insert(CONTENT_ENCODING, coding.header());
+            Body::new(Compressed::new(body, None, coding, permit, None))
+        }
+        None => body,
+    };
     Ok(response)
 }
 
-/// What a folder held, in the order that was asked for.
+/// From how many entries on a listing is compressed.
+const COMPRESSED: usize = 20;
+
+/// What a folder held, as far as it was asked for.
 struct Listing {
     entries: Vec<Entry>,
+    /// How many there are on all pages.
+    total: usize,
     /// Whether there were more than are read.
     cut: bool,
     /// The memory for it, until the last client has it.
@@ -97,12 +122,12 @@ impl Listing {
         root: &Folder,
         folder: &Dir,
         relative: &Path,
-        sort: Sort,
+        view: &View,
         wanted: &Wanted,
     ) -> io::Result<Self> {
         for _ in 0..RENEWALS {
             let before = shared.root.denials();
-            let listing = Self::read_once(shared, root, folder, relative, sort, wanted)?;
+            let listing = Self::read_once(shared, root, folder, relative, view, wanted)?;
             if shared.root.denials() == before {
                 return Ok(listing);
             }
@@ -115,28 +140,61 @@ impl Listing {
         root: &Folder,
         folder: &Dir,
         relative: &Path,
-        sort: Sort,
+        view: &View,
         wanted: &Wanted,
     ) -> io::Result<Self> {
         let mut dir = folder.entries()?;
         let mut entries = Vec::new();
         let (mut charge, mut for_sorting) = (Charge::new(shared.root.blocks()), Charge::new(shared.root.blocks()));
-        for entry in dir.by_ref().take(MAX_ENTRIES) {
+        let filter = view.filter.to_lowercase();
+        let wanted_entries = view.page * MAX_ENTRIES;
+        let mut total = 0;
+        for entry in dir.by_ref().take(MAX_READ) {
             wanted.check()?;
-            let Some(entry) = visible(shared, root, relative, &entry?) else { continue };
-            // Before it is kept; a list that grows takes up to twice its length.
-            charge.grow(2 * size_of::<Entry>() + entry.name.len())?;
+            let Some(entry) = visible(shared, root, relative, &filter, &entry?) else { continue };
+            total += 1;
+            // Before it is kept.
+            charge.grow(entry.memory())?;
             for_sorting.grow(sort::memory(&entry))?;
             entries.push(entry);
+            if entries.len() == 2 * wanted_entries {
+                view.sort.apply(&mut entries);
+                entries.truncate(wanted_entries);
+                charge.shrink_to(entries.iter().map(Entry::memory).sum());
+                for_sorting.shrink_to(entries.iter().map(sort::memory).sum());
+            }
         }
         wanted.check()?;
-        sort.apply(&mut entries);
-        Ok(Self { entries, cut: dir.next().is_some(), _charge: charge })
+        view.sort.apply(&mut entries);
+        entries.truncate(wanted_entries);
+        drop(entries.drain(..entries.len().min(wanted_entries - MAX_ENTRIES)));
+        charge.shrink_to(entries.iter().map(Entry::memory).sum());
+        Ok(Self { entries, total, cut: dir.next().is_some(), _charge: charge })
+    }
+
+    /// Whether there are entries that are not in it.
+    fn is_part(&self) -> bool {
+        self.cut || self.total > self.entries.len()
+    }
+
+    /// Whether there is a page behind the one of `view`.
+    fn has_next(&self, view: &View) -> bool {
+        view.may_go_on() && self.total > view.page * MAX_ENTRIES
     }
 }
 
-fn visible(shared: &Shared, root: &Folder, relative: &Path, entry: &DirEntry) -> Option<Entry> {
+impl Entry {
+    /// In bytes; a list that grows takes up to twice its length.
+    fn memory(&self) -> usize {
+        2 * size_of::<Self>() + self.name.len()
+    }
+}
+
+fn visible(shared: &Shared, root: &Folder, relative: &Path, filter: &str, entry: &DirEntry) -> Option<Entry> {
     let name = entry.file_name();
+    if !filter.is_empty() && !name.to_string_lossy().to_lowercase().contains(filter) {
+        return None;
+    }
     path::check_name(name.as_encoded_bytes(), shared.root.hidden()).ok()?;
     let metadata = entry.metadata().ok()?;
     // A link counts as what it leads to, if it may be followed there.
@@ -186,8 +244,8 @@ mod tests {
         // One alone may be of any length.
         let mut other = Charge::new(files.shared.root.blocks());
         other.grow(100_000).unwrap();
-        let sort = Sort::from_query("");
-        let read = Listing::read(&files.shared, &root, &folder, Path::new("."), sort, &Wanted::new(wanted));
+        let view = View::from_query("");
+        let read = Listing::read(&files.shared, &root, &folder, Path::new("."), &view, &Wanted::new(wanted));
         std::fs::remove_dir_all(path).unwrap();
         read.map(|listing| listing.entries.len()).map_err(|error| error.kind())
     }

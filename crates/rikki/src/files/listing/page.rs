@@ -5,8 +5,8 @@ use std::path::{Component, Path};
 
 use percent_encoding::percent_decode_str;
 
-use super::sort::{Column, Sort};
-use super::{Entry, Listing, MAX_ENTRIES, iso_time};
+use super::sort::{Column, Sort, View};
+use super::{Entry, Listing, MAX_ENTRIES, MAX_READ, iso_time};
 use crate::files::path;
 
 const STYLE: &str = include_str!("listing.css");
@@ -15,24 +15,19 @@ const STYLE: &str = include_str!("listing.css");
 const SCRIPT: &str = include_str!("listing.js");
 
 /// Nothing is loaded; the one style sheet and the one script that count are [`STYLE`] and [`SCRIPT`], by their SHA-256.
-pub(super) const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-                                 style-src 'sha256-2De9nwIMEu7ZmuSClSlOuPtkc+HYcP6fk9279v4vKtU='; \
-                                 script-src 'sha256-nO0l0MLOtaUPZT7qzd4sXJDPgfPuTSPGu/vL7RO7HkU='";
+pub(super) const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
+                                 style-src 'sha256-1mTSgkgkwrQ91+bi/A8AJV+6TTMbqAG/FkhuPOfDKbE='; \
+                                 script-src 'sha256-9IRGO9meAHJLtBKixToSZ6ENGoa5bJ1fC1CT3655hR0='";
 
 /// All in front of the rows of what `relative` has led to. `url_path` is what the client sees of it.
-pub(super) fn start(listing: &Listing, relative: &Path, url_path: &str, sort: Sort) -> String {
+pub(super) fn start(listing: &Listing, relative: &Path, url_path: &str, view: &View) -> String {
     let depth = relative.components().filter(|component| matches!(component, Component::Normal(_))).count();
     let mut page = head(url_path, depth);
-    if !listing.entries.is_empty() {
-        page.push_str(
-            "<input id=\"filter\" type=\"search\" placeholder=\"Filter\" aria-label=\"Filter\" \
-                       autocomplete=\"off\" hidden>\n",
-        );
-    }
+    // Writing to a string cannot fail.
+    let _ = write!(page, "{}", Tools(listing, view));
     page.push_str("<table>\n<thead>\n<tr>");
     for column in Column::ALL {
-        // Writing to a string cannot fail.
-        let _ = write!(page, "{}", Head(column, sort));
+        let _ = write!(page, "{}", Head(column, view.sort));
     }
     page.push_str("</tr>\n</thead>\n<tbody>\n");
     if depth > 0 {
@@ -45,13 +40,46 @@ pub(super) fn start(listing: &Listing, relative: &Path, url_path: &str, sort: So
 pub(super) fn end(listing: &Listing) -> String {
     let mut page =
         String::from("</tbody>\n</table>\n<p id=\"none\" role=\"status\" hidden>No name contains this.</p>\n");
-    if listing.cut {
-        let _ = writeln!(page, "<p>This folder is too large: only {MAX_ENTRIES} of its entries were read.</p>");
-    } else if listing.entries.is_empty() {
+    if listing.entries.is_empty() {
         page.push_str("<p>There is nothing to show in this folder.</p>\n");
     }
     let _ = write!(page, "<script>{SCRIPT}</script>\n</body>\n</html>\n");
     page
+}
+
+/// The filter, by whose form the heads of the columns sort too: links to each order would be followed by whoever fetches
+/// all of a folder. And what is missing on the page, and where it is.
+struct Tools<'a>(&'a Listing, &'a View);
+
+impl Display for Tools<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(listing, view) = *self;
+        // The first button is pressed by the key Enter: the order stays.
+        writeln!(
+            f,
+            "<form id=\"view\"><input id=\"filter\" name=\"filter\" type=\"search\" value=\"{}\" placeholder=\"Filter\" \
+             aria-label=\"Filter\" autocomplete=\"off\"> <button name=\"sort\" value=\"{}\">Filter</button></form>",
+            Text(&view.filter),
+            view.sort.value()
+        )?;
+        if listing.cut {
+            writeln!(f, "<p>This folder is too large: only {MAX_READ} of its entries were read.</p>")?;
+        }
+        if listing.total > listing.entries.len() {
+            let first = (view.page - 1) * MAX_ENTRIES + 1;
+            let last = first + listing.entries.len() - 1;
+            write!(f, "<p>Entries {first} to {} of {} in this order.", last.max(first), listing.total)?;
+            let link = |page: usize| view.query(page);
+            if view.page > 1 {
+                write!(f, " <a href=\"{}\" rel=\"prev\">Previous</a>", Text(&link(view.page - 1)))?;
+            }
+            if listing.has_next(view) {
+                write!(f, " <a href=\"{}\" rel=\"next\">Next</a>", Text(&link(view.page + 1)))?;
+            }
+            f.write_str("</p>\n")?;
+        }
+        Ok(())
+    }
 }
 
 /// All above the table. Each folder on the way links to its own listing, `depth` of them: what is above them may be
@@ -96,8 +124,8 @@ impl Display for Head {
             Column::Size => "Size",
             Column::Modified => "Modified<span id=\"zone\"> (UTC)</span>",
         };
-        let query = sort.next(column).query();
-        write!(f, "<th scope=\"col\"{order}><a href=\"{}\" rel=\"nofollow\">{label}</a></th>", Text(&query))
+        let next = sort.next(column).value();
+        write!(f, "<th scope=\"col\"{order}><button form=\"view\" name=\"sort\" value=\"{next}\">{label}</button></th>")
     }
 }
 

@@ -1,4 +1,6 @@
-//! The order of a listing, as its links ask for it: `?sort=size&order=desc`.
+//! What a query asks for of a listing: `?sort=-size&page=2&filter=log`, as its buttons and links have it.
+
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use std::ffi::OsString;
 
@@ -25,6 +27,59 @@ impl Column {
     }
 }
 
+/// The most pages that there are: what is on the last of them is found among all that come before it.
+const MAX_PAGES: usize = 10;
+
+/// The longest filter, in characters: as long as a name can be.
+const MAX_FILTER: usize = 255;
+
+/// What is shown of a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct View {
+    pub(super) sort: Sort,
+    /// From 1.
+    pub(super) page: usize,
+    /// What names contain, as it was typed.
+    pub(super) filter: String,
+}
+
+impl View {
+    /// What a query asks for. Whatever is no part of it is passed over, as the query of a file is.
+    pub(super) fn from_query(query: &str) -> Self {
+        let mut view = Self { sort: Sort { column: Column::Name, descending: false }, page: 1, filter: String::new() };
+        for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+            match name {
+                "sort" => view.sort = Sort::from_value(value).unwrap_or(view.sort),
+                "order" => view.sort.descending = value == "desc",
+                "page" => view.page = value.parse().unwrap_or(1).clamp(1, MAX_PAGES),
+                // As forms send it: https://url.spec.whatwg.org/#concept-urlencoded-parser
+                "filter" => {
+                    let value = value.replace('+', " ");
+                    let value = percent_decode_str(&value).decode_utf8_lossy();
+                    view.filter = value.trim().chars().take(MAX_FILTER).collect();
+                }
+                _ => {}
+            }
+        }
+        view
+    }
+
+    /// As a query, of another page.
+    pub(super) fn query(&self, page: usize) -> String {
+        let mut query = format!("?sort={}&page={page}", self.sort.value());
+        if !self.filter.is_empty() {
+            query.push_str("&filter=");
+            query.extend(utf8_percent_encode(&self.filter, NON_ALPHANUMERIC));
+        }
+        query
+    }
+
+    /// Whether there may be a page behind this one.
+    pub(super) fn may_go_on(&self) -> bool {
+        self.page < MAX_PAGES
+    }
+}
+
 /// An order of entries; by name and ascending unless told otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Sort {
@@ -33,19 +88,15 @@ pub(super) struct Sort {
 }
 
 impl Sort {
-    /// What a query asks for. Whatever is no order is passed over, as the query of a file is.
-    pub(super) fn from_query(query: &str) -> Self {
-        let mut sort = Self { column: Column::Name, descending: false };
-        for pair in query.split('&') {
-            match pair.split_once('=') {
-                Some(("sort", key)) => {
-                    sort.column = Column::ALL.into_iter().find(|column| column.key() == key).unwrap_or(sort.column);
-                }
-                Some(("order", order)) => sort.descending = order == "desc",
-                _ => {}
-            }
-        }
-        sort
+    /// A column, with a minus in front if it descends.
+    fn from_value(value: &str) -> Option<Self> {
+        let (key, descending) = value.strip_prefix('-').map_or((value, false), |key| (key, true));
+        let column = Column::ALL.into_iter().find(|column| column.key() == key)?;
+        Some(Self { column, descending })
+    }
+
+    pub(super) fn value(self) -> String {
+        format!("{}{}", if self.descending { "-" } else { "" }, self.column.key())
     }
 
     /// The order that the head of `column` leads to: the other way round if it is this one, or else what is looked for
@@ -53,11 +104,6 @@ impl Sort {
     pub(super) fn next(self, column: Column) -> Self {
         let descending = if self.column == column { !self.descending } else { column != Column::Name };
         Self { column, descending }
-    }
-
-    /// As a query. Leads back to the same order.
-    pub(super) fn query(self) -> String {
-        format!("?sort={}&order={}", self.column.key(), if self.descending { "desc" } else { "asc" })
     }
 
     /// Folders come first in every order, and have no size; what is equal is in the order of names.
@@ -93,19 +139,26 @@ mod tests {
 
     #[test]
     fn queries() {
-        let check = |query: &str, column: Column, descending: bool| {
-            let sort = Sort::from_query(query);
-            assert_eq!(sort, Sort { column, descending }, "{query:?}");
-            assert_eq!(Sort::from_query(&sort.query()[1..]), sort, "{query:?}");
+        let check = |query: &str, sort: &str, page: usize, filter: &str| {
+            let view = View::from_query(query);
+            assert_eq!((&*view.sort.value(), view.page, &*view.filter), (sort, page, filter), "{query:?}");
+            assert_eq!(View::from_query(&view.query(view.page)[1..]), view, "{query:?}");
         };
-        check("", Column::Name, false);
-        check("sort=name", Column::Name, false);
-        check("sort=name&order=desc", Column::Name, true);
-        check("order=desc&sort=size", Column::Size, true);
-        check("utm=1&sort=modified&order=asc", Column::Modified, false);
-        check("sort=inode&order=random", Column::Name, false);
-        check("sort&order", Column::Name, false);
-        check("sort=size&sort=<script>", Column::Size, false);
+        check("", "name", 1, "");
+        check("sort=name", "name", 1, "");
+        check("sort=-name", "-name", 1, "");
+        check("sort=name&order=desc", "-name", 1, "");
+        check("sort=size&order=desc&page=3", "-size", 3, "");
+        check("utm=1&sort=modified&order=asc", "modified", 1, "");
+        check("sort=inode&order=random", "name", 1, "");
+        check("sort&order", "name", 1, "");
+        check("sort=size&sort=<script>&page=x", "size", 1, "");
+        check("page=0", "name", 1, "");
+        check("page=18446744073709551616", "name", 1, "");
+        check("page=99", "name", 10, "");
+        check("filter=a%2Bb+c%26%22%3C&sort=-size", "-size", 1, "a+b c&\"<");
+        check("filter=%ff+", "name", 1, "\u{fffd}");
+        check(&format!("filter={}", "ä".repeat(300)), "name", 1, &"ä".repeat(255));
     }
 
     #[test]
@@ -125,7 +178,7 @@ mod tests {
                 entry("Z", true, 4096, 40),
                 entry("y", true, 9, 50),
             ];
-            Sort::from_query(query).apply(&mut entries);
+            View::from_query(query).sort.apply(&mut entries);
             assert_eq!(entries.map(|entry| entry.name), expected, "{query}");
         };
         check("", ["y", "Z", "a", "b", "c", "D"]);

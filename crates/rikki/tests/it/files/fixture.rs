@@ -125,7 +125,7 @@ impl Answer {
     /// Where the links of a listing's entries lead, the one to the parent included. All others begin with `./`, without
     /// which a name could be taken for something else.
     pub(crate) fn links(&self) -> Vec<&str> {
-        let body = self.text().split("<tbody>").nth(1).unwrap_or_default();
+        let body = self.text().split("<tbody>").nth(1).unwrap_or_default().split("</tbody>").next().unwrap();
         let links = body.split("<a href=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
         links.map(|link| if link == "../" { link } else { link.strip_prefix("./").unwrap() }).collect()
     }

@@ -38,7 +38,7 @@ async fn listings_show_what_can_be_fetched() {
     assert!(root.text().contains("<td title=\"1536 bytes\">1.5 KiB</td>"));
     assert_eq!(root.headers["content-type"], "text/html; charset=utf-8");
     let policy = root.headers["content-security-policy"].to_str().unwrap();
-    for part in ["default-src 'none'; ", "base-uri 'none'; ", "form-action 'none'; ", "frame-ancestors 'none'; "] {
+    for part in ["default-src 'none'; ", "base-uri 'none'; ", "form-action 'self'; ", "frame-ancestors 'none'; "] {
         assert!(policy.contains(part), "{policy}");
     }
     assert!(!policy.contains("unsafe"), "{policy}");
@@ -134,22 +134,60 @@ async fn folder_names_are_escaped_in_the_title() {
     assert!(!page.text().contains("<b>"));
 }
 
+/// The first in order are on the first page, in whatever order the system gives them.
 #[tokio::test]
-async fn a_listing_has_a_bound() {
+async fn a_large_folder_has_pages() {
     let fixture = Fixture::empty();
-    for number in 0..10_001 {
-        File::create(fixture.root().join(format!("{number}"))).unwrap();
+    for number in (0..10_500_u32).map(|number| number * 7919 % 10_500) {
+        File::create(fixture.root().join(format!("{number:05}"))).unwrap();
     }
-    let page = get(&fixture.files(), "/").await;
-    assert_eq!(page.links().len(), 10_000);
-    assert!(page.text().contains("only 10000 of its entries"));
-    assert_eq!(page.headers["listing-truncated"], "10000");
-    fs::remove_file(fixture.root().join("7")).unwrap();
-    let page = get(&fixture.files(), "/").await;
-    assert!(!page.text().contains("of its entries"));
-    assert!(!page.headers.contains_key("listing-truncated"));
+    let files = fixture.files();
+    let check = async |target: &str, first: &str, last: &str, count: usize, said: &str| {
+        let page = get(&files, target).await;
+        let links = page.links();
+        let found = (links.first().copied(), links.last().copied(), links.len());
+        assert_eq!(found, (Some(first), Some(last), count), "{target}");
+        let top = page.text().split("<table>").next().unwrap();
+        assert!(top.contains(said), "{target}: {top}");
+        (page.headers.get("link").cloned(), page.headers["listing-truncated"].clone())
+    };
+    let (next, truncated) = check("/", "00000", "09999", 10_000, "Entries 1 to 10000 of 10500 in this order.").await;
+    assert_eq!(next.unwrap(), "<?sort=name&page=2>; rel=\"next\"");
+    assert_eq!(truncated, "10000");
+    check("/", "00000", "09999", 10_000, "<a href=\"?sort=name&amp;page=2\" rel=\"next\">Next</a>").await;
+    let (next, _) = check("/?page=2", "10000", "10499", 500, "Entries 10001 to 10500 of 10500").await;
+    assert_eq!(next, None);
+    check("/?sort=-name&page=2", "00499", "00000", 500, "<a href=\"?sort=-name&amp;page=1\"").await;
+    let json = get_as(&files, "application/json", "/?page=2").await;
+    assert_eq!(json.text().matches("\"name\"").count(), 500);
+    // The filter holds for all pages.
+    let page = get(&files, "/?sort=-name&filter=+0499+").await;
+    let tens = (4990..5000).rev().map(|number| format!("{number:05}"));
+    let expected: Vec<_> = ["10499".to_owned()].into_iter().chain(tens).chain(["00499".to_owned()]).collect();
+    assert_eq!(page.links(), expected);
+    assert!(!page.headers.contains_key("listing-truncated") && !page.text().contains("in this order"));
 }
 
+#[tokio::test]
+async fn listings_are_compressed() {
+    let fixture = Fixture::empty();
+    for number in 0..1000 {
+        fixture.write(format!("some-file-{number}.txt"), "");
+    }
+    let files = fixture.files();
+    let plain = get(&files, "/").await.body;
+    let mut asking = request("GET", "/");
+    asking.headers_mut().insert("accept-encoding", "br".parse().unwrap());
+    let coded = send(&files, asking).await;
+    assert_eq!(coded.headers["content-encoding"], "br");
+    assert!(coded.headers.get_all("vary").iter().any(|name| name == "accept-encoding"));
+    assert!(coded.body.len() < plain.len() / 10, "{} of {} bytes", coded.body.len(), plain.len());
+    let mut decoded = Vec::new();
+    std::io::Read::read_to_end(&mut brotli::Decompressor::new(&coded.body[..], 4096), &mut decoded).unwrap();
+    assert!(decoded == plain);
+}
+
+/// Whoever fetches all of a folder follows links, and is not to fetch each order of it.
 #[tokio::test]
 async fn the_heads_of_the_columns_sort() {
     let fixture = Fixture::empty();
@@ -157,24 +195,30 @@ async fn the_heads_of_the_columns_sort() {
         fixture.write(name, content);
     }
     let files = fixture.files();
-    let check = async |target: &str, expected: [&str; 4], heads: [&str; 3]| {
+    let check = async |target: &str, expected: &[&str], heads: [&str; 3], filter: &str| {
         let page = get(&files, target).await;
         assert_eq!(page.links(), expected, "{target}");
-        let found = page.text().split("<th scope=\"col\"").skip(1).map(|head| head.split(" rel").next().unwrap());
+        let found = page.text().split("<th scope=\"col\"").skip(1).map(|head| {
+            head.replace("><button form=\"view\" name=\"sort\" value=\"", " ").split("\">").next().unwrap().to_owned()
+        });
         assert_eq!(found.collect::<Vec<_>>(), heads, "{target}");
+        assert!(page.text().contains(&format!(" type=\"search\" value=\"{filter}\" ")), "{target}: {}", page.text());
+        assert!(!page.text().contains("href=\"?"), "{target}");
     };
-    let by_size = "><a href=\"?sort=size&amp;order=desc\"";
-    let by_time = "><a href=\"?sort=modified&amp;order=desc\"";
-    let names = " aria-sort=\"ascending\"><a href=\"?sort=name&amp;order=desc\"";
-    check("/", ["sub/", "a", "b", "c"], [names, by_size, by_time]).await;
-    check("/?sort=inode", ["sub/", "a", "b", "c"], [names, by_size, by_time]).await;
-    let names = " aria-sort=\"descending\"><a href=\"?sort=name&amp;order=asc\"";
-    check("/?sort=name&order=desc", ["sub/", "c", "b", "a"], [names, by_size, by_time]).await;
-    let names = "><a href=\"?sort=name&amp;order=asc\"";
-    let by_size = " aria-sort=\"descending\"><a href=\"?sort=size&amp;order=asc\"";
-    check("/?sort=size&order=desc", ["sub/", "a", "b", "c"], [names, by_size, by_time]).await;
-    let by_size = " aria-sort=\"ascending\"><a href=\"?sort=size&amp;order=desc\"";
-    check("/?sort=size&order=asc", ["sub/", "c", "b", "a"], [names, by_size, by_time]).await;
+    let all = |first: &'static str, second: &'static str, third: &'static str| vec!["sub/", first, second, third];
+    let names = " aria-sort=\"ascending\" -name";
+    check("/", &all("a", "b", "c"), [names, " -size", " -modified"], "").await;
+    check("/?sort=inode", &all("a", "b", "c"), [names, " -size", " -modified"], "").await;
+    let names = " aria-sort=\"descending\" name";
+    check("/?sort=name&order=desc", &all("c", "b", "a"), [names, " -size", " -modified"], "").await;
+    let by_size = " aria-sort=\"descending\" size";
+    check("/?sort=-size", &all("a", "b", "c"), [" name", by_size, " -modified"], "").await;
+    let by_size = " aria-sort=\"ascending\" -size";
+    check("/?filter=&sort=size", &all("c", "b", "a"), [" name", by_size, " -modified"], "").await;
+    // Sorting keeps the filter, which is a part of the form.
+    check("/?filter=B&sort=size", &["sub/", "b"], [" name", by_size, " -modified"], "B").await;
+    check("/?filter=%22%3E%3Cb", &[], [" aria-sort=\"ascending\" -name", " -size", " -modified"], "&quot;&gt;&lt;b")
+        .await;
 }
 
 #[tokio::test]
