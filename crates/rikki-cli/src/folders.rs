@@ -31,6 +31,7 @@ pub(crate) fn mount(mut server: Server, args: &FileArgs) -> Result<Server, Failu
 fn open(folder: &Path, args: &FileArgs) -> io::Result<Files> {
     let mut files = Files::new(folder)?
         .listing(!args.no_listing)
+        .html_errors(true)
         .hidden(args.hidden)
         .follow_symlinks(args.follow_symlinks)
         .cache(args.file_cache)

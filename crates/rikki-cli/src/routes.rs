@@ -10,10 +10,15 @@ use rikki::ws::{Handler, Message, Socket};
 use tower_service::Service as _;
 
 /// The page that tries the WebSocket out.
-const TEST_PAGE: &str = include_str!("../assets/test.html");
+const TEST_PAGE: &[u8] = include_bytes!("../assets/test.html");
+const TEST_PATH: &str = "/test.html";
+
+/// The icon that browsers ask for by themselves.
+const ICON: &[u8] = include_bytes!("../assets/favicon.png");
+const ICON_PATH: &str = "/favicon.ico";
 
 /// What is no file, whatever lies in the folder.
-pub(crate) const PATHS: [&str; 3] = ["/rest", "/test.html", WEBSOCKET];
+pub(crate) const PATHS: [&str; 4] = ["/rest", TEST_PATH, ICON_PATH, WEBSOCKET];
 
 /// Where the WebSocket is.
 pub(crate) const WEBSOCKET: &str = "/websocket";
@@ -32,25 +37,31 @@ pub(crate) fn compat_echo() -> impl Handler {
     }
 }
 
-/// What is neither a WebSocket nor a file: `/rest` and `/test.html`, which `files` may have too.
+/// What is neither a WebSocket nor a file: `/rest`, and what `files` may have too.
 pub(crate) fn http(files: Files) -> Router {
-    let test_page = get(move |request: Request| test_page(files.clone(), request));
-    Router::new().route("/rest", get(rest)).route("/test.html", test_page)
+    let built_in = |media_type: &'static str, content: &'static [u8]| {
+        let files = files.clone();
+        get(move |request: Request| built_in(files.clone(), request, media_type, content))
+    };
+    Router::new()
+        .route("/rest", get(rest))
+        .route(TEST_PATH, built_in("text/html; charset=utf-8", TEST_PAGE))
+        .route(ICON_PATH, built_in("image/png", ICON))
 }
 
 async fn rest() -> ([(HeaderName, HeaderValue); 1], &'static str) {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], "{\"result\": 123}\n")
 }
 
-/// The folder's own test.html, or the one that is built in.
-async fn test_page(mut files: Files, request: Request) -> Response {
+/// The folder's own file, or what is built in.
+async fn built_in(mut files: Files, request: Request, media_type: &'static str, content: &'static [u8]) -> Response {
     let Ok(response) = files.call(request).await;
     if response.status() != StatusCode::NOT_FOUND {
         return response;
     }
     let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    (headers, TEST_PAGE).into_response()
+    (headers, content).into_response()
 }

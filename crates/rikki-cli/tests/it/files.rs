@@ -200,6 +200,45 @@ fn what_is_added_to_answers() {
 }
 
 #[test]
+fn errors_are_pages_for_people() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("sub")).unwrap();
+    check(
+        &folder,
+        &[],
+        &[
+            ("/none", PAGE, " 404 "),
+            ("/none", PAGE, "content-type: text/html; charset=utf-8\r\n"),
+            ("/none", PAGE, "<a href=\"./\">Back to the folder</a>"),
+            ("/sub/none/", PAGE, "<a href=\"../\">Back to the folder</a>"),
+            ("/..", PAGE, "<h1>400 Bad Request</h1>"),
+            ("/<script>none", PAGE, "!<script>"),
+            ("/none", "", "\r\n\r\n404 Not Found\n"),
+            ("/none", "", "vary: accept\r\n"),
+        ],
+    );
+    // The folder's own goes before it.
+    check(&site(), &[], &[("/none", PAGE, "\r\n\r\nnothing here")]);
+}
+
+#[test]
+fn the_icon_is_the_folder_s_or_its_own() {
+    let folder = site();
+    let icon = |address: &str| {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /favicon.ico HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        std::io::Read::read_to_end(&mut stream, &mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    let (_server, address) = serve(&[&folder.path("")]);
+    let answer = icon(&address);
+    assert!(answer.contains(" 200 ") && answer.contains("image/png") && answer.contains("IHDR"), "{answer}");
+    folder.write("favicon.ico", "own icon");
+    assert!(icon(&address).ends_with("own icon"));
+}
+
+#[test]
 fn folders_at_paths_of_their_own() {
     let folder = site();
     let mount = format!("/books/={}", folder.path("docs"));
@@ -213,8 +252,9 @@ fn folders_at_paths_of_their_own() {
             ("/books/more/a.txt", "", "\r\n\r\na"),
             ("/books", "", "location: ./books/\r\n"),
             ("/books/", "", "Index of"),
+            ("/books/", "", "<a href=\"./more/\">"),
             // What is not found there is not the application's.
-            ("/books/none", PAGE, "\r\n\r\n404 Not Found"),
+            ("/books/none", PAGE, "<h1>404 Not Found</h1>"),
             ("/none", PAGE, "\r\n\r\nthe index"),
         ],
     );

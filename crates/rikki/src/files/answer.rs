@@ -14,6 +14,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION,
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use super::Shared;
+use super::missing::ErrorPage;
 use super::open::{Failure, Folder, Look, Opened, Wait};
 use super::options::NO_CACHE;
 use super::path::{self, Dotted, Refused, RequestPath, WELL_KNOWN};
@@ -95,12 +96,16 @@ impl Files {
         let (head, _) = request.into_parts();
         let head_only = head.method == Method::HEAD;
         let says_how_long = shared.options.cache_control.is_some();
+        let page = shared.options.html_errors.then(|| ErrorPage::new(&place, &head.headers));
         let answered = if head_only || head.method == Method::GET {
             Ask::new(place, head.uri, head.headers, head_only, &shared).answer_soon(shared).await
         } else {
             Err(StatusCode::METHOD_NOT_ALLOWED)
         };
         let mut response = answered.unwrap_or_else(plain);
+        if let Some(page) = page {
+            page.take_the_place_of(&mut response);
+        }
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if says_how_long {
             // A redirect would be kept for ever, and what is not found may be there later.
@@ -317,6 +322,10 @@ impl Ask {
     }
 }
 
+/// Marks an answer of [`plain`].
+#[derive(Clone, Copy)]
+pub(super) struct Plain;
+
 /// A status as short plain text. It never says more: a file-system path is nobody's business.
 pub(super) fn plain(status: StatusCode) -> Response<Body> {
     let text = format!("{status}\n");
@@ -333,6 +342,7 @@ pub(super) fn plain(status: StatusCode) -> Response<Body> {
         // In seconds: https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
+    response.extensions_mut().insert(Plain);
     *response.body_mut() = text.into();
     response
 }

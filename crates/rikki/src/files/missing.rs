@@ -3,19 +3,57 @@
 use std::path::Path;
 
 use axum::body::Body;
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, VARY};
-use http::{Response, StatusCode};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::Shared;
 use super::accept::Preference;
-use super::answer::{Ask, INDEX, plain};
+use super::answer::{Ask, INDEX, Place, Plain, plain};
 use super::encoding::Coding;
+use super::listing::page;
 use super::media::Media;
 use super::open::{Failure, Opened, Wait, failure};
+use super::path::Refused;
 use super::source::Source;
 
 /// What is sent where nothing is found, unless another page is set.
 const NOT_FOUND_PAGE: &str = "404.html";
+
+/// The page for an error, where it would be a line of text: for people, with a way back.
+pub(super) struct ErrorPage {
+    is_wanted: bool,
+    /// To the folder that the path is in; none from the root.
+    back: Option<&'static str>,
+}
+
+impl ErrorPage {
+    pub(super) fn new(place: &Result<Place, Refused>, headers: &HeaderMap) -> Self {
+        let back = match place.as_ref().map_or("", Place::path) {
+            "" | "/" => None,
+            path if path.ends_with('/') => Some("../"),
+            _ => Some("./"),
+        };
+        Self { is_wanted: Preference::of(headers, "text", "html").is_named(), back }
+    }
+
+    pub(super) fn take_the_place_of(&self, response: &mut Response<Body>) {
+        let status = response.status();
+        let is_error = status.is_client_error() || status.is_server_error();
+        if !is_error || response.extensions().get::<Plain>().is_none() {
+            return;
+        }
+        // https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5
+        response.headers_mut().append(VARY, ACCEPT.into());
+        if self.is_wanted {
+            let page = page::error(status, self.back);
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+            headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::POLICY));
+            headers.insert(CONTENT_LENGTH, page.len().into());
+            *response.body_mut() = page.into();
+        }
+    }
+}
 
 impl Ask {
     /// The answer instead of `status`, or with it.

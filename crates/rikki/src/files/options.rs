@@ -25,11 +25,22 @@ pub(super) struct Options {
     /// `None` to say nothing.
     pub(super) cache_control: Option<HeaderValue>,
     pub(super) types: Types,
+    pub(super) html_errors: bool,
+    /// Relative to the root: where other folders are mounted.
+    pub(super) mounted: Vec<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { listing: true, spa: false, error_page: None, cache_control: Some(NO_CACHE), types: Types::default() }
+        Self {
+            listing: true,
+            spa: false,
+            error_page: None,
+            cache_control: Some(NO_CACHE),
+            types: Types::default(),
+            html_errors: false,
+            mounted: Vec::new(),
+        }
     }
 }
 
@@ -54,6 +65,18 @@ impl Files {
         }
         self.options().spa = enabled;
         self
+    }
+
+    /// Answers errors with a page, which has a link back, for clients that name `text/html` in `Accept`; default not: each is
+    /// a line of text. [`Files::error_page`] goes before it.
+    pub fn html_errors(mut self, enabled: bool) -> Self {
+        self.options().html_errors = enabled;
+        self
+    }
+
+    /// Lists another folder at `path`, which is relative to the root.
+    pub(crate) fn mounted(&mut self, path: &str) {
+        self.options().mounted.push(path.into());
     }
 
     /// Sends the content of `page`, a path below the root with slashes, with each status 404; without this that of

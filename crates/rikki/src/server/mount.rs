@@ -59,8 +59,12 @@ impl Server {
                        or mount the files at a path of their own";
             return Err(StartError::Mount { path: "/".to_owned(), why });
         }
+        let paths: Vec<_> = mounts.iter().map(|mount| mount.path.clone()).collect();
         for mount in &mut mounts {
             mount.deny(self.secrets())?;
+            for path in &paths {
+                mount.list(path);
+            }
         }
         // The longest first.
         mounts.sort_by_key(|mount| std::cmp::Reverse(mount.path.len()));
@@ -106,6 +110,14 @@ impl Mount {
                 self.files.clone().deny(secret).map_err(|source| StartError::Files { path: secret.clone(), source })?;
         }
         Ok(())
+    }
+
+    /// Lists what is mounted at `path`, if that is below this one.
+    fn list(&mut self, path: &str) {
+        let below = path.strip_prefix(self.path.trim_end_matches('/')).and_then(|rest| rest.strip_prefix('/'));
+        if let Some(names) = below.filter(|names| !names.is_empty()) {
+            self.files.mounted(names);
+        }
     }
 
     /// The length of what stands in `path` for the folder, if it is one below it, in whatever spelling: any letter may be

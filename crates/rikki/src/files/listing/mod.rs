@@ -7,10 +7,10 @@
 mod body;
 mod json;
 mod making;
-mod page;
+pub(super) mod page;
 mod sort;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -148,10 +148,21 @@ impl Listing {
         let (mut charge, mut for_sorting) = (Charge::new(shared.root.blocks()), Charge::new(shared.root.blocks()));
         let filter = view.filter.to_lowercase();
         let wanted_entries = view.page * MAX_ENTRIES;
-        let mut total = 0;
+        let mounted =
+            shared.options.mounted.iter().filter(|path| is_in(path, relative)).filter_map(|path| path.file_name());
+        let mounted: Vec<_> = mounted.map(OsStr::to_owned).collect();
+        for name in mounted.iter().filter(|name| is_shown(shared, name, &filter)) {
+            entries.push(Entry { name: name.clone(), is_folder: true, size: 0, modified: None });
+        }
+        let mut total = entries.len();
         for entry in dir.by_ref().take(MAX_READ) {
             wanted.check()?;
-            let Some(entry) = visible(shared, root, relative, &filter, &entry?) else { continue };
+            let entry = entry?;
+            // What is mounted stands in the place of what is there.
+            if mounted.contains(&entry.file_name()) {
+                continue;
+            }
+            let Some(entry) = visible(shared, root, relative, &filter, &entry) else { continue };
             total += 1;
             // Before it is kept.
             charge.grow(entry.memory())?;
@@ -190,12 +201,19 @@ impl Entry {
     }
 }
 
+/// Whether a path leads to an entry of a folder.
+fn is_in(path: &Path, folder: &Path) -> bool {
+    path.parent() == Some(if folder == Path::new(".") { Path::new("") } else { folder })
+}
+
+/// Whether a name may be listed, and is asked for.
+fn is_shown(shared: &Shared, name: &OsStr, filter: &str) -> bool {
+    path::check_name(name.as_encoded_bytes(), shared.root.hidden()).is_ok()
+        && (filter.is_empty() || name.to_string_lossy().to_lowercase().contains(filter))
+}
+
 fn visible(shared: &Shared, root: &Folder, relative: &Path, filter: &str, entry: &DirEntry) -> Option<Entry> {
-    let name = entry.file_name();
-    if !filter.is_empty() && !name.to_string_lossy().to_lowercase().contains(filter) {
-        return None;
-    }
-    path::check_name(name.as_encoded_bytes(), shared.root.hidden()).ok()?;
+    let name = Some(entry.file_name()).filter(|name| is_shown(shared, name, filter))?;
     let metadata = entry.metadata().ok()?;
     // A link counts as what it leads to, if it may be followed there.
     let metadata =

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Write};
 use std::path::{Component, Path};
 
+use http::StatusCode;
 use percent_encoding::percent_decode_str;
 
 use super::sort::{Column, Sort, View};
@@ -15,7 +16,7 @@ const STYLE: &str = include_str!("listing.css");
 const SCRIPT: &str = include_str!("listing.js");
 
 /// Nothing is loaded; the one style sheet and the one script that count are [`STYLE`] and [`SCRIPT`], by their SHA-256.
-pub(super) const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
+pub(in crate::files) const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
                                  style-src 'sha256-1mTSgkgkwrQ91+bi/A8AJV+6TTMbqAG/FkhuPOfDKbE='; \
                                  script-src 'sha256-9IRGO9meAHJLtBKixToSZ6ENGoa5bJ1fC1CT3655hR0='";
 
@@ -45,6 +46,16 @@ pub(super) fn end(listing: &Listing) -> String {
     }
     let _ = write!(page, "<script>{SCRIPT}</script>\n</body>\n</html>\n");
     page
+}
+
+/// A page that says what went wrong, with a link `back` if there is somewhere to go. It has nothing of the request.
+pub(in crate::files) fn error(status: StatusCode, back: Option<&str>) -> String {
+    let back = back.map_or(String::new(), |back| format!("<p><a href=\"{back}\">Back to the folder</a></p>\n"));
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n\
+         <title>{status}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{status}</h1>\n{back}</body>\n</html>\n"
+    )
 }
 
 /// The filter, by whose form the heads of the columns sort too: links to each order would be followed by whoever fetches
