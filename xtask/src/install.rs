@@ -82,6 +82,20 @@ pub(crate) fn nginx() -> std::result::Result<&'static str, Missing> {
     find().ok_or_else(|| Missing(hint.to_owned()))
 }
 
+/// Finds the programs that files are taken with, or installs them.
+pub(crate) fn file_clients() -> std::result::Result<(), Missing> {
+    let there = |tool: &&str| works(Command::new(tool).arg("--version"));
+    // Debian has these two, and nothing else does.
+    if let Some(missing) = ["apt-get", "dpkg-deb"].iter().find(|tool| !there(tool)) {
+        return Err(Missing(format!("{missing} is on Debian and its kin alone")));
+    }
+    nginx()?;
+    if ["wget", "aria2c"].iter().all(there) {
+        return Ok(());
+    }
+    apt(&["wget", "aria2"], "install wget and aria2c (Debian: apt-get install wget aria2)")
+}
+
 /// Finds slowhttptest, iproute2's ip and nginx, or installs them: for the cases of the faults suite that attack with slow
 /// clients, that cut a cable, and that come through a proxy.
 pub(crate) fn faults() -> std::result::Result<(), Missing> {

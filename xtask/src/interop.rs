@@ -1,5 +1,6 @@
-//! The tests against `websockets` of Python, which is installed for them in an environment of its own below cargo's target
-//! folder. What they test is in the package; here is only what they need.
+//! The tests against programs of others: `websockets` of Python, which is installed for them in an environment of its own
+//! below cargo's target folder, and those that people take files with. What they test is in the package; here is only what
+//! they need.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,17 +20,29 @@ const VARIABLE: &str = "INTEROP_PYTHON";
 
 const REQUIREMENTS: &str = include_str!("../../interop/requirements.txt");
 
+/// The module of the tests that need no Python.
+const FILE_CLIENTS: &str = "file_clients";
+
 /// Runs these tests.
 pub(crate) fn run(project: &Project) -> Vec<Outcome> {
-    let suite = "Python's websockets";
-    vec![match python(project) {
-        Ok(python) => {
-            let mut cargo = project.cargo();
-            cargo.args(["test", "--no-fail-fast", "--package", PACKAGE]).env(VARIABLE, python);
-            cargo_test(&mut cargo, suite)
-        }
+    let test = |filter: &[&str]| {
+        let mut cargo = project.cargo();
+        cargo.args(["test", "--no-fail-fast", "--package", PACKAGE, "--"]).args(filter);
+        cargo
+    };
+    let outcome = |suite: &str, cargo: std::result::Result<Command, Missing>| match cargo {
+        Ok(mut cargo) => cargo_test(&mut cargo, suite),
         Err(missing) => Outcome { suite: suite.to_owned(), result: Err(missing) },
-    }]
+    };
+    let with_python = python(project).map(|python| {
+        let mut cargo = test(&["--skip", FILE_CLIENTS]);
+        cargo.env(VARIABLE, python);
+        cargo
+    });
+    vec![
+        outcome("Python's websockets", with_python),
+        outcome("apt-get, wget, aria2c and nginx", install::file_clients().map(|()| test(&[FILE_CLIENTS]))),
+    ]
 }
 
 /// Finds the interpreter that has what the requirements say, or installs it.

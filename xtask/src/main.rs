@@ -26,7 +26,7 @@ Commands:
   ci        check format, lints and documentation, then do what `test` does
   autobahn  run the Autobahn test suite against the server and the client
   browser   run the tests that drive a real browser
-  interop   run the tests against websockets of Python
+  interop   run the tests against websockets of Python, apt-get, wget, aria2c and nginx
   fuzz      run the fuzz targets that are named, or all of them
   faults    attack and overload the server, interrupt it, and measure what becomes of it (Linux)
   soak      put a mixed load on the server for some minutes, and see whether anything is left of it (Linux)

@@ -1,7 +1,10 @@
-//! The `rikki` command and rikki's client against `websockets` of Python, with compression of every kind.
+//! The `rikki` command and rikki's client against programs of others: `websockets` of Python, with compression of every
+//! kind, and those that people take files with.
 //!
-//! `cargo xtask interop` runs these tests: it installs the library and names the interpreter that has it.
+//! `cargo xtask interop` runs these tests: it installs the programs and names the interpreter that has the library.
 
+mod file_clients;
 mod python;
+mod server;
 mod their_client;
 mod their_server;

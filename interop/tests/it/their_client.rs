@@ -1,77 +1,31 @@
 //! Python's client against the release build of the command, in each mode of its compression.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 use std::process::Stdio;
 
-use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
-use tokio::sync::OnceCell;
-
 use crate::python::{Certificate, script, within};
+use crate::server::Server;
 
-/// A running server; killed on drop.
-struct Server {
-    url: String,
-    _child: Child,
-    /// Held open: a closed pipe would fail the server's later writes.
-    _stdout: Lines<BufReader<ChildStdout>>,
-}
-
-impl Server {
-    async fn start(mode: &str, certificate: Option<&Certificate>) -> Self {
-        let mut command = Command::new(binary().await);
-        command.arg(env!("CARGO_TARGET_TMPDIR")).args([
-            "--log",
-            "warn",
-            "--compression",
-            mode,
-            "--deflate-above",
-            "1B",
-        ]);
-        // However slow the machine, a client that still writes sees why it was refused.
-        command.args(["--linger-timeout", "30s"]);
-        if let Some(certificate) = certificate {
-            let [certificate, key] = certificate.files();
-            command.arg("--cert").arg(certificate).arg("--key").arg(key).args(["--listen", "wss://127.0.0.1:0"]);
-        } else {
-            command.args(["--listen", "ws://127.0.0.1:0"]);
-        }
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        let url = within(20, "the server's start", async {
-            loop {
-                let line = stdout.next_line().await.unwrap().expect("the server says where it listens");
-                if let Some(url) = line.strip_prefix("Starting WS listener on ") {
-                    break url.to_owned();
-                }
-            }
-        });
-        Self { url: url.await, _child: child, _stdout: stdout }
+/// The command with this mode of compression.
+async fn start(mode: &str, certificate: Option<&Certificate>) -> Server {
+    let mut arguments: Vec<OsString> =
+        [env!("CARGO_TARGET_TMPDIR"), "--compression", mode, "--deflate-above", "1B"].map(Into::into).into();
+    // However slow the machine, a client that still writes sees why it was refused.
+    arguments.extend(["--linger-timeout", "30s"].map(Into::into));
+    if let Some(certificate) = certificate {
+        let [certificate, key] = certificate.files();
+        arguments.extend(["--cert".into(), certificate.into(), "--key".into(), key.into()]);
+        arguments.extend(["--listen", "wss://127.0.0.1:0"].map(Into::into));
+    } else {
+        arguments.extend(["--listen", "ws://127.0.0.1:0"].map(Into::into));
     }
-}
-
-/// Builds the command once per test run and returns where cargo put it.
-async fn binary() -> &'static PathBuf {
-    static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
-    BINARY.get_or_init(|| within(1800, "the build", build())).await
-}
-
-async fn build() -> PathBuf {
-    let mut command = Command::new(env!("CARGO"));
-    command.args(["build", "--release", "--package", "rikki-cli", "--message-format", "json-render-diagnostics"]);
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit()).kill_on_drop(true);
-    let output = command.output().await.unwrap();
-    assert!(output.status.success(), "the server does not build");
-    let messages = String::from_utf8(output.stdout).unwrap();
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next().expect("an executable")
+    Server::start(&arguments).await
 }
 
 async fn check(mode: &str) {
     let certificate = Certificate::new(mode);
     for certificate in [None, Some(&certificate)] {
-        let server = Server::start(mode, certificate).await;
+        let server = start(mode, certificate).await;
         let ca = certificate.map(|certificate| certificate.files()[0].to_str().unwrap().to_owned());
         let arguments = [server.url.clone(), mode.to_owned()].into_iter().chain(ca);
         let output = within(600, "the client", script("echo_client.py", arguments).stderr(Stdio::inherit()).output())
