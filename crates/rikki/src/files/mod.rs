@@ -93,7 +93,7 @@ const MAX_COMPRESSIONS: usize = 16;
 /// The folder is the one that is at its path at the time: a build may remove and make it again, and a link to the current
 /// release may be switched. That is seen at once where something is missing or listed, and within 50 ms otherwise. While
 /// there is no folder that can be opened, the answer is 503, and a line of the log says why. A request is answered from one
-/// folder from its beginning to its end.
+/// folder from its beginning to its end. (Where files have no identity, as on Windows, only a missing one is noticed.)
 ///
 /// On Linux, what the system has in memory is opened and read on the calling thread. Everything else waits for the disk
 /// on the blocking pool of the tokio runtime, so the service must be called inside one, with its time enabled.

@@ -35,7 +35,8 @@ fn resolve(folder: &Folder, relative: &Path, hidden: bool) -> io::Result<PathBuf
     })
 }
 
-fn open_by_steps(dir: &Dir, path: &Path) -> io::Result<File> {
+/// Where there is no `openat2`: without following a link at the end, and within `dir` all the same.
+pub(super) fn open_by_steps(dir: &Dir, path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
     // Opening a FIFO would otherwise wait for somebody to write to it.
@@ -49,11 +50,11 @@ fn open_by_steps(dir: &Dir, path: &Path) -> io::Result<File> {
 }
 
 #[cfg(unix)]
-fn is_link(error: &io::Error) -> bool {
+pub(super) fn is_link(error: &io::Error) -> bool {
     rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::LOOP)
 }
 
 #[cfg(not(unix))]
-fn is_link(_: &io::Error) -> bool {
+pub(super) fn is_link(_: &io::Error) -> bool {
     false
 }

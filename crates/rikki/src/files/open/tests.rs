@@ -124,6 +124,23 @@ fn links_are_followed_by_the_rules_for_names() {
     check(&root, "twice", 200);
 }
 
+/// As on systems without `openat2`.
+#[test]
+fn paths_without_links_are_opened_step_by_step() {
+    let site = Site::new();
+    site.write("sub/file", "ok");
+    site.write("../secret", "secret");
+    symlink("sub/file", site.path("link")).unwrap();
+    symlink("..", site.path("out")).unwrap();
+    rustix::fs::mknodat(CWD, site.path("fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let folder = site.root().folder(Wait::Yes, Look::Now).unwrap();
+    let open = |name: &str| inside::open_by_steps(&folder.dir, Path::new(name));
+    assert!(open("sub/file").is_ok() && open("sub").is_ok() && open("fifo").is_ok());
+    assert!(inside::is_link(&open("link").unwrap_err()));
+    assert_eq!(open("missing").unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert_eq!(open("out/secret").unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+}
+
 /// What is in memory says nothing of names that were never looked up, nor of paths that lead up or below a file.
 #[test]
 fn what_is_not_in_memory_would_block() {
