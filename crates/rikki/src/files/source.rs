@@ -83,7 +83,7 @@ pub(super) struct Source {
 }
 
 enum Content {
-    /// The content of a file of this path, with the same facts, from the cache. The file is closed.
+    /// All of it, in memory: of a file of this path with the same facts, from the cache, or read. The file is closed.
     Kept(Bytes),
     OnDisk(OnDisk),
 }
@@ -158,8 +158,12 @@ impl Source {
         }
         if let Some((content, digest)) = on_disk.keep(&self.facts, length)? {
             (self.content, self.digest) = (Content::Kept(content), Some(digest));
-        } else {
-            self.digest = Some(on_disk.digest(self.facts.length)?);
+            return Ok(());
+        }
+        let (digest, content) = on_disk.digest(self.facts.length)?;
+        self.digest = Some(digest);
+        if let Some(content) = content {
+            self.content = Content::Kept(content);
         }
         Ok(())
     }
@@ -233,17 +237,20 @@ impl OnDisk {
         Ok(Some((room.keep_plain(content.into(), digest), digest)))
     }
 
-    /// The digest of a content that there is no room for, read a block at a time.
-    fn digest(&self, length: u64) -> io::Result<Digest> {
+    /// The digest of a content that is not kept, read a block at a time; with the content, if that is one block.
+    fn digest(&self, length: u64) -> io::Result<(Digest, Option<Bytes>)> {
         let mut digesting = Digesting::default();
         let mut offset = 0;
         while offset < length {
             let mut block = self.stores.blocks.take(length - offset);
             block.fill(&self.file, offset, self.wait).map_err(wait_instead)?;
             digesting.add(block.as_ref());
+            if block.len() as u64 == length {
+                return Ok((digesting.end(), Some(block.into_bytes())));
+            }
             offset += block.len() as u64;
         }
-        Ok(digesting.end())
+        Ok((digesting.end(), None))
     }
 
     fn part(&self, range: Range<u64>) -> io::Result<Body> {
