@@ -17,12 +17,12 @@ pub(crate) fn share_out(settings: &mut Settings) -> Option<String> {
     let most = raise()?;
     let workers = settings.workers.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
     let folders = 1 + settings.files.mounts.len() as u64;
-    let asked = settings.limits.max_connections;
+    let asked = settings.memory().connections;
     let shares = Shares::new(most, asked as u64, workers as u64);
     let for_each = usize::try_from(shares.files / folders).unwrap_or(usize::MAX);
     let connections = usize::try_from(shares.connections).unwrap_or(usize::MAX);
     settings.files.max_open = Some(settings.files.max_open.unwrap_or(for_each).min(for_each));
-    settings.limits.max_connections = connections;
+    settings.limits.max_connections = Some(connections);
     (connections < asked).then(|| {
         format!(
             "at most {connections} connections, not {asked}: the system lets this process open {most} files \

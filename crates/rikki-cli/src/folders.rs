@@ -7,12 +7,11 @@ use axum::http::header::CACHE_CONTROL;
 use rikki::{Files, Server};
 
 use crate::Failure;
-use crate::args::FileArgs;
 use crate::settings::Settings;
 
 /// The folder that is served where nothing else is.
 pub(crate) fn root(settings: &Settings) -> Result<Files, Failure> {
-    let root = open(&settings.root, &settings.files)?.spa(settings.files.spa);
+    let root = open(&settings.root, settings)?.spa(settings.files.spa);
     Ok(match &settings.files.error_page {
         Some(page) => root.error_page(page)?,
         None => root,
@@ -20,26 +19,27 @@ pub(crate) fn root(settings: &Settings) -> Result<Files, Failure> {
 }
 
 /// Adds the other folders, whose pages that are not found are their own.
-pub(crate) fn mount(mut server: Server, args: &FileArgs) -> Result<Server, Failure> {
-    for (path, folder) in &args.mounts {
-        server = server.mount(path, open(folder, args)?);
+pub(crate) fn mount(mut server: Server, settings: &Settings) -> Result<Server, Failure> {
+    for (path, folder) in &settings.files.mounts {
+        server = server.mount(path, open(folder, settings)?);
     }
     Ok(server)
 }
 
 /// A folder with what holds for all of them.
-fn open(folder: &Path, args: &FileArgs) -> io::Result<Files> {
+fn open(folder: &Path, settings: &Settings) -> io::Result<Files> {
+    let (args, memory) = (&settings.files, settings.memory());
     let mut files = Files::new(folder)?
         .listing(!args.no_listing)
         .html_errors(true)
         .hidden(args.hidden)
         .follow_symlinks(args.follow_symlinks)
-        .cache(args.file_cache)
-        .read_memory(args.read_memory)
+        .cache(memory.cache)
+        .read_memory(memory.reading)
+        .max_compressions(memory.compressions)
         .precompressed(!args.no_precompressed)
         .max_waiting(args.max_waiting)
         .disk_timeout(args.disk_timeout)
-        .max_compressions(args.max_compressions)
         .compress_above((!args.no_file_compression).then_some(args.compress_files_above as u64));
     files = files.charset(args.charset.0.clone());
     for (extension, media_type) in &args.types {

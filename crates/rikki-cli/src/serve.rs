@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::thread;
 
-use rikki::{Bound, Server, StartError, Tls, TlsError, ws};
+use rikki::{Bound, Memory, Server, StartError, Tls, TlsError, ws};
 
 use crate::args::{CompressionMode, Deflate, OverflowPolicy, UsageError};
 use crate::settings::{Certificate, Settings, TlsSettings};
@@ -28,18 +28,19 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
 
 fn configure(settings: &Settings) -> Result<Server, Failure> {
     let limits = &settings.limits;
+    let memory = settings.memory();
     let root = folders::root(settings)?;
     // A page that is not found there is the built-in one.
     let mut test_page = root.clone().spa(false);
     let mut server = Server::new()
-        .websocket_settings(websockets(settings)?)
+        .websocket_settings(websockets(settings, &memory)?)
         .max_head(limits.max_head)
         .max_headers(limits.max_headers)
         .head_timeout(limits.head_timeout)
         .min_body_rate(limits.min_body_rate, limits.body_window)
         .max_requests(limits.max_requests)
-        .http2_memory(limits.http2_memory)
-        .max_connections(limits.max_connections)
+        .http2_memory(memory.http2)
+        .max_connections(memory.connections)
         .max_connections_per_address(limits.max_connections_per_address)
         .drain_timeout(limits.drain_timeout)
         .drain_window(limits.drain_window)
@@ -73,24 +74,24 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
         }
         server = server.tls(tls);
     }
-    folders::mount(server.mount("/", root).merge(routes::http(test_page)), &settings.files)
+    folders::mount(server.mount("/", root).merge(routes::http(test_page)), settings)
 }
 
-fn websockets(settings: &Settings) -> Result<ws::Settings, Failure> {
+fn websockets(settings: &Settings, memory: &Memory) -> Result<ws::Settings, Failure> {
     let limits = &settings.limits;
-    let compression = compression(&settings.deflate).map_err(|error| UsageError(error.to_string()))?;
+    let compression = compression(&settings.deflate, memory).map_err(|error| UsageError(error.to_string()))?;
     let websockets = ws::Settings::default()
         .compression(compression)
         .max_message(limits.max_message)
         .max_fragments(u32::try_from(limits.max_fragments).unwrap_or(u32::MAX))
         .message_timeout(limits.message_timeout)
-        .message_memory(limits.message_memory)
+        .message_memory(memory.messages)
         .ping_interval(limits.ping_interval)
         .pong_timeout(limits.pong_timeout)
         .max_message_rate(limits.max_message_rate)
         .max_byte_rate(limits.max_byte_rate.map(|bytes| bytes as u64))
         .write_queue(limits.write_queue)
-        .queue_memory(limits.queue_memory)
+        .queue_memory(memory.queues)
         .overflow(overflow(limits.overflow))
         .write_timeout(limits.write_timeout)
         .close_timeout(limits.close_timeout)
@@ -107,14 +108,14 @@ fn overflow(policy: OverflowPolicy) -> ws::Overflow {
     }
 }
 
-fn compression(deflate: &Deflate) -> Result<Option<ws::Compression>, ws::OutOfRange> {
+fn compression(deflate: &Deflate, memory: &Memory) -> Result<Option<ws::Compression>, ws::OutOfRange> {
     let base = match deflate.compression {
         CompressionMode::Shared => ws::Compression::shared(),
         CompressionMode::Dedicated => ws::Compression::dedicated(),
         CompressionMode::Off => return Ok(None),
     };
     base.threshold(deflate.above)
-        .memory(deflate.memory)
+        .memory(memory.compression)
         .level(deflate.level)?
         .window_bits(deflate.window)?
         .memory_level(deflate.memory_level)

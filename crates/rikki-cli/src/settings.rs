@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+use rikki::Memory;
+
 use crate::args::{Args, Deflate, FileArgs, Limits, UsageError};
 use crate::routes;
 
@@ -56,6 +58,23 @@ pub(crate) enum Certificate {
 }
 
 impl Settings {
+    /// How memory is split: by the flags where there are such, or else by `--memory`; for each folder, as far as it is
+    /// for files.
+    pub(crate) fn memory(&self) -> Memory {
+        let (limits, files) = (&self.limits, &self.files);
+        let mut memory = limits.memory.map_or_else(Memory::of_this_process, Memory::of);
+        let folders = 1 + files.mounts.len();
+        memory.messages = limits.message_memory.unwrap_or(memory.messages);
+        memory.queues = limits.queue_memory.unwrap_or(memory.queues);
+        memory.compression = self.deflate.memory.unwrap_or(memory.compression);
+        memory.http2 = limits.http2_memory.unwrap_or(memory.http2);
+        memory.reading = files.read_memory.unwrap_or(memory.reading / folders);
+        memory.cache = files.file_cache.unwrap_or(memory.cache / folders);
+        memory.compressions = files.max_compressions.unwrap_or((memory.compressions / folders).max(1));
+        memory.connections = limits.max_connections.unwrap_or(memory.connections);
+        memory
+    }
+
     /// Checks what clap cannot: that a certificate is there exactly when it is needed, and what is mounted where.
     pub(crate) fn from_args(args: Args) -> Result<Settings, UsageError> {
         let certificate = match (args.cert, args.key) {
@@ -112,6 +131,20 @@ pub(crate) fn is_secure(url: &str) -> bool {
 mod tests {
     use super::*;
     use crate::args::{self, Request};
+
+    #[test]
+    fn one_number_for_memory_and_flags_beside_it() {
+        let memory = |flags: &[&str]| match args::parse(["rikki"].iter().chain(flags).map(Into::into)) {
+            Ok(Request::Run(args)) => Settings::from_args(*args).unwrap().memory(),
+            other => panic!("{flags:?}: {other:?}"),
+        };
+        let split = Memory::of(256 << 20);
+        assert_eq!(memory(&["--memory", "256MiB"]), split);
+        let some = memory(&["--memory", "256MiB", "--queue-memory=1MiB", "--mount=/a=a", "--file-cache=0"]);
+        assert_eq!((some.queues, some.messages, some.cache), (1 << 20, split.messages, 0));
+        assert_eq!((some.reading, some.compressions), (split.reading / 2, split.compressions / 2));
+        assert_eq!(memory(&["--max-connections", "5"]).connections, 5);
+    }
 
     #[test]
     fn mounts_leave_the_commands_own_paths_alone() {

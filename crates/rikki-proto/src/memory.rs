@@ -47,6 +47,12 @@ impl MessageMemory {
         Self { used: AtomicUsize::new(0), most: bytes, holders: Mutex::default() }
     }
 
+    /// How many bytes all may take together.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
     fn begin(self: &Arc<Self>) -> Held {
         let mut holders = self.holders();
         holders.begun += 1;

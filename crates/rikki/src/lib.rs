@@ -7,6 +7,7 @@ mod counters;
 mod excerpt;
 mod files;
 mod http;
+mod memory;
 mod seldom;
 mod server;
 #[cfg(feature = "tls")]
@@ -16,6 +17,7 @@ pub mod ws;
 pub use counters::Counters;
 pub use files::Files;
 pub use http::{BadHost, BadOrigin};
+pub use memory::Memory;
 pub use server::{Bound, Handle, ListenUrl, Server, StartError};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};

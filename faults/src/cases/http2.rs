@@ -184,8 +184,7 @@ fn unread(bench: &Bench) -> Result<String, Trouble> {
     /// What a connection has besides, in bytes: TLS and hyper with their buffers, and the tasks of 100 streams.
     const EACH: u64 = 768 << 10;
     let count = bench.pick(200, 60);
-    let flags =
-        ["--http2-memory", "32MiB", "--read-memory", "32MiB", "--file-cache", "8MiB", "--max-connections", "1000"];
+    let flags = ["--memory", "256MiB"];
     let tls = ["--listen", "https://127.0.0.1:0", "--tls-self-signed"];
     let server = Server::rikki(bench, &[&flags[..], &tls].concat())?;
     let address = server.next_address()?;

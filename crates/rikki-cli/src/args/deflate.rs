@@ -25,9 +25,9 @@ pub(crate) struct Deflate {
     /// Smallest message to compress
     #[arg(long = "deflate-above", value_name = "SIZE", default_value = "1KiB", value_parser = units::size)]
     pub(crate) above: usize,
-    /// Memory of all compression
-    #[arg(long = "deflate-memory", value_name = "SIZE", default_value = "64MiB", value_parser = units::size)]
-    pub(crate) memory: usize,
+    /// Memory of all compression [default: 64MiB]
+    #[arg(id = "deflate_memory", long = "deflate-memory", value_name = "SIZE", value_parser = units::size)]
+    pub(crate) memory: Option<usize>,
 }
 
 /// What the compression of a message may refer to: itself, the messages before it too, or nothing at all.

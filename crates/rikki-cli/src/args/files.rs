@@ -47,12 +47,12 @@ pub(crate) struct FileArgs {
     /// Header field to add to each answer
     #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
-    /// Memory for small files
-    #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = units::size_or_zero)]
-    pub(crate) file_cache: usize,
-    /// Memory for sending files
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = units::size_or_zero)]
-    pub(crate) read_memory: usize,
+    /// Memory for small files [default: 32MiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::size_or_zero)]
+    pub(crate) file_cache: Option<usize>,
+    /// Memory for sending files [default: 64MiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::size_or_zero)]
+    pub(crate) read_memory: Option<usize>,
     /// Most files open while they are sent
     #[arg(long, value_name = "N", value_parser = units::count)]
     pub(crate) max_open: Option<usize>,
@@ -65,9 +65,9 @@ pub(crate) struct FileArgs {
     /// Smallest file to compress
     #[arg(long, value_name = "SIZE", default_value = "1KiB", value_parser = units::size_or_zero)]
     pub(crate) compress_files_above: usize,
-    /// Most of them at a time
-    #[arg(long, value_name = "N", default_value = "16", value_parser = units::count)]
-    pub(crate) max_compressions: usize,
+    /// Most of them at a time [default: 16]
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    pub(crate) max_compressions: Option<usize>,
     /// Do not send a.js.br and the like for a.js
     #[arg(long)]
     pub(crate) no_precompressed: bool,

@@ -12,18 +12,21 @@ pub(super) const HEADING: &str = "Limits";
 #[derive(Clone, Debug, PartialEq, clap::Args)]
 #[command(next_help_heading = HEADING)]
 pub(crate) struct Limits {
-    /// Most connections at a time
-    #[arg(long, value_name = "N", default_value = "16384", value_parser = units::count)]
-    pub(crate) max_connections: usize,
+    /// Memory for all of what follows
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub(crate) memory: Option<usize>,
+    /// Most connections at a time [default: 16384]
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    pub(crate) max_connections: Option<usize>,
     /// Most of them from one address
     #[arg(long = "max-per-address", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_connections_per_address: Option<u32>,
     /// Most requests on a connection
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_requests: u32,
-    /// Memory for streams of HTTP/2
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = units::size)]
-    pub(crate) http2_memory: usize,
+    /// Memory for streams of HTTP/2 [default: 64MiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub(crate) http2_memory: Option<usize>,
     /// Largest message
     #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = units::size)]
     pub(crate) max_message: usize,
@@ -39,9 +42,9 @@ pub(crate) struct Limits {
     /// Longest wait for a whole message
     #[arg(long, value_name = "DUR", default_value = "60s", value_parser = units::duration)]
     pub(crate) message_timeout: Duration,
-    /// Memory for unfinished messages
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::size)]
-    pub(crate) message_memory: usize,
+    /// Memory for unfinished messages [default: 256MiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub(crate) message_memory: Option<usize>,
     /// Largest request head
     #[arg(long, value_name = "SIZE", default_value = "16KiB", value_parser = units::size)]
     pub(crate) max_head: usize,
@@ -66,9 +69,9 @@ pub(crate) struct Limits {
     /// Unsent data of one WebSocket
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = units::size)]
     pub(crate) write_queue: usize,
-    /// Unsent data of all WebSockets
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = units::size)]
-    pub(crate) queue_memory: usize,
+    /// Unsent data of all WebSockets [default: 64MiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub(crate) queue_memory: Option<usize>,
     /// What to do then, such as close
     #[arg(long, value_name = "POLICY", default_value = "pause", hide_possible_values = true)]
     pub(crate) overflow: OverflowPolicy,

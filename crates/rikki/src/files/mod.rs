@@ -52,12 +52,10 @@ use self::open::Root;
 use self::options::Options;
 pub(crate) use self::path::Refused;
 use self::siblings::Siblings;
+use crate::memory::Memory;
 
 /// The default of [`Files::compress_above`], in bytes: what is smaller fits into one packet as it is.
 const COMPRESS_ABOVE: u64 = 1024;
-
-/// The default of [`Files::max_compressions`].
-const MAX_COMPRESSIONS: usize = 16;
 
 /// A service that answers GET and HEAD with the files below a folder.
 ///
@@ -128,9 +126,22 @@ struct Shared {
     siblings: Option<Arc<Siblings>>,
     listings: Listings,
     options: Options,
+    budgets: OwnBudgets,
+}
+
+/// Which budgets have been set, and are not to be a part of a server's.
+#[derive(Clone, Copy, Debug, Default)]
+struct OwnBudgets {
+    reading: bool,
+    cache: bool,
+    compressions: bool,
 }
 
 impl Shared {
+    fn set_compressions(&mut self, responses: usize) {
+        self.compressions = Arc::new(Semaphore::new(responses.min(Semaphore::MAX_PERMITS)));
+    }
+
     /// Lets one more answer be compressed, if that may be.
     fn compression(&self) -> Option<OwnedSemaphorePermit> {
         self.compress_above.and_then(|_| Arc::clone(&self.compressions).try_acquire_owned().ok())
@@ -145,7 +156,7 @@ impl Files {
     /// When the folder cannot be opened. The error names the path and the reason, such as `not a directory`.
     pub fn new(root: impl AsRef<Path>) -> io::Result<Self> {
         let root = Root::new(root.as_ref())?;
-        let compressions = Arc::new(Semaphore::new(MAX_COMPRESSIONS));
+        let compressions = Arc::new(Semaphore::new(Memory::default().compressions));
         Ok(Self {
             shared: Arc::new(Shared {
                 root,
@@ -154,6 +165,7 @@ impl Files {
                 siblings: Some(Arc::default()),
                 listings: Listings::default(),
                 options: Options::default(),
+                budgets: OwnBudgets::default(),
             }),
         })
     }
@@ -190,9 +202,25 @@ impl Files {
     /// Each takes up to 13 MiB while it lasts, which is as long as its client takes: so much with brotli, 3 with zstd, 1 with
     /// gzip.
     pub fn max_compressions(mut self, responses: usize) -> Self {
-        let permits = responses.min(Semaphore::MAX_PERMITS);
-        Arc::make_mut(&mut self.shared).compressions = Arc::new(Semaphore::new(permits));
+        let shared = Arc::make_mut(&mut self.shared);
+        shared.set_compressions(responses);
+        shared.budgets.compressions = true;
         self
+    }
+
+    /// Takes the part of one of so many folders in a server's memory, where no budget has been set.
+    pub(crate) fn share_memory(&mut self, memory: &Memory, folders: usize) {
+        let shared = Arc::make_mut(&mut self.shared);
+        let OwnBudgets { reading, cache, compressions } = shared.budgets;
+        if !reading {
+            shared.root.set_read_memory(memory.reading / folders.max(1));
+        }
+        if !cache {
+            shared.root.set_cache(memory.cache / folders.max(1));
+        }
+        if !compressions {
+            shared.set_compressions((memory.compressions / folders.max(1)).max(1));
+        }
     }
 
     /// Keeps the contents of small files in at most so much memory, in bytes; 32 MiB by default, 0 keeps nothing.
@@ -202,7 +230,9 @@ impl Files {
     /// memory map shows when the system has noticed. The names and the bookkeeping count too, and so does what is no
     /// longer kept while it is still being sent.
     pub fn cache(mut self, bytes: usize) -> Self {
-        Arc::make_mut(&mut self.shared).root.set_cache(bytes);
+        let shared = Arc::make_mut(&mut self.shared);
+        shared.root.set_cache(bytes);
+        shared.budgets.cache = true;
         self
     }
 
@@ -214,7 +244,9 @@ impl Files {
     /// connection, or a stream of HTTP/2, still hold then. What is known of the entries of a listing counts too, beyond
     /// 64 KiB, and is answered with 503 when there is no room for it; the page is written as it is sent.
     pub fn read_memory(mut self, bytes: usize) -> Self {
-        Arc::make_mut(&mut self.shared).root.set_read_memory(bytes);
+        let shared = Arc::make_mut(&mut self.shared);
+        shared.root.set_read_memory(bytes);
+        shared.budgets.reading = true;
         self
     }
 

@@ -30,10 +30,7 @@ use super::blocks::Blocks;
 use super::cache::Cache;
 use super::source::{Source, Stores};
 use super::waits::Waits;
-
-/// In bytes.
-const DEFAULT_READ_MEMORY: usize = 64 * 1024 * 1024;
-const DEFAULT_CACHE: usize = 32 * 1024 * 1024;
+use crate::memory::Memory;
 
 /// How much of the descriptors that a process may have is for files that stay open while they are sent.
 const SHARE_OF_DESCRIPTORS: u64 = 4;
@@ -76,8 +73,8 @@ impl Root {
     pub(super) fn new(path: &Path) -> io::Result<Self> {
         // The folder of this name now and later, wherever this process is then.
         let current = Current::open(std::path::absolute(path)?).map_err(|error| name_path(path, &error))?;
-        let cache = Arc::new(Cache::new(DEFAULT_CACHE));
-        let blocks = Arc::new(Blocks::new(DEFAULT_READ_MEMORY));
+        let cache = Arc::new(Cache::new(Memory::default().cache));
+        let blocks = Arc::new(Blocks::new(Memory::default().reading));
         let waits = Arc::new(Waits::new(DEFAULT_WAITING, DEFAULT_TIMEOUT));
         let places = Arc::new(Semaphore::new(0));
         let (denied, stores) = (Vec::new(), Stores { cache, blocks, waits, places });

@@ -65,7 +65,7 @@ impl Default for Settings {
             access_log: false,
             added: Arc::default(),
             #[cfg(feature = "tls")]
-            http2_memory: Arc::new(Http2Memory::new(64 << 20)),
+            http2_memory: Arc::new(Http2Memory::new(crate::memory::Memory::default().http2)),
         }
     }
 }

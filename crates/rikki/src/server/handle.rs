@@ -20,6 +20,7 @@ use super::worker::{self, Accepted, Listener, Worker};
 use super::{ListenUrl, Server, StartError};
 use crate::counters::{Counters, Counts};
 use crate::http::{ListenerKind, Phase, Serving, draining};
+use crate::memory::Memory;
 use crate::ws::Terms;
 
 /// A running server. Dropping it stops the server in the background.
@@ -165,7 +166,7 @@ pub(super) fn start(
     let (release, released) = watch::channel(());
     let count = server.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     let counts = Arc::<Counts>::default();
-    let max_connections = server.max_connections as u64;
+    let max_connections = server.max_connections.unwrap_or(Memory::default().connections) as u64;
     let shared = worker::Shared {
         admission: Arc::new(Admission::new(max_connections, server.max_connections_per_address, counts.clone())),
         phase: phase.subscribe(),

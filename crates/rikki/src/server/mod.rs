@@ -18,6 +18,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::routing::{MethodRouter, any};
 
 use crate::http::{self, Guard};
+use crate::memory::Memory;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 use crate::ws::{self, CloseCode, Handler, Subprotocol, Upgrade};
@@ -63,7 +64,10 @@ pub struct Server {
     guard: Guard,
     subprotocols: Vec<Subprotocol>,
     workers: Option<usize>,
-    max_connections: usize,
+    memory: Option<Memory>,
+    #[cfg(feature = "tls")]
+    http2_memory: Option<usize>,
+    max_connections: Option<usize>,
     max_connections_per_address: Option<u32>,
     drain: Drain,
     /// The first setting that could not be understood.
@@ -83,7 +87,10 @@ impl Default for Server {
             guard: Guard::default(),
             subprotocols: Vec::new(),
             workers: None,
-            max_connections: 16_384,
+            memory: None,
+            #[cfg(feature = "tls")]
+            http2_memory: None,
+            max_connections: None,
             max_connections_per_address: None,
             drain: Drain {
                 code: CloseCode::GOING_AWAY,
@@ -272,7 +279,7 @@ impl Server {
     /// before it is asked for: at most 256 KiB a connection.
     #[cfg(feature = "tls")]
     pub fn http2_memory(mut self, bytes: usize) -> Self {
-        self.http.http2_memory = Arc::new(http::Http2Memory::new(bytes));
+        self.http2_memory = Some(bytes);
         self
     }
 
@@ -284,13 +291,24 @@ impl Server {
         self
     }
 
+    /// Sets how much memory the server may take, in bytes, and splits it into the budgets and limits that have not been set
+    /// one by one, before or after: see [`Memory`]. By default each budget is what it says of itself, and less where the
+    /// control group of the process has a limit: then all of them share half of that.
+    ///
+    /// What the application holds is not among it, nor are folders that are no [`mount`](Self::mount) of the server. The
+    /// bounds of WebSockets are those of [`websocket_settings`](Self::websocket_settings).
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.memory = Some(Memory::of(bytes));
+        self
+    }
+
     /// Sets how many connections are open at a time, WebSockets included; default 16,384, at least 1. More are answered
     /// with 503 and `Retry-After`, or cut if there are many of them.
     ///
     /// The system bounds descriptors too: where those run out first, accepting pauses until one is free. A program should
     /// raise its soft limit of them (1,024 on most systems) to the hard one, as the command of this project does.
     pub fn max_connections(mut self, connections: usize) -> Self {
-        self.max_connections = connections.max(1);
+        self.max_connections = Some(connections.max(1));
         self
     }
 
@@ -379,6 +397,7 @@ impl Server {
             }
             listeners.push((parsed.bind()?, parsed));
         }
+        self.share_memory();
         let router = self.routes_and_files()?;
         handle::start(&self, router, listeners)
     }
@@ -393,6 +412,21 @@ impl Server {
         false
     }
 
+    /// Gives what has no budget of its own its part of the memory.
+    fn share_memory(&mut self) {
+        let memory = self.memory.unwrap_or_else(Memory::of_this_process);
+        self.websockets = std::mem::take(&mut self.websockets).sharing(&memory);
+        #[cfg(feature = "tls")]
+        {
+            self.http.http2_memory = Arc::new(http::Http2Memory::new(self.http2_memory.unwrap_or(memory.http2)));
+        }
+        self.max_connections.get_or_insert(memory.connections);
+        let folders = self.mounts.len();
+        for mount in &mut self.mounts {
+            mount.share_memory(&memory, folders);
+        }
+    }
+
     fn note(&mut self, mistake: StartError) {
         self.mistake.get_or_insert(mistake);
     }
@@ -405,3 +439,29 @@ const DEFAULT_URL: &str = "http://localhost:8000";
 
 /// hyper keeps a place in a map for each allowed header field, and the map panics beyond this many.
 const MAX_HEADERS: usize = 24_576;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What has been set one by one holds, whether before or after.
+    #[test]
+    fn one_number_is_split_into_what_has_none_of_its_own() {
+        const BYTES: usize = 256 << 20;
+        let split = Memory::of(BYTES);
+        let own = || ws::Settings::default().queue_memory(7);
+        for server in [
+            Server::new().memory(BYTES).websocket_settings(own()).max_connections(9),
+            Server::new().websocket_settings(own()).max_connections(9).memory(BYTES),
+        ] {
+            let mut server = server.files(".");
+            server.share_memory();
+            assert_eq!(server.websockets.budgets(), (split.messages, 7, split.compression));
+            assert_eq!(server.max_connections, Some(9));
+        }
+        let mut server = Server::new().memory(BYTES);
+        server.share_memory();
+        assert_eq!(server.websockets.budgets(), (split.messages, split.queues, split.compression));
+        assert_eq!(server.max_connections, Some(1024));
+    }
+}

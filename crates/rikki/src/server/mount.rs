@@ -15,6 +15,7 @@ use tower_service::Service;
 
 use super::{Server, StartError};
 use crate::files::{Files, Place, Refused};
+use crate::memory::Memory;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 
@@ -102,6 +103,11 @@ impl Mount {
             }
         }
         Ok(Self { path: format!("/{names}"), files })
+    }
+
+    /// Takes the part of one of so many folders, where it has no budgets of its own.
+    pub(super) fn share_memory(&mut self, memory: &Memory, folders: usize) {
+        self.files.share_memory(memory, folders);
     }
 
     fn deny(&mut self, secrets: &[PathBuf]) -> Result<(), StartError> {

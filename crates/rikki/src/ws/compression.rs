@@ -10,6 +10,8 @@ use rikki_proto::deflate::{
     self, Agreed, ClientOptions, Codecs, Compressor, Decompressor, ExtensionError, OutOfRange, ServerOptions,
 };
 
+use crate::memory::Memory;
+
 /// The windows that are compressed with, as powers of two.
 const WINDOWS: std::ops::RangeInclusive<u8> = 9..=15;
 
@@ -71,7 +73,8 @@ pub struct Compression {
     deflate: deflate::Compression,
     context_takeover: bool,
     threshold: usize,
-    memory: usize,
+    /// `None` for what a server has for it.
+    memory: Option<usize>,
 }
 
 impl Default for Compression {
@@ -83,12 +86,7 @@ impl Default for Compression {
 impl Compression {
     /// Without context takeover: nothing is held for an idle connection.
     pub fn shared() -> Self {
-        Self {
-            deflate: deflate::Compression::default(),
-            context_takeover: false,
-            threshold: 1024,
-            memory: 64 * 1024 * 1024,
-        }
+        Self { deflate: deflate::Compression::default(), context_takeover: false, threshold: 1024, memory: None }
     }
 
     /// With context takeover, unless the peer asks otherwise: each connection has codecs of its own.
@@ -134,7 +132,7 @@ impl Compression {
     /// Shared, it bounds what decompresses: one message at a time for each thread. Dedicated, it is set aside for a
     /// connection at the handshake: enough for about 200, and further connections go without compression.
     pub fn memory(self, bytes: usize) -> Self {
-        Self { memory: bytes, ..self }
+        Self { memory: Some(bytes), ..self }
     }
 }
 
@@ -143,6 +141,8 @@ impl Compression {
 pub(crate) struct CodecSet {
     deflate: deflate::Compression,
     context_takeover: bool,
+    /// As it was asked for.
+    compression: Compression,
     budget: Arc<Budget>,
     by_window: Arc<[Arc<Shared>]>,
 }
@@ -164,12 +164,26 @@ pub(crate) struct Offer {
 impl CodecSet {
     pub(crate) fn new(compression: Compression) -> Self {
         let Compression { deflate, context_takeover, threshold, memory } = compression;
+        let memory = memory.unwrap_or(Memory::default().compression);
         let budget = Arc::new(Budget { used: AtomicUsize::new(0), most: memory.max(Decompressor::MEMORY) });
         let shared = |window_bits| {
             Arc::new(Shared { compression: deflate.limited_to(window_bits), threshold, budget: budget.clone() })
         };
         let by_window = WINDOWS.map(shared).collect();
-        Self { deflate, context_takeover, budget, by_window }
+        Self { deflate, context_takeover, compression, budget, by_window }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn memory_of_all(&self) -> usize {
+        self.budget.most
+    }
+
+    /// The same with so much memory, unless it was asked for another amount.
+    pub(crate) fn sharing(self, bytes: usize) -> Self {
+        match self.compression.memory {
+            Some(_) => self,
+            None => Self { compression: self.compression, ..Self::new(self.compression.memory(bytes)) },
+        }
     }
 
     /// The server's side: what becomes of a request that may offer compression.

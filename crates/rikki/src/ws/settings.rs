@@ -8,6 +8,7 @@ use rikki_proto::{Limits, MessageMemory};
 use super::clock::{Tick, ticks};
 use super::compression::{CodecSet, Compression};
 use crate::counters::Counts;
+use crate::memory::Memory;
 
 /// The mark of a connection when the memory for all of them is used up, in bytes.
 const SCARCE_QUEUE: usize = 16 * 1024;
@@ -55,6 +56,9 @@ pub struct Settings {
     pub(super) max_byte_rate: Option<u64>,
     pub(super) write_queue: usize,
     pub(super) queue_memory: usize,
+    /// Which budgets have been set, and are not to be those of a server.
+    has_message_memory: bool,
+    has_queue_memory: bool,
     pub(super) overflow: Overflow,
     /// Of the server, or of all connections made with clones of these settings.
     pub(crate) counts: Arc<Counts>,
@@ -67,7 +71,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
-            message_memory: Arc::new(MessageMemory::new(256 * 1024 * 1024)),
+            message_memory: Arc::new(MessageMemory::new(Memory::default().messages)),
             codecs: Some(CodecSet::new(Compression::default())),
             message_timeout: ticks(Duration::from_secs(60)),
             ping_interval: ticks(Duration::from_secs(30)),
@@ -75,7 +79,9 @@ impl Default for Settings {
             max_message_rate: None,
             max_byte_rate: None,
             write_queue: 1024 * 1024,
-            queue_memory: 64 * 1024 * 1024,
+            queue_memory: Memory::default().queues,
+            has_message_memory: false,
+            has_queue_memory: false,
             overflow: Overflow::default(),
             counts: Arc::default(),
             write_timeout: ticks(Duration::from_secs(30)),
@@ -115,6 +121,7 @@ impl Settings {
     /// connection with 1013; one alone may always be as large as [`max_message`](Self::max_message).
     pub fn message_memory(mut self, bytes: usize) -> Self {
         self.message_memory = Arc::new(MessageMemory::new(bytes));
+        self.has_message_memory = true;
         self
     }
 
@@ -168,6 +175,7 @@ impl Settings {
     /// to write it. It is counted over a server's connections, and elsewhere over those with clones of one `Settings`.
     pub fn queue_memory(mut self, bytes: usize) -> Self {
         self.queue_memory = bytes;
+        self.has_queue_memory = true;
         self
     }
 
@@ -177,6 +185,25 @@ impl Settings {
         self
     }
 
+    /// The same with a server's budgets where none have been set.
+    pub(crate) fn sharing(mut self, memory: &Memory) -> Self {
+        if !self.has_message_memory {
+            self.message_memory = Arc::new(MessageMemory::new(memory.messages));
+        }
+        if !self.has_queue_memory {
+            self.queue_memory = memory.queues;
+        }
+        self.codecs = self.codecs.map(|codecs| codecs.sharing(memory.compression));
+        self
+    }
+
+    /// For messages, queues and compression.
+    #[cfg(test)]
+    pub(crate) fn budgets(&self) -> (usize, usize, usize) {
+        let codecs = self.codecs.as_ref().map_or(0, CodecSet::memory_of_all);
+        (self.message_memory.most(), self.queue_memory, codecs)
+    }
+
     /// The same, counting what a server counts.
     pub(crate) fn counted(self, counts: Arc<Counts>) -> Self {
         Self { counts, ..self }
@@ -184,7 +211,8 @@ impl Settings {
 
     /// The same for a connection of a server: what is counted and what is held are those of all of its connections.
     pub(super) fn within(self, server: &Self) -> Self {
-        Self { counts: server.counts.clone(), message_memory: server.message_memory.clone(), ..self }
+        let (counts, message_memory) = (server.counts.clone(), server.message_memory.clone());
+        Self { counts, message_memory, queue_memory: server.queue_memory, ..self }
     }
 
     /// The mark that holds now.
