@@ -99,6 +99,8 @@ impl Files {
         let page = shared.options.html_errors.then(|| ErrorPage::new(&place, &head.headers));
         let answered = if head_only || head.method == Method::GET {
             Ask::new(place, head.uri, head.headers, head_only, &shared).answer_soon(shared).await
+        } else if head.method == Method::OPTIONS {
+            Ok(options())
         } else {
             Err(StatusCode::METHOD_NOT_ALLOWED)
         };
@@ -326,6 +328,17 @@ impl Ask {
 #[derive(Clone, Copy)]
 pub(super) struct Plain;
 
+/// What can be asked of any file, by which balancers see that a server is there
+/// ([RFC 9110 section 9.3.7](https://www.rfc-editor.org/rfc/rfc9110#section-9.3.7)).
+fn options() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(ALLOW, METHODS);
+    response
+}
+
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+
 /// A status as short plain text. It never says more: a file-system path is nobody's business.
 pub(super) fn plain(status: StatusCode) -> Response<Body> {
     let text = format!("{status}\n");
@@ -336,7 +349,7 @@ pub(super) fn plain(status: StatusCode) -> Response<Body> {
     headers.insert(CONTENT_LENGTH, text.len().into());
     if status == StatusCode::METHOD_NOT_ALLOWED {
         // https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        headers.insert(ALLOW, METHODS);
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         // In seconds: https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3

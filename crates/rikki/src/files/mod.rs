@@ -1,4 +1,4 @@
-//! Static files: [`Files`] answers GET and HEAD from a folder.
+//! Static files: [`Files`] answers GET, HEAD and OPTIONS from a folder.
 //!
 //! `answer` turns a request into a response; `path` judges the path, `open` opens what it leads to, `source` is the file
 //! that was opened, `body` sends the content and `listing` shows a folder, as `accept` would have it; `missing` answers

@@ -205,13 +205,18 @@ async fn refusals_are_short_text() {
 #[tokio::test]
 async fn only_get_and_head() {
     let fixture = Fixture::full();
-    for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "get", "PROPFIND"] {
+    for method in ["POST", "PUT", "DELETE", "TRACE", "PATCH", "get", "PROPFIND"] {
         for target in ["/ok.txt", "/missing", "/../secret", "/sub"] {
             let answer = send(&fixture.files(), request(method, target)).await;
             assert_eq!(answer.status, 405, "{method} {target}");
-            assert_eq!(answer.headers["allow"], "GET, HEAD");
+            assert_eq!(answer.headers["allow"], "GET, HEAD, OPTIONS");
             assert_eq!(answer.text(), "405 Method Not Allowed\n");
         }
+    }
+    for target in ["/ok.txt", "/missing", "*"] {
+        let answer = send(&fixture.files(), request("OPTIONS", target)).await;
+        assert_eq!((answer.status.as_u16(), answer.text()), (204, ""), "{target}");
+        assert_eq!(answer.headers["allow"], "GET, HEAD, OPTIONS");
     }
 }
 
