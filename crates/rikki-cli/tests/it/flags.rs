@@ -28,7 +28,7 @@ fn usage_errors() {
     check(&["--listen", "https://127.0.0.1:0"], "--tls-self-signed");
     check(&["--listen", FREE, "--tls-self-signed"], "https");
     check(&["--listen", "https://127.0.0.1:0", "--cert", "server.crt"], "--key");
-    check(&["--listen", FREE, "--allow-origin", "not an origin"], "not an origin");
+    check(&["--listen", FREE, "--allow-origin", ""], "is no origin that a client can send");
     check(&["--listen", FREE, "--mount", "/rest=."], "/rest");
     check(&["--listen", FREE, "--mount", "docs=."], "cannot serve files at docs: it must begin with a slash");
     check(&["--listen", FREE, "--mount", "/a=.", "--mount", "/a/=."], "two folders cannot have the same path");

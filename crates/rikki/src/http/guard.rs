@@ -39,6 +39,8 @@ enum AllowedOrigin {
     Any,
     Null,
     Origin(Origin<'static>),
+    /// What browsers do not send as an origin, and others do: compared byte for byte.
+    Text(Box<str>),
 }
 
 #[derive(Clone, Debug)]
@@ -49,13 +51,14 @@ enum AllowedHost {
 
 impl Guard {
     /// Lets pages of one more origin open WebSockets: `https://app.example:8443`, `null`, or `*` for any origin,
-    /// which turns the check off.
+    /// which turns the check off. What is none of these, such as `file://`, has to be sent as it is written here.
     pub(crate) fn allow_origin(&mut self, origin: &str) -> Result<(), BadOrigin> {
         self.origins.push(match origin {
             "*" => AllowedOrigin::Any,
             "null" => AllowedOrigin::Null,
             _ => match Origin::parse(origin) {
                 Some(origin) => AllowedOrigin::Origin(origin.into_owned()),
+                None if is_field_content(origin) => AllowedOrigin::Text(origin.into()),
                 None => return Err(BadOrigin { given: origin.to_owned() }),
             },
         });
@@ -80,10 +83,15 @@ impl Guard {
     pub(crate) fn check_host(&self, listener: ListenerKind, request: &Parts) -> Result<(), Refused> {
         let field = host_field(&request.headers)?;
         let target = target_authority(request)?;
-        // https://www.rfc-editor.org/rfc/rfc9112#section-3.2 demands it of HTTP/1.1. HTTP/1.0 may leave it out, but
-        // then nothing tells which server was meant. In HTTP/2 and 3 `:authority` is enough:
-        // https://www.rfc-editor.org/rfc/rfc9113#section-8.3.1
-        if field.is_none() && (request.version < Version::HTTP_2 || target.is_none()) {
+        let is_missing = match request.version {
+            // No browser leaves it out, whatever a name resolves to.
+            Version::HTTP_09 | Version::HTTP_10 => false,
+            // https://www.rfc-editor.org/rfc/rfc9112#section-3.2
+            Version::HTTP_11 => field.is_none(),
+            // `:authority` is enough: https://www.rfc-editor.org/rfc/rfc9113#section-8.3.1
+            _ => field.is_none() && target.is_none(),
+        };
+        if is_missing {
             return Err(Refused::MissingHost);
         }
         // Both are judged, since the application may look at either.
@@ -121,8 +129,11 @@ impl Guard {
             let allowed = self.origins.iter().any(|allowed| matches!(allowed, AllowedOrigin::Null));
             return if allowed { Ok(()) } else { Err(Refused::NullOrigin) };
         }
-        let origin = given.to_str().ok().and_then(Origin::parse);
-        let origin = origin.ok_or_else(|| Refused::InvalidOrigin { given: Excerpt::of(given).to_string() })?;
+        let is_given = |allowed: &AllowedOrigin| matches!(allowed, AllowedOrigin::Text(text) if text.as_bytes() == given.as_bytes());
+        let Some(origin) = given.to_str().ok().and_then(Origin::parse) else {
+            let allowed = self.origins.iter().any(is_given);
+            return if allowed { Ok(()) } else { Err(Refused::invalid_origin(given)) };
+        };
         if self.origins.iter().any(|allowed| matches!(allowed, AllowedOrigin::Origin(allowed) if *allowed == origin)) {
             return Ok(());
         }
@@ -166,7 +177,8 @@ impl KnownHost {
     }
 }
 
-/// A value for the list of allowed origins is not an origin, `null` or `*`.
+/// A value for the list of allowed origins that no header field can have: it is empty, begins or ends with a space, or
+/// has control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BadOrigin {
@@ -184,7 +196,7 @@ pub struct BadHost {
 
 impl fmt::Display for BadOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not an origin: write scheme://host[:port] without a path, null, or *", self.given)
+        write!(f, "{:?} is no origin that a client can send: write scheme://host[:port], null, or *", self.given)
     }
 }
 
@@ -204,16 +216,35 @@ impl std::error::Error for BadHost {}
 pub(crate) enum Refused {
     MissingHost,
     RepeatedHost,
-    InvalidHost { given: String },
+    InvalidHost {
+        given: String,
+    },
     HostMismatch,
-    ForbiddenHost { host: String },
+    ForbiddenHost {
+        host: String,
+    },
     RepeatedOrigin,
-    InvalidOrigin { given: String },
+    InvalidOrigin {
+        given: String,
+        /// The same for a shell, if it may stand there.
+        quoted: Option<String>,
+    },
     NullOrigin,
-    ForeignOrigin { origin: String, host: String },
+    ForeignOrigin {
+        origin: String,
+        host: String,
+    },
 }
 
 impl Refused {
+    fn invalid_origin(given: &HeaderValue) -> Self {
+        let shown = Excerpt::of(given).to_string();
+        // What had to be escaped or cut would not be the same.
+        let is_whole = shown.as_bytes() == given.as_bytes() && is_field_content(&shown) && !shown.contains('\'');
+        let quoted = is_whole.then(|| format!("'{shown}'"));
+        Self::InvalidOrigin { given: shown, quoted }
+    }
+
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             // https://www.rfc-editor.org/rfc/rfc9112#section-3.2
@@ -266,7 +297,9 @@ impl Refused {
             Self::HostMismatch => "the header Host names another host than the request's target".to_owned(),
             Self::ForbiddenHost { host } => format!("the host {host} is not a name of this loopback server"),
             Self::RepeatedOrigin => "the header Origin must appear only once".to_owned(),
-            Self::InvalidOrigin { given } => format!("the origin \"{given}\" is not of the form scheme://host[:port]"),
+            Self::InvalidOrigin { given, .. } => {
+                format!("the origin \"{given}\" is not of the form scheme://host[:port]")
+            }
             Self::NullOrigin => "pages without an origin may not open WebSockets here".to_owned(),
             Self::ForeignOrigin { origin, host } => format!("pages of {origin} may not open WebSockets on {host}"),
         }
@@ -274,14 +307,15 @@ impl Refused {
 
     /// The flag, its value and the method that would let the request in.
     fn allowed_by(&self) -> Option<(&'static str, &str, &'static str)> {
-        let origin = |value| Some(("--allow-origin", value, "allow_origin"));
-        match self {
-            Self::MissingHost | Self::RepeatedHost | Self::InvalidHost { .. } | Self::HostMismatch => None,
-            Self::ForbiddenHost { host } => Some(("--allow-host", host, "allow_host")),
-            Self::RepeatedOrigin | Self::InvalidOrigin { .. } => origin("'*'"),
-            Self::NullOrigin => origin("null"),
-            Self::ForeignOrigin { origin: value, .. } => origin(value),
-        }
+        let origin = match self {
+            Self::MissingHost | Self::RepeatedHost | Self::InvalidHost { .. } | Self::HostMismatch => return None,
+            Self::ForbiddenHost { host } => return Some(("--allow-host", host, "allow_host")),
+            Self::InvalidOrigin { quoted: Some(quoted), .. } => quoted,
+            Self::RepeatedOrigin | Self::InvalidOrigin { quoted: None, .. } => "'*'",
+            Self::NullOrigin => "null",
+            Self::ForeignOrigin { origin, .. } => origin,
+        };
+        Some(("--allow-origin", origin, "allow_origin"))
     }
 }
 
@@ -298,6 +332,11 @@ impl fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+/// Whether a text can be the value of a field, and is not empty: <https://www.rfc-editor.org/rfc/rfc9110#section-5.5>.
+fn is_field_content(text: &str) -> bool {
+    !text.is_empty() && text.trim_matches([' ', '\t']).len() == text.len() && HeaderValue::from_str(text).is_ok()
+}
 
 /// Host and port are compared; the scheme only where the listener knows it, since a proxy may have ended TLS.
 fn is_same_origin(listener: ListenerKind, origin: &Origin<'_>, authority: &Authority<'_>) -> bool {

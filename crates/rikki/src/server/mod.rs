@@ -213,8 +213,10 @@ impl Server {
 
     /// Lets pages of another origin open WebSockets: `https://app.example:8443`, `null`, or `*` for all.
     ///
-    /// Without it a page has to come from the host and port that it connects to; clients that are not browsers send no
-    /// origin and are let in.
+    /// What devices and applications send, such as `file://` or a URL with a path, is any other text: it is compared byte
+    /// for byte. One that no header field can have is an error of [`start`](Self::start).
+    ///
+    /// Without it a page has to come from the host and port that it connects to; clients that send no origin are let in.
     pub fn allow_origin(mut self, origin: &str) -> Self {
         if let Err(error) = self.guard.allow_origin(origin) {
             self.note(error.into());

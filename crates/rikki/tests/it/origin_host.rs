@@ -99,6 +99,19 @@ async fn allowed_origins() {
         check_origin(&server, via, "https://app.test", "localhost", 403).await;
         check_origin(&server, via, "http://app.test:8443", "localhost", 403).await;
     }
+    // What devices and applications send in place of an origin.
+    let named =
+        ["file://", "https://github.com/gilmaimon/TinyWebsockets", "capacitor://localhost", "tauri://localhost"];
+    let server = named.iter().fold(Server::new(), |server, origin| server.allow_origin(origin));
+    let server = Running::echo(server).await;
+    for via in BOTH {
+        for origin in named {
+            check_origin(&server, via, origin, "localhost", 101).await;
+        }
+        for origin in ["file:///", "https://github.com", "ionic://localhost", "tauri://localhost:1"] {
+            check_origin(&server, via, origin, "localhost", 403).await;
+        }
+    }
     let server = Running::echo(Server::new().allow_origin("*")).await;
     for via in BOTH {
         for origin in ["https://evil.test", "null", "nonsense"] {
@@ -144,6 +157,30 @@ async fn hosts_of_a_loopback_listener() {
     check_host(&server, "Host: localhost\r\nHost: evil.test\r\n", 400, "the header Host must appear only once\n").await;
     for host in ["", "user@localhost", "localhost:http", "localhost:99999", "local host", "[::1"] {
         check_host(&server, &format!("Host: {host}\r\n"), 400, "is not of the form name[:port]\n").await;
+    }
+}
+
+/// HTTP/1.0 needs no Host, as `ab` and haproxy's health check send none; one that is there is judged.
+#[tokio::test]
+async fn hosts_of_http_1_0() {
+    let server = Running::echo(site()).await;
+    for (head, expected) in [
+        ("GET /rest HTTP/1.0\r\n", 200),
+        ("GET /Cargo.toml HTTP/1.0\r\n", 200),
+        ("HEAD / HTTP/1.0\r\n", 200),
+        ("GET http://localhost/rest HTTP/1.0\r\n", 200),
+        ("GET /rest HTTP/1.0\r\nHost: localhost\r\n", 200),
+        ("GET /rest HTTP/1.0\r\nHost: evil.test\r\n", 403),
+        ("GET http://evil.test/rest HTTP/1.0\r\n", 403),
+        ("GET /rest HTTP/1.0\r\nHost:\r\n", 400),
+        ("GET /rest HTTP/1.0\r\nHost: localhost\r\nHost: localhost\r\n", 400),
+        ("GET /rest HTTP/1.1\r\nConnection: close\r\n", 400),
+        ("OPTIONS / HTTP/1.0\r\n", 204),
+    ] {
+        for via in BOTH {
+            let (status, text) = answer(&server, via, &format!("{head}\r\n")).await;
+            assert_eq!(status, expected, "{via:?} {head}: {text}");
+        }
     }
 }
 
