@@ -37,6 +37,7 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
         .max_head(limits.max_head)
         .max_headers(limits.max_headers)
         .head_timeout(limits.head_timeout)
+        .keep_alive(limits.keep_alive)
         .min_body_rate(limits.min_body_rate, limits.body_window)
         .max_requests(limits.max_requests)
         .http2_memory(memory.http2)

@@ -21,6 +21,9 @@ pub struct Counters {
     pub refused_addresses: u64,
     /// Requests over HTTP/2 answered with 503 since the memory for its streams was used up.
     pub refused_streams: u64,
+    /// Connections that idled between requests and gave their place to others, where there were
+    /// [`max_connections`](crate::Server::max_connections).
+    pub replaced_idle: u64,
     /// Requests refused for their Host.
     pub refused_hosts: u64,
     /// Upgrades refused for their Origin.
@@ -77,6 +80,7 @@ counts!(
     refused_connections,
     refused_addresses,
     refused_streams,
+    replaced_idle,
     refused_hosts,
     refused_origins,
     refused_handshakes,

@@ -54,6 +54,9 @@ pub(crate) struct Limits {
     /// Longest wait for a request head
     #[arg(long, value_name = "DUR", default_value = "10s", value_parser = units::duration)]
     pub(crate) head_timeout: Duration,
+    /// Longest silence between requests
+    #[arg(long, value_name = "DUR", default_value = "75s", value_parser = units::duration)]
+    pub(crate) keep_alive: Duration,
     /// Least of a body in a second
     #[arg(long, value_name = "SIZE", default_value = "500B", value_parser = byte_rate)]
     pub(crate) min_body_rate: u32,

@@ -204,6 +204,7 @@ mod tests {
                 max_head: 16 * 1024,
                 max_headers: 100,
                 head_timeout: Duration::from_secs(10),
+                keep_alive: Duration::from_secs(75),
                 ping_interval: Duration::from_secs(30),
                 pong_timeout: Duration::from_secs(10),
                 write_queue: 1024 * 1024,

@@ -15,13 +15,15 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
 use axum::routing::future::RouteFuture;
+use http::header::{Entry, HeaderName};
+use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tower_service::Service as _;
@@ -30,6 +32,7 @@ use super::access::Access;
 use super::added::Added;
 use super::framing;
 use super::guard::KnownHost;
+use super::idle::{Idling, Waiting};
 use super::linger;
 #[cfg(feature = "tls")]
 use super::outgoing::Http2Memory;
@@ -45,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) max_head: usize,
     pub(crate) max_headers: usize,
     pub(crate) head_timeout: Duration,
+    pub(crate) keep_alive: Duration,
+    pub(crate) idling: Arc<Idling>,
     pub(crate) body_rate: MinRate,
     /// On one connection.
     pub(crate) max_requests: u32,
@@ -60,6 +65,8 @@ impl Default for Settings {
             max_head: 16 * 1024,
             max_headers: 100,
             head_timeout: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
+            idling: Arc::default(),
             body_rate: MinRate { window: Duration::from_secs(20), bytes_per_second: 500 },
             max_requests: 10_000,
             access_log: false,
@@ -89,12 +96,15 @@ pub(crate) struct Serving {
     pub(super) terms: Arc<Terms>,
     pub(super) phase: watch::Receiver<Phase>,
     http1: http1::Builder,
+    /// What `Keep-Alive` says, unless it would be nothing.
+    keep_alive: Option<HeaderValue>,
 }
 
 impl Serving {
     pub(crate) fn new(router: Router, settings: Settings, terms: Terms, phase: watch::Receiver<Phase>) -> Self {
         let mut http1 = http1::Builder::new();
-        http1.timer(TokioTimer::new()).header_read_timeout(settings.head_timeout);
+        // Each connection has a timer of its own, which knows how long.
+        http1.header_read_timeout(settings.head_timeout);
         // Who has sent all is answered whole; who is gone is seen below: `watch`.
         http1.half_close(true);
         http1.max_header_size(settings.max_head).max_buf_size(AHEAD.max(settings.max_head));
@@ -102,7 +112,14 @@ impl Serving {
         if settings.max_headers != Settings::default().max_headers {
             http1.max_headers(settings.max_headers);
         }
-        Self { router, settings, terms: Arc::new(terms), phase, http1 }
+        let seconds = settings.keep_alive.as_secs();
+        let keep_alive = HeaderValue::try_from(format!("timeout={seconds}")).ok().filter(|_| seconds > 0);
+        Self { router, settings, terms: Arc::new(terms), phase, http1, keep_alive }
+    }
+
+    /// Lets the connection that has idled longest end, if any idles.
+    pub(crate) fn send_idle_away(&self) -> bool {
+        self.settings.idling.send_away()
     }
 
     /// The same for connections that are answered by something else.
@@ -142,21 +159,28 @@ impl Connection {
         let Serving { http1, settings, terms, phase, .. } = &*self.serving;
         let mut phase = phase.clone();
         let service = service_fn(|request| self.answer(request, None));
+        let Settings { idling, keep_alive, head_timeout, .. } = settings;
+        let waiting = Waiting::new(idling, self.tracker.has_place(), *keep_alive, *head_timeout);
         let stream = PacedIo::new(stream, settings.body_rate, terms.settings.counts.clone());
-        let mut connection = http1.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let stream = TokioIo::new(stream.telling(waiting.reading()));
+        let mut connection = http1.clone().timer(waiting.timer()).serve_connection(stream, service).with_upgrades();
+        let mut was_idle = false;
         let result = tokio::select! {
             // First, since most are upgraded or ended before there is anything to wait for.
             biased;
             result = &mut connection => result,
-            () = has_to_drain(&mut phase) => {
+            () = has_to_end(&mut phase, &waiting) => {
+                was_idle = waiting.is_idle();
                 Pin::new(&mut connection).graceful_shutdown();
                 (&mut connection).await
             }
         };
         log_end(self.peer, result);
-        if let Some(parts) = connection.into_parts() {
+        // One that was idle has taken its last answer long ago.
+        if let Some(parts) = connection.into_parts().filter(|_| !was_idle) {
             linger::close(parts.io.into_inner()).await;
         }
+        drop(waiting);
         // What hyper has of the connection is gone, so this waits for nothing.
         if let Some(upgrading) = self.handover.take() {
             upgrading.finish(self.tracker.clone()).await;
@@ -178,7 +202,7 @@ impl Connection {
         let upgrade = parts.extensions.get::<OnUpgrade>().map(|upgrade| (upgrade.clone(), Arc::<Handover>::default()));
         let access = settings.access_log.then(|| Box::new(Access::new(&parts, *peer)));
         let may_be_read = matches!(parts.method, Method::GET | Method::HEAD);
-        let is_last = framing::is_last(&parts);
+        let (is_last, goes_on) = (framing::is_last(&parts), is_kept_alive(&parts));
         let declined = declined.or_else(|| framing::refuse(&parts, settings.max_headers));
         let mut answering = if let Some(declined) = declined {
             Answering::Known(declined)
@@ -203,7 +227,7 @@ impl Connection {
             if let Some(access) = access {
                 access.log(&response);
             }
-            self.set_connection(version, is_last, &mut response);
+            self.set_connection(version, is_last, goes_on, &mut response);
             if let Some((upgrade, handover)) = upgrade {
                 // Whatever became of the answer that the handshake gave: only this one starts a WebSocket.
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -217,7 +241,7 @@ impl Connection {
     }
 
     /// Says whether the connection goes on.
-    fn set_connection(&self, version: Version, is_last: bool, response: &mut Response) {
+    fn set_connection(&self, version: Version, is_last: bool, goes_on: bool, response: &mut Response) {
         if version == Version::HTTP_2 {
             // https://www.rfc-editor.org/rfc/rfc9113#section-8.2.2: connection-specific fields are not for HTTP/2.
             if response
@@ -233,8 +257,20 @@ impl Connection {
         let last = self.requests.fetch_add(1, Relaxed) + 1 >= self.serving.settings.max_requests || is_last;
         let is_said = response.headers().get(header::CONNECTION).is_some_and(|value| value == "close");
         // An upgrade ends HTTP here anyway, and its `Connection` has to name it.
-        if last && !is_said && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS || is_said {
+            return;
+        }
+        let Serving { keep_alive, phase, .. } = &*self.serving;
+        if last {
             response.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
+        } else if let Some(keep_alive) = keep_alive
+            && goes_on
+            && !phase.has_changed().unwrap_or(true)
+            && let Entry::Vacant(connection) = response.headers_mut().entry(header::CONNECTION)
+        {
+            // The field has to be named there: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
+            connection.insert(HeaderValue::from_static("keep-alive"));
+            response.headers_mut().insert(KEEP_ALIVE, keep_alive.clone());
         }
     }
 
@@ -295,9 +331,25 @@ fn panicked(peer: SocketAddr) -> Response {
     closing(StatusCode::INTERNAL_SERVER_ERROR, "the server failed\n")
 }
 
-/// The same as [`draining`], when the runtime has looked at the sockets once more: a request that has arrived is read.
-async fn has_to_drain(phase: &mut watch::Receiver<Phase>) {
-    draining(phase).await;
+/// How long the next request is waited for, in seconds: <https://www.rfc-editor.org/rfc/rfc2068#section-19.7.1.1>.
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
+/// Whether the client of HTTP/1 wants to send more on its connection: <https://www.rfc-editor.org/rfc/rfc9112#section-9.3>.
+fn is_kept_alive(request: &Parts) -> bool {
+    let has = |option: &str| {
+        let lines = request.headers.get_all(header::CONNECTION).iter().filter_map(|line| line.to_str().ok());
+        lines.flat_map(|line| line.split(',')).any(|given| given.trim().eq_ignore_ascii_case(option))
+    };
+    if request.version == Version::HTTP_11 { !has("close") } else { has("keep-alive") && !has("close") }
+}
+
+/// Waits until the server drains or another connection needs the place, and then until the runtime has looked at the
+/// sockets once more: a request that has arrived is read.
+async fn has_to_end(phase: &mut watch::Receiver<Phase>, waiting: &Waiting) {
+    tokio::select! {
+        () = draining(phase) => {}
+        () = waiting.told_to_leave() => {}
+    }
     tokio::task::yield_now().await;
 }
 

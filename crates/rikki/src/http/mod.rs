@@ -10,6 +10,7 @@ mod heads;
 mod host;
 #[cfg(feature = "tls")]
 mod http2;
+mod idle;
 mod linger;
 mod origin;
 #[cfg(feature = "tls")]

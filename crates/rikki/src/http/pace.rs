@@ -11,6 +11,7 @@ use hyper::body::{Bytes, Incoming};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::idle::Reading;
 use super::turn::Turn;
 use super::watch::{Socket, Watch};
 use crate::counters::Counts;
@@ -136,11 +137,17 @@ pub(crate) struct PacedIo<I> {
     pace: Pace,
     turn: Turn,
     watch: Watch,
+    /// Who is told of what is read.
+    reading: Option<Reading>,
 }
 
 impl<I> PacedIo<I> {
     pub(super) fn new(io: I, rate: MinRate, counts: Arc<Counts>) -> Self {
-        Self { io, pace: Pace::new(rate, counts), turn: Turn::default(), watch: Watch::default() }
+        Self { io, pace: Pace::new(rate, counts), turn: Turn::default(), watch: Watch::default(), reading: None }
+    }
+
+    pub(super) fn telling(self, reading: Reading) -> Self {
+        Self { reading: Some(reading), ..self }
     }
 
     pub(crate) fn into_inner(self) -> I {
@@ -178,13 +185,16 @@ impl<I: Unpin> PacedIo<I> {
 
 impl<I: AsyncRead + Unpin> AsyncRead for PacedIo<I> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { io, turn, watch, .. } = self.get_mut();
+        let Self { io, turn, watch, reading, .. } = self.get_mut();
         watch.reads = true;
         ready!(turn.poll_read(cx));
         let before = buffer.filled().len();
         ready!(Pin::new(io).poll_read(cx, buffer))?;
         watch.reads = false;
         turn.read(buffer.filled().len() - before);
+        if let Some(reading) = reading {
+            reading.read();
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -41,26 +41,47 @@ impl Admission {
         Self { max_connections, max_per_address, counts, by_address: Mutex::default() }
     }
 
-    /// Gives a connection its place, if there is one.
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Place, Excess> {
+    /// Gives a connection its place, if there is one, or `make_room` makes another one leave.
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr, make_room: impl FnOnce() -> bool) -> Result<Place, Excess> {
         self.counts.accepted.up();
+        // First, so that nobody has to leave for one that has no place anyway.
+        let address = self.share(address)?;
         if !self.counts.connections.up_to(self.max_connections) {
-            self.counts.refused_connections.up();
-            return Err(Excess::Connections);
-        }
-        let mut place = Place { admission: self.clone(), address: None };
-        if let Some(most) = self.max_per_address {
-            let address = client_of(address);
-            let mut by_address = self.by_address();
-            let held = by_address.entry(address).or_default();
-            if *held >= most {
-                self.counts.refused_addresses.up();
-                return Err(Excess::FromAddress);
+            if !make_room() {
+                self.give_back(address);
+                self.counts.refused_connections.up();
+                return Err(Excess::Connections);
             }
-            *held += 1;
-            place.address = Some(address);
+            // It has been told to, and is about to.
+            self.counts.replaced_idle.up();
+            self.counts.connections.up();
         }
-        Ok(place)
+        Ok(Place { admission: self.clone(), address })
+    }
+
+    /// Counts one more connection from an address, if there is a limit for it.
+    fn share(&self, address: IpAddr) -> Result<Option<IpAddr>, Excess> {
+        let Some(most) = self.max_per_address else { return Ok(None) };
+        let address = client_of(address);
+        let mut by_address = self.by_address();
+        let held = by_address.entry(address).or_default();
+        if *held >= most {
+            self.counts.refused_addresses.up();
+            return Err(Excess::FromAddress);
+        }
+        *held += 1;
+        Ok(Some(address))
+    }
+
+    fn give_back(&self, address: Option<IpAddr>) {
+        let Some(address) = address else { return };
+        let mut by_address = self.by_address();
+        if let Some(held) = by_address.get_mut(&address) {
+            *held -= 1;
+            if *held == 0 {
+                by_address.remove(&address);
+            }
+        }
     }
 
     fn by_address(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
@@ -87,14 +108,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.admission.counts.connections.down();
-        let Some(address) = self.address else { return };
-        let mut by_address = self.admission.by_address();
-        if let Some(held) = by_address.get_mut(&address) {
-            *held -= 1;
-            if *held == 0 {
-                by_address.remove(&address);
-            }
-        }
+        self.admission.give_back(self.address);
     }
 }
 
@@ -134,11 +148,15 @@ mod tests {
     #[test]
     fn places_are_given_back() {
         let admission = Arc::new(Admission::new(3, Some(2), Arc::default()));
-        let admit = |address: &str| admission.admit(address.parse().unwrap());
+        let admit = |address: &str| admission.admit(address.parse().unwrap(), || false);
         let (one, two) = (admit("2001:db8::1").unwrap(), admit("2001:db8::2").unwrap());
         assert_eq!(admit("2001:db8::3").err(), Some(Excess::FromAddress));
         let three = admit("192.0.2.1").unwrap();
         assert_eq!(admit("192.0.2.2").err(), Some(Excess::Connections));
+        assert_eq!(admission.by_address().len(), 2, "who was refused has no share");
+        let never = || panic!("nobody has to leave for one that may not come in");
+        assert_eq!(admission.admit("2001:db8::4".parse().unwrap(), never).err(), Some(Excess::FromAddress));
+        assert!(admission.admit("192.0.2.3".parse().unwrap(), || true).is_ok());
         drop((one, two));
         assert!(admit("2001:db8::3").is_ok());
         drop(three);

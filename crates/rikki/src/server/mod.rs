@@ -247,10 +247,20 @@ impl Server {
         self
     }
 
-    /// Sets how long a TLS handshake or a request head may take, and how long an HTTP/1.1 connection may idle between
-    /// requests; default 10 s, then the connection is closed. Idle HTTP/2 connections are pinged every 30 s.
+    /// Sets how long a TLS handshake or a request head may take; default 10 s, then the connection is closed.
     pub fn head_timeout(mut self, timeout: Duration) -> Self {
         self.http.head_timeout = timeout.min(LONGEST);
+        self
+    }
+
+    /// Sets how long a connection of HTTP/1 may idle between requests; default 75 s, more than the 60 s of common proxies'
+    /// pools, then it is closed. Answers tell it to the client, in `Keep-Alive`, if it is a second or more. Idle HTTP/2
+    /// connections are pinged every 30 s.
+    ///
+    /// Where [`max_connections`](Self::max_connections) are open, the one that has idled longest gives its place to a new
+    /// one.
+    pub fn keep_alive(mut self, timeout: Duration) -> Self {
+        self.http.keep_alive = timeout.min(LONGEST);
         self
     }
 
@@ -304,8 +314,9 @@ impl Server {
         self
     }
 
-    /// Sets how many connections are open at a time, WebSockets included; default 16,384, at least 1. More are answered
-    /// with 503 and `Retry-After`, or cut if there are many of them.
+    /// Sets how many connections are open at a time, WebSockets included; default 16,384, at least 1. One more takes the
+    /// place of the one that has idled longest between requests of HTTP/1, if any does. Others are answered with 503 and
+    /// `Retry-After`, or cut if there are many of them.
     ///
     /// The system bounds descriptors too: where those run out first, accepting pauses until one is free. A program should
     /// raise its soft limit of them (1,024 on most systems) to the hard one, as the command of this project does.

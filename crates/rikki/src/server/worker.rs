@@ -159,7 +159,7 @@ impl Door {
 
     /// Serves a connection, or tells it that there is no place for it.
     pub(super) fn admit(&self, stream: TcpStream, peer: SocketAddr, listener: &Listener) {
-        match self.admission.admit(peer.ip()) {
+        match self.admission.admit(peer.ip(), || listener.serving.send_idle_away()) {
             Ok(place) => {
                 let tracker = Tracker::new(self.alive.clone(), Some(place));
                 let connection = Connection::new(listener.serving.clone(), peer, tracker);

@@ -39,6 +39,11 @@ impl Tracker {
         self.held.is_some()
     }
 
+    /// Whether the connection is one of those that the server takes.
+    pub(crate) fn has_place(&self) -> bool {
+        self.held.as_deref().is_some_and(|held| held.place.is_some())
+    }
+
     /// The connection is a WebSocket from now on.
     pub(super) fn count_websocket(&self) {
         if let Some(Held { place: Some(place), is_websocket, .. }) = self.held.as_deref() {

@@ -200,3 +200,111 @@ async fn the_last_request_may_be_an_upgrade() {
         talk.echo("hello").await;
     }
 }
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// Who has been answered may think for longer than a head may take, and is told for how long.
+#[tokio::test]
+async fn silence_between_requests_has_a_time_of_its_own() {
+    let timeout = Duration::from_millis(200);
+    let server = Server::new().head_timeout(timeout).route("/", get(async || "ok"));
+    let server = Running::echo(server.keep_alive(Duration::from_millis(1200))).await;
+    for via in BOTH {
+        let mut talk = Talk::connect(&server, via).await;
+        for _ in 0..2 {
+            talk.send(GET).await;
+            let head = talk.head().await;
+            assert!(head.contains("\r\nconnection: keep-alive\r\n"), "{head}");
+            assert!(head.contains("\r\nkeep-alive: timeout=1\r\n"), "{head}");
+            assert_eq!(talk.bytes(2).await, b"ok");
+            tokio::time::sleep(3 * timeout).await;
+        }
+        let since = std::time::Instant::now();
+        assert_eq!(talk.text().await, "");
+        assert!(since.elapsed() >= timeout, "{:?}", since.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn only_who_is_waited_for_is_told_how_long() {
+    let server = Server::new().route("/", get(async || "ok")).max_requests(2);
+    let server = Running::echo(server).await;
+    let short =
+        Running::start(Server::new().route("/", get(async || "ok")).keep_alive(Duration::from_millis(999))).await;
+    let get = |version: &str, more: &str| format!("GET / HTTP/{version}\r\nHost: localhost\r\n{more}\r\n");
+    for via in BOTH {
+        let check = async |server: &Running, request: String, expected: bool| {
+            let mut talk = Talk::connect(server, via).await;
+            talk.send(&*request).await;
+            let head = talk.head().await;
+            assert_eq!(head.contains("\r\nkeep-alive: timeout=75\r\n"), expected, "{via:?} {request}{head}");
+            assert_eq!(head.contains("\r\nconnection: keep-alive\r\n"), expected, "{via:?} {request}{head}");
+            talk
+        };
+        check(&server, get("1.1", ""), true).await;
+        check(&server, get("1.0", "Connection: Keep-Alive\r\n"), true).await;
+        check(&server, get("1.0", ""), false).await;
+        check(&server, get("1.1", "Connection: Close\r\n"), false).await;
+        check(&server, get("1.1", "Connection: x, close\r\n"), false).await;
+        check(&server, get("1.0", "Connection: keep-alive, close\r\n"), false).await;
+        check(&server, upgrade("/echo", ""), false).await;
+        check(&short, get("1.1", ""), false).await;
+        let mut talk = check(&server, get("1.1", ""), true).await;
+        assert_eq!(talk.bytes(2).await, b"ok");
+        talk.send(GET).await;
+        let last = talk.head().await;
+        assert!(!last.contains("\r\nkeep-alive:") && last.contains("\r\nconnection: close\r\n"), "{last}");
+    }
+    // https://www.rfc-editor.org/rfc/rfc9113#section-8.2.2
+    let stream = TokioIo::new(server.connect_with(Via::Tls, b"h2").await);
+    let (mut sender, connection) = soon("a handshake", http2::handshake(TokioExecutor::new(), stream)).await.unwrap();
+    let _connection = tokio::spawn(connection);
+    let request = Request::get("https://localhost/").body(Body::empty()).unwrap();
+    let answer = soon("a response", sender.send_request(request)).await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.headers().get("keep-alive")), (200, None));
+}
+
+/// The one that has been idle longest goes, and nobody who is at work or has not asked yet.
+#[tokio::test]
+async fn an_idle_connection_gives_its_place_to_a_new_one() {
+    let wait = get(async || {
+        std::future::pending::<()>().await;
+    });
+    let server = Server::new().max_connections(5).route("/", get(async || "ok")).route("/wait", wait);
+    let server = Running::echo(server).await;
+    for (round, via) in (1..).zip(BOTH) {
+        let mut socket = Talk::open(&server, via, "/echo").await;
+        let mut busy = Talk::connect(&server, via).await;
+        busy.send("GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        let mut idle = [Talk::connect(&server, via).await, Talk::connect(&server, via).await];
+        for number in [1, 0] {
+            idle[number].send(GET).await;
+            idle[number].head().await;
+            assert_eq!(idle[number].bytes(2).await, b"ok");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let mut silent = Talk::connect(&server, via).await;
+        while server.handle.counters().connections < 5 {
+            tokio::task::yield_now().await;
+        }
+        let mut new = Talk::connect(&server, via).await;
+        new.send(GET).await;
+        let head = new.head().await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        assert_eq!(idle[1].text().await, "", "the longest idle ends");
+        assert_eq!(server.handle.counters().replaced_idle, round);
+        for talk in [&mut idle[0], &mut silent] {
+            talk.send(GET).await;
+            let head = talk.head().await;
+            assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        }
+        socket.echo("still open").await;
+        drop((socket, busy, idle, silent, new));
+        soon("their end", async {
+            while server.handle.counters().connections > 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+}
