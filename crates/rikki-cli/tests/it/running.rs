@@ -191,3 +191,16 @@ fn whoever_comes_when_descriptors_are_scarce_is_told_so() {
     assert_eq!(served, 100, "files are sent at a time, and {refused} refused");
     drop(held);
 }
+
+/// Both ways of taking one port for another are said, to the client and in the log.
+#[cfg(unix)]
+#[test]
+fn the_wrong_scheme_is_said() {
+    let folder = Folder::new();
+    let (server, address) = serve(&[&folder.path("")]);
+    let ended = Process::start(&["connect", &format!("wss://{address}/websocket")]).end();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("this port does not speak TLS: use ws://"), "{ended:?}");
+    let line = server.report();
+    assert!(line.contains("a client speaks TLS on a port that does not") && line.contains(" peer=127."), "{line}");
+}

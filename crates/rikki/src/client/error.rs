@@ -47,6 +47,11 @@ pub enum ConnectError {
         /// What the TLS library said.
         source: io::Error,
     },
+    /// The server expects TLS on this port: the URL has to begin with `wss://`.
+    SpeaksTls,
+    /// The server does not speak TLS on this port: the URL has to begin with `ws://`.
+    #[cfg(feature = "tls")]
+    SpeaksNoTls,
     /// The server answered with a redirect, which is not followed: it could lead the credentials of the request to
     /// somebody else.
     Redirected {
@@ -78,6 +83,9 @@ impl fmt::Display for ConnectError {
             Self::Tls(error) => error.fmt(f),
             #[cfg(feature = "tls")]
             Self::TlsHandshake { host, source } => write!(f, "the TLS handshake with {host} failed: {source}"),
+            Self::SpeaksTls => f.write_str("this port speaks TLS: use wss://"),
+            #[cfg(feature = "tls")]
+            Self::SpeaksNoTls => f.write_str("this port does not speak TLS: use ws://"),
             Self::Redirected { status, location } => {
                 write!(
                     f,
@@ -91,7 +99,11 @@ impl fmt::Display for ConnectError {
                 if text.is_empty() { Ok(()) } else { write!(f, ": \"{}\"", Excerpt::of(text)) }
             }
             Self::Handshake(error) => error.fmt(f),
-            Self::Http(error) => write!(f, "the opening handshake failed: {error}"),
+            Self::Http(error) => {
+                // hyper's own text does not include that of its cause.
+                write!(f, "the opening handshake failed: {error}")?;
+                error.source().map_or(Ok(()), |cause| write!(f, ": {cause}"))
+            }
             Self::TimedOut => f.write_str("the server did not answer in time"),
             Self::NoRandom(error) => write!(f, "the system has no random numbers: {error}"),
         }
@@ -110,9 +122,12 @@ impl std::error::Error for ConnectError {
             Self::Http(error) => Some(error.as_ref()),
             Self::BadUrl { .. }
             | Self::BadHeader { .. }
+            | Self::SpeaksTls
             | Self::Redirected { .. }
             | Self::Refused(_)
             | Self::TimedOut => None,
+            #[cfg(feature = "tls")]
+            Self::SpeaksNoTls => None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One HTTP request for an upgrade, and the stream that is left when it was granted.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
 use super::ConnectError;
@@ -39,25 +41,88 @@ pub(super) struct Answer {
 pub(super) async fn exchange(io: Box<dyn Io>, request: Request<Body>) -> Result<Answer, ConnectError> {
     let mut builder = http1::Builder::new();
     builder.max_headers(MAX_HEADERS).max_header_size(MAX_HEAD);
+    let io = ReadOn { io, broken: None };
     let (mut sender, connection) = builder.handshake(TokioIo::new(io)).await?;
     let mut wire = Wire { connection, ended: false };
     let mut sending = pin!(sender.send_request(request));
     let response = poll_fn(|cx| {
-        let _ = wire.poll(cx)?;
-        sending.as_mut().poll(cx).map_err(ConnectError::from)
+        let wire = wire.poll(cx);
+        // An answer counts, however the connection goes on.
+        match (sending.as_mut().poll(cx), wire) {
+            (Poll::Ready(Ok(response)), _) => Poll::Ready(Ok(response)),
+            (_, Poll::Ready(Err(error))) => Poll::Ready(Err(error)),
+            (answer, _) => answer.map_err(ConnectError::from),
+        }
     })
-    .await?;
+    .await;
+    let response = match response {
+        Ok(response) => response,
+        Err(error) => {
+            let read = wire.connection.into_parts().read_buf;
+            return Err(if read.starts_with(TLS_ALERT) { ConnectError::SpeaksTls } else { error });
+        }
+    };
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(refusal(&mut wire, response).await);
     }
     poll_fn(|cx| wire.poll(cx)).await?;
     let parts = wire.connection.into_parts();
-    Ok(Answer { response: response.map(drop), io: parts.io.into_inner(), read_ahead: parts.read_buf })
+    Ok(Answer { response: response.map(drop), io: parts.io.into_inner().io, read_ahead: parts.read_buf })
+}
+
+/// How the answer of a server begins that expects TLS: <https://www.rfc-editor.org/rfc/rfc8446#section-5.1>.
+const TLS_ALERT: &[u8] = &[21, 3];
+
+/// A stream that is read on when nothing can be written to it any more: what the server has said before that, such as an
+/// alert of TLS or a refusal, tells more than the failure does.
+struct ReadOn {
+    io: Box<dyn Io>,
+    broken: Option<io::Error>,
+}
+
+impl ReadOn {
+    /// What was to be written is gone, which comes to light when there is nothing to read.
+    fn keep<T>(&mut self, result: Poll<io::Result<T>>, done: T) -> Poll<io::Result<T>> {
+        match result {
+            Poll::Ready(Err(error)) => {
+                self.broken.get_or_insert(error);
+                Poll::Ready(Ok(done))
+            }
+            other => other,
+        }
+    }
+}
+
+impl AsyncRead for ReadOn {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
+        match self.broken.take().filter(|_| buffer.filled().len() == before) {
+            Some(error) => Poll::Ready(Err(error)),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl AsyncWrite for ReadOn {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.keep(written, bytes.len())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.keep(flushed, ())
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
 }
 
 /// hyper's connection, which has to be polled for anything to move, and not again when it has ended.
 struct Wire {
-    connection: Connection<TokioIo<Box<dyn Io>>, Body>,
+    connection: Connection<TokioIo<ReadOn>, Body>,
     ended: bool,
 }
 

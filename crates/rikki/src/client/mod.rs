@@ -17,6 +17,8 @@ use rand::{Rng as _, SeedableRng as _};
 use rikki_proto::Connection;
 use rikki_proto::handshake::ClientHandshake;
 #[cfg(feature = "tls")]
+use rustls::InvalidMessage;
+#[cfg(feature = "tls")]
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 #[cfg(feature = "tls")]
@@ -252,7 +254,11 @@ impl Builder {
             // Reads files.
             None => spawn_blocking(Tls::system).await.map_err(|error| ConnectError::Http(error.into()))??,
         };
-        let failed = |source| ConnectError::TlsHandshake { host: host.to_owned(), source };
+        let failed = |source: std::io::Error| match source.get_ref().and_then(|error| error.downcast_ref()) {
+            // What came does not begin as TLS does.
+            Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => ConnectError::SpeaksNoTls,
+            _ => ConnectError::TlsHandshake { host: host.to_owned(), source },
+        };
         let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(std::io::Error::other(error)))?;
         let stream = TlsConnector::from(tls.client_config()).connect(name, stream).await.map_err(failed)?;
         Ok(Box::new(stream))

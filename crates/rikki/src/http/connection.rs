@@ -175,9 +175,13 @@ impl Connection {
                 (&mut connection).await
             }
         };
+        let is_nonsense = result.as_ref().is_err_and(hyper::Error::is_parse);
         log_end(self.peer, result);
         // One that was idle has taken its last answer long ago.
         if let Some(parts) = connection.into_parts().filter(|_| !was_idle) {
+            if is_nonsense && parts.read_buf.first() == Some(&TLS_HANDSHAKE) {
+                log_tls(self.peer);
+            }
             linger::close(parts.io.into_inner()).await;
         }
         drop(waiting);
@@ -356,6 +360,17 @@ async fn has_to_end(phase: &mut watch::Receiver<Phase>, waiting: &Waiting) {
 /// Waits until the server drains; that its handle is gone means the same.
 pub(crate) async fn draining(phase: &mut watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase == Phase::Draining).await;
+}
+
+/// The type of the first record of TLS: <https://www.rfc-editor.org/rfc/rfc8446#section-5.1>.
+const TLS_HANDSHAKE: u8 = 22;
+
+fn log_tls(peer: SocketAddr) {
+    static LINES: Seldom = Seldom::new();
+    if let Some(left_out) = LINES.turn(()) {
+        let hint = "reach it by http:// or ws://, or let it listen on https://";
+        tracing::warn!(target: "rikki::http", %peer, left_out, "a client speaks TLS on a port that does not: {hint}");
+    }
 }
 
 pub(super) fn log_end(peer: SocketAddr, result: hyper::Result<()>) {

@@ -7,22 +7,23 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
-use tokio_rustls::{Accept, TlsAcceptor};
+use tokio_rustls::{FallibleAccept, TlsAcceptor};
 
 use super::connection::{Connection, Serving, draining};
-use super::linger::LINGER;
+use super::linger::{self, LINGER};
 
 impl Connection {
     /// Serves a TLS connection; the handshake has the time of a request head.
     pub(crate) async fn serve_tls(self, acceptor: TlsAcceptor, stream: TcpStream) {
         let Serving { settings, phase, .. } = &*self.serving;
         let (mut phase, peer) = (phase.clone(), self.peer);
-        let mut handshake = pin!(in_turn(acceptor.accept(stream)));
+        let mut handshake = pin!(shake_hands(acceptor, stream));
         let handshake = tokio::select! {
             handshake = timeout(settings.head_timeout, handshake.as_mut()) => handshake,
             // Cutting it in the middle would reset the connection; a client that is silent is not waited for long.
@@ -30,9 +31,10 @@ impl Connection {
         };
         let stream = match handshake {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
+            Ok(Err((error, stream))) => {
                 tracing::debug!(target: "rikki::http", %peer, "TLS handshake failed: {error}");
-                return;
+                // What the client has sent on would reset the connection, and destroy the alert on its way.
+                return linger::close(stream).await;
             }
             Err(_) => {
                 tracing::debug!(target: "rikki::http", %peer, "TLS handshake took too long");
@@ -55,7 +57,7 @@ thread_local! {
 
 /// A handshake that shares its thread with others: whoever comes first goes one step, then the thread does what else there
 /// is to do and looks at its sockets. Nobody waits for a client that has its turn.
-async fn in_turn(mut handshake: Accept<TcpStream>) -> io::Result<TlsStream<TcpStream>> {
+async fn in_turn(mut handshake: FallibleAccept<TcpStream>) -> Result<TlsStream<TcpStream>, Failed> {
     let turn = TURN.with(Arc::clone);
     let woken = Arc::<Woken>::default();
     let waker = Waker::from(woken.clone());
@@ -71,6 +73,27 @@ async fn in_turn(mut handshake: Accept<TcpStream>) -> io::Result<TlsStream<TcpSt
         }
     }
 }
+
+/// Why a handshake failed, and the stream, on which the client has been told.
+type Failed = (io::Error, TcpStream);
+
+async fn shake_hands(acceptor: TlsAcceptor, mut stream: TcpStream) -> Result<TlsStream<TcpStream>, Failed> {
+    // The first byte of TLS says that a handshake follows: https://www.rfc-editor.org/rfc/rfc8446#section-5.1
+    let mut first = [0];
+    match stream.peek(&mut first).await {
+        Ok(_) if first[0].is_ascii_alphabetic() => {
+            let _ = stream.write_all(SPEAKS_TLS).await;
+            Err((io::Error::new(io::ErrorKind::InvalidData, "the client speaks HTTP without TLS"), stream))
+        }
+        _ => in_turn(acceptor.accept(stream).into_fallible()).await,
+    }
+}
+
+const SPEAKS_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    content-type: text/plain; charset=utf-8\r\n\
+    content-length: 45\r\n\
+    connection: close\r\n\r\n\
+    this port speaks TLS: use wss:// or https://\n";
 
 /// Remembers that the socket has more for a handshake.
 #[derive(Default)]

@@ -42,8 +42,15 @@ pub(super) fn holds_key(path: &Path) -> Result<bool, TlsError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
+    let mut text = fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })?;
+    // Editors on Windows put it before the first BEGIN.
+    if text.starts_with(BYTE_ORDER_MARK) {
+        text.drain(..BYTE_ORDER_MARK.len());
+    }
+    Ok(text)
 }
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// PKCS#8 says it in the label ([RFC 7468](https://www.rfc-editor.org/rfc/rfc7468#section-11)), the older forms in a header
 /// ([RFC 1421](https://www.rfc-editor.org/rfc/rfc1421#section-4.6.1.1)).

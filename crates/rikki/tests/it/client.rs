@@ -8,6 +8,7 @@ use http::StatusCode;
 use rikki::client::{Builder, ConnectError, Tls, connect};
 use rikki::ws::{CloseCode, Compression, Deadline, Error, Handler, Message, Opening, Settings, Socket, WebSocket};
 use rikki::{Server, TlsError};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -382,4 +383,52 @@ async fn a_scheme_may_be_written_in_capitals() {
         let (mut socket, _) = soon("connecting", Builder::new(url).tls(server.trust()).connect()).await.unwrap();
         echoed(&mut socket, [Message::from("hello")]).await;
     }
+}
+
+#[tokio::test]
+async fn the_wrong_scheme_is_said() {
+    let server = Running::echo(Server::new()).await;
+    let error = async |url: String| {
+        let builder = Builder::new(url).tls(server.trust());
+        soon("connecting", builder.connect()).await.unwrap_err().to_string()
+    };
+    let plain = url(&server, Via::Tcp, "/echo").replace("ws:", "wss:");
+    assert_eq!(error(plain).await, "this port does not speak TLS: use ws://");
+    let tls = error(url(&server, Via::Tls, "/echo").replace("wss:", "ws:")).await;
+    assert!(tls.contains("400 Bad Request") && tls.contains("this port speaks TLS: use wss://"), "{tls}");
+    // Other servers answer with an alert alone.
+    let (url, _requests) = scripted(b"\x15\x03\x03\0\x02\x02\x46").await;
+    assert_eq!(error(url).await, "this port speaks TLS: use wss://");
+}
+
+/// In TLS 1.3 the client has sent its request by the time the server finds that a certificate is missing: its alert is
+/// not lost to the reset that unread bytes would cause.
+#[tokio::test]
+async fn the_alert_for_a_missing_certificate_arrives() {
+    let tls = rikki::Tls::self_signed(["localhost"]).unwrap();
+    let certificate = tls.certificate_pem().unwrap().to_owned();
+    let path = std::env::temp_dir().join(format!("rikki-client-ca-{}.pem", std::process::id()));
+    std::fs::write(&path, &certificate).unwrap();
+    let server = Running::start_with(Server::new(), tls.client_ca(&path).unwrap(), &certificate).await;
+    std::fs::remove_file(path).unwrap();
+    for _ in 0..20 {
+        let builder = Builder::new(url(&server, Via::Tls, "/")).tls(server.trust());
+        let error = soon("connecting", builder.connect()).await.unwrap_err().to_string();
+        assert!(error.contains("received fatal alert: CertificateRequired"), "{error}");
+    }
+}
+
+/// What a server has said before it reset the connection is read.
+#[tokio::test]
+async fn a_refusal_is_read_when_nothing_can_be_written() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nfull").await.unwrap();
+        // Over unread bytes, if the request is there.
+    });
+    let error = soon("connecting", connect(&url)).await.unwrap_err();
+    assert!(error.to_string().starts_with("the server answered 503 Service Unavailable"), "{error}");
+    server.await.unwrap();
 }

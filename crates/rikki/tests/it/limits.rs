@@ -156,13 +156,26 @@ async fn slow_tls_handshakes_are_cut() {
     }
 }
 
-/// Plain HTTP on the TLS port is refused at once.
+/// Plain HTTP on the TLS port is told so at once, also where more comes than is read.
 #[tokio::test]
 async fn plain_http_on_a_tls_port() {
     let server = Running::start(site()).await;
+    let get = b"GET /rest HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec();
+    let post = [&b"POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n"[..], &[b'x'; 100_000]].concat();
+    for request in [get, post, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), b"G".to_vec()] {
+        let mut tcp = soon("connecting", TcpStream::connect(server.address(Via::Tls))).await.unwrap();
+        tcp.write_all(&request).await.unwrap();
+        let mut answer = String::new();
+        soon("the end", tcp.read_to_string(&mut answer)).await.unwrap();
+        let (head, text) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer:?}");
+        assert!(head.contains(&format!("\r\ncontent-length: {}\r\nconnection: close", text.len())), "{answer:?}");
+        assert_eq!(text, "this port speaks TLS: use wss:// or https://\n");
+    }
+    // What is neither gets the alert of TLS.
     let mut tcp = soon("connecting", TcpStream::connect(server.address(Via::Tls))).await.unwrap();
-    tcp.write_all(b"GET /rest HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    tcp.write_all(b"\0\0\0\0\0\0\0\0").await.unwrap();
     let mut answer = Vec::new();
-    let _ = soon("the end", tcp.read_to_end(&mut answer)).await;
-    assert!(!answer.windows(4).any(|window| window == b"HTTP"), "{answer:02x?}");
+    soon("the end", tcp.read_to_end(&mut answer)).await.unwrap();
+    assert_eq!(answer.first(), Some(&21), "{answer:02x?}");
 }

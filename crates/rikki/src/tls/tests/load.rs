@@ -2,7 +2,7 @@
 
 use rcgen::{KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, SignatureAlgorithm};
 
-use super::super::{Tls, TlsError};
+use super::super::{Tls, TlsError, client};
 use super::{Authority, Folder, without_folder};
 
 #[test]
@@ -49,6 +49,18 @@ fn one_file_may_hold_chain_and_key() {
     let both = folder.write("both.pem", text);
     let tls = Tls::pem_files(&both, &both).unwrap();
     assert_eq!(tls.certified.cert.len(), 2);
+}
+
+/// As editors on Windows write them.
+#[test]
+fn a_byte_order_mark_is_passed_over() {
+    let folder = Folder::new();
+    let (authority, key) = (Authority::new(), KeyPair::generate().unwrap());
+    let marked = |text: String| format!("\u{feff}{text}").replace('\n', "\r\n");
+    let certificate = folder.write("server.crt", marked(authority.issue(&key)));
+    let tls = Tls::pem_files(certificate, folder.write("server.key", marked(key.serialize_pem()))).unwrap();
+    assert!(tls.client_ca(folder.write("ca.crt", marked(authority.pem()))).is_ok());
+    assert!(client::Tls::ca(folder.write("ca.crt", marked(authority.pem()))).is_ok());
 }
 
 #[test]
