@@ -85,7 +85,7 @@ fn websockets(settings: &Settings, memory: &Memory) -> Result<ws::Settings, Fail
         .compression(compression)
         .max_message(limits.max_message)
         .max_fragments(u32::try_from(limits.max_fragments).unwrap_or(u32::MAX))
-        .message_timeout(limits.message_timeout)
+        .min_payload_rate(limits.min_payload_rate, limits.payload_window)
         .message_memory(memory.messages)
         .ping_interval(limits.ping_interval)
         .pong_timeout(limits.pong_timeout)

@@ -30,6 +30,8 @@ pub(crate) struct PartialMessage {
     /// How long it will be, if its last frame has begun and it is not compressed.
     length: Option<usize>,
     fragments: u32,
+    /// How much of it has arrived, compressed or not, since that was last asked for.
+    received: u64,
     /// If it is compressed, whether it will be a text. It is kept as it came until it is whole: a decompressor that waited
     /// for the rest would be one that others do not have.
     compressed: Option<bool>,
@@ -58,7 +60,11 @@ impl PartialMessage {
     }
 
     fn new(payload: PartialPayload, compressed: Option<bool>) -> Self {
-        Self { payload, announced: 0, length: None, fragments: 0, compressed, held: None }
+        Self { payload, announced: 0, length: None, fragments: 0, received: 0, compressed, held: None }
+    }
+
+    pub(crate) fn take_received(&mut self) -> u64 {
+        std::mem::take(&mut self.received)
     }
 
     pub(crate) fn is_compressed(&self) -> bool {
@@ -93,6 +99,7 @@ impl PartialMessage {
         limits: &crate::Limits,
         memory: Option<&Arc<MessageMemory>>,
     ) -> Result<(), Error> {
+        self.received += piece.len() as u64;
         let Self { payload, length, held, .. } = self;
         payload.extend(piece, *length, limits, held, memory)
     }
@@ -106,7 +113,7 @@ impl PartialMessage {
         memory: Option<&Arc<MessageMemory>>,
         read: impl FnOnce(&mut dyn BufMut) -> R,
     ) -> Option<(R, &mut [u8])> {
-        let Self { payload, length: Some(length), held, .. } = self else { return None };
+        let Self { payload, length: Some(length), held, received, .. } = self else { return None };
         if !matches!(payload, PartialPayload::Binary(_)) || payload.len() < least {
             return None;
         }
@@ -117,6 +124,7 @@ impl PartialMessage {
         let PartialPayload::Binary(bytes) = payload else { return None };
         let (start, room) = (bytes.len(), bytes.capacity() - bytes.len());
         let result = read(&mut bytes.limit(room.min(most)));
+        *received += (bytes.len() - start) as u64;
         Some((result, bytes.get_mut(start..).unwrap_or_default()))
     }
 

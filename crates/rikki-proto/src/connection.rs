@@ -329,6 +329,12 @@ impl Connection {
         self.decoder.is_mid_message()
     }
 
+    /// How much has arrived of the payload of the message under way, in bytes as they came, since this was last called or
+    /// since the message began; 0 if there is none. A peer can be judged by it that sends too slowly.
+    pub fn take_received(&mut self) -> u64 {
+        self.decoder.take_received()
+    }
+
     fn check_open(&self) -> Result<(), SendError> {
         if self.is_open() { Ok(()) } else { Err(SendError::Closed) }
     }

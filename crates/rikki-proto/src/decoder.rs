@@ -138,6 +138,11 @@ impl Decoder {
         self.header_length > 0 || self.frame.is_some() || self.message.is_some()
     }
 
+    /// How much has arrived of the payload of the message under way, since this was last called.
+    pub(crate) fn take_received(&mut self) -> u64 {
+        self.message.as_mut().map_or(0, |message| message.take_received())
+    }
+
     /// Lets `read` put what comes next straight into the large binary message under way, and unmasks it there.
     pub(crate) fn fill_payload<R>(&mut self, most: usize, read: impl FnOnce(&mut dyn BufMut) -> R) -> Option<R> {
         let (frame, message) = (self.frame.as_mut()?, self.message.as_mut()?);

@@ -39,9 +39,12 @@ pub(crate) struct Limits {
     /// Most bytes in a second
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     pub(crate) max_byte_rate: Option<usize>,
-    /// Longest wait for a whole message
+    /// Least of a message in a second
+    #[arg(long, value_name = "SIZE", default_value = "500B", value_parser = byte_rate)]
+    pub(crate) min_payload_rate: u32,
+    /// Time that this is judged over
     #[arg(long, value_name = "DUR", default_value = "60s", value_parser = units::duration)]
-    pub(crate) message_timeout: Duration,
+    pub(crate) payload_window: Duration,
     /// Memory for unfinished messages [default: 256MiB]
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     pub(crate) message_memory: Option<usize>,

@@ -87,7 +87,7 @@ pub(super) struct Driver<I> {
     /// When something was last read, and when the ping that follows silence was sent.
     read_at: Tick,
     pinged_at: Tick,
-    /// When the message under way began.
+    /// Since when the message under way is judged.
     message_since: Tick,
     /// Reading waits until the backlog is below half of its mark.
     paused: bool,
@@ -384,8 +384,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if self.paused {
             return Parsed::Paused;
         }
-        let mid = self.connection.is_mid_message();
-        self.message_since = if mid { self.message_since.min(self.read_at) } else { NEVER };
+        self.message_since = match self.connection.is_mid_message() {
+            true => self.message_since.min(self.now()),
+            false => NEVER,
+        };
         Parsed::All
     }
 

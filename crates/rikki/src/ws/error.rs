@@ -37,7 +37,7 @@ pub enum Error {
 pub enum Deadline {
     /// No answer to a ping: [`pong_timeout`](super::Settings::pong_timeout).
     Pong,
-    /// A message that did not become whole: [`message_timeout`](super::Settings::message_timeout).
+    /// A message that came too slowly: [`min_payload_rate`](super::Settings::min_payload_rate).
     Message,
     /// A peer that does not read: [`write_timeout`](super::Settings::write_timeout).
     Write,
@@ -68,7 +68,7 @@ impl fmt::Display for Error {
             Self::Protocol(error) => write!(f, "the peer broke the protocol: {error}"),
             Self::Limit(error) => write!(f, "the peer went past a limit: {error}"),
             Self::TimedOut(Deadline::Pong) => f.write_str("the peer did not answer a ping"),
-            Self::TimedOut(Deadline::Message) => f.write_str("a message did not become whole in time"),
+            Self::TimedOut(Deadline::Message) => f.write_str("a message came too slowly"),
             Self::TimedOut(Deadline::Write) => f.write_str("the peer stopped reading"),
             Self::TimedOut(Deadline::Close) => f.write_str("the peer did not answer the Close in time"),
             Self::RateExceeded => f.write_str("the peer sent faster than it may"),

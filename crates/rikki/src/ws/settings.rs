@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rikki_proto::{Limits, MessageMemory};
 
-use super::clock::{Tick, ticks};
+use super::clock::{TICKS_PER_SECOND, Tick, ticks};
 use super::compression::{CodecSet, Compression};
 use crate::counters::Counts;
 use crate::memory::Memory;
@@ -49,7 +49,8 @@ pub struct Settings {
     pub(crate) limits: Limits,
     pub(crate) message_memory: Arc<MessageMemory>,
     pub(crate) codecs: Option<CodecSet>,
-    pub(super) message_timeout: Tick,
+    pub(super) payload_rate: u32,
+    pub(super) payload_window: Tick,
     pub(super) ping_interval: Tick,
     pub(super) pong_timeout: Tick,
     pub(super) max_message_rate: Option<u32>,
@@ -73,7 +74,8 @@ impl Default for Settings {
             limits: Limits::default(),
             message_memory: Arc::new(MessageMemory::new(Memory::default().messages)),
             codecs: Some(CodecSet::new(Compression::default())),
-            message_timeout: ticks(Duration::from_secs(60)),
+            payload_rate: 500,
+            payload_window: ticks(Duration::from_secs(60)),
             ping_interval: ticks(Duration::from_secs(30)),
             pong_timeout: ticks(Duration::from_secs(10)),
             max_message_rate: None,
@@ -125,10 +127,17 @@ impl Settings {
         self
     }
 
-    /// How long a message may take from its first byte to its last; default 60 s, then close code 1008.
-    pub fn message_timeout(mut self, timeout: Duration) -> Self {
-        self.message_timeout = ticks(timeout);
+    /// How much of an unfinished message has to come: in each `window`, `bytes_per_second` of its payload on average;
+    /// default 500 bytes a second over 60 s. A message that comes more slowly, fragments or not, is refused with close code
+    /// 1008; one that keeps up may take as long as it needs. Time in which nothing is read of the peer does not count.
+    pub fn min_payload_rate(mut self, bytes_per_second: u32, window: Duration) -> Self {
+        (self.payload_rate, self.payload_window) = (bytes_per_second, ticks(window));
         self
+    }
+
+    /// What has to come of a message in a window, in bytes: something at least.
+    pub(super) fn least_payload(&self) -> u64 {
+        (u64::from(self.payload_rate) * u64::from(self.payload_window) / u64::from(TICKS_PER_SECOND)).max(1)
     }
 
     /// How long a peer may be silent before it is pinged; default 30 s.

@@ -90,7 +90,8 @@ async fn many_refusals_at_once_are_cut_and_the_others_go_on() {
 
 #[tokio::test]
 async fn ends_are_counted_by_reason() {
-    let settings = Settings::default().max_message(10).message_timeout(Duration::from_millis(1)).max_message_rate(3);
+    let settings =
+        Settings::default().max_message(10).min_payload_rate(1, Duration::from_millis(1)).max_message_rate(3);
     let panics = |_: &mut Socket<'_>, message: Message<'_>| assert_ne!(message.as_bytes(), b"panic");
     let server = Running::start(Server::new().websocket_settings(settings).websocket("/", panics)).await;
     for (bytes, expected) in [

@@ -39,7 +39,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     fn is_alarm_set(&self, output: &Output) -> bool {
         self.phase == Phase::Open
             && !output.is_blocked()
-            && self.message_since == NEVER
+            && !self.connection.is_mid_message()
             && self.pinged_at == NEVER
             && self.line.alarm.is_set_for(self.read_at.saturating_add(self.settings.ping_interval))
     }
@@ -59,10 +59,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             }
             // While the peer does not read, its pongs may be stuck behind what it does not read: judge by writing.
             Phase::Open if output.is_blocked() => {
+                self.message_since = NEVER;
                 (self.line.written_at.saturating_add(settings.write_timeout), Some(Deadline::Write))
             }
             // Its signs of life may wait to be read.
-            Phase::Open if !consumer.is_ready() => return Some(NEVER),
+            Phase::Open if !consumer.is_ready() => {
+                self.message_since = NEVER;
+                return Some(NEVER);
+            }
             Phase::Open => return self.handle_silence(now, consumer, output),
         };
         if now < due {
@@ -78,17 +82,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// The deadlines of a connection that only waits for its peer; called when there is nothing to read.
     fn handle_silence(&mut self, now: Tick, consumer: &mut impl Consumer, output: &mut Output) -> Option<Tick> {
+        let message_due = self.judge_message(now);
         let settings = &self.settings;
-        let message_due = match self.message_since {
-            NEVER => NEVER,
-            since => since.saturating_add(settings.message_timeout),
-        };
         let (ping_due, pong_due) = match self.pinged_at {
             NEVER => (self.read_at.saturating_add(settings.ping_interval), NEVER),
             pinged_at => (NEVER, pinged_at.saturating_add(settings.pong_timeout)),
         };
         if now >= message_due {
-            let (code, reason) = (CloseCode::POLICY_VIOLATION, "message not whole in time");
+            let (code, reason) = (CloseCode::POLICY_VIOLATION, "message too slow");
             let _ = self.connection.close(code, reason, output);
             let error = Some(Error::TimedOut(Deadline::Message));
             self.report(consumer, Closed { code, reason: Text::from(reason), error });
@@ -101,5 +102,22 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             return Some(message_due.min(pong_due).min(ping_due));
         }
         None
+    }
+
+    /// When the message under way has to have made progress; it begins a new window if it has.
+    fn judge_message(&mut self, now: Tick) -> Tick {
+        if !self.connection.is_mid_message() {
+            return NEVER;
+        }
+        let (window, least) = (self.settings.payload_window, self.settings.least_payload());
+        // It waited for us, or was never judged.
+        let is_new = self.message_since == NEVER;
+        if !is_new && now < self.message_since.saturating_add(window) {
+            return self.message_since.saturating_add(window);
+        }
+        if self.connection.take_received() >= least || is_new {
+            self.message_since = now;
+        }
+        self.message_since.saturating_add(window)
     }
 }

@@ -130,7 +130,68 @@ async fn a_message_that_dribbles_in_has_a_deadline() {
     advance(Duration::from_secs(6)).await;
     assert!(fixture.poll().is_pending());
     assert!(matches!(fixture.error(), Error::TimedOut(Deadline::Message)));
-    assert!(fixture.driver.line.io.written.starts_with(b"\x88\x1b\x03\xf0"), "{:?}", fixture.driver.line.io.written);
+    assert!(fixture.driver.line.io.written.starts_with(b"\x88\x12\x03\xf0"), "{:?}", fixture.driver.line.io.written);
+}
+
+/// One that keeps up may take as long as it needs, in one frame or in many, and pings are no part of it.
+#[tokio::test(start_paused = true)]
+async fn a_message_is_judged_by_its_progress() {
+    // In each second of six minutes, 25 bytes a second less or more than the rate.
+    async fn check(per_second: usize, fragments: bool, expected: bool) {
+        let whole = 360 * per_second;
+        let mut header = vec![0x82, 0xff];
+        header.extend((whole as u64).to_be_bytes());
+        header.extend([0; 4]);
+        let first = if fragments { frame(0x02, b"") } else { header };
+        let mut fixture = Fixture::new(Script::new([first]), Settings::default(), echo);
+        assert!(fixture.poll().is_pending());
+        for _ in 0..359 {
+            advance(Duration::from_secs(1)).await;
+            let piece = vec![b'x'; per_second];
+            let piece = if fragments { frame(0x00, &piece) } else { piece };
+            fixture.driver.line.io.reads.push_back(piece);
+            if fragments {
+                fixture.driver.line.io.reads.push_back(frame(0x8a, &[b'p'; 125]));
+            }
+            if fixture.poll().is_ready() {
+                break;
+            }
+        }
+        assert_eq!(fixture.consumer.closed.is_none(), expected, "{per_second} bytes a second, fragments: {fragments}");
+        if expected {
+            let last = vec![b'x'; per_second];
+            fixture.driver.line.io.reads.push_back(if fragments { frame(0x80, &last) } else { last });
+            let _ = fixture.poll();
+            assert_eq!(fixture.consumer.messages, 1);
+        } else {
+            assert!(matches!(fixture.error(), Error::TimedOut(Deadline::Message)));
+        }
+    }
+    for fragments in [false, true] {
+        check(475, fragments, false).await;
+        check(525, fragments, true).await;
+        check(10_000, fragments, true).await;
+    }
+}
+
+/// What we do not read cannot come.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_waits_for_us_is_not_judged() {
+    let message = frame(0x82, &[1; 1000]);
+    let begun = [message.clone(), message[..100].to_vec()].concat();
+    let mut script = Script::new([begun]);
+    script.takes = 10;
+    let settings = Settings::default().write_timeout(Duration::from_secs(600)).write_queue(100);
+    let mut fixture = Fixture::new(script, settings, echo);
+    assert!(fixture.poll().is_pending());
+    advance(Duration::from_secs(300)).await;
+    // It takes all, and goes on with its own 50 s later.
+    fixture.driver.line.io.takes = usize::MAX;
+    assert!(fixture.poll().is_pending());
+    advance(Duration::from_secs(50)).await;
+    fixture.driver.line.io.reads.push_back(frame(0x8a, b""));
+    let _ = fixture.poll();
+    assert!(fixture.consumer.closed.is_none(), "{:?}", fixture.consumer.closed);
 }
 
 #[tokio::test(start_paused = true)]
