@@ -34,7 +34,7 @@ pub(crate) fn start(filter: &str) -> io::Result<Log> {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(queue.clone())
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(has_colours())
         .log_internal_errors(false)
         .init();
     let panics = queue.clone();
@@ -44,6 +44,13 @@ pub(crate) fn start(filter: &str) -> io::Result<Log> {
         panics.push(format!("{panic}\n{trace}").as_bytes());
     }));
     Ok(Log(queue))
+}
+
+/// Whether stderr shows colours, and is wanted to: <https://no-color.org>.
+fn has_colours() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    io::stderr().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
 
 impl Drop for Log {

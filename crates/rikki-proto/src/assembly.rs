@@ -31,7 +31,7 @@ pub(crate) struct PartialMessage {
     length: Option<usize>,
     fragments: u32,
     /// How much of it has arrived, compressed or not, since that was last asked for.
-    received: u64,
+    received: u32,
     /// If it is compressed, whether it will be a text. It is kept as it came until it is whole: a decompressor that waited
     /// for the rest would be one that others do not have.
     compressed: Option<bool>,
@@ -64,7 +64,7 @@ impl PartialMessage {
     }
 
     pub(crate) fn take_received(&mut self) -> u64 {
-        std::mem::take(&mut self.received)
+        std::mem::take(&mut self.received).into()
     }
 
     pub(crate) fn is_compressed(&self) -> bool {
@@ -99,7 +99,7 @@ impl PartialMessage {
         limits: &crate::Limits,
         memory: Option<&Arc<MessageMemory>>,
     ) -> Result<(), Error> {
-        self.received += piece.len() as u64;
+        self.received = self.received.saturating_add(count(piece.len()));
         let Self { payload, length, held, .. } = self;
         payload.extend(piece, *length, limits, held, memory)
     }
@@ -124,7 +124,7 @@ impl PartialMessage {
         let PartialPayload::Binary(bytes) = payload else { return None };
         let (start, room) = (bytes.len(), bytes.capacity() - bytes.len());
         let result = read(&mut bytes.limit(room.min(most)));
-        *received += (bytes.len() - start) as u64;
+        *received = received.saturating_add(count(bytes.len() - start));
         Some((result, bytes.get_mut(start..).unwrap_or_default()))
     }
 
@@ -155,6 +155,11 @@ impl PartialMessage {
         decompressor.finish(&mut scratch)?;
         payload.finish()
     }
+}
+
+/// As much as four bytes hold: more in one window is fast enough.
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 impl PartialPayload {

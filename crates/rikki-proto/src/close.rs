@@ -47,7 +47,9 @@ impl CloseCode {
                 ProtocolError::InvalidUtf8 | ProtocolError::InvalidCloseReason | ProtocolError::InvalidDeflate,
             ) => Self::INVALID_PAYLOAD,
             Error::Protocol(_) => Self::PROTOCOL_ERROR,
-            Error::Limit(LimitExceeded::MessageTooLong { .. }) => Self::MESSAGE_TOO_BIG,
+            Error::Limit(LimitExceeded::MessageTooLong { .. } | LimitExceeded::CompressedTooLong { .. }) => {
+                Self::MESSAGE_TOO_BIG
+            }
             Error::Limit(LimitExceeded::TooManyFragments { .. }) => Self::POLICY_VIOLATION,
             Error::Limit(LimitExceeded::NoDecompressor | LimitExceeded::NoMessageMemory) => Self::TRY_AGAIN_LATER,
         }

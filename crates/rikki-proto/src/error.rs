@@ -55,8 +55,14 @@ pub enum ProtocolError {
 pub enum LimitExceeded {
     /// A message would be longer than the limit, judged by what its frame headers announce.
     MessageTooLong {
-        /// The length announced so far, in bytes; of a compressed message what it would have at least.
+        /// The length announced so far, in bytes.
         length: u64,
+        /// The largest message taken, in bytes.
+        limit: usize,
+    },
+    /// A compressed message would be longer than the limit when decompressed. By how much is not known, since it is not
+    /// decompressed further.
+    CompressedTooLong {
         /// The largest message taken, in bytes.
         limit: usize,
     },
@@ -131,6 +137,7 @@ impl fmt::Display for LimitExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MessageTooLong { length, limit } => write!(f, "message of {length} bytes, limit {limit}"),
+            Self::CompressedTooLong { limit } => write!(f, "compressed message of more than {limit} bytes"),
             Self::TooManyFragments { limit } => write!(f, "more than {limit} fragments"),
             Self::NoDecompressor => f.write_str("no memory left for decompressing"),
             Self::NoMessageMemory => f.write_str("no memory left for messages"),

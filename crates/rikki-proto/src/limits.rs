@@ -36,7 +36,7 @@ impl Limits {
     pub(crate) fn check_compressed_length(&self, length: u64) -> Result<(), Error> {
         let most = (self.max_message as u64).saturating_add(self.max_message as u64 / 8).saturating_add(1024);
         if length > most {
-            return Err(LimitExceeded::MessageTooLong { length, limit: self.max_message }.into());
+            return Err(LimitExceeded::CompressedTooLong { limit: self.max_message }.into());
         }
         Ok(())
     }

@@ -123,7 +123,7 @@ fn huge_claim(bench: &Bench) -> Result<String, Trouble> {
 fn unfinished_message(bench: &Bench) -> Result<String, Trouble> {
     // A second for the message, one of lingering since the client does not end TCP, and one of ticks and noise.
     const LIMIT: Duration = Duration::from_secs(3);
-    let server = server(bench, &["--min-payload-rate", "1KB", "--payload-window", "1s"])?;
+    let server = server(bench, &["--min-payload", "1KB", "--payload-window", "1s"])?;
     let (first, chunk, pause) = (&raw_frame(BINARY, b"x"), &raw_frame(0, b"x"), Duration::from_millis(100));
     let flood = Flood { first, chunk, times: 1000, pause, code: POLICY_VIOLATION };
     let attack = async || {

@@ -40,7 +40,7 @@ pub(crate) struct Limits {
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     pub(crate) max_byte_rate: Option<usize>,
     /// Least of a message in a second
-    #[arg(long, value_name = "SIZE", default_value = "500B", value_parser = byte_rate)]
+    #[arg(long = "min-payload", value_name = "SIZE", default_value = "500B", value_parser = byte_rate)]
     pub(crate) min_payload_rate: u32,
     /// Time that this is judged over
     #[arg(long, value_name = "DUR", default_value = "60s", value_parser = units::duration)]

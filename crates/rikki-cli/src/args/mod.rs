@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::connect::ConnectArgs;
 use crate::{tutorial, units};
@@ -150,7 +151,17 @@ fn one_line(report: &str) -> String {
 }
 
 pub(crate) fn log_filter(text: &str) -> Result<String, String> {
-    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+    EnvFilter::try_new(text).map_err(|error| error.to_string())?;
+    // A word alone is taken for the name of a target, of which everything is logged: here most likely a level that does
+    // not exist. Spans, in brackets, may have commas of their own.
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let is_level = |part: &str| part.parse::<LevelFilter>().is_ok();
+    match parts.filter(|_| !text.contains('[')).find(|part| !part.contains('=') && !is_level(part)) {
+        Some(part) if !part.starts_with("rikki") => {
+            Err(format!("{part} is no level: it is off, error, warn, info, debug or trace, or TARGET=LEVEL"))
+        }
+        _ => Ok(text.to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -289,6 +300,8 @@ mod tests {
         check(&["--deflate-window", "8"], "invalid value '8' for '--deflate-window <N>': 8 is not in 9..=15");
         check(&["--workers", "0"], "invalid value '0' for '--workers <N>': it must be above zero");
         check(&["--log", "rikki=loud"], "invalid value 'rikki=loud' for '--log <FILTER>': ");
+        check(&["--log", "loud"], "invalid value 'loud' for '--log <FILTER>': loud is no level: it is off, error, ");
+        check(&["--log", "info,hyper"], "invalid value 'info,hyper' for '--log <FILTER>': hyper is no level: ");
         check(&["--cert", "a"], "the following required arguments were not provided: --key <FILE>");
         check(&["--key", "a"], "the following required arguments were not provided: --cert <FILE>");
         check(&["--ca", "a"], "the following required arguments were not provided: <--cert <FILE>|--tls-self-signed>");
@@ -305,6 +318,15 @@ mod tests {
             "the argument '--no-file-compression' cannot be used with '--compress-files-above <SIZE>'",
         );
         check(&["--compat-echo", "--compat-echo"], "the argument '--compat-echo' cannot be used multiple times");
+    }
+
+    #[test]
+    fn filters_of_the_log() {
+        for filter in
+            ["off", "WARN", "debug", "rikki", "rikki::ws", "warn,rikki=trace", "hyper=debug, rikki", "[span]=info"]
+        {
+            assert_eq!(run(&["--log", filter]).log, filter);
+        }
     }
 
     #[test]

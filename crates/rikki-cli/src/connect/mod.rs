@@ -101,13 +101,22 @@ async fn talk(builder: &Builder, args: &ConnectArgs) -> Result<ExitCode, Failure
         code = signals.next() => code,
     };
     session.interrupt();
+    let end = async {
+        if timeout(SOON, session.run()).await.is_err() {
+            note("waiting for the server to close; once more ends at once");
+            let _ = timeout(args.close_timeout.saturating_sub(SOON), session.run()).await;
+        }
+    };
     // Who asks twice does not want to wait.
     tokio::select! {
-        _ = timeout(args.close_timeout, session.run()) => {}
+        () = end => {}
         _ = signals.next() => {}
     }
     Ok(code)
 }
+
+/// A wait that is longer needs an explanation.
+const SOON: Duration = Duration::from_millis(500);
 
 fn greeting(url: &str, socket: &WebSocket, response: &Response<()>) -> String {
     let mut text = format!("connected to {url}");

@@ -29,6 +29,8 @@ pub(super) struct Session {
     unsent: usize,
     /// We have sent a Close, or have it queued.
     closing: bool,
+    /// No Close had come before it.
+    closed_first: bool,
     /// Nobody waits for stdout any more.
     interrupted: bool,
     /// Input or output went wrong, and it was said.
@@ -50,6 +52,7 @@ impl Session {
             output,
             unsent: 0,
             closing: false,
+            closed_first: false,
             interrupted: false,
             failed: false,
             ended: None,
@@ -67,7 +70,9 @@ impl Session {
         let ended = poll_fn(|cx| self.poll(cx)).await;
         let code = match (ended, self.socket.closed()) {
             (Ok(()), Some(closed)) => {
-                note(&description(self.closing, closed.code, &closed.reason));
+                // The answer to ours has its code, or none.
+                let by_us = self.closed_first && matches!(closed.code, CloseCode::NORMAL | CloseCode::NO_STATUS);
+                note(&description(by_us, closed.code, &closed.reason));
                 closed.code
             }
             (Err(error), _) => {
@@ -88,7 +93,7 @@ impl Session {
     fn close(&mut self) {
         self.closing = true;
         // Fails where it is closed already, which is as good.
-        let _ = self.socket.start_close(CloseCode::NORMAL, "");
+        self.closed_first |= self.socket.start_close(CloseCode::NORMAL, "").is_ok();
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

@@ -335,3 +335,33 @@ fn a_second_signal_does_not_wait() {
     assert_eq!(client.end_with_open_stdin().code, Some(130));
     drop(release);
 }
+
+/// Who closed is said, though input had ended before; and how large a compressed message was is not made up.
+#[test]
+fn who_closed_is_said_though_input_had_ended() {
+    let server = Echo::start("ws://127.0.0.1:0", &["--max-message", "1000"]);
+    let reports = ["connected to", "closed by the server: 1009 \"message of 2000 bytes, limit 1000\""];
+    let line = format!("{}\n", "x".repeat(2000));
+    check(&[&server.url, "--compression", "off"], line.clone(), RUNTIME, "", &reports);
+    let reports = ["connected to", "closed by the server: 1009 \"compressed message of more than 1000 bytes\""];
+    check(&[&server.url], line, RUNTIME, "", &reports);
+}
+
+/// A server that does not answer the Close, since it is busy.
+#[cfg(unix)]
+#[test]
+fn the_first_interrupt_says_what_it_waits_for() {
+    let (end, ended) = mpsc::channel::<()>();
+    let ended = std::sync::Mutex::new(ended);
+    let server = Running::closure(move |_, _| {
+        let _ = ended.lock().unwrap().recv();
+    });
+    let mut client = connect(&[&server.url, "--close-timeout", "1h"]);
+    client.write("hold\n", false);
+    assert!(client.report().starts_with("rikki: connected to"));
+    client.signal("INT");
+    assert_eq!(client.report(), "rikki: waiting for the server to close; once more ends at once");
+    client.signal("INT");
+    assert_eq!(client.end_with_open_stdin().code, Some(130));
+    drop(end);
+}

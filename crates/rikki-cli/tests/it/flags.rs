@@ -22,6 +22,8 @@ fn usage_errors() {
     check(&["--ping-interval", "30"], "--ping-interval");
     check(&["--workers", "none"], "--workers");
     check(&["--log", "rikki=loud"], "rikki=loud");
+    check(&["--log", "loud"], "loud is no level");
+    check(&["connect", "ws://127.0.0.1:1", "--log", "loud"], "loud is no level");
     check(&["--listen", "ftp://127.0.0.1:0"], "ftp://127.0.0.1:0");
     check(&["--listen", "8000"], "8000");
     check(&["-url"], "--listen");

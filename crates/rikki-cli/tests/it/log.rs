@@ -6,11 +6,9 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Mode, OFlags, open};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Action, tcflow};
 
-use crate::process::{DEADLINE, Folder, Process};
+use crate::process::{DEADLINE, Folder, Process, terminal};
 use crate::running::{ask, serve_logging, stubborn};
 
 /// Enough for the pipe, whose 64 KiB hold about 450 lines of the access log.
@@ -101,11 +99,7 @@ fn a_full_disk_holds_up_nobody() {
 #[test]
 fn a_stopped_terminal_holds_up_neither_requests_nor_a_signal() {
     let folder = Folder::new();
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&master).unwrap();
-    unlockpt(&master).unwrap();
-    let name = ptsname(&master, Vec::new()).unwrap();
-    let terminal = open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    let (_shown, terminal) = terminal();
     tcflow(&terminal, Action::OOff).unwrap();
     // The greeting tells nobody its port.
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().to_string();

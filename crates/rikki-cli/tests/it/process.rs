@@ -2,12 +2,19 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
+
+#[cfg(unix)]
+use rustix::fs::{Mode, OFlags, open};
+#[cfg(unix)]
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 /// For any one thing a started command does; generous, for loaded machines.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -41,6 +48,14 @@ impl Process {
     /// With another stdout and stderr.
     pub(crate) fn start_on(args: &[&str], stdout: Stdio, stderr: Stdio) -> Self {
         Self::spawn(Command::new(env!("CARGO_BIN_EXE_rikki")).args(args), stdout, stderr)
+    }
+
+    /// With another stderr, and this in its environment, which says nothing of colours by itself.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn start_in(args: &[&str], environment: &[(&str, &str)], stderr: impl Into<Stdio>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rikki"));
+        command.args(args).env("TERM", "xterm").env_remove("NO_COLOR").envs(environment.iter().copied());
+        Self::spawn(&mut command, Stdio::piped(), stderr.into())
     }
 
     /// Another program, which may become the command.
@@ -131,6 +146,26 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A terminal: what is shown on it can be read from the one, and the other is for a command.
+#[cfg(unix)]
+pub(crate) fn terminal() -> (OwnedFd, OwnedFd) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let terminal = open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    (master, terminal)
+}
+
+/// What was shown on a terminal that nobody has open any more.
+#[cfg(unix)]
+pub(crate) fn read_all(terminal: OwnedFd) -> String {
+    let mut shown = Vec::new();
+    // Linux says that the other end is gone by an error.
+    let _ = fs::File::from(terminal).read_to_end(&mut shown);
+    String::from_utf8(shown).unwrap()
 }
 
 fn whole_line(line: Vec<u8>) -> String {

@@ -204,3 +204,37 @@ fn the_wrong_scheme_is_said() {
     let line = server.report();
     assert!(line.contains("a client speaks TLS on a port that does not") && line.contains(" peer=127."), "{line}");
 }
+
+/// Also if there is nothing to wait for.
+#[cfg(unix)]
+#[test]
+fn every_drain_is_logged() {
+    let folder = Folder::new();
+    for _ in 0..20 {
+        let (server, _) = serve(&[&folder.path("")]);
+        server.signal("INT");
+        let ended = server.end();
+        assert!(ended.stderr.contains("draining connections=0 websockets=0 longest=8s"), "{ended:?}");
+    }
+}
+
+/// A terminal that shows colours, unless it is said not to.
+#[cfg(target_os = "linux")]
+#[test]
+fn colours_are_for_who_wants_them() {
+    let check = |name: &str, value: &str, expected: bool| {
+        let folder = Folder::new();
+        let (terminal, output) = crate::process::terminal();
+        let server = Process::start_in(&["--listen", "http://127.0.0.1:0", &folder.path("")], &[(name, value)], output);
+        let _ = server.line();
+        server.signal("TERM");
+        assert_eq!(server.end().code, Some(0));
+        let text = crate::process::read_all(terminal);
+        assert!(text.contains("draining"), "{text:?}");
+        assert_eq!(text.contains('\u{1b}'), expected, "{name}={value}: {text:?}");
+    };
+    check("TERM", "xterm", true);
+    check("TERM", "dumb", false);
+    check("NO_COLOR", "1", false);
+    check("NO_COLOR", "", true);
+}

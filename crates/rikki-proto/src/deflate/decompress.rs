@@ -68,7 +68,7 @@ impl Decompressor {
     ///
     /// # Errors
     ///
-    /// [`ProtocolError::InvalidDeflate`] if the piece is not DEFLATE, [`LimitExceeded::MessageTooLong`] if the message
+    /// [`ProtocolError::InvalidDeflate`] if the piece is not DEFLATE, [`LimitExceeded::CompressedTooLong`] if the message
     /// has more than `limit` bytes, and what `sink` returns. After each of them only [`reset`](Self::reset) may follow.
     pub fn push(
         &mut self,
@@ -94,7 +94,7 @@ impl Decompressor {
                 sink(output)?;
             }
             if written > left {
-                return Err(LimitExceeded::MessageTooLong { length: limit as u64 + 1, limit }.into());
+                return Err(LimitExceeded::CompressedTooLong { limit }.into());
             }
             rest = rest.get(taken..).unwrap_or_default();
             self.is_final = status? == Status::StreamEnd;

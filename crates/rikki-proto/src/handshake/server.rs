@@ -261,13 +261,13 @@ fn check_key(headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
 }
 
 fn choose_subprotocol(headers: &HeaderMap, spoken: &[Subprotocol]) -> Result<Option<Subprotocol>, Refusal> {
-    // https://www.rfc-editor.org/rfc/rfc6455#section-4.1 item 10: at least one token, all of them distinct.
+    // https://www.rfc-editor.org/rfc/rfc6455#section-4.1 item 10: tokens, all of them distinct. There should be one at
+    // least, but Python's websockets and tornado send an empty field for an empty list.
     let mut offered: Vec<&[u8]> = elements(headers, &SEC_WEBSOCKET_PROTOCOL).collect();
     let count = offered.len();
     offered.sort_unstable();
     offered.dedup();
-    let is_valid = offered.len() == count && offered.iter().all(|name| is_token(name));
-    if !is_valid || (offered.is_empty() && headers.contains_key(SEC_WEBSOCKET_PROTOCOL)) {
+    if offered.len() != count || !offered.iter().all(|name| is_token(name)) {
         return Err(Refusal::Subprotocol);
     }
     // https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2 item 5.5: one that the client offers, or none.

@@ -201,8 +201,14 @@ fn subprotocols() {
     check_subprotocol("c b a", &["a", "b"], Ok(Some("b")));
     check_subprotocol("chat", &["x,\t,chat ,"], Ok(Some("chat")));
 
-    for offered in ["", ",", " , ,", "a b", "chat, a b", "\"chat\"", "chat;q=1", "chat/1", "chat, chat", "a,b,a", "(x)"]
-    {
+    // An empty list is none.
+    for empty in [&[""][..], &[","], &[" , ,"], &["", ""]] {
+        check_subprotocol("chat", empty, Ok(None));
+        check_subprotocol("", empty, Ok(None));
+    }
+    check_subprotocol("chat", &["", "chat"], Ok(Some("chat")));
+
+    for offered in ["a b", "chat, a b", "\"chat\"", "chat;q=1", "chat/1", "chat, chat", "a,b,a", "(x)"] {
         check_subprotocol("chat", &[offered], Err(Refusal::Subprotocol));
         check_subprotocol("", &[offered], Err(Refusal::Subprotocol));
     }

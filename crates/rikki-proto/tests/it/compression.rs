@@ -168,10 +168,10 @@ fn the_limit_is_on_what_comes_out() {
     assert_eq!((messages.len(), error), (1, None));
     let bomb = Frame::new(TEXT, shelf.deflate(&vec![b'x'; 10_000_000])).rsv(4);
     assert!(bomb.payload.len() < 100_000, "the wire does not show it");
-    refused(&[bomb], limits, LimitExceeded::MessageTooLong { length: 100_001, limit: 100_000 });
+    refused(&[bomb], limits, LimitExceeded::CompressedTooLong { limit: 100_000 });
     // Empty blocks never come to anything: what is announced is bounded too.
     let blocks = Frame::new(TEXT, "").rsv(4).length(wire::Length::Announced(120_000));
-    refused(&[blocks], limits, LimitExceeded::MessageTooLong { length: 120_000, limit: 100_000 });
+    refused(&[blocks], limits, LimitExceeded::CompressedTooLong { limit: 100_000 });
 }
 
 /// What a message comes to is counted, and what has come of it until then.

@@ -246,7 +246,11 @@ impl Acceptor {
         thread::Builder::new().name("rikki-accept".to_owned()).spawn(move || {
             runtime.block_on(async {
                 draining(&mut phase).await;
+                let longest = deadline - GRACE;
                 let deadline = Instant::now() + deadline;
+                // Before anything can have ended.
+                let Counters { connections, websockets, .. } = counts.read();
+                tracing::info!(target: "rikki::server", connections, websockets, ?longest, "draining");
                 while accepting.join_next().await.is_some() {}
                 let all = async {
                     let mut drained = Vec::new();
@@ -267,12 +271,13 @@ impl Acceptor {
     }
 }
 
-/// Tells once a second what a drain waits for.
+/// Tells once a second what a drain still waits for.
 async fn log_progress(counts: &Counts) -> Infallible {
     loop {
-        let Counters { connections, websockets, .. } = counts.read();
-        tracing::info!(target: "rikki::server", connections, websockets, "draining");
         tokio::time::sleep(Duration::from_secs(1)).await;
+        let Counters { connections, websockets, .. } = counts.read();
+        let note = "a second signal does not wait";
+        tracing::info!(target: "rikki::server", connections, websockets, note, "still draining");
     }
 }
 

@@ -6,7 +6,7 @@ use crate::error::{LimitExceeded, ProtocolError};
 const INVALID: Error = Error::Protocol(ProtocolError::InvalidDeflate);
 
 fn too_long(limit: usize) -> Error {
-    LimitExceeded::MessageTooLong { length: limit as u64 + 1, limit }.into()
+    LimitExceeded::CompressedTooLong { limit }.into()
 }
 
 /// How much of `pieces` came out before they were refused, in bytes, and the largest step of it.
