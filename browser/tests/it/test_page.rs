@@ -112,6 +112,44 @@ async fn keyboard_alone_is_enough() {
     .await;
 }
 
+/// Enter goes on with what comes next, and disconnects nobody who did not ask for that.
+#[tokio::test]
+async fn enter_never_disconnects_by_the_way() {
+    let server = Server::start("http", &["--subprotocol", "chat"]).await;
+    browse(Screen::Light, async |client| {
+        let page = TestPage::connected(client, &server).await;
+        let type_on = async |keys: &str| {
+            let focused = client.active_element().await.expect("something has the focus");
+            focused.send_keys(keys).await.expect("it takes keys");
+        };
+        // Connect was clicked: a message can be typed and sent.
+        type_on(&format!("typed at once{ENTER}")).await;
+        page.row("received", "text", "typed at once").await;
+
+        // Another URL is connected to, the same one not again.
+        let rows = page.rows().await;
+        page.field("url").await.send_keys(&ENTER.to_string()).await.expect("#url takes keys");
+        assert_eq!((page.rows().await, page.run("return socket.readyState").await), (rows, 1.into()));
+        page.field("url").await.send_keys(&format!("?again{ENTER}")).await.expect("#url takes keys");
+        page.row("info", "", "/websocket?again").await;
+        page.row("info", "", "Closed with code 1000").await;
+        page.wait_for_state("Connected").await;
+        page.field("subprotocol").await.send_keys(&format!("chat{ENTER}")).await.expect("#subprotocol takes keys");
+        page.row("info", "", "subprotocol: chat").await;
+        page.wait_for_state("Connected").await;
+        type_on(&format!("over the third{ENTER}")).await;
+        page.row("received", "text", "over the third").await;
+
+        // One that cannot be is an error, and the connection stays.
+        page.fill("url", &format!(" {ENTER}")).await;
+        page.row("error", "", "URL is empty").await;
+        page.wait_for_state("Connected").await;
+        page.click("connect").await;
+        page.wait_for_state("Closed").await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn stopping_the_server_closes_with_1001() {
     let mut server = Server::http().await;
@@ -132,7 +170,9 @@ async fn mistakes_become_error_rows() {
         page.click("send").await;
         page.row("error", "", "Not connected").await;
 
-        for (id, wrong, part) in [("url", "ws://[", "invalid"), ("subprotocol", "bad protocol", "bad protocol")] {
+        for (id, wrong, part) in
+            [("url", "ws://[", "invalid"), ("url", " ", "URL is empty"), ("subprotocol", "bad protocol", "bad protocol")]
+        {
             let right = page.field(id).await.prop("value").await.expect("the field has a value").unwrap_or_default();
             page.fill(id, wrong).await;
             page.click("connect").await;
