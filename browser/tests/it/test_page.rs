@@ -170,9 +170,11 @@ async fn mistakes_become_error_rows() {
         page.click("send").await;
         page.row("error", "", "Not connected").await;
 
-        for (id, wrong, part) in
-            [("url", "ws://[", "invalid"), ("url", " ", "URL is empty"), ("subprotocol", "bad protocol", "bad protocol")]
-        {
+        for (id, wrong, part) in [
+            ("url", "ws://[", "invalid"),
+            ("url", " ", "URL is empty"),
+            ("subprotocol", "bad protocol", "bad protocol"),
+        ] {
             let right = page.field(id).await.prop("value").await.expect("the field has a value").unwrap_or_default();
             page.fill(id, wrong).await;
             page.click("connect").await;

@@ -24,6 +24,8 @@ pub struct Counters {
     /// Connections that idled between requests and gave their place to others, where there were
     /// [`max_connections`](crate::Server::max_connections).
     pub replaced_idle: u64,
+    /// Requests answered with 429, beyond [`max_request_rate`](crate::Server::max_request_rate).
+    pub refused_requests: u64,
     /// Requests refused for their Host.
     pub refused_hosts: u64,
     /// Upgrades refused for their Origin.
@@ -81,6 +83,7 @@ counts!(
     refused_addresses,
     refused_streams,
     replaced_idle,
+    refused_requests,
     refused_hosts,
     refused_origins,
     refused_handshakes,

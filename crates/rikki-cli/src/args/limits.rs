@@ -27,6 +27,12 @@ pub(crate) struct Limits {
     /// Memory for streams of HTTP/2 [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     pub(crate) http2_memory: Option<usize>,
+    /// Most from an address in a second
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_request_rate: Option<u32>,
+    /// Longest life of a WebSocket
+    #[arg(long, value_name = "DUR", value_parser = units::duration)]
+    pub(crate) max_age: Option<Duration>,
     /// Largest message
     #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = units::size)]
     pub(crate) max_message: usize,

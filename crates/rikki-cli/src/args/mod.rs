@@ -199,6 +199,8 @@ mod tests {
                 max_connections: None,
                 max_connections_per_address: None,
                 max_requests: 10_000,
+                max_request_rate: None,
+                max_age: None,
                 http2_memory: None,
                 max_message_rate: None,
                 max_byte_rate: None,

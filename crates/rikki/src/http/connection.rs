@@ -31,6 +31,7 @@ use tower_service::Service as _;
 use super::access::Access;
 use super::added::Added;
 use super::framing;
+use super::frequency::Frequency;
 use super::guard::KnownHost;
 use super::idle::{Idling, Waiting};
 use super::linger;
@@ -53,6 +54,7 @@ pub(crate) struct Settings {
     pub(crate) body_rate: MinRate,
     /// On one connection.
     pub(crate) max_requests: u32,
+    pub(crate) frequency: Option<Arc<Frequency>>,
     pub(crate) access_log: bool,
     pub(crate) added: Arc<Added>,
     #[cfg(feature = "tls")]
@@ -69,6 +71,7 @@ impl Default for Settings {
             idling: Arc::default(),
             body_rate: MinRate { window: Duration::from_secs(20), bytes_per_second: 500 },
             max_requests: 10_000,
+            frequency: None,
             access_log: false,
             added: Arc::default(),
             #[cfg(feature = "tls")]
@@ -169,15 +172,15 @@ impl Connection {
             // First, since most are upgraded or ended before there is anything to wait for.
             biased;
             result = &mut connection => result,
-            () = has_to_end(&mut phase, &waiting) => {
-                was_idle = waiting.is_idle();
+            is_told = has_to_end(&mut phase, &waiting) => {
+                was_idle = is_told && waiting.is_idle();
                 Pin::new(&mut connection).graceful_shutdown();
                 (&mut connection).await
             }
         };
         let is_nonsense = result.as_ref().is_err_and(hyper::Error::is_parse);
         log_end(self.peer, result);
-        // One that was idle has taken its last answer long ago.
+        // One that makes room has taken its last answer long ago.
         if let Some(parts) = connection.into_parts().filter(|_| !was_idle) {
             if is_nonsense && parts.read_buf.first() == Some(&TLS_HANDSHAKE) {
                 log_tls(self.peer);
@@ -207,7 +210,12 @@ impl Connection {
         let access = settings.access_log.then(|| Box::new(Access::new(&parts, *peer)));
         let may_be_read = matches!(parts.method, Method::GET | Method::HEAD);
         let (is_last, goes_on) = (framing::is_last(&parts), is_kept_alive(&parts));
-        let declined = declined.or_else(|| framing::refuse(&parts, settings.max_headers));
+        let too_often = || {
+            let refused = settings.frequency.as_ref()?.refuse(*peer)?;
+            terms.settings.counts.refused_requests.up();
+            Some(refused)
+        };
+        let declined = declined.or_else(|| framing::refuse(&parts, settings.max_headers)).or_else(too_often);
         let mut answering = if let Some(declined) = declined {
             Answering::Known(declined)
         } else if let Err(refused) = known_host.check(&terms.guard, terms.listener, &parts) {
@@ -348,13 +356,14 @@ fn is_kept_alive(request: &Parts) -> bool {
 }
 
 /// Waits until the server drains or another connection needs the place, and then until the runtime has looked at the
-/// sockets once more: a request that has arrived is read.
-async fn has_to_end(phase: &mut watch::Receiver<Phase>, waiting: &Waiting) {
-    tokio::select! {
-        () = draining(phase) => {}
-        () = waiting.told_to_leave() => {}
-    }
+/// sockets once more: a request that has arrived is read. True if another needs the place.
+async fn has_to_end(phase: &mut watch::Receiver<Phase>, waiting: &Waiting) -> bool {
+    let is_told = tokio::select! {
+        () = draining(phase) => false,
+        () = waiting.told_to_leave() => true,
+    };
     tokio::task::yield_now().await;
+    is_told
 }
 
 /// Waits until the server drains; that its handle is gone means the same.

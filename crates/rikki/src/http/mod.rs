@@ -4,6 +4,7 @@ mod access;
 mod added;
 mod connection;
 mod framing;
+mod frequency;
 mod guard;
 #[cfg(feature = "tls")]
 mod heads;
@@ -27,6 +28,7 @@ mod watch;
 pub use guard::{BadHost, BadOrigin};
 
 pub(crate) use connection::{Connection, Phase, Serving, Settings, draining};
+pub(crate) use frequency::Frequency;
 pub(crate) use guard::{Guard, ListenerKind};
 #[cfg(feature = "tls")]
 pub(crate) use outgoing::Http2Memory;

@@ -90,7 +90,7 @@ impl Admission {
 }
 
 /// Who stands behind an address, as far as that can be told.
-fn client_of(address: IpAddr) -> IpAddr {
+pub(crate) fn client_of(address: IpAddr) -> IpAddr {
     // One client can come with both kinds: https://www.rfc-editor.org/rfc/rfc4291#section-2.5.5.2
     match address.to_canonical() {
         // A network of 2^64 addresses is what one client is given: https://www.rfc-editor.org/rfc/rfc6177#section-2

@@ -30,7 +30,7 @@ pub use error::StartError;
 pub use handle::{Bound, Handle};
 pub use url::ListenUrl;
 
-pub(crate) use admission::Place;
+pub(crate) use admission::{Place, client_of};
 
 /// A server under construction: WebSockets, HTTP routes and files on the same ports.
 ///
@@ -292,6 +292,14 @@ impl Server {
     #[cfg(feature = "tls")]
     pub fn http2_memory(mut self, bytes: usize) -> Self {
         self.http2_memory = Some(bytes);
+        self
+    }
+
+    /// Sets how many requests one address (a network of 64 bits for IPv6) may send in a second, and as many at once,
+    /// upgrades to WebSockets included; default `None`, no limit, since all clients of a reverse proxy share its address. At
+    /// least 1. More are answered with 429 and `Retry-After`, and the connection is closed. 65,536 addresses are remembered.
+    pub fn max_request_rate(mut self, per_second: impl Into<Option<u32>>) -> Self {
+        self.http.frequency = per_second.into().map(|per_second| Arc::new(http::Frequency::new(per_second)));
         self
     }
 

@@ -105,7 +105,10 @@ pub(super) struct Driver<I> {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
-    Open,
+    Open {
+        /// Its longest life.
+        until: Tick,
+    },
     /// A Close frame is on its way or expected; the peer has until a deadline.
     Closing {
         since: Tick,
@@ -137,6 +140,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let clock = Clock::current();
         let now = clock.now();
         let unparsed = (!read_ahead.is_empty()).then(|| Unparsed::new(read_ahead, &settings));
+        let until = if connection.is_server() { settings.end_of_life(now) } else { NEVER };
         let mut rate = Rate::new(&settings, now);
         if let Some(rate) = &mut rate {
             rate.count_bytes(read_ahead.len(), now);
@@ -149,7 +153,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             mailbox: None,
             unparsed,
             backlog: None,
-            phase: Phase::Open,
+            phase: Phase::Open { until },
             read_at: now,
             pinged_at: NEVER,
             message_since: NEVER,
@@ -198,14 +202,22 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         self.backlog.is_none() && !self.line.unflushed && self.mailbox.as_ref().is_none_or(|mailbox| mailbox.len() == 0)
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        self.connection.is_open() && self.phase == Phase::Open
+    fn is_phase_open(&self) -> bool {
+        matches!(self.phase, Phase::Open { .. })
     }
 
-    /// The code to close with, if a server drains and the connection is one of its own that is not closing anyway: what a
+    pub(super) fn is_open(&self) -> bool {
+        self.connection.is_open() && self.is_phase_open()
+    }
+
+    /// The code to close with, if its life is over, or a server drains and the connection is one of its own that is not closing anyway: what a
     /// request or a handler has opened as a client lasts as long as they do.
     fn draining(&self) -> Option<CloseCode> {
-        let code = if self.connection.is_server() { self.line.alarm.draining() } else { None };
+        let code = match self.phase {
+            Phase::Open { until } if until <= self.now() => Some(CloseCode::GOING_AWAY),
+            _ if self.connection.is_server() => self.line.alarm.draining(),
+            _ => None,
+        };
         code.filter(|_| self.connection.is_open() && !self.mailbox.as_ref().is_some_and(|mailbox| mailbox.is_closed()))
     }
 
@@ -276,7 +288,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             }
             self.advance_phase(cx, output);
             // A peer that never stops sending doesn't put these deadlines off.
-            if !matches!(self.phase, Phase::Open) || output.is_blocked() {
+            if !self.is_phase_open() || output.is_blocked() {
                 self.handle_deadlines(consumer, output);
             }
             if matches!(self.phase, Phase::Ended) {
@@ -421,7 +433,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     fn handle_eof(&mut self, consumer: &mut impl Consumer) {
-        if self.connection.is_closed() && matches!(self.phase, Phase::Closing { .. } | Phase::Open) {
+        if self.connection.is_closed() && matches!(self.phase, Phase::Closing { .. } | Phase::Open { .. }) {
             // It may still read: what is unsent and our Close go out before the end.
             self.eof = true;
         } else {

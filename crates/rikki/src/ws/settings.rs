@@ -1,11 +1,12 @@
 //! What a WebSocket may cost and how long it may take: every limit has a name, a unit and a default.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rikki_proto::{Limits, MessageMemory};
 
-use super::clock::{TICKS_PER_SECOND, Tick, ticks};
+use super::clock::{NEVER, TICKS_PER_SECOND, Tick, ticks};
 use super::compression::{CodecSet, Compression};
 use crate::counters::Counts;
 use crate::memory::Memory;
@@ -51,6 +52,7 @@ pub struct Settings {
     pub(crate) codecs: Option<CodecSet>,
     pub(super) payload_rate: u32,
     pub(super) payload_window: Tick,
+    pub(super) max_age: Option<Duration>,
     pub(super) ping_interval: Tick,
     pub(super) pong_timeout: Tick,
     pub(super) max_message_rate: Option<u32>,
@@ -76,6 +78,7 @@ impl Default for Settings {
             codecs: Some(CodecSet::new(Compression::default())),
             payload_rate: 500,
             payload_window: ticks(Duration::from_secs(60)),
+            max_age: None,
             ping_interval: ticks(Duration::from_secs(30)),
             pong_timeout: ticks(Duration::from_secs(10)),
             max_message_rate: None,
@@ -138,6 +141,22 @@ impl Settings {
     /// What has to come of a message in a window, in bytes: something at least.
     pub(super) fn least_payload(&self) -> u64 {
         (u64::from(self.payload_rate) * u64::from(self.payload_window) / u64::from(TICKS_PER_SECOND)).max(1)
+    }
+
+    /// How long a WebSocket of a server may last at most; default `None`, without end. It is then closed with 1001, behind
+    /// what has been sent, so that its client connects anew: with a token that is still good, or to another server. What
+    /// begins together does not end together: each lasts between nine tenths of this and all of it.
+    pub fn max_age(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.max_age = age.into();
+        self
+    }
+
+    /// When a connection that begins `now` has lasted long enough.
+    pub(super) fn end_of_life(&self, now: Tick) -> Tick {
+        let Some(age) = self.max_age else { return NEVER };
+        let jitter = age.as_millis() as u64 / 10;
+        let shorter = RandomState::new().hash_one(now).checked_rem(jitter).unwrap_or(0);
+        now.saturating_add(ticks(age.saturating_sub(Duration::from_millis(shorter))))
     }
 
     /// How long a peer may be silent before it is pinged; default 30 s.

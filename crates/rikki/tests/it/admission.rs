@@ -143,3 +143,27 @@ async fn new_connections_go_to_workers_that_come_for_them() {
     drop(free);
     assert_eq!(served, 20, "of 20");
 }
+
+/// Over any number of connections, by HTTP and by upgrades.
+#[tokio::test]
+async fn an_address_that_asks_too_often_is_told_so() {
+    let server = Running::echo(Server::new().max_request_rate(3)).await;
+    let get = "GET /missing HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let ask = async |via: Via, request: &str| {
+        let mut talk = Talk::connect(&server, via).await;
+        talk.send(request).await;
+        talk.head().await
+    };
+    let mut heads = Vec::new();
+    for request in [get, get, get, get, &upgrade("/echo", "")] {
+        heads.push(ask(Via::Tcp, request).await);
+    }
+    let refused: Vec<_> = heads.iter().filter(|head| head.starts_with("HTTP/1.1 429 Too Many Requests\r\n")).collect();
+    assert!(!refused.is_empty(), "{heads:?}");
+    for head in &refused {
+        assert!(head.contains("\r\nretry-after: 1\r\n") && head.contains("\r\nconnection: close\r\n"), "{head}");
+    }
+    assert_eq!(server.handle.counters().refused_requests, refused.len() as u64);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(ask(Via::Tls, get).await.starts_with("HTTP/1.1 404 "));
+}

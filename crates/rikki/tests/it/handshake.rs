@@ -183,11 +183,12 @@ async fn subprotocols() {
     let two_lines = "other\r\nSec-WebSocket-Protocol: v1.chat";
     check_accepted(&server, &offering(two_lines), &["sec-websocket-protocol: v1.chat"]).await;
     let words = "the header Sec-WebSocket-Protocol must be a list of distinct tokens\n";
-    for offer in ["", "v1.chat, v1.chat", "v1 chat", "v1.chat;x=1"] {
+    for offer in ["v1.chat, v1.chat", "v1 chat", "v1.chat;x=1"] {
         check(&server, &offering(offer), 400, words).await;
     }
     for via in BOTH {
-        for offer in ["other", "V1.CHAT"] {
+        // Python's clients write an empty list like this.
+        for offer in ["other", "V1.CHAT", ""] {
             let mut talk = Talk::connect(&server, via).await;
             talk.send(offering(offer)).await;
             let head = talk.head().await;

@@ -37,7 +37,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Whether nothing but silence is waited for, with an alarm that rings before the silence is too long. It was set
     /// earlier, and what has been read since then has only moved the deadline.
     fn is_alarm_set(&self, output: &Output) -> bool {
-        self.phase == Phase::Open
+        self.is_phase_open()
             && !output.is_blocked()
             && !self.connection.is_mid_message()
             && self.pinged_at == NEVER
@@ -58,16 +58,16 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 (since.max(self.line.written_at).saturating_add(settings.close_timeout), Some(Deadline::Close))
             }
             // While the peer does not read, its pongs may be stuck behind what it does not read: judge by writing.
-            Phase::Open if output.is_blocked() => {
+            Phase::Open { .. } if output.is_blocked() => {
                 self.message_since = NEVER;
                 (self.line.written_at.saturating_add(settings.write_timeout), Some(Deadline::Write))
             }
             // Its signs of life may wait to be read.
-            Phase::Open if !consumer.is_ready() => {
+            Phase::Open { until } if !consumer.is_ready() => {
                 self.message_since = NEVER;
-                return Some(NEVER);
+                return Some(until);
             }
-            Phase::Open => return self.handle_silence(now, consumer, output),
+            Phase::Open { until } => return self.handle_silence(now, consumer, output).map(|due| due.min(until)),
         };
         if now < due {
             return Some(due);

@@ -99,7 +99,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             self.broken.get_or_insert(error);
             self.lose_unsent(output);
             (self.line.unflushed, self.paused) = (false, false);
-            if self.phase == Phase::Open {
+            if self.is_phase_open() {
                 self.start_closing();
             }
             return;
@@ -164,13 +164,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// ([RFC 6455 section 7.1.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.1)).
     #[inline]
     pub(super) fn advance_phase(&mut self, cx: &mut Context<'_>, output: &Output) {
-        if self.phase != Phase::Open || !self.connection.is_open() {
+        if !self.is_phase_open() || !self.connection.is_open() {
             self.advance_closing(cx, output);
         }
     }
 
     fn advance_closing(&mut self, cx: &mut Context<'_>, output: &Output) {
-        if self.phase == Phase::Open {
+        if self.is_phase_open() {
             self.start_closing();
         }
         let now = self.now();

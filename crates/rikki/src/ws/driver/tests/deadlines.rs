@@ -248,3 +248,33 @@ async fn a_close_behind_a_long_queue_is_waited_for_while_the_peer_reads() {
     assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
     assert!(matches!(fixture.error(), Error::TimedOut(Deadline::Close)));
 }
+
+/// Behind what was sent, whether the peer talks or not; and each at its own time.
+#[tokio::test(start_paused = true)]
+async fn a_life_has_an_end() {
+    let settings = || Settings::default().max_age(Duration::from_secs(1000));
+    let mut ends = Vec::new();
+    for talks in [false, true, false, true] {
+        let mut fixture = Fixture::new(Script::new([]), settings(), echo);
+        let started = tokio::time::Instant::now();
+        while !fixture.driver.line.io.written.ends_with(b"\x88\x02\x03\xe9") {
+            advance(Duration::from_secs(1)).await;
+            fixture.driver.line.io.reads.push_back(if talks { frame(0x82, b"x") } else { frame(0x8a, b"") });
+            assert!(fixture.poll().is_pending());
+            assert!(started.elapsed() < Duration::from_secs(1002), "it lasts too long");
+        }
+        assert!(started.elapsed() >= Duration::from_secs(900), "{:?}", started.elapsed());
+        ends.push(started.elapsed());
+        fixture.driver.line.io.reads.push_back(frame(0x88, b"\x03\xe9"));
+        fixture.driver.line.io.eof = true;
+        assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+        assert!(fixture.consumer.closed.as_ref().unwrap().error.is_none());
+    }
+    ends.dedup();
+    assert!(ends.len() > 1, "all end at the same time: {ends:?}");
+    // The clock wakes one that does nothing.
+    let mut fixture = Fixture::new(Script::new([]), settings().ping_interval(Duration::MAX), echo);
+    assert!(fixture.poll().is_pending());
+    advance(Duration::from_secs(1002)).await;
+    assert!(fixture.wakes() >= 1);
+}
