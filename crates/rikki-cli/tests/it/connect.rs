@@ -352,13 +352,16 @@ fn who_closed_is_said_though_input_had_ended() {
 #[test]
 fn the_first_interrupt_says_what_it_waits_for() {
     let (end, ended) = mpsc::channel::<()>();
+    let (hold, held) = mpsc::channel();
     let ended = std::sync::Mutex::new(ended);
     let server = Running::closure(move |_, _| {
+        hold.send(()).unwrap();
         let _ = ended.lock().unwrap().recv();
     });
     let mut client = connect(&[&server.url, "--close-timeout", "1h"]);
     client.write("hold\n", false);
     assert!(client.report().starts_with("rikki: connected to"));
+    held.recv().unwrap();
     client.signal("INT");
     assert_eq!(client.report(), "rikki: waiting for the server to close; once more ends at once");
     client.signal("INT");

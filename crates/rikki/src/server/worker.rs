@@ -222,6 +222,6 @@ mod tests {
         let connection = Connection::new(serving, SocketAddr::from(([127, 0, 0, 1], 1)), Tracker::default());
         let served = listener.serve(connection, stream);
         let size = size_of_val(&*served);
-        assert!(size <= 2048, "{size} bytes");
+        assert!(size <= 2112, "{size} bytes");
     }
 }

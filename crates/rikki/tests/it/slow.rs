@@ -267,9 +267,11 @@ async fn only_who_is_waited_for_is_told_how_long() {
 /// The one that has been idle longest goes, and nobody who is at work or has not asked yet.
 #[tokio::test]
 async fn an_idle_connection_gives_its_place_to_a_new_one() {
-    let wait = get(async || {
-        std::future::pending::<()>().await;
-    });
+    let finish = Arc::new(Notify::new());
+    let wait = {
+        let finish = finish.clone();
+        get(async move || finish.notified().await)
+    };
     let server = Server::new().max_connections(5).route("/", get(async || "ok")).route("/wait", wait);
     let server = Running::echo(server).await;
     for (round, via) in (1..).zip(BOTH) {
@@ -281,7 +283,6 @@ async fn an_idle_connection_gives_its_place_to_a_new_one() {
             idle[number].send(GET).await;
             idle[number].head().await;
             assert_eq!(idle[number].bytes(2).await, b"ok");
-            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let mut silent = Talk::connect(&server, via).await;
         while server.handle.counters().connections < 5 {
@@ -299,6 +300,7 @@ async fn an_idle_connection_gives_its_place_to_a_new_one() {
             assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         }
         socket.echo("still open").await;
+        finish.notify_waiters();
         drop((socket, busy, idle, silent, new));
         soon("their end", async {
             while server.handle.counters().connections > 0 {
