@@ -283,6 +283,8 @@ async fn an_idle_connection_gives_its_place_to_a_new_one() {
             idle[number].send(GET).await;
             idle[number].head().await;
             assert_eq!(idle[number].bytes(2).await, b"ok");
+            // One is to be older than the other, by what its worker has noted.
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let mut silent = Talk::connect(&server, via).await;
         while server.handle.counters().connections < 5 {
