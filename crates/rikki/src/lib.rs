@@ -20,4 +20,4 @@ pub use http::{BadHost, BadOrigin};
 pub use memory::Memory;
 pub use server::{Bound, Handle, ListenUrl, Server, StartError};
 #[cfg(feature = "tls")]
-pub use tls::{Tls, TlsError};
+pub use tls::{ClientCertificate, Tls, TlsError};

@@ -41,6 +41,8 @@ use super::pace::{MinRate, PacedBody, PacedIo};
 use super::refusal::closing;
 use super::watch::Socket;
 use crate::seldom::Seldom;
+#[cfg(feature = "tls")]
+use crate::tls::ClientCertificate;
 use crate::ws::{self, Handover, Terms, Tracker};
 
 /// What a request head may cost and how long it may take.
@@ -137,6 +139,9 @@ pub(crate) struct Connection {
     pub(super) serving: Arc<Serving>,
     pub(super) peer: SocketAddr,
     tracker: Tracker,
+    /// What the client has shown, where it has to.
+    #[cfg(feature = "tls")]
+    pub(super) client: Option<ClientCertificate>,
     known_host: KnownHost,
     handover: Handover,
     /// How many requests it has carried.
@@ -148,7 +153,17 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn new(serving: Arc<Serving>, peer: SocketAddr, tracker: Tracker) -> Self {
         let (known_host, handover, requests, refused) = Default::default();
-        Self { serving, peer, tracker, known_host, handover, requests, refused }
+        Self {
+            serving,
+            peer,
+            tracker,
+            #[cfg(feature = "tls")]
+            client: None,
+            known_host,
+            handover,
+            requests,
+            refused,
+        }
     }
 
     /// How many of its requests were refused.
@@ -161,31 +176,38 @@ impl Connection {
     pub(crate) async fn serve_http1(self, stream: impl AsyncRead + AsyncWrite + Socket + Send + Unpin + 'static) {
         let Serving { http1, settings, terms, phase, .. } = &*self.serving;
         let mut phase = phase.clone();
-        let service = service_fn(|request| self.answer(request, None));
         let Settings { idling, keep_alive, head_timeout, .. } = settings;
         let waiting = Waiting::new(idling, self.tracker.has_place(), *keep_alive, *head_timeout);
+        let service = service_fn(|request| {
+            let answer = self.answer(request, None);
+            let waiting = &waiting;
+            async move { answer.await.inspect(|response| waiting.is_endless(is_endless(response))) }
+        });
         let stream = PacedIo::new(stream, settings.body_rate, terms.settings.counts.clone());
         let stream = TokioIo::new(stream.telling(waiting.reading()));
         let mut connection = http1.clone().timer(waiting.timer()).serve_connection(stream, service).with_upgrades();
-        let mut was_idle = false;
         let result = tokio::select! {
             // First, since most are upgraded or ended before there is anything to wait for.
             biased;
             result = &mut connection => result,
-            is_told = has_to_end(&mut phase, &waiting) => {
-                was_idle = is_told && waiting.is_idle();
+            () = has_to_drain(&mut phase) => {
                 Pin::new(&mut connection).graceful_shutdown();
                 (&mut connection).await
             }
         };
         let is_nonsense = result.as_ref().is_err_and(hyper::Error::is_parse);
         log_end(self.peer, result);
-        // One that makes room has taken its last answer long ago.
-        if let Some(parts) = connection.into_parts().filter(|_| !was_idle) {
+        if let Some(parts) = connection.into_parts() {
+            let io = parts.io.into_inner();
             if is_nonsense && parts.read_buf.first() == Some(&TLS_HANDSHAKE) {
                 log_tls(self.peer);
             }
-            linger::close(parts.io.into_inner()).await;
+            // Boxed, since a connection would have room for this as long as it lasts.
+            match waiting.leaves() {
+                // It has taken its last answer long ago.
+                true => Box::pin(linger::end(io)).await,
+                false => Box::pin(linger::close(io)).await,
+            }
         }
         drop(waiting);
         // What hyper has of the connection is gone, so this waits for nothing.
@@ -228,6 +250,10 @@ impl Connection {
             Answering::Known(preflight)
         } else {
             parts.extensions.insert(ConnectInfo(*peer));
+            #[cfg(feature = "tls")]
+            if let Some(client) = &self.client {
+                parts.extensions.insert(client.clone());
+            }
             let (terms, tracker) = (terms.clone(), tracker.clone());
             let handover = upgrade.as_ref().map(|(_, handover)| Arc::downgrade(handover));
             parts.extensions.insert(ws::Context { terms, tracker, handover });
@@ -346,6 +372,14 @@ fn panicked(peer: SocketAddr) -> Response {
 /// How long the next request is waited for, in seconds: <https://www.rfc-editor.org/rfc/rfc2068#section-19.7.1.1>.
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
+/// Whether an answer goes on until its client leaves: events, and pictures that replace one another
+/// (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
+fn is_endless(response: &Response) -> bool {
+    let media = response.headers().get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let media = media.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    media.eq_ignore_ascii_case(b"text/event-stream") || media.eq_ignore_ascii_case(b"multipart/x-mixed-replace")
+}
+
 /// Whether the client of HTTP/1 wants to send more on its connection: <https://www.rfc-editor.org/rfc/rfc9112#section-9.3>.
 fn is_kept_alive(request: &Parts) -> bool {
     let has = |option: &str| {
@@ -355,15 +389,10 @@ fn is_kept_alive(request: &Parts) -> bool {
     if request.version == Version::HTTP_11 { !has("close") } else { has("keep-alive") && !has("close") }
 }
 
-/// Waits until the server drains or another connection needs the place, and then until the runtime has looked at the
-/// sockets once more: a request that has arrived is read. True if another needs the place.
-async fn has_to_end(phase: &mut watch::Receiver<Phase>, waiting: &Waiting) -> bool {
-    let is_told = tokio::select! {
-        () = draining(phase) => false,
-        () = waiting.told_to_leave() => true,
-    };
+/// The same as [`draining`], when the runtime has looked at the sockets once more: a request that has arrived is read.
+async fn has_to_drain(phase: &mut watch::Receiver<Phase>) {
+    draining(phase).await;
     tokio::task::yield_now().await;
-    is_told
 }
 
 /// Waits until the server drains; that its handle is gone means the same.

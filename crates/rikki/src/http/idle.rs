@@ -6,12 +6,11 @@
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use hyper::rt::{Sleep as HyperSleep, Timer};
 use slab::Slab;
-use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// How many of those that have waited longest are found at a time: looking at all of them takes longer with each.
@@ -96,7 +95,8 @@ struct Wait {
     /// Since when nothing of the next request has come; 0 while there is one, and before the first.
     idle_since: AtomicU64,
     leaves: AtomicBool,
-    told: Notify,
+    /// The answer under way has no end of its own.
+    is_endless: AtomicBool,
     alarm: Mutex<Alarm>,
 }
 
@@ -105,16 +105,21 @@ struct Alarm {
     /// Since when the request, or the rest of its head, is waited for.
     since: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Who waits for it.
+    waker: Option<Waker>,
 }
 
 impl Wait {
     /// False if it does already.
     fn leave(&self) -> bool {
-        let first = !self.leaves.swap(true, Relaxed);
-        if first {
-            self.told.notify_one();
+        if self.leaves.swap(true, Relaxed) {
+            return false;
         }
-        first
+        let waker = self.alarm().waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
     }
 
     fn alarm(&self) -> MutexGuard<'_, Alarm> {
@@ -132,6 +137,13 @@ impl Wait {
         let longest = if self.idle_since.load(Relaxed) == 0 { self.head_timeout } else { self.keep_alive };
         let mut alarm = self.alarm();
         let Some(since) = alarm.since else { return Poll::Pending };
+        if !alarm.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            alarm.waker = Some(cx.waker().clone());
+        }
+        // Under the lock that it is told with. hyper has looked for a request before.
+        if self.leaves.load(Relaxed) {
+            return Poll::Ready(());
+        }
         let due = since + longest;
         let sleep = alarm.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
         // It is set anew when it rings, not with each request.
@@ -162,7 +174,7 @@ impl Waiting {
             head_timeout,
             idle_since: AtomicU64::new(0),
             leaves: AtomicBool::new(false),
-            told: Notify::new(),
+            is_endless: AtomicBool::new(false),
             alarm: Mutex::default(),
         });
         let key = has_place.then(|| idling.registry().waits.insert(wait.clone()));
@@ -179,14 +191,14 @@ impl Waiting {
         Reading(self.wait.clone())
     }
 
-    /// Waits until the connection is to give its place to another.
-    pub(super) async fn told_to_leave(&self) {
-        self.wait.told.notified().await;
+    /// The answer that comes next goes on until the client does.
+    pub(super) fn is_endless(&self, is_endless: bool) {
+        self.wait.is_endless.store(is_endless, Relaxed);
     }
 
-    /// Whether nothing has come of the next request.
-    pub(super) fn is_idle(&self) -> bool {
-        self.wait.idle_since.load(Relaxed) != 0
+    /// Whether it has been told to give its place to another.
+    pub(super) fn leaves(&self) -> bool {
+        self.wait.leaves.load(Relaxed)
     }
 }
 
@@ -203,6 +215,11 @@ impl Drop for Waiting {
 pub(super) struct Reading(Arc<Wait>);
 
 impl Reading {
+    /// Whether what is sent ends only with the client.
+    pub(super) fn is_endless(&self) -> bool {
+        self.0.is_endless.load(Relaxed)
+    }
+
     /// Something has come: if it was waited for, the rest of the head has its own time from now on.
     pub(super) fn read(&self) {
         let wait = &self.0;
@@ -254,8 +271,6 @@ impl Drop for HeadSleep {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-
     use super::*;
 
     fn waiting(idling: &Arc<Idling>) -> Waiting {
@@ -304,10 +319,7 @@ mod tests {
             sleeps.push(begin(number));
             pass(1).await;
         }
-        let left = || {
-            let told = |waiting: &Waiting| waiting.wait.leaves.load(Relaxed);
-            all.iter().map(|waiting| u8::from(told(waiting))).collect::<Vec<_>>()
-        };
+        let left = || all.iter().map(|waiting| u8::from(waiting.leaves())).collect::<Vec<_>>();
         assert!(idling.send_away());
         assert_eq!(left(), [0, 0, 1, 0]);
         // It asks for something in the meantime.
@@ -316,7 +328,10 @@ mod tests {
         assert_eq!(left(), [0, 0, 1, 1]);
         drop(sleeps.pop());
         assert!(!idling.send_away(), "its request is there");
-        assert!(poll_fn(|cx| Poll::Ready(std::pin::pin!(all[2].told_to_leave()).poll(cx).is_ready())).await);
+        // It ends though its time has not come.
+        let started = Instant::now();
+        sleeps.remove(0).await;
+        assert_eq!(started.elapsed(), Duration::ZERO);
         drop(all);
         assert!(idling.registry().waits.is_empty());
     }

@@ -14,6 +14,11 @@ pub(super) const LINGER: Duration = Duration::from_secs(1);
 /// How much is discarded with one read, in bytes.
 const DISCARDED: usize = 4096;
 
+/// Ends a connection of which nothing is on its way: its client sends nothing, as far as is known.
+pub(super) async fn end(mut io: impl AsyncWrite + Unpin) {
+    let _ = tokio::time::timeout(LINGER, poll_fn(|cx| Pin::new(&mut io).poll_shutdown(cx))).await;
+}
+
 /// Shuts down writing and discards input until the client has shut down too, for a second at most.
 pub(super) async fn close(mut io: impl AsyncRead + AsyncWrite + Unpin) {
     let discard = async {

@@ -211,7 +211,8 @@ impl<I: AsyncWrite + Socket + Unpin> AsyncWrite for PacedIo<I> {
         let this = self.get_mut();
         let poll = Pin::new(&mut this.io).poll_flush(cx);
         if poll.is_ready() {
-            this.watch.look(cx, &this.io)?;
+            let is_endless = this.reading.as_ref().is_some_and(Reading::is_endless);
+            this.watch.look(cx, &this.io, is_endless)?;
         }
         this.pace(cx, poll, |()| 0)
     }

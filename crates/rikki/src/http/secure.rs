@@ -17,10 +17,11 @@ use tokio_rustls::{FallibleAccept, TlsAcceptor};
 
 use super::connection::{Connection, Serving, draining};
 use super::linger::{self, LINGER};
+use crate::tls::ClientCertificate;
 
 impl Connection {
     /// Serves a TLS connection; the handshake has the time of a request head.
-    pub(crate) async fn serve_tls(self, acceptor: TlsAcceptor, stream: TcpStream) {
+    pub(crate) async fn serve_tls(mut self, acceptor: TlsAcceptor, stream: TcpStream) {
         let Serving { settings, phase, .. } = &*self.serving;
         let (mut phase, peer) = (phase.clone(), self.peer);
         let mut handshake = pin!(shake_hands(acceptor, stream));
@@ -41,6 +42,8 @@ impl Connection {
                 return;
             }
         };
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        self.client = shown.and_then(ClientCertificate::read);
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             self.serve_http2(stream).await;
         } else {

@@ -79,12 +79,13 @@ impl Watch {
         }
     }
 
-    /// To be called at the end of each round, when there is nothing to write.
+    /// To be called at the end of each round, when there is nothing to write. A stream that `is_endless` ends when the client
+    /// has sent all: by then it has closed the page that showed it.
     ///
     /// # Errors
     ///
     /// When the connection was reset, or its client has sent all and may be gone.
-    pub(super) fn look(&mut self, cx: &mut Context<'_>, socket: &impl Socket) -> io::Result<()> {
+    pub(super) fn look(&mut self, cx: &mut Context<'_>, socket: &impl Socket, is_endless: bool) -> io::Result<()> {
         if std::mem::take(&mut self.reads) {
             return Ok(());
         }
@@ -98,6 +99,10 @@ impl Watch {
         let ready = ready?;
         if ready.is_error() || ready.is_write_closed() {
             return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        // Such a client has nothing to wait for but what may never come.
+        if is_endless && ready.is_read_closed() {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the client has left a stream without an end"));
         }
         let hidden = self
             .hidden
@@ -150,7 +155,7 @@ mod tests {
                 wrote = true;
                 watch.wrote();
             }
-            watch.look(cx, &server).map_or_else(Poll::Ready, |()| Poll::Pending)
+            watch.look(cx, &server, false).map_or_else(Poll::Ready, |()| Poll::Pending)
         });
         assert_eq!(ended.await.kind(), io::ErrorKind::TimedOut);
         assert_eq!(started.elapsed().as_secs(), 50);

@@ -9,6 +9,7 @@ mod chain;
 pub(crate) mod client;
 mod development;
 mod error;
+mod peer;
 mod pem;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use rustls::{InconsistentKeys, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 pub use error::TlsError;
+pub use peer::ClientCertificate;
 
 use chain::Bounded;
 
@@ -97,7 +99,7 @@ impl Tls {
 
     /// Requires of every client a certificate that one of the authorities in this PEM file has issued.
     ///
-    /// A client without one is refused during the handshake and never sends a request, and so is one that shows more than 6
+    /// Handlers find it as [`ClientCertificate`]. A client without one is refused during the handshake and never sends a request, and so is one that shows more than 6
     /// certificates between its own and an authority's. A later call replaces the
     /// authorities of an earlier one.
     ///

@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use axum::Extension;
 use futures_util::{SinkExt, StreamExt};
 use http::StatusCode;
 use rikki::client::{Builder, ConnectError, Tls, connect};
 use rikki::ws::{CloseCode, Compression, Deadline, Error, Handler, Message, Opening, Settings, Socket, WebSocket};
-use rikki::{Server, TlsError};
+use rikki::{ClientCertificate, Server, TlsError};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -431,4 +432,45 @@ async fn a_refusal_is_read_when_nothing_can_be_written() {
     let error = soon("connecting", connect(&url)).await.unwrap_err();
     assert!(error.to_string().starts_with("the server answered 503 Service Unavailable"), "{error}");
     server.await.unwrap();
+}
+
+/// Handlers of routes and of WebSockets learn who has connected.
+#[tokio::test]
+async fn the_subject_of_a_client_certificate_is_given_to_handlers() {
+    let tls = rikki::Tls::self_signed(["localhost"]).unwrap();
+    let certificate = tls.certificate_pem().unwrap().to_owned();
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "alice, the first");
+    let key = rcgen::KeyPair::generate().unwrap();
+    let own = params.self_signed(&key).unwrap().pem();
+    let folder = std::env::temp_dir().join(format!("rikki-client-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (own_path, key_path) = (folder.join("own.pem"), folder.join("own.key"));
+    std::fs::write(&own_path, own).unwrap();
+    std::fs::write(&key_path, key.serialize_pem()).unwrap();
+    let route = async |Extension(client): Extension<ClientCertificate>| client.subject().to_owned();
+    let socket = async |upgrade: rikki::ws::Upgrade| upgrade.on_upgrade_with(std::sync::Arc::new(Subject));
+    let server = Server::new().route("/", axum::routing::get(route)).route("/socket", axum::routing::any(socket));
+    let server = Running::start_with(server, tls.client_ca(&own_path).unwrap(), &certificate).await;
+    let trust = server.trust().certificate(&own_path, &key_path).unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+    let builder = Builder::new(url(&server, Via::Tls, "/socket")).tls(trust.clone());
+    let (mut socket, _) = soon("connecting", builder.connect()).await.unwrap();
+    assert_eq!(next(&mut socket).await, Some(Message::from("CN=alice\\, the first")));
+    // The text of what is no WebSocket comes with its refusal.
+    let refused = soon("asking", Builder::new(url(&server, Via::Tls, "/")).tls(trust).connect()).await.unwrap_err();
+    assert!(refused.to_string().contains("CN=alice"), "{refused}");
+}
+
+struct Subject;
+
+impl Handler for Subject {
+    type State = ();
+
+    fn open(&self, socket: &mut Socket<'_>, opening: &Opening) {
+        let client = opening.extensions().get::<ClientCertificate>().expect("it has one");
+        socket.send(client.subject()).unwrap();
+    }
+
+    fn message(&self, (): &mut (), _: &mut Socket<'_>, _: Message<'_>) {}
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::routing::get;
+use futures_util::{StreamExt, stream};
 use rikki::Server;
 use tokio::io::AsyncWriteExt;
 
@@ -110,6 +112,48 @@ async fn who_resets_is_given_up() {
             }
             reset(talk).await;
             at_work.come_to(0, &format!("the end of {what}, {via:?}")).await;
+        }
+    }
+}
+
+/// A page that shows events has been closed when the browser has sent all: its handler learns of that at once, while an
+/// answer that ends by itself is made to its end.
+#[tokio::test]
+async fn a_stream_without_an_end_ends_with_the_half_of_its_client() {
+    let at_work = AtWork::default();
+    let stream = |at_work: &AtWork, kind: &'static str, ends: bool| {
+        let at_work = at_work.clone();
+        get(async move || {
+            at_work.0.fetch_add(1, Ordering::Relaxed);
+            let work = Work(at_work);
+            let later = async move {
+                let _work = work;
+                let wait = if ends { Duration::from_millis(1500) } else { Duration::MAX };
+                tokio::time::sleep(wait).await;
+                Ok::<_, std::convert::Infallible>("last")
+            };
+            let body = stream::iter([Ok("first")]).chain(stream::once(later));
+            ([("content-type", kind)], Body::from_stream(body))
+        })
+    };
+    let server = at_work.server();
+    let server = server.route("/events", stream(&at_work, "text/event-stream; charset=utf-8", false));
+    let server = Running::start(server.route("/report", stream(&at_work, "text/plain", true))).await;
+    for via in BOTH {
+        for (path, end) in [("/events", ""), ("/report", "last\r\n0\r\n\r\n")] {
+            let mut talk = Talk::connect(&server, via).await;
+            talk.send(ask(path, "")).await;
+            talk.head().await;
+            talk.bytes(b"5\r\nfirst\r\n".len()).await;
+            assert_eq!(at_work.0.load(Ordering::Relaxed), 1);
+            let since = std::time::Instant::now();
+            talk.stream.shutdown().await.unwrap();
+            at_work.come_to(0, &format!("the end of {path}, {via:?}")).await;
+            if path == "/events" {
+                assert!(since.elapsed() < Duration::from_millis(1000), "{:?}", since.elapsed());
+            } else {
+                assert!(talk.text().await.ends_with(end), "{via:?}: {path} is whole");
+            }
         }
     }
 }
