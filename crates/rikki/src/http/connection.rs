@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -232,6 +232,7 @@ impl Connection {
         let access = settings.access_log.then(|| Box::new(Access::new(&parts, *peer)));
         let may_be_read = matches!(parts.method, Method::GET | Method::HEAD);
         let (is_last, goes_on) = (framing::is_last(&parts), is_kept_alive(&parts));
+        let unread = may_stay_unread(&parts, &body).then(Arc::<AtomicBool>::default);
         let too_often = || {
             let refused = settings.frequency.as_ref()?.refuse(*peer)?;
             terms.settings.counts.refused_requests.up();
@@ -257,7 +258,7 @@ impl Connection {
             let (terms, tracker) = (terms.clone(), tracker.clone());
             let handover = upgrade.as_ref().map(|(_, handover)| Arc::downgrade(handover));
             parts.extensions.insert(ws::Context { terms, tracker, handover });
-            Answering::routed(router.clone(), Request::from_parts(parts, self.pace(body)), *peer)
+            Answering::routed(router.clone(), Request::from_parts(parts, self.pace(body, unread.clone())), *peer)
         };
         async move {
             let mut response = poll_fn(|cx| answering.poll(cx, *peer)).await;
@@ -265,6 +266,8 @@ impl Connection {
             if let Some(access) = access {
                 access.log(&response);
             }
+            // Then hyper ends the connection, and the client is to know.
+            let is_last = is_last || unread.is_some_and(|read| !read.load(Relaxed));
             self.set_connection(version, is_last, goes_on, &mut response);
             if let Some((upgrade, handover)) = upgrade {
                 // Whatever became of the answer that the handshake gave: only this one starts a WebSocket.
@@ -312,12 +315,12 @@ impl Connection {
         }
     }
 
-    fn pace(&self, body: Incoming) -> Body {
+    fn pace(&self, body: Incoming, read: Option<Arc<AtomicBool>>) -> Body {
         if body.is_end_stream() {
             return Body::empty();
         }
         let Serving { settings, terms, .. } = &*self.serving;
-        Body::new(PacedBody::new(body, settings.body_rate, terms.settings.counts.clone()))
+        Body::new(PacedBody::new(body, settings.body_rate, terms.settings.counts.clone(), read))
     }
 
     /// Closes a connection on which an upgrade was asked for and refused: at its end hyper hands the stream over all
@@ -380,6 +383,19 @@ fn is_endless(response: &Response) -> bool {
     media.eq_ignore_ascii_case(b"text/event-stream") || media.eq_ignore_ascii_case(b"multipart/x-mixed-replace")
 }
 
+/// Whether the connection ends if nobody reads the body of a request: the client waits for being asked to send it
+/// ([RFC 9110 section 10.1.1](https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1)), or it is more than comes with the
+/// head, which hyper passes over.
+fn may_stay_unread(request: &Parts, body: &Incoming) -> bool {
+    request.version < Version::HTTP_2
+        && !body.is_end_stream()
+        && (request.headers.contains_key(header::EXPECT)
+            || body.size_hint().upper().is_none_or(|most| most > PASSED_OVER))
+}
+
+/// In bytes.
+const PASSED_OVER: u64 = 4 * 1024;
+
 /// Whether the client of HTTP/1 wants to send more on its connection: <https://www.rfc-editor.org/rfc/rfc9112#section-9.3>.
 fn is_kept_alive(request: &Parts) -> bool {
     let has = |option: &str| {
@@ -420,7 +436,7 @@ pub(super) fn log_end(peer: SocketAddr, result: hyper::Result<()>) {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::atomic::{AtomicBool, AtomicUsize};
+    use std::sync::atomic::AtomicUsize;
 
     use bytes::Bytes;
     use http_body::Frame;

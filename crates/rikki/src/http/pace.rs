@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -97,11 +98,13 @@ impl Pace {
 pub(super) struct PacedBody {
     body: Incoming,
     pace: Pace,
+    /// Told when it has been read to its end.
+    read: Option<Arc<AtomicBool>>,
 }
 
 impl PacedBody {
-    pub(super) fn new(body: Incoming, rate: MinRate, counts: Arc<Counts>) -> Self {
-        Self { body, pace: Pace::new(rate, counts) }
+    pub(super) fn new(body: Incoming, rate: MinRate, counts: Arc<Counts>, read: Option<Arc<AtomicBool>>) -> Self {
+        Self { body, pace: Pace::new(rate, counts), read }
     }
 }
 
@@ -110,9 +113,14 @@ impl Body for PacedBody {
     type Error = Box<dyn std::error::Error + Send + Sync>;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Self { body, pace } = self.get_mut();
-        match Pin::new(body).poll_frame(cx) {
+        let Self { body, pace, read } = self.get_mut();
+        match Pin::new(&mut *body).poll_frame(cx) {
             Poll::Ready(frame) => {
+                if let Some(read) = read
+                    && (frame.is_none() || body.is_end_stream())
+                {
+                    read.store(true, Relaxed);
+                }
                 let length = |frame: &Frame<Bytes>| frame.data_ref().map_or(0, Bytes::len);
                 pace.moved(frame.as_ref().and_then(|frame| frame.as_ref().ok()).map_or(0, length));
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))

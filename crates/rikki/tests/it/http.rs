@@ -306,3 +306,32 @@ async fn requests_on_one_connection() {
         talk.echo("hello").await;
     }
 }
+
+/// Where a body is not read the connection cannot go on, and the answer says so: a client may then send no more of it.
+#[tokio::test]
+async fn a_body_that_is_not_read_ends_the_connection_and_that_is_said() {
+    let site = Site::new();
+    let server = site.serve().await;
+    for via in BOTH {
+        for (more, sent, goes_on) in [
+            ("Content-Length: 5\r\nExpect: 100-continue\r\n", 0, false),
+            ("Content-Length: 1000000\r\n", 0, false),
+            ("Content-Length: 5\r\n", 5, true),
+            ("Content-Length: 0\r\nExpect: 100-continue\r\n", 0, true),
+        ] {
+            let mut talk = Talk::connect(&server, via).await;
+            talk.send(format!("POST /ok.txt HTTP/1.1\r\nHost: localhost\r\n{more}\r\n{}", "x".repeat(sent))).await;
+            let head = talk.head().await;
+            assert!(head.starts_with("HTTP/1.1 405 "), "{head}");
+            assert_eq!(!head.contains("\r\nconnection: close\r\n"), goes_on, "{via:?} {more}: {head}");
+            assert_eq!(head.contains("\r\nconnection: keep-alive\r\n"), goes_on, "{via:?} {more}: {head}");
+            if goes_on {
+                talk.bytes("405 Method Not Allowed\n".len()).await;
+                talk.send("GET /ok.txt HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+                assert!(talk.head().await.starts_with("HTTP/1.1 200 "), "{via:?} {more}");
+            } else {
+                assert_eq!(talk.text().await, "405 Method Not Allowed\n");
+            }
+        }
+    }
+}
