@@ -89,18 +89,10 @@ pub(super) struct Driver<I> {
     pinged_at: Tick,
     /// Since when the message under way is judged.
     message_since: Tick,
-    /// Reading waits until the backlog is below half of its mark.
-    paused: bool,
-    /// The peer has shut its half of TCP.
-    eof: bool,
     /// Why nothing can be written any more. What the peer said before that is still to be read.
     broken: Option<io::Error>,
-    /// The consumer knows that the connection has ended.
-    reported: bool,
-    /// It has had its turn, and waits for the next one.
-    waits: bool,
-    /// That of its next turn.
-    ticket: Ticket,
+    /// Of its next turn, if it has had one and waits for that.
+    ticket: Option<Ticket>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -157,23 +149,19 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             read_at: now,
             pinged_at: NEVER,
             message_since: NEVER,
-            paused: false,
-            eof: false,
             broken: None,
-            reported: false,
-            waits: false,
-            ticket: 0,
+            ticket: None,
         }
     }
 
     /// Serves the connection until it has to wait, the consumer yields or the connection ends.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer) -> Poll<Turn> {
-        if self.waits {
+        if let Some(ticket) = self.ticket {
             // Woken by something else, such as more to read: a flood does not get past the others by that.
-            if !self.line.alarm.clock().turns().has_come(self.ticket) {
+            if !self.line.alarm.clock().turns().has_come(ticket) {
                 return Poll::Pending;
             }
-            self.waits = false;
+            self.ticket = None;
         }
         self.with_buffers(|driver, read, output| driver.turn(cx, consumer, read, output))
     }
@@ -309,8 +297,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 if let Some(due) = self.handle_deadlines(consumer, output) {
                     self.line.alarm.set(due, cx.waker());
                 }
-                self.ticket = self.line.alarm.clock().turns().take(cx.waker());
-                self.waits = true;
+                self.ticket = Some(self.line.alarm.clock().turns().take(cx.waker()));
                 return Poll::Pending;
             }
             // A turn ends only when there is nothing to read, to write, to take from the mailbox or to do by the clock.
@@ -361,7 +348,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     ) -> Parsed {
         // Read once for each message: whoever is handed one may answer it, though other connections use up the memory.
         let mut mark = self.hold(cx, consumer, output);
-        while !matches!(self.phase, Phase::Ended) && !self.paused && !input.is_empty() {
+        while !matches!(self.phase, Phase::Ended) && !self.line.paused && !input.is_empty() {
             let event = self.connection.next_event(input, output);
             if let Some(rate) = &mut self.rate {
                 if matches!(event, Ok(Some(_))) {
@@ -393,7 +380,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 break;
             }
         }
-        if self.paused {
+        if self.line.paused {
             return Parsed::Paused;
         }
         self.message_since = match self.connection.is_mid_message() {
@@ -411,7 +398,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         output: &mut Output,
         mark: usize,
     ) -> Flow {
-        if self.reported {
+        if self.line.reported {
             return Flow::Continue;
         }
         let flow = consumer.message(&mut self.socket(cx.waker(), output, mark), message);
@@ -435,7 +422,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     fn handle_eof(&mut self, consumer: &mut impl Consumer) {
         if self.connection.is_closed() && matches!(self.phase, Phase::Closing { .. } | Phase::Open { .. }) {
             // It may still read: what is unsent and our Close go out before the end.
-            self.eof = true;
+            self.line.eof = true;
         } else {
             // Without a Close before it, the end of the stream is an abnormal one: section 7.1.5.
             let error = self.broken.take().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
@@ -456,8 +443,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     fn report(&mut self, consumer: &mut impl Consumer, closed: Closed) -> Flow {
-        if !self.reported {
-            self.reported = true;
+        if !self.line.reported {
+            self.line.reported = true;
             if let Some(error) = &closed.error {
                 error.count(&self.settings.counts);
             }

@@ -4,13 +4,14 @@
 //! hundred slices of work. Here one flood at a time has a slice, and between two of them the runtime looks at its sockets.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use tokio::task::yield_now;
 
-/// A place in the order of turns.
-pub(super) type Ticket = u32;
+/// A place in the order of turns: twice its number and one, which is never 0.
+pub(super) type Ticket = NonZeroU32;
 
 /// The turns of one thread.
 #[derive(Debug, Default)]
@@ -20,7 +21,7 @@ pub(super) struct Turns(Mutex<State>);
 struct State {
     /// In the order of their tickets, the first of which is `served`.
     waiting: VecDeque<Waker>,
-    served: Ticket,
+    served: u32,
     is_calling: bool,
 }
 
@@ -34,7 +35,8 @@ impl Turns {
         let (ticket, calls) = {
             let mut state = self.state();
             state.waiting.push_back(waker.clone());
-            let ticket = state.served.wrapping_add(state.waiting.len() as Ticket);
+            let number = state.served.wrapping_add(state.waiting.len() as u32);
+            let ticket = NonZeroU32::MIN | (number << 1);
             (ticket, !std::mem::replace(&mut state.is_calling, true))
         };
         if calls {
@@ -45,8 +47,9 @@ impl Turns {
 
     /// Whether the turn of a ticket has come, which it does once.
     pub(super) fn has_come(&self, ticket: Ticket) -> bool {
-        // Far fewer wait than half of all numbers.
-        self.state().served.wrapping_sub(ticket) < Ticket::MAX / 2
+        // Far fewer wait than half of all numbers, of which the ticket has 31 bits.
+        let behind = (self.state().served << 1).wrapping_sub(ticket.get() - 1);
+        behind < u32::MAX / 2
     }
 
     fn call_next(&self) -> bool {
@@ -99,7 +102,7 @@ mod tests {
     #[tokio::test]
     async fn one_at_a_time_in_their_order() {
         let (turns, wakes) = (Arc::<Turns>::default(), Arc::<Wakes>::default());
-        turns.0.lock().unwrap().served = Ticket::MAX - 1;
+        turns.0.lock().unwrap().served = u32::MAX - 1;
         let waker = Waker::from(wakes.clone());
         let tickets = [(); 4].map(|()| turns.take(&waker));
         for called in 0..=tickets.len() {

@@ -14,7 +14,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// mailbox. False if there is something to do after all.
     pub(super) fn settle(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) -> bool {
         if !self.is_alarm_set(output) {
-            if self.message_since != NEVER
+            if self.connection.is_mid_message()
                 && let Poll::Ready(error) = self.connection.poll_evicted(cx, output)
             {
                 self.fail(consumer, error);

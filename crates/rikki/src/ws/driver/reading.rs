@@ -24,7 +24,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         output: &mut Output,
         budget: &mut Budget,
     ) -> Poll<Parsed> {
-        if self.paused || self.eof || !consumer.is_ready() {
+        if self.line.paused || self.line.eof || !consumer.is_ready() {
             return Poll::Pending;
         }
         if let Some(mut unparsed) = self.unparsed.take() {

@@ -23,11 +23,17 @@ pub(super) struct Line<I> {
     pub(super) written_at: Tick,
     /// Bytes may wait inside the stream, as they do in TLS.
     pub(super) unflushed: bool,
+    /// Reading waits until the backlog is below half of its mark.
+    pub(super) paused: bool,
+    /// The peer has shut its half of TCP.
+    pub(super) eof: bool,
+    /// The consumer knows that the connection has ended.
+    pub(super) reported: bool,
 }
 
 impl<I> Line<I> {
     pub(super) fn new(io: I, alarm: Alarm, now: Tick) -> Self {
-        Self { io, alarm, written_at: now, unflushed: false }
+        Self { io, alarm, written_at: now, unflushed: false, paused: false, eof: false, reported: false }
     }
 }
 
@@ -89,7 +95,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     #[inline]
     pub(super) fn write(&mut self, cx: &mut Context<'_>, output: &mut Output) {
         // Most calls find nothing to do.
-        if !output.is_empty() || self.line.unflushed || self.paused {
+        if !output.is_empty() || self.line.unflushed || self.line.paused {
             self.write_now(cx, output);
         }
     }
@@ -98,14 +104,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if let Err(error) = self.line.write(cx, &mut self.connection, output) {
             self.broken.get_or_insert(error);
             self.lose_unsent(output);
-            (self.line.unflushed, self.paused) = (false, false);
+            (self.line.unflushed, self.line.paused) = (false, false);
             if self.is_phase_open() {
                 self.start_closing();
             }
             return;
         }
-        if self.paused && output.len() < self.settings.mark() / 2 + 1 {
-            self.paused = false;
+        if self.line.paused && output.len() < self.settings.mark() / 2 + 1 {
+            self.line.paused = false;
         }
     }
 
@@ -145,7 +151,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             match self.settings.overflow {
                 // Where only the memory of all is used up, a peer that reads is to be served on.
                 Overflow::Close if output.len() >= self.settings.write_queue => self.lose(consumer, Error::Overflow),
-                Overflow::Pause | Overflow::Close => self.paused = true,
+                Overflow::Pause | Overflow::Close => self.line.paused = true,
                 Overflow::DropNewest | Overflow::DropOldest => {}
             }
         }
@@ -175,18 +181,18 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
         let now = self.now();
         // Nothing is awaited from a peer that failed: inside of a frame that never ends it could not even answer.
-        let settled = self.connection.is_closed() || self.reported;
+        let settled = self.connection.is_closed() || self.line.reported;
         let said_all = settled && output.is_empty() && !self.line.unflushed;
         if matches!(self.phase, Phase::Closing { .. }) && said_all {
             // "when a client is instructed to do the same, it SHOULD wait for a TCP Close from the server".
             if !self.connection.is_server() {
-                self.phase = if self.eof { Phase::Ended } else { Phase::Lingering { since: now } };
+                self.phase = if self.line.eof { Phase::Ended } else { Phase::Lingering { since: now } };
                 return;
             }
             // "The underlying TCP connection, in most normal cases, SHOULD be closed first by the server": half of it, so
             // that the Close arrives.
             match Pin::new(&mut self.line.io).poll_shutdown(cx) {
-                Poll::Ready(Ok(())) if !self.eof => self.phase = Phase::Lingering { since: now },
+                Poll::Ready(Ok(())) if !self.line.eof => self.phase = Phase::Lingering { since: now },
                 Poll::Ready(Ok(())) => self.phase = Phase::Ended,
                 Poll::Ready(Err(_)) => self.phase = Phase::Ended,
                 Poll::Pending => {}

@@ -247,10 +247,10 @@ async fn pause_holds_though_others_use_the_memory_up() {
     fixture.driver.line.io.reads.push_back(frame(0x81, b"answered"));
     assert!(fixture.poll().is_pending());
     // Before it: 20,014 bytes are less than the mark was, and more than it is.
-    fixture.driver.paused = false;
+    fixture.driver.line.paused = false;
     fixture.driver.line.io.reads.extend(reads[1..].to_vec());
     assert!(fixture.poll().is_pending());
-    assert!(fixture.driver.paused && fixture.driver.unparsed.is_some());
+    assert!(fixture.driver.line.paused && fixture.driver.unparsed.is_some());
     assert_eq!(sent, [Ok(()), Ok(())]);
 }
 
