@@ -67,9 +67,9 @@ impl Idling {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// In milliseconds, and never 0, which stands for one that does not wait.
+    /// In microseconds, and never 0, which stands for one that does not wait.
     fn stamp(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.start).as_millis() as u64 + 1
+        now.saturating_duration_since(self.start).as_micros() as u64 + 1
     }
 }
 

@@ -190,10 +190,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         self.backlog.is_none() && !self.line.unflushed && self.mailbox.as_ref().is_none_or(|mailbox| mailbox.len() == 0)
     }
 
-    fn is_phase_open(&self) -> bool {
-        matches!(self.phase, Phase::Open { .. })
-    }
-
     pub(super) fn is_open(&self) -> bool {
         self.connection.is_open() && self.is_phase_open()
     }

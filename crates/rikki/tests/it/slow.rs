@@ -273,7 +273,9 @@ async fn an_idle_connection_gives_its_place_to_a_new_one() {
         get(async move || finish.notified().await)
     };
     let server = Server::new().max_connections(5).route("/", get(async || "ok")).route("/wait", wait);
-    let server = Running::echo(server).await;
+    let echo = |socket: &mut Socket<'_>, message: Message<'_>| socket.send(message);
+    // With one worker, who is answered first is idle first.
+    let server = Running::start_on(1, server.websocket("/echo", echo)).await;
     for (round, via) in (1..).zip(BOTH) {
         let mut socket = Talk::open(&server, via, "/echo").await;
         let mut busy = Talk::connect(&server, via).await;

@@ -10,6 +10,10 @@ use crate::ws::clock::{NEVER, Tick};
 use crate::ws::error::{Closed, Deadline, Error};
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
+    pub(super) fn is_phase_open(&self) -> bool {
+        matches!(self.phase, Phase::Open { .. })
+    }
+
     /// Before waiting: acts on deadlines that have come, sets the alarm for the next one, and registers with the
     /// mailbox. False if there is something to do after all.
     pub(super) fn settle(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) -> bool {
