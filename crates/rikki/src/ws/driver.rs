@@ -194,15 +194,16 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         self.connection.is_open() && self.is_phase_open()
     }
 
-    /// The code to close with, if its life is over, or a server drains and the connection is one of its own that is not closing anyway: what a
+    /// The code to close with, if a server drains and the connection is one of its own that is not closing anyway: what a
     /// request or a handler has opened as a client lasts as long as they do.
     fn draining(&self) -> Option<CloseCode> {
-        let code = match self.phase {
-            Phase::Open { until } if until <= self.now() => Some(CloseCode::GOING_AWAY),
-            _ if self.connection.is_server() => self.line.alarm.draining(),
-            _ => None,
-        };
-        code.filter(|_| self.connection.is_open() && !self.mailbox.as_ref().is_some_and(|mailbox| mailbox.is_closed()))
+        let code = if self.connection.is_server() { self.line.alarm.draining() } else { None };
+        code.filter(|_| self.may_close())
+    }
+
+    /// Whether no Close has been sent, and none is queued.
+    fn may_close(&self) -> bool {
+        self.connection.is_open() && !self.mailbox.as_ref().is_some_and(|mailbox| mailbox.is_closed())
     }
 
     /// Closes when everything that has been accepted until now is sent.

@@ -51,6 +51,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// The next deadline, or `None` if one has come and was acted on.
     pub(super) fn handle_deadlines(&mut self, consumer: &mut impl Consumer, output: &mut Output) -> Option<Tick> {
         let now = self.now();
+        if let Phase::Open { until } = self.phase
+            && until <= now
+            && self.may_close()
+        {
+            self.close_in_turn(CloseCode::GOING_AWAY, output);
+            return None;
+        }
         let settings = &self.settings;
         let (due, missed) = match self.phase {
             Phase::Ended => return None,
