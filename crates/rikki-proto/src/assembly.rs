@@ -100,8 +100,9 @@ impl PartialMessage {
         memory: Option<&Arc<MessageMemory>>,
     ) -> Result<(), Error> {
         self.received = self.received.saturating_add(count(piece.len()));
-        let Self { payload, length, held, .. } = self;
-        payload.extend(piece, *length, limits, held, memory)
+        let Self { payload, length, held, compressed, .. } = self;
+        let most = if compressed.is_some() { limits.max_compressed() } else { limits.max_message };
+        payload.extend(piece, *length, most, held, memory)
     }
 
     /// Lets `read` put between `least` and `most` more bytes into a binary message of known length, and gives them too.
@@ -149,7 +150,7 @@ impl PartialMessage {
         let mut held = None;
         let mut scratch: Scratch = [0; SCRATCH_SIZE];
         for piece in [kept.get(HEADROOM..).unwrap_or_default(), last] {
-            let push = |piece: &[u8]| payload.extend(piece, None, limits, &mut held, memory);
+            let push = |piece: &[u8]| payload.extend(piece, None, limits.max_message, &mut held, memory);
             decompressor.push(piece, &mut scratch, limits.max_message, push)?;
         }
         decompressor.finish(&mut scratch)?;
@@ -203,19 +204,19 @@ impl PartialPayload {
         Ok(())
     }
 
-    /// Adds a piece, of `length` bytes in all if that is known.
+    /// Adds a piece, of `length` bytes in all if that is known, and `most` if not.
     fn extend(
         &mut self,
         piece: &[u8],
         length: Option<usize>,
-        limits: &crate::Limits,
+        most: usize,
         held: &mut Option<Held>,
         memory: Option<&Arc<MessageMemory>>,
     ) -> Result<(), Error> {
         // Doubling keeps the copying linear, larger steps keep it low; neither goes where nothing can follow.
         let wanted = match length {
             Some(length) => (self.len() + piece.len()).saturating_mul(GROWTH).min(length),
-            None => (self.capacity() * 2).min(limits.max_message),
+            None => (self.capacity() * 2).min(most),
         };
         self.reserve(piece.len(), wanted, held, memory)?;
         self.push(piece)

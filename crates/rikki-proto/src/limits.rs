@@ -18,7 +18,8 @@ impl Default for Limits {
 
 impl Limits {
     /// The largest message taken, in bytes of payload; default 4 MiB. A larger one is refused with 1009 as soon as a
-    /// frame header announces it. One connection holds at most this much of an unfinished message.
+    /// frame header announces it. One connection holds at most this much of an unfinished message; of a compressed one an eighth
+    /// more, and both while it is decompressed.
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes;
         self
@@ -31,11 +32,15 @@ impl Limits {
         self
     }
 
+    /// How long a compressed message may be on the wire: see [`check_compressed_length`](Self::check_compressed_length).
+    pub(crate) fn max_compressed(&self) -> usize {
+        self.max_message.saturating_add(self.max_message / 8).saturating_add(1024)
+    }
+
     /// What a compressed message may announce: an honest one at the limit can be longer than it is decompressed, by an
     /// eighth with some compressors, and one of empty blocks would never reach the limit.
     pub(crate) fn check_compressed_length(&self, length: u64) -> Result<(), Error> {
-        let most = (self.max_message as u64).saturating_add(self.max_message as u64 / 8).saturating_add(1024);
-        if length > most {
+        if length > self.max_compressed() as u64 {
             return Err(LimitExceeded::CompressedTooLong { limit: self.max_message }.into());
         }
         Ok(())

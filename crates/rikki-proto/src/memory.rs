@@ -63,28 +63,32 @@ impl MessageMemory {
 
     /// Takes so much more for the message that began at `age`; those before it give way.
     fn take(&self, age: u64, own: &Holder, bytes: usize) -> Result<(), LimitExceeded> {
-        let holders = self.holders();
+        let mut holders = self.holders();
         let held = own.bytes.load(Relaxed);
         let used = self.used.load(Relaxed);
         let missing = used.saturating_add(bytes).saturating_sub(self.most);
         let mut evicted = Vec::new();
         let mut freed = 0;
         if missing > 0 && used > held {
-            for older in holders.by_age.range(..age).map(|(_, older)| older) {
-                if freed < missing && !older.is_evicted.load(Relaxed) {
-                    freed += older.bytes.load(Relaxed);
-                    evicted.push(older.clone());
+            for (age, older) in holders.by_age.range(..age) {
+                if freed >= missing {
+                    break;
                 }
+                freed += older.bytes.load(Relaxed);
+                evicted.push((*age, older.clone()));
             }
         }
         if own.is_evicted.load(Relaxed) || (missing > freed && used - freed > held) {
             return Err(LimitExceeded::NoMessageMemory);
         }
-        evicted.iter().for_each(|older| older.is_evicted.store(true, Relaxed));
+        for (age, older) in &evicted {
+            older.is_evicted.store(true, Relaxed);
+            holders.by_age.remove(age);
+        }
         self.used.store(used - freed + bytes, Relaxed);
         own.bytes.store(held + bytes, Relaxed);
         drop(holders);
-        evicted.iter().filter_map(|older| older.waker().take()).for_each(Waker::wake);
+        evicted.iter().filter_map(|(_, older)| older.waker().take()).for_each(Waker::wake);
         Ok(())
     }
 

@@ -48,7 +48,8 @@ pub struct Counters {
     pub closed_overflows: u64,
     /// WebSockets closed with 1011 since their handler, or the task that served them, panicked.
     pub closed_panics: u64,
-    /// WebSockets closed with 1011 since the task that served them ended with an error.
+    /// Tasks that served a WebSocket and ended with an error; it is closed with 1011, or 1013 where too much waited for its
+    /// peer, if it is still open.
     pub closed_errors: u64,
     /// Messages dropped since their receiver did not read.
     pub dropped_messages: u64,

@@ -168,6 +168,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Lends the socket outside of a message: to open a connection or to send from its own task, which `waker` wakes.
     pub(super) fn with_socket<R>(&mut self, waker: &Waker, use_it: impl FnOnce(&mut Socket<'_>) -> R) -> R {
+        compression::forget_work();
         self.with_buffers(|driver, _, output| {
             let mark = if driver.is_queueing() { 0 } else { driver.settings.mark() };
             use_it(&mut driver.socket(waker, output, mark))
@@ -279,22 +280,25 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             if matches!(self.phase, Phase::Ended) {
                 return Poll::Ready(Turn::Ended);
             }
-            let waits = match self.read(cx, consumer, read, output, &mut budget) {
-                Poll::Ready(Parsed::Yielded) => {
-                    // A pong does not wait for whoever reads the messages.
-                    self.write(cx, output);
-                    return Poll::Ready(Turn::Yielded);
-                }
-                Poll::Ready(_) => false,
-                Poll::Pending => true,
-            };
+            // What is queued goes before the answer to a Close.
+            let waits = budget.queued == 0
+                || match self.read(cx, consumer, read, output, &mut budget) {
+                    Poll::Ready(Parsed::Yielded) => {
+                        // A pong does not wait for whoever reads the messages.
+                        self.write(cx, output);
+                        return Poll::Ready(Turn::Yielded);
+                    }
+                    Poll::Ready(_) => false,
+                    Poll::Pending => true,
+                };
             if budget.reads == 0 || budget.queued == 0 || compression::worked() >= WORK_PER_POLL {
                 self.write(cx, output);
                 // A peer that never falls silent has to end its messages in time too.
                 if let Some(due) = self.handle_deadlines(consumer, output) {
                     self.line.alarm.set(due, cx.waker());
                 }
-                self.ticket = Some(self.line.alarm.clock().turns().take(cx.waker()));
+                self.give_way(cx, consumer, output);
+                self.ticket = self.line.alarm.clock().turns().take(cx.waker());
                 return Poll::Pending;
             }
             // A turn ends only when there is nothing to read, to write, to take from the mailbox or to do by the clock.

@@ -173,8 +173,7 @@ fn contained<R>(socket: &mut Socket<'_>, callback: impl FnOnce(&mut Socket<'_>) 
     let start = socket.output.checkpoint();
     let result = catch_unwind(AssertUnwindSafe(|| callback(socket)));
     if result.is_err() && socket.is_open() {
-        socket.take_back(start);
-        socket.close_now(CloseCode::INTERNAL_ERROR);
+        socket.close_panicked(start);
     }
     result.ok()
 }

@@ -100,6 +100,7 @@ impl Sender {
     /// dropped by [`Overflow::DropOldest`](super::Overflow::DropOldest), or not written when the connection ended.
     ///
     /// Those that were refused with an error are not among them, nor those that the peer lost after they were written.
+    /// What is lost with the connection is known when its task has ended, after [`Handler::close`](super::Handler::close).
     /// What callbacks and the sink have sent is among them from the first [`Socket::sender`](super::Socket::sender) on.
     #[must_use]
     pub fn dropped(&self) -> u64 {
@@ -230,9 +231,9 @@ impl Mailbox {
         self.push_below(command, self.settings.mark())
     }
 
-    /// The same for a message that was promised room when less waited.
+    /// The same for a message that was promised room when less waited: there is one for each time that somebody asked.
     pub(super) fn push_promised(&self, command: Command) -> Result<(), SendError> {
-        self.push_below(command, self.settings.write_queue.saturating_mul(2))
+        self.push_below(command, usize::MAX)
     }
 
     fn push_below(&self, command: Command, mark: usize) -> Result<(), SendError> {
@@ -365,6 +366,7 @@ impl Mailbox {
         let dropped = {
             let mut state = self.state();
             state.closed = true;
+            state.backlog = 0;
             counts.queued_bytes.sub(std::mem::take(&mut state.queued));
             let queue = std::mem::take(&mut state.queue);
             let messages = queue.iter().filter(|command| command.is_message()).count();

@@ -7,6 +7,7 @@ use std::task::{Context, Waker};
 
 use rikki_proto::{Checkpoint, CloseCode, Connection, Message, Output, PreparedMessage, SendError};
 
+use super::compression::forget_work;
 use super::sender::{Command, Mailbox, Sender};
 use super::settings::{Overflow, Settings};
 
@@ -168,7 +169,11 @@ impl Socket<'_> {
 
     /// Whether more may be framed. What may be dropped later is not, while the peer takes nothing.
     fn has_room(&self, sent: Sent, length: usize) -> bool {
-        let mark = if sent == Sent::Promised { self.settings.write_queue } else { self.settings.mark().max(self.mark) };
+        // What others have sent since the promise does not take its room.
+        let mark = if sent == Sent::Promised { usize::MAX } else { self.settings.mark().max(self.mark) };
+        if sent == Sent::Ping {
+            return self.output.len() < mark;
+        }
         let may_wait = self.settings.overflow == Overflow::DropOldest && self.output.is_blocked();
         self.output.len() < self.settings.framed_ahead(mark) && !may_wait && self.settings.has_memory_for(length)
     }
@@ -199,7 +204,7 @@ impl Socket<'_> {
                 Err(SendError::Dropped)
             }
             // There it can still be dropped.
-            Overflow::DropOldest if sent == Sent::Message => {
+            Overflow::DropOldest if sent != Sent::Ping => {
                 let backlog = self.output.len();
                 let mailbox = self.mailbox();
                 mailbox.has_queued(backlog);
@@ -229,8 +234,12 @@ impl Socket<'_> {
         }
     }
 
-    /// Takes back what the callback that began at `start` has sent, as far as it is not on its way.
-    pub(super) fn take_back(&mut self, start: Checkpoint) {
+    /// Ends what a callback that panicked has begun at `start`: takes back what it has sent, as far as it is not on its way,
+    /// and closes with 1011.
+    pub(super) fn close_panicked(&mut self, start: Checkpoint) {
+        // Before anything is taken back, since with context takeover it may refer to that; then nothing is.
+        forget_work();
+        self.send_queued();
         let sent = self.output.messages();
         self.output.rollback(self.checkpoint.unwrap_or(start));
         let taken_back = sent - self.output.messages();
@@ -238,13 +247,8 @@ impl Socket<'_> {
         if let Some(mailbox) = &self.mailbox {
             mailbox.count_dropped(taken_back);
         }
-    }
-
-    /// Closes behind what senders have queued, as far as that can be framed now: nothing more is to be sent.
-    pub(super) fn close_now(&mut self, code: CloseCode) {
-        self.send_queued();
         // It fails where a Close was queued, which is as good.
-        let _ = self.connection.close(code, "", self.output);
+        let _ = self.connection.close(CloseCode::INTERNAL_ERROR, "", self.output);
     }
 
     fn write(&mut self) {

@@ -188,6 +188,7 @@ impl WebSocket {
     fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Some(driver) = &mut self.driver else { return Poll::Ready(Err(SendError::Closed.into())) };
         self.tasks.set_writer(cx.waker());
+        let was_open = self.inbox.closed.is_none();
         let cx = &mut Context::from_waker(&self.tasks.common);
         loop {
             match driver.poll(cx, &mut self.inbox) {
@@ -199,7 +200,7 @@ impl WebSocket {
                 Poll::Pending => break,
             }
         }
-        if self.inbox.closed.is_some() {
+        if (was_open && self.inbox.closed.is_some()) || driver.is_broken() {
             // Whoever reads is to learn what the peer has said.
             self.tasks.wake_reader();
         }

@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use tokio::runtime::Handle;
 use tokio::task::yield_now;
 
 /// A place in the order of turns: twice its number and one, which is never 0.
@@ -26,12 +27,13 @@ struct State {
 }
 
 impl Turns {
-    /// Wakes the task behind `waker` when its turn has come.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime, as `tokio::spawn` does.
-    pub(super) fn take(self: &Arc<Self>, waker: &Waker) -> Ticket {
+    /// Wakes the task behind `waker` when its turn has come. Outside of a tokio runtime, where nobody could call it, that
+    /// is at once.
+    pub(super) fn take(self: &Arc<Self>, waker: &Waker) -> Option<Ticket> {
+        let Ok(runtime) = Handle::try_current() else {
+            waker.wake_by_ref();
+            return None;
+        };
         let (ticket, calls) = {
             let mut state = self.state();
             state.waiting.push_back(waker.clone());
@@ -40,9 +42,9 @@ impl Turns {
             (ticket, !std::mem::replace(&mut state.is_calling, true))
         };
         if calls {
-            tokio::spawn(call(self.clone()));
+            runtime.spawn(call(Calling(self.clone())));
         }
-        ticket
+        Some(ticket)
     }
 
     /// Whether the turn of a ticket has come, which it does once.
@@ -73,13 +75,29 @@ impl Turns {
 }
 
 /// Calls one after the other until nobody waits.
-async fn call(turns: Arc<Turns>) {
+async fn call(calling: Calling) {
     loop {
         // When all others have had their turn and the runtime has looked at its sockets and timers.
         yield_now().await;
-        if !turns.call_next() {
+        if !calling.0.call_next() {
             break;
         }
+    }
+}
+
+/// The task that calls. A runtime that ends drops it: whoever waits then has its turn.
+struct Calling(Arc<Turns>);
+
+impl Drop for Calling {
+    fn drop(&mut self) {
+        let waiting = {
+            let mut state = self.0.state();
+            let waiting = std::mem::take(&mut state.waiting);
+            state.served = state.served.wrapping_add(waiting.len() as u32);
+            state.is_calling &= waiting.is_empty();
+            waiting
+        };
+        waiting.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -104,7 +122,7 @@ mod tests {
         let (turns, wakes) = (Arc::<Turns>::default(), Arc::<Wakes>::default());
         turns.0.lock().unwrap().served = u32::MAX - 1;
         let waker = Waker::from(wakes.clone());
-        let tickets = [(); 4].map(|()| turns.take(&waker));
+        let tickets = [(); 4].map(|()| turns.take(&waker).unwrap());
         for called in 0..=tickets.len() {
             assert_eq!(wakes.0.load(Relaxed), called);
             assert_eq!(tickets.map(|ticket| turns.has_come(ticket)), std::array::from_fn(|index| index < called));
@@ -116,7 +134,7 @@ mod tests {
         while turns.state().is_calling {
             yield_now().await;
         }
-        let ticket = turns.take(&waker);
+        let ticket = turns.take(&waker).unwrap();
         while !turns.has_come(ticket) {
             yield_now().await;
         }

@@ -18,10 +18,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// mailbox. False if there is something to do after all.
     pub(super) fn settle(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) -> bool {
         if !self.is_alarm_set(output) {
-            if self.connection.is_mid_message()
-                && let Poll::Ready(error) = self.connection.poll_evicted(cx, output)
-            {
-                self.fail(consumer, error);
+            if self.give_way(cx, consumer, output) {
                 return false;
             }
             let Some(due) = self.handle_deadlines(consumer, output) else { return false };
@@ -36,6 +33,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             Some(mailbox) => !mailbox.register(cx.waker(), output.len()) || output.is_blocked(),
             None => true,
         }
+    }
+
+    /// Ends the connection if its unfinished message has to give way to those of others; if not, that will wake its task.
+    pub(super) fn give_way(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) -> bool {
+        if self.connection.is_mid_message()
+            && let Poll::Ready(error) = self.connection.poll_evicted(cx, output)
+        {
+            self.fail(consumer, error);
+            return true;
+        }
+        false
     }
 
     /// Whether nothing but silence is waited for, with an alarm that rings before the silence is too long. It was set

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use rikki_proto::{Connection, Output};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Consumer, Driver, Phase, QUEUED_PER_POLL, WRITE_AT};
+use super::{Consumer, Driver, Phase, WRITE_AT};
 use crate::ws::clock::{Alarm, Tick};
 use crate::ws::socket::Wire;
 use crate::ws::{Error, Overflow};
@@ -142,7 +142,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     ) -> usize {
         // What a callback has sent by way of a `Sender` goes before the answer to a Close behind its message.
         if let Some(mailbox) = &self.mailbox {
-            mailbox.drain(&mut self.connection, output, QUEUED_PER_POLL);
+            mailbox.drain(&mut self.connection, output, mailbox.len());
         }
         if output.len() > WRITE_AT.min(mark - 1) {
             self.write(cx, output);

@@ -168,7 +168,12 @@ impl Run {
         let threads = self.start_threads(&sender);
         for (number, step) in self.case.steps.iter().enumerate() {
             match *step {
-                Step::Send(size) => self.accepted.note(0, number, &socket.feed(text(0, number, size).into()).await),
+                Step::Send(size) => {
+                    let sent = socket.feed(text(0, number, size).into()).await;
+                    // It has waited for room.
+                    assert!(!matches!(sent, Err(rikki::ws::Error::Send(SendError::Full))), "{:?}", self.case);
+                    self.accepted.note(0, number, &sent);
+                }
                 Step::BySender(size) => self.accepted.note(0, number, &sender.send(text(0, number, size))),
                 Step::Flush => drop(socket.flush().await),
             }
