@@ -11,6 +11,9 @@ use crate::error::LimitExceeded;
 /// of others.
 const UNCOUNTED: usize = 16 * 1024;
 
+/// The share of the bound that evicted messages may hold, as a divisor, for others to be evicted beside them.
+const LEAVING: usize = 4;
+
 /// The memory that the unfinished messages of many connections may take together.
 ///
 /// A message that does not arrive whole in one read is counted when it takes more than 16 KiB, with what it takes then:
@@ -18,10 +21,13 @@ const UNCOUNTED: usize = 16 * 1024;
 /// [`Limits::max_message`](crate::Limits::max_message). One that would go beyond the bound takes the place of those that
 /// began before it, the oldest first: their connections are closed with 1013, and [told](crate::Connection::poll_evicted)
 /// so. The oldest one is refused itself, unless it is the only one. Until those connections have been polled, what they
-/// hold is there beyond the bound.
+/// hold is there beyond the bound: while that is a quarter of it or more, nobody else gives way, and the newcomer is
+/// refused.
 #[derive(Debug)]
 pub struct MessageMemory {
     used: AtomicUsize,
+    /// What evicted messages hold until they are dropped.
+    leaving: AtomicUsize,
     most: usize,
     holders: Mutex<Holders>,
 }
@@ -44,7 +50,7 @@ impl MessageMemory {
     /// So many bytes for all [connections](crate::Connection::set_message_memory) that share it.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        Self { used: AtomicUsize::new(0), most: bytes, holders: Mutex::default() }
+        Self { used: AtomicUsize::new(0), leaving: AtomicUsize::new(0), most: bytes, holders: Mutex::default() }
     }
 
     /// How many bytes all may take together.
@@ -69,7 +75,8 @@ impl MessageMemory {
         let missing = used.saturating_add(bytes).saturating_sub(self.most);
         let mut evicted = Vec::new();
         let mut freed = 0;
-        if missing > 0 && used > held {
+        let leaving = self.leaving.load(Relaxed);
+        if missing > 0 && used > held && (leaving == 0 || leaving < self.most / LEAVING) {
             for (age, older) in holders.by_age.range(..age) {
                 if freed >= missing {
                     break;
@@ -86,6 +93,7 @@ impl MessageMemory {
             holders.by_age.remove(age);
         }
         self.used.store(used - freed + bytes, Relaxed);
+        self.leaving.store(leaving + freed, Relaxed);
         own.bytes.store(held + bytes, Relaxed);
         drop(holders);
         evicted.iter().filter_map(|(_, older)| older.waker().take()).for_each(Waker::wake);
@@ -144,9 +152,32 @@ impl Drop for Held {
     fn drop(&mut self) {
         let mut holders = self.memory.holders();
         holders.by_age.remove(&self.age);
-        if !self.holder.is_evicted.load(Relaxed) {
-            let left = self.memory.used.load(Relaxed).saturating_sub(self.holder.bytes.load(Relaxed));
-            self.memory.used.store(left, Relaxed);
-        }
+        let MessageMemory { used, leaving, .. } = &*self.memory;
+        let counted = if self.holder.is_evicted.load(Relaxed) { leaving } else { used };
+        counted.store(counted.load(Relaxed).saturating_sub(self.holder.bytes.load(Relaxed)), Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As where a worker that is busy gets to many connections at once, before it gets to those that were evicted.
+    #[test]
+    fn others_give_way_while_those_before_them_have_gone() {
+        const MIB: usize = 1 << 20;
+        let memory = Arc::new(MessageMemory::new(4 * MIB));
+        let begin = || {
+            let mut held = None;
+            Held::grow(&mut held, Some(&memory), MIB).map(|()| held)
+        };
+        let mut held: Vec<_> = (0..4).map(|_| begin().unwrap()).collect();
+        held.push(begin().expect("the oldest gives way"));
+        assert!(begin().is_err(), "5 MiB are held, of 4");
+        held.remove(0);
+        held.push(begin().expect("the oldest has gone, and the next gives way"));
+        assert!(begin().is_err(), "5 MiB are held, of 4");
+        held.clear();
+        assert_eq!((memory.used.load(Relaxed), memory.leaving.load(Relaxed)), (0, 0));
     }
 }
