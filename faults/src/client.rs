@@ -52,18 +52,28 @@ impl Client {
 
     /// The same on a socket that was made before, with a small receive buffer for one.
     pub(crate) async fn connect_with(socket: TcpSocket, server: SocketAddr, path: &str) -> Result<Self> {
+        Self::connect_asking(socket, server, path, "").await
+    }
+
+    /// The same, and offers to compress.
+    pub(crate) async fn connect_compressing(server: SocketAddr, path: &str) -> Result<Self> {
+        let socket = TcpSocket::new_v4().map_err(|error| format!("a socket: {error}"))?;
+        Self::connect_asking(socket, server, path, "Sec-WebSocket-Extensions: permessage-deflate\r\n").await
+    }
+
+    async fn connect_asking(socket: TcpSocket, server: SocketAddr, path: &str, fields: &str) -> Result<Self> {
         in_time("the opening handshake", async {
             let stream = socket.connect(server).await.map_err(|error| format!("connect: {error}"))?;
             stream.set_nodelay(true).map_err(|error| format!("nodelay: {error}"))?;
-            Self::upgrade(stream, server, path).await
+            Self::upgrade(stream, server, path, fields).await
         })
         .await
     }
 
-    async fn upgrade(mut stream: TcpStream, server: SocketAddr, path: &str) -> Result<Self> {
+    async fn upgrade(mut stream: TcpStream, server: SocketAddr, path: &str, fields: &str) -> Result<Self> {
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{fields}\r\n"
         );
         stream.write_all(request.as_bytes()).await.map_err(|error| format!("handshake: {error}"))?;
         let mut buffer = Vec::new();
@@ -167,7 +177,8 @@ impl Client {
     }
 }
 
-async fn next_frame(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Result<Option<Frame>> {
+/// The next frame; `None` at the end of TCP.
+pub(crate) async fn next_frame(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Result<Option<Frame>> {
     loop {
         if let Some((frame, length)) = split_frame(buffer) {
             buffer.drain(..length);

@@ -28,7 +28,7 @@ pub(crate) struct Good {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figures {
     /// Round trips, sorted.
-    times: Vec<Duration>,
+    pub(crate) times: Vec<Duration>,
     /// What went wrong.
     pub(crate) failures: Vec<String>,
 }

@@ -9,6 +9,8 @@ mod cable;
 mod case;
 mod cases;
 mod client;
+mod fair;
+mod folders;
 mod good;
 mod http2;
 mod memory_group;

@@ -1,174 +1,221 @@
-//! What others notice of clients who keep a worker busy: one that has all the processor's time for itself, but not all of
-//! it in one piece.
+//! What others notice of each flood: the floods, each a case, and how strong each has to be.
 
-use std::fs;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use crate::case::Case;
+use crate::fair::Strength::{ASecond, InAll};
+use crate::fair::{Flood, Need, files, is_fair, messages, secure};
 
-use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::runtime::Builder;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
+/// Makes a case of each flood, and a list of all.
+macro_rules! cases {
+    ($($flood:ident),* $(,)?) => {
+        pub(crate) const CASES: &[Case] =
+            &[$(Case { name: $flood.name, run: |bench| is_fair(bench, &$flood) }),*];
 
-use crate::Result;
-use crate::attack::{self, duration, yielding};
-use crate::case::{Bench, Case, LARGE, Trouble};
-use crate::good::Good;
-use crate::http2::{END_HEADERS, END_STREAM, Http2, Kind, fields, frame};
-use crate::server::Server;
+        pub(crate) const FLOODS: &[&Flood] = &[$(&$flood),*];
+    };
+}
 
-pub(crate) const CASES: &[Case] = &[
-    Case { name: "fair-window-updates", run: window_updates },
-    Case { name: "fair-large-readers", run: large_readers },
-    Case { name: "fair-handshakes", run: handshakes },
+cases![
+    ABANDONED_LISTINGS,
+    STREAMS_TAKEN_BACK,
+    UNREAD_STREAMS,
+    UNREAD_MESSAGES,
+    FILES_HELD,
+    INFLATED,
+    LOG_UNREAD,
+    REFUSALS,
+    STAYING,
+    UNFINISHED_COMPRESSED,
+    UNFINISHED_LARGE,
+    HUNG_MOUNT,
+    HOSTILE_NAMES,
+    WINDOW_UPDATES,
+    LARGE_READERS,
+    HANDSHAKES,
 ];
 
-/// What others wait at most, for all but one in a hundred of their echoes; the short form runs beside anything.
-fn bound(bench: &Bench) -> Duration {
-    attack::unnoticed(bench).max(Duration::from_millis(50))
-}
+/// Listings of a folder of 60,000 files (10,000 in the short form) whose clients reset.
+const ABANDONED_LISTINGS: Flood = Flood {
+    name: "fair-abandoned-listings",
+    needs: &[Need::Many],
+    clients: (100, 100),
+    client: |to, done| Box::pin(files::abandon(to.http, done)),
+    least: (InAll(2000), InAll(2000)),
+    unit: "listings reset",
+};
 
-/// Lets `clients` of a flood go on beside a good client, which began before it; `strength` is what they have done in all
-/// and `least` how much that has to be in a second, in `unit`s.
-fn beside<F: Future<Output = Result<()>> + Send + 'static>(
-    bench: &Bench,
-    server: &Server,
-    clients: usize,
-    (least, unit): (usize, &str),
-    client: impl Fn(Arc<AtomicUsize>) -> F + Send + Sync,
-) -> Result<String, Trouble> {
-    let done = Arc::<AtomicUsize>::default();
-    let good = Good::start(server.address);
-    std::thread::sleep(Duration::from_millis(300));
-    let started = Instant::now();
-    yielding(|| {
-        let runtime =
-            Builder::new_current_thread().enable_all().build().map_err(|error| format!("a runtime: {error}"))?;
-        runtime.block_on(async {
-            let mut all = JoinSet::new();
-            for _ in 0..clients {
-                all.spawn(timeout(duration(bench), client(done.clone())));
-            }
-            while let Some(ended) = all.join_next().await {
-                // Whoever is still at it when the time is over has done what it should.
-                if let Ok(Ok(Err(error))) = ended {
-                    return Err(error);
-                }
-            }
-            Ok(())
-        })
-    })?;
-    let rate = (done.load(Relaxed) as f64 / started.elapsed().as_secs_f64()) as usize;
-    let good = good.stop()?;
-    good.check()?;
-    let figures = format!("{clients} clients, {rate} {unit} a second; others: {good}");
-    if rate < least {
-        return Err(format!("too weak a flood: {figures}").into());
-    }
-    if good.percentile(99) > bound(bench) {
-        return Err(format!("others were held up: {figures}").into());
-    }
-    Ok(figures)
-}
+/// The same by streams of HTTP/2.
+const STREAMS_TAKEN_BACK: Flood = Flood {
+    name: "fair-streams-taken-back",
+    needs: &[Need::Many],
+    clients: (4, 4),
+    client: |to, done| Box::pin(secure::take_back(to.https, done, usize::MAX)),
+    least: (InAll(20_000), InAll(20_000)),
+    unit: "streams taken back",
+};
 
-fn tls(bench: &Bench, flags: &[&str]) -> Result<(Server, SocketAddr)> {
-    let flags = [&["--workers", "1", "--log", "warn", "--listen", "https://127.0.0.1:0"], flags].concat();
-    let server = Server::rikki(bench, &flags)?;
-    let address = server.next_address()?;
-    Ok((server, address))
-}
+/// Files on all streams of HTTP/2 with windows of 2 GiB, of which nothing is read.
+const UNREAD_STREAMS: Flood = Flood {
+    name: "fair-unread-streams",
+    needs: &[],
+    clients: (200, 60),
+    client: |to, done| Box::pin(secure::hold(secure::read_nothing(to.https), done)),
+    least: (InAll(20_000), InAll(6000)),
+    unit: "streams unread",
+};
 
-/// Leave to send one byte more, again and again.
-fn window_updates(bench: &Bench) -> Result<String, Trouble> {
-    const INITIAL_WINDOW: u16 = 4;
-    let (server, address) = tls(bench, &["--tls-self-signed"])?;
-    beside(bench, &server, 50, (50_000, "updates"), move |done| async move {
-        let connection = Http2::connect_with(address, &[(INITIAL_WINDOW, 0)]).await?;
-        let mut request = Vec::new();
-        frame(&mut request, Kind::Headers, END_STREAM | END_HEADERS, 1, &fields("GET", "/large"));
-        let mut updates = Vec::new();
-        for stream in [0, 1].repeat(600) {
-            frame(&mut updates, Kind::WindowUpdate, 0, stream, &1_u32.to_be_bytes());
-        }
-        let chunks = std::iter::once(request).chain(std::iter::repeat_with(move || {
-            done.fetch_add(1200, Relaxed);
-            updates.clone()
-        }));
-        let end = connection.flood(chunks).await;
-        Err(format!("{end:?}"))
-    })
-}
+/// Messages of 4 MiB whose echoes are not read.
+const UNREAD_MESSAGES: Flood = Flood {
+    name: "fair-unread-messages",
+    needs: &[],
+    clients: (350, 350),
+    client: |to, done| Box::pin(messages::read_nothing(to, done)),
+    least: (InAll(350), InAll(350)),
+    unit: "messages of 4 MiB begun",
+};
+
+/// A file on each stream of HTTP/2, with a window of nothing.
+const FILES_HELD: Flood = Flood {
+    name: "fair-files-held",
+    needs: &[],
+    clients: (40, 12),
+    client: |to, done| Box::pin(secure::hold(secure::hold_files(to.https), done)),
+    least: (InAll(4000), InAll(1200)),
+    unit: "streams with a file",
+};
+
+/// Messages of 4 MiB of zeros, in 4 KiB each.
+const INFLATED: Flood = Flood {
+    name: "fair-inflated",
+    needs: &[],
+    clients: (100, 10),
+    client: |to, done| Box::pin(messages::inflate(to, done)),
+    least: (InAll(100), InAll(10)),
+    unit: "messages of 4 MiB in 4 KiB echoed",
+};
+
+/// Requests that are logged to nobody.
+const LOG_UNREAD: Flood = Flood {
+    name: "fair-log-unread",
+    needs: &[Need::UnreadLog],
+    clients: (4, 4),
+    client: |to, done| Box::pin(files::ask_on(to, done)),
+    least: (InAll(2000), InAll(2000)),
+    unit: "requests logged",
+};
+
+/// Requests for a foreign host.
+const REFUSALS: Flood = Flood {
+    name: "fair-refusals",
+    needs: &[],
+    clients: (4, 4),
+    client: |to, done| Box::pin(secure::be_refused(to, done)),
+    least: (InAll(500), InAll(500)),
+    unit: "requests refused",
+};
+
+/// Requests of clients that were told to go away.
+const STAYING: Flood = Flood {
+    name: "fair-staying",
+    needs: &[Need::FewRequests],
+    clients: (4, 4),
+    client: |to, done| Box::pin(secure::stay(to, done)),
+    least: (InAll(2000), InAll(2000)),
+    unit: "requests answered",
+};
+
+/// Compressed messages that do not end.
+const UNFINISHED_COMPRESSED: Flood = Flood {
+    name: "fair-unfinished-compressed",
+    needs: &[],
+    clients: (1365, 1365),
+    client: |to, done| Box::pin(messages::begin_compressed(to, done)),
+    least: (InAll(1365), InAll(1365)),
+    unit: "compressed messages begun",
+};
+
+/// Messages that end before their last byte.
+const UNFINISHED_LARGE: Flood = Flood {
+    name: "fair-unfinished-large",
+    needs: &[],
+    clients: (64, 64),
+    client: |to, done| Box::pin(messages::begin_large(to, done)),
+    least: (InAll(64), InAll(64)),
+    unit: "messages of 4 MiB less a byte",
+};
+
+/// Files on a disk that hangs.
+const HUNG_MOUNT: Flood = Flood {
+    name: "fair-hung-mount",
+    needs: &[Need::Hung],
+    clients: (40, 40),
+    client: |to, done| Box::pin(files::ask_hung(to, done)),
+    least: (InAll(40), InAll(40)),
+    unit: "files of a disk that hangs",
+};
+
+/// Listings of names that are longer when they are escaped.
+const HOSTILE_NAMES: Flood = Flood {
+    name: "fair-hostile-names",
+    needs: &[Need::Hostile],
+    clients: (64, 64),
+    client: |to, done| Box::pin(files::read_listing(to, done)),
+    least: (InAll(64), InAll(64)),
+    unit: "listings begun",
+};
+
+/// Room for one byte, again and again, for a file that is being sent.
+const WINDOW_UPDATES: Flood = Flood {
+    name: "fair-window-updates",
+    needs: &[],
+    clients: (50, 50),
+    client: |to, done| Box::pin(secure::give_bytes(to, done)),
+    least: (ASecond(50_000), ASecond(50_000)),
+    unit: "WINDOW_UPDATE frames",
+};
 
 /// Large files, read as fast as they come.
-fn large_readers(bench: &Bench) -> Result<String, Trouble> {
-    let (server, _) = tls(bench, &["--tls-self-signed"])?;
-    let address = server.address;
-    beside(bench, &server, 100, (100, "MiB"), move |done| async move {
-        let mut stream = TcpStream::connect(address).await.map_err(|error| format!("connect: {error}"))?;
-        let mut buffer = vec![0; 256 << 10];
-        let mut read = 0;
-        loop {
-            stream
-                .write_all(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                .await
-                .map_err(|error| format!("{error}"))?;
-            let before = read;
-            while read - before < LARGE {
-                let length = stream.read(&mut buffer).await.map_err(|error| format!("read: {error}"))?;
-                if length == 0 {
-                    return Err("the server ended the connection".to_owned());
-                }
-                done.fetch_add((read % (1 << 20) + length) >> 20, Relaxed);
-                read += length;
-            }
-            // The head of the next answer is not worth more.
-            read = before + LARGE;
-        }
-    })
-}
+const LARGE_READERS: Flood = Flood {
+    name: "fair-large-readers",
+    needs: &[],
+    clients: (100, 100),
+    client: |to, done| Box::pin(files::read_large(to, done)),
+    least: (ASecond(100), ASecond(100)),
+    unit: "MiB read",
+};
 
 /// The first message of a client, to a server whose key takes long to sign with.
-fn handshakes(bench: &Bench) -> Result<String, Trouble> {
-    let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_4096).map_err(|error| error.to_string())?;
-    let params = CertificateParams::new(["localhost".to_owned()]).map_err(|error| error.to_string())?;
-    let certificate = params.self_signed(&key).map_err(|error| error.to_string())?;
-    let file = |name: &str, text: String| {
-        let path = bench.scratch.join(name);
-        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok::<_, String>(path.display().to_string())
-    };
-    let (certificate, key) = (file("rsa.crt", certificate.pem())?, file("rsa.key", key.serialize_pem())?);
-    let (server, address) = tls(bench, &["--cert", &certificate, "--key", &key])?;
-    let hello = Arc::new(hello()?);
-    beside(bench, &server, 1000, (20, "handshakes"), move |done| {
-        let hello = hello.clone();
-        async move {
-            loop {
-                let mut stream = TcpStream::connect(address).await.map_err(|error| format!("connect: {error}"))?;
-                stream.write_all(&hello).await.map_err(|error| format!("write: {error}"))?;
-                // The answer is signed; a server that has no time for it cuts the connection in the end.
-                if stream.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {
-                    done.fetch_add(1, Relaxed);
-                }
-            }
-        }
-    })
-}
+const HANDSHAKES: Flood = Flood {
+    name: "fair-handshakes",
+    needs: &[Need::SlowKey],
+    clients: (1000, 1000),
+    client: |to, done| Box::pin(secure::shake_hands(to, done)),
+    least: (ASecond(20), ASecond(20)),
+    unit: "handshakes",
+};
 
-fn hello() -> Result<Vec<u8>> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.map_err(|error| error.to_string())?.with_root_certificates(RootCertStore::empty());
-    let name = ServerName::try_from("localhost").map_err(|error| error.to_string())?;
-    let mut client =
-        ClientConnection::new(Arc::new(config.with_no_client_auth()), name).map_err(|error| error.to_string())?;
-    let mut hello = Vec::new();
-    client.write_tls(&mut hello).map_err(|error| error.to_string())?;
-    Ok(hello)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A number as people write it, such as `50,000`.
+    fn grouped(number: usize) -> String {
+        if number < 1000 { number.to_string() } else { format!("{},{:03}", number / 1000, number % 1000) }
+    }
+
+    #[test]
+    fn security_md_tells_each_flood_and_its_strength() {
+        let text = include_str!("../../../SECURITY.md");
+        let told: Vec<_> = text.lines().filter(|line| line.ends_with("` |") && line.contains("| `fair-")).collect();
+        let told = told.iter().map(|row| row.splitn(3, " | ").skip(1).collect::<Vec<_>>().join(" | "));
+        let floods = FLOODS.iter().map(|flood| {
+            let (least, how) = match flood.least.0 {
+                InAll(least) => (least, ""),
+                ASecond(least) => (least, " a second"),
+            };
+            let (clients, least) = (grouped(flood.clients.0), grouped(least));
+            format!("{clients}: {least} {}{how} | `{}` |", flood.unit, flood.name)
+        });
+        assert_eq!(told.collect::<Vec<_>>(), floods.collect::<Vec<_>>());
+        assert!(text.contains(&format!("`{}`", super::super::memory::CASES[0].name)));
+    }
 }

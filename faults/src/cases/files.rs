@@ -1,14 +1,10 @@
 //! Files that take long: asked for by clients that are gone, and by way of a disk that hangs.
 
-use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fd::AsRawFd as _;
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -17,7 +13,9 @@ use crate::Result;
 use crate::attack;
 use crate::case::{Bench, Case, Trouble};
 use crate::client::in_time;
-use crate::http2::{CANCEL, END_HEADERS, END_STREAM, Http2, Kind, fields, frame};
+use crate::fair::files::get;
+use crate::fair::{self, Done};
+use crate::folders::{self, Hung};
 use crate::server::{self, Server};
 
 pub(crate) const CASES: &[Case] = &[
@@ -41,47 +39,9 @@ const HONEST: Duration = Duration::from_secs(2);
 /// that are begun, and what the allocator keeps.
 const ABANDONED: u64 = 64 << 20;
 
-/// A folder that takes long to list, below the one that is served; gone when dropped.
-struct Many(PathBuf);
-
-impl Many {
-    fn new(bench: &Bench) -> Result<Self> {
-        let many = Self(bench.root().join("many"));
-        let fill = || {
-            fs::create_dir(&many.0)?;
-            (0..bench.pick(60_000, 10_000))
-                .try_for_each(|index| File::create(many.0.join(format!("{index}"))).map(drop))
-        };
-        fill().map_err(|error| format!("{}: {error}", many.0.display()))?;
-        Ok(many)
-    }
-}
-
-impl Drop for Many {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Asks over a connection of its own, and gives all of the answer.
-async fn get(address: SocketAddr, path: &str) -> Result<String> {
-    let mut stream = ask(address, path).await?;
-    let mut answer = Vec::new();
-    let read = stream.read_to_end(&mut answer);
-    in_time("an answer", async { read.await.map_err(|error| format!("read: {error}")) }).await?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
-}
-
-async fn ask(address: SocketAddr, path: &str) -> Result<TcpStream> {
-    let mut stream = TcpStream::connect(address).await.map_err(|error| format!("connect: {error}"))?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.map_err(|error| format!("write: {error}"))?;
-    Ok(stream)
-}
-
 /// Clients that ask for a large listing and reset: who asks after them is answered soon.
 fn abandoned_listings(bench: &Bench) -> Result<String, Trouble> {
-    let _many = Many::new(bench)?;
+    folders::many(bench)?;
     let server = Server::rikki(bench, &[&["--log", "warn"], &RECIPE[..]].concat())?;
     let address = server.address;
     let alone = listed(bench, address)?;
@@ -89,14 +49,8 @@ fn abandoned_listings(bench: &Bench) -> Result<String, Trouble> {
         let count = bench.pick(2000, 500);
         bench.runtime.block_on(async {
             for _ in 0..count / BATCH {
-                let mut asking = Vec::new();
-                for _ in 0..BATCH {
-                    let stream = ask(address, "/many/").await?;
-                    stream.set_zero_linger().map_err(|error| format!("SO_LINGER: {error}"))?;
-                    asking.push(stream);
-                }
-                // Read before they are reset: otherwise it is no request.
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                let asking = (0..BATCH).map(|_| fair::files::abandon(address, Done::default()));
+                futures_util::future::try_join_all(asking).await?;
             }
             Ok::<_, String>(())
         })?;
@@ -122,85 +76,39 @@ fn listed(bench: &Bench, address: SocketAddr) -> Result<Duration> {
 
 /// The same by way of HTTP/2, where taking a request back costs a frame: nothing is held for them.
 fn abandoned_streams(bench: &Bench) -> Result<String, Trouble> {
-    let _many = Many::new(bench)?;
+    folders::many(bench)?;
     let flags = [&["--log", "warn", "--tls-self-signed"], &RECIPE[..]].concat();
     let server = Server::rikki_on(bench, "https", &flags)?;
     let resident = server.memory()?;
     server.forget_peak()?;
-    let rounds = bench.pick(200, 50);
-    let connections = attack::yielding(|| bench.runtime.block_on(take_back(server.address, rounds)))?;
+    let (most, done) = (bench.pick(20_000, 5000), Done::default());
+    let connections = attack::yielding(|| {
+        bench.runtime.block_on(async {
+            let mut connections = 0;
+            while done.get() < most {
+                connections += 1;
+                // It ends with the connection.
+                let _ = fair::secure::take_back(server.address, done.clone(), most).await;
+            }
+            Ok(connections)
+        })
+    })?;
     // What works on for them does so now.
     thread::sleep(bench.pick(Duration::from_secs(5), Duration::from_secs(2)));
     let growth = server.peak_memory()?.saturating_sub(resident);
     let figures =
-        format!("{} requests taken back, on {connections} connections: {} MiB at most", BATCH * rounds, growth >> 20);
+        format!("{} requests taken back, on {connections} connections: {} MiB at most", done.get(), growth >> 20);
     if growth > ABANDONED {
         return Err(format!("{figures}, more than {}", ABANDONED >> 20).into());
     }
     Ok(figures)
 }
 
-/// Asks on streams of HTTP/2 and takes it back, so many times; gives how many connections that took.
-async fn take_back(server: SocketAddr, rounds: usize) -> Result<usize> {
-    let (mut connections, mut done) = (0, 0);
-    while done < rounds {
-        let mut connection = Http2::connect(server).await?;
-        connections += 1;
-        for streams in (0..).map(|round| (0..BATCH).map(move |index| 2 * (BATCH * round + index) as u32 + 1)) {
-            let (mut requests, mut resets) = (Vec::new(), Vec::new());
-            for stream in streams {
-                frame(&mut requests, Kind::Headers, END_STREAM | END_HEADERS, stream, &fields("GET", "/many/"));
-                frame(&mut resets, Kind::Reset, 0, stream, &CANCEL.to_be_bytes());
-            }
-            let taken_back = async {
-                connection.send(&requests).await?;
-                // Begun before they are taken back: more than a few that are not end the connection.
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                connection.send(&resets).await
-            };
-            if taken_back.await.is_err() || done == rounds {
-                break;
-            }
-            done += 1;
-        }
-    }
-    Ok(connections)
-}
-
-/// A file system whose program never answers; what waits for it ends when it is dropped.
-struct Hung {
-    folder: PathBuf,
-    program: Option<File>,
-}
-
-impl Hung {
-    fn mount(folder: PathBuf) -> Result<Self, Trouble> {
-        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        let not_run = |error: std::io::Error| Trouble::NotRun(format!("mounting needs root and FUSE: {error}"));
-        let program = File::options().read(true).write(true).open("/dev/fuse").map_err(not_run)?;
-        // https://docs.kernel.org/filesystems/fuse.html#mount-options
-        let data = format!("fd={},rootmode=40000,user_id=0,group_id=0", program.as_raw_fd());
-        let data = std::ffi::CString::new(data).map_err(|error| error.to_string())?;
-        mount("hung", &folder, "fuse", MountFlags::empty(), Some(data.as_c_str()))
-            .map_err(|error| not_run(error.into()))?;
-        Ok(Self { folder, program: Some(program) })
-    }
-}
-
-impl Drop for Hung {
-    fn drop(&mut self) {
-        self.program = None;
-        let _ = unmount(&self.folder, UnmountFlags::DETACH);
-    }
-}
-
 /// Many ask for files on a disk that hangs, and are told so; files of another folder are read meanwhile.
 fn hung_mount(bench: &Bench) -> Result<String, Trouble> {
     const ASKED: usize = 40;
-    let folder = bench.scratch.join("remote");
-    let hung = Hung::mount(folder.join("hung"))?;
-    let mount = format!("/remote={}", folder.display());
-    let server = Server::rikki(bench, &["--log", "error", "--mount", &mount, "--disk-timeout", "2s"])?;
+    let hung = Hung::mount(bench)?;
+    let server = Server::rikki(bench, &["--log", "error", &hung.flag(), "--disk-timeout", "2s"])?;
     let address = server.address;
     let figures = bench.runtime.block_on(async {
         let started = Instant::now();
@@ -239,8 +147,6 @@ fn hung_mount(bench: &Bench) -> Result<String, Trouble> {
 /// Streams of HTTP/2 whose clients take nothing, each of a file: others are accepted and served.
 fn open_files(bench: &Bench) -> Result<String, Trouble> {
     const NEW: usize = 13;
-    // "SETTINGS_INITIAL_WINDOW_SIZE (0x04)": https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2
-    const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
     let url = "http://127.0.0.1:0";
     let few = server::command(bench, url, &["--log", "error", "--listen", "https://127.0.0.1:0", "--tls-self-signed"]);
     let mut command = Command::new("sh");
@@ -251,14 +157,7 @@ fn open_files(bench: &Bench) -> Result<String, Trouble> {
     let figures = bench.runtime.block_on(async {
         let mut held = Vec::new();
         for _ in 0..connections {
-            let mut connection = Http2::connect(https).await?;
-            let mut requests = Vec::new();
-            frame(&mut requests, Kind::Settings, 0, 0, &NO_WINDOW);
-            for stream in (0..100).map(|index| 2 * index + 1) {
-                frame(&mut requests, Kind::Headers, END_STREAM | END_HEADERS, stream, &fields("GET", "/large"));
-            }
-            connection.send(&requests).await?;
-            held.push(connection);
+            held.push(fair::secure::hold_files(https).await?);
         }
         let mut longest = Duration::ZERO;
         for _ in 0..NEW {

@@ -7,6 +7,8 @@ use crate::Result;
 use crate::attack;
 use crate::case::{Bench, Case, Trouble};
 use crate::client::in_time;
+use crate::fair;
+use crate::fair::secure::STREAMS;
 use crate::good::Good;
 use crate::http2::{CANCEL, END_HEADERS, END_STREAM, Http2, Kind, MAX_FRAME, fields, frame};
 use crate::server::{Server, within};
@@ -151,8 +153,6 @@ fn cancelled(bench: &Bench) -> Result<String, Trouble> {
 /// Clients that ask on when they are told to go away, and acknowledge nothing.
 fn stays(bench: &Bench) -> Result<String, Trouble> {
     const LIMIT: usize = 100;
-    /// What may be on its way when a client is told (section 6.8).
-    const STREAMS: usize = 100;
     let flags = ["--max-requests", "100", "--listen", "https://127.0.0.1:0", "--tls-self-signed"];
     let server = Server::rikki(bench, &flags)?;
     let address = server.next_address()?;
@@ -175,10 +175,6 @@ fn stays(bench: &Bench) -> Result<String, Trouble> {
 
 /// Clients that ask for large files on all streams, let the server send without an end, and read nothing.
 fn unread(bench: &Bench) -> Result<String, Trouble> {
-    const ALL: u32 = (1 << 31) - 1;
-    /// SETTINGS_INITIAL_WINDOW_SIZE (section 6.5.2).
-    const INITIAL_WINDOW: u16 = 4;
-    const STREAMS: u32 = 100;
     /// What SECURITY.md gives to files and to HTTP/2 where there are 256 MiB in all.
     const MEMORY: u64 = (32 + 32) << 20;
     /// What a connection has besides, in bytes: TLS and hyper with their buffers, and the tasks of 100 streams.
@@ -193,14 +189,7 @@ fn unread(bench: &Bench) -> Result<String, Trouble> {
     let held = bench.runtime.block_on(async {
         let mut connections = Vec::new();
         for _ in 0..count {
-            let mut connection = Http2::connect_with(address, &[(INITIAL_WINDOW, ALL)]).await?;
-            let mut requests = Vec::new();
-            frame(&mut requests, Kind::WindowUpdate, 0, 0, &(ALL - 65_535).to_be_bytes());
-            for stream in (0..STREAMS).map(|index| 2 * index + 1) {
-                frame(&mut requests, Kind::Headers, END_STREAM | END_HEADERS, stream, &fields("GET", "/large"));
-            }
-            connection.send(&requests).await?;
-            connections.push(connection);
+            connections.push(fair::secure::read_nothing(address).await?);
         }
         // All of them are asked for before it is looked what that has cost.
         tokio::time::sleep(Duration::from_secs(3)).await;
