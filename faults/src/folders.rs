@@ -16,7 +16,7 @@ pub(crate) fn many(bench: &Bench) -> Result<()> {
 
 /// Makes `hostile`, whose listing is many times as long as the names in it: each `'` is `&#39;`.
 pub(crate) fn hostile(bench: &Bench) -> Result<()> {
-    fill(bench, "hostile", 10_000, |index| format!("{index:0>5}{}", "'".repeat(250)))
+    fill(bench, "hostile", bench.pick(10_000, 2000), |index| format!("{index:0>5}{}", "'".repeat(250)))
 }
 
 /// Fills a folder with empty files, unless another case has; it goes with the bench.

@@ -44,7 +44,7 @@ fn memory_group(bench: &Bench) -> Result<String, Trouble> {
     let mut stage = Stage::set(bench, &needs, &FLAG)?;
     group.hold(stage.server.id())?;
     let floods = [FLOODS, BLIND].concat();
-    let (each, together) = bench.pick((5000, 30_000), (400, 3000));
+    let (each, together) = bench.pick((5000, 30_000), (300, 2000));
     let mut worst = (Duration::ZERO, "none");
     let mut flood = |floods: &[&Flood], name, time| {
         let time = Duration::from_millis(time);
