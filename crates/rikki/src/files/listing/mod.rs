@@ -145,7 +145,8 @@ impl Listing {
     ) -> io::Result<Self> {
         let mut dir = folder.entries()?;
         let mut entries = Vec::new();
-        let (mut charge, mut for_sorting) = (Charge::new(shared.root.blocks()), Charge::new(shared.root.blocks()));
+        // One for all of it: two would take each other for somebody else's.
+        let mut charge = Charge::new(shared.root.blocks());
         let filter = view.filter.to_lowercase();
         let wanted_entries = view.page * MAX_ENTRIES;
         let mounted =
@@ -165,14 +166,12 @@ impl Listing {
             let Some(entry) = visible(shared, root, relative, &filter, &entry) else { continue };
             total += 1;
             // Before it is kept.
-            charge.grow(entry.memory())?;
-            for_sorting.grow(sort::memory(&entry))?;
+            charge.grow(entry.memory() + sort::memory(&entry))?;
             entries.push(entry);
             if entries.len() == 2 * wanted_entries {
                 view.sort.apply(&mut entries);
                 entries.truncate(wanted_entries);
-                charge.shrink_to(entries.iter().map(Entry::memory).sum());
-                for_sorting.shrink_to(entries.iter().map(sort::memory).sum());
+                charge.shrink_to(entries.iter().map(|entry| entry.memory() + sort::memory(entry)).sum());
             }
         }
         wanted.check()?;
@@ -247,8 +246,8 @@ mod tests {
     use crate::Files;
     use crate::files::open::{Look, Wait};
 
-    /// What reading a folder of 1,000 entries comes to.
-    fn read(read_memory: usize, wanted: bool) -> Result<usize, io::ErrorKind> {
+    /// What reading a folder of 1,000 entries comes to, beside so many bytes that something else holds.
+    fn read(read_memory: usize, other: usize, wanted: bool) -> Result<usize, io::ErrorKind> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("rikki-listing-{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
         let path = std::env::temp_dir().join(name);
@@ -259,9 +258,8 @@ mod tests {
         let files = Files::new(&path).unwrap().read_memory(read_memory);
         let folder = Dir::open_ambient_dir(&path, cap_std::ambient_authority()).unwrap();
         let root = files.shared.root.folder(Wait::Yes, Look::Now).unwrap();
-        // One alone may be of any length.
-        let mut other = Charge::new(files.shared.root.blocks());
-        other.grow(100_000).unwrap();
+        let mut charge = Charge::new(files.shared.root.blocks());
+        charge.grow(other).unwrap();
         let view = View::from_query("");
         let read = Listing::read(&files.shared, &root, &folder, Path::new("."), &view, &Wanted::new(wanted));
         std::fs::remove_dir_all(path).unwrap();
@@ -270,13 +268,18 @@ mod tests {
 
     #[test]
     fn what_is_read_counts_before_it_is_there() {
-        assert_eq!(read(4 << 20, true), Ok(1000));
-        assert_eq!(read(500_000, true), Err(io::ErrorKind::OutOfMemory));
+        assert_eq!(read(4 << 20, 100_000, true), Ok(1000));
+        assert_eq!(read(500_000, 100_000, true), Err(io::ErrorKind::OutOfMemory));
+    }
+
+    #[test]
+    fn one_alone_may_be_of_any_length() {
+        assert_eq!(read(100_000, 0, true), Ok(1000));
     }
 
     #[test]
     fn nothing_is_read_for_nobody() {
-        assert_eq!(read(4 << 20, false), Err(io::ErrorKind::ConnectionAborted));
+        assert_eq!(read(4 << 20, 100_000, false), Err(io::ErrorKind::ConnectionAborted));
     }
 
     #[test]
