@@ -15,6 +15,9 @@ use tokio::time::timeout;
 /// How many pieces of work are done at a time: as many threads does a folder take at most.
 const AT_WORK: usize = 16;
 
+/// How many of them are listings, each of which takes as long as a folder is large: the others are for files.
+const LISTINGS: usize = 4;
+
 /// The bounds of one [`Files`](super::Files).
 #[derive(Debug)]
 pub(super) struct Waits {
@@ -22,6 +25,7 @@ pub(super) struct Waits {
     longest: Duration,
     places: Arc<Semaphore>,
     at_work: Arc<Semaphore>,
+    listings: Arc<Semaphore>,
 }
 
 /// The place of a request that waits, given back when dropped.
@@ -33,7 +37,8 @@ impl Waits {
     /// For `most` requests at a time, for at most so long each.
     pub(super) fn new(most: usize, longest: Duration) -> Self {
         let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        Self { most, longest, places, at_work: Arc::new(Semaphore::new(AT_WORK)) }
+        let (at_work, listings) = (Arc::new(Semaphore::new(AT_WORK)), Arc::new(Semaphore::new(LISTINGS)));
+        Self { most, longest, places, at_work, listings }
     }
 
     pub(super) fn with_most(&self, most: usize) -> Self {
@@ -60,18 +65,23 @@ impl Waits {
         T: Send + 'static,
         F: FnOnce(&Wanted) -> io::Result<T> + Send + 'static,
     {
-        let at_work = Arc::clone(&self.at_work);
+        when_at_work(Arc::clone(&self.at_work), work)
+    }
+
+    /// As [`Waits::work`], for a listing: of those fewer are made at a time.
+    pub(super) fn list<T, F>(&self, work: F) -> impl Future<Output = io::Result<T>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Wanted) -> io::Result<T> + Send + 'static,
+    {
+        let (listings, at_work) = (Arc::clone(&self.listings), Arc::clone(&self.at_work));
         async move {
-            let permit = at_work.acquire_owned().await.map_err(io::Error::other)?;
-            let wanted = Wanted(Arc::new(AtomicBool::new(true)));
-            let _waiting = Waiting(Arc::clone(&wanted.0));
-            let working = spawn_blocking(move || {
-                // Held as long as the thread is, whoever waits.
-                let _permit = permit;
-                wanted.check()?;
-                work(&wanted)
-            });
-            working.await.unwrap_or_else(|error| Err(error.into()))
+            let listing = listings.acquire_owned().await.map_err(io::Error::other)?;
+            let work = move |wanted: &Wanted| {
+                let _listing = listing;
+                work(wanted)
+            };
+            when_at_work(at_work, work).await
         }
     }
 
@@ -90,6 +100,23 @@ impl Waits {
             done.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "the disk takes too long")))
         }
     }
+}
+
+async fn when_at_work<T, F>(at_work: Arc<Semaphore>, work: F) -> io::Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce(&Wanted) -> io::Result<T> + Send + 'static,
+{
+    let permit = at_work.acquire_owned().await.map_err(io::Error::other)?;
+    let wanted = Wanted(Arc::new(AtomicBool::new(true)));
+    let _waiting = Waiting(Arc::clone(&wanted.0));
+    let working = spawn_blocking(move || {
+        // Held as long as the thread is, whoever waits.
+        let _permit = permit;
+        wanted.check()?;
+        work(&wanted)
+    });
+    working.await.unwrap_or_else(|error| Err(error.into()))
 }
 
 /// Whether anybody waits for the work still.
@@ -145,6 +172,22 @@ mod tests {
         drop(ends);
         assert_eq!(waits.work(|_| Ok(1)).await.unwrap(), 1, "there is one again");
         assert_eq!(other().await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn listings_leave_threads_to_files() {
+        let waits = Waits::new(100, Duration::from_millis(50));
+        let hang = || {
+            let (end, ended) = mpsc::channel::<()>();
+            (end, waits.in_time(waits.list(move |_| Ok(ended.recv()))))
+        };
+        let (ends, hanging): (Vec<_>, Vec<_>) = (0..AT_WORK).map(|_| hang()).unzip();
+        for waiting in hanging {
+            assert_eq!(waiting.await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        }
+        assert_eq!(waits.in_time(waits.work(|_| Ok(1))).await.map_err(|error| error.kind()), Ok(1));
+        drop(ends);
+        assert_eq!(waits.list(|_| Ok(1)).await.unwrap(), 1, "there is a thread for listings again");
     }
 
     #[tokio::test]

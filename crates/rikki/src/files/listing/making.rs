@@ -110,7 +110,7 @@ async fn make(
     let Ok(turn) = Arc::clone(&queue.turn).acquire_owned().await else { return };
     let worker = Arc::clone(&shared);
     let path = relative.clone();
-    let made = shared.root.waits().work(move |wanted| {
+    let made = shared.root.waits().list(move |wanted| {
         // Until the thread has ended, whoever waits.
         let _turn = turn;
         *lock(&queue.next) = Weak::new();
