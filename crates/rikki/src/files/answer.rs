@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::OriginalUri;
-use cap_std::fs::Dir;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
@@ -124,8 +123,8 @@ impl Files {
 /// What a path has led to.
 enum Found {
     Answer(Response<Body>),
-    /// The folder has to be listed, which takes any time.
-    Listing(Dir),
+    /// A folder, which has to be listed. It is opened again when that is begun: many may wait, and none holds a descriptor.
+    Listing,
 }
 
 /// A GET or HEAD request.
@@ -175,11 +174,10 @@ impl Ask {
                     found
                 }
             };
-            let folder = match next {
-                Found::Answer(response) => return Ok(response),
-                Found::Listing(folder) => folder,
-            };
-            match listing::listing(&shared, folder, &self).await {
+            if let Found::Answer(response) = next {
+                return Ok(response);
+            }
+            match listing::listing(&shared, &self).await {
                 Err(StatusCode::NOT_FOUND) => {}
                 answered => return answered,
             }
@@ -272,7 +270,7 @@ impl Ask {
             Opened::Folder(_) if relative.starts_with(WELL_KNOWN) && !shared.root.hidden() => {
                 Err(StatusCode::NOT_FOUND.into())
             }
-            Opened::Folder(folder) => Ok(Found::Listing(folder)),
+            Opened::Folder(_) => Ok(Found::Listing),
         }
     }
 

@@ -85,6 +85,12 @@ impl Waits {
         }
     }
 
+    /// Has all listings wait until this is dropped.
+    #[cfg(all(test, target_os = "linux"))]
+    pub(super) fn hold_listings(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.listings).try_acquire_many_owned(LISTINGS as u32).unwrap()
+    }
+
     /// Bounds the wait for something.
     ///
     /// # Errors

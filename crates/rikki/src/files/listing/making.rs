@@ -9,7 +9,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use cap_std::fs::Dir;
 use http::StatusCode;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
@@ -17,7 +16,7 @@ use tokio::task::AbortHandle;
 use super::Listing;
 use super::sort::View;
 use crate::files::Shared;
-use crate::files::open::{Folder, Wait, status_of};
+use crate::files::open::{Failure, Folder, Opened, Wait, status_of};
 
 /// What is listed, below the root at which address, and what of it. What is being made holds its root.
 type Key = (usize, PathBuf, View);
@@ -50,19 +49,13 @@ impl Drop for Making {
 }
 
 impl Listings {
-    /// Lists `folder`, which `relative` has led to, or waits for somebody's listing of it.
+    /// Lists the folder that `relative` leads to, or waits for somebody's listing of it.
     ///
     /// # Errors
     ///
     /// The status to answer with.
-    pub(super) async fn get(
-        shared: &Arc<Shared>,
-        root: Arc<Folder>,
-        folder: Dir,
-        relative: &Path,
-        view: &View,
-    ) -> Made {
-        let making = shared.listings.join(shared, root, folder, relative, view);
+    pub(super) async fn get(shared: &Arc<Shared>, root: Arc<Folder>, relative: &Path, view: &View) -> Made {
+        let making = shared.listings.join(shared, root, relative, view);
         let mut made = making.made.clone();
         let waiting = async {
             let made = made.wait_for(Option::is_some).await.map_err(io::Error::other)?;
@@ -74,7 +67,7 @@ impl Listings {
         }
     }
 
-    fn join(&self, shared: &Arc<Shared>, root: Arc<Folder>, folder: Dir, relative: &Path, view: &View) -> Arc<Making> {
+    fn join(&self, shared: &Arc<Shared>, root: Arc<Folder>, relative: &Path, view: &View) -> Arc<Making> {
         let key = (Arc::as_ptr(&root).addr(), relative.to_owned(), view.clone());
         let mut by_key = lock(&self.0);
         let queue = by_key.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| {
@@ -89,8 +82,7 @@ impl Listings {
             return making;
         }
         let (sender, made) = watch::channel(None);
-        let task =
-            make(Arc::clone(&queue), Arc::clone(shared), root, folder, relative.to_owned(), view.clone(), sender);
+        let task = make(Arc::clone(&queue), Arc::clone(shared), root, relative.to_owned(), view.clone(), sender);
         let making = Arc::new(Making { made, task: tokio::spawn(task).abort_handle() });
         *next = Arc::downgrade(&making);
         making
@@ -102,7 +94,6 @@ async fn make(
     queue: Arc<Queue>,
     shared: Arc<Shared>,
     root: Arc<Folder>,
-    folder: Dir,
     relative: PathBuf,
     view: View,
     sender: watch::Sender<Option<Made>>,
@@ -114,6 +105,11 @@ async fn make(
         // Until the thread has ended, whoever waits.
         let _turn = turn;
         *lock(&queue.next) = Weak::new();
+        let folder = match worker.root.open(&root, &path, Wait::Yes) {
+            Ok(Opened::Folder(folder)) => folder,
+            Ok(Opened::File(_)) => return Ok(Err(Failure::from(StatusCode::NOT_FOUND))),
+            Err(failure) => return Ok(Err(failure)),
+        };
         let listing = Listing::read(&worker, &root, &folder, &path, &view, wanted)?;
         // One that was removed meanwhile looks like an empty one.
         let is_current = worker.root.is_current(&root, Wait::Yes);
@@ -142,4 +138,46 @@ impl fmt::Debug for Listings {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use http::Request;
+    use tokio::task::yield_now;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::Files;
+
+    #[tokio::test]
+    async fn what_waits_for_its_turn_holds_no_descriptor() {
+        const ASKING: usize = 20;
+        let root = std::env::temp_dir().canonicalize().unwrap();
+        let root = root.join(format!("rikki-making-{}", std::process::id()));
+        let folder = root.join("sub");
+        fs::create_dir_all(&folder).unwrap();
+        let files = Files::new(&root).unwrap().listing(true);
+        let held = files.shared.root.waits().hold_listings();
+        let ask = |filter: usize| {
+            let request = Request::get(format!("/sub/?filter={filter}")).body(()).unwrap();
+            tokio::spawn(files.clone().respond(request))
+        };
+        let asking: Vec<_> = (0..ASKING).map(ask).collect();
+        let all_wait = async {
+            while lock(&files.shared.listings.0).len() < ASKING {
+                yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(10), all_wait).await.unwrap();
+        let descriptors = fs::read_dir("/proc/self/fd").unwrap().map(|entry| fs::read_link(entry.unwrap().path()));
+        assert_eq!(descriptors.filter(|to| to.as_ref().is_ok_and(|to| *to == folder)).count(), 0);
+        drop(held);
+        for answer in asking {
+            assert_eq!(answer.await.unwrap().status(), StatusCode::OK);
+        }
+        fs::remove_dir_all(root).unwrap();
+    }
 }
