@@ -13,6 +13,7 @@ use super::blocks::{Block, Blocks};
 use super::open::Wait;
 use super::source::Place;
 use super::waits::Waits;
+use crate::seldom::Seldom;
 
 /// Exactly as many bytes of a file as its head has announced.
 ///
@@ -115,7 +116,12 @@ impl Body for FileBody {
             match next {
                 Ok(state) => self.state = state,
                 Err(error) => {
-                    tracing::warn!(%error, remaining = self.remaining, "a file could not be sent to its end");
+                    static LINES: Seldom = Seldom::new();
+                    // Any request for a file on a broken disk, or one that shrinks again and again, comes to this.
+                    if let Some(left_out) = LINES.turn(()) {
+                        let remaining = self.remaining;
+                        tracing::warn!(%error, remaining, left_out, "a file could not be sent to its end");
+                    }
                     return Poll::Ready(Some(Err(error)));
                 }
             }

@@ -39,15 +39,14 @@ pub(in crate::files) fn failure(error: &io::Error, relative: &Path) -> Failure {
 
 /// What the client is told about an error, and nobody but the log about its cause.
 pub(in crate::files) fn status_of(error: &io::Error, relative: &Path) -> StatusCode {
-    static BUSY: Seldom = Seldom::new();
+    static LINES: Seldom<StatusCode> = Seldom::new();
     let status = classify(error);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        // Whoever wants to can ask for as many of these as for anything.
-        if let Some(left_out) = BUSY.turn(()) {
-            tracing::warn!(path = ?relative, %error, status = status.as_u16(), left_out, "a file could not be served now");
-        }
-    } else if status.is_server_error() {
-        tracing::warn!(path = ?relative, %error, status = status.as_u16(), "a file could not be served");
+    // Whoever wants to can ask for as many of these as for anything.
+    if status.is_server_error()
+        && let Some(left_out) = LINES.turn(status)
+    {
+        let when = if status == StatusCode::SERVICE_UNAVAILABLE { " now" } else { "" };
+        tracing::warn!(path = ?relative, %error, status = status.as_u16(), left_out, "a file could not be served{when}");
     }
     status
 }
