@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Read};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use brotli::Decompressor;
 use zstd::zstd_safe::get_frame_content_size;
@@ -29,7 +29,7 @@ const ZSTD_WINDOW: u64 = 8 * 1024 * 1024;
 pub(super) struct Siblings {
     /// By the hash of the facts of the coded file.
     known: Mutex<HashMap<u64, Known>>,
-    /// One is looked at at a time: decoding takes memory.
+    /// One is looked at at a time: decoding takes memory. Nobody waits for it, since it reads from a disk.
     looking: Mutex<()>,
 }
 
@@ -47,7 +47,7 @@ struct Known {
 }
 
 impl Siblings {
-    /// Whether `coded` is `plain` in this coding.
+    /// Whether `coded` is `plain` in this coding. It is not, for once, while another one is looked at.
     ///
     /// # Errors
     ///
@@ -59,7 +59,11 @@ impl Siblings {
         if wait == Wait::No {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let looking = lock(&self.looking);
+        let looking = match self.looking.try_lock() {
+            Ok(looking) => looking,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(false),
+        };
         if let Some(fits) = self.known(plain, coded) {
             return Ok(fits);
         }
@@ -197,5 +201,41 @@ impl Read for Reader<'_> {
         let read = self.source.read_at(buffer, self.offset, Wait::Yes)?;
         self.offset += read as u64;
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use http::Request;
+    use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::Files;
+
+    #[test]
+    fn nobody_waits_for_the_look_at_another_file() {
+        let root = std::env::temp_dir().join(format!("rikki-siblings-{}", std::process::id()));
+        fs::create_dir_all(&root).unwrap();
+        let coded = zstd::bulk::compress(b"content", 1).unwrap();
+        for (name, content) in [("a.txt", b"content".as_slice()), ("a.txt.zst", &coded)] {
+            fs::write(root.join(name), content).unwrap();
+        }
+        let files = Files::new(&root).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let coding = || {
+            let request = Request::get("/a.txt").header(ACCEPT_ENCODING, "zstd").body(()).unwrap();
+            let answer =
+                runtime.block_on(async { timeout(Duration::from_secs(5), files.clone().respond(request)).await });
+            answer.unwrap().headers().get(CONTENT_ENCODING).map(|coding| coding.to_str().unwrap().to_owned())
+        };
+        let looking = lock(&files.shared.siblings.as_ref().unwrap().looking);
+        assert_eq!(coding(), None);
+        drop(looking);
+        assert_eq!(coding().as_deref(), Some("zstd"), "nothing is remembered");
+        fs::remove_dir_all(root).unwrap();
     }
 }
