@@ -1,7 +1,7 @@
 //! Symbolic links, followed one by one, so that each step is judged by the rules for names.
 //!
-//! Nothing is opened here. What comes out is a path without links, which is opened as such: if one has taken the place of
-//! a folder meanwhile, that fails.
+//! Nothing is opened here. What comes out is a path without links, which is opened as such. If one has taken the place of
+//! a folder meanwhile, that fails where there is `openat2`; elsewhere it is followed, unjudged, but never out of the root.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
