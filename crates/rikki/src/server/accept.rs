@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::queue::{OVERDUE, Queues};
 use super::url::BACKLOG;
@@ -58,10 +59,13 @@ async fn accept(
 ) {
     {
         let mut draining = pin!(draining(&mut phase));
+        // Kept from turn to turn, so that connections that keep coming do not put it off.
+        let mut look_again = interval(OVERDUE);
+        look_again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let (stream, peer) = tokio::select! {
                 accepted = next(&socket) => accepted,
-                () = tokio::time::sleep(OVERDUE), if destination.is_waited_for() => {
+                _ = look_again.tick(), if destination.is_waited_for() => {
                     destination.deal_again();
                     continue;
                 }
@@ -172,17 +176,50 @@ mod tests {
     use crate::http::Serving;
     use crate::server::queue::Queue;
 
+    fn listener(phase: watch::Receiver<Phase>) -> Listener {
+        Listener {
+            serving: Arc::new(Serving::new(Router::new(), Default::default(), Default::default(), phase)),
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_that_keep_coming_do_not_put_off_dealing_again() {
+        let (_server, phase) = watch::channel(Phase::Serving);
+        let listener = Arc::new(listener(phase.clone()));
+        let socket = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let (comes, stuck) = <(Arc<Queue<Accepted>>, Arc<Queue<Accepted>>)>::default();
+        let queues = Arc::new(Queues::new(vec![comes.clone(), stuck]));
+        let coming = async {
+            let mut clients = Vec::new();
+            loop {
+                clients.push(TcpStream::connect(address).await.unwrap());
+                // Less than what a worker may take.
+                tokio::time::sleep(OVERDUE / 5).await;
+                let first = clients[0].local_addr().unwrap();
+                while let Some(Some(accepted)) = comes.next().now_or_never() {
+                    if accepted.peer == first {
+                        return;
+                    }
+                }
+            }
+        };
+        // It deals the first to the second.
+        let accepting = accept(socket, listener, Destination::Workers { queues, turn: 0 }, phase);
+        tokio::select! {
+            () = accepting => panic!("it does not drain"),
+            dealt = tokio::time::timeout(OVERDUE * 60, coming) => assert!(dealt.is_ok(), "it waits for a stuck worker"),
+        }
+    }
+
     #[tokio::test]
     async fn whoever_is_accepted_as_a_drain_begins_is_not_dropped() {
         // What is looked at first when both are there is a matter of chance.
         for _ in 0..30 {
             let (server, phase) = watch::channel(Phase::Serving);
-            let serving = Serving::new(Router::new(), Default::default(), Default::default(), phase.clone());
-            let listener = Listener {
-                serving: Arc::new(serving),
-                #[cfg(feature = "tls")]
-                tls: None,
-            };
+            let listener = listener(phase.clone());
             let socket = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
             let address = socket.local_addr().unwrap();
             let queue = Arc::<Queue<Accepted>>::default();
