@@ -38,7 +38,7 @@ use super::linger;
 #[cfg(feature = "tls")]
 use super::outgoing::Http2Memory;
 use super::pace::{MinRate, PacedBody, PacedIo};
-use super::refusal::closing;
+use super::refusal::{closing, later};
 use super::watch::Socket;
 use crate::seldom::Seldom;
 #[cfg(feature = "tls")]
@@ -84,6 +84,9 @@ impl Default for Settings {
 
 /// How much of a body is taken ahead of what the client takes, in bytes; by default hyper takes six times as much.
 const AHEAD: usize = 64 * 1024;
+
+/// What a request is told that comes when its connection has just made room for another.
+pub(super) const GIVEN_AWAY: &str = "the connection has made room for another\n";
 
 /// What a server is about to do with its connections.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -179,8 +182,10 @@ impl Connection {
         let Settings { idling, keep_alive, head_timeout, .. } = settings;
         let waiting = Waiting::new(idling, self.tracker.has_place(), *keep_alive, *head_timeout);
         let service = service_fn(|request| {
-            let answer = self.answer(request, None);
             let waiting = &waiting;
+            // It was there before hyper looked at the deadline: its connection has no place any more.
+            let declined = waiting.leaves().then(|| later(StatusCode::SERVICE_UNAVAILABLE, GIVEN_AWAY));
+            let answer = self.answer(request, declined);
             async move { answer.await.inspect(|response| waiting.is_endless(is_endless(response))) }
         });
         let stream = PacedIo::new(stream, settings.body_rate, terms.settings.counts.clone());
@@ -196,6 +201,7 @@ impl Connection {
             }
         };
         let is_nonsense = result.as_ref().is_err_and(hyper::Error::is_parse);
+        let is_silent = result.is_err();
         log_end(self.peer, result);
         if let Some(parts) = connection.into_parts() {
             let io = parts.io.into_inner();
@@ -203,7 +209,7 @@ impl Connection {
                 log_tls(self.peer);
             }
             // Boxed, since a connection would have room for this as long as it lasts.
-            match waiting.leaves() {
+            match is_silent && waiting.leaves() {
                 // It has taken its last answer long ago.
                 true => Box::pin(linger::end(io)).await,
                 false => Box::pin(linger::close(io)).await,
@@ -439,11 +445,13 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use bytes::Bytes;
+    use futures_util::FutureExt as _;
     use http_body::Frame;
     use rustix::time::{ClockId, clock_gettime};
-    use tokio::io::{AsyncWriteExt, ReadBuf};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 
     use super::*;
+    use crate::server::Place;
 
     fn connection(router: Router, phase: watch::Receiver<Phase>) -> Connection {
         let serving = Serving::new(router, Settings::default(), Terms::default(), phase);
@@ -530,6 +538,27 @@ mod tests {
         }
         // Eight times the bytes: a factor of 8 if it is linear, of 64 if it is quadratic.
         assert!(least[1] < least[0] * 24, "2 KiB took {:?}, 16 KiB {:?}", least[0], least[1]);
+    }
+
+    #[tokio::test]
+    async fn who_has_made_room_is_not_answered_by_the_application() {
+        const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let (_server, phase) = watch::channel(Phase::Serving);
+        let mut connection = connection(Router::new().fallback(async || "answered"), phase);
+        connection.tracker = Tracker::new(tokio::sync::mpsc::channel(1).0, Some(Place::of_a_test()));
+        let serving = connection.serving.clone();
+        let (mut client, stream) = tokio::io::duplex(1024);
+        let mut served = Box::pin(connection.serve_http1(stream));
+        client.write_all(REQUEST).await.unwrap();
+        assert!((&mut served).now_or_never().is_none());
+        client.write_all(REQUEST).await.unwrap();
+        assert!(serving.send_idle_away(), "it idles");
+        let mut answers = String::new();
+        let read = async { client.read_to_string(&mut answers).await.unwrap() };
+        tokio::join!(served, read);
+        let told = answers.split("HTTP/1.1 ").map(|answer| answer.get(..3).unwrap_or_default()).collect::<Vec<_>>();
+        assert_eq!(told, ["", "200", "503"], "{answers}");
+        assert!(answers.contains("connection: close\r\n"), "{answers}");
     }
 
     const BLOCK: usize = 128 * 1024;

@@ -105,6 +105,13 @@ impl Place {
     }
 }
 
+#[cfg(test)]
+impl Place {
+    pub(crate) fn of_a_test() -> Self {
+        Self { admission: Arc::new(Admission::new(1, None, Arc::default())), address: None }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.admission.counts.connections.down();
