@@ -61,10 +61,11 @@ impl Streams {
         Self { opened, open, changed, enough, outgoing }
     }
 
-    /// Counts a stream that the client has opened; gives how many it has opened, and how many of them are open.
+    /// Counts a stream that the client has opened and that is about to be run; gives how many it has opened, and how many
+    /// are open with it.
     pub(super) fn opened(&self) -> (u32, u32) {
         self.changed.notify_one();
-        (self.opened.fetch_add(1, Relaxed) + 1, self.open.fetch_add(1, Relaxed) + 1)
+        (self.opened.fetch_add(1, Relaxed) + 1, self.open.load(Relaxed) + 1)
     }
 
     /// The client has had enough.
@@ -74,11 +75,6 @@ impl Streams {
 
     pub(super) async fn must_go_away(&self) {
         self.enough.notified().await;
-    }
-
-    fn closed(&self) {
-        self.open.fetch_sub(1, Relaxed);
-        self.changed.notify_one();
     }
 
     pub(super) fn has_any(&self) -> bool {
@@ -107,12 +103,21 @@ impl Streams {
     }
 }
 
-/// Counts a stream as closed when dropped.
+/// Counts a stream as open until it is dropped. hyper also runs what it passes on for a CONNECT that was answered with 2xx,
+/// which nobody has opened.
 struct Open(Arc<Streams>);
+
+impl Open {
+    fn new(streams: Arc<Streams>) -> Self {
+        streams.open.fetch_add(1, Relaxed);
+        Self(streams)
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.closed();
+        self.0.open.fetch_sub(1, Relaxed);
+        self.0.changed.notify_one();
     }
 }
 
@@ -127,7 +132,7 @@ pub(super) struct PacedStreams {
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for PacedStreams {
     fn execute(&self, stream: F) {
         let Self { rate, counts, streams } = self.clone();
-        let open = Open(streams);
+        let open = Open::new(streams);
         tokio::spawn(async move {
             let _open = open;
             let mut stream = pin!(stream);
@@ -204,5 +209,27 @@ impl http_body::Body for Pieces {
     fn size_hint(&self) -> SizeHint {
         // hyper asks before the first piece.
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::outgoing::Http2Memory;
+
+    #[tokio::test]
+    async fn what_runs_without_having_been_opened_is_not_counted_twice() {
+        let memory = Arc::new(Http2Memory::new(1 << 20));
+        let streams = Arc::new(Streams::new(Arc::new(Outgoing::new(memory))));
+        let rate = MinRate { window: Duration::from_secs(1), bytes_per_second: 1 };
+        let executor = PacedStreams { rate, counts: Arc::default(), streams: streams.clone() };
+        assert_eq!(streams.opened(), (1, 1));
+        executor.execute(std::future::ready(()));
+        // The tunnel of a CONNECT.
+        executor.execute(std::future::ready(()));
+        while Arc::strong_count(&streams) > 2 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(streams.opened(), (2, 1));
     }
 }
