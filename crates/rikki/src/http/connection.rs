@@ -141,7 +141,7 @@ impl Serving {
 pub(crate) struct Connection {
     pub(super) serving: Arc<Serving>,
     pub(super) peer: SocketAddr,
-    tracker: Tracker,
+    pub(super) tracker: Tracker,
     /// What the client has shown, where it has to.
     #[cfg(feature = "tls")]
     pub(super) client: Option<ClientCertificate>,

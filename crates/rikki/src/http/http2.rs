@@ -12,9 +12,12 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 
-use super::connection::{Connection, Serving, Settings, draining, log_end};
+use super::connection::{Connection, GIVEN_AWAY, Phase, Serving, Settings, draining, log_end};
 use super::heads::HeadIo;
+use super::idle::Waiting;
+use super::linger::LINGER;
 use super::outgoing::{Given, Outgoing};
 use super::pace::PacedIo;
 use super::refusal::later;
@@ -59,19 +62,22 @@ impl Connection {
         let outgoing = Arc::new(Outgoing::new(memory.clone()));
         let streams = Arc::new(Streams::new(outgoing.clone()));
         let builder = settings.http2(PacedStreams { rate, counts: counts.clone(), streams: streams.clone() });
-        let (mut phase, peer) = (phase.clone(), self.peer);
-        let (head_timeout, max_requests) = (settings.head_timeout, settings.max_requests);
+        let (phase, peer) = (phase.clone(), self.peer);
+        let Settings { head_timeout, keep_alive, max_requests, .. } = *settings;
+        let waiting = Waiting::new(&settings.idling, self.tracker.has_place(), keep_alive, head_timeout);
+        let waiting = Arc::new(waiting);
         let served = Arc::new(self);
         let service = {
-            let streams = streams.clone();
+            let (streams, waiting) = (streams.clone(), waiting.clone());
             service_fn(move |request| {
                 let (opened, open) = streams.opened();
+                waiting.idles(false);
                 if opened >= max_requests {
                     streams.go_away();
                 }
                 let (served, streams) = (served.clone(), streams.clone());
                 let given = Given::new(outgoing.clone());
-                let declined = served.serving.decline(opened, open);
+                let declined = served.serving.decline(opened, open, &waiting);
                 let charge = memory.charge(cost(&request));
                 async move {
                     let response = served.answer(request, declined).await;
@@ -91,21 +97,17 @@ impl Connection {
                 std::future::pending::<()>().await;
             }
         };
-        let goes_away = async {
-            tokio::select! {
-                () = draining(&mut phase) => {}
-                () = streams.must_go_away() => {}
-            }
-        };
         let result = tokio::select! {
             result = connection.as_mut() => result,
             () = silent => return,
-            () = goes_away => {
+            () = goes_away(phase, &streams, &waiting, keep_alive) => {
                 // GOAWAY: https://www.rfc-editor.org/rfc/rfc9113#section-6.8
                 connection.as_mut().graceful_shutdown();
+                // Whoever has its place is there already.
+                let time = if waiting.leaves() { head_timeout.min(LINGER) } else { head_timeout };
                 tokio::select! {
                     result = connection => result,
-                    () = streams.overstay(STREAMS, head_timeout) => {
+                    () = streams.overstay(STREAMS, time) => {
                         tracing::debug!(target: "rikki::http", %peer, "connection cut: it stays in spite of GOAWAY");
                         return;
                     }
@@ -116,11 +118,23 @@ impl Connection {
     }
 }
 
+/// Waits until the client has to be told to go.
+async fn goes_away(mut phase: watch::Receiver<Phase>, streams: &Streams, waiting: &Waiting, keep_alive: Duration) {
+    tokio::select! {
+        () = draining(&mut phase) => {}
+        () = streams.must_go_away() => {}
+        () = streams.idle(waiting, keep_alive) => {}
+        () = waiting.must_leave() => {}
+    }
+}
+
 impl Serving {
     /// The answer to a stream that is one too many, by how many the connection has opened and how many of them are open.
-    fn decline(&self, opened: u32, open: u32) -> Option<Response> {
+    fn decline(&self, opened: u32, open: u32, waiting: &Waiting) -> Option<Response> {
         let Self { settings, terms, .. } = self;
-        let why = if opened > settings.max_requests.saturating_add(STREAMS) {
+        let why = if waiting.leaves() {
+            GIVEN_AWAY
+        } else if opened > settings.max_requests.saturating_add(STREAMS) {
             "the connection has carried as many requests as it may\n"
         } else if open > STREAMS_WHEN_SCARCE && settings.http2_memory.is_scarce() {
             terms.settings.counts.refused_streams.up();

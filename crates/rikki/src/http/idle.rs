@@ -1,8 +1,10 @@
-//! Connections of HTTP/1 that wait for a request: how long each may, and which one goes when another needs its place.
+//! Connections that wait for a request: how long each may, and which one goes when another needs its place.
 //!
-//! hyper has one deadline for both, the silence between two requests and the head of a request. It sets a timer when it
-//! begins to wait for a head; ours tells the two apart by whether anything has been read since then.
+//! For HTTP/1 hyper has one deadline for both, the silence between two requests and the head of a request. It sets a timer
+//! when it begins to wait for a head; ours tells the two apart by whether anything has been read since then.
 
+#[cfg(feature = "tls")]
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -133,15 +135,20 @@ impl Wait {
         }
     }
 
+    /// Under the lock that it is told with.
+    fn poll_leaves(&self, alarm: &mut Alarm, cx: &mut Context<'_>) -> Poll<()> {
+        if !alarm.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            alarm.waker = Some(cx.waker().clone());
+        }
+        if self.leaves.load(Relaxed) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
     fn poll_too_long(&self, cx: &mut Context<'_>) -> Poll<()> {
         let longest = if self.idle_since.load(Relaxed) == 0 { self.head_timeout } else { self.keep_alive };
         let mut alarm = self.alarm();
         let Some(since) = alarm.since else { return Poll::Pending };
-        if !alarm.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            alarm.waker = Some(cx.waker().clone());
-        }
-        // Under the lock that it is told with. hyper has looked for a request before.
-        if self.leaves.load(Relaxed) {
+        // hyper has looked for a request before.
+        if self.poll_leaves(&mut alarm, cx).is_ready() {
             return Poll::Ready(());
         }
         let due = since + longest;
@@ -194,6 +201,19 @@ impl Waiting {
     /// The answer that comes next goes on until the client does.
     pub(super) fn is_endless(&self, is_endless: bool) {
         self.wait.is_endless.store(is_endless, Relaxed);
+    }
+
+    /// Whether it waits for a request, where hyper's timer does not tell.
+    #[cfg(feature = "tls")]
+    pub(super) fn idles(&self, idles: bool) {
+        let since = if idles { self.wait.idling.stamp(Instant::now()) } else { 0 };
+        self.wait.idle_since.store(since, Relaxed);
+    }
+
+    /// Waits until it is told to give its place to another, where hyper's timer does not.
+    #[cfg(feature = "tls")]
+    pub(super) async fn must_leave(&self) {
+        poll_fn(|cx| self.wait.poll_leaves(&mut self.wait.alarm(), cx)).await;
     }
 
     /// Whether it has been told to give its place to another.

@@ -20,6 +20,7 @@ use hyper::rt::Executor;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+use super::idle::Waiting;
 use super::outgoing::{Charge, Given, Outgoing, Piece};
 use super::pace::MinRate;
 use crate::counters::Counts;
@@ -79,6 +80,22 @@ impl Streams {
 
     pub(super) fn has_any(&self) -> bool {
         self.opened.load(Relaxed) > 0
+    }
+
+    /// Waits until the client has opened a stream and then had none open for so long. Tells `waiting` whether it idles.
+    pub(super) async fn idle(&self, waiting: &Waiting, longest: Duration) {
+        while !self.has_any() {
+            self.changed.notified().await;
+        }
+        loop {
+            let idles = self.open.load(Relaxed) == 0;
+            waiting.idles(idles);
+            if !idles {
+                self.changed.notified().await;
+            } else if timeout(longest, self.changed.notified()).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Waits until a client that was told to go away has overstayed: it has opened more streams than may have been on

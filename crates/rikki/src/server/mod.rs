@@ -253,9 +253,9 @@ impl Server {
         self
     }
 
-    /// Sets how long a connection of HTTP/1 may idle between requests; default 75 s, more than the 60 s of common proxies'
-    /// pools, then it is closed. Answers tell it to the client, in `Keep-Alive`, if it is a second or more. Idle HTTP/2
-    /// connections are pinged every 30 s.
+    /// Sets how long a connection may idle between requests; default 75 s, more than the 60 s of common proxies' pools, then
+    /// it is closed. Answers of HTTP/1 tell it to the client, in `Keep-Alive`, if it is a second or more. One of HTTP/2 idles
+    /// while it has no stream open, and is told to go away (GOAWAY); it is pinged every 30 s.
     ///
     /// Where [`max_connections`](Self::max_connections) are open, the one that has idled longest gives its place to a new
     /// one.
@@ -323,7 +323,7 @@ impl Server {
     }
 
     /// Sets how many connections are open at a time, WebSockets included; default 16,384, at least 1. One more takes the
-    /// place of the one that has idled longest between requests of HTTP/1, if any does. Others are answered with 503 and
+    /// place of the one that has idled longest between requests, if any does. Others are answered with 503 and
     /// `Retry-After`, or cut if there are many of them.
     ///
     /// The system bounds descriptors too: where those run out first, accepting pauses until one is free. A program should

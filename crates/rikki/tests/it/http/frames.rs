@@ -59,9 +59,14 @@ impl Frames {
 
     /// The next frame of a kind.
     pub(crate) async fn next_of(&mut self, kind: u8) -> Option<Frame> {
+        self.next_of_any(&[kind]).await
+    }
+
+    /// The next frame of any of some kinds.
+    pub(crate) async fn next_of_any(&mut self, kinds: &[u8]) -> Option<Frame> {
         loop {
             let frame = self.next().await?;
-            if frame.kind == kind {
+            if kinds.contains(&frame.kind) {
                 return Some(frame);
             }
         }

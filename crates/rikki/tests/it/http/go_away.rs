@@ -6,7 +6,8 @@ use axum::routing::get as on_get;
 use rikki::Server;
 
 use super::frames::{Frames, GO_AWAY, HEADERS, get};
-use crate::wire::Running;
+use crate::talk::Talk;
+use crate::wire::{Running, Via, soon};
 
 /// How many requests may have been on their way when a client was told.
 const STREAMS: usize = 100;
@@ -71,5 +72,46 @@ async fn whoever_stays_after_go_away_is_cut() {
     let mut connection = Frames::connect(&server, &[]).await;
     connection.send(&get(1, "localhost", "/")).await;
     assert!(connection.next_of(GO_AWAY).await.is_some());
+    while connection.next().await.is_some() {}
+}
+
+/// PINGs alone keep nobody; a request that is answered does.
+#[tokio::test]
+async fn whoever_asks_for_nothing_is_told_to_go() {
+    let keep_alive = Duration::from_millis(100);
+    let slow = on_get(async move || tokio::time::sleep(keep_alive * 4).await);
+    let server = site().route("/slow", slow).keep_alive(keep_alive).head_timeout(Duration::from_millis(500));
+    let server = Running::start(server).await;
+    let mut connection = Frames::connect(&server, &[]).await;
+    connection.send(&get(1, "localhost", "/slow")).await;
+    let first = connection.next_of_any(&[HEADERS, GO_AWAY]).await;
+    assert_eq!(first.map(|frame| frame.kind), Some(HEADERS), "it was answered");
+    assert!(connection.next_of(GO_AWAY).await.is_some());
+    while connection.next().await.is_some() {}
+}
+
+#[tokio::test]
+async fn whoever_asks_for_nothing_gives_its_place_to_another() {
+    let server = Running::start(site().max_connections(1)).await;
+    let mut connection = Frames::connect(&server, &[]).await;
+    connection.send(&get(1, "localhost", "/")).await;
+    assert!(connection.next_of(HEADERS).await.is_some());
+    // It may not have noticed yet that the stream has ended.
+    let come = async {
+        loop {
+            let mut new = Talk::connect(&server, Via::Tcp).await;
+            new.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+            if new.head().await.starts_with("HTTP/1.1 200 ") {
+                break new;
+            }
+        }
+    };
+    let _new = soon("a place", come).await;
+    assert_eq!(server.handle.counters().replaced_idle, 1);
+    assert!(connection.next_of(GO_AWAY).await.is_some());
+    // What comes all the same has no place.
+    connection.send(&get(3, "localhost", "/")).await;
+    let answer = connection.next_of(HEADERS).await;
+    assert!(answer.is_some_and(|answer| answer.stream == 3 && answer.payload[0] != OK));
     while connection.next().await.is_some() {}
 }
