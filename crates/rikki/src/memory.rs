@@ -73,7 +73,7 @@ impl Memory {
     }
 
     /// The defaults, or less where the control group of this process has a limit (Linux): of half of it, but for the
-    /// connections.
+    /// connections: their number is not lowered, though a small group has no room for as many.
     #[must_use]
     pub fn of_this_process() -> Self {
         let defaults = Self::default();

@@ -164,14 +164,15 @@ mod tests {
     /// As a mount that does not answer: threads are taken until it does, and nobody waits for them for ever.
     #[tokio::test]
     async fn work_that_hangs_takes_so_many_threads() {
-        let waits = Waits::new(100, Duration::from_millis(50));
+        let waits = Waits::new(100, Duration::from_millis(300));
         let hang = || {
             let (end, ended) = mpsc::channel::<()>();
             (end, waits.in_time(waits.work(move |_| Ok(ended.recv()))))
         };
         let (ends, hanging): (Vec<_>, Vec<_>) = (0..AT_WORK).map(|_| hang()).unzip();
-        for waiting in hanging {
-            assert_eq!(waiting.await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        // At once, so that each has its thread well before its time is up.
+        for waiting in futures_util::future::join_all(hanging).await {
+            assert_eq!(waiting.unwrap_err().kind(), io::ErrorKind::TimedOut);
         }
         let other = || waits.in_time(waits.work(|_| Ok(1)));
         assert_eq!(other().await.unwrap_err().kind(), io::ErrorKind::TimedOut, "there is no thread for others");

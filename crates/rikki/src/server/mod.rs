@@ -313,7 +313,8 @@ impl Server {
 
     /// Sets how much memory the server may take, in bytes, and splits it into the budgets and limits that have not been set
     /// one by one, before or after: see [`Memory`]. By default each budget is what it says of itself, and less where the
-    /// control group of the process has a limit: then all of them share half of that.
+    /// control group of the process has a limit: then all of them share half of that, and the number of connections stays
+    /// what it is.
     ///
     /// What the application holds is not among it, nor are folders that are no [`mount`](Self::mount) of the server. The
     /// bounds of WebSockets are those of [`websocket_settings`](Self::websocket_settings).
