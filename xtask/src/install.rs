@@ -96,15 +96,20 @@ pub(crate) fn file_clients() -> std::result::Result<(), Missing> {
     apt(&["wget", "aria2"], "install wget and aria2c (Debian: apt-get install wget aria2)")
 }
 
-/// Finds slowhttptest, iproute2's ip and nginx, or installs them: for the cases of the faults suite that attack with slow
-/// clients, that cut a cable, and that come through a proxy.
+/// Finds slowhttptest, iproute2's ip, nginx and haproxy, or installs them: for the cases of the faults suite that attack
+/// with slow clients, that cut a cable, and that come through a proxy.
 pub(crate) fn faults() -> std::result::Result<(), Missing> {
     // Not by starting it: slowhttptest has no option that ends well.
     if !works(Command::new("sh").args(["-c", "command -v slowhttptest && command -v ip"])) {
         let hint = "install slowhttptest and ip (Debian: apt-get install slowhttptest iproute2)";
         apt(&["slowhttptest", "iproute2"], hint)?;
     }
-    nginx().map(drop)
+    nginx()?;
+    // Its folder is not in the search path of everybody.
+    if ["haproxy", "/usr/sbin/haproxy"].iter().any(|name| works(Command::new(name).arg("-v"))) {
+        return Ok(());
+    }
+    apt(&["haproxy"], "install haproxy (Debian: haproxy)")
 }
 
 /// Finds a python3 that can make virtual environments, or installs it.

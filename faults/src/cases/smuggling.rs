@@ -1,9 +1,9 @@
 //! Requests inside of others, sent through a reverse proxy: what proxy and server read differently would let them past
 //! whatever the proxy checks.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -15,7 +15,10 @@ use crate::Result;
 use crate::case::{Bench, Case, Trouble};
 use crate::server::{Server, within};
 
-pub(crate) const CASES: &[Case] = &[Case { name: "smuggling-nginx", run: smuggling_nginx }];
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "smuggling-nginx", run: |bench| smuggling(bench, &NGINX) },
+    Case { name: "smuggling-haproxy", run: |bench| smuggling(bench, &HAPROXY) },
+];
 
 /// The request that nobody may see as one of its own.
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\nX: y\r\n\r\n";
@@ -52,14 +55,15 @@ const HEADS: &[&str] = &[
 const BODIES: &[&str] =
     &["", "0\r\n\r\n", "0\n\n", "0\n\r\n", "0;\n\r\n\r\n", "1;x=\n\r\na\r\n0\r\n\r\n", "0\r\nX: y\n\r\n", "SIZE\r\n"];
 
-/// Behind nginx, which keeps its connection to the server open for the requests of all clients.
-fn smuggling_nginx(bench: &Bench) -> Result<String, Trouble> {
+/// Behind `program`, which keeps its connection to the server open for the requests of all clients.
+fn smuggling(bench: &Bench, program: &Program) -> Result<String, Trouble> {
     let server = Server::rikki(bench, &["--access-log"])?;
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
     let proxy = free.map_err(|error| format!("a free port: {error}"))?;
-    let _nginx = Nginx::start(bench, proxy, server.address)?;
+    let name = program.name;
+    let running = Proxy::start(bench, program, proxy, server.address)?;
     within(Duration::from_secs(10), || Ok(std::net::TcpStream::connect(proxy).is_ok()))?
-        .ok_or("nginx does not start")?;
+        .ok_or_else(|| format!("{name} does not start"))?;
     let mut sent = 0;
     bench.runtime.block_on(async {
         for head in HEADS {
@@ -80,8 +84,8 @@ fn smuggling_nginx(bench: &Bench) -> Result<String, Trouble> {
     })?;
     // What the proxy has seen as a request of its own is no secret: it has logged it.
     let seen = |log: &str| log.matches("/smuggled ").count();
-    let (by_proxy, by_server) = (seen(&Nginx::log(bench)), seen(&server.log_text()));
-    let figures = format!("{sent} requests; nginx saw {by_proxy} of those inside as requests, the server {by_server}");
+    let (by_proxy, by_server) = (seen(&running.log()), seen(&server.log_text()));
+    let figures = format!("{sent} requests; {name} saw {by_proxy} of those inside as requests, the server {by_server}");
     if by_server > by_proxy || sent == 0 {
         return Err(figures.into());
     }
@@ -101,43 +105,81 @@ async fn honest(proxy: SocketAddr) -> Result<()> {
     }
 }
 
-/// A proxy; stopped when dropped.
-struct Nginx(Child);
+/// A program that is a reverse proxy.
+struct Program {
+    name: &'static str,
+    /// What comes before the path of its configuration.
+    arguments: &'static [&'static str],
+    /// Its configuration: from `listen` to `server`, with the requests it has seen in `access` of the folder, or on stdout.
+    configuration: fn(folder: &Path, listen: SocketAddr, server: SocketAddr) -> String,
+}
 
-impl Nginx {
-    fn start(bench: &Bench, address: SocketAddr, server: SocketAddr) -> Result<Self, Trouble> {
-        let folder = bench.scratch.join("nginx");
+const NGINX: Program = Program {
+    name: "nginx",
+    arguments: &["-c"],
+    configuration: |folder, listen, server| {
         let path = folder.display();
-        let config = format!(
+        format!(
             "daemon off; master_process off; pid {path}/pid; error_log {path}/error;\n\
              events {{}}\n\
              http {{\n\
                access_log {path}/access; client_body_temp_path {path}/body; proxy_temp_path {path}/proxy;\n\
                fastcgi_temp_path {path}/fastcgi; uwsgi_temp_path {path}/uwsgi; scgi_temp_path {path}/scgi;\n\
                upstream rikki {{ server {server}; keepalive 1; }}\n\
-               server {{ listen {address}; location / {{ proxy_pass http://rikki; proxy_http_version 1.1;\n\
+               server {{ listen {listen}; location / {{ proxy_pass http://rikki; proxy_http_version 1.1;\n\
                  proxy_set_header Connection ''; proxy_set_header Host localhost; proxy_request_buffering off; }} }}\n\
              }}\n"
-        );
-        let file = folder.join("conf");
-        fs::create_dir_all(&folder)
-            .and_then(|()| fs::write(&file, config))
-            .map_err(|error| format!("{}: {error}", file.display()))?;
+        )
+    },
+};
+
+const HAPROXY: Program = Program {
+    name: "haproxy",
+    arguments: &["-db", "-f"],
+    // One thread: each has connections to the server of its own. And `httplog`: it logs requests twice by a format in which
+    // there is nothing of the answer.
+    configuration: |_, listen, server| {
+        format!(
+            "global\n nbthread 1\n log stdout format raw local0\n\
+             defaults\n mode http\n log global\n option httplog\n\
+             \x20option http-keep-alive\n http-reuse always\n\
+             \x20timeout connect 10s\n timeout client 10s\n timeout server 10s\n\
+             listen proxy\n bind {listen}\n server rikki {server}\n"
+        )
+    },
+};
+
+/// A running proxy; stopped when dropped.
+struct Proxy {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Proxy {
+    fn start(bench: &Bench, program: &Program, listen: SocketAddr, server: SocketAddr) -> Result<Self, Trouble> {
+        let folder = bench.scratch.join(program.name);
+        let (configuration, log) = (folder.join("conf"), folder.join("access"));
+        let stdout = fs::create_dir_all(&folder)
+            .and_then(|()| fs::write(&configuration, (program.configuration)(&folder, listen, server)))
+            .and_then(|()| File::create(&log))
+            .map_err(|error| format!("{}: {error}", folder.display()))?;
         // Where the path of a user does not lead.
-        let sbin = Path::new("/usr/sbin/nginx");
-        let mut nginx = Command::new(if sbin.exists() { sbin } else { Path::new("nginx") });
-        nginx.arg("-p").arg(&folder).arg("-c").arg(&file).stderr(Stdio::null());
-        nginx.spawn().map(Self).map_err(|error| Trouble::NotRun(format!("nginx: {error}")))
+        let sbin = Path::new("/usr/sbin").join(program.name);
+        let mut command = Command::new(if sbin.exists() { &sbin } else { Path::new(program.name) });
+        command.args(program.arguments).arg(&configuration).stdout(stdout).stderr(Stdio::null());
+        let child = command.spawn().map_err(|error| Trouble::NotRun(format!("{}: {error}", program.name)))?;
+        Ok(Self { child, log })
     }
 
-    fn log(bench: &Bench) -> String {
-        fs::read_to_string(bench.scratch.join("nginx/access")).unwrap_or_default()
+    /// The requests it has seen.
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
 
-impl Drop for Nginx {
+impl Drop for Proxy {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
