@@ -296,8 +296,8 @@ impl Mailbox {
         self.state().queue.len()
     }
 
-    /// Whether commands wait, behind `backlog` unsent bytes of the connection.
-    pub(super) fn has_queued(&self, backlog: usize) -> bool {
+    /// Notes what the connection holds unsent, and says whether commands wait behind it.
+    pub(super) fn set_backlog(&self, backlog: usize) -> bool {
         let mut state = self.state();
         state.backlog = backlog;
         !state.queue.is_empty()

@@ -189,7 +189,7 @@ impl Socket<'_> {
             return Err(SendError::Closed);
         }
         let backlog = self.output.len();
-        if self.mailbox.as_ref().is_some_and(|mailbox| mailbox.has_queued(backlog)) {
+        if self.mailbox.as_ref().is_some_and(|mailbox| mailbox.set_backlog(backlog)) {
             return Ok(self.mailbox.as_deref());
         }
         if !self.has_room(sent, length) {
@@ -207,7 +207,7 @@ impl Socket<'_> {
             Overflow::DropOldest if sent != Sent::Ping => {
                 let backlog = self.output.len();
                 let mailbox = self.mailbox();
-                mailbox.has_queued(backlog);
+                mailbox.set_backlog(backlog);
                 Ok(Some(mailbox))
             }
             _ => Err(SendError::Full),

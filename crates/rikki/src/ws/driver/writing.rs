@@ -15,7 +15,7 @@ use crate::ws::{Error, Overflow};
 /// How many pieces one vectored write holds at most.
 const PIECES: usize = 16;
 
-/// The stream below, and the deadlines of what happens on it.
+/// The stream below, the deadlines of what happens on it, and how far it has come: four flags lie where nothing else fits.
 pub(super) struct Line<I> {
     pub(super) io: I,
     pub(super) alarm: Alarm,
