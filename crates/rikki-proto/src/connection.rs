@@ -135,7 +135,8 @@ impl Connection {
         input: &mut &'a mut [u8],
         output: &mut Output,
     ) -> Result<Option<Event<'a>>, Error> {
-        if matches!(self.state, State::Open | State::CloseSent) {
+        // What comes after a Close of ours goes the longer way.
+        if self.is_open() {
             match self.decoder.next_short(input) {
                 Ok(Some(message)) => return Ok(Some(Event::Message(message))),
                 Ok(None) => {}

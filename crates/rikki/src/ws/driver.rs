@@ -40,6 +40,9 @@ pub(super) const WORK_PER_POLL: usize = 1024 * 1024;
 /// Answers beyond this many bytes are written before the next message of the same read is looked at.
 const WRITE_AT: usize = 64 * 1024;
 
+/// Of a message under way that has waited for us.
+const UNJUDGED: Tick = NEVER - 1;
+
 /// Who messages go to: a handler's callbacks, or the task that polls the async face.
 pub(super) trait Consumer {
     /// Whether it can take a message: nothing is read while it cannot.
@@ -87,7 +90,7 @@ pub(super) struct Driver<I> {
     /// When something was last read, and when the ping that follows silence was sent.
     read_at: Tick,
     pinged_at: Tick,
-    /// Since when the message under way is judged.
+    /// Since when the message under way is judged: [`UNJUDGED`] if it is not yet, [`NEVER`] if there is none.
     message_since: Tick,
     /// Why nothing can be written any more. What the peer said before that is still to be read.
     broken: Option<io::Error>,
@@ -347,8 +350,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         input: &mut &mut [u8],
         output: &mut Output,
     ) -> Parsed {
-        // Read once for each message: whoever is handed one may answer it, though other connections use up the memory.
-        let mut mark = self.hold(cx, consumer, output);
+        // Looked up once and whenever much has been sent: whoever is handed a message may answer it, though other
+        // connections use up the memory.
+        let is_clear = output.is_empty() && !self.is_queueing();
+        let mut mark = if is_clear { self.settings.mark() } else { self.hold_back(cx, consumer, output) };
         while !matches!(self.phase, Phase::Ended) && !self.line.paused && !input.is_empty() {
             let event = self.connection.next_event(input, output);
             if let Some(rate) = &mut self.rate {
@@ -373,7 +378,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     return Parsed::All;
                 }
             };
-            mark = self.hold(cx, consumer, output);
+            mark = self.hold(cx, consumer, output, mark);
             if matches!(flow, Flow::Yield) {
                 return Parsed::Yielded;
             }

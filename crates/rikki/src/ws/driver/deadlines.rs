@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use rikki_proto::{CloseCode, Output, Text};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Consumer, Driver, Phase};
+use super::{Consumer, Driver, Phase, UNJUDGED};
 use crate::ws::clock::{NEVER, Tick};
 use crate::ws::error::{Closed, Deadline, Error};
 
@@ -51,7 +51,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     fn is_alarm_set(&self, output: &Output) -> bool {
         self.is_phase_open()
             && !output.is_blocked()
-            && !self.connection.is_mid_message()
+            && self.message_since == NEVER
             && self.pinged_at == NEVER
             && self.line.alarm.is_set_for(self.read_at.saturating_add(self.settings.ping_interval))
     }
@@ -78,12 +78,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             }
             // While the peer does not read, its pongs may be stuck behind what it does not read: judge by writing.
             Phase::Open { .. } if output.is_blocked() => {
-                self.message_since = NEVER;
+                self.message_since = self.message_since.max(UNJUDGED);
                 (self.line.written_at.saturating_add(settings.write_timeout), Some(Deadline::Write))
             }
             // Its signs of life may wait to be read.
             Phase::Open { until } if !consumer.is_ready() => {
-                self.message_since = NEVER;
+                self.message_since = self.message_since.max(UNJUDGED);
                 return Some(until);
             }
             Phase::Open { until } => return self.handle_silence(now, consumer, output).map(|due| due.min(until)),
@@ -129,8 +129,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             return NEVER;
         }
         let (window, least) = (self.settings.payload_window, self.settings.least_payload());
-        // It waited for us, or was never judged.
-        let is_new = self.message_since == NEVER;
+        let is_new = self.message_since >= UNJUDGED;
         if !is_new && now < self.message_since.saturating_add(window) {
             return self.message_since.saturating_add(window);
         }
