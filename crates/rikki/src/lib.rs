@@ -4,11 +4,9 @@
 
 pub mod client;
 mod counters;
-mod excerpt;
 mod files;
 mod http;
 mod memory;
-mod seldom;
 mod server;
 #[cfg(feature = "tls")]
 mod tls;

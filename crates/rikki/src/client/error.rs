@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use rikki_proto::handshake::HandshakeError;
 
-use crate::excerpt::Excerpt;
+use rikki_limits::Excerpt;
 
 #[cfg(feature = "tls")]
 use crate::tls::TlsError;

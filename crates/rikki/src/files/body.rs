@@ -13,7 +13,7 @@ use super::blocks::{Block, Blocks};
 use super::open::Wait;
 use super::source::Place;
 use super::waits::Waits;
-use crate::seldom::Seldom;
+use rikki_limits::Seldom;
 
 /// Exactly as many bytes of a file as its head has announced.
 ///

@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Uri, Version, header};
 use http_body::Body as _;
 
-use crate::excerpt::Excerpt;
+use rikki_limits::Excerpt;
 
 /// A request on its way through the application.
 pub(super) struct Access {

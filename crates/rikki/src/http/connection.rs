@@ -40,10 +40,10 @@ use super::outgoing::Http2Memory;
 use super::pace::{MinRate, PacedBody, PacedIo};
 use super::refusal::{closing, later};
 use super::watch::Socket;
-use crate::seldom::Seldom;
 #[cfg(feature = "tls")]
 use crate::tls::ClientCertificate;
 use crate::ws::{self, Handover, Terms, Tracker};
+use rikki_limits::Seldom;
 
 /// What a request head may cost and how long it may take.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::refusal::later;
-use crate::seldom::Seldom;
+use rikki_limits::Seldom;
 
 /// How many addresses are remembered; more that come within a second are not held to the rate.
 const ADDRESSES: usize = 65_536;

@@ -15,8 +15,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 
 use super::host::{Authority, Host};
 use super::origin::Origin;
-use crate::excerpt::Excerpt;
-use crate::seldom::{LeftOut, Seldom};
+use rikki_limits::Excerpt;
+use rikki_limits::{LeftOut, Seldom};
 
 /// The hosts and origins allowed beside those that are always allowed.
 #[derive(Clone, Debug, Default)]

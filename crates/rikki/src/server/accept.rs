@@ -17,7 +17,7 @@ use super::queue::{OVERDUE, Queues};
 use super::url::BACKLOG;
 use super::worker::{self, Accepted, Door, Listener};
 use crate::http::{Phase, draining};
-use crate::seldom::Seldom;
+use rikki_limits::Seldom;
 
 /// How long accepting pauses when the process is out of descriptors or memory, or no worker has room.
 const BACK_OFF: Duration = Duration::from_millis(500);

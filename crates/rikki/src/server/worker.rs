@@ -18,8 +18,8 @@ use super::accept::{self, Destination, Sockets};
 use super::admission::Admission;
 use super::queue::Queue;
 use crate::http::{Connection, Phase, Serving, draining};
-use crate::seldom::Seldom;
 use crate::ws::{Clock, CloseCode, Tracker};
+use rikki_limits::Seldom;
 
 /// Threads for blocking work, such as reading files, for each worker: as many as tokio has by default. Folders bound what
 /// they take of them, each for itself, so that one whose disk hangs leaves the others theirs.

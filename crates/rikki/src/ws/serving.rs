@@ -12,7 +12,7 @@ use rikki_proto::{CloseCode, SendError};
 use super::error::Error;
 use super::stream::Unfinished;
 use crate::counters::Counts;
-use crate::seldom::Seldom;
+use rikki_limits::Seldom;
 
 /// Lines about tasks that have failed.
 static FAILURES: Seldom = Seldom::new();

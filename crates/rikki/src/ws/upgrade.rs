@@ -24,9 +24,9 @@ use super::serving::{self, Termination};
 use super::settings::Settings;
 use super::stream::WebSocket;
 use super::transport::Transport;
-use crate::excerpt::Excerpt;
 use crate::http::Guard;
-use crate::seldom::Seldom;
+use rikki_limits::Excerpt;
+use rikki_limits::Seldom;
 
 /// The request that opened a WebSocket, as a [`Handler`] sees it.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use http::StatusCode;
 
-use crate::seldom::Seldom;
+use rikki_limits::Seldom;
 
 /// Why there is no answer.
 #[derive(Debug)]

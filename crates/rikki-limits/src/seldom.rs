@@ -6,16 +6,20 @@ use std::time::{Duration, Instant};
 /// How often there is a line of a kind.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Lines of several kinds `K`, of which there are few. It is a `static`, so that it is one for all connections:
+/// Log lines of several kinds `K`, of which there are few: one a second of each, with a count of the rest.
 ///
-/// ```text
+/// It is a `static`, so that it is one for all connections.
+///
+/// ```
+/// use rikki_limits::Seldom;
+///
 /// static LINES: Seldom = Seldom::new();
 /// if let Some(left_out) = LINES.turn(()) {
-///     tracing::warn!(%peer, left_out, "request refused");
+///     println!("request refused, {left_out:?} more were left out");
 /// }
 /// ```
 #[derive(Debug)]
-pub(crate) struct Seldom<K = ()>(Mutex<Vec<Lines<K>>>);
+pub struct Seldom<K = ()>(Mutex<Vec<Lines<K>>>);
 
 #[derive(Debug)]
 struct Lines<K> {
@@ -25,16 +29,18 @@ struct Lines<K> {
 }
 
 /// How many lines were left out since the last one, if any were: a field of the line, which is not there without.
-pub(crate) type LeftOut = Option<u64>;
+pub type LeftOut = Option<u64>;
 
 impl<K: PartialEq> Seldom<K> {
-    pub(crate) const fn new() -> Self {
+    /// Of which there has been no line yet.
+    #[must_use]
+    pub const fn new() -> Self {
         Self(Mutex::new(Vec::new()))
     }
 
     /// Whether a line of the kind is due, or is counted and left out. Of the last ones the number is never said; what
     /// is refused has a counter.
-    pub(crate) fn turn(&self, kind: K) -> Option<LeftOut> {
+    pub fn turn(&self, kind: K) -> Option<LeftOut> {
         self.turn_at(kind, Instant::now())
     }
 

@@ -5,12 +5,13 @@ use std::fmt;
 /// How much is shown, in bytes.
 const SHOWN: usize = 200;
 
-/// Text of a peer: cut, with control characters, quotes and what is not UTF-8 escaped.
+/// Text of a peer as it may be shown: 200 bytes of it, with control characters, quotes and what is not UTF-8 escaped.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Excerpt<'a>(&'a [u8]);
+pub struct Excerpt<'a>(&'a [u8]);
 
 impl<'a> Excerpt<'a> {
-    pub(crate) fn of(text: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
+    /// What is to be shown of `text`.
+    pub fn of(text: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         Self(text.as_ref())
     }
 }

@@ -1,0 +1,188 @@
+//! Budgets: what many may hold together, and the share of each.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// What all who share it may hold together: bytes of memory, or things that are counted.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use rikki_limits::Budget;
+///
+/// let memory = Arc::new(Budget::new("queues", 100));
+/// let share = memory.take(60).unwrap();
+/// assert!(memory.take(60).is_none());
+/// drop(share);
+/// assert_eq!((memory.used(), memory.most()), (0, 100));
+/// ```
+#[derive(Debug)]
+pub struct Budget {
+    name: &'static str,
+    used: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Budget {
+    /// A budget of so much, of which nothing is held.
+    #[must_use]
+    pub const fn new(name: &'static str, most: usize) -> Self {
+        Self { name, used: AtomicUsize::new(0), most: AtomicUsize::new(most) }
+    }
+
+    /// What it is called where it is shown.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// How much is held now.
+    #[inline]
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.used.load(Relaxed)
+    }
+
+    /// How much may be held.
+    #[inline]
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.most.load(Relaxed)
+    }
+
+    /// Sets how much may be held from now on; what is held already stays.
+    pub fn set_most(&self, most: usize) {
+        self.most.store(most, Relaxed);
+    }
+
+    /// Whether nothing is left.
+    #[inline]
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.used() >= self.most()
+    }
+
+    /// Whether so much more may be held.
+    #[inline]
+    #[must_use]
+    pub fn has_room_for(&self, amount: usize) -> bool {
+        self.used().saturating_add(amount) <= self.most()
+    }
+
+    /// A share of so much, if there is room for it.
+    #[must_use]
+    pub fn take(self: &Arc<Self>, amount: usize) -> Option<Share> {
+        let mut share = self.share();
+        share.grow(amount).then_some(share)
+    }
+
+    /// A share of nothing, which may grow.
+    #[must_use]
+    pub fn share(self: &Arc<Self>) -> Share {
+        Share { budget: Arc::clone(self), held: 0 }
+    }
+
+    fn try_add(&self, amount: usize) -> bool {
+        let more = |used: usize| used.checked_add(amount).filter(|used| *used <= self.most());
+        self.used.fetch_update(Relaxed, Relaxed, more).is_ok()
+    }
+}
+
+/// What one holds of a [`Budget`], given back when this is dropped.
+#[derive(Debug)]
+#[must_use = "what it holds is given back when it is dropped"]
+pub struct Share {
+    budget: Arc<Budget>,
+    held: usize,
+}
+
+impl Share {
+    /// How much it holds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// The budget that it is of.
+    #[must_use]
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// Takes so much more; `false`, and nothing is taken, if there is no room for it.
+    #[must_use]
+    pub fn grow(&mut self, amount: usize) -> bool {
+        let grown = self.budget.try_add(amount);
+        if grown {
+            self.held += amount;
+        }
+        grown
+    }
+
+    /// As [`grow`](Self::grow), but one that is alone may hold any amount.
+    #[must_use]
+    pub fn grow_alone(&mut self, amount: usize) -> bool {
+        let (held, most) = (self.held, self.budget.most());
+        let more = |used: usize| used.checked_add(amount).filter(|sum| *sum <= most || amount == 0 || used == held);
+        let grown = self.budget.used.fetch_update(Relaxed, Relaxed, more).is_ok();
+        if grown {
+            self.held += amount;
+        }
+        grown
+    }
+
+    /// Holds so much from now on, whether there is room for it or not: of what is there anyway.
+    pub fn set(&mut self, amount: usize) {
+        // In this order, so that what is held all the time is counted all the time.
+        self.budget.used.fetch_add(amount, Relaxed);
+        self.budget.used.fetch_sub(std::mem::replace(&mut self.held, amount), Relaxed);
+    }
+
+    /// Gives back what exceeds so much.
+    pub fn shrink_to(&mut self, amount: usize) {
+        self.set(self.held.min(amount));
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.held, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_given_back() {
+        let budget = Arc::new(Budget::new("of a test", 10));
+        let mut one = budget.take(6).unwrap();
+        assert!(!one.grow(5) && one.grow(4), "to the last");
+        assert_eq!((one.held(), budget.used(), budget.is_spent()), (10, 10, true));
+        assert!(budget.take(1).is_none() && budget.take(0).is_some());
+        one.shrink_to(7);
+        one.shrink_to(9);
+        assert_eq!((one.held(), budget.used()), (7, 7));
+        let mut there_anyway = budget.share();
+        there_anyway.set(100);
+        there_anyway.set(50);
+        assert_eq!(budget.used(), 57);
+        drop(there_anyway);
+        budget.set_most(5);
+        assert!(budget.is_spent() && !one.grow(1));
+        drop(one);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn whoever_is_alone_may_hold_any_amount() {
+        let budget = Arc::new(Budget::new("of a test", 10));
+        let (mut one, mut other) = (budget.share(), budget.share());
+        assert!(one.grow_alone(8) && one.grow_alone(8));
+        assert!(!other.grow_alone(1) && other.grow_alone(0));
+        drop(one);
+        assert!(other.grow_alone(usize::MAX));
+        assert!(!other.grow_alone(1), "no overflow");
+    }
+}

@@ -1,0 +1,14 @@
+//! What bounds a server: how much may be held, how often a line is logged, how much of a peer's text is shown.
+//!
+//! The crates of rikki stand on this; there is no socket, clock or runtime here, and no crate beside the standard library.
+
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
+mod budget;
+mod excerpt;
+mod seldom;
+
+pub use budget::{Budget, Share};
+pub use excerpt::Excerpt;
+pub use seldom::{LeftOut, Seldom};
