@@ -26,6 +26,8 @@ pub struct Counters {
     pub replaced_idle: u64,
     /// Requests answered with 429, beyond [`max_request_rate`](crate::Server::max_request_rate).
     pub refused_requests: u64,
+    /// Requests of HTTP/1.1 answered with 400, 414 or 431 since their head cannot be read or is too large.
+    pub refused_heads: u64,
     /// Requests refused for their Host.
     pub refused_hosts: u64,
     /// Upgrades refused for their Origin.
@@ -85,6 +87,7 @@ counts!(
     refused_streams,
     replaced_idle,
     refused_requests,
+    refused_heads,
     refused_hosts,
     refused_origins,
     refused_handshakes,

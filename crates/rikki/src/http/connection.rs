@@ -39,6 +39,7 @@ use super::linger;
 use super::outgoing::Http2Memory;
 use super::pace::{MinRate, PacedBody, PacedIo};
 use super::refusal::{closing, later};
+use super::unreadable;
 use super::watch::Socket;
 #[cfg(feature = "tls")]
 use crate::tls::ClientCertificate;
@@ -200,19 +201,19 @@ impl Connection {
                 (&mut connection).await
             }
         };
-        let is_nonsense = result.as_ref().is_err_and(hyper::Error::is_parse);
-        let is_silent = result.is_err();
-        log_end(self.peer, result);
+        let error = log_end(self.peer, result);
         if let Some(parts) = connection.into_parts() {
-            let io = parts.io.into_inner();
-            if is_nonsense && parts.read_buf.first() == Some(&TLS_HANDSHAKE) {
-                log_tls(self.peer);
-            }
+            let mut io = parts.io.into_inner();
             // Boxed, since a connection would have room for this as long as it lasts.
-            match is_silent && waiting.leaves() {
+            match (io.take_own_answer(), error) {
+                (Some(status), Some(error)) => {
+                    terms.settings.counts.refused_heads.up();
+                    let answer = unreadable::refuse(status, &error, &parts.read_buf, settings, self.peer);
+                    Box::pin(linger::answer(io, answer)).await;
+                }
                 // It has taken its last answer long ago.
-                true => Box::pin(linger::end(io)).await,
-                false => Box::pin(linger::close(io)).await,
+                (None, Some(_)) if waiting.leaves() => Box::pin(linger::end(io)).await,
+                _ => Box::pin(linger::close(io)).await,
             }
         }
         drop(waiting);
@@ -422,21 +423,8 @@ pub(crate) async fn draining(phase: &mut watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase == Phase::Draining).await;
 }
 
-/// The type of the first record of TLS: <https://www.rfc-editor.org/rfc/rfc8446#section-5.1>.
-const TLS_HANDSHAKE: u8 = 22;
-
-fn log_tls(peer: SocketAddr) {
-    static LINES: Seldom = Seldom::new();
-    if let Some(left_out) = LINES.turn(()) {
-        let hint = "reach it by http:// or ws://, or let it listen on https://";
-        tracing::warn!(target: "rikki::http", %peer, left_out, "a client speaks TLS on a port that does not: {hint}");
-    }
-}
-
-pub(super) fn log_end(peer: SocketAddr, result: hyper::Result<()>) {
-    if let Err(error) = result {
-        tracing::debug!(target: "rikki::http", %peer, "connection ended: {error}");
-    }
+pub(super) fn log_end(peer: SocketAddr, result: hyper::Result<()>) -> Option<hyper::Error> {
+    result.inspect_err(|error| tracing::debug!(target: "rikki::http", %peer, "connection ended: {error}")).err()
 }
 
 #[cfg(test)]

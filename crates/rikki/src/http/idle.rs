@@ -99,6 +99,8 @@ struct Wait {
     leaves: AtomicBool,
     /// The answer under way has no end of its own.
     is_endless: AtomicBool,
+    /// hyper has not read the head of the next request.
+    awaits_head: AtomicBool,
     alarm: Mutex<Alarm>,
 }
 
@@ -129,6 +131,7 @@ impl Wait {
     }
 
     fn begin(&self) {
+        self.awaits_head.store(true, Relaxed);
         let now = Instant::now();
         if self.alarm().since.replace(now).is_some() {
             self.idle_since.store(self.idling.stamp(now), Relaxed);
@@ -182,6 +185,7 @@ impl Waiting {
             idle_since: AtomicU64::new(0),
             leaves: AtomicBool::new(false),
             is_endless: AtomicBool::new(false),
+            awaits_head: AtomicBool::new(false),
             alarm: Mutex::default(),
         });
         let key = has_place.then(|| idling.registry().waits.insert(wait.clone()));
@@ -240,6 +244,11 @@ impl Reading {
         self.0.is_endless.load(Relaxed)
     }
 
+    /// Whether hyper waits for the head of a request, or could not read it.
+    pub(super) fn awaits_head(&self) -> bool {
+        self.0.awaits_head.load(Relaxed)
+    }
+
     /// Something has come: if it was waited for, the rest of the head has its own time from now on.
     pub(super) fn read(&self) {
         let wait = &self.0;
@@ -286,6 +295,7 @@ impl HyperSleep for HeadSleep {}
 impl Drop for HeadSleep {
     fn drop(&mut self) {
         self.0.idle_since.store(0, Relaxed);
+        self.0.awaits_head.store(false, Relaxed);
     }
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
 /// How long input is discarded at the end of a connection, until the client has closed it too.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
@@ -17,6 +17,14 @@ const DISCARDED: usize = 4096;
 /// Ends a connection of which nothing is on its way: its client sends nothing, as far as is known.
 pub(super) async fn end(mut io: impl AsyncWrite + Unpin) {
     let _ = tokio::time::timeout(LINGER, poll_fn(|cx| Pin::new(&mut io).poll_shutdown(cx))).await;
+}
+
+/// Sends the last answer, and closes as [`close`] does. How long the client may take is for `io` to say.
+pub(super) async fn answer(mut io: impl AsyncRead + AsyncWrite + Unpin, answer: Vec<u8>) {
+    // A client that is gone has no use for it.
+    if io.write_all(&answer).await.is_ok() && io.flush().await.is_ok() {
+        close(io).await;
+    }
 }
 
 /// Shuts down writing and discards input until the client has shut down too, for a second at most.

@@ -23,6 +23,7 @@ mod secure;
 #[cfg(feature = "tls")]
 mod stream;
 mod turn;
+mod unreadable;
 mod watch;
 
 pub use guard::{BadHost, BadOrigin};

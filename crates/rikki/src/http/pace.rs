@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::{Bytes, Incoming};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,6 +15,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::idle::Reading;
 use super::turn::Turn;
+use super::unreadable::OwnAnswer;
 use super::watch::{Socket, Watch};
 use crate::counters::Counts;
 
@@ -147,15 +149,28 @@ pub(crate) struct PacedIo<I> {
     watch: Watch,
     /// Who is told of what is read.
     reading: Option<Reading>,
+    own_answer: OwnAnswer,
 }
 
 impl<I> PacedIo<I> {
     pub(super) fn new(io: I, rate: MinRate, counts: Arc<Counts>) -> Self {
-        Self { io, pace: Pace::new(rate, counts), turn: Turn::default(), watch: Watch::default(), reading: None }
+        let (turn, watch, own_answer) = Default::default();
+        Self { io, pace: Pace::new(rate, counts), turn, watch, reading: None, own_answer }
     }
 
     pub(super) fn telling(self, reading: Reading) -> Self {
         Self { reading: Some(reading), ..self }
+    }
+
+    /// The status of an answer that hyper gave by itself and that was kept back. What is written from now on is not.
+    pub(super) fn take_own_answer(&mut self) -> Option<StatusCode> {
+        self.reading = None;
+        std::mem::take(&mut self.own_answer).status()
+    }
+
+    fn keeps_back(&mut self, bytes: &[u8]) -> bool {
+        let awaits_head = self.reading.as_ref().is_some_and(Reading::awaits_head);
+        self.own_answer.keeps_back(awaits_head, bytes)
     }
 
     pub(crate) fn into_inner(self) -> I {
@@ -210,6 +225,9 @@ impl<I: AsyncRead + Unpin> AsyncRead for PacedIo<I> {
 impl<I: AsyncWrite + Socket + Unpin> AsyncWrite for PacedIo<I> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.keeps_back(bytes) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         ready!(this.turn.poll_write(cx));
         let poll = Pin::new(&mut this.io).poll_write(cx, bytes);
         this.wrote(cx, poll)
@@ -217,6 +235,7 @@ impl<I: AsyncWrite + Socket + Unpin> AsyncWrite for PacedIo<I> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        this.own_answer.flushed();
         let poll = Pin::new(&mut this.io).poll_flush(cx);
         if poll.is_ready() {
             let is_endless = this.reading.as_ref().is_some_and(Reading::is_endless);
@@ -227,6 +246,10 @@ impl<I: AsyncWrite + Socket + Unpin> AsyncWrite for PacedIo<I> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // Another answer is to come.
+        if this.own_answer.status().is_some() {
+            return Poll::Ready(Ok(()));
+        }
         let poll = Pin::new(&mut this.io).poll_shutdown(cx);
         this.pace(cx, poll, |()| 0)
     }
@@ -241,6 +264,9 @@ impl<I: AsyncWrite + Socket + Unpin> AsyncWrite for PacedIo<I> {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.keeps_back(pieces.first().map_or(&[], |piece| piece)) {
+            return Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()));
+        }
         ready!(this.turn.poll_write(cx));
         let poll = Pin::new(&mut this.io).poll_write_vectored(cx, pieces);
         this.wrote(cx, poll)

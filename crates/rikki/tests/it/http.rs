@@ -7,6 +7,7 @@ mod go_away;
 mod heads;
 mod mounts;
 mod unread;
+mod unreadable;
 
 use std::fs;
 use std::path::{Path, PathBuf};
