@@ -26,7 +26,8 @@ pub struct Counters {
     pub replaced_idle: u64,
     /// Requests answered with 429, beyond [`max_request_rate`](crate::Server::max_request_rate).
     pub refused_requests: u64,
-    /// Requests of HTTP/1.1 answered with 400, 414 or 431 since their head cannot be read or is too large.
+    /// Requests answered with 400, 414 or 431 since their head cannot be read, is too large, or may be read differently by
+    /// others.
     pub refused_heads: u64,
     /// Requests refused for their Host.
     pub refused_hosts: u64,

@@ -245,7 +245,9 @@ impl Connection {
             terms.settings.counts.refused_requests.up();
             Some(refused)
         };
-        let declined = declined.or_else(|| framing::refuse(&parts, settings.max_headers)).or_else(too_often);
+        let counts = &terms.settings.counts;
+        let misread = || framing::refuse(&parts, settings.max_headers).inspect(|_| counts.refused_heads.up());
+        let declined = declined.or_else(misread).or_else(too_often);
         let mut answering = if let Some(declined) = declined {
             Answering::Known(declined)
         } else if let Err(refused) = known_host.check(&terms.guard, terms.listener, &parts) {

@@ -13,6 +13,7 @@ const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
 /// one is answered too.
 async fn check(server: &Running, request: &str, expected: u16, follows: bool) {
     for via in BOTH {
+        let before = server.handle.counters().refused_heads;
         let mut talk = Talk::connect(server, via).await;
         talk.send([request, SMUGGLED].concat()).await;
         if follows {
@@ -26,6 +27,8 @@ async fn check(server: &Running, request: &str, expected: u16, follows: bool) {
         assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{via:?} {request:?}: {answer:?}");
         assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{via:?} {request:?}: {answer:?}");
         assert!(answer.to_ascii_lowercase().contains("\r\nconnection: close\r\n"), "{via:?} {request:?}: {answer:?}");
+        let refused = server.handle.counters().refused_heads - before;
+        assert_eq!(refused, u64::from(expected == 400), "{via:?} {request:?}: {answer:?}");
     }
 }
 
