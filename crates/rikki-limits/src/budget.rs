@@ -77,7 +77,6 @@ impl Budget {
     }
 
     /// A share of nothing, which may grow.
-    #[must_use]
     pub fn share(self: &Arc<Self>) -> Share {
         Share { budget: Arc::clone(self), held: 0 }
     }

@@ -31,13 +31,21 @@ struct Lines<K> {
 /// How many lines were left out since the last one, if any were: a field of the line, which is not there without.
 pub type LeftOut = Option<u64>;
 
-impl<K: PartialEq> Seldom<K> {
+impl<K> Default for Seldom<K> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K> Seldom<K> {
     /// Of which there has been no line yet.
     #[must_use]
     pub const fn new() -> Self {
         Self(Mutex::new(Vec::new()))
     }
+}
 
+impl<K: PartialEq> Seldom<K> {
     /// Whether a line of the kind is due, or is counted and left out. Of the last ones the number is never said; what
     /// is refused has a counter.
     pub fn turn(&self, kind: K) -> Option<LeftOut> {

@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use super::connection::Settings;
 use super::refusal::closing;
-use crate::seldom::Seldom;
+use rikki_limits::Seldom;
 
 /// Tells hyper's own answers from those that it was given. It writes all of an answer before it waits for the next head,
 /// so what it writes while it waits is its own.
