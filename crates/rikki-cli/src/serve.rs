@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::thread;
 
-use rikki::{Bound, Memory, Server, StartError, Tls, TlsError, ws};
+use rikki::{Bound, Server, StartError, Tls, TlsError, ws};
 
 use crate::args::{CompressionMode, Deflate, OverflowPolicy, UsageError};
 use crate::settings::{Certificate, Settings, TlsSettings};
@@ -33,7 +33,10 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
     // A page that is not found there is the built-in one.
     let mut test_page = root.clone().spa(false);
     let mut server = Server::new()
-        .websocket_settings(websockets(settings, &memory)?)
+        .websocket_config(websockets(settings)?)
+        .message_memory(memory.messages)
+        .queue_memory(memory.queues)
+        .compression_memory(memory.compression)
         .max_head(limits.max_head)
         .max_headers(limits.max_headers)
         .head_timeout(limits.head_timeout)
@@ -79,22 +82,20 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
     folders::mount(server.mount("/", root).merge(routes::http(test_page)), settings)
 }
 
-fn websockets(settings: &Settings, memory: &Memory) -> Result<ws::Settings, Failure> {
+fn websockets(settings: &Settings) -> Result<ws::Config, Failure> {
     let limits = &settings.limits;
-    let compression = compression(&settings.deflate, memory).map_err(|error| UsageError(error.to_string()))?;
-    let websockets = ws::Settings::default()
+    let compression = compression(&settings.deflate).map_err(|error| UsageError(error.to_string()))?;
+    let websockets = ws::Config::default()
         .compression(compression)
         .max_message(limits.max_message)
         .max_age(limits.max_age)
         .max_fragments(u32::try_from(limits.max_fragments).unwrap_or(u32::MAX))
         .min_payload_rate(limits.min_payload_rate, limits.payload_window)
-        .message_memory(memory.messages)
         .ping_interval(limits.ping_interval)
         .pong_timeout(limits.pong_timeout)
         .max_message_rate(limits.max_message_rate)
         .max_byte_rate(limits.max_byte_rate.map(|bytes| bytes as u64))
         .write_queue(limits.write_queue)
-        .queue_memory(memory.queues)
         .overflow(overflow(limits.overflow))
         .write_timeout(limits.write_timeout)
         .close_timeout(limits.close_timeout)
@@ -111,14 +112,13 @@ fn overflow(policy: OverflowPolicy) -> ws::Overflow {
     }
 }
 
-fn compression(deflate: &Deflate, memory: &Memory) -> Result<Option<ws::Compression>, ws::OutOfRange> {
+fn compression(deflate: &Deflate) -> Result<Option<ws::Compression>, ws::OutOfRange> {
     let base = match deflate.compression {
         CompressionMode::Shared => ws::Compression::shared(),
         CompressionMode::Dedicated => ws::Compression::dedicated(),
         CompressionMode::Off => return Ok(None),
     };
     base.threshold(deflate.above)
-        .memory(memory.compression)
         .level(deflate.level)?
         .window_bits(deflate.window)?
         .memory_level(deflate.memory_level)

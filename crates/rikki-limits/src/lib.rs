@@ -6,9 +6,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod budget;
+mod count;
 mod excerpt;
 mod seldom;
 
 pub use budget::{Budget, Share};
+pub use count::Count;
 pub use excerpt::Excerpt;
 pub use seldom::{LeftOut, Seldom};

@@ -69,8 +69,13 @@ pub struct Connection {
     role: Role,
     state: State,
     decoder: Decoder,
-    /// The latest ping that could not be answered because writing was blocked.
-    unanswered: Option<Box<[u8]>>,
+    unanswered: Option<Box<Unanswered>>,
+}
+
+/// The latest ping that could not be answered because writing was blocked: behind one word, which is all that a connection
+/// without one has room for.
+struct Unanswered {
+    payload: Box<[u8]>,
 }
 
 enum Role {
@@ -288,8 +293,8 @@ impl Connection {
 
     /// Answers the ping that was kept while writing was blocked, if there is one; to be called when it no longer is.
     pub fn handle_unblocked(&mut self, output: &mut Output) {
-        if let (Some(payload), Ok(())) = (self.unanswered.take(), self.check_open()) {
-            self.encode(Opcode::Pong, &payload, output);
+        if let (Some(ping), Ok(())) = (self.unanswered.take(), self.check_open()) {
+            self.encode(Opcode::Pong, &ping.payload, output);
         }
     }
 
@@ -349,7 +354,7 @@ impl Connection {
         }
         if output.is_blocked() {
             // Section 5.5.3: it "MAY elect to send a Pong frame for only the most recently processed Ping frame".
-            self.unanswered = Some(payload.into());
+            self.unanswered = Some(Box::new(Unanswered { payload: payload.into() }));
         } else {
             self.encode(Opcode::Pong, payload, output);
         }

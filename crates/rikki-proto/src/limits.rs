@@ -4,6 +4,7 @@ use crate::error::{Error, LimitExceeded};
 
 /// What is taken from a peer at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default, deny_unknown_fields))]
 #[must_use]
 pub struct Limits {
     pub(crate) max_message: usize,

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use rikki_limits::{Budget, Share};
+
 use crate::error::LimitExceeded;
 
 /// What a message may take without being counted, in bytes: whoever sends small ones is not refused for the large ones
@@ -25,15 +27,16 @@ const LEAVING: usize = 4;
 /// refused.
 #[derive(Debug)]
 pub struct MessageMemory {
-    used: AtomicUsize,
+    budget: Arc<Budget>,
     /// What evicted messages hold until they are dropped.
     leaving: AtomicUsize,
-    most: usize,
     holders: Mutex<Holders>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Holders {
+    /// What those that are counted and have not been evicted hold together.
+    held: Share,
     begun: u64,
     by_age: BTreeMap<u64, Arc<Holder>>,
 }
@@ -50,13 +53,15 @@ impl MessageMemory {
     /// So many bytes for all [connections](crate::Connection::set_message_memory) that share it.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        Self { used: AtomicUsize::new(0), leaving: AtomicUsize::new(0), most: bytes, holders: Mutex::default() }
+        let budget = Arc::new(Budget::new("message-memory", bytes));
+        let holders = Holders { held: budget.share(), begun: 0, by_age: BTreeMap::new() };
+        Self { budget, leaving: AtomicUsize::new(0), holders: Mutex::new(holders) }
     }
 
-    /// How many bytes all may take together.
+    /// How much all take and may take together, in bytes.
     #[must_use]
-    pub fn most(&self) -> usize {
-        self.most
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     fn begin(self: &Arc<Self>) -> Held {
@@ -71,12 +76,12 @@ impl MessageMemory {
     fn take(&self, age: u64, own: &Holder, bytes: usize) -> Result<(), LimitExceeded> {
         let mut holders = self.holders();
         let held = own.bytes.load(Relaxed);
-        let used = self.used.load(Relaxed);
-        let missing = used.saturating_add(bytes).saturating_sub(self.most);
+        let (used, most) = (holders.held.held(), self.budget.most());
+        let missing = used.saturating_add(bytes).saturating_sub(most);
         let mut evicted = Vec::new();
         let mut freed = 0;
         let leaving = self.leaving.load(Relaxed);
-        if missing > 0 && used > held && (leaving == 0 || leaving < self.most / LEAVING) {
+        if missing > 0 && used > held && (leaving == 0 || leaving < most / LEAVING) {
             for (age, older) in holders.by_age.range(..age) {
                 if freed >= missing {
                     break;
@@ -92,7 +97,7 @@ impl MessageMemory {
             older.is_evicted.store(true, Relaxed);
             holders.by_age.remove(age);
         }
-        self.used.store(used - freed + bytes, Relaxed);
+        holders.held.set(used - freed + bytes);
         self.leaving.store(leaving + freed, Relaxed);
         own.bytes.store(held + bytes, Relaxed);
         drop(holders);
@@ -152,9 +157,13 @@ impl Drop for Held {
     fn drop(&mut self) {
         let mut holders = self.memory.holders();
         holders.by_age.remove(&self.age);
-        let MessageMemory { used, leaving, .. } = &*self.memory;
-        let counted = if self.holder.is_evicted.load(Relaxed) { leaving } else { used };
-        counted.store(counted.load(Relaxed).saturating_sub(self.holder.bytes.load(Relaxed)), Relaxed);
+        let bytes = self.holder.bytes.load(Relaxed);
+        if self.holder.is_evicted.load(Relaxed) {
+            self.memory.leaving.fetch_sub(bytes, Relaxed);
+        } else {
+            let held = holders.held.held();
+            holders.held.set(held - bytes);
+        }
     }
 }
 
@@ -178,6 +187,6 @@ mod tests {
         held.push(begin().expect("the oldest has gone, and the next gives way"));
         assert!(begin().is_err(), "5 MiB are held, of 4");
         held.clear();
-        assert_eq!((memory.used.load(Relaxed), memory.leaving.load(Relaxed)), (0, 0));
+        assert_eq!((memory.budget.used(), memory.leaving.load(Relaxed)), (0, 0));
     }
 }

@@ -12,7 +12,7 @@ use std::io::{Write as _, stderr};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use rikki::client::{Builder, ConnectError};
-use rikki::ws::{Compression, Message, Settings};
+use rikki::ws::{Compression, Config, Message};
 
 /// Cases send messages of up to 16 MiB, and 4 MiB in 65,536 fragments.
 const MAX_MESSAGE: usize = 64 << 20;
@@ -24,12 +24,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (Some(suite), Some(agent)) = (arguments.next(), arguments.next()) else {
         return Err("usage: autobahn_client URL AGENT".into());
     };
-    let settings = Settings::default()
+    let settings = Config::default()
         // Small messages too: they are most of what the cases are about.
         .compression(Compression::dedicated().threshold(1))
         .max_message(MAX_MESSAGE)
         .max_fragments(MAX_FRAGMENTS);
-    let connect = |resource: String| Builder::new(format!("{suite}/{resource}")).settings(settings.clone());
+    let connect = |resource: String| Builder::new(format!("{suite}/{resource}")).config(settings.clone());
 
     let cases = count(&connect("getCaseCount".to_owned())).await?;
     for case in 1..=cases {

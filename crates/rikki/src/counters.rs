@@ -1,11 +1,14 @@
 //! What a server counts: how much there is of everything, and what was refused for which reason.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use rikki_limits::Count;
+
+use crate::live::Live;
 
 /// What a server has counted since it started, at one moment.
 ///
 /// Each is exact; two of them may have been read at slightly different moments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Counters {
     /// Connections accepted, those that were refused then included.
@@ -63,76 +66,59 @@ pub struct Counters {
     pub queued_bytes: u64,
 }
 
-macro_rules! counts {
-    ($($name:ident),* $(,)?) => {
-        /// The same while it is being counted.
-        #[derive(Debug, Default)]
-        pub(crate) struct Counts {
-            $(pub(crate) $name: Count,)*
+impl Counters {
+    pub(crate) fn read(live: &Live) -> Self {
+        let Counts {
+            accepted,
+            refused_connections,
+            refused_addresses,
+            refused_streams,
+            replaced_idle,
+            refused_requests,
+            refused_heads,
+            refused_hosts,
+            closed_slow,
+        } = &*live.counts;
+        let websockets = live.websockets.counters();
+        Self {
+            accepted: accepted.get(),
+            connections: live.connections.used() as u64,
+            websockets: websockets.websockets,
+            refused_connections: refused_connections.get(),
+            refused_addresses: refused_addresses.get(),
+            refused_streams: refused_streams.get(),
+            replaced_idle: replaced_idle.get(),
+            refused_requests: refused_requests.get(),
+            refused_heads: refused_heads.get(),
+            refused_hosts: refused_hosts.get(),
+            refused_origins: websockets.refused_origins,
+            refused_handshakes: websockets.refused_handshakes,
+            closed_slow: closed_slow.get(),
+            closed_violations: websockets.closed_violations,
+            closed_limits: websockets.closed_limits,
+            closed_rates: websockets.closed_rates,
+            closed_memory: websockets.closed_memory,
+            closed_timeouts: websockets.closed_timeouts,
+            closed_overflows: websockets.closed_overflows,
+            closed_panics: websockets.closed_panics,
+            closed_errors: websockets.closed_errors,
+            dropped_messages: websockets.dropped_messages,
+            lost_messages: websockets.lost_messages,
+            queued_bytes: websockets.queued_bytes,
         }
-
-        impl Counts {
-            pub(crate) fn read(&self) -> Counters {
-                Counters { $($name: self.$name.get(),)* }
-            }
-        }
-    };
+    }
 }
 
-counts!(
-    accepted,
-    connections,
-    websockets,
-    refused_connections,
-    refused_addresses,
-    refused_streams,
-    replaced_idle,
-    refused_requests,
-    refused_heads,
-    refused_hosts,
-    refused_origins,
-    refused_handshakes,
-    closed_slow,
-    closed_violations,
-    closed_limits,
-    closed_rates,
-    closed_memory,
-    closed_timeouts,
-    closed_overflows,
-    closed_panics,
-    closed_errors,
-    dropped_messages,
-    lost_messages,
-    queued_bytes,
-);
-
-/// One number that any thread may change.
+/// What a server counts of its connections and requests; of its WebSockets that is with them.
 #[derive(Debug, Default)]
-pub(crate) struct Count(AtomicU64);
-
-impl Count {
-    pub(crate) fn up(&self) {
-        self.0.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn down(&self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-
-    /// One more, unless there are `most` already.
-    pub(crate) fn up_to(&self, most: u64) -> bool {
-        self.0.fetch_update(Relaxed, Relaxed, |count| (count < most).then_some(count + 1)).is_ok()
-    }
-
-    pub(crate) fn add(&self, count: usize) {
-        self.0.fetch_add(count as u64, Relaxed);
-    }
-
-    pub(crate) fn sub(&self, count: usize) {
-        self.0.fetch_sub(count as u64, Relaxed);
-    }
-
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
+pub(crate) struct Counts {
+    pub(crate) accepted: Count,
+    pub(crate) refused_connections: Count,
+    pub(crate) refused_addresses: Count,
+    pub(crate) refused_streams: Count,
+    pub(crate) replaced_idle: Count,
+    pub(crate) refused_requests: Count,
+    pub(crate) refused_heads: Count,
+    pub(crate) refused_hosts: Count,
+    pub(crate) closed_slow: Count,
 }

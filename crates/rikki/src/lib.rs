@@ -6,6 +6,7 @@ pub mod client;
 mod counters;
 mod files;
 mod http;
+mod live;
 mod memory;
 mod server;
 #[cfg(feature = "tls")]
@@ -14,8 +15,10 @@ pub mod ws;
 
 pub use counters::Counters;
 pub use files::Files;
-pub use http::{BadHost, BadOrigin};
+pub use http::BadHost;
+pub use live::{BudgetUse, Monitor};
 pub use memory::Memory;
 pub use server::{Bound, Handle, ListenUrl, Server, StartError};
 #[cfg(feature = "tls")]
 pub use tls::{ClientCertificate, Tls, TlsError};
+pub use ws::BadOrigin;

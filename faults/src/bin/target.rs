@@ -49,9 +49,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::parse()?;
     let clients = Clients::default();
-    let settings = ws::Settings::default().write_queue(MARK).queue_memory(QUEUE_MEMORY).overflow(options.overflow);
+    let settings = ws::Config::default().write_queue(MARK).overflow(options.overflow);
     let mut server = Server::new()
-        .websocket_settings(settings)
+        .websocket_config(settings)
+        .queue_memory(QUEUE_MEMORY)
         .websocket("/websocket", |socket: &mut Socket<'_>, message: Message<'_>| socket.send(message))
         .websocket("/push", clients.clone())
         .websocket("/panic/callback", PanicOn("message"))

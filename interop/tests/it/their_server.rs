@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use futures_util::{SinkExt, StreamExt};
 use rikki::client::{Builder, Tls};
-use rikki::ws::{CloseCode, Compression, Error, Message, Settings, WebSocket};
+use rikki::ws::{CloseCode, Compression, Config, Error, Message, WebSocket};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout};
@@ -44,8 +44,8 @@ impl Servers {
         Self { variants, tls, stdout, _child: child, _stdin: stdin }
     }
 
-    async fn connect(&self, url: &str, settings: Settings) -> WebSocket {
-        let mut builder = Builder::new(url).settings(settings);
+    async fn connect(&self, url: &str, settings: Config) -> WebSocket {
+        let mut builder = Builder::new(url).config(settings);
         if let Some(tls) = &self.tls {
             builder = builder.tls(tls.clone());
         }
@@ -116,7 +116,7 @@ fn expected(mode: &str, variant: &str) -> String {
 async fn check(certificate: Option<&Certificate>) {
     let mut servers = Servers::start(certificate).await;
     for (mode, compression) in modes() {
-        let settings = || Settings::default().compression(compression);
+        let settings = || Config::default().compression(compression);
         for (variant, url) in servers.variants.clone() {
             let mut socket = servers.connect(&url, settings()).await;
             for size in SIZES {
@@ -148,7 +148,7 @@ async fn check(certificate: Option<&Certificate>) {
 
 /// Sends many similar messages and says how many bytes of ours Python receives for each of theirs, the handshake's
 /// included.
-async fn ratio_of_quotes(servers: &mut Servers, url: &str, settings: Settings) -> f64 {
+async fn ratio_of_quotes(servers: &mut Servers, url: &str, settings: Config) -> f64 {
     let mut socket = servers.connect(url, settings).await;
     for block in 0..10 {
         let quotes = || (block * 100..block * 100 + 100).map(quote);
@@ -168,7 +168,7 @@ async fn ratio_of_quotes(servers: &mut Servers, url: &str, settings: Settings) -
     report["bytes"].as_f64().unwrap() / report["payload"].as_f64().unwrap()
 }
 
-async fn too_large_for_them(servers: &mut Servers, url: &str, settings: Settings) {
+async fn too_large_for_them(servers: &mut Servers, url: &str, settings: Config) {
     let mut socket = servers.connect(url, settings).await;
     // Python holds its limit against compressed frames too, and what does not compress may grow.
     echoed(&mut socket, vec![0; MAX_MESSAGE]).await;
@@ -181,7 +181,7 @@ async fn too_large_for_them(servers: &mut Servers, url: &str, settings: Settings
     assert_eq!(servers.report().await["sent"][0], 1009);
 }
 
-async fn too_large_for_us(servers: &mut Servers, url: &str, settings: Settings) {
+async fn too_large_for_us(servers: &mut Servers, url: &str, settings: Config) {
     let mut socket = servers.connect(url, settings.max_message(1000)).await;
     echoed(&mut socket, noise(1000)).await;
     socket.send(noise(1001).into()).await.unwrap();
@@ -191,7 +191,7 @@ async fn too_large_for_us(servers: &mut Servers, url: &str, settings: Settings) 
     assert_eq!(servers.report().await["received"][0], 1009);
 }
 
-async fn closed_by_them(servers: &mut Servers, url: &str, settings: Settings) {
+async fn closed_by_them(servers: &mut Servers, url: &str, settings: Config) {
     let mut socket = servers.connect(url, settings).await;
     socket.send("close 4003 as you wish".into()).await.unwrap();
     assert!(next(&mut socket).await.is_none());

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use axum::http::{Response, header};
 use rikki::client::{Builder, ConnectError, HandshakeError, Tls};
-use rikki::ws::{Compression, Settings, WebSocket};
+use rikki::ws::{Compression, Config, WebSocket};
 use tokio::time::timeout;
 
 use crate::args::{CompressionMode, UsageError};
@@ -48,7 +48,7 @@ fn configure(args: &ConnectArgs) -> Result<Builder, Failure> {
         CompressionMode::Dedicated => Some(Compression::dedicated()),
         CompressionMode::Off => None,
     };
-    let settings = Settings::default()
+    let config = Config::default()
         .compression(compression)
         .max_message(args.max_message)
         .ping_interval(args.ping)
@@ -56,7 +56,7 @@ fn configure(args: &ConnectArgs) -> Result<Builder, Failure> {
         .close_timeout(Duration::MAX);
     let mut builder = Builder::new(&args.url)
         .subprotocols(args.subprotocols.iter().map(String::as_str))
-        .settings(settings)
+        .config(config)
         .connect_timeout(args.connect_timeout);
     for (name, value) in &args.headers {
         builder = builder.header(name, value);

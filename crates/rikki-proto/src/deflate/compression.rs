@@ -22,6 +22,7 @@ pub(super) const MIN_WINDOW_BITS: u8 = 9;
 /// # Ok::<(), rikki_proto::deflate::OutOfRange>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(try_from = "Unchecked"))]
 #[must_use]
 pub struct Compression {
     pub(super) window_bits: u8,
@@ -32,6 +33,34 @@ pub struct Compression {
 impl Default for Compression {
     fn default() -> Self {
         Self { window_bits: MAX_WINDOW_BITS, memory_level: 5, level: 1 }
+    }
+}
+
+/// The same as it is read.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Unchecked {
+    window_bits: u8,
+    memory_level: u8,
+    level: u8,
+}
+
+#[cfg(feature = "serde")]
+impl Default for Unchecked {
+    fn default() -> Self {
+        let Compression { window_bits, memory_level, level } = Compression::default();
+        Self { window_bits, memory_level, level }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<Unchecked> for Compression {
+    type Error = OutOfRange;
+
+    fn try_from(unchecked: Unchecked) -> Result<Self, OutOfRange> {
+        let Unchecked { window_bits, memory_level, level } = unchecked;
+        Self::default().window_bits(window_bits)?.memory_level(memory_level)?.level(level)
     }
 }
 

@@ -14,7 +14,6 @@ use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng as _, SeedableRng as _};
-use rikki_proto::Connection;
 use rikki_proto::handshake::ClientHandshake;
 #[cfg(feature = "tls")]
 use rustls::InvalidMessage;
@@ -27,7 +26,7 @@ use tokio::time::timeout;
 #[cfg(feature = "tls")]
 use tokio_rustls::TlsConnector;
 
-use crate::ws::{InvalidSubprotocol, Io, Settings, Subprotocol, Tracker, WebSocket};
+use crate::ws::{Config, InvalidSubprotocol, Io, Live, Subprotocol, Terms, Tracker, WebSocket};
 
 #[cfg(feature = "tls")]
 pub use crate::tls::client::Tls;
@@ -67,13 +66,13 @@ pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
 /// use std::time::Duration;
 ///
 /// use rikki::client::{Builder, Tls};
-/// use rikki::ws::{Compression, Settings};
+/// use rikki::ws::{Compression, Config};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let (socket, response) = Builder::new("wss://localhost:8443/websocket")
 ///     .header("authorization", "Bearer 42")
 ///     .subprotocols(["chat.v2", "chat.v1"])
-///     .settings(Settings::default().compression(Compression::dedicated()).max_message(1 << 20))
+///     .config(Config::default().compression(Compression::dedicated()).max_message(1 << 20))
 ///     .tls(Tls::ca("ca.crt")?)
 ///     .connect_timeout(Duration::from_secs(5))
 ///     .connect()
@@ -87,7 +86,8 @@ pub struct Builder {
     url: String,
     headers: HeaderMap,
     subprotocols: Vec<Subprotocol>,
-    settings: Arc<Settings>,
+    config: Config,
+    terms: Arc<Terms>,
     connect_timeout: Duration,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
@@ -102,7 +102,8 @@ impl Builder {
             url: url.into(),
             headers: HeaderMap::new(),
             subprotocols: Vec::new(),
-            settings: Arc::default(),
+            config: Config::default(),
+            terms: Arc::default(),
             connect_timeout: Duration::from_secs(10),
             #[cfg(feature = "tls")]
             tls: None,
@@ -142,10 +143,15 @@ impl Builder {
     }
 
     /// Sets limits, deadlines, keepalive and compression; the defaults are those of a server.
-    ///
-    /// The bound on the memory of compression holds for all connections made with clones of one `Settings`.
-    pub fn settings(mut self, settings: Settings) -> Self {
-        self.settings = Arc::new(settings);
+    pub fn config(mut self, config: Config) -> Self {
+        self.terms = Arc::new(Terms::new(&config, &self.terms.live));
+        self.config = config;
+        self
+    }
+
+    /// Counts the connection among those of `live`; default [those of the process](Live::process).
+    pub fn live(mut self, live: &Live) -> Self {
+        self.terms = Arc::new(Terms::new(&self.config, live));
         self
     }
 
@@ -166,7 +172,7 @@ impl Builder {
     /// Connects, and returns the WebSocket with the server's answer to the handshake. It can be called again, for another
     /// connection.
     ///
-    /// Compression is offered as the settings say, unless their memory for it is used up. The masks of
+    /// Compression is offered as the settings say, unless the memory for it is used up. The masks of
     /// [section 5.3](https://www.rfc-editor.org/rfc/rfc6455#section-5.3) come from a ChaCha generator that the system has
     /// seeded. Memory: about 400 bytes a connection beside those of the [`WebSocket`].
     ///
@@ -198,24 +204,22 @@ impl Builder {
         let mut nonce = [0; 16];
         rng.fill_bytes(&mut nonce);
         let mut handshake = ClientHandshake::new(nonce, &self.subprotocols);
-        let offer = self.settings.codecs.as_ref().and_then(|codecs| Some((codecs, codecs.offer()?)));
+        let offer = self.terms.codecs.as_ref().and_then(|codecs| Some((codecs, codecs.offer()?)));
         if let Some((_, offer)) = &offer {
             handshake = handshake.offer_deflate(offer.options);
         }
         let request = handshake.request(&uri, self.headers.clone())?.map(|()| Body::empty());
         let answer = self.exchange(&uri, request).await?;
         let established = handshake.verify(&answer.response)?;
-        let mut connection = Connection::client(self.settings.limits, move || rng.next_u32().to_ne_bytes());
-        connection.set_message_memory(self.settings.message_memory.clone());
+        let mut connection = self.terms.client(move || rng.next_u32().to_ne_bytes());
         if let (Some((codecs, offer)), Some(agreed)) = (offer, established.agreed())
             && let Some(codecs) = codecs.confirmed(offer, agreed)
         {
             connection.set_codecs(codecs);
         }
         let subprotocol = established.subprotocol().cloned();
-        let settings = self.settings.clone();
-        let tracker = Tracker::default();
-        let socket = WebSocket::new(answer.io, &answer.read_ahead, connection, settings, subprotocol, tracker);
+        let (terms, tracker) = (self.terms.clone(), Tracker::default());
+        let socket = WebSocket::new(answer.io, &answer.read_ahead, connection, terms, subprotocol, tracker);
         Ok((socket, answer.response))
     }
 

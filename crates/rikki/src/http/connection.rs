@@ -32,18 +32,20 @@ use super::access::Access;
 use super::added::Added;
 use super::framing;
 use super::frequency::Frequency;
-use super::guard::KnownHost;
+use super::guard::{Guard, KnownHost};
 use super::idle::{Idling, Waiting};
 use super::linger;
-#[cfg(feature = "tls")]
-use super::outgoing::Http2Memory;
 use super::pace::{MinRate, PacedBody, PacedIo};
-use super::refusal::{closing, later};
+use super::refusal::later;
 use super::unreadable;
+use super::upgraded;
 use super::watch::Socket;
+use crate::live::Live;
 #[cfg(feature = "tls")]
 use crate::tls::ClientCertificate;
-use crate::ws::{self, Handover, Terms, Tracker};
+use crate::ws::{self, Handover, ListenerKind, Tracker, closing};
+#[cfg(feature = "tls")]
+use rikki_limits::Budget;
 use rikki_limits::Seldom;
 
 /// What a request head may cost and how long it may take.
@@ -61,7 +63,7 @@ pub(crate) struct Settings {
     pub(crate) access_log: bool,
     pub(crate) added: Arc<Added>,
     #[cfg(feature = "tls")]
-    pub(crate) http2_memory: Arc<Http2Memory>,
+    pub(crate) http2_memory: Arc<Budget>,
 }
 
 impl Default for Settings {
@@ -78,7 +80,7 @@ impl Default for Settings {
             access_log: false,
             added: Arc::default(),
             #[cfg(feature = "tls")]
-            http2_memory: Arc::new(Http2Memory::new(crate::memory::Memory::default().http2)),
+            http2_memory: Arc::new(Budget::new("http2-memory", crate::memory::Memory::default().http2)),
         }
     }
 }
@@ -97,12 +99,21 @@ pub(crate) enum Phase {
     Draining,
 }
 
+/// What holds for all connections of a listener.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Terms {
+    pub(crate) live: Arc<Live>,
+    pub(crate) websockets: Arc<ws::Terms>,
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) listener: ListenerKind,
+}
+
 /// What all connections of a listener share.
 #[derive(Clone, Debug)]
 pub(crate) struct Serving {
     router: Router,
     pub(super) settings: Settings,
-    pub(super) terms: Arc<Terms>,
+    pub(super) terms: Terms,
     pub(super) phase: watch::Receiver<Phase>,
     http1: http1::Builder,
     /// What `Keep-Alive` says, unless it would be nothing.
@@ -123,7 +134,7 @@ impl Serving {
         }
         let seconds = settings.keep_alive.as_secs();
         let keep_alive = HeaderValue::try_from(format!("timeout={seconds}")).ok().filter(|_| seconds > 0);
-        Self { router, settings, terms: Arc::new(terms), phase, http1, keep_alive }
+        Self { router, settings, terms, phase, http1, keep_alive }
     }
 
     /// Lets the connection that has idled longest end, if any idles.
@@ -143,6 +154,8 @@ pub(crate) struct Connection {
     pub(super) serving: Arc<Serving>,
     pub(super) peer: SocketAddr,
     pub(super) tracker: Tracker,
+    /// Whether it is one of those that the server takes.
+    pub(super) has_place: bool,
     /// What the client has shown, where it has to.
     #[cfg(feature = "tls")]
     pub(super) client: Option<ClientCertificate>,
@@ -155,12 +168,13 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(serving: Arc<Serving>, peer: SocketAddr, tracker: Tracker) -> Self {
+    pub(crate) fn new(serving: Arc<Serving>, peer: SocketAddr, tracker: Tracker, has_place: bool) -> Self {
         let (known_host, handover, requests, refused) = Default::default();
         Self {
             serving,
             peer,
             tracker,
+            has_place,
             #[cfg(feature = "tls")]
             client: None,
             known_host,
@@ -181,7 +195,7 @@ impl Connection {
         let Serving { http1, settings, terms, phase, .. } = &*self.serving;
         let mut phase = phase.clone();
         let Settings { idling, keep_alive, head_timeout, .. } = settings;
-        let waiting = Waiting::new(idling, self.tracker.has_place(), *keep_alive, *head_timeout);
+        let waiting = Waiting::new(idling, self.has_place, *keep_alive, *head_timeout);
         let service = service_fn(|request| {
             let waiting = &waiting;
             // It was there before hyper looked at the deadline: its connection has no place any more.
@@ -189,7 +203,7 @@ impl Connection {
             let answer = self.answer(request, declined);
             async move { answer.await.inspect(|response| waiting.is_endless(is_endless(response))) }
         });
-        let stream = PacedIo::new(stream, settings.body_rate, terms.settings.counts.clone());
+        let stream = PacedIo::new(stream, settings.body_rate, terms.live.counts.clone());
         let stream = TokioIo::new(stream.telling(waiting.reading()));
         let mut connection = http1.clone().timer(waiting.timer()).serve_connection(stream, service).with_upgrades();
         let result = tokio::select! {
@@ -207,7 +221,7 @@ impl Connection {
             // Boxed, since a connection would have room for this as long as it lasts.
             match (io.take_own_answer(), error) {
                 (Some(status), Some(error)) => {
-                    terms.settings.counts.refused_heads.up();
+                    terms.live.counts.refused_heads.up();
                     let answer = unreadable::refuse(status, &error, &parts.read_buf, settings, self.peer);
                     Box::pin(linger::answer(io, answer)).await;
                 }
@@ -219,7 +233,7 @@ impl Connection {
         drop(waiting);
         // What hyper has of the connection is gone, so this waits for nothing.
         if let Some(upgrading) = self.handover.take() {
-            upgrading.finish(self.tracker.clone()).await;
+            upgrading.finish(self.tracker.clone(), upgraded::take).await;
         }
     }
 
@@ -242,16 +256,16 @@ impl Connection {
         let unread = may_stay_unread(&parts, &body).then(Arc::<AtomicBool>::default);
         let too_often = || {
             let refused = settings.frequency.as_ref()?.refuse(*peer)?;
-            terms.settings.counts.refused_requests.up();
+            terms.live.counts.refused_requests.up();
             Some(refused)
         };
-        let counts = &terms.settings.counts;
+        let counts = &terms.live.counts;
         let misread = || framing::refuse(&parts, settings.max_headers).inspect(|_| counts.refused_heads.up());
         let declined = declined.or_else(misread).or_else(too_often);
         let mut answering = if let Some(declined) = declined {
             Answering::Known(declined)
         } else if let Err(refused) = known_host.check(&terms.guard, terms.listener, &parts) {
-            terms.settings.counts.refused_hosts.up();
+            terms.live.counts.refused_hosts.up();
             if let Some(left_out) = refused.turn_to_log() {
                 tracing::warn!(target: "rikki::http", %peer, left_out, "request refused: {refused}");
             }
@@ -264,9 +278,10 @@ impl Connection {
             if let Some(client) = &self.client {
                 parts.extensions.insert(client.clone());
             }
-            let (terms, tracker) = (terms.clone(), tracker.clone());
+            let (listener, tracker) = (terms.listener, tracker.clone());
+            let terms = terms.websockets.clone();
             let handover = upgrade.as_ref().map(|(_, handover)| Arc::downgrade(handover));
-            parts.extensions.insert(ws::Context { terms, tracker, handover });
+            parts.extensions.insert(ws::Context { terms, listener, tracker, handover });
             Answering::routed(router.clone(), Request::from_parts(parts, self.pace(body, unread.clone())), *peer)
         };
         async move {
@@ -329,7 +344,7 @@ impl Connection {
             return Body::empty();
         }
         let Serving { settings, terms, .. } = &*self.serving;
-        Body::new(PacedBody::new(body, settings.body_rate, terms.settings.counts.clone(), read))
+        Body::new(PacedBody::new(body, settings.body_rate, terms.live.counts.clone(), read))
     }
 
     /// Closes a connection on which an upgrade was asked for and refused: at its end hyper hands the stream over all
@@ -441,11 +456,10 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 
     use super::*;
-    use crate::server::Place;
 
     fn connection(router: Router, phase: watch::Receiver<Phase>) -> Connection {
         let serving = Serving::new(router, Settings::default(), Terms::default(), phase);
-        Connection::new(Arc::new(serving), SocketAddr::from(([127, 0, 0, 1], 1)), Tracker::default())
+        Connection::new(Arc::new(serving), SocketAddr::from(([127, 0, 0, 1], 1)), Tracker::default(), false)
     }
 
     /// In bytes; every connection keeps room for this as long as it lasts.
@@ -535,7 +549,7 @@ mod tests {
         const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
         let (_server, phase) = watch::channel(Phase::Serving);
         let mut connection = connection(Router::new().fallback(async || "answered"), phase);
-        connection.tracker = Tracker::new(tokio::sync::mpsc::channel(1).0, Some(Place::of_a_test()));
+        connection.has_place = true;
         let serving = connection.serving.clone();
         let (mut client, stream) = tokio::io::duplex(1024);
         let mut served = Box::pin(connection.serve_http1(stream));

@@ -57,14 +57,14 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 impl Connection {
     pub(super) async fn serve_http2(self, stream: impl AsyncRead + AsyncWrite + Socket + Send + Unpin + 'static) {
         let Serving { settings, terms, phase, .. } = &*self.serving;
-        let (rate, counts) = (settings.body_rate, terms.settings.counts.clone());
+        let (rate, counts) = (settings.body_rate, terms.live.counts.clone());
         let memory = settings.http2_memory.clone();
         let outgoing = Arc::new(Outgoing::new(memory.clone()));
         let streams = Arc::new(Streams::new(outgoing.clone()));
         let builder = settings.http2(PacedStreams { rate, counts: counts.clone(), streams: streams.clone() });
         let (phase, peer) = (phase.clone(), self.peer);
         let Settings { head_timeout, keep_alive, max_requests, .. } = *settings;
-        let waiting = Waiting::new(&settings.idling, self.tracker.has_place(), keep_alive, head_timeout);
+        let waiting = Waiting::new(&settings.idling, self.has_place, keep_alive, head_timeout);
         let waiting = Arc::new(waiting);
         let served = Arc::new(self);
         let service = {
@@ -78,7 +78,8 @@ impl Connection {
                 let (served, streams) = (served.clone(), streams.clone());
                 let given = Given::new(outgoing.clone());
                 let declined = served.serving.decline(opened, open, &waiting);
-                let charge = memory.charge(cost(&request));
+                let mut charge = memory.share();
+                charge.set(cost(&request));
                 async move {
                     let response = served.answer(request, declined).await;
                     if served.refused() >= REFUSALS {
@@ -136,8 +137,8 @@ impl Serving {
             GIVEN_AWAY
         } else if opened > settings.max_requests.saturating_add(STREAMS) {
             "the connection has carried as many requests as it may\n"
-        } else if open > STREAMS_WHEN_SCARCE && settings.http2_memory.is_scarce() {
-            terms.settings.counts.refused_streams.up();
+        } else if open > STREAMS_WHEN_SCARCE && settings.http2_memory.is_spent() {
+            terms.live.counts.refused_streams.up();
             "there is no memory for as many requests on a connection\n"
         } else {
             return None;
@@ -149,7 +150,7 @@ impl Serving {
 
 impl Settings {
     fn http2(&self, streams: PacedStreams) -> http2::Builder<PacedStreams> {
-        let scarce = self.http2_memory.is_scarce();
+        let scarce = self.http2_memory.is_spent();
         let received = if scarce { RECEIVED_WHEN_SCARCE } else { RECEIVED };
         let mut builder = http2::Builder::new(streams);
         builder

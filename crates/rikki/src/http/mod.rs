@@ -8,12 +8,10 @@ mod frequency;
 mod guard;
 #[cfg(feature = "tls")]
 mod heads;
-mod host;
 #[cfg(feature = "tls")]
 mod http2;
 mod idle;
 mod linger;
-mod origin;
 #[cfg(feature = "tls")]
 mod outgoing;
 mod pace;
@@ -24,15 +22,13 @@ mod secure;
 mod stream;
 mod turn;
 mod unreadable;
+mod upgraded;
 mod watch;
 
-pub use guard::{BadHost, BadOrigin};
+pub use guard::BadHost;
 
-pub(crate) use connection::{Connection, Phase, Serving, Settings, draining};
+pub(crate) use connection::{Connection, Phase, Serving, Settings, Terms, draining};
 pub(crate) use frequency::Frequency;
-pub(crate) use guard::{Guard, ListenerKind};
-#[cfg(feature = "tls")]
-pub(crate) use outgoing::Http2Memory;
-pub(crate) use pace::{MinRate, PacedIo};
+pub(crate) use guard::Guard;
+pub(crate) use pace::MinRate;
 pub(crate) use refusal::later;
-pub(crate) use watch::Socket;

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use hyper::body::{Buf, Bytes};
+use rikki_limits::{Budget, Share};
 
 /// What a connection may hold, in bytes, beside one piece of each stream: more than a socket takes at once.
 const OF_CONNECTION: usize = 256 * 1024;
@@ -21,54 +22,17 @@ const OF_CONNECTION_WHEN_SCARCE: usize = 16 * 1024;
 /// The least that is given at once then, in bytes: frames of a few bytes cost more than they bring.
 const LEAST: usize = 4 * 1024;
 
-/// The memory of a server, and how much of it is held.
-#[derive(Debug)]
-pub(crate) struct Http2Memory {
-    limit: usize,
-    held: AtomicUsize,
-}
-
-impl Http2Memory {
-    /// With a bound in bytes.
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, held: AtomicUsize::new(0) }
-    }
-
-    pub(super) fn is_scarce(&self) -> bool {
-        self.held.load(Relaxed) >= self.limit
-    }
-
-    /// Counts what is there anyway.
-    pub(super) fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
-        self.held.fetch_add(bytes, Relaxed);
-        Charge { memory: self.clone(), bytes }
-    }
-}
-
-/// Bytes that count until this is dropped.
-#[derive(Debug)]
-pub(super) struct Charge {
-    memory: Arc<Http2Memory>,
-    bytes: usize,
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.memory.held.fetch_sub(self.bytes, Relaxed);
-    }
-}
-
 /// What the streams of a connection have given.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    memory: Arc<Http2Memory>,
+    memory: Arc<Budget>,
     held: AtomicUsize,
     /// Streams that wait for room.
     waiting: Mutex<VecDeque<Waker>>,
 }
 
 impl Outgoing {
-    pub(super) fn new(memory: Arc<Http2Memory>) -> Self {
+    pub(super) fn new(memory: Arc<Budget>) -> Self {
         Self { memory, held: AtomicUsize::new(0), waiting: Mutex::default() }
     }
 
@@ -117,7 +81,7 @@ impl Given {
 
     fn room(&self, longest: usize) -> Option<usize> {
         let held = self.outgoing.held.load(Relaxed);
-        if self.outgoing.memory.is_scarce() {
+        if self.outgoing.memory.is_spent() {
             let room = OF_CONNECTION_WHEN_SCARCE.saturating_sub(held).min(longest);
             return Some(room).filter(|room| *room >= LEAST);
         }
@@ -128,10 +92,12 @@ impl Given {
     /// Counts a piece until it has been written.
     pub(super) fn piece(self: &Arc<Self>, bytes: Bytes) -> Piece {
         let counted = bytes.len();
-        for held in [&self.held, &self.outgoing.held, &self.outgoing.memory.held] {
+        for held in [&self.held, &self.outgoing.held] {
             held.fetch_add(counted, Relaxed);
         }
-        Piece { bytes, counted, given: self.clone() }
+        let mut share = self.outgoing.memory.share();
+        share.set(counted);
+        Piece { bytes, share, given: self.clone() }
     }
 }
 
@@ -139,16 +105,18 @@ impl Given {
 #[derive(Debug)]
 pub(super) struct Piece {
     bytes: Bytes,
-    counted: usize,
+    share: Share,
     given: Arc<Given>,
 }
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        let Self { counted, given, .. } = self;
-        given.held.fetch_sub(*counted, Relaxed);
-        given.outgoing.memory.held.fetch_sub(*counted, Relaxed);
-        given.outgoing.give_back(*counted);
+        let Self { share, given, .. } = self;
+        let counted = share.held();
+        given.held.fetch_sub(counted, Relaxed);
+        // Before anybody is woken who looks.
+        share.set(0);
+        given.outgoing.give_back(counted);
     }
 }
 
@@ -183,27 +151,27 @@ mod tests {
 
     #[test]
     fn streams_have_what_there_is_room_for() {
-        let memory = Arc::new(Http2Memory::new(1 << 20));
+        let memory = Arc::new(Budget::new("http2-memory", 1 << 20));
         let outgoing = Arc::new(Outgoing::new(memory.clone()));
         let streams: Vec<_> = (0..100).map(|_| Arc::new(Given::new(outgoing.clone()))).collect();
         // One takes all that there is for a connection; the others have a piece each all the same, as far as memory goes.
         let mut pieces: Vec<Piece> = std::iter::from_fn(|| give(&streams[0])).collect();
         assert_eq!(pieces.len() * PIECE, OF_CONNECTION);
         pieces.extend(streams[1..].iter().filter_map(give));
-        assert_eq!(memory.held.load(Relaxed), 1 << 20);
+        assert_eq!(memory.used(), 1 << 20);
         // Then nobody has more, but for a connection that has nothing yet.
         assert!(streams.iter().all(|stream| give(stream).is_none()));
         let other = Arc::new(Given::new(Arc::new(Outgoing::new(memory.clone()))));
         let little: Vec<Piece> = std::iter::from_fn(|| give(&other)).collect();
-        assert_eq!(little.iter().map(|piece| piece.counted).sum::<usize>(), OF_CONNECTION_WHEN_SCARCE);
+        assert_eq!(little.iter().map(|piece| piece.share.held()).sum::<usize>(), OF_CONNECTION_WHEN_SCARCE);
         drop((pieces, little));
-        assert_eq!((memory.held.load(Relaxed), outgoing.is_empty()), (0, true));
+        assert_eq!((memory.used(), outgoing.is_empty()), (0, true));
         assert!(streams.iter().all(|stream| give(stream).is_some()));
     }
 
     #[tokio::test]
     async fn whoever_waits_for_room_is_woken() {
-        let outgoing = Arc::new(Outgoing::new(Arc::new(Http2Memory::new(0))));
+        let outgoing = Arc::new(Outgoing::new(Arc::new(Budget::new("http2-memory", 0))));
         let (one, other) = (Arc::new(Given::new(outgoing.clone())), Arc::new(Given::new(outgoing)));
         let piece = give(&one).unwrap();
         let waits = tokio::spawn(async move { poll_fn(|cx| other.poll_room(cx, PIECE)).await });

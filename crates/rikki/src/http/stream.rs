@@ -17,11 +17,12 @@ use axum::body::Body;
 use http_body::{Frame, SizeHint};
 use hyper::body::Bytes;
 use hyper::rt::Executor;
+use rikki_limits::Share;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::idle::Waiting;
-use super::outgoing::{Charge, Given, Outgoing, Piece};
+use super::outgoing::{Given, Outgoing, Piece};
 use super::pace::MinRate;
 use crate::counters::Counts;
 
@@ -186,11 +187,11 @@ pub(super) struct Pieces {
     rest: Bytes,
     given: Arc<Given>,
     /// What the stream itself costs.
-    _stream: Charge,
+    _stream: Share,
 }
 
 impl Pieces {
-    pub(super) fn new(body: Body, given: Given, stream: Charge) -> Self {
+    pub(super) fn new(body: Body, given: Given, stream: Share) -> Self {
         Self { body, rest: Bytes::new(), given: Arc::new(given), _stream: stream }
     }
 }
@@ -232,11 +233,11 @@ impl http_body::Body for Pieces {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::outgoing::Http2Memory;
+    use rikki_limits::Budget;
 
     #[tokio::test]
     async fn what_runs_without_having_been_opened_is_not_counted_twice() {
-        let memory = Arc::new(Http2Memory::new(1 << 20));
+        let memory = Arc::new(Budget::new("http2-memory", 1 << 20));
         let streams = Arc::new(Streams::new(Arc::new(Outgoing::new(memory))));
         let rate = MinRate { window: Duration::from_secs(1), bytes_per_second: 1 };
         let executor = PacedStreams { rate, counts: Arc::default(), streams: streams.clone() };

@@ -7,16 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::Response;
+use rikki_limits::Share;
 
-use crate::counters::Counts;
 use crate::http;
+use crate::live::Live;
 
 /// The most connections, and who has how many.
 #[derive(Debug)]
 pub(super) struct Admission {
-    max_connections: u64,
+    live: Arc<Live>,
     max_per_address: Option<u32>,
-    counts: Arc<Counts>,
     /// Kept only if there is a limit for it.
     by_address: Mutex<HashMap<IpAddr, u32>>,
 }
@@ -31,32 +31,35 @@ pub(super) enum Excess {
 /// The place of a connection, given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
+    _share: Share,
     admission: Arc<Admission>,
     /// If it counts there.
     address: Option<IpAddr>,
 }
 
 impl Admission {
-    pub(super) fn new(max_connections: u64, max_per_address: Option<u32>, counts: Arc<Counts>) -> Self {
-        Self { max_connections, max_per_address, counts, by_address: Mutex::default() }
+    pub(super) fn new(live: Arc<Live>, max_per_address: Option<u32>) -> Self {
+        Self { live, max_per_address, by_address: Mutex::default() }
     }
 
     /// Gives a connection its place, if there is one, or `make_room` makes another one leave.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr, make_room: impl FnOnce() -> bool) -> Result<Place, Excess> {
-        self.counts.accepted.up();
+        let Live { counts, connections, .. } = &*self.live;
+        counts.accepted.up();
         // First, so that nobody has to leave for one that has no place anyway.
         let address = self.share(address)?;
-        if !self.counts.connections.up_to(self.max_connections) {
+        let mut share = connections.share();
+        if !share.grow(1) {
             if !make_room() {
                 self.give_back(address);
-                self.counts.refused_connections.up();
+                counts.refused_connections.up();
                 return Err(Excess::Connections);
             }
             // It has been told to, and is about to.
-            self.counts.replaced_idle.up();
-            self.counts.connections.up();
+            counts.replaced_idle.up();
+            share.set(1);
         }
-        Ok(Place { admission: self.clone(), address })
+        Ok(Place { _share: share, admission: self.clone(), address })
     }
 
     /// Counts one more connection from an address, if there is a limit for it.
@@ -66,7 +69,7 @@ impl Admission {
         let mut by_address = self.by_address();
         let held = by_address.entry(address).or_default();
         if *held >= most {
-            self.counts.refused_addresses.up();
+            self.live.counts.refused_addresses.up();
             return Err(Excess::FromAddress);
         }
         *held += 1;
@@ -99,22 +102,8 @@ pub(crate) fn client_of(address: IpAddr) -> IpAddr {
     }
 }
 
-impl Place {
-    pub(crate) fn counts(&self) -> &Counts {
-        &self.admission.counts
-    }
-}
-
-#[cfg(test)]
-impl Place {
-    pub(crate) fn of_a_test() -> Self {
-        Self { admission: Arc::new(Admission::new(1, None, Arc::default())), address: None }
-    }
-}
-
 impl Drop for Place {
     fn drop(&mut self) {
-        self.admission.counts.connections.down();
         self.admission.give_back(self.address);
     }
 }
@@ -154,7 +143,9 @@ mod tests {
 
     #[test]
     fn places_are_given_back() {
-        let admission = Arc::new(Admission::new(3, Some(2), Arc::default()));
+        let live = Arc::<Live>::default();
+        live.connections.set_most(3);
+        let admission = Arc::new(Admission::new(live, Some(2)));
         let admit = |address: &str| admission.admit(address.parse().unwrap(), || false);
         let (one, two) = (admit("2001:db8::1").unwrap(), admit("2001:db8::2").unwrap());
         assert_eq!(admit("2001:db8::3").err(), Some(Excess::FromAddress));
@@ -168,6 +159,6 @@ mod tests {
         assert!(admit("2001:db8::3").is_ok());
         drop(three);
         assert!(admission.by_address().is_empty());
-        assert_eq!(admission.counts.connections.get(), 0);
+        assert_eq!(admission.live.connections.used(), 0);
     }
 }

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::{fmt, io};
 
-use crate::http::{BadHost, BadOrigin};
-use crate::ws::InvalidSubprotocol;
+use crate::http::BadHost;
+use crate::ws::{BadOrigin, InvalidSubprotocol};
 
 /// Why a server could not be started; its text is one line that names what to change.
 #[derive(Debug)]

@@ -18,10 +18,10 @@ use super::admission::Admission;
 use super::queue::Queues;
 use super::worker::{self, Accepted, Listener, Worker};
 use super::{ListenUrl, Server, StartError};
-use crate::counters::{Counters, Counts};
-use crate::http::{ListenerKind, Phase, Serving, draining};
-use crate::memory::Memory;
-use crate::ws::Terms;
+use crate::counters::Counters;
+use crate::http::{Phase, Serving, Terms, draining};
+use crate::live::{Live, Monitor};
+use crate::ws::{self, ListenerKind};
 
 /// A running server. Dropping it stops the server in the background.
 ///
@@ -38,7 +38,7 @@ use crate::ws::Terms;
 pub struct Handle {
     bound: Vec<Bound>,
     addresses: Vec<SocketAddr>,
-    counts: Arc<Counts>,
+    live: Arc<Live>,
     phase: watch::Sender<Phase>,
     release: watch::Sender<()>,
     /// Which of the workers have drained, once they have or their time is up.
@@ -81,7 +81,13 @@ impl Handle {
     /// What the server has counted so far: how many connections there are, and how many were refused for what.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.counts.read()
+        self.monitor().counters()
+    }
+
+    /// The same as a view that can be kept.
+    #[must_use]
+    pub fn monitor(&self) -> Monitor {
+        Monitor(self.live.clone())
     }
 
     /// Serves until SIGINT or SIGTERM arrives (Ctrl-C elsewhere), then drains as [`shutdown`](Self::shutdown) does.
@@ -165,19 +171,21 @@ pub(super) fn start(
     let (phase, serving_phase) = watch::channel(Phase::Serving);
     let (release, released) = watch::channel(());
     let count = server.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-    let counts = Arc::<Counts>::default();
-    let max_connections = server.max_connections.unwrap_or(Memory::default().connections) as u64;
+    let live = server.live.clone();
     let shared = worker::Shared {
-        admission: Arc::new(Admission::new(max_connections, server.max_connections_per_address, counts.clone())),
+        admission: Arc::new(Admission::new(live.clone(), server.max_connections_per_address)),
         phase: phase.subscribe(),
         release: released,
         drain: server.drain,
     };
+    let websockets = ws::Terms::new(&server.websockets, &live.websockets)
+        .with_subprotocols(server.subprotocols.clone().into())
+        .with_origins(Arc::new(server.origins.clone()));
     let terms = Terms {
-        settings: Arc::new(server.websockets.clone().counted(counts.clone())),
-        subprotocols: server.subprotocols.clone().into(),
+        live: live.clone(),
+        websockets: Arc::new(websockets),
         guard: Arc::new(server.guard.clone()),
-        ..Terms::default()
+        listener: ListenerKind::default(),
     };
     let mut sockets = Sockets::new();
     let mut bound = Vec::new();
@@ -205,9 +213,10 @@ pub(super) fn start(
     let (pending, workers): (Vec<_>, Vec<_>) = rest.into_iter().unzip();
     let deadline = server.drain.timeout + GRACE;
     let queues = Queues::new(queues);
-    let acceptor = Acceptor { sockets, queues, phase: serving_phase, pending, deadline, counts: counts.clone() };
+    let acceptor =
+        Acceptor { sockets, queues, phase: serving_phase, pending, deadline, monitor: Monitor(live.clone()) };
     let drained = acceptor.start().map_err(StartError::Runtime)?;
-    Ok(Handle { bound, addresses, counts, phase, release, drained, workers: Mutex::new(workers) })
+    Ok(Handle { bound, addresses, live, phase, release, drained, workers: Mutex::new(workers) })
 }
 
 impl Server {
@@ -233,13 +242,13 @@ struct Acceptor {
     phase: watch::Receiver<Phase>,
     pending: Vec<oneshot::Receiver<()>>,
     deadline: Duration,
-    counts: Arc<Counts>,
+    monitor: Monitor,
 }
 
 impl Acceptor {
     fn start(self) -> io::Result<watch::Receiver<Option<Vec<bool>>>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let Self { sockets, queues, mut phase, pending, deadline, counts } = self;
+        let Self { sockets, queues, mut phase, pending, deadline, monitor } = self;
         let mut accepting =
             accept::start(&runtime, sockets, Destination::Workers { queues: Arc::new(queues), turn: 0 }, &phase)?;
         let (report, drained) = watch::channel(None);
@@ -249,7 +258,7 @@ impl Acceptor {
                 let longest = deadline - GRACE;
                 let deadline = Instant::now() + deadline;
                 // Before anything can have ended.
-                let Counters { connections, websockets, .. } = counts.read();
+                let Counters { connections, websockets, .. } = monitor.counters();
                 tracing::info!(target: "rikki::server", connections, websockets, ?longest, "draining");
                 while accepting.join_next().await.is_some() {}
                 let all = async {
@@ -261,7 +270,7 @@ impl Acceptor {
                 };
                 let drained = tokio::select! {
                     drained = all => drained,
-                    never = log_progress(&counts) => match never {},
+                    never = log_progress(&monitor) => match never {},
                 };
                 // Nobody waits for it if the handle was dropped.
                 let _ = report.send(Some(drained));
@@ -272,10 +281,10 @@ impl Acceptor {
 }
 
 /// Tells once a second what a drain still waits for.
-async fn log_progress(counts: &Counts) -> Infallible {
+async fn log_progress(monitor: &Monitor) -> Infallible {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let Counters { connections, websockets, .. } = counts.read();
+        let Counters { connections, websockets, .. } = monitor.counters();
         let note = "a second signal does not wait";
         tracing::info!(target: "rikki::server", connections, websockets, note, "still draining");
     }

@@ -18,10 +18,11 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::routing::{MethodRouter, any};
 
 use crate::http::{self, Guard};
+use crate::live::{Live, Monitor};
 use crate::memory::Memory;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
-use crate::ws::{self, CloseCode, Handler, Subprotocol, Upgrade};
+use crate::ws::{self, CloseCode, Endpoint, Handler, Origins, Subprotocol, Upgrade};
 
 use mount::Mount;
 use worker::Drain;
@@ -30,7 +31,7 @@ pub use error::StartError;
 pub use handle::{Bound, Handle};
 pub use url::ListenUrl;
 
-pub(crate) use admission::{Place, client_of};
+pub(crate) use admission::client_of;
 
 /// A server under construction: WebSockets, HTTP routes and files on the same ports.
 ///
@@ -59,19 +60,30 @@ pub struct Server {
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
     mounts: Vec<Mount>,
-    websockets: ws::Settings,
+    websockets: ws::Config,
     http: http::Settings,
     guard: Guard,
+    origins: Origins,
     subprotocols: Vec<Subprotocol>,
     workers: Option<usize>,
     memory: Option<Memory>,
-    #[cfg(feature = "tls")]
-    http2_memory: Option<usize>,
-    max_connections: Option<usize>,
+    budgets: Budgets,
+    live: Arc<Live>,
     max_connections_per_address: Option<u32>,
     drain: Drain,
     /// The first setting that could not be understood.
     mistake: Option<StartError>,
+}
+
+/// Budgets that have been set one by one: each takes the place of its part of the whole.
+#[derive(Clone, Copy, Debug, Default)]
+struct Budgets {
+    messages: Option<usize>,
+    queues: Option<usize>,
+    compression: Option<usize>,
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "without TLS there is no HTTP/2"))]
+    http2: Option<usize>,
+    connections: Option<usize>,
 }
 
 impl Default for Server {
@@ -82,15 +94,15 @@ impl Default for Server {
             #[cfg(feature = "tls")]
             tls: None,
             mounts: Vec::new(),
-            websockets: ws::Settings::default(),
+            websockets: ws::Config::default(),
             http: http::Settings::default(),
             guard: Guard::default(),
+            origins: Origins::default(),
             subprotocols: Vec::new(),
             workers: None,
             memory: None,
-            #[cfg(feature = "tls")]
-            http2_memory: None,
-            max_connections: None,
+            budgets: Budgets::default(),
+            live: Arc::default(),
             max_connections_per_address: None,
             drain: Drain {
                 code: CloseCode::GOING_AWAY,
@@ -124,6 +136,20 @@ impl Server {
                 async move { Upgrade::new(request).on_upgrade_with(handler) }
             }),
         );
+        self
+    }
+
+    /// Serves WebSockets at `path` with an endpoint, which has a configuration, subprotocols and origins of its own.
+    ///
+    /// # Panics
+    ///
+    /// As axum's `Router::route`: if `path` is taken or does not start with a slash.
+    pub fn endpoint<H: Handler>(mut self, path: &str, endpoint: Endpoint<H>) -> Self {
+        let serve = move |request: Request| {
+            let endpoint = endpoint.clone();
+            async move { Upgrade::new(request).serve(&endpoint) }
+        };
+        self.router = self.router.route(path, any(serve));
         self
     }
 
@@ -195,10 +221,36 @@ impl Server {
         self
     }
 
-    /// Sets limits and deadlines of WebSockets.
-    pub fn websocket_settings(mut self, settings: ws::Settings) -> Self {
-        self.websockets = settings;
+    /// Sets limits and deadlines of WebSockets, of those that have no [`endpoint`](Self::endpoint) with its own.
+    pub fn websocket_config(mut self, config: ws::Config) -> Self {
+        self.websockets = config;
         self
+    }
+
+    /// Sets what unfinished messages may hold over all connections, in bytes: see
+    /// [`Live::message_memory`](ws::Live::message_memory).
+    pub fn message_memory(mut self, bytes: usize) -> Self {
+        self.budgets.messages = Some(bytes);
+        self
+    }
+
+    /// Sets what may wait to be written to all WebSockets, in bytes: see [`Live::queue_memory`](ws::Live::queue_memory).
+    pub fn queue_memory(mut self, bytes: usize) -> Self {
+        self.budgets.queues = Some(bytes);
+        self
+    }
+
+    /// Sets the memory that compression of messages may take over all connections, in bytes: see
+    /// [`Live::compression_memory`](ws::Live::compression_memory).
+    pub fn compression_memory(mut self, bytes: usize) -> Self {
+        self.budgets.compression = Some(bytes);
+        self
+    }
+
+    /// A view of what is counted and held, before the server starts and after.
+    #[must_use]
+    pub fn monitor(&self) -> Monitor {
+        Monitor(self.live.clone())
     }
 
     /// Sets the subprotocols that are spoken, the preferred one first; default none. The first that a client offers is
@@ -218,7 +270,7 @@ impl Server {
     ///
     /// Without it a page has to come from the host and port that it connects to; clients that send no origin are let in.
     pub fn allow_origin(mut self, origin: &str) -> Self {
-        if let Err(error) = self.guard.allow_origin(origin) {
+        if let Err(error) = self.origins.allow_origin(origin) {
             self.note(error.into());
         }
         self
@@ -291,7 +343,7 @@ impl Server {
     /// before it is asked for: at most 256 KiB a connection.
     #[cfg(feature = "tls")]
     pub fn http2_memory(mut self, bytes: usize) -> Self {
-        self.http2_memory = Some(bytes);
+        self.budgets.http2 = Some(bytes);
         self
     }
 
@@ -317,7 +369,7 @@ impl Server {
     /// what it is.
     ///
     /// What the application holds is not among it, nor are folders that are no [`mount`](Self::mount) of the server. The
-    /// bounds of WebSockets are those of [`websocket_settings`](Self::websocket_settings).
+    /// bounds of WebSockets are those of [`websocket_config`](Self::websocket_config).
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory = Some(Memory::of(bytes));
         self
@@ -330,7 +382,7 @@ impl Server {
     /// The system bounds descriptors too: where those run out first, accepting pauses until one is free. A program should
     /// raise its soft limit of them (1,024 on most systems) to the hard one, as the command of this project does.
     pub fn max_connections(mut self, connections: usize) -> Self {
-        self.max_connections = Some(connections.max(1));
+        self.budgets.connections = Some(connections.max(1));
         self
     }
 
@@ -437,12 +489,17 @@ impl Server {
     /// Gives what has no budget of its own its part of the memory.
     fn share_memory(&mut self) {
         let memory = self.memory.unwrap_or_else(Memory::of_this_process);
-        self.websockets = std::mem::take(&mut self.websockets).sharing(&memory);
+        let Budgets { messages, queues, compression, http2, connections } = self.budgets;
+        let Live { websockets, connections: places, .. } = &*self.live;
+        websockets.message_memory(messages.unwrap_or(memory.messages));
+        websockets.queue_memory(queues.unwrap_or(memory.queues));
+        websockets.compression_memory(compression.unwrap_or(memory.compression));
+        places.set_most(connections.unwrap_or(memory.connections));
         #[cfg(feature = "tls")]
         {
-            self.http.http2_memory = Arc::new(http::Http2Memory::new(self.http2_memory.unwrap_or(memory.http2)));
+            self.live.http2.set_most(http2.unwrap_or(memory.http2));
+            self.http.http2_memory = self.live.http2.clone();
         }
-        self.max_connections.get_or_insert(memory.connections);
         let folders = self.mounts.len();
         for mount in &mut self.mounts {
             mount.share_memory(&memory, folders);
@@ -471,19 +528,19 @@ mod tests {
     fn one_number_is_split_into_what_has_none_of_its_own() {
         const BYTES: usize = 256 << 20;
         let split = Memory::of(BYTES);
-        let own = || ws::Settings::default().queue_memory(7);
-        for server in [
-            Server::new().memory(BYTES).websocket_settings(own()).max_connections(9),
-            Server::new().websocket_settings(own()).max_connections(9).memory(BYTES),
-        ] {
-            let mut server = server.files(".");
+        let budgets = |mut server: Server| {
             server.share_memory();
-            assert_eq!(server.websockets.budgets(), (split.messages, 7, split.compression));
-            assert_eq!(server.max_connections, Some(9));
+            let budgets = server.monitor().budgets();
+            let most = |name: &str| budgets.iter().find(|budget| budget.name == name).unwrap().most;
+            ["message-memory", "queue-memory", "deflate-memory", "max-connections"].map(most)
+        };
+        for server in [
+            Server::new().memory(BYTES).queue_memory(7).max_connections(9),
+            Server::new().queue_memory(7).max_connections(9).memory(BYTES),
+        ] {
+            assert_eq!(budgets(server.files(".")), [split.messages, 7, split.compression, 9]);
         }
-        let mut server = Server::new().memory(BYTES);
-        server.share_memory();
-        assert_eq!(server.websockets.budgets(), (split.messages, split.queues, split.compression));
-        assert_eq!(server.max_connections, Some(1024));
+        let all = [split.messages, split.queues, split.compression, 1024];
+        assert_eq!(budgets(Server::new().memory(BYTES)), all);
     }
 }

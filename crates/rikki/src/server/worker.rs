@@ -15,10 +15,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::accept::{self, Destination, Sockets};
-use super::admission::Admission;
+use super::admission::{Admission, Place};
 use super::queue::Queue;
 use crate::http::{Connection, Phase, Serving, draining};
-use crate::ws::{Clock, CloseCode, Tracker};
+use crate::ws::{self, Clock, CloseCode, Tracker};
 use rikki_limits::Seldom;
 
 /// Threads for blocking work, such as reading files, for each worker: as many as tokio has by default. Folders bound what
@@ -161,16 +161,16 @@ impl Door {
     pub(super) fn admit(&self, stream: TcpStream, peer: SocketAddr, listener: &Listener) {
         match self.admission.admit(peer.ip(), || listener.serving.send_idle_away()) {
             Ok(place) => {
-                let tracker = Tracker::new(self.alive.clone(), Some(place));
-                let connection = Connection::new(listener.serving.clone(), peer, tracker);
+                let tracker = Tracker::new(Held { _drain: self.alive.clone(), _place: Some(place) });
+                let connection = Connection::new(listener.serving.clone(), peer, tracker, true);
                 tokio::spawn(listener.serve(connection, stream));
             }
             Err(excess) => {
                 tracing::debug!(target: "rikki::server", %peer, "connection refused: {excess:?}");
                 let Ok(refusal) = self.refusals.clone().try_acquire_owned() else { return };
                 let refusing = listener.serving.answered_by(excess.router());
-                let tracker = Tracker::new(self.alive.clone(), None);
-                let connection = Connection::new(Arc::new(refusing), peer, tracker);
+                let tracker = Tracker::new(Held { _drain: self.alive.clone(), _place: None });
+                let connection = Connection::new(Arc::new(refusing), peer, tracker, false);
                 let answer = timeout(REFUSAL_TIME, listener.serve(connection, stream));
                 tokio::spawn(async move {
                     // Whether the client has listened makes no difference.
@@ -181,6 +181,17 @@ impl Door {
         }
     }
 }
+
+/// What goes when a connection does, whatever has become of it.
+#[derive(Debug)]
+struct Held {
+    /// A draining server waits for the last of these.
+    _drain: mpsc::Sender<Infallible>,
+    /// Its place among the connections that the server takes, if it has one.
+    _place: Option<Place>,
+}
+
+impl ws::Held for Held {}
 
 pub(super) fn log_dropped(peer: SocketAddr, error: &io::Error) {
     static LINES: Seldom = Seldom::new();
@@ -219,7 +230,7 @@ mod tests {
         };
         let socket = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let stream = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
-        let connection = Connection::new(serving, SocketAddr::from(([127, 0, 0, 1], 1)), Tracker::default());
+        let connection = Connection::new(serving, SocketAddr::from(([127, 0, 0, 1], 1)), Tracker::default(), false);
         let served = listener.serve(connection, stream);
         let size = size_of_val(&*served);
         assert!(size <= 2112, "{size} bytes");

@@ -2,15 +2,13 @@
 //! of a thread, so that an idle connection owns neither, or one of each for a connection; bounded together either way.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderMap, HeaderValue};
+use rikki_limits::{Budget, Share};
 use rikki_proto::deflate::{
     self, Agreed, ClientOptions, Codecs, Compressor, Decompressor, ExtensionError, OutOfRange, ServerOptions,
 };
-
-use crate::memory::Memory;
 
 /// The windows that are compressed with, as powers of two.
 const WINDOWS: std::ops::RangeInclusive<u8> = 9..=15;
@@ -29,6 +27,8 @@ thread_local! {
     static WORKED: Cell<usize> = const { Cell::new(0) };
     static COMPRESSORS: Cell<Option<Box<Compressors>>> = const { Cell::new(None) };
     static DECOMPRESSORS: Cell<Vec<Decompressor>> = const { Cell::new(Vec::new()) };
+    /// What those hold that are lent: each is given back by the call that it was lent to, the last one first.
+    static LENT: Cell<Vec<Share>> = const { Cell::new(Vec::new()) };
 }
 
 /// How many bytes this thread has compressed, and has got by decompressing, since [`forget_work`]: what a connection costs
@@ -60,21 +60,20 @@ fn work(bytes: usize) {
 /// [`send_uncompressed`](super::Socket::send_uncompressed).
 ///
 /// ```
-/// use rikki::ws::{Compression, Settings};
+/// use rikki::ws::{Compression, Config};
 ///
-/// let smaller = Settings::default().compression(Compression::shared().level(6)?.threshold(200));
-/// let smallest = Settings::default().compression(Compression::dedicated().memory(1 << 30));
-/// let off = Settings::default().compression(None);
+/// let smaller = Config::default().compression(Compression::shared().level(6)?.threshold(200));
+/// let smallest = Config::default().compression(Compression::dedicated());
+/// let off = Config::default().compression(None);
 /// # Ok::<(), rikki::ws::OutOfRange>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default, deny_unknown_fields))]
 #[must_use]
 pub struct Compression {
     deflate: deflate::Compression,
     context_takeover: bool,
     threshold: usize,
-    /// `None` for what a server has for it.
-    memory: Option<usize>,
 }
 
 impl Default for Compression {
@@ -86,7 +85,7 @@ impl Default for Compression {
 impl Compression {
     /// Without context takeover: nothing is held for an idle connection.
     pub fn shared() -> Self {
-        Self { deflate: deflate::Compression::default(), context_takeover: false, threshold: 1024, memory: None }
+        Self { deflate: deflate::Compression::default(), context_takeover: false, threshold: 1024 }
     }
 
     /// With context takeover, unless the peer asks otherwise: each connection has codecs of its own.
@@ -126,14 +125,6 @@ impl Compression {
     pub fn threshold(self, bytes: usize) -> Self {
         Self { threshold: bytes, ..self }
     }
-
-    /// The memory that compression may take, in bytes over all connections; default 64 MiB.
-    ///
-    /// Shared, it bounds what decompresses: one message at a time for each thread. Dedicated, it is set aside for a
-    /// connection at the handshake: enough for about 200, and further connections go without compression.
-    pub fn memory(self, bytes: usize) -> Self {
-        Self { memory: Some(bytes), ..self }
-    }
 }
 
 /// What the connections of an endpoint share.
@@ -141,8 +132,6 @@ impl Compression {
 pub(crate) struct CodecSet {
     deflate: deflate::Compression,
     context_takeover: bool,
-    /// As it was asked for.
-    compression: Compression,
     budget: Arc<Budget>,
     by_window: Arc<[Arc<Shared>]>,
 }
@@ -158,32 +147,17 @@ pub(crate) struct Accepted {
 #[derive(Debug)]
 pub(crate) struct Offer {
     pub(crate) options: ClientOptions,
-    reserved: Option<Reserved>,
+    reserved: Option<Share>,
 }
 
 impl CodecSet {
-    pub(crate) fn new(compression: Compression) -> Self {
-        let Compression { deflate, context_takeover, threshold, memory } = compression;
-        let memory = memory.unwrap_or(Memory::default().compression);
-        let budget = Arc::new(Budget { used: AtomicUsize::new(0), most: memory.max(Decompressor::MEMORY) });
+    pub(crate) fn new(compression: Compression, budget: &Arc<Budget>) -> Self {
+        let Compression { deflate, context_takeover, threshold } = compression;
         let shared = |window_bits| {
             Arc::new(Shared { compression: deflate.limited_to(window_bits), threshold, budget: budget.clone() })
         };
         let by_window = WINDOWS.map(shared).collect();
-        Self { deflate, context_takeover, compression, budget, by_window }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn memory_of_all(&self) -> usize {
-        self.budget.most
-    }
-
-    /// The same with so much memory, unless it was asked for another amount.
-    pub(crate) fn sharing(self, bytes: usize) -> Self {
-        match self.compression.memory {
-            Some(_) => self,
-            None => Self { compression: self.compression, ..Self::new(self.compression.memory(bytes)) },
-        }
+        Self { deflate, context_takeover, budget: budget.clone(), by_window }
     }
 
     /// The server's side: what becomes of a request that may offer compression.
@@ -226,10 +200,10 @@ impl CodecSet {
     }
 
     /// Sets memory aside for what a connection keeps between messages; `None` if there is not enough left.
-    fn reserve(&self, sides: Sides) -> Option<Option<Reserved>> {
+    fn reserve(&self, sides: Sides) -> Option<Option<Share>> {
         match self.memory(sides) {
             0 => Some(None),
-            bytes => self.budget.reserve(bytes).map(Some),
+            bytes => self.budget.take(bytes).map(Some),
         }
     }
 
@@ -239,7 +213,7 @@ impl CodecSet {
         own + if sides.peer_takeover { Decompressor::MEMORY } else { 0 }
     }
 
-    fn codecs(&self, sides: Sides, reserved: Option<Reserved>) -> Option<Arc<dyn Codecs>> {
+    fn codecs(&self, sides: Sides, reserved: Option<Share>) -> Option<Arc<dyn Codecs>> {
         // An agreed 8, which only a server may ask of a client, is kept with 9: see `deflate::Compression::limited_to`.
         let index = sides.own_window_bits.saturating_sub(*WINDOWS.start());
         let shared = self.by_window.get(usize::from(index))?.clone();
@@ -260,48 +234,6 @@ struct Sides {
     own_window_bits: u8,
     own_takeover: bool,
     peer_takeover: bool,
-}
-
-/// The memory of all connections of an endpoint, in bytes.
-#[derive(Debug)]
-struct Budget {
-    used: AtomicUsize,
-    most: usize,
-}
-
-impl Budget {
-    fn take(&self, bytes: usize) -> bool {
-        let more = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.most);
-        self.used.fetch_update(Relaxed, Relaxed, more).is_ok()
-    }
-
-    fn give_back(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Relaxed);
-    }
-
-    fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Reserved> {
-        self.take(bytes).then(|| Reserved { budget: self.clone(), bytes })
-    }
-}
-
-/// Memory set aside until this is dropped.
-#[derive(Debug)]
-struct Reserved {
-    budget: Arc<Budget>,
-    bytes: usize,
-}
-
-impl Reserved {
-    fn shrink_to(&mut self, bytes: usize) {
-        self.budget.give_back(self.bytes.saturating_sub(bytes));
-        self.bytes = self.bytes.min(bytes);
-    }
-}
-
-impl Drop for Reserved {
-    fn drop(&mut self) {
-        self.budget.give_back(self.bytes);
-    }
 }
 
 /// The codecs of the thread that happens to poll the connection.
@@ -363,9 +295,10 @@ impl Codecs for Shared {
     }
 
     fn lend(&self) -> Option<Decompressor> {
-        if !self.budget.take(Decompressor::MEMORY) {
-            return None;
-        }
+        let share = self.budget.take(Decompressor::MEMORY)?;
+        let mut lent = LENT.take();
+        lent.push(share);
+        LENT.set(lent);
         let mut kept = DECOMPRESSORS.take();
         let mut decompressor = kept.pop().unwrap_or_default();
         DECOMPRESSORS.set(kept);
@@ -375,7 +308,11 @@ impl Codecs for Shared {
 
     fn give_back(&self, mut decompressor: Decompressor) {
         work(decompressor.take_produced());
-        self.budget.give_back(Decompressor::MEMORY);
+        let _ = LENT.try_with(|cell| {
+            let mut lent = cell.take();
+            lent.pop();
+            cell.set(lent);
+        });
         let _ = DECOMPRESSORS.try_with(|cell| {
             let mut kept = cell.take();
             if kept.len() < KEPT_DECOMPRESSORS {
@@ -392,7 +329,7 @@ struct Dedicated {
     shared: Arc<Shared>,
     compressor: Option<Mutex<Option<Compressor>>>,
     decompressor: Option<Mutex<Option<Decompressor>>>,
-    _reserved: Reserved,
+    _reserved: Share,
 }
 
 impl Codecs for Dedicated {

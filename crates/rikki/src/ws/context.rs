@@ -1,95 +1,52 @@
 //! What an upgrade finds of the server around it.
 
-use std::convert::Infallible;
+use std::any::Any;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
 use hyper::upgrade::{OnUpgrade, Upgraded};
-use rikki_proto::handshake::Subprotocol;
-use tokio::sync::mpsc;
 
-use super::settings::Settings;
-use crate::http::{Guard, ListenerKind};
-use crate::server::Place;
+use super::origins::ListenerKind;
+use super::terms::Terms;
+use super::transport::Transport;
 
 /// What lasts as long as a connection, whatever becomes of it: all that serves it holds a clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tracker {
-    held: Option<Arc<Held>>,
+    held: Option<Arc<dyn Held>>,
 }
 
-/// What goes when the connection does.
-#[derive(Debug)]
-struct Held {
-    /// A draining server waits for the last of these.
-    _drain: mpsc::Sender<Infallible>,
-    /// Its place among the connections that the server takes, if it has one.
-    place: Option<Place>,
-    is_websocket: AtomicBool,
-}
+/// What a server gives back when a connection is gone.
+pub(crate) trait Held: Any + fmt::Debug + Send + Sync {}
 
 impl Tracker {
-    pub(crate) fn new(drain: mpsc::Sender<Infallible>, place: Option<Place>) -> Self {
-        Self { held: Some(Arc::new(Held { _drain: drain, place, is_websocket: AtomicBool::new(false) })) }
+    pub(crate) fn new(held: impl Held) -> Self {
+        Self { held: Some(Arc::new(held)) }
     }
 
     /// Whether the server is our own.
     pub(super) fn is_ours(&self) -> bool {
         self.held.is_some()
     }
-
-    /// Whether the connection is one of those that the server takes.
-    pub(crate) fn has_place(&self) -> bool {
-        self.held.as_deref().is_some_and(|held| held.place.is_some())
-    }
-
-    /// The connection is a WebSocket from now on.
-    pub(super) fn count_websocket(&self) {
-        if let Some(Held { place: Some(place), is_websocket, .. }) = self.held.as_deref() {
-            is_websocket.store(true, Relaxed);
-            place.counts().websockets.up();
-        }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let (Some(place), true) = (&self.place, self.is_websocket.load(Relaxed)) {
-            place.counts().websockets.down();
-        }
-    }
 }
 
 /// What the server around an endpoint adds to each request, for upgrades to find.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Context {
     pub(crate) terms: Arc<Terms>,
+    pub(crate) listener: ListenerKind,
     pub(crate) tracker: Tracker,
     /// That of the request, gone when it has been answered. `None` under another server than ours, and for a request
     /// that asks for no upgrade.
     pub(crate) handover: Option<Weak<Handover>>,
 }
 
-/// What holds for all connections of a listener.
-#[derive(Clone, Debug)]
-pub(crate) struct Terms {
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) subprotocols: Arc<[Subprotocol]>,
-    pub(crate) guard: Arc<Guard>,
-    pub(crate) listener: ListenerKind,
-}
-
-impl Default for Terms {
+impl Default for Context {
     /// Under another server than ours: what bounds all connections together is one for the process.
     fn default() -> Self {
-        static SETTINGS: LazyLock<Arc<Settings>> = LazyLock::new(Arc::default);
-        Self {
-            settings: SETTINGS.clone(),
-            subprotocols: Arc::default(),
-            guard: Arc::default(),
-            listener: ListenerKind::default(),
-        }
+        static TERMS: LazyLock<Arc<Terms>> = LazyLock::new(Arc::default);
+        let (listener, tracker, handover) = Default::default();
+        Self { terms: TERMS.clone(), listener, tracker, handover }
     }
 }
 
@@ -130,18 +87,17 @@ impl fmt::Debug for Handover {
 /// An upgrade that has been answered with 101 and waits for the stream. It holds no [`Tracker`], which would hold it.
 pub(crate) struct Upgrading {
     pub(super) on_upgrade: OnUpgrade,
-    pub(super) start: Box<dyn FnOnce(Upgraded, Tracker) + Send>,
+    pub(super) start: Box<dyn FnOnce(Transport, Tracker) + Send>,
 }
 
 impl Upgrading {
     /// Starts the WebSocket when hyper has sent the 101 and given up the stream; under our own server that has
     /// happened.
-    pub(crate) async fn finish(self, tracker: Tracker) {
+    ///
+    /// `take` finds the bare stream.
+    pub(crate) async fn finish(self, tracker: Tracker, take: fn(Upgraded) -> Transport) {
         match self.on_upgrade.await {
-            Ok(upgraded) => {
-                tracker.count_websocket();
-                (self.start)(upgraded, tracker);
-            }
+            Ok(upgraded) => (self.start)(take(upgraded), tracker),
             Err(error) => tracing::debug!(target: "rikki::ws", "client left during the handshake: {error}"),
         }
     }

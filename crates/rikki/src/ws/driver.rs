@@ -19,11 +19,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::buffers::{Buffers, Lent};
 use super::clock::{Alarm, Clock, NEVER, Tick};
 use super::compression;
+use super::config::Overflow;
 use super::error::{Closed, Error};
 use super::rate::Rate;
 use super::sender::{Command, Drained, Mailbox};
-use super::settings::{Overflow, Settings};
 use super::socket::Socket;
+use super::terms::Terms;
 use super::turns::Ticket;
 use backlog::{Backlog, Unparsed};
 use writing::Line;
@@ -78,7 +79,7 @@ pub(super) enum Turn {
 pub(super) struct Driver<I> {
     line: Line<I>,
     connection: Connection,
-    settings: Arc<Settings>,
+    terms: Arc<Terms>,
     mailbox: Option<Arc<Mailbox>>,
     /// The rest of a read that could not be handed over yet.
     unparsed: Option<Box<Unparsed>>,
@@ -131,12 +132,15 @@ struct Budget {
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Drives `connection` on `io`, of which `read_ahead` has been read already.
-    pub(super) fn new(io: I, read_ahead: &[u8], connection: Connection, settings: Arc<Settings>) -> Self {
+    pub(super) fn new(io: I, read_ahead: &[u8], connection: Connection, terms: Arc<Terms>) -> Self {
         let clock = Clock::current();
         let now = clock.now();
-        let unparsed = (!read_ahead.is_empty()).then(|| Unparsed::new(read_ahead, &settings));
-        let until = if connection.is_server() { settings.end_of_life(now) } else { NEVER };
-        let mut rate = Rate::new(&settings, now);
+        let unparsed = (!read_ahead.is_empty()).then(|| Unparsed::new(read_ahead, &terms));
+        let until = if connection.is_server() { terms.end_of_life(now) } else { NEVER };
+        if connection.is_server() {
+            terms.counts().websockets.up();
+        }
+        let mut rate = Rate::new(&terms, now);
         if let Some(rate) = &mut rate {
             rate.count_bytes(read_ahead.len(), now);
         }
@@ -144,7 +148,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             line: Line::new(io, Alarm::new(clock), now),
             connection,
             rate,
-            settings,
+            terms,
             mailbox: None,
             unparsed,
             backlog: None,
@@ -173,7 +177,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     pub(super) fn with_socket<R>(&mut self, waker: &Waker, use_it: impl FnOnce(&mut Socket<'_>) -> R) -> R {
         compression::forget_work();
         self.with_buffers(|driver, _, output| {
-            let mark = if driver.is_queueing() { 0 } else { driver.settings.mark() };
+            let mark = if driver.is_queueing() { 0 } else { driver.terms.mark() };
             use_it(&mut driver.socket(waker, output, mark))
         })
     }
@@ -224,7 +228,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             connection: &mut self.connection,
             output,
             mailbox: &mut self.mailbox,
-            settings: &self.settings,
+            terms: &self.terms,
             wire: &mut self.line,
             waker,
             mark,
@@ -250,7 +254,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
         let result = work(self, read, output);
         if !output.is_empty() || output.is_blocked() {
-            let mut backlog = Box::new(Backlog::new(std::mem::take(output), &self.settings));
+            let mut backlog = Box::new(Backlog::new(std::mem::take(output), &self.terms));
             backlog.output.shrink();
             backlog.settle();
             self.backlog = Some(backlog);
@@ -321,9 +325,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         budget: &mut Budget,
     ) -> bool {
         if output.is_blocked() {
-            if self.settings.overflow == Overflow::Close {
+            if self.terms.overflow == Overflow::Close {
                 let unsent = self.mailbox.as_ref().map_or(output.len(), |mailbox| mailbox.held(output.len()));
-                if unsent >= self.settings.write_queue {
+                if unsent >= self.terms.write_queue {
                     self.lose(consumer, Error::Overflow);
                 }
             }
@@ -353,14 +357,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         // Looked up once and whenever much has been sent: whoever is handed a message may answer it, though other
         // connections use up the memory.
         let is_clear = output.is_empty() && !self.is_queueing();
-        let mut mark = if is_clear { self.settings.mark() } else { self.hold_back(cx, consumer, output) };
+        let mut mark = if is_clear { self.terms.mark() } else { self.hold_back(cx, consumer, output) };
         while !matches!(self.phase, Phase::Ended) && !self.line.paused && !input.is_empty() {
             let event = self.connection.next_event(input, output);
             if let Some(rate) = &mut self.rate {
                 if matches!(event, Ok(Some(_))) {
                     rate.count_message();
                 }
-                if rate.is_exceeded(&self.settings) {
+                if rate.is_exceeded(&self.terms) {
                     *input = &mut [];
                     return self.refuse_rate(consumer, output);
                 }
@@ -452,7 +456,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if !self.line.reported {
             self.line.reported = true;
             if let Some(error) = &closed.error {
-                error.count(&self.settings.counts);
+                error.count(self.terms.counts());
             }
             if let Some(mailbox) = &self.mailbox {
                 mailbox.close();
@@ -470,7 +474,7 @@ impl<I> Driver<I> {
     fn lose_unsent(&self, output: &mut Output) {
         let lost = output.messages();
         *output = Output::default();
-        self.settings.counts.lost_messages.add(lost);
+        self.terms.counts().lost_messages.add(lost);
         if let Some(mailbox) = &self.mailbox {
             mailbox.count_dropped(lost);
         }
@@ -485,6 +489,9 @@ impl<I> Drop for Driver<I> {
         }
         if let Some(mailbox) = &self.mailbox {
             mailbox.close();
+        }
+        if self.connection.is_server() {
+            self.terms.counts().websockets.down();
         }
     }
 }

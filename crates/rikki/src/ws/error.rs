@@ -4,7 +4,7 @@ use std::{fmt, io};
 
 use rikki_proto::{CloseCode, LimitExceeded, ProtocolError, SendError, Text};
 
-use crate::counters::Counts;
+use super::counts::Counts;
 
 /// Why a WebSocket did not end with a closing handshake between willing peers.
 ///
@@ -14,12 +14,12 @@ use crate::counters::Counts;
 pub enum Error {
     /// The peer broke a rule of RFC 6455; it was told with the close code of [`Closed::code`].
     Protocol(ProtocolError),
-    /// The peer went past a limit of the [`Settings`](super::Settings); it was told.
+    /// The peer went past a limit of the [`Config`](super::Config); it was told.
     Limit(LimitExceeded),
-    /// A deadline of the [`Settings`](super::Settings) passed.
+    /// A deadline of the [`Config`](super::Config) passed.
     TimedOut(Deadline),
-    /// The peer sent more in a second than [`max_message_rate`](super::Settings::max_message_rate) or
-    /// [`max_byte_rate`](super::Settings::max_byte_rate) allow; it was told.
+    /// The peer sent more in a second than [`max_message_rate`](super::Config::max_message_rate) or
+    /// [`max_byte_rate`](super::Config::max_byte_rate) allow; it was told.
     RateExceeded,
     /// The peer did not read, and the connection was cut: [`Overflow::Close`](super::Overflow::Close).
     Overflow,
@@ -35,13 +35,13 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Deadline {
-    /// No answer to a ping: [`pong_timeout`](super::Settings::pong_timeout).
+    /// No answer to a ping: [`pong_timeout`](super::Config::pong_timeout).
     Pong,
-    /// A message that came too slowly: [`min_payload_rate`](super::Settings::min_payload_rate).
+    /// A message that came too slowly: [`min_payload_rate`](super::Config::min_payload_rate).
     Message,
-    /// A peer that does not read: [`write_timeout`](super::Settings::write_timeout).
+    /// A peer that does not read: [`write_timeout`](super::Config::write_timeout).
     Write,
-    /// A Close that was not answered: [`close_timeout`](super::Settings::close_timeout).
+    /// A Close that was not answered: [`close_timeout`](super::Config::close_timeout).
     Close,
 }
 

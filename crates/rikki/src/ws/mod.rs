@@ -9,16 +9,24 @@
 mod buffers;
 mod clock;
 mod compression;
+mod config;
 mod context;
+mod counts;
 mod driver;
+mod endpoint;
 mod error;
 mod handler;
+mod host;
+mod live;
+mod origin;
+mod origins;
 mod rate;
+mod refusal;
 mod sender;
 mod serving;
-mod settings;
 mod socket;
 mod stream;
+mod terms;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
@@ -32,15 +40,26 @@ pub use rikki_proto::{
 };
 
 pub use compression::Compression;
+pub use config::{Config, Overflow};
+pub use counts::Counters;
+pub use endpoint::Endpoint;
 pub use error::{Closed, Deadline, Error};
 pub use handler::{Handler, Outcome};
+pub use live::Live;
+pub use origins::BadOrigin;
 pub use sender::Sender;
 pub use serving::Termination;
-pub use settings::{Overflow, Settings};
 pub use socket::Socket;
 pub use stream::WebSocket;
 pub use upgrade::{Opening, Upgrade};
 
 pub(crate) use clock::Clock;
-pub(crate) use context::{Context, Handover, Terms, Tracker};
+pub(crate) use context::{Context, Handover, Held, Tracker};
+pub(crate) use host::{Field, Host, HostError, host_field, only, target_authority};
+pub(crate) use origins::{ListenerKind, Origins};
+pub(crate) use refusal::closing;
 pub(crate) use stream::Io;
+pub(crate) use terms::Terms;
+#[cfg(feature = "tls")]
+pub(crate) use transport::TlsStream;
+pub(crate) use transport::{Transport, take};

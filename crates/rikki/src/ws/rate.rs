@@ -1,7 +1,7 @@
 //! How much a peer sends in a second, as it is read.
 
 use super::clock::{Tick, second_of};
-use super::settings::Settings;
+use super::terms::Terms;
 
 /// How many seconds at most count together: what we did not read for a while comes all at once.
 const MOST_SECONDS: u32 = 10;
@@ -17,9 +17,9 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    pub(super) fn new(settings: &Settings, now: Tick) -> Option<Box<Self>> {
+    pub(super) fn new(terms: &Terms, now: Tick) -> Option<Box<Self>> {
         let first = Self { second: second_of(now), seconds: 1, messages: 0, bytes: 0 };
-        (settings.max_message_rate.is_some() || settings.max_byte_rate.is_some()).then(|| Box::new(first))
+        (terms.max_message_rate.is_some() || terms.max_byte_rate.is_some()).then(|| Box::new(first))
     }
 
     /// Counts bytes that were read at `now`.
@@ -37,8 +37,8 @@ impl Rate {
         self.messages = self.messages.saturating_add(1);
     }
 
-    pub(super) fn is_exceeded(&self, settings: &Settings) -> bool {
-        settings.max_message_rate.is_some_and(|most| self.messages > most.saturating_mul(self.seconds))
-            || settings.max_byte_rate.is_some_and(|most| self.bytes > most.saturating_mul(self.seconds.into()))
+    pub(super) fn is_exceeded(&self, terms: &Terms) -> bool {
+        terms.max_message_rate.is_some_and(|most| self.messages > most.saturating_mul(self.seconds))
+            || terms.max_byte_rate.is_some_and(|most| self.bytes > most.saturating_mul(self.seconds.into()))
     }
 }

@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use rikki_limits::Share;
 use rikki_proto::{CloseCode, Connection, Message, Output, PreparedMessage, SendError, Text};
 
 use super::compression::worked;
+use super::config::Overflow;
 use super::driver::WORK_PER_POLL;
-use super::settings::{Overflow, Settings};
+use super::terms::Terms;
 
 /// Sends to one WebSocket from any thread or task, at any time.
 ///
@@ -20,7 +22,7 @@ use super::settings::{Overflow, Settings};
 /// `Sender` of its own connection waits until it returns.
 ///
 /// Memory: about 120 bytes a connection from the first [`Socket::sender`](super::Socket::sender) on, and what is
-/// queued, at most [`write_queue`](super::Settings::write_queue) and one message.
+/// queued, at most [`write_queue`](super::Config::write_queue) and one message.
 ///
 /// ```no_run
 /// # fn example(sender: rikki::ws::Sender) {
@@ -46,7 +48,7 @@ impl Sender {
     /// # Errors
     ///
     /// [`SendError::Full`] at the high-water mark, or of more than 16 KiB where the
-    /// [memory of all queues](super::Settings::queue_memory) has no room for it; [`SendError::Dropped`] if the endpoint's
+    /// [memory of all queues](super::Live::queue_memory) has no room for it; [`SendError::Dropped`] if the endpoint's
     /// [`Overflow`](super::Overflow) has it so; [`SendError::Closed`] when the connection is closed or closing.
     pub fn send(&self, message: impl Into<Message<'static>>) -> Result<(), SendError> {
         self.mailbox.push(Command::Message(message.into()))
@@ -172,15 +174,15 @@ impl Command {
 /// The queue between senders and the connection's task.
 #[derive(Debug)]
 pub(super) struct Mailbox {
-    settings: Arc<Settings>,
+    terms: Arc<Terms>,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     queue: VecDeque<Command>,
-    /// The size of `queue`.
-    queued: usize,
+    /// The size of `queue`, in bytes.
+    queued: Share,
     /// What the connection holds unsent: it counts towards the mark.
     backlog: usize,
     waker: Option<Waker>,
@@ -192,7 +194,7 @@ struct State {
 
 impl State {
     fn held(&self) -> usize {
-        self.queued + self.backlog
+        self.queued.held() + self.backlog
     }
 
     /// Takes messages out, the oldest first, until less than `mark` is held or none is left.
@@ -202,7 +204,7 @@ impl State {
             && let Some(index) = self.queue.iter().position(Command::is_message)
             && let Some(oldest) = self.queue.remove(index)
         {
-            self.queued -= oldest.size();
+            self.queued.shrink_to(self.queued.held() - oldest.size());
             dropped.push(oldest);
         }
         self.dropped += dropped.len() as u64;
@@ -218,8 +220,10 @@ pub(super) struct Drained {
 }
 
 impl Mailbox {
-    pub(super) fn new(settings: Arc<Settings>) -> Self {
-        Self { settings, state: Mutex::default() }
+    pub(super) fn new(terms: Arc<Terms>) -> Self {
+        let queued = terms.queues().share();
+        let state = State { queued, queue: VecDeque::new(), backlog: 0, dropped: 0, waker: None, closed: false };
+        Self { terms, state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -228,7 +232,7 @@ impl Mailbox {
 
     /// Queues a command, unless the policy refuses it.
     pub(super) fn push(&self, command: Command) -> Result<(), SendError> {
-        self.push_below(command, self.settings.mark())
+        self.push_below(command, self.terms.mark())
     }
 
     /// The same for a message that was promised room when less waited: there is one for each time that somebody asked.
@@ -237,7 +241,7 @@ impl Mailbox {
     }
 
     fn push_below(&self, command: Command, mark: usize) -> Result<(), SendError> {
-        let counts = &self.settings.counts;
+        let counts = self.terms.counts();
         let mut dropped = Vec::new(); // without the lock: it runs other people's destructors
         let waker = {
             let mut state = self.state();
@@ -245,12 +249,11 @@ impl Mailbox {
                 return Err(SendError::Closed);
             }
             let closes = matches!(command, Command::Close(..));
-            let is_scarce = command.is_message() && !self.settings.has_memory_for(command.size());
+            let is_scarce = command.is_message() && !self.terms.has_memory_for(command.size());
             if !closes && (is_scarce || state.held() >= mark) {
-                match self.settings.overflow {
+                match self.terms.overflow {
                     Overflow::DropOldest if command.is_message() && !is_scarce => {
                         dropped = state.drop_oldest(mark);
-                        counts.queued_bytes.sub(dropped.iter().map(Command::size).sum());
                         counts.dropped_messages.add(dropped.len());
                     }
                     Overflow::DropNewest | Overflow::DropOldest if command.is_message() => {
@@ -262,8 +265,8 @@ impl Mailbox {
                 }
             }
             state.closed = closes;
-            state.queued += command.size();
-            counts.queued_bytes.add(command.size());
+            let queued = state.queued.held() + command.size();
+            state.queued.set(queued);
             state.queue.push_back(command);
             state.waker.take()
         };
@@ -276,7 +279,7 @@ impl Mailbox {
 
     /// Wakes the connection's task: at the mark it may have to do something.
     fn wake_full(&self, mut state: MutexGuard<'_, State>) -> SendError {
-        let waker = if self.settings.overflow == Overflow::Close { state.waker.take() } else { None };
+        let waker = if self.terms.overflow == Overflow::Close { state.waker.take() } else { None };
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
@@ -305,7 +308,7 @@ impl Mailbox {
 
     /// What the commands that wait cost in memory, in bytes.
     pub(super) fn queued(&self) -> usize {
-        self.state().queued
+        self.state().queued.held()
     }
 
     /// Whether nothing is accepted any more.
@@ -320,7 +323,7 @@ impl Mailbox {
 
     /// Moves queued commands into `output`, `limit` of them at most and none beyond what may be framed.
     pub(super) fn drain(&self, connection: &mut Connection, output: &mut Output, limit: usize) -> Drained {
-        let mark = self.settings.framed_ahead(self.settings.mark());
+        let mark = self.terms.framed_ahead(self.terms.mark());
         let mut drained = Drained { moved: 0, emptied: false };
         while drained.moved < limit && output.len() < mark && !drained.emptied && worked() < WORK_PER_POLL {
             let command = {
@@ -330,8 +333,8 @@ impl Mailbox {
                     break;
                 };
                 drained.emptied = state.queue.is_empty();
-                state.queued -= command.size();
-                self.settings.counts.queued_bytes.sub(command.size());
+                let queued = state.queued.held() - command.size();
+                state.queued.shrink_to(queued);
                 // It only moves: what is held stays at the mark until it is written.
                 state.backlog = output.len() + command.size();
                 command
@@ -340,7 +343,7 @@ impl Mailbox {
             let is_message = command.is_message();
             // The arguments were checked when they were queued: a connection that has closed since takes nothing.
             if command.frame(connection, output).is_err() && is_message {
-                self.settings.counts.lost_messages.up();
+                self.terms.counts().lost_messages.up();
                 self.count_dropped(1);
             }
         }
@@ -362,12 +365,12 @@ impl Mailbox {
 
     /// From now on nothing is taken; what is queued is dropped and counted.
     pub(super) fn close(&self) {
-        let counts = &self.settings.counts;
+        let counts = self.terms.counts();
         let dropped = {
             let mut state = self.state();
             state.closed = true;
             state.backlog = 0;
-            counts.queued_bytes.sub(std::mem::take(&mut state.queued));
+            state.queued.set(0);
             let queue = std::mem::take(&mut state.queue);
             let messages = queue.iter().filter(|command| command.is_message()).count();
             counts.lost_messages.add(messages);

@@ -4,14 +4,13 @@ use std::cell::RefCell;
 use std::error::Error as StdError;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::Poll;
 
 use rikki_proto::{CloseCode, SendError};
 
 use super::error::Error;
+use super::live::Live;
 use super::stream::Unfinished;
-use crate::counters::Counts;
 use rikki_limits::Seldom;
 
 /// Lines about tasks that have failed.
@@ -58,7 +57,7 @@ mod sealed {
 }
 
 /// Runs `task` to its end. The WebSocket that it drops in its last poll is closed as its end says.
-pub(super) async fn serve<F: Future<Output: Termination>>(task: F, peer: Option<SocketAddr>, counts: Arc<Counts>) {
+pub(super) async fn serve<F: Future<Output: Termination>>(task: F, peer: Option<SocketAddr>, live: Live) {
     let mut task = pin!(Some(task));
     let failed = std::future::poll_fn(|cx| {
         let within = Within::enter();
@@ -76,7 +75,7 @@ pub(super) async fn serve<F: Future<Output: Termination>>(task: F, peer: Option<
         polled
     });
     let Some(error) = failed.await else { return };
-    counts.closed_errors.up();
+    live.counts().closed_errors.up();
     if let Some(left_out) = FAILURES.turn(()) {
         let peer = peer.map(tracing::field::display);
         tracing::warn!(target: "rikki::ws", peer, left_out, "the task of a WebSocket failed: {}", Chain(&*error));

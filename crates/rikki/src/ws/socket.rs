@@ -8,19 +8,20 @@ use std::task::{Context, Waker};
 use rikki_proto::{Checkpoint, CloseCode, Connection, Message, Output, PreparedMessage, SendError};
 
 use super::compression::forget_work;
+use super::config::Overflow;
 use super::sender::{Command, Mailbox, Sender};
-use super::settings::{Overflow, Settings};
+use super::terms::Terms;
 
 /// One WebSocket, lent to a [`Handler`](super::Handler) for the length of a callback.
 ///
 /// What is sent is written when the callbacks for everything that was read at once have returned, all of it with one
-/// write; where the [`write_queue`](Settings::write_queue) would overflow, what the peer takes is written before that.
+/// write; where the [`write_queue`](super::Config::write_queue) would overflow, what the peer takes is written before that.
 /// It goes in the order in which it was accepted, also where a [`Sender`] has accepted some of it.
 pub struct Socket<'a> {
     pub(super) connection: &'a mut Connection,
     pub(super) output: &'a mut Output,
     pub(super) mailbox: &'a mut Option<Arc<Mailbox>>,
-    pub(super) settings: &'a Arc<Settings>,
+    pub(super) terms: &'a Arc<Terms>,
     pub(super) wire: &'a mut dyn Wire,
     /// Of the task that will write what the peer does not take now.
     pub(super) waker: &'a Waker,
@@ -54,13 +55,13 @@ impl Socket<'_> {
     /// # Errors
     ///
     /// [`SendError::Full`] if what waits to be written has reached
-    /// [`write_queue`](super::Settings::write_queue), or where the message has more than 16 KiB and the
-    /// [memory of all queues](super::Settings::queue_memory) no room for it; [`SendError::Dropped`] if the endpoint's
+    /// [`write_queue`](super::Config::write_queue), or where the message has more than 16 KiB and the
+    /// [memory of all queues](super::Live::queue_memory) no room for it; [`SendError::Dropped`] if the endpoint's
     /// [`Overflow`](super::Overflow) has it so; [`SendError::Closed`] after a close.
     #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         let message = message.into();
-        if self.is_clear() && self.settings.has_memory_for(message.as_bytes().len()) {
+        if self.is_clear() && self.terms.has_memory_for(message.as_bytes().len()) {
             self.connection.send(message, self.output)
         } else {
             self.send_in_turn(message)
@@ -170,18 +171,18 @@ impl Socket<'_> {
     /// Whether more may be framed. What may be dropped later is not, while the peer takes nothing.
     fn has_room(&self, sent: Sent, length: usize) -> bool {
         // What others have sent since the promise does not take its room.
-        let mark = if sent == Sent::Promised { usize::MAX } else { self.settings.mark().max(self.mark) };
+        let mark = if sent == Sent::Promised { usize::MAX } else { self.terms.mark().max(self.mark) };
         if sent == Sent::Ping {
             return self.output.len() < mark;
         }
-        let may_wait = self.settings.overflow == Overflow::DropOldest && self.output.is_blocked();
-        self.output.len() < self.settings.framed_ahead(mark) && !may_wait && self.settings.has_memory_for(length)
+        let may_wait = self.terms.overflow == Overflow::DropOldest && self.output.is_blocked();
+        self.output.len() < self.terms.framed_ahead(mark) && !may_wait && self.terms.has_memory_for(length)
     }
 
     /// Makes room for what is sent now, of `length` bytes: what senders have queued goes first, and at the mark the peer gets what it
     /// takes. Where it has to queue up behind others, this gives the queue.
     fn make_way(&mut self, sent: Sent, length: usize) -> Result<Option<&Mailbox>, SendError> {
-        if self.is_clear() && self.settings.has_memory_for(length) {
+        if self.is_clear() && self.terms.has_memory_for(length) {
             return Ok(None);
         }
         self.send_queued();
@@ -198,9 +199,9 @@ impl Socket<'_> {
         if self.has_room(sent, length) {
             return Ok(None);
         }
-        match self.settings.overflow {
+        match self.terms.overflow {
             Overflow::DropNewest if sent == Sent::Message => {
-                self.settings.counts.dropped_messages.up();
+                self.terms.counts().dropped_messages.up();
                 Err(SendError::Dropped)
             }
             // There it can still be dropped.
@@ -227,7 +228,7 @@ impl Socket<'_> {
             if left > 0 {
                 // It stopped at the mark.
                 self.write();
-                if self.output.len() >= self.settings.framed_ahead(self.settings.mark()) {
+                if self.output.len() >= self.terms.framed_ahead(self.terms.mark()) {
                     return;
                 }
             }
@@ -243,7 +244,7 @@ impl Socket<'_> {
         let sent = self.output.messages();
         self.output.rollback(self.checkpoint.unwrap_or(start));
         let taken_back = sent - self.output.messages();
-        self.settings.counts.lost_messages.add(taken_back);
+        self.terms.counts().lost_messages.add(taken_back);
         if let Some(mailbox) = &self.mailbox {
             mailbox.count_dropped(taken_back);
         }
@@ -260,7 +261,7 @@ impl Socket<'_> {
     fn mailbox(&mut self) -> &Arc<Mailbox> {
         // From now on what is sent has to look at it.
         self.mark = 0;
-        self.mailbox.get_or_insert_with(|| Arc::new(Mailbox::new(self.settings.clone())))
+        self.mailbox.get_or_insert_with(|| Arc::new(Mailbox::new(self.terms.clone())))
     }
 }
 

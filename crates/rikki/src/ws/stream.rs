@@ -15,8 +15,8 @@ use super::driver::{Consumer, Driver, Flow, Turn};
 use super::error::{Closed, Error};
 use super::sender::Sender;
 use super::serving;
-use super::settings::Settings;
 use super::socket::Socket;
+use super::terms::Terms;
 
 /// A byte stream of any kind.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -29,7 +29,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// polled; silent peers are pinged while the stream is. A sink that is polled alone reads one message ahead, and stops.
 ///
 /// Dropping it starts a closing handshake with code 1000 that goes on in the background for as long as
-/// [`write_timeout`](Settings::write_timeout) and [`close_timeout`](Settings::close_timeout) allow: what it and its
+/// [`write_timeout`](Terms::write_timeout) and [`close_timeout`](Terms::close_timeout) allow: what it and its
 /// [`Sender`]s have accepted goes first. The code is 1011 while panicking, and where the task that serves it ends with
 /// an error: see [`Upgrade::on_upgrade`](super::Upgrade::on_upgrade).
 ///
@@ -52,7 +52,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 pub struct WebSocket {
     driver: Option<Driver<Box<dyn Io>>>,
     inbox: Inbox,
-    settings: Arc<Settings>,
+    terms: Arc<Terms>,
     subprotocol: Option<Subprotocol>,
     tasks: Tasks,
     tracker: Tracker,
@@ -140,12 +140,12 @@ impl WebSocket {
         io: Box<dyn Io>,
         read_ahead: &[u8],
         connection: Connection,
-        settings: Arc<Settings>,
+        terms: Arc<Terms>,
         subprotocol: Option<Subprotocol>,
         tracker: Tracker,
     ) -> Self {
-        let driver = Some(Driver::new(io, read_ahead, connection, settings.clone()));
-        Self { driver, inbox: Inbox::default(), settings, subprotocol, tasks: Tasks::new(), tracker }
+        let driver = Some(Driver::new(io, read_ahead, connection, terms.clone()));
+        Self { driver, inbox: Inbox::default(), terms, subprotocol, tasks: Tasks::new(), tracker }
     }
 
     /// The subprotocol that was agreed on.
@@ -253,7 +253,7 @@ impl Sink<Message<'static>> for WebSocket {
     /// Waits until less than the high-water mark is unsent.
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let this = self.get_mut();
-        let mark = this.settings.mark();
+        let mark = this.terms.mark();
         if this.unsent() < mark {
             return Poll::Ready(Ok(()));
         }
@@ -290,7 +290,7 @@ impl Drop for WebSocket {
         let unfinished = Unfinished { driver, tasks, _tracker: self.tracker.clone() };
         if std::thread::panicking() {
             if unfinished.driver.is_open() {
-                self.settings.counts.closed_panics.up();
+                self.terms.counts().closed_panics.up();
             }
             unfinished.close(CloseCode::INTERNAL_ERROR);
         } else if let Some(unfinished) = serving::keep(unfinished) {

@@ -19,12 +19,13 @@ use tracing::field::display;
 use super::compression::Accepted;
 use super::context::{Context, Tracker, Upgrading};
 use super::driver::Driver;
+use super::endpoint::Endpoint;
 use super::handler::{Handler, HandlerTask};
+use super::origins::Origins;
 use super::serving::{self, Termination};
-use super::settings::Settings;
 use super::stream::WebSocket;
+use super::terms::Terms;
 use super::transport::Transport;
-use crate::http::Guard;
 use rikki_limits::Excerpt;
 use rikki_limits::Seldom;
 
@@ -83,8 +84,8 @@ impl Opening {
 /// headers, cookies and address are there to judge by, and what is learned of the client can be
 /// [attached](Self::attach) for a [`Handler`].
 ///
-/// Under rikki's own server the server's settings apply; under `axum::serve` the defaults do, with one bound on the
-/// memory of all connections of the process, unless they are set here.
+/// Under rikki's own server what has been set for all of its WebSockets applies; under `axum::serve` the defaults do, with
+/// one bound on the memory of all connections of the process, unless the upgrade is [at](Self::at) an endpoint.
 ///
 /// ```
 /// use axum::response::Response;
@@ -109,6 +110,9 @@ pub struct Upgrade {
     parts: Box<Parts>,
     on_upgrade: Option<OnUpgrade>,
     context: Context,
+    /// In place of those of the context.
+    subprotocols: Option<Vec<Subprotocol>>,
+    origins: Option<Arc<Origins>>,
 }
 
 impl Upgrade {
@@ -119,7 +123,7 @@ impl Upgrade {
     fn from_parts(mut parts: Box<Parts>) -> Self {
         let on_upgrade = parts.extensions.remove();
         let context = parts.extensions.remove::<Context>().unwrap_or_default();
-        Self { parts, on_upgrade, context }
+        Self { parts, on_upgrade, context, subprotocols: None, origins: None }
     }
 
     /// The method of the request: GET, if the handshake is to succeed.
@@ -152,21 +156,29 @@ impl Upgrade {
         self
     }
 
-    /// Sets limits and deadlines for this connection.
+    /// Takes the configuration, subprotocols and origins of an endpoint for this connection.
     ///
-    /// Make them once and pass clones: the bounds on the memory of all connections hold for those with clones of one
-    /// `Settings`.
-    pub fn settings(mut self, settings: Settings) -> Self {
-        let settings =
-            if self.context.tracker.is_ours() { settings.within(&self.context.terms.settings) } else { settings };
-        Arc::make_mut(&mut self.context.terms).settings = Arc::new(settings);
+    /// ```
+    /// use std::sync::LazyLock;
+    ///
+    /// use axum::response::Response;
+    /// use rikki::ws::{Config, Endpoint, Upgrade};
+    ///
+    /// static CHAT: LazyLock<Endpoint> = LazyLock::new(|| Endpoint::default().config(Config::default().max_message(4096)));
+    ///
+    /// async fn chat(upgrade: Upgrade) -> Response {
+    ///     upgrade.at(&CHAT).on_upgrade(|socket| async move { drop(socket) })
+    /// }
+    /// ```
+    pub fn at<H>(mut self, endpoint: &Endpoint<H>) -> Self {
+        self.context.terms = endpoint.terms(&self.context.terms);
         self
     }
 
     /// Sets the subprotocols that are spoken here, the preferred one first; default none. The first that the client
     /// offers is agreed on.
     pub fn subprotocols(mut self, subprotocols: impl IntoIterator<Item = Subprotocol>) -> Self {
-        Arc::make_mut(&mut self.context.terms).subprotocols = subprotocols.into_iter().collect();
+        self.subprotocols = Some(subprotocols.into_iter().collect());
         self
     }
 
@@ -174,10 +186,7 @@ impl Upgrade {
     ///
     /// Without it, a page must come from the host and port that the request names.
     pub fn any_origin(mut self) -> Self {
-        let mut guard = Guard::default();
-        // "*" is always well-formed.
-        let _ = guard.allow_origin("*");
-        Arc::make_mut(&mut self.context.terms).guard = Arc::new(guard);
+        self.origins = Some(Arc::new(Origins::any()));
         self
     }
 
@@ -196,10 +205,10 @@ impl Upgrade {
     {
         self.answer(move |transport, agreed, tracker| {
             let (io, ahead) = transport.into_boxed();
-            let Agreed { connection, opening, settings } = agreed;
-            let (peer, counts) = (opening.peer_addr(), settings.counts.clone());
-            let socket = WebSocket::new(io, &ahead, connection, settings, opening.subprotocol, tracker);
-            tokio::spawn(async move { serving::serve(serve(socket), peer, counts).await });
+            let Agreed { connection, opening, terms } = agreed;
+            let (peer, live) = (opening.peer_addr(), terms.live.clone());
+            let socket = WebSocket::new(io, &ahead, connection, terms, opening.subprotocol, tracker);
+            tokio::spawn(async move { serving::serve(serve(socket), peer, live).await });
         })
     }
 
@@ -224,11 +233,17 @@ impl Upgrade {
         })
     }
 
+    /// Answers the handshake and serves the WebSocket with the callbacks of `endpoint`, by its configuration.
+    pub fn serve<H: Handler>(self, endpoint: &Endpoint<H>) -> Response {
+        self.at(endpoint).on_upgrade_with(endpoint.handler().clone())
+    }
+
     fn answer(self, start: impl FnOnce(Transport, Agreed, Tracker) + Send + 'static) -> Response {
-        let Self { parts, on_upgrade, context } = self;
-        let Context { terms, tracker, handover } = context;
-        let judged = accept(&parts.method, parts.version, &parts.headers, &terms.subprotocols);
-        let judged = judged.and_then(|accepted| match &terms.settings.codecs {
+        let Self { parts, on_upgrade, context, subprotocols, origins } = self;
+        let Context { terms, listener, tracker, handover } = context;
+        let subprotocols = subprotocols.as_deref().unwrap_or(&terms.subprotocols);
+        let judged = accept(&parts.method, parts.version, &parts.headers, subprotocols);
+        let judged = judged.and_then(|accepted| match &terms.codecs {
             Some(codecs) => match codecs.negotiate(&parts.headers) {
                 Ok(compression) => Ok((accepted, compression)),
                 Err(_) => Err(Refusal::Extensions),
@@ -238,13 +253,13 @@ impl Upgrade {
         let (accepted, compression) = match judged {
             Ok(judged) => judged,
             Err(refusal) => {
-                terms.settings.counts.refused_handshakes.up();
+                terms.counts().refused_handshakes.up();
                 log_refusal(refusal, &parts);
                 return refusal.response().map(Body::from);
             }
         };
-        if let Err(refused) = terms.guard.check_origin(terms.listener, &parts) {
-            terms.settings.counts.refused_origins.up();
+        if let Err(refused) = origins.as_ref().unwrap_or(&terms.origins).check(listener, &parts) {
+            terms.counts().refused_origins.up();
             if let Some(left_out) = refused.turn_to_log() {
                 let (peer, path) = (peer_addr(&parts).map(display), Excerpt::of(parts.uri.path()));
                 tracing::warn!(target: "rikki::ws", peer, %path, left_out, "handshake refused: {refused}");
@@ -260,19 +275,18 @@ impl Upgrade {
         };
         let opening =
             Opening { parts, subprotocol: accepted.subprotocol().cloned(), is_compressed: compression.is_some() };
-        let mut connection = Connection::server(terms.settings.limits);
-        connection.set_message_memory(terms.settings.message_memory.clone());
+        let mut connection = terms.server();
         let extensions = compression.map(|Accepted { codecs, response }| {
             connection.set_codecs(codecs);
             response
         });
-        let agreed = Agreed { connection, opening, settings: terms.settings.clone() };
-        let start = Box::new(move |upgraded, tracker| start(Transport::from(upgraded), agreed, tracker));
+        let agreed = Agreed { connection, opening, terms };
+        let start = Box::new(move |transport, tracker| start(transport, agreed, tracker));
         let upgrading = Upgrading { on_upgrade, start };
         match handover.map(|handover| handover.upgrade()) {
             Some(Some(handover)) => handover.put(upgrading),
             Some(None) => log_trouble(Trouble::Answered),
-            None => drop(tokio::spawn(upgrading.finish(tracker))),
+            None => drop(tokio::spawn(upgrading.finish(tracker, Transport::from))),
         }
         let mut response = accepted.into_response().map(|()| Body::empty());
         if let Some(extensions) = extensions {
@@ -324,7 +338,7 @@ fn peer_addr(request: &Parts) -> Option<SocketAddr> {
 struct Agreed {
     connection: Connection,
     opening: Opening,
-    settings: Arc<Settings>,
+    terms: Arc<Terms>,
 }
 
 impl Agreed {
@@ -334,36 +348,53 @@ impl Agreed {
         H: Handler,
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let Self { connection, opening, settings } = self;
-        let driver = Driver::new(io, read_ahead, connection, settings);
+        let Self { connection, opening, terms } = self;
+        let driver = Driver::new(io, read_ahead, connection, terms);
         tokio::spawn(HandlerTask::new(driver, handler, &opening, tracker));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::mpsc;
-
     use super::*;
+    use crate::ws::{Config, Live};
+
+    fn upgrade(context: Option<&Context>) -> Upgrade {
+        let mut request = Request::new(Body::empty());
+        request.extensions_mut().extend(
+            context
+                .map(|context| {
+                    let mut extensions = Extensions::new();
+                    extensions.insert(context.clone());
+                    extensions
+                })
+                .unwrap_or_default(),
+        );
+        Upgrade::new(request)
+    }
 
     /// Bounds over all connections hold for nothing if each has its own.
     #[test]
     fn connections_of_another_server_share_what_bounds_them() {
-        let upgrade = || Upgrade::new(Request::new(Body::empty()));
-        let counts = |upgrade: Upgrade| upgrade.context.terms.settings.counts.clone();
-        assert!(Arc::ptr_eq(&upgrade().context.terms.settings, &upgrade().context.terms.settings));
-        let settings = Settings::default();
-        assert!(Arc::ptr_eq(&counts(upgrade().settings(settings.clone())), &settings.counts));
-        assert!(!Arc::ptr_eq(&counts(upgrade()), &settings.counts));
+        let terms = |upgrade: Upgrade| upgrade.context.terms;
+        assert!(Arc::ptr_eq(&terms(upgrade(None)), &terms(upgrade(None))));
+        let endpoint = Endpoint::default().config(Config::default().max_fragments(3));
+        let [one, other] = [0, 1].map(|_| terms(upgrade(None).at(&endpoint)));
+        assert!(Arc::ptr_eq(&one, &other), "made ready once");
+        assert!(one.live.is(&Live::process()));
+        let live = Live::new();
+        assert!(terms(upgrade(None).at(&endpoint.live(&live))).live.is(&live));
     }
 
     #[test]
     fn under_our_own_server_it_counts() {
-        let (alive, _) = mpsc::channel(1);
-        let context = Context { tracker: Tracker::new(alive, None), ..Context::default() };
-        let mut request = Request::new(Body::empty());
-        request.extensions_mut().insert(context.clone());
-        let upgrade = Upgrade::new(request).settings(Settings::default());
-        assert!(Arc::ptr_eq(&upgrade.context.terms.settings.counts, &context.terms.settings.counts));
+        let live = Live::new();
+        let context = Context { terms: Arc::new(Terms::new(&Config::default(), &live)), ..Context::default() };
+        let endpoint = Endpoint::default();
+        let [one, other] = [0, 1].map(|_| upgrade(Some(&context)).at(&endpoint).context.terms);
+        assert!(Arc::ptr_eq(&one, &other), "made ready once");
+        assert!(one.live.is(&live));
+        // Behind a second one too.
+        assert!(upgrade(None).at(&endpoint).context.terms.live.is(&Live::process()));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rikki::ws::{Message, Settings, Socket};
+use rikki::ws::{Config, Message, Socket};
 use rikki::{Counters, Server};
 
 use crate::talk::{Talk, close, frame, upgrade};
@@ -90,10 +90,9 @@ async fn many_refusals_at_once_are_cut_and_the_others_go_on() {
 
 #[tokio::test]
 async fn ends_are_counted_by_reason() {
-    let settings =
-        Settings::default().max_message(10).min_payload_rate(1, Duration::from_millis(1)).max_message_rate(3);
+    let settings = Config::default().max_message(10).min_payload_rate(1, Duration::from_millis(1)).max_message_rate(3);
     let panics = |_: &mut Socket<'_>, message: Message<'_>| assert_ne!(message.as_bytes(), b"panic");
-    let server = Running::start(Server::new().websocket_settings(settings).websocket("/", panics)).await;
+    let server = Running::start(Server::new().websocket_config(settings).websocket("/", panics)).await;
     for (bytes, expected) in [
         (b"\x81\x01x".to_vec(), "close(1002)"),
         (frame(0x81, "\u{e9}")[..7].to_vec(), "close(1008)"),

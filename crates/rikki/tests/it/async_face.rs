@@ -7,7 +7,7 @@ use std::thread;
 use axum::Router;
 use axum::routing::any;
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use rikki::ws::{CloseCode, Message, SendError, Settings, Termination, Upgrade, WebSocket};
+use rikki::ws::{CloseCode, Config, Endpoint, Message, SendError, Termination, Upgrade, WebSocket};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -62,9 +62,9 @@ async fn echoes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_of_an_endpoint() {
     let plain = any(async |upgrade: Upgrade| upgrade.on_upgrade(echo));
-    let special = any(async |upgrade: Upgrade| {
-        let settings = Settings::default().max_message(3);
-        upgrade.settings(settings).subprotocols(["chat".parse().unwrap()]).any_origin().on_upgrade(echo)
+    let endpoint = Endpoint::default().config(Config::default().max_message(3));
+    let special = any(async move |upgrade: Upgrade| {
+        upgrade.at(&endpoint).subprotocols(["chat".parse().unwrap()]).any_origin().on_upgrade(echo)
     });
     let address = serve(Router::new().route("/", plain).route("/special", special)).await;
     for (path, more, expected) in [
@@ -332,9 +332,9 @@ async fn halves_of_a_split_stream_get_everything_under_pressure() {
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_by_the_half_that_writes_has_its_deadline() {
     let (ended, mut seen) = mpsc::unbounded_channel();
-    let settings = Settings::default().close_timeout(std::time::Duration::from_millis(300));
+    let short = Endpoint::default().config(Config::default().close_timeout(std::time::Duration::from_millis(300)));
     let endpoint = any(async move |upgrade: Upgrade| {
-        upgrade.settings(settings).on_upgrade(move |socket| async move {
+        upgrade.at(&short).on_upgrade(move |socket| async move {
             let (mut sink, mut stream) = socket.split();
             let reading = tokio::spawn(async move {
                 let mut last = None;

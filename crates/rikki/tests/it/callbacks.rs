@@ -3,7 +3,7 @@
 use std::thread;
 
 use rikki::Server;
-use rikki::ws::{Message, SendError, Settings, Socket};
+use rikki::ws::{Config, Message, SendError, Socket};
 
 use crate::recorder::Recorder;
 use crate::talk::{Talk, close, frame, hex, upgrade};
@@ -113,8 +113,8 @@ async fn a_full_queue_closes_with_1013() {
         }
         Ok(())
     };
-    let settings = Settings::default().write_queue(1000);
-    let server = Running::start(Server::new().websocket_settings(settings).websocket("/flood", flood)).await;
+    let settings = Config::default().write_queue(1000);
+    let server = Running::start(Server::new().websocket_config(settings).websocket("/flood", flood)).await;
     for via in BOTH {
         let mut talk = Talk::open(&server, via, "/flood").await;
         talk.send(frame(0x81, "go")).await;
@@ -183,8 +183,8 @@ async fn a_sender_is_bounded() {
     const MARK: usize = 256 * 1024;
     const SIZE: usize = 16 * 1024;
     let (recorder, mut calls) = Recorder::new();
-    let settings = Settings::default().write_queue(MARK);
-    let server = Running::start(Server::new().websocket_settings(settings).websocket("/record", recorder)).await;
+    let settings = Config::default().write_queue(MARK);
+    let server = Running::start(Server::new().websocket_config(settings).websocket("/record", recorder)).await;
     for via in BOTH {
         let mut talk = Talk::open(&server, via, "/record").await;
         let (_, sender) = calls.opened().await;

@@ -7,7 +7,7 @@ use axum::Extension;
 use futures_util::{SinkExt, StreamExt};
 use http::StatusCode;
 use rikki::client::{Builder, ConnectError, Tls, connect};
-use rikki::ws::{CloseCode, Compression, Deadline, Error, Handler, Message, Opening, Settings, Socket, WebSocket};
+use rikki::ws::{CloseCode, Compression, Config, Deadline, Error, Handler, Message, Opening, Socket, WebSocket};
 use rikki::{ClientCertificate, Server, TlsError};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -41,11 +41,10 @@ async fn messages_of_every_size_come_back() {
             .flat_map(|size| [Message::from("é".repeat(size / 2)), Message::from(vec![size as u8; size])])
     };
     for compression in [None, Some(Compression::shared()), Some(Compression::dedicated())] {
-        let server =
-            Running::echo(Server::new().websocket_settings(Settings::default().compression(compression))).await;
+        let server = Running::echo(Server::new().websocket_config(Config::default().compression(compression))).await;
         for via in [Via::Tcp, Via::Tls] {
             let builder = Builder::new(url(&server, via, "/echo")).tls(server.trust());
-            let builder = builder.settings(Settings::default().compression(compression));
+            let builder = builder.config(Config::default().compression(compression));
             let (mut socket, response) = soon("connecting", builder.connect()).await.unwrap();
             assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
             assert_eq!(response.headers().contains_key("sec-websocket-extensions"), compression.is_some());
@@ -104,9 +103,9 @@ fn accept_of(key: &str) -> String {
 const SWITCHING: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n";
 
-/// Settings without compression: what goes over the wire is readable.
-fn plain() -> Settings {
-    Settings::default().compression(None)
+/// Config without compression: what goes over the wire is readable.
+fn plain() -> Config {
+    Config::default().compression(None)
 }
 
 #[tokio::test]
@@ -114,7 +113,7 @@ async fn the_request_is_that_of_section_4_1() {
     let (url, mut requests) = scripted(SWITCHING).await;
     let mut builder = Builder::new(&url).subprotocols(["v2", "v1"]).header("x-token", "42").header("x-token", "43");
     for compression in [None, Some(Compression::shared()), Some(Compression::dedicated())] {
-        builder = builder.settings(Settings::default().compression(compression));
+        builder = builder.config(Config::default().compression(compression));
         let (socket, _) = soon("connecting", builder.connect()).await.unwrap();
         assert_eq!(socket.subprotocol(), None, "the server chose none");
         let (head, _) = requests.recv().await.unwrap();
@@ -260,7 +259,7 @@ async fn giving_up_on_connecting_closes_the_connection() {
 #[tokio::test]
 async fn frames_are_masked_with_keys_that_differ() {
     let (url, mut requests) = scripted(SWITCHING).await;
-    let (mut socket, _) = soon("connecting", Builder::new(url).settings(plain()).connect()).await.unwrap();
+    let (mut socket, _) = soon("connecting", Builder::new(url).config(plain()).connect()).await.unwrap();
     let (_, mut talk) = requests.recv().await.unwrap();
     let mut keys = HashSet::new();
     for _ in 0..100 {
@@ -279,7 +278,7 @@ async fn what_the_server_sends_right_behind_its_answer_is_not_lost() {
     static ANSWER: std::sync::LazyLock<Vec<u8>> =
         std::sync::LazyLock::new(|| [SWITCHING, b"\x81\x05early\x89\x04ping\x88\x02\x03\xe8"].concat());
     let (url, mut requests) = scripted(&ANSWER).await;
-    let (mut socket, _) = soon("connecting", Builder::new(url).settings(plain()).connect()).await.unwrap();
+    let (mut socket, _) = soon("connecting", Builder::new(url).config(plain()).connect()).await.unwrap();
     assert_eq!(next(&mut socket).await, Some(Message::from("early")));
     let (_, mut talk) = requests.recv().await.unwrap();
     // The client waits for the server to end TCP (section 7.1.1).
@@ -297,7 +296,7 @@ async fn a_server_that_breaks_a_rule_or_a_limit_is_told() {
     async fn check(frames: &'static [u8], code: u16) {
         let (url, mut requests) = scripted(SWITCHING).await;
         let settings = plain().max_message(1000);
-        let (mut socket, _) = soon("connecting", Builder::new(url).settings(settings).connect()).await.unwrap();
+        let (mut socket, _) = soon("connecting", Builder::new(url).config(settings).connect()).await.unwrap();
         let (_, mut talk) = requests.recv().await.unwrap();
         talk.send(frames).await;
         let server = async {
@@ -321,7 +320,7 @@ async fn a_silent_server_is_pinged_and_then_dropped() {
     let (url, mut requests) = scripted(SWITCHING).await;
     let brief = Duration::from_millis(1);
     let settings = plain().ping_interval(brief).pong_timeout(brief);
-    let (mut socket, _) = soon("connecting", Builder::new(url).settings(settings).connect()).await.unwrap();
+    let (mut socket, _) = soon("connecting", Builder::new(url).config(settings).connect()).await.unwrap();
     let (_, mut talk) = requests.recv().await.unwrap();
     let (end, ping) = tokio::join!(soon("the end", socket.next()), talk.bytes(6));
     assert_eq!(ping[..2], [0x89, 0x80]);

@@ -1,7 +1,7 @@
 //! permessage-deflate over real sockets: what is agreed on, what is compressed, and what it may cost.
 
 use rikki::Server;
-use rikki::ws::{Compression, Message, Settings, Socket};
+use rikki::ws::{Compression, Config, Message, Socket};
 use rikki_proto::deflate::{Compression as Deflate, Compressor, Decompressor, SCRATCH_SIZE};
 
 use crate::talk::{Talk, close, frame, upgrade};
@@ -58,7 +58,7 @@ async fn agrees_with_who_offers_it() {
     let head = talk.head().await;
     assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
 
-    let off = Running::echo(Server::new().websocket_settings(Settings::default().compression(None))).await;
+    let off = Running::echo(Server::new().websocket_config(Config::default().compression(None))).await;
     let (mut talk, agreed) = open(&off, Via::Tcp, OFFER).await;
     assert_eq!(agreed, None);
     talk.send(frame(0xc1, deflate(b"Hello"))).await;
@@ -112,8 +112,7 @@ async fn a_bomb_ends_in_1009_and_others_go_on() {
 /// There is memory to decompress one message at a time, which is enough for all: none holds it while it arrives.
 #[tokio::test]
 async fn messages_that_have_begun_do_not_keep_others_from_being_decompressed() {
-    let settings = Settings::default().compression(Compression::default().memory(1));
-    let server = Running::echo(Server::new().websocket_settings(settings)).await;
+    let server = Running::echo(Server::new().compression_memory(1)).await;
     let message = frame(0xc1, deflate(b"Hello"));
     let (begun, rest) = message.split_at(message.len() - 1);
     let mut holders = Vec::new();
@@ -133,7 +132,7 @@ async fn messages_that_have_begun_do_not_keep_others_from_being_decompressed() {
 }
 
 fn dedicated(compression: Compression) -> Server {
-    Server::new().websocket_settings(Settings::default().compression(compression.threshold(1)))
+    Server::new().websocket_config(Config::default().compression(compression.threshold(1)))
 }
 
 /// Not the same in two places, and no shorter when compressed.
@@ -203,7 +202,7 @@ async fn either_side_of_context_takeover_can_be_declined() {
 #[tokio::test]
 async fn connections_beyond_the_memory_go_without() {
     // 330 KiB each: for one, not for two.
-    let server = Running::echo(dedicated(Compression::dedicated().memory(500_000))).await;
+    let server = Running::echo(dedicated(Compression::dedicated()).compression_memory(500_000)).await;
     let (mut first, agreed) = open(&server, Via::Tcp, OFFER).await;
     assert!(agreed.is_some());
     let (mut second, agreed) = open(&server, Via::Tcp, OFFER).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::routing::any;
 use futures_util::{SinkExt, StreamExt};
 use rikki::Server;
-use rikki::ws::{CloseCode, Message, Overflow, Settings, Socket, Upgrade, WebSocket};
+use rikki::ws::{CloseCode, Config, Message, Overflow, Socket, Upgrade, WebSocket};
 use tokio::sync::mpsc;
 
 use crate::recorder::Recorder;
@@ -176,9 +176,9 @@ async fn entries(talk: &mut Talk) -> Vec<usize> {
 #[tokio::test]
 async fn a_burst_in_one_callback_passes_the_queue_of_a_peer_that_reads() {
     for overflow in [Overflow::Pause, Overflow::Close, Overflow::DropNewest, Overflow::DropOldest] {
-        let settings = Settings::default().write_queue(16 * 1024).overflow(overflow);
+        let settings = Config::default().write_queue(16 * 1024).overflow(overflow);
         let server =
-            Server::new().websocket_settings(settings).websocket("/", |socket: &mut Socket<'_>, _: Message<'_>| {
+            Server::new().websocket_config(settings).websocket("/", |socket: &mut Socket<'_>, _: Message<'_>| {
                 for entry in history() {
                     socket.send(entry).unwrap();
                 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rikki::Server;
-use rikki::ws::{CloseCode, Settings};
+use rikki::ws::{CloseCode, Config};
 
 use crate::recorder::Recorder;
 use crate::talk::{Talk, frame};
@@ -13,7 +13,7 @@ const INTERVAL: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_millis(400);
 
 fn impatient(server: Server) -> Server {
-    server.websocket_settings(Settings::default().ping_interval(INTERVAL).pong_timeout(PATIENCE))
+    server.websocket_config(Config::default().ping_interval(INTERVAL).pong_timeout(PATIENCE))
 }
 
 #[tokio::test]
@@ -62,9 +62,9 @@ async fn who_is_mute_is_dropped() {
 /// Writing that makes no progress, however much of it there is.
 #[tokio::test]
 async fn who_does_not_read_is_dropped() {
-    let settings = Settings::default().write_queue(64 * 1024 * 1024).write_timeout(PATIENCE);
+    let settings = Config::default().write_queue(64 * 1024 * 1024).write_timeout(PATIENCE);
     let (recorder, mut calls) = Recorder::new();
-    let server = Running::start(Server::new().websocket_settings(settings).websocket("/record", recorder)).await;
+    let server = Running::start(Server::new().websocket_config(settings).websocket("/record", recorder)).await;
     for via in BOTH {
         let talk = Talk::open(&server, via, "/record").await;
         let (_, sender) = calls.opened().await;
@@ -79,8 +79,8 @@ async fn who_does_not_read_is_dropped() {
 #[tokio::test]
 async fn who_does_not_answer_a_close_is_dropped() {
     let (recorder, mut calls) = Recorder::new();
-    let settings = Settings::default().close_timeout(PATIENCE);
-    let server = Running::start(Server::new().websocket_settings(settings).websocket("/record", recorder)).await;
+    let settings = Config::default().close_timeout(PATIENCE);
+    let server = Running::start(Server::new().websocket_config(settings).websocket("/record", recorder)).await;
     for via in BOTH {
         let mut talk = Talk::open(&server, via, "/record").await;
         let (_, sender) = calls.opened().await;

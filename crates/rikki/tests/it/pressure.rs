@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rikki::Server;
-use rikki::ws::{Message, Settings, Socket};
+use rikki::ws::{Config, Message, Socket};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
@@ -11,8 +11,8 @@ use crate::talk::{Talk, close, frame, header};
 use crate::wire::{BOTH, RUNS, Running, soon};
 
 /// Sends `input` in every delivery over TCP and TLS to a server with `settings`, and expects these frames.
-async fn check(settings: Settings, input: &[u8], expected: &str) {
-    let server = Running::echo(Server::new().websocket_settings(settings)).await;
+async fn check(settings: Config, input: &[u8], expected: &str) {
+    let server = Running::echo(Server::new().websocket_config(settings)).await;
     for (via, delivery) in RUNS {
         let mut bystander = Talk::open(&server, via, "/echo").await;
         let mut talk = Talk::open(&server, via, "/echo").await;
@@ -25,7 +25,7 @@ async fn check(settings: Settings, input: &[u8], expected: &str) {
 /// W6, with a limit of 100 in every delivery.
 #[tokio::test]
 async fn tiny_fragments() {
-    let few = || Settings::default().max_fragments(100);
+    let few = || Config::default().max_fragments(100);
     let fragments = |payload: &str, count| [frame(0x01, payload), frame(0x00, payload).repeat(count)].concat();
     let end = [frame(0x80, ""), close(1000, "")].concat();
     check(few(), &fragments("", 100), "close(1008)").await;
@@ -60,8 +60,8 @@ async fn tiny_fragments_with_the_defaults() {
 #[tokio::test]
 async fn unfinished_messages_of_all_connections() {
     const LARGE: usize = 60_000;
-    let settings = Settings::default().max_message(LARGE).message_memory(LARGE * 3 / 2);
-    let server = Running::echo(Server::new().websocket_settings(settings)).await;
+    let settings = Config::default().max_message(LARGE);
+    let server = Running::echo(Server::new().websocket_config(settings).message_memory(LARGE * 3 / 2)).await;
     let large = || frame(0x01, [b'a'; LARGE]);
     for via in BOTH {
         let mut first = Talk::open(&server, via, "/echo").await;
@@ -88,7 +88,7 @@ async fn unfinished_messages_of_all_connections() {
 /// W7: the sum counts, and it is judged on the header of the fragment that goes beyond.
 #[tokio::test]
 async fn an_endless_message() {
-    let small = || Settings::default().max_message(1000);
+    let small = || Config::default().max_message(1000);
     let parts = [frame(0x01, [b'a'; 400]), frame(0x00, [b'a'; 400])].concat();
     let header = |length| [header(0x00, length), vec![0; 4]].concat();
     check(small(), &[parts.clone(), header(201)].concat(), "close(1009)").await;
@@ -111,8 +111,8 @@ async fn an_endless_message() {
 #[tokio::test]
 async fn a_slow_message() {
     let timeout = Duration::from_millis(400);
-    let settings = Settings::default().min_payload_rate(1_000_000, timeout);
-    let server = Running::echo(Server::new().websocket_settings(settings)).await;
+    let settings = Config::default().min_payload_rate(1_000_000, timeout);
+    let server = Running::echo(Server::new().websocket_config(settings)).await;
     for via in BOTH {
         let starts: [Vec<u8>; 4] =
             [frame(0x01, "a"), vec![0x81], frame(0x81, "ab")[..6].to_vec(), frame(0x81, "ab")[..7].to_vec()];
@@ -151,8 +151,8 @@ async fn pings_without_reading() {
         Message::Binary(_) => socket.send(message).unwrap(),
     };
     // So much may wait that the server goes on reading while it cannot write.
-    let settings = Settings::default().write_queue(64 * 1024 * 1024);
-    let server = Running::start(Server::new().websocket_settings(settings).websocket("/echo", mark_or_echo)).await;
+    let settings = Config::default().write_queue(64 * 1024 * 1024);
+    let server = Running::start(Server::new().websocket_config(settings).websocket("/echo", mark_or_echo)).await;
     for via in BOTH {
         let mut talk = Talk::open(&server, via, "/echo").await;
         talk.send(frame(0x82, vec![0; 2 * 1024 * 1024]).repeat(8)).await;

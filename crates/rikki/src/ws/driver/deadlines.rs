@@ -53,7 +53,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             && !output.is_blocked()
             && self.message_since == NEVER
             && self.pinged_at == NEVER
-            && self.line.alarm.is_set_for(self.read_at.saturating_add(self.settings.ping_interval))
+            && self.line.alarm.is_set_for(self.read_at.saturating_add(self.terms.ping_interval))
     }
 
     /// The next deadline, or `None` if one has come and was acted on.
@@ -66,20 +66,20 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             self.close_in_turn(CloseCode::GOING_AWAY, output);
             return None;
         }
-        let settings = &self.settings;
+        let terms = &self.terms;
         let (due, missed) = match self.phase {
             Phase::Ended => return None,
-            Phase::Lingering { since } => (since.saturating_add(settings.linger_timeout), None),
+            Phase::Lingering { since } => (since.saturating_add(terms.linger_timeout), None),
             // A connection that broke says so soon.
-            Phase::Closing { since } if self.broken.is_some() => (since.saturating_add(settings.linger_timeout), None),
+            Phase::Closing { since } if self.broken.is_some() => (since.saturating_add(terms.linger_timeout), None),
             // What was sent before the Close may still be on its way: counted from the last progress of writing.
             Phase::Closing { since } => {
-                (since.max(self.line.written_at).saturating_add(settings.close_timeout), Some(Deadline::Close))
+                (since.max(self.line.written_at).saturating_add(terms.close_timeout), Some(Deadline::Close))
             }
             // While the peer does not read, its pongs may be stuck behind what it does not read: judge by writing.
             Phase::Open { .. } if output.is_blocked() => {
                 self.message_since = self.message_since.max(UNJUDGED);
-                (self.line.written_at.saturating_add(settings.write_timeout), Some(Deadline::Write))
+                (self.line.written_at.saturating_add(terms.write_timeout), Some(Deadline::Write))
             }
             // Its signs of life may wait to be read.
             Phase::Open { until } if !consumer.is_ready() => {
@@ -102,10 +102,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// The deadlines of a connection that only waits for its peer; called when there is nothing to read.
     fn handle_silence(&mut self, now: Tick, consumer: &mut impl Consumer, output: &mut Output) -> Option<Tick> {
         let message_due = self.judge_message(now);
-        let settings = &self.settings;
+        let terms = &self.terms;
         let (ping_due, pong_due) = match self.pinged_at {
-            NEVER => (self.read_at.saturating_add(settings.ping_interval), NEVER),
-            pinged_at => (NEVER, pinged_at.saturating_add(settings.pong_timeout)),
+            NEVER => (self.read_at.saturating_add(terms.ping_interval), NEVER),
+            pinged_at => (NEVER, pinged_at.saturating_add(terms.pong_timeout)),
         };
         if now >= message_due {
             let (code, reason) = (CloseCode::POLICY_VIOLATION, "message too slow");
@@ -128,7 +128,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if !self.connection.is_mid_message() {
             return NEVER;
         }
-        let (window, least) = (self.settings.payload_window, self.settings.least_payload());
+        let (window, least) = (self.terms.payload_window, self.terms.least_payload());
         let is_new = self.message_since >= UNJUDGED;
         if !is_new && now < self.message_since.saturating_add(window) {
             return self.message_since.saturating_add(window);

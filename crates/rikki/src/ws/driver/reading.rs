@@ -39,7 +39,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             return Poll::Ready(parsed);
         }
         // What was read is kept while the peer has to take something first: not much, where little may wait for it.
-        let most = self.settings.mark().max(LEAST_READ).min(buffer.len());
+        let most = self.terms.mark().max(LEAST_READ).min(buffer.len());
         let mut buffer = ReadBuf::new(buffer.get_mut(..most).unwrap_or_default());
         match ready!(self.poll_read(cx, &mut buffer, budget)) {
             Ok(0) => self.handle_eof(consumer),
@@ -53,7 +53,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 let mut input = buffer.filled_mut();
                 let parsed = self.parse(cx, consumer, &mut input, output);
                 if !input.is_empty() {
-                    self.unparsed = Some(Unparsed::new(input, &self.settings));
+                    self.unparsed = Some(Unparsed::new(input, &self.terms));
                 }
                 return Poll::Ready(parsed);
             }

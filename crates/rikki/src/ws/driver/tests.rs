@@ -17,7 +17,9 @@ use tokio::io::ReadBuf;
 
 use super::*;
 use crate::ws::buffers::READ_SIZE;
+use crate::ws::config::Config;
 use crate::ws::handler::{Handler, HandlerTask};
+use crate::ws::live::Live;
 use crate::ws::sender::Sender;
 
 /// A stream made of scripted reads, which takes as many bytes as it is told to.
@@ -130,9 +132,9 @@ struct Fixture<F> {
 }
 
 impl<F: FnMut(&mut Socket<'_>, Message<'_>)> Fixture<F> {
-    fn new(script: Script, settings: Settings, answer: F) -> Self {
-        let connection = Connection::server(settings.limits);
-        let driver = Driver::new(script, &[], connection, Arc::new(settings));
+    fn new(script: Script, terms: impl Into<Terms>, answer: F) -> Self {
+        let terms = terms.into();
+        let driver = Driver::new(script, &[], terms.server(), Arc::new(terms));
         Self { driver, consumer: Answers { answer, messages: 0, closed: None }, wakes: Arc::default() }
     }
 
@@ -156,6 +158,20 @@ impl<F: FnMut(&mut Socket<'_>, Message<'_>)> Fixture<F> {
     fn error(&self) -> &Error {
         self.consumer.closed.as_ref().and_then(|closed| closed.error.as_ref()).expect("an error")
     }
+}
+
+impl From<Config> for Terms {
+    /// With budgets and counters of its own.
+    fn from(config: Config) -> Self {
+        Self::new(&config, &Live::new())
+    }
+}
+
+/// With so much for all queues.
+fn with_queues(config: Config, bytes: usize) -> Terms {
+    let terms = Terms::from(config);
+    terms.live.queue_memory(bytes);
+    terms
 }
 
 fn echo(socket: &mut Socket<'_>, message: Message<'_>) {
@@ -186,7 +202,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn frames_of_one_read_are_answered_with_one_write() {
     let read = frame(0x81, b"twenty bytes of text").repeat(32);
-    let mut fixture = Fixture::new(Script::new([read]), Settings::default(), echo);
+    let mut fixture = Fixture::new(Script::new([read]), Config::default(), echo);
     assert!(fixture.poll().is_pending());
     assert_eq!((fixture.consumer.messages, fixture.driver.line.io.write_calls), (32, 1));
     assert_eq!(fixture.driver.line.io.written, b"\x81\x14twenty bytes of text".repeat(32));
@@ -196,7 +212,7 @@ async fn frames_of_one_read_are_answered_with_one_write() {
 async fn an_idle_connection_owns_no_buffer() {
     let cut = frame(0x82, &[7; 300]);
     let (first, second) = cut.split_at(100);
-    let mut fixture = Fixture::new(Script::new([first.to_vec(), second.to_vec()]), Settings::default(), echo);
+    let mut fixture = Fixture::new(Script::new([first.to_vec(), second.to_vec()]), Config::default(), echo);
     assert!(fixture.poll().is_pending());
     assert_eq!(fixture.consumer.messages, 1);
     assert!(fixture.driver.backlog.is_none() && fixture.driver.unparsed.is_none() && fixture.driver.mailbox.is_none());
@@ -215,7 +231,7 @@ fn a_connection_s_future_stays_small() {
 #[tokio::test]
 async fn a_poll_reads_four_times_and_lets_others_run() {
     let reads = (0..10).map(|_| frame(0x81, b"x"));
-    let mut fixture = Fixture::new(Script::new(reads), Settings::default(), echo);
+    let mut fixture = Fixture::new(Script::new(reads), Config::default(), echo);
     for (reads, messages) in [(4, 4), (8, 8)] {
         let wakes = fixture.wakes();
         assert!(fixture.poll().is_pending());
@@ -236,7 +252,7 @@ async fn a_poll_reads_four_times_and_lets_others_run() {
 async fn a_large_message_is_read_to_where_it_stays() {
     const LENGTH: usize = 1 << 20;
     let stream = [frame(0x82, &[7; LENGTH]), frame(0x81, b"next")].concat();
-    let mut fixture = Fixture::new(Script::new([stream]), Settings::default(), echo);
+    let mut fixture = Fixture::new(Script::new([stream]), Config::default(), echo);
     assert!(fixture.poll().is_pending());
     assert_eq!((fixture.consumer.messages, fixture.driver.line.io.read_calls), (2, 4));
     let header = [&[0x82, 127][..], &(LENGTH as u64).to_be_bytes()].concat();
@@ -249,7 +265,7 @@ async fn a_large_message_waits_and_ends_like_any_other() {
     let stream = [frame(0x82, &[7; LENGTH]), frame(0x81, b"next")].concat();
     let (begun, rest) = stream.split_at(100_000);
     let waiting = || {
-        let mut fixture = Fixture::new(Script::new([begun.to_vec()]), Settings::default(), echo);
+        let mut fixture = Fixture::new(Script::new([begun.to_vec()]), Config::default(), echo);
         assert!(fixture.poll().is_pending());
         assert!(fixture.driver.line.io.room > READ_SIZE, "it waits for more of the message itself");
         assert!(fixture.driver.line.io.reads.is_empty() && fixture.consumer.closed.is_none());
@@ -272,7 +288,7 @@ async fn a_large_message_waits_and_ends_like_any_other() {
 #[tokio::test]
 async fn a_poll_reads_a_mebibyte_and_lets_others_run() {
     let stream = frame(0x82, &[7; 4 << 20]);
-    let mut fixture = Fixture::new(Script::new([stream]), Settings::default(), echo);
+    let mut fixture = Fixture::new(Script::new([stream]), Config::default(), echo);
     let mut left = 4 << 20;
     while fixture.consumer.messages == 0 {
         let wakes = fixture.wakes();
@@ -295,7 +311,7 @@ async fn a_poll_inflates_a_mebibyte_and_lets_others_run() {
     assert!(read.len() < READ_SIZE);
     // (what is done with a message, how many of them are over a mebibyte)
     for (answers, messages) in [(false, 3), (true, 2)] {
-        let mut fixture = Fixture::new(Script::new([read.clone()]), Settings::default(), |socket, message| {
+        let mut fixture = Fixture::new(Script::new([read.clone()]), Config::default(), |socket, message| {
             if answers {
                 echo(socket, message);
             }
@@ -303,7 +319,7 @@ async fn a_poll_inflates_a_mebibyte_and_lets_others_run() {
         let request = [("sec-websocket-extensions", "permessage-deflate")];
         let request =
             request.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).into_iter().collect();
-        let accepted = fixture.driver.settings.codecs.as_ref().unwrap().negotiate(&request).unwrap().unwrap();
+        let accepted = fixture.driver.terms.codecs.as_ref().unwrap().negotiate(&request).unwrap().unwrap();
         fixture.driver.connection.set_codecs(accepted.codecs);
         let mut seen = 0;
         while seen < 8 {
@@ -319,7 +335,7 @@ async fn a_poll_inflates_a_mebibyte_and_lets_others_run() {
 #[tokio::test]
 async fn more_to_read_does_not_come_before_the_others() {
     let reads = (0..10).map(|_| frame(0x81, b"x"));
-    let mut fixture = Fixture::new(Script::new(reads), Settings::default(), echo);
+    let mut fixture = Fixture::new(Script::new(reads), Config::default(), echo);
     for _ in 0..3 {
         assert!(fixture.poll().is_pending());
         assert_eq!(fixture.consumer.messages, 4);
@@ -331,13 +347,11 @@ async fn more_to_read_does_not_come_before_the_others() {
 
 #[tokio::test]
 async fn a_message_that_gives_way_to_others_closes_its_connection() {
-    let settings = Settings::default().message_memory(100_000);
+    let terms = Terms::from(Config::default());
+    terms.live.message_memory(100_000);
     let begun = |length| frame(0x02, &vec![7; length]);
-    let mut first = Fixture::new(Script::new([begun(60_000)]), settings.clone(), quiet);
-    let mut second = Fixture::new(Script::new([begun(60_000)]), settings.clone(), quiet);
-    for fixture in [&mut first, &mut second] {
-        fixture.driver.connection.set_message_memory(settings.message_memory.clone());
-    }
+    let mut first = Fixture::new(Script::new([begun(60_000)]), terms.clone(), quiet);
+    let mut second = Fixture::new(Script::new([begun(60_000)]), terms.clone(), quiet);
     assert!(first.poll().is_pending());
     assert!(second.poll().is_pending());
     assert_eq!((first.wakes(), second.wakes()), (1, 0));
@@ -349,7 +363,7 @@ async fn a_message_that_gives_way_to_others_closes_its_connection() {
 
 #[tokio::test]
 async fn a_poll_sends_128_queued_messages_and_lets_others_run() {
-    let mut fixture = Fixture::new(Script::new([]), Settings::default(), quiet);
+    let mut fixture = Fixture::new(Script::new([]), Config::default(), quiet);
     let sender = fixture.driver.with_socket(Waker::noop(), |socket| socket.sender());
     for _ in 0..200 {
         sender.send("x").unwrap();
@@ -363,7 +377,7 @@ async fn a_poll_sends_128_queued_messages_and_lets_others_run() {
 
 #[tokio::test]
 async fn a_command_wakes_a_waiting_connection_once() {
-    let mut fixture = Fixture::new(Script::new([]), Settings::default(), quiet);
+    let mut fixture = Fixture::new(Script::new([]), Config::default(), quiet);
     let sender: Sender = fixture.driver.with_socket(Waker::noop(), |socket| socket.sender());
     assert!(fixture.poll().is_pending());
     std::thread::spawn({
@@ -383,7 +397,7 @@ async fn a_command_wakes_a_waiting_connection_once() {
 async fn large_answers_are_written_before_the_next_message() {
     let answer = "x".repeat(100_000);
     let read = frame(0x81, b"x").repeat(3);
-    let mut fixture = Fixture::new(Script::new([read]), Settings::default(), |socket, _| {
+    let mut fixture = Fixture::new(Script::new([read]), Config::default(), |socket, _| {
         assert!(socket.queued() <= WRITE_AT, "written after each message");
         socket.send(&*answer).unwrap();
     });
@@ -400,7 +414,7 @@ async fn a_backlog_at_its_mark_stops_parsing_and_half_of_it_resumes() {
     let mut most = 0;
     let payload = vec![b'y'; ANSWER];
     let mut fixture =
-        Fixture::new(script, Settings::default().write_queue(ANSWER), |socket: &mut Socket<'_>, _: Message<'_>| {
+        Fixture::new(script, Config::default().write_queue(ANSWER), |socket: &mut Socket<'_>, _: Message<'_>| {
             socket.send(&payload[..]).unwrap();
             most = most.max(socket.queued());
         });
@@ -430,7 +444,7 @@ async fn under_backlog_only_the_latest_ping_is_answered() {
     reads.extend((0..3u8).map(|n| frame(0x89, &[b'0' + n])));
     let mut script = Script::new(reads);
     script.takes = 5;
-    let mut fixture = Fixture::new(script, Settings::default(), echo);
+    let mut fixture = Fixture::new(script, Config::default(), echo);
     assert!(fixture.poll().is_pending());
     fixture.turn().await;
     assert!(fixture.poll().is_pending());
@@ -444,17 +458,17 @@ async fn under_backlog_only_the_latest_ping_is_answered() {
 async fn what_lies_inside_the_stream_is_flushed() {
     let mut script = Script::new([frame(0x81, b"x")]);
     script.buffers = true;
-    let mut fixture = Fixture::new(script, Settings::default(), echo);
+    let mut fixture = Fixture::new(script, Config::default(), echo);
     assert!(fixture.poll().is_pending());
     assert!(!fixture.driver.line.io.unflushed && !fixture.driver.line.io.written.is_empty());
 }
 
 #[tokio::test]
 async fn a_poll_inside_a_poll_has_buffers_of_its_own() {
-    let mut inner = Fixture::new(Script::new([frame(0x81, b"inner")]), Settings::default(), echo);
+    let mut inner = Fixture::new(Script::new([frame(0x81, b"inner")]), Config::default(), echo);
     let read = [frame(0x81, b"one"), frame(0x81, b"two")].concat();
     let mut outer =
-        Fixture::new(Script::new([read]), Settings::default(), |socket: &mut Socket<'_>, message: Message<'_>| {
+        Fixture::new(Script::new([read]), Config::default(), |socket: &mut Socket<'_>, message: Message<'_>| {
             assert!(inner.poll().is_pending());
             socket.send(message).unwrap();
         });
@@ -467,7 +481,7 @@ async fn a_poll_inside_a_poll_has_buffers_of_its_own() {
 #[tokio::test]
 async fn a_violation_is_told_before_the_end_and_nothing_after_it_is_read_as_a_message() {
     let read = [frame(0x81, b"good"), vec![0x81, 0x01, b'x'], frame(0x81, b"late")].concat();
-    let mut fixture = Fixture::new(Script::new([read, frame(0x81, b"later")]), Settings::default(), echo);
+    let mut fixture = Fixture::new(Script::new([read, frame(0x81, b"later")]), Config::default(), echo);
     assert!(fixture.poll().is_pending());
     assert_eq!(fixture.consumer.messages, 1);
     assert!(
@@ -484,11 +498,8 @@ async fn a_violation_is_told_before_the_end_and_nothing_after_it_is_read_as_a_me
 async fn what_the_peer_said_before_it_went_is_read() {
     let close = [frame(0x81, b"last words"), frame(0x88, b"\x03\xf1too big")].concat();
     let broken = |reads: Vec<Vec<u8>>| {
-        let mut fixture = Fixture::new(
-            Script { takes: 0, breaks: true, eof: true, ..Script::new(reads) },
-            Settings::default(),
-            quiet,
-        );
+        let mut fixture =
+            Fixture::new(Script { takes: 0, breaks: true, eof: true, ..Script::new(reads) }, Config::default(), quiet);
         fixture.driver.with_socket(Waker::noop(), |socket| socket.send(vec![0; 100])).unwrap();
         assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
         fixture
@@ -507,14 +518,14 @@ async fn what_the_peer_said_before_it_went_is_read() {
 
 #[tokio::test]
 async fn senders_learn_that_the_connection_is_closing_or_gone() {
-    let mut fixture = Fixture::new(Script::new([]), Settings::default(), echo);
+    let mut fixture = Fixture::new(Script::new([]), Config::default(), echo);
     let sender = fixture.driver.with_socket(Waker::noop(), |socket| socket.sender());
     fixture.driver.with_socket(Waker::noop(), |socket| socket.close(CloseCode::NORMAL, "")).unwrap();
     assert!(fixture.poll().is_pending());
     assert!(sender.is_closed());
     assert_eq!(sender.send("x"), Err(rikki_proto::SendError::Closed));
 
-    let mut fixture = Fixture::new(Script::new([]), Settings::default(), echo);
+    let mut fixture = Fixture::new(Script::new([]), Config::default(), echo);
     let sender = fixture.driver.with_socket(Waker::noop(), |socket| socket.sender());
     drop(fixture);
     assert_eq!(sender.send("x"), Err(rikki_proto::SendError::Closed));
@@ -527,7 +538,7 @@ async fn a_dribbling_message_costs_in_proportion_to_its_length() {
 
     fn cost(length: usize) -> Duration {
         let message = frame(0x81, "x".repeat(length).as_bytes());
-        let mut fixture = Fixture::new(Script::new([]), Settings::default(), quiet);
+        let mut fixture = Fixture::new(Script::new([]), Config::default(), quiet);
         let before = clock_gettime(ClockId::ThreadCPUTime);
         for byte in message {
             fixture.driver.line.io.reads.push_back(vec![byte]);

@@ -117,7 +117,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             }
             return;
         }
-        if self.line.paused && output.len() < self.settings.mark() / 2 + 1 {
+        if self.line.paused && output.len() < self.terms.mark() / 2 + 1 {
             self.line.paused = false;
         }
     }
@@ -141,7 +141,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Whether what is sent may have to wait in a queue, where it can be dropped or is behind others.
     pub(super) fn is_queueing(&self) -> bool {
-        self.mailbox.is_some() || self.settings.overflow == Overflow::DropOldest
+        self.mailbox.is_some() || self.terms.overflow == Overflow::DropOldest
     }
 
     #[cold]
@@ -151,7 +151,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         consumer: &mut impl Consumer,
         output: &mut Output,
     ) -> usize {
-        let mark = self.settings.mark();
+        let mark = self.terms.mark();
         // What a callback has sent by way of a `Sender` goes before the answer to a Close behind its message.
         if let Some(mailbox) = &self.mailbox {
             mailbox.drain(&mut self.connection, output, mailbox.len());
@@ -160,9 +160,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             self.write(cx, output);
         }
         if output.len() >= mark {
-            match self.settings.overflow {
+            match self.terms.overflow {
                 // Where only the memory of all is used up, a peer that reads is to be served on.
-                Overflow::Close if output.len() >= self.settings.write_queue => self.lose(consumer, Error::Overflow),
+                Overflow::Close if output.len() >= self.terms.write_queue => self.lose(consumer, Error::Overflow),
                 Overflow::Pause | Overflow::Close => self.line.paused = true,
                 Overflow::DropNewest | Overflow::DropOldest => {}
             }

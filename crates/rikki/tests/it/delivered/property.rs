@@ -10,7 +10,7 @@ use axum::routing;
 use futures_util::{SinkExt, StreamExt};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rikki::ws::{CloseCode, Message, Overflow, SendError, Sender, Settings, Socket, Upgrade, WebSocket};
+use rikki::ws::{CloseCode, Config, Message, Overflow, SendError, Sender, Socket, Upgrade, WebSocket};
 use rikki::{Counters, Server, client};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
@@ -254,8 +254,8 @@ async fn connect(address: std::net::SocketAddr) -> TcpStream {
 
 async fn serve(run: Run, done: Done) -> (BTreeMap<usize, Vec<usize>>, Sender, Option<Counters>) {
     let case = run.case.clone();
-    let settings = Settings::default().write_queue(case.write_queue).overflow(case.overflow);
-    let server = Server::new().websocket_settings(settings).drain_window(Duration::ZERO).workers(1);
+    let settings = Config::default().write_queue(case.write_queue).overflow(case.overflow);
+    let server = Server::new().websocket_config(settings).drain_window(Duration::ZERO).workers(1);
     let server = match case.face {
         Face::Callbacks => {
             server.websocket("/", move |socket: &mut Socket<'_>, _: Message<'_>| run.in_callback(socket))
@@ -302,8 +302,8 @@ async fn be_a_client(run: Run, done: Done) -> (BTreeMap<usize, Vec<usize>>, Send
     let client = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.spawn(async move {
-            let settings = Settings::default().write_queue(run.case.write_queue).overflow(run.case.overflow);
-            let (socket, _) = client::Builder::new(url).settings(settings).connect().await.unwrap();
+            let settings = Config::default().write_queue(run.case.write_queue).overflow(run.case.overflow);
+            let (socket, _) = client::Builder::new(url).config(settings).connect().await.unwrap();
             run.in_task(socket).await;
         });
         let _ = finished.recv();

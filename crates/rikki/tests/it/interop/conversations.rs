@@ -1,7 +1,7 @@
 //! What is said: each conversation is a function for our half and one for theirs.
 
 use futures_util::{SinkExt, StreamExt};
-use rikki::ws::{CloseCode, Error, Message, Settings, WebSocket};
+use rikki::ws::{CloseCode, Config, Error, Message, WebSocket};
 
 use super::tap::{Frame, Log};
 use super::{Event, Peer, converse};
@@ -15,14 +15,14 @@ const SIZES: [usize; 7] = [0, 1, 125, 126, 65_535, 65_536, 1_000_000];
 const IN_FLIGHT: usize = 300;
 
 /// Everything that is the same for all implementations and both ways.
-pub(super) async fn all<P: Peer>(settings: Settings) {
+pub(super) async fn all<P: Peer>(settings: Config) {
     messages::<P>(settings.clone()).await;
     converse(settings.clone(), meet_a_broken_rule, break_a_rule::<P>).await;
     converse(settings.max_message(1000), meet_a_large_message, send_a_large_message::<P>).await;
 }
 
 /// Messages, pings and closing from either side.
-pub(super) async fn messages<P: Peer>(settings: Settings) {
+pub(super) async fn messages<P: Peer>(settings: Config) {
     converse(settings.clone(), echo, their_messages_come_back::<P>).await;
     converse(settings, our_messages_come_back, their_echo::<P>).await;
 }

@@ -14,7 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rikki::ws::Settings;
+use rikki::ws::Config;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::tap::Tap;
@@ -128,5 +128,5 @@ impl Peer for Fast {
 
 #[tokio::test]
 async fn both_ways() {
-    conversations::all::<Fast>(Settings::default()).await;
+    conversations::all::<Fast>(Config::default()).await;
 }

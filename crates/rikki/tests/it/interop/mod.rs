@@ -14,7 +14,7 @@ use std::sync::Arc;
 use axum::routing::any;
 use rikki::Server;
 use rikki::client::{Builder, Tls};
-use rikki::ws::{Settings, Upgrade, WebSocket};
+use rikki::ws::{Config, Upgrade, WebSocket};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls_pki_types::PrivateKeyDer;
@@ -61,7 +61,7 @@ trait Peer: Sized {
 }
 
 /// Holds a conversation with `P` over each transport in either role. The server goes last: it lets the client's half end.
-async fn converse<P, Ours>(settings: Settings, ours: fn(WebSocket) -> Ours, theirs: impl AsyncFn(P, Log))
+async fn converse<P, Ours>(settings: Config, ours: fn(WebSocket) -> Ours, theirs: impl AsyncFn(P, Log))
 where
     P: Peer,
     Ours: Future<Output = ()> + Send + 'static,
@@ -74,7 +74,7 @@ where
 
 async fn with_their_client<P, Ours>(
     via: Via,
-    settings: Settings,
+    settings: Config,
     ours: fn(WebSocket) -> Ours,
     theirs: &impl AsyncFn(P, Log),
 ) where
@@ -88,7 +88,7 @@ async fn with_their_client<P, Ours>(
             ended.send(()).unwrap();
         })
     });
-    let server = Running::start(Server::new().websocket_settings(settings).route("/", endpoint)).await;
+    let server = Running::start(Server::new().websocket_config(settings).route("/", endpoint)).await;
     let (stream, log) = Tap::new(server.connect(via).await);
     let peer = soon("their handshake", P::connect(stream, via)).await;
     theirs(peer, log).await;
@@ -97,7 +97,7 @@ async fn with_their_client<P, Ours>(
 
 async fn with_their_server<P, Ours>(
     via: Via,
-    settings: Settings,
+    settings: Config,
     ours: fn(WebSocket) -> Ours,
     theirs: &impl AsyncFn(P, Log),
 ) where
@@ -108,7 +108,7 @@ async fn with_their_server<P, Ours>(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let scheme = if via == Via::Tls { "wss" } else { "ws" };
     let url = format!("{scheme}://localhost:{}/", listener.local_addr().unwrap().port());
-    let builder = Builder::new(url).tls(Tls::ca_pem(made.cert.pem()).unwrap()).settings(settings);
+    let builder = Builder::new(url).tls(Tls::ca_pem(made.cert.pem()).unwrap()).config(settings);
     let accept = async {
         let (tcp, _) = listener.accept().await.unwrap();
         tcp.set_nodelay(true).unwrap();

@@ -8,14 +8,14 @@
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
-use rikki::ws::{Compression, Settings};
+use rikki::ws::{Compression, Config};
 use sockudo_ws::deflate::{DeflateConfig, negotiate_server_deflate, parse_deflate_offer};
 use sockudo_ws::error::CloseReason;
 use sockudo_ws::handshake::{
     build_request, build_response, client_handshake, generate_accept_key, generate_key, parse_request, parse_response,
     server_handshake, validate_accept_key,
 };
-use sockudo_ws::{CompressedWebSocketStream, Config, Error, Message as Theirs, Role, WebSocketStream};
+use sockudo_ws::{CompressedWebSocketStream, Config as TheirConfig, Error, Message as Theirs, Role, WebSocketStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::conversations::{self, assert_next, close, echo, send};
@@ -33,14 +33,14 @@ impl Peer for Plain {
     async fn connect(mut stream: Tap, _: Via) -> Self {
         let handshake = client_handshake(&mut stream, "localhost", "/", None).await.unwrap();
         let socket =
-            WebSocketStream::from_raw_with_leftover(stream, Role::Client, Config::default(), handshake.leftover);
+            WebSocketStream::from_raw_with_leftover(stream, Role::Client, TheirConfig::default(), handshake.leftover);
         Self { socket, is_client: true }
     }
 
     async fn accept(mut stream: Tap) -> Self {
         let handshake = server_handshake(&mut stream).await.unwrap();
         assert!(handshake.leftover.is_none(), "a client waits for the answer");
-        Self { socket: WebSocketStream::server(stream, Config::default()), is_client: false }
+        Self { socket: WebSocketStream::server(stream, TheirConfig::default()), is_client: false }
     }
 
     async fn send(&mut self, event: Event) {
@@ -82,7 +82,7 @@ impl Peer for Compressed {
         };
         let deflate = DeflateConfig::from_params(&parse_deflate_offer(&agreed).unwrap()).unwrap();
         let leftover = Some(buffer.split_off(length).freeze());
-        Self(CompressedWebSocketStream::client_with_leftover(stream, Config::default(), deflate, leftover))
+        Self(CompressedWebSocketStream::client_with_leftover(stream, TheirConfig::default(), deflate, leftover))
     }
 
     async fn accept(mut stream: Tap) -> Self {
@@ -98,7 +98,7 @@ impl Peer for Compressed {
         let response = build_response(&accept, None, Some(&agreed.to_response_header()));
         stream.write_all(&response).await.unwrap();
         stream.flush().await.unwrap();
-        Self(CompressedWebSocketStream::server(stream, Config::default(), agreed.config))
+        Self(CompressedWebSocketStream::server(stream, TheirConfig::default(), agreed.config))
     }
 
     async fn send(&mut self, event: Event) {
@@ -147,11 +147,11 @@ fn event(message: Option<Result<Theirs, Error>>) -> Event {
 
 #[tokio::test]
 async fn both_ways() {
-    conversations::all::<Plain>(Settings::default()).await;
+    conversations::all::<Plain>(Config::default()).await;
 }
 
-fn settings(compression: Compression) -> Settings {
-    Settings::default().compression(compression.threshold(32))
+fn settings(compression: Compression) -> Config {
+    Config::default().compression(compression.threshold(32))
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use futures_util::{SinkExt, StreamExt};
 use rikki::Server;
-use rikki::ws::{CloseCode, Message, Settings, Socket};
+use rikki::ws::{CloseCode, Config, Message, Socket};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode as TheirCode, Data, OpCode};
@@ -76,7 +76,7 @@ fn fragment(opcode: OpCode, is_final: bool, text: &str) -> Theirs {
 
 #[tokio::test]
 async fn both_ways() {
-    conversations::all::<WebSocketStream<Tap>>(Settings::default()).await;
+    conversations::all::<WebSocketStream<Tap>>(Config::default()).await;
 }
 
 async fn connect(server: &Running, via: Via, path: &str) -> Client {

@@ -13,7 +13,7 @@ async fn advance(duration: Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn the_server_shuts_its_half_first_and_discards_until_the_end() {
-    let mut fixture = Fixture::new(Script::new([frame(0x88, b"\x03\xe8")]), Settings::default(), echo);
+    let mut fixture = Fixture::new(Script::new([frame(0x88, b"\x03\xe8")]), Config::default(), echo);
     assert!(fixture.poll().is_pending());
     assert_eq!(fixture.driver.line.io.written, b"\x88\x02\x03\xe8");
     assert!(fixture.driver.line.io.shut_down);
@@ -29,7 +29,7 @@ async fn the_server_shuts_its_half_first_and_discards_until_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn lingering_ends_though_the_peer_never_stops_sending() {
-    let mut fixture = Fixture::new(Script::new([frame(0x88, b"")]), Settings::default(), echo);
+    let mut fixture = Fixture::new(Script::new([frame(0x88, b"")]), Config::default(), echo);
     assert!(fixture.poll().is_pending());
     advance(Duration::from_secs(2)).await;
     fixture.driver.line.io.reads.extend((0..100).map(|_| vec![0; 1000]));
@@ -40,7 +40,7 @@ async fn lingering_ends_though_the_peer_never_stops_sending() {
 async fn a_half_closed_peer_still_gets_what_is_unsent() {
     let mut script = Script::new([[frame(0x81, b"hello"), frame(0x88, b"")].concat()]);
     (script.takes, script.eof) = (3, true);
-    let mut fixture = Fixture::new(script, Settings::default(), echo);
+    let mut fixture = Fixture::new(script, Config::default(), echo);
     assert!(fixture.poll().is_pending());
     fixture.driver.line.io.takes = usize::MAX;
     assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
@@ -50,7 +50,7 @@ async fn a_half_closed_peer_still_gets_what_is_unsent() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unanswered_close_ends_after_its_deadline() {
-    let mut fixture = Fixture::new(Script::new([]), Settings::default(), echo);
+    let mut fixture = Fixture::new(Script::new([]), Config::default(), echo);
     fixture.driver.with_socket(Waker::noop(), |socket| socket.close(CloseCode::GOING_AWAY, "bye")).unwrap();
     assert!(fixture.poll().is_pending());
     assert_eq!(fixture.driver.line.io.written, b"\x88\x05\x03\xe9bye");
@@ -64,7 +64,7 @@ async fn an_unanswered_close_ends_after_its_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn silence_is_pinged_and_an_unanswered_ping_is_the_end() {
-    let mut fixture = Fixture::new(Script::new([]), Settings::default(), echo);
+    let mut fixture = Fixture::new(Script::new([]), Config::default(), echo);
     assert!(fixture.poll().is_pending());
     advance(Duration::from_secs(29)).await;
     assert!(fixture.poll().is_pending());
@@ -87,7 +87,7 @@ async fn silence_is_pinged_and_an_unanswered_ping_is_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_waits_to_be_read_counts() {
-    let mut fixture = Fixture::new(Script::new([]), Settings::default(), echo);
+    let mut fixture = Fixture::new(Script::new([]), Config::default(), echo);
     assert!(fixture.poll().is_pending());
     advance(Duration::from_secs(31)).await;
     assert!(fixture.poll().is_pending());
@@ -102,7 +102,7 @@ async fn an_answer_that_waits_to_be_read_counts() {
 async fn a_peer_that_does_not_read_is_judged_by_its_reading() {
     let mut script = Script::new([frame(0x82, &[1; 1000])]);
     script.takes = 10;
-    let mut fixture = Fixture::new(script, Settings::default().write_queue(100), echo);
+    let mut fixture = Fixture::new(script, Config::default().write_queue(100), echo);
     assert!(fixture.poll().is_pending());
     // A little progress every 20 s is enough, though no pong can arrive behind what it does not read.
     for _ in 0..5 {
@@ -119,7 +119,7 @@ async fn a_peer_that_does_not_read_is_judged_by_its_reading() {
 #[tokio::test(start_paused = true)]
 async fn a_message_that_dribbles_in_has_a_deadline() {
     let message = frame(0x81, &[b'x'; 100]);
-    let mut fixture = Fixture::new(Script::new([message[..6].to_vec()]), Settings::default(), echo);
+    let mut fixture = Fixture::new(Script::new([message[..6].to_vec()]), Config::default(), echo);
     assert!(fixture.poll().is_pending());
     for byte in message.iter().skip(6).take(4) {
         advance(Duration::from_secs(14)).await;
@@ -143,7 +143,7 @@ async fn a_message_is_judged_by_its_progress() {
         header.extend((whole as u64).to_be_bytes());
         header.extend([0; 4]);
         let first = if fragments { frame(0x02, b"") } else { header };
-        let mut fixture = Fixture::new(Script::new([first]), Settings::default(), echo);
+        let mut fixture = Fixture::new(Script::new([first]), Config::default(), echo);
         assert!(fixture.poll().is_pending());
         for _ in 0..359 {
             advance(Duration::from_secs(1)).await;
@@ -181,7 +181,7 @@ async fn a_message_that_waits_for_us_is_not_judged() {
     let begun = [message.clone(), message[..100].to_vec()].concat();
     let mut script = Script::new([begun]);
     script.takes = 10;
-    let settings = Settings::default().write_timeout(Duration::from_secs(600)).write_queue(100);
+    let settings = Config::default().write_timeout(Duration::from_secs(600)).write_queue(100);
     let mut fixture = Fixture::new(script, settings, echo);
     assert!(fixture.poll().is_pending());
     advance(Duration::from_secs(300)).await;
@@ -196,20 +196,20 @@ async fn a_message_that_waits_for_us_is_not_judged() {
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_wakes_idle_connections_and_closes_them() {
-    let mut fixture = Fixture::new(Script::new([]), Settings::default(), echo);
+    let mut fixture = Fixture::new(Script::new([]), Config::default(), echo);
     assert!(fixture.poll().is_pending());
     Clock::current().drain(CloseCode::GOING_AWAY, Duration::ZERO).await;
     assert_eq!(fixture.wakes(), 1);
     assert!(fixture.poll().is_pending());
     assert_eq!(fixture.driver.line.io.written, b"\x88\x02\x03\xe9");
-    let mut late = Fixture::new(Script::new([]), Settings::default(), echo);
+    let mut late = Fixture::new(Script::new([]), Config::default(), echo);
     assert!(late.poll().is_pending());
     assert_eq!(late.driver.line.io.written, b"\x88\x02\x03\xe9");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_never_falls_silent_has_to_end_its_messages_too() {
-    let mut fixture = Fixture::new(Script::new([frame(0x01, b"open")]), Settings::default(), echo);
+    let mut fixture = Fixture::new(Script::new([frame(0x01, b"open")]), Config::default(), echo);
     assert!(fixture.poll().is_pending());
     advance(Duration::from_secs(61)).await;
     fixture.driver.line.io.reads.extend((0..20).map(|_| frame(0x8a, b"")));
@@ -219,7 +219,7 @@ async fn a_peer_that_never_falls_silent_has_to_end_its_messages_too() {
 
 #[tokio::test(start_paused = true)]
 async fn deadlines_come_for_a_peer_that_floods_from_its_first_byte_alone_on_its_thread() {
-    let mut fixture = Fixture::new(Script::new([frame(0x01, b"open")]), Settings::default(), echo);
+    let mut fixture = Fixture::new(Script::new([frame(0x01, b"open")]), Config::default(), echo);
     // It is never seen to wait, so nothing but its floods can have started the clock.
     for _ in 0..70 {
         fixture.driver.line.io.reads.extend((0..8).map(|_| frame(0x8a, b"")));
@@ -236,7 +236,7 @@ async fn deadlines_come_for_a_peer_that_floods_from_its_first_byte_alone_on_its_
 async fn a_close_behind_a_long_queue_is_waited_for_while_the_peer_reads() {
     let mut script = Script::new([frame(0x82, &[1; 1000])]);
     script.takes = 10;
-    let mut fixture = Fixture::new(script, Settings::default(), echo);
+    let mut fixture = Fixture::new(script, Config::default(), echo);
     assert!(fixture.poll().is_pending());
     fixture.driver.with_socket(Waker::noop(), |socket| socket.close(CloseCode::NORMAL, "")).unwrap();
     for _ in 0..5 {
@@ -252,7 +252,7 @@ async fn a_close_behind_a_long_queue_is_waited_for_while_the_peer_reads() {
 /// Behind what was sent, whether the peer talks or not; and each at its own time.
 #[tokio::test(start_paused = true)]
 async fn a_life_has_an_end() {
-    let settings = || Settings::default().max_age(Duration::from_secs(1000));
+    let settings = || Config::default().max_age(Duration::from_secs(1000));
     let mut ends = Vec::new();
     for talks in [false, true, false, true] {
         let mut fixture = Fixture::new(Script::new([]), settings(), echo);

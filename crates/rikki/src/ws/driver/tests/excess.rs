@@ -6,8 +6,8 @@ use super::*;
 use crate::ws::driver::reading::LEAST_READ;
 
 /// A connection whose peer takes nothing, with a mark of 100 bytes.
-fn stuck(overflow: Overflow) -> Settings {
-    Settings::default().write_queue(100).overflow(overflow)
+fn stuck(overflow: Overflow) -> Config {
+    Config::default().write_queue(100).overflow(overflow)
 }
 
 fn unread(reads: impl IntoIterator<Item = Vec<u8>>) -> Script {
@@ -16,7 +16,7 @@ fn unread(reads: impl IntoIterator<Item = Vec<u8>>) -> Script {
 
 #[tokio::test(start_paused = true)]
 async fn messages_in_a_second_have_a_limit() {
-    let settings = || Settings::default().max_message_rate(3);
+    let settings = || Config::default().max_message_rate(3);
     for (frames, passed) in [
         (vec![frame(0x81, b"x"); 4], 3),
         // Control frames count too: a flood of pings is a flood.
@@ -34,7 +34,7 @@ async fn messages_in_a_second_have_a_limit() {
         assert_eq!(fixture.consumer.messages, passed);
         assert!(matches!(fixture.error(), Error::RateExceeded));
         assert!(fixture.driver.line.io.written.windows(4).any(|close| close == b"\x88\x16\x03\xf0"), "1008");
-        assert_eq!(fixture.driver.settings.counts.read().closed_rates, 1);
+        assert_eq!(fixture.driver.terms.live.counters().closed_rates, 1);
     }
     // Spread over seconds it is within the limit.
     let mut fixture = Fixture::new(Script::new([]), settings(), quiet);
@@ -52,7 +52,7 @@ async fn messages_in_a_second_have_a_limit() {
 #[tokio::test(start_paused = true)]
 async fn a_silence_is_made_up_for_within_bounds() {
     for (silence, messages, refused) in [(6, 12, false), (60, 30, false), (60, 31, true)] {
-        let mut fixture = Fixture::new(Script::new([]), Settings::default().max_message_rate(3), quiet);
+        let mut fixture = Fixture::new(Script::new([]), Config::default().max_message_rate(3), quiet);
         assert!(fixture.poll().is_pending());
         for _ in 0..silence {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -68,7 +68,7 @@ async fn a_silence_is_made_up_for_within_bounds() {
 
 #[tokio::test]
 async fn close_waits_where_only_the_memory_of_all_is_used_up() {
-    let settings = Settings::default().overflow(Overflow::Close).queue_memory(0);
+    let settings = with_queues(Config::default().overflow(Overflow::Close), 0);
     let mut fixture = Fixture::new(unread([frame(0x82, &[b'x'; 20_000]), frame(0x81, b"later")]), settings, echo);
     assert!(fixture.poll().is_pending());
     assert_eq!((fixture.consumer.messages, fixture.consumer.closed.is_none()), (1, true));
@@ -79,7 +79,7 @@ async fn close_waits_where_only_the_memory_of_all_is_used_up() {
 
 #[tokio::test]
 async fn bytes_in_a_second_have_a_limit() {
-    let settings = Settings::default().max_byte_rate(1000);
+    let settings = Config::default().max_byte_rate(1000);
     let mut fixture = Fixture::new(Script::new([frame(0x82, &[0; 992]), vec![0x82]]), settings.clone(), quiet);
     assert!(fixture.poll().is_pending());
     assert_eq!(fixture.consumer.messages, 1, "1,000 bytes with their header");
@@ -98,7 +98,7 @@ async fn pause_says_full_and_stops_reading() {
     assert!(fixture.poll().is_pending());
     assert_eq!(fixture.consumer.messages, 1);
     assert_eq!(sender.send("x"), Err(SendError::Full));
-    assert_eq!(fixture.driver.settings.counts.read().dropped_messages, 0);
+    assert_eq!(fixture.driver.terms.live.counters().dropped_messages, 0);
     assert!(fixture.consumer.closed.is_none());
 }
 
@@ -118,7 +118,7 @@ async fn close_cuts_who_does_not_read() {
     assert_eq!(sender.send("y"), Err(SendError::Full));
     assert_eq!(fixture.wakes(), wakes + 1);
     assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
-    assert_eq!(fixture.driver.settings.counts.read().closed_overflows, 1);
+    assert_eq!(fixture.driver.terms.live.counters().closed_overflows, 1);
     assert_eq!(sender.send("y"), Err(SendError::Closed));
     // Who reads is not cut, however much is sent at once.
     let mut fixture = Fixture::new(Script::new([frame(0x81, &[b'x'; 200])]), stuck(Overflow::Close), echo);
@@ -138,7 +138,7 @@ async fn drop_newest_keeps_what_was_first_and_goes_on_reading() {
     assert!(fixture.poll().is_pending());
     assert_eq!(fixture.consumer.messages, 3);
     assert_eq!(sender.send("lost"), Err(SendError::Dropped));
-    assert_eq!(fixture.driver.settings.counts.read().dropped_messages, 3);
+    assert_eq!(fixture.driver.terms.live.counters().dropped_messages, 3);
     sender.close(CloseCode::NORMAL, "").unwrap();
     fixture.driver.line.io.takes = usize::MAX;
     assert!(fixture.poll().is_pending());
@@ -156,25 +156,25 @@ async fn drop_oldest_keeps_what_was_last() {
     for n in 0..1000 {
         sender.send(format!("{n}")).unwrap();
     }
-    let counts = fixture.driver.settings.counts.clone();
+    let live = fixture.driver.terms.live.clone();
     let held = sender.queued();
     assert!((100..400).contains(&held), "the mark and one message: {held}");
-    assert_eq!(counts.read().queued_bytes, held as u64);
+    assert_eq!(live.counters().queued_bytes, held as u64);
     fixture.driver.line.io.takes = usize::MAX;
     assert!(fixture.poll().is_pending());
     let written = &fixture.driver.line.io.written;
     assert!(written.windows(6).any(|ping| ping == b"\x89\x04kept"), "{written:?}");
     assert!(written.ends_with(b"\x81\x03999"), "{written:?}");
     let texts = written.iter().filter(|byte| **byte == 0x81).count() as u64;
-    assert_eq!(counts.read().dropped_messages, 1001 - texts);
-    assert_eq!(counts.read().queued_bytes, 0);
+    assert_eq!(live.counters().dropped_messages, 1001 - texts);
+    assert_eq!(live.counters().queued_bytes, 0);
 }
 
 #[tokio::test]
 async fn when_the_memory_of_all_is_used_up_each_has_little() {
-    let settings = Settings::default().queue_memory(1_000_000);
-    let counts = settings.counts.clone();
-    let sent = |settings: &Settings| {
+    let settings = with_queues(Config::default(), 1_000_000);
+    let live = settings.live.clone();
+    let sent = |settings: &Terms| {
         let mut fixture = Fixture::new(unread([]), settings.clone(), quiet);
         let sender = fixture.driver.with_socket(Waker::noop(), |socket| socket.sender());
         let mut sent = 0;
@@ -188,36 +188,36 @@ async fn when_the_memory_of_all_is_used_up_each_has_little() {
     assert!((900..=1050).contains(&first), "all there is: {first}");
     let (modest, second) = sent(&settings);
     assert!((15..=18).contains(&second), "16 KiB: {second}");
-    assert!(counts.read().queued_bytes > 1_000_000);
+    assert!(live.counters().queued_bytes > 1_000_000);
     drop((greedy, modest));
-    assert_eq!(counts.read().queued_bytes, 0, "given back");
+    assert_eq!(live.counters().queued_bytes, 0, "given back");
     assert_eq!(sent(&settings).1, first);
 }
 
 #[tokio::test]
 async fn answers_in_a_backlog_are_counted_until_they_are_written_or_lost() {
     for lost in [true, false] {
-        let mut fixture = Fixture::new(unread([frame(0x82, &[7; 5000])]), Settings::default(), echo);
-        let counts = fixture.driver.settings.counts.clone();
+        let mut fixture = Fixture::new(unread([frame(0x82, &[7; 5000])]), Config::default(), echo);
+        let live = fixture.driver.terms.live.clone();
         assert!(fixture.poll().is_pending());
-        assert_eq!(counts.read().queued_bytes, 5004);
+        assert_eq!(live.counters().queued_bytes, 5004);
         fixture.driver.line.io.takes = 1004;
         assert!(fixture.poll().is_pending());
-        assert_eq!(counts.read().queued_bytes, 4000);
+        assert_eq!(live.counters().queued_bytes, 4000);
         if lost {
             drop(fixture);
         } else {
             fixture.driver.line.io.takes = usize::MAX;
             assert!(fixture.poll().is_pending());
         }
-        assert_eq!(counts.read().queued_bytes, 0);
+        assert_eq!(live.counters().queued_bytes, 0);
     }
 }
 
 /// What it has taken since the last look counts.
 #[tokio::test]
 async fn who_has_just_read_is_not_cut() {
-    let settings = Settings::default().write_queue(1000).overflow(Overflow::Close);
+    let settings = Config::default().write_queue(1000).overflow(Overflow::Close);
     let script = Script { takes: 850, ..Script::new([frame(0x81, b"go")]) };
     let answer = |socket: &mut Socket<'_>, _: Message<'_>| socket.sender().send("x".repeat(100)).unwrap();
     let mut fixture = Fixture::new(script, settings, answer);
@@ -232,13 +232,13 @@ async fn who_has_just_read_is_not_cut() {
 /// A callback that a message is handed to may answer it; where there is no room for the answer, the message waits.
 #[tokio::test]
 async fn pause_holds_though_others_use_the_memory_up() {
-    let settings = Settings::default().queue_memory(1_000_000);
-    let counts = settings.counts.clone();
+    let settings = with_queues(Config::default(), 1_000_000);
+    let mut others = settings.queues().share();
     let mut sent = Vec::new();
     let reads = [frame(0x82, &[7; 20_000]), frame(0x81, b"waits")];
     let mut fixture = Fixture::new(unread(reads[..1].to_vec()), settings, |socket, message| {
         if sent.len() == 1 {
-            counts.queued_bytes.add(1_000_000);
+            others.set(1_000_000);
         }
         sent.push(socket.send(message));
     });
@@ -256,23 +256,23 @@ async fn pause_holds_though_others_use_the_memory_up() {
 
 #[tokio::test]
 async fn what_waits_takes_no_more_than_its_size() {
-    let mut fixture = Fixture::new(unread([]), Settings::default(), echo);
-    let counts = fixture.driver.settings.counts.clone();
+    let mut fixture = Fixture::new(unread([]), Config::default(), echo);
+    let live = fixture.driver.terms.live.clone();
     for count in 1..=12 {
         fixture.driver.line.io.reads.push_back(frame(0x82, &[7; 60_000]));
         assert!(fixture.poll().is_pending());
-        assert_eq!(counts.read().queued_bytes, count * 60_004);
+        assert_eq!(live.counters().queued_bytes, count * 60_004);
         let capacity = fixture.driver.backlog.as_ref().map(|backlog| backlog.output.capacity());
         assert!(capacity.is_some_and(|capacity| capacity < 2 * 60_004), "{capacity:?} after {count}");
     }
     fixture.driver.line.io.takes = usize::MAX;
     assert!(fixture.poll().is_pending());
-    assert_eq!((fixture.driver.line.io.written.len(), counts.read().queued_bytes), (12 * 60_004, 0));
+    assert_eq!((fixture.driver.line.io.written.len(), live.counters().queued_bytes), (12 * 60_004, 0));
 }
 
 #[tokio::test]
 async fn little_is_read_ahead_where_little_may_wait() {
-    let unparsed = |settings: Settings| {
+    let unparsed = |settings: Config| {
         let reads = [[frame(0x81, &[b'x'; 200]), vec![0; 60_000]].concat()];
         let mut fixture = Fixture::new(unread(reads), settings, echo);
         assert!(fixture.poll().is_pending());
@@ -287,8 +287,8 @@ async fn a_policy_means_the_same_by_every_way() {
     type Outcomes = Vec<Result<(), SendError>>;
     const COUNT: usize = 50;
 
-    fn settings(overflow: Overflow) -> Settings {
-        Settings::default().write_queue(16_000).overflow(overflow)
+    fn settings(overflow: Overflow) -> Config {
+        Config::default().write_queue(16_000).overflow(overflow)
     }
 
     fn entry(number: usize) -> String {
@@ -347,10 +347,10 @@ async fn large_messages_have_no_more_memory_than_there_is_for_all() {
     const MEMORY: usize = 9 << 20;
     let large = || frame(0x82, &vec![7; LARGE]);
     for overflow in [Overflow::Pause, Overflow::DropNewest, Overflow::DropOldest] {
-        let settings = Settings::default().queue_memory(MEMORY).overflow(overflow);
+        let settings = with_queues(Config::default().overflow(overflow), MEMORY);
         let outcomes = std::cell::RefCell::new(Vec::new());
         let echo = |socket: &mut Socket<'_>, message: Message<'_>| outcomes.borrow_mut().push(socket.send(message));
-        let waiting = || settings.counts.queued_bytes.get();
+        let waiting = || settings.live.counters().queued_bytes;
         let mut fixtures = Vec::new();
         for _ in 0..4 {
             let mut fixture = Fixture::new(unread([large()]), settings.clone(), echo);
@@ -374,7 +374,7 @@ async fn large_messages_have_no_more_memory_than_there_is_for_all() {
         assert_eq!(waiting(), 0);
     }
     // One alone may be larger than what there is.
-    let mut alone = Fixture::new(unread([large()]), Settings::default().queue_memory(1 << 20), |socket, message| {
+    let mut alone = Fixture::new(unread([large()]), with_queues(Config::default(), 1 << 20), |socket, message| {
         socket.send(message).unwrap();
     });
     while alone.consumer.messages == 0 {

@@ -4,6 +4,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use http::header::HOST;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use rikki_limits::Excerpt;
+
 /// `host[:port]`: <https://www.rfc-editor.org/rfc/rfc9110#section-7.2>.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Authority<'a> {
@@ -135,6 +140,59 @@ pub(crate) fn default_port(scheme: &str) -> Option<u16> {
         Some(443)
     } else {
         None
+    }
+}
+
+/// Why no host is named, told in one sentence by its `Display`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HostError {
+    Missing,
+    Repeated,
+    Invalid { given: String },
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("the header Host is missing"),
+            Self::Repeated => f.write_str("the header Host must appear only once"),
+            Self::Invalid { given } => write!(f, "the host \"{given}\" is not of the form name[:port]"),
+        }
+    }
+}
+
+/// The host that the field `Host` names, if there is one.
+pub(crate) fn host_field(headers: &HeaderMap) -> Result<Option<Authority<'_>>, HostError> {
+    match only(headers, &HOST) {
+        Field::Absent => Ok(None),
+        Field::Repeated => Err(HostError::Repeated),
+        Field::Once(given) => {
+            let authority = given.to_str().ok().and_then(Authority::parse);
+            authority.map(Some).ok_or_else(|| HostError::Invalid { given: Excerpt::of(given).to_string() })
+        }
+    }
+}
+
+/// The host of an absolute-form or authority-form target, or of `:authority`.
+pub(crate) fn target_authority(request: &Parts) -> Result<Option<Authority<'_>>, HostError> {
+    let Some(authority) = request.uri.authority() else { return Ok(None) };
+    let given = authority.as_str();
+    Authority::parse(given).map(Some).ok_or_else(|| HostError::Invalid { given: Excerpt::of(given).to_string() })
+}
+
+/// A field that may appear once.
+pub(crate) enum Field<'h> {
+    Absent,
+    Once(&'h HeaderValue),
+    Repeated,
+}
+
+pub(crate) fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Field<'h> {
+    let mut lines = headers.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => Field::Absent,
+        (Some(line), None) => Field::Once(line),
+        (Some(_), Some(_)) => Field::Repeated,
     }
 }
 

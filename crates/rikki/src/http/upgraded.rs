@@ -1,0 +1,135 @@
+//! The byte stream below a connection that was upgraded, as our own server has put it there.
+
+use hyper::upgrade::Upgraded;
+use tokio::net::TcpStream;
+
+use super::pace::PacedIo;
+#[cfg(feature = "tls")]
+use crate::ws::TlsStream;
+use crate::ws::{Transport, take as take_of};
+
+/// Takes the bare stream out of what HTTP needs around it.
+pub(super) fn take(upgraded: Upgraded) -> Transport {
+    let upgraded = match take_of::<PacedIo<TcpStream>>(upgraded) {
+        Ok((paced, read_ahead)) => return Transport::Tcp(paced.into_inner(), read_ahead),
+        Err(upgraded) => upgraded,
+    };
+    #[cfg(feature = "tls")]
+    let upgraded = match take_of::<PacedIo<TlsStream>>(upgraded) {
+        Ok((paced, read_ahead)) => return Transport::Tls(Box::new(paced.into_inner().into()), read_ahead),
+        Err(upgraded) => upgraded,
+    };
+    Transport::from(upgraded)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::IntoFuture;
+    use std::time::Duration;
+
+    use axum::Router;
+    use axum::extract::Request;
+    use axum::routing::any;
+    use http::StatusCode;
+    use hyper::upgrade::OnUpgrade;
+    use hyper_util::rt::TokioIo;
+    use hyper_util::service::TowerToHyperService;
+    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+    use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+    use super::*;
+    use crate::Server;
+
+    /// What was found below an upgrade, and the bytes behind the request.
+    type Found = (&'static str, Vec<u8>);
+
+    async fn look(upgraded: Upgraded) -> Found {
+        match take(upgraded) {
+            Transport::Tcp(_, ahead) => ("TCP", ahead.to_vec()),
+            #[cfg(feature = "tls")]
+            Transport::Tls(_, ahead) => ("TLS", ahead.to_vec()),
+            Transport::Other(mut io) => {
+                let mut ahead = vec![0; 5];
+                io.read_exact(&mut ahead).await.unwrap();
+                ("other", ahead)
+            }
+        }
+    }
+
+    /// An application that upgrades everything and looks at what it gets.
+    fn application() -> (Router, UnboundedReceiver<Found>) {
+        let (found, receiver) = mpsc::unbounded_channel();
+        let answer = async |request: Request, found: UnboundedSender<Found>| {
+            let on_upgrade = request.extensions().get::<OnUpgrade>().cloned().unwrap();
+            tokio::spawn(async move { found.send(look(on_upgrade.await.unwrap()).await) });
+            (StatusCode::SWITCHING_PROTOCOLS, [("connection", "upgrade"), ("upgrade", "websocket")])
+        };
+        (Router::new().fallback(any(async move |request| answer(request, found).await)), receiver)
+    }
+
+    /// Sends an upgrade request and five more bytes in one write.
+    async fn check(
+        mut client: impl AsyncRead + AsyncWrite + Unpin,
+        found: &mut UnboundedReceiver<Found>,
+        kind: &'static str,
+    ) {
+        const REQUEST: &[u8] =
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nearly";
+        client.write_all(REQUEST).await.unwrap();
+        client.flush().await.unwrap();
+        let found = tokio::time::timeout(Duration::from_secs(5), found.recv()).await.unwrap();
+        assert_eq!(found.unwrap(), (kind, b"early".to_vec()));
+    }
+
+    #[tokio::test]
+    async fn bare_tcp_under_this_server() {
+        let (router, mut found) = application();
+        let server = Server::new().merge(router).listen("http://127.0.0.1:0").start().await.unwrap();
+        let client = TcpStream::connect(server.local_addrs()[0]).await.unwrap();
+        check(client, &mut found, "TCP").await;
+    }
+
+    #[tokio::test]
+    async fn bare_tcp_under_axum() {
+        let (router, mut found) = application();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        tokio::spawn(axum::serve(listener, router).into_future());
+        check(client, &mut found, "TCP").await;
+    }
+
+    #[cfg(feature = "tls")]
+    #[tokio::test]
+    async fn bare_tls_under_this_server() {
+        use std::sync::Arc;
+
+        use rustls::crypto::aws_lc_rs::default_provider;
+        use rustls_pki_types::pem::PemObject;
+        use rustls_pki_types::{CertificateDer, ServerName};
+
+        let (router, mut found) = application();
+        let tls = crate::Tls::self_signed(["localhost"]).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(tls.certificate_pem().unwrap().as_bytes()).unwrap()).unwrap();
+        let server = Server::new().merge(router).tls(tls).listen("https://127.0.0.1:0").start().await.unwrap();
+        let config = rustls::ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let tcp = TcpStream::connect(server.local_addrs()[0]).await.unwrap();
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let client = connector.connect(ServerName::try_from("localhost").unwrap(), tcp).await.unwrap();
+        check(client, &mut found, "TLS").await;
+    }
+
+    #[tokio::test]
+    async fn any_stream_under_any_server() {
+        let (router, mut found) = application();
+        let (client, server) = tokio::io::duplex(1024);
+        let service = TowerToHyperService::new(router);
+        let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(server), service);
+        tokio::spawn(connection.with_upgrades());
+        check(client, &mut found, "other").await;
+    }
+}

@@ -1,0 +1,120 @@
+//! What lives while WebSockets do: what they hold together, and what is counted of them.
+
+use std::sync::{Arc, LazyLock};
+
+use rikki_limits::Budget;
+use rikki_proto::MessageMemory;
+use rikki_proto::deflate::Decompressor;
+
+use super::counts::{Counters, Counts};
+
+/// What the WebSockets of a server share, or elsewhere those of the process: budgets and counters. Clones are the same.
+///
+/// A server has its own, which its endpoints and its [`Monitor`](crate::Monitor) use. Under another server, and for
+/// clients, there is [one for the process](Self::process), unless an [`Endpoint`](super::Endpoint) or a client is given
+/// another.
+///
+/// ```
+/// use rikki::ws::Live;
+///
+/// let live = Live::new();
+/// live.message_memory(64 << 20);
+/// live.queue_memory(16 << 20);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Live(Arc<Shared>);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) messages: Arc<MessageMemory>,
+    pub(super) queues: Arc<Budget>,
+    pub(super) compression: Arc<Budget>,
+    pub(super) counts: Counts,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Live {
+    /// Budgets of which nothing is held, with their defaults, and counters at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(Shared {
+            messages: Arc::new(MessageMemory::new(256 << 20)),
+            queues: Arc::new(Budget::new("queue-memory", 64 << 20)),
+            compression: Arc::new(Budget::new("deflate-memory", 64 << 20)),
+            counts: Counts::default(),
+        }))
+    }
+
+    /// The one of all WebSockets that have no other.
+    #[must_use]
+    pub fn process() -> Self {
+        static PROCESS: LazyLock<Live> = LazyLock::new(Live::new);
+        PROCESS.clone()
+    }
+
+    /// What unfinished messages may hold over all connections, in bytes; default 256 MiB, for 64 of the largest.
+    ///
+    /// A message that has not arrived whole holds up to twice what has come of it, or four times where its length is
+    /// known. Beyond 16 KiB it is counted. Where nothing is left the oldest give way: their connections are closed with
+    /// 1013. One alone may always be as large as [`max_message`](super::Config::max_message).
+    pub fn message_memory(&self, bytes: usize) {
+        self.0.messages.budget().set_most(bytes);
+    }
+
+    /// What may wait to be written over all connections, in bytes; default 64 MiB.
+    ///
+    /// A message of more than 16 KiB is not taken where it would go beyond that, unless nothing else waits:
+    /// [`SendError::Full`](super::SendError::Full), or as [`overflow`](super::Config::overflow) says. Then each connection
+    /// has a mark of 16 KiB, so that one whose peer reads is served on; and each thread may hold one message more while it
+    /// tries to write it.
+    pub fn queue_memory(&self, bytes: usize) {
+        self.0.queues.set_most(bytes);
+    }
+
+    /// The memory that compression may take, in bytes over all connections; default 64 MiB.
+    ///
+    /// [Shared](super::Compression::shared), it bounds what decompresses: one message at a time for each thread.
+    /// [Dedicated](super::Compression::dedicated), it is set aside for a connection at the handshake: enough for about 200,
+    /// and further connections go without compression.
+    pub fn compression_memory(&self, bytes: usize) {
+        self.0.compression.set_most(bytes.max(Decompressor::MEMORY));
+    }
+
+    /// The budgets: of unfinished messages, of what waits to be written, and of compression.
+    #[must_use]
+    pub fn budgets(&self) -> [&Arc<Budget>; 3] {
+        [self.0.messages.budget(), &self.0.queues, &self.0.compression]
+    }
+
+    /// What has been counted so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters::read(self)
+    }
+
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
+    pub(super) fn messages(&self) -> &Arc<MessageMemory> {
+        &self.0.messages
+    }
+
+    pub(super) fn queues(&self) -> &Arc<Budget> {
+        &self.0.queues
+    }
+
+    pub(super) fn compression(&self) -> &Arc<Budget> {
+        &self.0.compression
+    }
+
+    #[cfg(test)]
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
