@@ -1,5 +1,7 @@
 //! What a server counts: how much there is of everything, and what was refused for which reason.
 
+use std::sync::Arc;
+
 use rikki_limits::Count;
 
 use crate::live::Live;
@@ -120,5 +122,5 @@ pub(crate) struct Counts {
     pub(crate) refused_requests: Count,
     pub(crate) refused_heads: Count,
     pub(crate) refused_hosts: Count,
-    pub(crate) closed_slow: Count,
+    pub(crate) closed_slow: Arc<Count>,
 }

@@ -54,14 +54,19 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// Each name is sent as 250 times `%27` and 250 times `&#39;`.
-#[test]
-fn a_listing_is_never_in_memory_as_a_page() {
-    let _counting = count();
-    let folder = Folder::new("listing");
+/// With 500 files. Each name is listed as 250 times `%27` and 250 times `&#39;`.
+fn hostile_names(name: &str) -> Folder {
+    let folder = Folder::new(name);
     for index in 0..500 {
         fs::write(folder.0.join(format!("{index:03}{}", "'".repeat(250))), "").unwrap();
     }
+    folder
+}
+
+#[test]
+fn a_listing_is_never_in_memory_as_a_page() {
+    let _counting = count();
+    let folder = hostile_names("listing");
     let files = Files::new(&folder.0).unwrap();
     runtime().block_on(async {
         let before = dhat::HeapStats::get().curr_bytes;
@@ -75,6 +80,25 @@ fn a_listing_is_never_in_memory_as_a_page() {
         }
         assert!(sent > 64 * 500 * 250 * 8, "{sent} bytes");
         assert!(peak(before) < 4 << 20, "{} KiB at most for 64 listings", peak(before) / 1024);
+    });
+}
+
+/// Each one asks when the one before it has its answer, of which it takes the first piece.
+#[test]
+fn listings_that_nobody_takes_give_back_their_memory() {
+    let _counting = count();
+    let folder = hostile_names("listings");
+    let files = Files::new(&folder.0).unwrap().read_memory(2 << 20);
+    runtime().block_on(async {
+        let before = dhat::HeapStats::get().curr_bytes;
+        let mut held = Vec::new();
+        for index in 0..64 {
+            let mut answer = get(&files, "/", "identity").await;
+            assert_eq!(answer.status(), 200, "of listing {index}");
+            answer.body_mut().frame().await.unwrap().unwrap();
+            held.push(answer);
+        }
+        assert!(peak(before) < 3 << 20, "{} KiB at most for 64 listings", peak(before) / 1024);
     });
 }
 

@@ -50,7 +50,7 @@ pub(crate) struct FileArgs {
     /// Memory for small files [default: 32MiB]
     #[arg(long, value_name = "SIZE", value_parser = units::size_or_zero)]
     pub(crate) file_cache: Option<usize>,
-    /// Memory for sending files [default: 64MiB]
+    /// Memory for sending files and listings [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = units::size_or_zero)]
     pub(crate) read_memory: Option<usize>,
     /// Most files open while they are sent

@@ -17,17 +17,20 @@ pub(super) const BLOCK: usize = 128 * 1024;
 /// that every response goes on.
 pub(super) const SMALL: usize = 4 * 1024;
 
-/// How much of what is no block does not count, in bytes.
-const UNCOUNTED: usize = 64 * 1024;
-
 /// How many blocks are kept for the next reader: without them each block would be zeroed first.
 const SPARE: usize = 8;
+
+/// The share of the bound that blocks and listings leave to each other, as a divisor: so neither finds nothing, whatever
+/// the clients of the others do not take.
+const LEFT: usize = 4;
 
 /// The blocks that are being read into or being sent.
 pub(super) struct Blocks {
     limit: usize,
-    /// In bytes.
+    /// With what [listings](super::listing::ListingMemory) take, in bytes.
     held: AtomicUsize,
+    /// Without.
+    in_blocks: AtomicUsize,
     /// Of [`BLOCK`] bytes each.
     spare: Mutex<Vec<Vec<u8>>>,
 }
@@ -35,7 +38,7 @@ pub(super) struct Blocks {
 impl Blocks {
     /// With a bound in bytes.
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, held: AtomicUsize::new(0), spare: Mutex::default() }
+        Self { limit, held: AtomicUsize::new(0), in_blocks: AtomicUsize::new(0), spare: Mutex::default() }
     }
 
     /// A block for the next of `remaining` bytes: a whole one, or a small one if there is no room for that.
@@ -53,8 +56,31 @@ impl Blocks {
     }
 
     fn reserve(&self, bytes: usize) -> bool {
-        let reserved = |held: usize| held.checked_add(bytes).filter(|held| *held <= self.limit);
-        self.held.fetch_update(Relaxed, Relaxed, reserved).is_ok()
+        let part = self.part();
+        let reserved = |held: usize| held.checked_add(bytes).filter(|held| *held <= part);
+        if self.in_blocks.fetch_update(Relaxed, Relaxed, reserved).is_err() {
+            return false;
+        }
+        let is_free = self.exchange(0, bytes, self.limit);
+        if !is_free {
+            self.in_blocks.fetch_sub(bytes, Relaxed);
+        }
+        is_free
+    }
+
+    /// Counts so many bytes instead of others, if all together are at `most` so many then.
+    pub(super) fn exchange(&self, gone: usize, come: usize, most: usize) -> bool {
+        let exchanged = |held: usize| Some(held.saturating_sub(gone).saturating_add(come)).filter(|held| *held <= most);
+        self.held.fetch_update(Relaxed, Relaxed, exchanged).is_ok()
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// How much blocks may take, or listings, in bytes.
+    pub(super) fn part(&self) -> usize {
+        self.limit - self.limit / LEFT
     }
 
     fn lock_spare(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
@@ -64,52 +90,6 @@ impl Blocks {
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
         self.held.load(Relaxed)
-    }
-}
-
-/// Memory of something else that grows: what exceeds [`UNCOUNTED`] counts, until this is dropped.
-pub(super) struct Charge {
-    blocks: Arc<Blocks>,
-    bytes: usize,
-}
-
-impl Charge {
-    pub(super) fn new(blocks: &Arc<Blocks>) -> Self {
-        Self { blocks: Arc::clone(blocks), bytes: 0 }
-    }
-
-    /// Takes so many bytes more.
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::OutOfMemory`] if there is no room for them now. One alone may be of any length.
-    pub(super) fn grow(&mut self, bytes: usize) -> io::Result<()> {
-        let (own, grown) = (self.counted(), self.bytes.saturating_add(bytes));
-        let more = grown.saturating_sub(UNCOUNTED) - own;
-        let reserved =
-            |held: usize| held.checked_add(more).filter(|sum| *sum <= self.blocks.limit || more == 0 || held == own);
-        if self.blocks.held.fetch_update(Relaxed, Relaxed, reserved).is_err() {
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
-        self.bytes = grown;
-        Ok(())
-    }
-
-    /// Gives back what exceeds so many bytes.
-    pub(super) fn shrink_to(&mut self, bytes: usize) {
-        let before = self.counted();
-        self.bytes = self.bytes.min(bytes);
-        self.blocks.held.fetch_sub(before - self.counted(), Relaxed);
-    }
-
-    fn counted(&self) -> usize {
-        self.bytes.saturating_sub(UNCOUNTED)
-    }
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.blocks.held.fetch_sub(self.counted(), Relaxed);
     }
 }
 
@@ -159,34 +139,9 @@ impl Drop for Block {
                 spare.push(memory);
             }
         }
-        self.blocks.held.fetch_sub(self.counted, Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_grows_counts_before_it_is_there() {
-        let blocks = Arc::new(Blocks::new(2 * BLOCK));
-        let grown = |bytes: usize| {
-            let mut charge = Charge::new(&blocks);
-            charge.grow(bytes / 2).and_then(|()| charge.grow(bytes - bytes / 2)).map(|()| charge)
-        };
-        let alone = grown(3 * BLOCK).unwrap();
-        assert_eq!(blocks.held(), 3 * BLOCK - UNCOUNTED);
-        assert!(grown(UNCOUNTED).is_ok());
-        assert_eq!(grown(UNCOUNTED + 1).err().map(|error| error.kind()), Some(io::ErrorKind::OutOfMemory));
-        drop(alone);
-        let mut shrunk = grown(2 * BLOCK).unwrap();
-        shrunk.shrink_to(BLOCK);
-        assert_eq!(blocks.held(), BLOCK - UNCOUNTED);
-        drop(shrunk);
-        let large = grown(2 * BLOCK).unwrap();
-        assert!(grown(2 * BLOCK).is_err());
-        assert_eq!(blocks.held(), 2 * BLOCK - UNCOUNTED, "what was refused is given back");
-        drop(large);
-        assert_eq!(blocks.held(), 0);
+        if self.counted > 0 {
+            self.blocks.in_blocks.fetch_sub(self.counted, Relaxed);
+            self.blocks.exchange(self.counted, 0, usize::MAX);
+        }
     }
 }

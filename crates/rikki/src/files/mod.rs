@@ -43,6 +43,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::{Request, Response};
+use rikki_limits::Count;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 
@@ -99,7 +100,7 @@ const COMPRESS_ABOVE: u64 = 1024;
 /// # Memory
 ///
 /// Files up to 256 KiB are kept in a cache, see [`Files::cache`]. Others are read in blocks of 128 KiB, as their bodies
-/// are polled, within the bound of [`Files::read_memory`].
+/// are polled, within the bound of [`Files::read_memory`], which holds for listings too.
 ///
 /// Cloning is cheap: clones share the folder and its memory.
 ///
@@ -127,6 +128,7 @@ struct Shared {
     listings: Listings,
     options: Options,
     budgets: OwnBudgets,
+    gave_up: Arc<Count>,
 }
 
 /// Which budgets have been set, and are not to be a part of a server's.
@@ -166,6 +168,7 @@ impl Files {
                 listings: Listings::default(),
                 options: Options::default(),
                 budgets: OwnBudgets::default(),
+                gave_up: Arc::default(),
             }),
         })
     }
@@ -223,6 +226,11 @@ impl Files {
         }
     }
 
+    /// Counts clients that are given up where a server does.
+    pub(crate) fn count_in(&mut self, gave_up: &Arc<Count>) {
+        Arc::make_mut(&mut self.shared).gave_up = Arc::clone(gave_up);
+    }
+
     /// Keeps the contents of small files in at most so much memory, in bytes; 32 MiB by default, 0 keeps nothing.
     ///
     /// A file of at most 256 KiB is kept when it is sent whole, unless it has changed within the last two seconds. It is
@@ -237,12 +245,17 @@ impl Files {
     }
 
     /// Lets all responses together hold at most so much that has been read and not been sent, in bytes; 64 MiB by
-    /// default.
+    /// default. Files may have three quarters of it, and listings too, so that neither leaves the other nothing.
     ///
     /// Beyond that, files are read 4 KiB at a time, which does not count: no response waits for others. The server of
     /// this crate takes at most 64 KiB ahead of what the client takes, and the block that exceeds them: so much can a
-    /// connection, or a stream of HTTP/2, still hold then. What is known of the entries of a listing counts too, beyond
-    /// 64 KiB, and is answered with 503 when there is no room for it; the page is written as it is sent.
+    /// connection, or a stream of HTTP/2, still hold then.
+    ///
+    /// What is known of the entries of a listing counts from when it is read, beyond 64 KiB; the page is written as it is
+    /// sent. Where there is no room for the next listing, the ones that are being sent give way, first the one of which
+    /// nothing was taken for longest: its response ends with an error, and its connection is cut. To one that takes more
+    /// than half of what listings may have, only those give way of which nothing was taken for 5 s. A listing is answered
+    /// with 503 if those that remain, and those that are being made, leave no room for it; one alone may be of any length.
     pub fn read_memory(mut self, bytes: usize) -> Self {
         let shared = Arc::make_mut(&mut self.shared);
         shared.root.set_read_memory(bytes);

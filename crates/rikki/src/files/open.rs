@@ -28,6 +28,7 @@ pub(super) use self::failure::{Failure, failure, status_of};
 pub(super) use self::folder::Folder;
 use super::blocks::Blocks;
 use super::cache::Cache;
+use super::listing::ListingMemory;
 use super::source::{Source, Stores};
 use super::waits::Waits;
 use crate::memory::Memory;
@@ -48,6 +49,7 @@ pub(super) struct Root {
     current: Arc<Current>,
     denied: Vec<Denied>,
     stores: Stores,
+    listing_memory: Arc<ListingMemory>,
     /// Whether symbolic links may lead out.
     anywhere: bool,
     /// Whether names may begin with a dot.
@@ -77,9 +79,10 @@ impl Root {
         let blocks = Arc::new(Blocks::new(Memory::default().reading));
         let waits = Arc::new(Waits::new(DEFAULT_WAITING, DEFAULT_TIMEOUT));
         let places = Arc::new(Semaphore::new(0));
+        let listing_memory = Arc::new(ListingMemory::new(&blocks));
         let (denied, stores) = (Vec::new(), Stores { cache, blocks, waits, places });
         let current = Arc::new(current);
-        let mut root = Self { current, denied, stores, anywhere: false, hidden: false };
+        let mut root = Self { current, denied, stores, listing_memory, anywhere: false, hidden: false };
         root.set_places(default_places());
         Ok(root)
     }
@@ -98,13 +101,14 @@ impl Root {
         &self.stores.cache
     }
 
-    pub(super) fn blocks(&self) -> &Arc<Blocks> {
-        &self.stores.blocks
+    pub(super) fn listing_memory(&self) -> &Arc<ListingMemory> {
+        &self.listing_memory
     }
 
     /// Bounds what is read and not sent yet, in bytes.
     pub(super) fn set_read_memory(&mut self, bytes: usize) {
         self.stores.blocks = Arc::new(Blocks::new(bytes));
+        self.listing_memory = Arc::new(ListingMemory::new(&self.stores.blocks));
     }
 
     pub(super) fn waits(&self) -> &Arc<Waits> {

@@ -472,6 +472,8 @@ impl Server {
             listeners.push((parsed.bind()?, parsed));
         }
         self.share_memory();
+        let gave_up = &self.live.counts.closed_slow;
+        self.mounts.iter_mut().for_each(|mount| mount.count_in(gave_up));
         let router = self.routes_and_files()?;
         handle::start(&self, router, listeners)
     }

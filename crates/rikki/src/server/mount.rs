@@ -11,6 +11,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
+use rikki_limits::Count;
 use tower_service::Service;
 
 use super::{Server, StartError};
@@ -108,6 +109,10 @@ impl Mount {
     /// Takes the part of one of so many folders, where it has no budgets of its own.
     pub(super) fn share_memory(&mut self, memory: &Memory, folders: usize) {
         self.files.share_memory(memory, folders);
+    }
+
+    pub(super) fn count_in(&mut self, gave_up: &Arc<Count>) {
+        self.files.count_in(gave_up);
     }
 
     fn deny(&mut self, secrets: &[PathBuf]) -> Result<(), StartError> {

@@ -6,6 +6,7 @@ mod compressed;
 mod content;
 mod denied;
 mod fixture;
+mod held;
 mod hostile;
 mod listings;
 mod options;

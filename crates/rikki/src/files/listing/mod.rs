@@ -2,11 +2,12 @@
 //!
 //! What is listed is what can be fetched: names that [`super::path`] refuses, hidden and denied files, links that lead
 //! out of the root and whatever is neither file nor folder are left out. `making` has a folder read once for all who ask
-//! at the same time; `body` writes the rows as they are sent.
+//! at the same time; `body` writes the rows as they are sent, and `memory` bounds what all of them hold.
 
 mod body;
 mod json;
 mod making;
+mod memory;
 pub(super) mod page;
 mod sort;
 
@@ -24,7 +25,6 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use super::Shared;
 use super::accept::Preference;
 use super::answer::Ask;
-use super::blocks::Charge;
 use super::compress::Compressed;
 use super::conditional::http_time;
 use super::encoding::Coding;
@@ -33,9 +33,11 @@ use super::path::{self, RequestPath};
 use super::waits::Wanted;
 
 use self::body::{Form, ListingBody};
+use self::memory::{Charge, Sending};
 use self::sort::View;
 
 pub(super) use self::making::Listings;
+pub(super) use self::memory::ListingMemory;
 
 /// How many entries are on a page: about 3 MB, and 20 MB if all names are as long and odd as they can be.
 const MAX_ENTRIES: usize = 10_000;
@@ -69,7 +71,7 @@ pub(super) async fn listing(shared: &Arc<Shared>, ask: &Ask) -> Result<Response<
     headers.insert(VARY, ACCEPT.into());
     headers.append(VARY, ACCEPT_ENCODING.into());
     if listing.is_part() {
-        headers.insert(TRUNCATED, listing.entries.len().into());
+        headers.insert(TRUNCATED, listing.len.into());
     }
     if listing.has_next(&view)
         && let Ok(next) = HeaderValue::try_from(format!("<{}>; rel=\"next\"", view.query(view.page + 1)))
@@ -77,8 +79,8 @@ pub(super) async fn listing(shared: &Arc<Shared>, ask: &Ask) -> Result<Response<
         // https://www.rfc-editor.org/rfc/rfc8288#section-3
         headers.insert(LINK, next);
     }
-    let coding = Coding::accepted(&ask.headers).next().filter(|_| listing.entries.len() >= COMPRESSED);
-    let body = Body::new(ListingBody::new(listing, form));
+    let coding = Coding::accepted(&ask.headers).next().filter(|_| listing.len >= COMPRESSED);
+    let body = Body::new(ListingBody::new(listing, form, Arc::clone(&shared.gave_up)));
     *response.body_mut() = match coding.and_then(|coding| Some((coding, shared.compression()?))) {
         Some((coding, permit)) => {
             response.headers_mut().insert(CONTENT_ENCODING, coding.header());
@@ -94,13 +96,13 @@ const COMPRESSED: usize = 20;
 
 /// What a folder held, as far as it was asked for.
 struct Listing {
-    entries: Vec<Entry>,
+    entries: Sending,
+    /// How many of them there are.
+    len: usize,
     /// How many there are on all pages.
     total: usize,
     /// Whether there were more than are read.
     cut: bool,
-    /// The memory for it, until the last client has it.
-    _charge: Charge,
 }
 
 struct Entry {
@@ -146,7 +148,7 @@ impl Listing {
         let mut dir = folder.entries()?;
         let mut entries = Vec::new();
         // One for all of it: two would take each other for somebody else's.
-        let mut charge = Charge::new(shared.root.blocks());
+        let mut charge = Charge::new(shared.root.listing_memory());
         let filter = view.filter.to_lowercase();
         let wanted_entries = view.page * MAX_ENTRIES;
         let mounted =
@@ -179,12 +181,12 @@ impl Listing {
         entries.truncate(wanted_entries);
         drop(entries.drain(..entries.len().min(wanted_entries - MAX_ENTRIES)));
         charge.shrink_to(entries.iter().map(Entry::memory).sum());
-        Ok(Self { entries, total, cut: dir.next().is_some(), _charge: charge })
+        Ok(Self { len: entries.len(), entries: charge.keep(entries), total, cut: dir.next().is_some() })
     }
 
     /// Whether there are entries that are not in it.
     fn is_part(&self) -> bool {
-        self.cut || self.total > self.entries.len()
+        self.cut || self.total > self.len
     }
 
     /// Whether there is a page behind the one of `view`.
@@ -258,12 +260,12 @@ mod tests {
         let files = Files::new(&path).unwrap().read_memory(read_memory);
         let folder = Dir::open_ambient_dir(&path, cap_std::ambient_authority()).unwrap();
         let root = files.shared.root.folder(Wait::Yes, Look::Now).unwrap();
-        let mut charge = Charge::new(files.shared.root.blocks());
+        let mut charge = Charge::new(files.shared.root.listing_memory());
         charge.grow(other).unwrap();
         let view = View::from_query("");
         let read = Listing::read(&files.shared, &root, &folder, Path::new("."), &view, &Wanted::new(wanted));
         std::fs::remove_dir_all(path).unwrap();
-        read.map(|listing| listing.entries.len()).map_err(|error| error.kind())
+        read.map(|listing| listing.len).map_err(|error| error.kind())
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(super) fn start(listing: &Listing, relative: &Path, url_path: &str, view: &V
 pub(super) fn end(listing: &Listing) -> String {
     let mut page =
         String::from("</tbody>\n</table>\n<p id=\"none\" role=\"status\" hidden>No name contains this.</p>\n");
-    if listing.entries.is_empty() {
+    if listing.len == 0 {
         page.push_str("<p>There is nothing to show in this folder.</p>\n");
     }
     let _ = write!(page, "<script>{SCRIPT}</script>\n</body>\n</html>\n");
@@ -76,9 +76,9 @@ impl Display for Tools<'_> {
         if listing.cut {
             writeln!(f, "<p>This folder is too large: only {MAX_READ} of its entries were read.</p>")?;
         }
-        if listing.total > listing.entries.len() {
+        if listing.total > listing.len {
             let first = (view.page - 1) * MAX_ENTRIES + 1;
-            let last = first + listing.entries.len() - 1;
+            let last = first + listing.len - 1;
             write!(f, "<p>Entries {first} to {} of {} in this order.", last.max(first), listing.total)?;
             let link = |page: usize| view.query(page);
             if view.page > 1 {
