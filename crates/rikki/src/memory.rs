@@ -15,11 +15,11 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Memory {
-    /// An eighth, for unfinished messages, in bytes: [`message_memory`](crate::ws::Settings::message_memory).
+    /// An eighth, for unfinished messages, in bytes: [`message_memory`](crate::ws::Live::message_memory).
     pub messages: usize,
-    /// An eighth, for what waits to be written to WebSockets: [`queue_memory`](crate::ws::Settings::queue_memory).
+    /// An eighth, for what waits to be written to WebSockets: [`queue_memory`](crate::ws::Live::queue_memory).
     pub queues: usize,
-    /// A sixteenth, for compressed messages: [`Compression::memory`](crate::ws::Compression::memory).
+    /// A sixteenth, for compressed messages: [`compression_memory`](crate::ws::Live::compression_memory).
     pub compression: usize,
     /// An eighth, for streams of HTTP/2: [`http2_memory`](crate::Server::http2_memory).
     pub http2: usize,

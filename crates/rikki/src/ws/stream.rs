@@ -29,7 +29,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// polled; silent peers are pinged while the stream is. A sink that is polled alone reads one message ahead, and stops.
 ///
 /// Dropping it starts a closing handshake with code 1000 that goes on in the background for as long as
-/// [`write_timeout`](Terms::write_timeout) and [`close_timeout`](Terms::close_timeout) allow: what it and its
+/// [`write_timeout`](super::Config::write_timeout) and [`close_timeout`](super::Config::close_timeout) allow: what it and its
 /// [`Sender`]s have accepted goes first. The code is 1011 while panicking, and where the task that serves it ends with
 /// an error: see [`Upgrade::on_upgrade`](super::Upgrade::on_upgrade).
 ///
