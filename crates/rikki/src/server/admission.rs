@@ -28,13 +28,18 @@ pub(super) enum Excess {
     FromAddress,
 }
 
-/// The place of a connection, given back when dropped.
+/// The place of a connection, given back when dropped. Each connection holds one: what few of them have is boxed.
 #[derive(Debug)]
 pub(crate) struct Place {
     _share: Share,
+    _of_address: Option<Box<OfAddress>>,
+}
+
+/// One of the connections of an address, where their number has a limit.
+#[derive(Debug)]
+struct OfAddress {
     admission: Arc<Admission>,
-    /// If it counts there.
-    address: Option<IpAddr>,
+    address: IpAddr,
 }
 
 impl Admission {
@@ -47,11 +52,10 @@ impl Admission {
         let Live { counts, connections, .. } = &*self.live;
         counts.accepted.up();
         // First, so that nobody has to leave for one that has no place anyway.
-        let address = self.share(address)?;
+        let of_address = self.share(address)?;
         let mut share = connections.share();
         if !share.grow(1) {
             if !make_room() {
-                self.give_back(address);
                 counts.refused_connections.up();
                 return Err(Excess::Connections);
             }
@@ -59,11 +63,11 @@ impl Admission {
             counts.replaced_idle.up();
             share.set(1);
         }
-        Ok(Place { _share: share, admission: self.clone(), address })
+        Ok(Place { _share: share, _of_address: of_address })
     }
 
     /// Counts one more connection from an address, if there is a limit for it.
-    fn share(&self, address: IpAddr) -> Result<Option<IpAddr>, Excess> {
+    fn share(self: &Arc<Self>, address: IpAddr) -> Result<Option<Box<OfAddress>>, Excess> {
         let Some(most) = self.max_per_address else { return Ok(None) };
         let address = client_of(address);
         let mut by_address = self.by_address();
@@ -73,18 +77,7 @@ impl Admission {
             return Err(Excess::FromAddress);
         }
         *held += 1;
-        Ok(Some(address))
-    }
-
-    fn give_back(&self, address: Option<IpAddr>) {
-        let Some(address) = address else { return };
-        let mut by_address = self.by_address();
-        if let Some(held) = by_address.get_mut(&address) {
-            *held -= 1;
-            if *held == 0 {
-                by_address.remove(&address);
-            }
-        }
+        Ok(Some(Box::new(OfAddress { admission: self.clone(), address })))
     }
 
     fn by_address(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
@@ -102,9 +95,15 @@ pub(crate) fn client_of(address: IpAddr) -> IpAddr {
     }
 }
 
-impl Drop for Place {
+impl Drop for OfAddress {
     fn drop(&mut self) {
-        self.admission.give_back(self.address);
+        let mut by_address = self.admission.by_address();
+        if let Some(held) = by_address.get_mut(&self.address) {
+            *held -= 1;
+            if *held == 0 {
+                by_address.remove(&self.address);
+            }
+        }
     }
 }
 
