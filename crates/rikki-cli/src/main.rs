@@ -9,7 +9,6 @@ mod routes;
 mod serve;
 mod settings;
 mod tutorial;
-mod units;
 
 use std::io::Write as _;
 use std::process::ExitCode;

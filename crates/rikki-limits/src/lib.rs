@@ -8,9 +8,13 @@
 mod budget;
 mod count;
 mod excerpt;
+mod limit;
 mod seldom;
+pub mod units;
 
 pub use budget::{Budget, Share};
 pub use count::Count;
 pub use excerpt::Excerpt;
+pub use limit::{BadLimit, Limit, Value};
 pub use seldom::{LeftOut, Seldom};
+pub use units::{BadNumber, Unit};

@@ -2,34 +2,33 @@
 
 use crate::error::{Error, LimitExceeded};
 
-/// What is taken from a peer at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default, deny_unknown_fields))]
-#[must_use]
-pub struct Limits {
-    pub(crate) max_message: usize,
-    pub(crate) max_fragments: u32,
-}
+rikki_limits::limits! {
+    /// What is taken from a peer at most.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default, deny_unknown_fields))]
+    #[must_use]
+    pub struct Limits, setters of Limits by with;
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self { max_message: 4 * 1024 * 1024, max_fragments: 16_384 }
+    pub(crate) max_message: usize {
+        name: "max-message", unit: Size, default: "4MiB",
+        meaning: "Largest message", detail: "; a larger one is closed with 1009",
+        /// It is refused as soon as a frame header announces it, or as soon as it has been decompressed that far. One
+        /// connection holds at most this much of an unfinished message; of a compressed one an eighth more, and both while
+        /// it is decompressed.
+        setter: max_message(usize),
+    }
+    pub(crate) max_fragments: u32 {
+        name: "max-fragments", unit: Count, default: "16384",
+        meaning: "Most fragments in a message", detail: "; one more is closed with 1008",
+        // A frame may come whole or in pieces: a limit of none would refuse it in pieces alone.
+        /// At least 1.
+        setter: max_fragments(u32),
     }
 }
 
 impl Limits {
-    /// The largest message taken, in bytes of payload; default 4 MiB. A larger one is refused with 1009 as soon as a
-    /// frame header announces it. One connection holds at most this much of an unfinished message; of a compressed one an eighth
-    /// more, and both while it is decompressed.
-    pub fn max_message(mut self, bytes: usize) -> Self {
-        self.max_message = bytes;
-        self
-    }
-
-    /// The most fragments taken in one message; default 16,384, at least 1. One more is refused with 1008.
-    pub fn max_fragments(mut self, fragments: u32) -> Self {
-        // A frame may come whole or in pieces: a limit of none would refuse it in pieces alone.
-        self.max_fragments = fragments.max(1);
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
         self
     }
 

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use crate::units;
+use rikki_limits::units;
 
 pub(super) const HEADING: &str = "Compression";
 

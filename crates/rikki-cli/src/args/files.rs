@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue};
 
 use super::header::{cache_control, header};
-use crate::units;
+use rikki_limits::units;
 
 pub(super) const HEADING: &str = "Files";
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use crate::units;
+use rikki_limits::units;
 
 pub(super) const HEADING: &str = "Limits";
 
@@ -126,12 +126,15 @@ fn drain_code(text: &str) -> Result<u16, String> {
 }
 
 fn byte_rate(text: &str) -> Result<u32, String> {
-    units::size(text).and_then(|size| u32::try_from(size).map_err(|_| "it must be below 4GiB".to_owned()))
+    units::size(text)
+        .map_err(|error| error.to_string())
+        .and_then(|size| u32::try_from(size).map_err(|_| "it must be below 4GiB".to_owned()))
 }
 
 /// The header table of the `http` crate has 32,768 places, of which three in four are used, and panics beyond.
 fn header_count(text: &str) -> Result<usize, String> {
     const MOST: usize = 24_576;
     units::count(text)
+        .map_err(|error| error.to_string())
         .and_then(|count| if count > MOST { Err(format!("it must be {MOST} or less")) } else { Ok(count) })
 }

@@ -15,7 +15,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::connect::ConnectArgs;
-use crate::{tutorial, units};
+use crate::tutorial;
+use rikki_limits::units;
 
 pub(crate) use deflate::{CompressionMode, Deflate};
 pub(crate) use files::FileArgs;

@@ -7,7 +7,7 @@ use axum::http::{HeaderName, HeaderValue};
 use clap::Parser;
 
 use crate::args::{CompressionMode, header, log_filter};
-use crate::units;
+use rikki_limits::units;
 
 const REQUEST: &str = "Request";
 const TLS: &str = "TLS";

@@ -1,0 +1,357 @@
+//! Limits: the name, unit, default and meaning of each, written once.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::units::{BadNumber, Unit, is_same};
+
+/// A limit as people are told of it, and as they set it by name: on a command line, in a file or in code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limit {
+    /// Such as `max-fragments`.
+    pub name: &'static str,
+    /// What its number counts.
+    pub unit: Unit,
+    /// As a person writes it, such as `4MiB`.
+    pub default: Option<&'static str>,
+    /// What holds where there is no such default and none is set.
+    pub otherwise: &'static str,
+    /// The most that may be asked for.
+    pub most: u64,
+    /// In the words of a line of help.
+    pub meaning: &'static str,
+    /// What there is to say behind that, with the punctuation in front.
+    pub detail: &'static str,
+}
+
+impl Limit {
+    /// A limit that may be any number of its unit.
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        unit: Unit,
+        (default, otherwise): (Option<&'static str>, &'static str),
+        meaning: &'static str,
+        detail: &'static str,
+    ) -> Self {
+        Self { name, unit, default, otherwise, most: u64::MAX, meaning, detail }
+    }
+
+    /// The same with a bound of its own, if that is lower.
+    #[must_use]
+    pub const fn at_most(self, most: u64) -> Self {
+        Self { most: if most < self.most { most } else { self.most }, ..self }
+    }
+
+    /// The number that `text` says: things, bytes or milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`BadNumber`] says what is accepted.
+    pub const fn parse(&self, text: &str) -> Result<u64, BadNumber> {
+        match self.unit.parse(text) {
+            Ok(number) if number > self.most => Err(BadNumber::Above(self.most)),
+            result => result,
+        }
+    }
+
+    /// The number of its default, if it has one.
+    ///
+    /// # Panics
+    ///
+    /// If the default cannot be read. Tables are made by [`limits!`](crate::limits), which asks when it is compiled.
+    #[must_use]
+    pub const fn default_number(&self) -> Option<u64> {
+        let Some(text) = self.default else { return None };
+        let Ok(number) = self.parse(text) else { panic_at_compile_time("a default that cannot be read") };
+        Some(number)
+    }
+
+    /// Its line in a table: `--max-guests` `N`, `12`, most guests at a time; more are sent away.
+    #[must_use]
+    pub fn row(&self) -> String {
+        let Self { name, unit, meaning, detail, .. } = self;
+        let default = self.default.map_or_else(|| self.otherwise.to_owned(), |default| format!("`{default}`"));
+        let mut meaning = meaning.chars();
+        let first = meaning.next().map(|first| first.to_ascii_lowercase()).unwrap_or_default();
+        format!("| `--{name}` `{unit}` | {default} | {first}{}{detail} |", meaning.as_str())
+    }
+
+    /// The number of the default of one of a table: for names that are known when it is compiled.
+    ///
+    /// # Panics
+    ///
+    /// If there is no limit of this name, or it has no default.
+    #[must_use]
+    pub const fn default_of(limits: &'static [Self], name: &str) -> usize {
+        let Some(number) = Self::named(limits, name).default_number() else {
+            panic_at_compile_time("this limit has no default")
+        };
+        number as usize
+    }
+
+    /// The limit of a table that has this name: for names that are known when it is compiled.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    #[must_use]
+    pub const fn named(mut limits: &'static [Self], name: &str) -> &'static Self {
+        while let [limit, others @ ..] = limits {
+            if is_same(limit.name.as_bytes(), name.as_bytes()) {
+                return limit;
+            }
+            limits = others;
+        }
+        panic_at_compile_time("no limit has this name")
+    }
+}
+
+#[allow(clippy::panic, reason = "the crates of rikki come here in constants alone, which then do not compile")]
+const fn panic_at_compile_time(why: &str) -> ! {
+    panic!("{}", why)
+}
+
+/// Why a limit was not set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BadLimit {
+    /// No limit has this name.
+    Unknown(String),
+    /// This is not a value for it.
+    Value(&'static str, BadNumber),
+}
+
+impl fmt::Display for BadLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(name) => write!(f, "there is no limit called {name:?}"),
+            Self::Value(name, error) => write!(f, "{name}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BadLimit {}
+
+/// The type of a field that is a limit.
+///
+/// An `Option` is `None` until it is set. That is no limit, or, where the table has a default, a budget that is a part of
+/// something else.
+pub trait Value: Sized {
+    /// The largest number that it can be.
+    const MOST: u64;
+
+    /// The value of a number: things, bytes or milliseconds.
+    fn of(number: u64) -> Self;
+
+    /// What it is unless it is set.
+    fn by_default(limit: &Limit) -> Self {
+        Self::of(limit.default_number().unwrap_or(Self::MOST))
+    }
+
+    /// The nearest value that may be: a count is at least 1, and a time at most a year, since points in time that are
+    /// further away may not exist.
+    #[must_use]
+    fn within(self, limit: &Limit) -> Self;
+}
+
+macro_rules! number {
+    ($($number:ident)*) => { $(
+        impl Value for $number {
+            const MOST: u64 = $number::MAX as u64;
+
+            fn of(number: u64) -> Self {
+                Self::try_from(number).unwrap_or(Self::MAX)
+            }
+
+            fn within(self, limit: &Limit) -> Self {
+                let least = if limit.unit == Unit::Count { 1 } else { 0 };
+                self.max(least).min(Self::of(limit.most))
+            }
+        }
+    )* };
+}
+
+number!(u32 u64 usize);
+
+impl Value for Duration {
+    const MOST: u64 = u64::MAX;
+
+    fn of(number: u64) -> Self {
+        Self::from_millis(number)
+    }
+
+    fn within(self, _: &Limit) -> Self {
+        self.min(Self::from_secs(365 * 24 * 60 * 60))
+    }
+}
+
+impl<V: Value> Value for Option<V> {
+    const MOST: u64 = V::MOST;
+
+    fn of(number: u64) -> Self {
+        Some(V::of(number))
+    }
+
+    fn by_default(_: &Limit) -> Self {
+        None
+    }
+
+    fn within(self, limit: &Limit) -> Self {
+        self.map(|value| value.within(limit))
+    }
+}
+
+/// A struct of limits, each of them written once: its field, its line in the table, its default and its setter come of it.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// rikki_limits::limits! {
+///     /// What a guest may do.
+///     #[derive(Clone, Debug, PartialEq)]
+///     pub struct Config, setters of Config by changed;
+///
+///     pub max_guests: u32 {
+///         name: "max-guests", unit: Count, default: "12",
+///         meaning: "Most guests at a time", detail: "; more are sent away",
+///         /// They are counted at the door.
+///         setter: max_guests(u32),
+///     }
+///     pub stay: Option<Duration> {
+///         name: "max-stay", unit: Time, default: none,
+///         meaning: "Longest stay of a guest", detail: "",
+///         setter: max_stay(impl Into<Option<Duration>>),
+///     }
+/// }
+///
+/// impl Config {
+///     fn changed(mut self, change: impl FnOnce(&mut Self)) -> Self {
+///         change(&mut self);
+///         self
+///     }
+/// }
+///
+/// let mut config = Config::default().max_stay(Duration::from_secs(60));
+/// assert_eq!(config.set("max-guests", "100"), Ok(true));
+/// assert_eq!(config, Config { max_guests: 100, stay: Some(Duration::from_secs(60)) });
+/// assert_eq!(Config::LIMITS[0].default, Some("12"));
+/// let row = "| `--max-guests` `N` | `12` | most guests at a time; more are sent away |";
+/// assert_eq!(Config::LIMITS[0].row(), row);
+/// ```
+///
+/// The setters are methods of whatever has the limits, and `changed` is how it lets them be changed. A limit without a
+/// `setter` has one that is written by hand.
+#[macro_export]
+macro_rules! limits {
+    (
+        $(#[$attribute:meta])*
+        $vis:vis struct $config:ident, setters of $builder:ident by $change:ident;
+        $(
+            $seen:vis $field:ident: $type:ty {
+                name: $name:literal, unit: $unit:ident, default: $default:tt, $(most: $most:expr,)?
+                meaning: $meaning:literal, detail: $detail:literal,
+                $($(#[$doc:meta])* setter: $setter:ident($argument:ty),)?
+            }
+        )*
+    ) => {
+        $(#[$attribute])*
+        $vis struct $config {
+            $(
+                #[doc = $crate::sentence!($unit $default $meaning $detail)]
+                $seen $field: $type,
+            )*
+        }
+
+        impl $config {
+            /// Each limit, in the order in which people are told of them.
+            $vis const LIMITS: &'static [$crate::Limit] = &[$(
+                $crate::Limit::new($name, $crate::Unit::$unit, $crate::default!($default), $meaning, $detail)
+                    .at_most(<$type as $crate::Value>::MOST)
+                    $(.at_most($most))?,
+            )*];
+
+            /// Sets a limit by its name, as a person writes it, and tells whether there is one of that name.
+            ///
+            /// # Errors
+            ///
+            /// When this is not a value for it.
+            $vis fn set(&mut self, name: &str, text: &str) -> Result<bool, $crate::BadLimit> {
+                match name {
+                    $($name => {
+                        let limit = const { $crate::Limit::named(Self::LIMITS, $name) };
+                        let number = limit.parse(text).map_err(|error| $crate::BadLimit::Value($name, error))?;
+                        self.$field = $crate::Value::within($crate::Value::of(number), limit);
+                    })*
+                    _ => return Ok(false),
+                }
+                Ok(true)
+            }
+        }
+
+        impl Default for $config {
+            fn default() -> Self {
+                // A default that cannot be read does not compile.
+                $( const _: Option<u64> = $crate::Limit::named($config::LIMITS, $name).default_number(); )*
+                Self { $($field: $crate::Value::by_default(const { $crate::Limit::named(Self::LIMITS, $name) }),)* }
+            }
+        }
+
+        impl $builder {
+            $($(
+                #[doc = $crate::sentence!($unit $default $meaning $detail)]
+                ///
+                $(#[$doc])*
+                pub fn $setter(self, value: $argument) -> Self {
+                    let limit = const { $crate::Limit::named($config::LIMITS, $name) };
+                    let value = $crate::Value::within(value.into(), limit);
+                    self.$change(|limits| limits.$field = value)
+                }
+            )?)*
+        }
+    };
+}
+
+/// What a limit is unless it is set: a text, `none`, or `["what holds then"]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! default {
+    (none) => {
+        (None, "no limit")
+    };
+    ([$otherwise:literal]) => {
+        (None, $otherwise)
+    };
+    ($default:literal) => {
+        (Some($default), "")
+    };
+}
+
+/// What a setter says of itself.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! sentence {
+    (Size $default:tt $meaning:literal $detail:literal) => {
+        concat!($meaning, $detail, $crate::default_words!($default), ", in bytes.")
+    };
+    (SizeOrZero $($rest:tt)*) => { $crate::sentence!(Size $($rest)*) };
+    ($unit:ident $default:tt $meaning:literal $detail:literal) => {
+        concat!($meaning, $detail, $crate::default_words!($default), ".")
+    };
+}
+
+/// The same of a default.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! default_words {
+    (none) => {
+        ". Default: no limit"
+    };
+    ([$otherwise:literal]) => {
+        concat!(". Default: ", $otherwise)
+    };
+    ($default:literal) => {
+        concat!(". Default: ", $default)
+    };
+}
