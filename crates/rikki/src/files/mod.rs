@@ -19,6 +19,7 @@ mod compress;
 mod conditional;
 mod digest;
 mod encoding;
+mod limits;
 mod listing;
 mod media;
 mod missing;
@@ -39,7 +40,6 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::body::Body;
 use http::{Request, Response};
@@ -48,15 +48,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 
 pub(crate) use self::answer::Place;
+use self::limits::{Limits, NEVER};
 use self::listing::Listings;
 use self::open::Root;
 use self::options::Options;
 pub(crate) use self::path::Refused;
 use self::siblings::Siblings;
 use crate::memory::Memory;
-
-/// The default of [`Files::compress_above`], in bytes: what is smaller fits into one packet as it is.
-const COMPRESS_ABOVE: u64 = 1024;
 
 /// A service that answers GET and HEAD with the files below a folder.
 ///
@@ -121,22 +119,13 @@ pub struct Files {
 #[derive(Clone, Debug)]
 struct Shared {
     root: Root,
-    compress_above: Option<u64>,
+    limits: Limits,
     compressions: Arc<Semaphore>,
     /// What is known of files in a coding; `None` if those are not looked for.
     siblings: Option<Arc<Siblings>>,
     listings: Listings,
     options: Options,
-    budgets: OwnBudgets,
     gave_up: Arc<Count>,
-}
-
-/// Which budgets have been set, and are not to be a part of a server's.
-#[derive(Clone, Copy, Debug, Default)]
-struct OwnBudgets {
-    reading: bool,
-    cache: bool,
-    compressions: bool,
 }
 
 impl Shared {
@@ -146,7 +135,8 @@ impl Shared {
 
     /// Lets one more answer be compressed, if that may be.
     fn compression(&self) -> Option<OwnedSemaphorePermit> {
-        self.compress_above.and_then(|_| Arc::clone(&self.compressions).try_acquire_owned().ok())
+        let may_be = self.limits.compress_above != NEVER;
+        may_be.then(|| Arc::clone(&self.compressions).try_acquire_owned().ok()).flatten()
     }
 }
 
@@ -162,29 +152,14 @@ impl Files {
         Ok(Self {
             shared: Arc::new(Shared {
                 root,
-                compress_above: Some(COMPRESS_ABOVE),
+                limits: Limits::default(),
                 compressions,
                 siblings: Some(Arc::default()),
                 listings: Listings::default(),
                 options: Options::default(),
-                budgets: OwnBudgets::default(),
                 gave_up: Arc::default(),
             }),
         })
-    }
-
-    /// Compresses files of at least this size, in bytes, while they are sent; 1 KiB by default, `None` turns it off.
-    ///
-    /// This is for text and the like, and for clients that accept `br`, `zstd` or `gzip`. A request for a range gets the
-    /// plain file, since how long a compressed one becomes is not known before; for the same reason it has no
-    /// `Content-Length`, unless it is in the cache: results of up to 256 KiB are kept, see [`Files::cache`]. Its `ETag` is
-    /// weak.
-    ///
-    /// Compressing is done on the blocking pool, for as many responses at a time as [`Files::max_compressions`] says.
-    /// Files hold nothing that the client has sent, so that their length tells nobody a secret (BREACH).
-    pub fn compress_above(mut self, bytes: impl Into<Option<u64>>) -> Self {
-        Arc::make_mut(&mut self.shared).compress_above = bytes.into();
-        self
     }
 
     /// Sends the file beside another one, such as `app.js.br`, as its coding; the default.
@@ -200,98 +175,9 @@ impl Files {
         self
     }
 
-    /// Compresses files for at most so many responses at a time; 16 by default, 0 for none. The others are sent plain.
-    ///
-    /// Each takes up to 13 MiB while it lasts, which is as long as its client takes: so much with brotli, 3 with zstd, 1 with
-    /// gzip.
-    pub fn max_compressions(mut self, responses: usize) -> Self {
-        let shared = Arc::make_mut(&mut self.shared);
-        shared.set_compressions(responses);
-        shared.budgets.compressions = true;
-        self
-    }
-
-    /// Takes the part of one of so many folders in a server's memory, where no budget has been set.
-    pub(crate) fn share_memory(&mut self, memory: &Memory, folders: usize) {
-        let shared = Arc::make_mut(&mut self.shared);
-        let OwnBudgets { reading, cache, compressions } = shared.budgets;
-        if !reading {
-            shared.root.set_read_memory(memory.reading / folders.max(1));
-        }
-        if !cache {
-            shared.root.set_cache(memory.cache / folders.max(1));
-        }
-        if !compressions {
-            shared.set_compressions((memory.compressions / folders.max(1)).max(1));
-        }
-    }
-
     /// Counts clients that are given up where a server does.
     pub(crate) fn count_in(&mut self, gave_up: &Arc<Count>) {
         Arc::make_mut(&mut self.shared).gave_up = Arc::clone(gave_up);
-    }
-
-    /// Keeps the contents of small files in at most so much memory, in bytes; 32 MiB by default, 0 keeps nothing.
-    ///
-    /// A file of at most 256 KiB is kept when it is sent whole, unless it has changed within the last two seconds. It is
-    /// still opened and looked at for each request, so that an edit shows at once; what a program writes through a
-    /// memory map shows when the system has noticed. The names and the bookkeeping count too, and so does what is no
-    /// longer kept while it is still being sent.
-    pub fn cache(mut self, bytes: usize) -> Self {
-        let shared = Arc::make_mut(&mut self.shared);
-        shared.root.set_cache(bytes);
-        shared.budgets.cache = true;
-        self
-    }
-
-    /// Lets all responses together hold at most so much that has been read and not been sent, in bytes; 64 MiB by
-    /// default. Files may have three quarters of it, and listings too, so that neither leaves the other nothing.
-    ///
-    /// Beyond that, files are read 4 KiB at a time, which does not count: no response waits for others. The server of
-    /// this crate takes at most 64 KiB ahead of what the client takes, and the block that exceeds them: so much can a
-    /// connection, or a stream of HTTP/2, still hold then.
-    ///
-    /// What is known of the entries of a listing counts from when it is read, beyond 64 KiB; the page is written as it is
-    /// sent. Where there is no room for the next listing, the ones that are being sent give way, first the one of which
-    /// nothing was taken for longest: its response ends with an error, and its connection is cut. To one that takes more
-    /// than half of what listings may have, only those give way of which nothing was taken for 5 s. A listing is answered
-    /// with 503 if those that remain, and those that are being made, leave no room for it; one alone may be of any length.
-    pub fn read_memory(mut self, bytes: usize) -> Self {
-        let shared = Arc::make_mut(&mut self.shared);
-        shared.root.set_read_memory(bytes);
-        shared.budgets.reading = true;
-        self
-    }
-
-    /// Keeps at most so many files open while they are sent; by default a quarter of the descriptors that the process may
-    /// have when this is made, on Unix, and any number elsewhere. More are answered with 503 and `Retry-After`.
-    ///
-    /// That is for files which do not fit into the cache, see [`Files::cache`], and into one block. A connection of HTTP/2
-    /// can have a hundred of them: so many that the process had none left could accept nobody.
-    pub fn max_open(mut self, files: usize) -> Self {
-        Arc::make_mut(&mut self.shared).root.set_places(files);
-        self
-    }
-
-    /// Lets at most so many requests wait for a disk; 1,024 by default. More are answered with 503 and `Retry-After`.
-    ///
-    /// A request takes little while it waits, and gives its place up as soon as its client does. The disk is asked for
-    /// 16 of them at a time. One listing is made for all who ask for it at the same time.
-    pub fn max_waiting(mut self, requests: usize) -> Self {
-        let root = &mut Arc::make_mut(&mut self.shared).root;
-        root.set_waits(root.waits().with_most(requests));
-        self
-    }
-
-    /// Lets none of them wait longer; 20 s by default. It is answered with 503 then, or cut short if a part of the content
-    /// was sent.
-    ///
-    /// What hangs, such as a read from a server that is gone, holds one of the 16 until the system ends it: none of another
-    /// folder.
-    pub fn disk_timeout(mut self, timeout: Duration) -> Self {
-        let root = &mut Arc::make_mut(&mut self.shared).root;
-        root.set_waits(root.waits().with_longest(timeout));
-        self
     }
 
     /// Never serves or lists `file`, whatever name or link leads to it: for a TLS key that may lie below the root.

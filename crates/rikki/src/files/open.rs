@@ -28,6 +28,7 @@ pub(super) use self::failure::{Failure, failure, status_of};
 pub(super) use self::folder::Folder;
 use super::blocks::Blocks;
 use super::cache::Cache;
+use super::limits::Limits;
 use super::listing::ListingMemory;
 use super::source::{Source, Stores};
 use super::waits::Waits;
@@ -35,10 +36,6 @@ use crate::memory::Memory;
 
 /// How much of the descriptors that a process may have is for files that stay open while they are sent.
 const SHARE_OF_DESCRIPTORS: u64 = 4;
-
-/// How many requests wait for the disk, and for how long.
-const DEFAULT_WAITING: usize = 1024;
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How often a file is opened anew when what is denied was renewed meanwhile.
 pub(super) const RENEWALS: usize = 8;
@@ -77,7 +74,8 @@ impl Root {
         let current = Current::open(std::path::absolute(path)?).map_err(|error| name_path(path, &error))?;
         let cache = Arc::new(Cache::new(Memory::default().cache));
         let blocks = Arc::new(Blocks::new(Memory::default().reading));
-        let waits = Arc::new(Waits::new(DEFAULT_WAITING, DEFAULT_TIMEOUT));
+        let limits = Limits::default();
+        let waits = Arc::new(Waits::new(limits.max_waiting, limits.disk_timeout));
         let places = Arc::new(Semaphore::new(0));
         let listing_memory = Arc::new(ListingMemory::new(&blocks));
         let (denied, stores) = (Vec::new(), Stores { cache, blocks, waits, places });
@@ -116,8 +114,8 @@ impl Root {
     }
 
     /// Bounds what waits for the disk.
-    pub(super) fn set_waits(&mut self, waits: Waits) {
-        self.stores.waits = Arc::new(waits);
+    pub(super) fn set_waits(&mut self, most: usize, longest: Duration) {
+        self.stores.waits = Arc::new(Waits::new(most, longest));
     }
 
     /// Bounds how many files stay open while they are sent.

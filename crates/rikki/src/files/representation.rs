@@ -91,7 +91,7 @@ impl Ask {
         }
         // A range counts the bytes of the representation, which are not known before it is compressed.
         let is_range = !self.head_only && self.headers.contains_key(RANGE);
-        let is_long = shared.compress_above.is_some_and(|bytes| source.facts().length >= bytes);
+        let is_long = source.facts().length >= shared.limits.compress_above;
         let content = if is_long
             && !is_range
             && let Some(coding) = accepted.next()

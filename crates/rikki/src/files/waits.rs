@@ -21,7 +21,6 @@ const LISTINGS: usize = 4;
 /// The bounds of one [`Files`](super::Files).
 #[derive(Debug)]
 pub(super) struct Waits {
-    most: usize,
     longest: Duration,
     places: Arc<Semaphore>,
     at_work: Arc<Semaphore>,
@@ -38,15 +37,7 @@ impl Waits {
     pub(super) fn new(most: usize, longest: Duration) -> Self {
         let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         let (at_work, listings) = (Arc::new(Semaphore::new(AT_WORK)), Arc::new(Semaphore::new(LISTINGS)));
-        Self { most, longest, places, at_work, listings }
-    }
-
-    pub(super) fn with_most(&self, most: usize) -> Self {
-        Self::new(most, self.longest)
-    }
-
-    pub(super) fn with_longest(&self, longest: Duration) -> Self {
-        Self::new(self.most, longest)
+        Self { longest, places, at_work, listings }
     }
 
     /// A place, if there is one.
