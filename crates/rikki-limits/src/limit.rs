@@ -234,7 +234,7 @@ impl<V: Value> Value for Option<V> {
 /// }
 ///
 /// let mut config = Config::default().max_stay(Duration::from_secs(60));
-/// assert_eq!(config.set("max-guests", "100"), Ok(true));
+/// assert_eq!(config.set_limit("max-guests", "100"), Ok(true));
 /// assert_eq!(config, Config { max_guests: 100, stay: Some(Duration::from_secs(60)) });
 /// assert_eq!(Config::LIMITS[0].default, Some("12"));
 /// let row = "| `--max-guests` `N` | `12` | most guests at a time; more are sent away |";
@@ -242,12 +242,15 @@ impl<V: Value> Value for Option<V> {
 /// ```
 ///
 /// The setters are methods of whatever has the limits, and `changed` is how it lets them be changed. A limit without a
-/// `setter` has one that is written by hand.
+/// `setter` has one that is written by hand. What is no limit stands in front, in `also { field: Type = value, }`.
 #[macro_export]
 macro_rules! limits {
     (
         $(#[$attribute:meta])*
         $vis:vis struct $config:ident, setters of $builder:ident by $change:ident;
+        $(also {
+            $($(#[$also_attribute:meta])* $also_seen:vis $also:ident: $also_type:ty = $value:expr,)*
+        })?
         $(
             $seen:vis $field:ident: $type:ty {
                 name: $name:literal, unit: $unit:ident, default: $default:tt, $(most: $most:expr,)?
@@ -262,6 +265,7 @@ macro_rules! limits {
                 #[doc = $crate::sentence!($unit $default $meaning $detail)]
                 $seen $field: $type,
             )*
+            $($($(#[$also_attribute])* $also_seen $also: $also_type,)*)?
         }
 
         impl $config {
@@ -277,7 +281,7 @@ macro_rules! limits {
             /// # Errors
             ///
             /// When this is not a value for it.
-            $vis fn set(&mut self, name: &str, text: &str) -> Result<bool, $crate::BadLimit> {
+            $vis fn set_limit(&mut self, name: &str, text: &str) -> Result<bool, $crate::BadLimit> {
                 match name {
                     $($name => {
                         let limit = const { $crate::Limit::named(Self::LIMITS, $name) };
@@ -294,7 +298,10 @@ macro_rules! limits {
             fn default() -> Self {
                 // A default that cannot be read does not compile.
                 $( const _: Option<u64> = $crate::Limit::named($config::LIMITS, $name).default_number(); )*
-                Self { $($field: $crate::Value::by_default(const { $crate::Limit::named(Self::LIMITS, $name) }),)* }
+                Self {
+                    $($field: $crate::Value::by_default(const { $crate::Limit::named(Self::LIMITS, $name) }),)*
+                    $($($also: $value,)*)?
+                }
             }
         }
 

@@ -3,6 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rikki_limits::Limit;
+
+use crate::{files, http, server, ws};
+
 /// How the memory that a server may take is split: see [`Server::memory`](crate::Server::memory).
 ///
 /// What is left over is for the program itself, and for what each connection may hold uncounted: 64 KiB of an HTTP
@@ -41,17 +45,19 @@ const COMPRESSION: usize = 13 << 20;
 const CONNECTION: usize = 256 << 10;
 
 impl Default for Memory {
-    /// What a server has that nobody has told: about a gigabyte, of which 16,384 connections would use most.
+    /// What a server has that nobody has told: about a gigabyte, of which so many connections would use most.
     fn default() -> Self {
-        Self {
-            messages: 256 << 20,
-            queues: 64 << 20,
-            compression: 64 << 20,
-            http2: 64 << 20,
-            reading: 64 << 20,
-            cache: 32 << 20,
-            compressions: 16,
-            connections: 16_384,
+        const {
+            Self {
+                messages: Limit::default_of(ws::Budgets::LIMITS, "message-memory"),
+                queues: Limit::default_of(ws::Budgets::LIMITS, "queue-memory"),
+                compression: Limit::default_of(ws::Budgets::LIMITS, "deflate-memory"),
+                http2: Limit::default_of(http::Limits::LIMITS, "http2-memory"),
+                reading: Limit::default_of(files::Limits::LIMITS, "read-memory"),
+                cache: Limit::default_of(files::Limits::LIMITS, "file-cache"),
+                compressions: Limit::default_of(files::Limits::LIMITS, "max-compressions"),
+                connections: Limit::default_of(server::Limits::LIMITS, "max-connections"),
+            }
         }
     }
 }

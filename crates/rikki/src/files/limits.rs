@@ -14,7 +14,7 @@ pub(super) const NEVER: u64 = u64::MAX;
 rikki_limits::limits! {
     /// The limits of a folder. A budget that is not set is a part of the server's.
     #[derive(Clone, Debug, PartialEq)]
-    pub(super) struct Limits, setters of Files by with_limits;
+    pub(crate) struct Limits, setters of Files by with_limits;
 
     pub(super) cache: Option<usize> {
         name: "file-cache", unit: SizeOrZero, default: "32MiB",
@@ -99,7 +99,7 @@ impl Files {
     /// [`BadLimit`], if there is no limit of this name or this is no value for it.
     pub fn set(self, name: &str, text: &str) -> Result<Self, BadLimit> {
         let mut limits = self.shared.limits.clone();
-        match limits.set(name, text)? {
+        match limits.set_limit(name, text)? {
             true => Ok(self.with_limits(|all| *all = limits)),
             false => Err(BadLimit::Unknown(name.to_owned())),
         }

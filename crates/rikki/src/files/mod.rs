@@ -48,7 +48,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 
 pub(crate) use self::answer::Place;
-use self::limits::{Limits, NEVER};
+pub(crate) use self::limits::Limits;
+use self::limits::NEVER;
 use self::listing::Listings;
 use self::open::Root;
 use self::options::Options;

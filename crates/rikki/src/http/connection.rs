@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -29,13 +28,12 @@ use tokio::sync::watch;
 use tower_service::Service as _;
 
 use super::access::Access;
-use super::added::Added;
+use super::config::{Config, Limits, Shared};
 use super::framing;
-use super::frequency::Frequency;
 use super::guard::{Guard, KnownHost};
-use super::idle::{Idling, Waiting};
+use super::idle::Waiting;
 use super::linger;
-use super::pace::{MinRate, PacedBody, PacedIo};
+use super::pace::{PacedBody, PacedIo};
 use super::refusal::later;
 use super::unreadable;
 use super::upgraded;
@@ -44,46 +42,7 @@ use crate::live::Live;
 #[cfg(feature = "tls")]
 use crate::tls::ClientCertificate;
 use crate::ws::{self, Handover, ListenerKind, Tracker, closing};
-#[cfg(feature = "tls")]
-use rikki_limits::Budget;
 use rikki_limits::Seldom;
-
-/// What a request head may cost and how long it may take.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) max_head: usize,
-    pub(crate) max_headers: usize,
-    pub(crate) head_timeout: Duration,
-    pub(crate) keep_alive: Duration,
-    pub(crate) idling: Arc<Idling>,
-    pub(crate) body_rate: MinRate,
-    /// On one connection.
-    pub(crate) max_requests: u32,
-    pub(crate) frequency: Option<Arc<Frequency>>,
-    pub(crate) access_log: bool,
-    pub(crate) added: Arc<Added>,
-    #[cfg(feature = "tls")]
-    pub(crate) http2_memory: Arc<Budget>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            max_head: 16 * 1024,
-            max_headers: 100,
-            head_timeout: Duration::from_secs(10),
-            keep_alive: Duration::from_secs(75),
-            idling: Arc::default(),
-            body_rate: MinRate { window: Duration::from_secs(20), bytes_per_second: 500 },
-            max_requests: 10_000,
-            frequency: None,
-            access_log: false,
-            added: Arc::default(),
-            #[cfg(feature = "tls")]
-            http2_memory: Arc::new(Budget::new("http2-memory", crate::memory::Memory::default().http2)),
-        }
-    }
-}
 
 /// How much of a body is taken ahead of what the client takes, in bytes; by default hyper takes six times as much.
 const AHEAD: usize = 64 * 1024;
@@ -112,7 +71,8 @@ pub(crate) struct Terms {
 #[derive(Clone, Debug)]
 pub(crate) struct Serving {
     router: Router,
-    pub(super) settings: Settings,
+    pub(super) config: Config,
+    pub(super) shared: Shared,
     pub(super) terms: Terms,
     pub(super) phase: watch::Receiver<Phase>,
     http1: http1::Builder,
@@ -121,25 +81,32 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    pub(crate) fn new(router: Router, settings: Settings, terms: Terms, phase: watch::Receiver<Phase>) -> Self {
+    pub(crate) fn new(
+        router: Router,
+        config: Config,
+        shared: Shared,
+        terms: Terms,
+        phase: watch::Receiver<Phase>,
+    ) -> Self {
+        let limits = &config.limits;
         let mut http1 = http1::Builder::new();
         // Each connection has a timer of its own, which knows how long.
-        http1.header_read_timeout(settings.head_timeout);
+        http1.header_read_timeout(limits.head_timeout);
         // Who has sent all is answered whole; who is gone is seen below: `watch`.
         http1.half_close(true);
-        http1.max_header_size(settings.max_head).max_buf_size(AHEAD.max(settings.max_head));
+        http1.max_header_size(limits.max_head).max_buf_size(AHEAD.max(limits.max_head));
         // Setting it at all makes hyper allocate for each request.
-        if settings.max_headers != Settings::default().max_headers {
-            http1.max_headers(settings.max_headers);
+        if limits.max_headers != Limits::default().max_headers {
+            http1.max_headers(limits.max_headers);
         }
-        let seconds = settings.keep_alive.as_secs();
+        let seconds = limits.keep_alive.as_secs();
         let keep_alive = HeaderValue::try_from(format!("timeout={seconds}")).ok().filter(|_| seconds > 0);
-        Self { router, settings, terms, phase, http1, keep_alive }
+        Self { router, config, shared, terms, phase, http1, keep_alive }
     }
 
     /// Lets the connection that has idled longest end, if any idles.
     pub(crate) fn send_idle_away(&self) -> bool {
-        self.settings.idling.send_away()
+        self.shared.idling.send_away()
     }
 
     /// The same for connections that are answered by something else.
@@ -192,10 +159,10 @@ impl Connection {
 
     /// Serves HTTP/1.1 on a TCP or TLS stream.
     pub(crate) async fn serve_http1(self, stream: impl AsyncRead + AsyncWrite + Socket + Send + Unpin + 'static) {
-        let Serving { http1, settings, terms, phase, .. } = &*self.serving;
+        let Serving { http1, config, shared, terms, phase, .. } = &*self.serving;
         let mut phase = phase.clone();
-        let Settings { idling, keep_alive, head_timeout, .. } = settings;
-        let waiting = Waiting::new(idling, self.has_place, *keep_alive, *head_timeout);
+        let limits = &config.limits;
+        let waiting = Waiting::new(&shared.idling, self.has_place, limits.keep_alive, limits.head_timeout);
         let service = service_fn(|request| {
             let waiting = &waiting;
             // It was there before hyper looked at the deadline: its connection has no place any more.
@@ -203,7 +170,7 @@ impl Connection {
             let answer = self.answer(request, declined);
             async move { answer.await.inspect(|response| waiting.is_endless(is_endless(response))) }
         });
-        let stream = PacedIo::new(stream, settings.body_rate, terms.live.counts.clone());
+        let stream = PacedIo::new(stream, limits.body_rate(), terms.live.counts.clone());
         let stream = TokioIo::new(stream.telling(waiting.reading()));
         let mut connection = http1.clone().timer(waiting.timer()).serve_connection(stream, service).with_upgrades();
         let result = tokio::select! {
@@ -222,7 +189,7 @@ impl Connection {
             match (io.take_own_answer(), error) {
                 (Some(status), Some(error)) => {
                     terms.live.counts.refused_heads.up();
-                    let answer = unreadable::refuse(status, &error, &parts.read_buf, settings, self.peer);
+                    let answer = unreadable::refuse(status, &error, &parts.read_buf, config, self.peer);
                     Box::pin(linger::answer(io, answer)).await;
                 }
                 // It has taken its last answer long ago.
@@ -246,21 +213,21 @@ impl Connection {
         declined: Option<Response>,
     ) -> impl Future<Output = Result<Response, Infallible>> {
         let Self { serving, peer, tracker, known_host, .. } = self;
-        let Serving { router, settings, terms, .. } = &**serving;
+        let Serving { router, config, shared, terms, .. } = &**serving;
         let (mut parts, body) = request.into_parts();
         let version = parts.version;
         let upgrade = parts.extensions.get::<OnUpgrade>().map(|upgrade| (upgrade.clone(), Arc::<Handover>::default()));
-        let access = settings.access_log.then(|| Box::new(Access::new(&parts, *peer)));
+        let access = config.access_log.then(|| Box::new(Access::new(&parts, *peer)));
         let may_be_read = matches!(parts.method, Method::GET | Method::HEAD);
         let (is_last, goes_on) = (framing::is_last(&parts), is_kept_alive(&parts));
         let unread = may_stay_unread(&parts, &body).then(Arc::<AtomicBool>::default);
         let too_often = || {
-            let refused = settings.frequency.as_ref()?.refuse(*peer)?;
+            let refused = shared.frequency.as_ref()?.refuse(*peer)?;
             terms.live.counts.refused_requests.up();
             Some(refused)
         };
         let counts = &terms.live.counts;
-        let misread = || framing::refuse(&parts, settings.max_headers).inspect(|_| counts.refused_heads.up());
+        let misread = || framing::refuse(&parts, config.limits.max_headers).inspect(|_| counts.refused_heads.up());
         let declined = declined.or_else(misread).or_else(too_often);
         let mut answering = if let Some(declined) = declined {
             Answering::Known(declined)
@@ -270,7 +237,7 @@ impl Connection {
                 tracing::warn!(target: "rikki::http", %peer, left_out, "request refused: {refused}");
             }
             Answering::Known(refused.response().map(Body::from))
-        } else if let Some(preflight) = settings.added.preflight(&parts) {
+        } else if let Some(preflight) = config.added.preflight(&parts) {
             Answering::Known(preflight)
         } else {
             parts.extensions.insert(ConnectInfo(*peer));
@@ -286,7 +253,7 @@ impl Connection {
         };
         async move {
             let mut response = poll_fn(|cx| answering.poll(cx, *peer)).await;
-            settings.added.add_to(&mut response, may_be_read);
+            config.added.add_to(&mut response, may_be_read);
             if let Some(access) = access {
                 access.log(&response);
             }
@@ -319,7 +286,7 @@ impl Connection {
             response.headers_mut().remove(header::UPGRADE);
             return;
         }
-        let last = self.requests.fetch_add(1, Relaxed) + 1 >= self.serving.settings.max_requests || is_last;
+        let last = self.requests.fetch_add(1, Relaxed) + 1 >= self.serving.config.limits.max_requests || is_last;
         let is_said = response.headers().get(header::CONNECTION).is_some_and(|value| value == "close");
         // An upgrade ends HTTP here anyway, and its `Connection` has to name it.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS || is_said {
@@ -343,8 +310,8 @@ impl Connection {
         if body.is_end_stream() {
             return Body::empty();
         }
-        let Serving { settings, terms, .. } = &*self.serving;
-        Body::new(PacedBody::new(body, settings.body_rate, terms.live.counts.clone(), read))
+        let Serving { config, terms, .. } = &*self.serving;
+        Body::new(PacedBody::new(body, config.limits.body_rate(), terms.live.counts.clone(), read))
     }
 
     /// Closes a connection on which an upgrade was asked for and refused: at its end hyper hands the stream over all
@@ -448,6 +415,7 @@ pub(super) fn log_end(peer: SocketAddr, result: hyper::Result<()>) -> Option<hyp
 mod tests {
     use std::io;
     use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
 
     use bytes::Bytes;
     use futures_util::FutureExt as _;
@@ -458,7 +426,7 @@ mod tests {
     use super::*;
 
     fn connection(router: Router, phase: watch::Receiver<Phase>) -> Connection {
-        let serving = Serving::new(router, Settings::default(), Terms::default(), phase);
+        let serving = Serving::new(router, Config::default(), Shared::default(), Terms::default(), phase);
         Connection::new(Arc::new(serving), SocketAddr::from(([127, 0, 0, 1], 1)), Tracker::default(), false)
     }
 

@@ -14,7 +14,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-use super::connection::{Connection, GIVEN_AWAY, Phase, Serving, Settings, draining, log_end};
+use super::config::Limits;
+use super::connection::{Connection, GIVEN_AWAY, Phase, Serving, draining, log_end};
 use super::heads::HeadIo;
 use super::idle::Waiting;
 use super::linger::LINGER;
@@ -56,15 +57,15 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Connection {
     pub(super) async fn serve_http2(self, stream: impl AsyncRead + AsyncWrite + Socket + Send + Unpin + 'static) {
-        let Serving { settings, terms, phase, .. } = &*self.serving;
-        let (rate, counts) = (settings.body_rate, terms.live.counts.clone());
-        let memory = settings.http2_memory.clone();
+        let Serving { config, shared, terms, phase, .. } = &*self.serving;
+        let (rate, counts) = (config.limits.body_rate(), terms.live.counts.clone());
+        let memory = terms.live.http2.clone();
         let outgoing = Arc::new(Outgoing::new(memory.clone()));
         let streams = Arc::new(Streams::new(outgoing.clone()));
-        let builder = settings.http2(PacedStreams { rate, counts: counts.clone(), streams: streams.clone() });
+        let builder = self.serving.http2(PacedStreams { rate, counts: counts.clone(), streams: streams.clone() });
         let (phase, peer) = (phase.clone(), self.peer);
-        let Settings { head_timeout, keep_alive, max_requests, .. } = *settings;
-        let waiting = Waiting::new(&settings.idling, self.has_place, keep_alive, head_timeout);
+        let Limits { head_timeout, keep_alive, max_requests, .. } = config.limits;
+        let waiting = Waiting::new(&shared.idling, self.has_place, keep_alive, head_timeout);
         let waiting = Arc::new(waiting);
         let served = Arc::new(self);
         let service = {
@@ -132,12 +133,12 @@ async fn goes_away(mut phase: watch::Receiver<Phase>, streams: &Streams, waiting
 impl Serving {
     /// The answer to a stream that is one too many, by how many the connection has opened and how many of them are open.
     fn decline(&self, opened: u32, open: u32, waiting: &Waiting) -> Option<Response> {
-        let Self { settings, terms, .. } = self;
+        let Self { config, terms, .. } = self;
         let why = if waiting.leaves() {
             GIVEN_AWAY
-        } else if opened > settings.max_requests.saturating_add(STREAMS) {
+        } else if opened > config.limits.max_requests.saturating_add(STREAMS) {
             "the connection has carried as many requests as it may\n"
-        } else if open > STREAMS_WHEN_SCARCE && settings.http2_memory.is_spent() {
+        } else if open > STREAMS_WHEN_SCARCE && terms.live.http2.is_spent() {
             terms.live.counts.refused_streams.up();
             "there is no memory for as many requests on a connection\n"
         } else {
@@ -148,9 +149,9 @@ impl Serving {
     }
 }
 
-impl Settings {
+impl Serving {
     fn http2(&self, streams: PacedStreams) -> http2::Builder<PacedStreams> {
-        let scarce = self.http2_memory.is_spent();
+        let scarce = self.terms.live.http2.is_spent();
         let received = if scarce { RECEIVED_WHEN_SCARCE } else { RECEIVED };
         let mut builder = http2::Builder::new(streams);
         builder
@@ -159,7 +160,7 @@ impl Settings {
             .initial_connection_window_size(received)
             .initial_stream_window_size(received)
             .max_send_buf_size(SEND_BUFFER)
-            .max_header_list_size(u32::try_from(self.max_head).unwrap_or(u32::MAX))
+            .max_header_list_size(u32::try_from(self.config.limits.max_head).unwrap_or(u32::MAX))
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
         builder

@@ -2,6 +2,7 @@
 
 mod access;
 mod added;
+mod config;
 mod connection;
 mod framing;
 mod frequency;
@@ -27,8 +28,7 @@ mod watch;
 
 pub use guard::BadHost;
 
-pub(crate) use connection::{Connection, Phase, Serving, Settings, Terms, draining};
-pub(crate) use frequency::Frequency;
+pub(crate) use config::{Config, Limits, Shared};
+pub(crate) use connection::{Connection, Phase, Serving, Terms, draining};
 pub(crate) use guard::Guard;
-pub(crate) use pace::MinRate;
 pub(crate) use refusal::later;

@@ -22,11 +22,11 @@ use crate::tls::ClientCertificate;
 impl Connection {
     /// Serves a TLS connection; the handshake has the time of a request head.
     pub(crate) async fn serve_tls(mut self, acceptor: TlsAcceptor, stream: TcpStream) {
-        let Serving { settings, phase, .. } = &*self.serving;
+        let Serving { config, phase, .. } = &*self.serving;
         let (mut phase, peer) = (phase.clone(), self.peer);
         let mut handshake = pin!(shake_hands(acceptor, stream));
         let handshake = tokio::select! {
-            handshake = timeout(settings.head_timeout, handshake.as_mut()) => handshake,
+            handshake = timeout(config.limits.head_timeout, handshake.as_mut()) => handshake,
             // Cutting it in the middle would reset the connection; a client that is silent is not waited for long.
             () = draining(&mut phase) => timeout(LINGER, handshake).await,
         };

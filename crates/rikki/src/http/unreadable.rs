@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
-use super::connection::Settings;
+use super::config::{Config, Limits};
 use crate::ws::closing;
 use rikki_limits::Seldom;
 
@@ -49,10 +49,10 @@ pub(super) fn refuse(
     status: StatusCode,
     error: &hyper::Error,
     read: &[u8],
-    settings: &Settings,
+    config: &Config,
     peer: SocketAddr,
 ) -> Vec<u8> {
-    let what = what(status, error, settings);
+    let what = what(status, error, &config.limits);
     if read.first() == Some(&TLS_HANDSHAKE) {
         log_tls(peer);
     } else {
@@ -60,13 +60,13 @@ pub(super) fn refuse(
     }
     let mut response = closing(status, "");
     // The page that asked may read why, whatever its method was: all are told the same.
-    settings.added.add_to(&mut response, true);
+    config.added.add_to(&mut response, true);
     written(response, &format!("{what}\n"))
 }
 
 /// What is wrong, and what would be right.
-fn what(status: StatusCode, error: &hyper::Error, settings: &Settings) -> String {
-    let Settings { max_head, max_headers, .. } = settings;
+fn what(status: StatusCode, error: &hyper::Error, limits: &Limits) -> String {
+    let Limits { max_head, max_headers, .. } = limits;
     match status {
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => format!(
             "the request's head is larger than {max_head} bytes or has more than {max_headers} fields: send less, such as \

@@ -178,7 +178,13 @@ mod tests {
 
     fn listener(phase: watch::Receiver<Phase>) -> Listener {
         Listener {
-            serving: Arc::new(Serving::new(Router::new(), Default::default(), Default::default(), phase)),
+            serving: Arc::new(Serving::new(
+                Router::new(),
+                Default::default(),
+                Default::default(),
+                Default::default(),
+                phase,
+            )),
             #[cfg(feature = "tls")]
             tls: None,
         }

@@ -16,10 +16,10 @@ use tokio::time::{Instant, timeout_at};
 use super::accept::{self, Destination, Sockets};
 use super::admission::Admission;
 use super::queue::Queues;
-use super::worker::{self, Accepted, Listener, Worker};
+use super::worker::{self, Accepted, Drain, Listener, Worker};
 use super::{ListenUrl, Server, StartError};
 use crate::counters::Counters;
-use crate::http::{Phase, Serving, Terms, draining};
+use crate::http::{self, Phase, Serving, Terms, draining};
 use crate::live::{Live, Monitor};
 use crate::ws::{self, ListenerKind};
 
@@ -173,10 +173,14 @@ pub(super) fn start(
     let count = server.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     let live = server.live.clone();
     let shared = worker::Shared {
-        admission: Arc::new(Admission::new(live.clone(), server.max_connections_per_address)),
+        admission: Arc::new(Admission::new(live.clone(), server.limits.max_connections_per_address)),
         phase: phase.subscribe(),
         release: released,
-        drain: server.drain,
+        drain: Drain {
+            code: server.drain_code,
+            window: server.limits.drain_window,
+            timeout: server.limits.drain_timeout,
+        },
     };
     let websockets = ws::Terms::new(&server.websockets, &live.websockets)
         .with_subprotocols(server.subprotocols.clone().into())
@@ -187,6 +191,7 @@ pub(super) fn start(
         guard: Arc::new(server.guard.clone()),
         listener: ListenerKind::default(),
     };
+    let shared_http = http::Shared::new(&server.http.limits);
     let mut sockets = Sockets::new();
     let mut bound = Vec::new();
     let mut addresses = Vec::new();
@@ -197,7 +202,8 @@ pub(super) fn start(
             addresses.push(address);
             let listener = ListenerKind { tls: url.tls, loopback: address.ip().is_loopback() };
             let terms = Terms { listener, ..terms.clone() };
-            let serving = Serving::new(router.clone(), server.http.clone(), terms, serving_phase.clone());
+            let serving =
+                Serving::new(router.clone(), server.http.clone(), shared_http.clone(), terms, serving_phase.clone());
             sockets.push((socket, Arc::new(server.listener(serving, url.tls))));
         }
         bound.push(Bound(url));
@@ -211,7 +217,7 @@ pub(super) fn start(
     let (queues, rest): (Vec<_>, Vec<_>) =
         workers.into_iter().map(|worker| (worker.queue, (worker.drained, worker.thread))).unzip();
     let (pending, workers): (Vec<_>, Vec<_>) = rest.into_iter().unzip();
-    let deadline = server.drain.timeout + GRACE;
+    let deadline = server.limits.drain_timeout + GRACE;
     let queues = Queues::new(queues);
     let acceptor =
         Acceptor { sockets, queues, phase: serving_phase, pending, deadline, monitor: Monitor(live.clone()) };

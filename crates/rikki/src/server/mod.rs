@@ -2,6 +2,7 @@
 
 mod accept;
 mod admission;
+mod config;
 mod error;
 mod handle;
 mod mount;
@@ -25,8 +26,8 @@ use crate::tls::Tls;
 use crate::ws::{self, CloseCode, Endpoint, Handler, Origins, Subprotocol, Upgrade};
 
 use mount::Mount;
-use worker::Drain;
 
+pub(crate) use config::Limits;
 pub use error::StartError;
 pub use handle::{Bound, Handle};
 pub use url::ListenUrl;
@@ -61,29 +62,17 @@ pub struct Server {
     tls: Option<Tls>,
     mounts: Vec<Mount>,
     websockets: ws::Config,
-    http: http::Settings,
+    http: http::Config,
     guard: Guard,
     origins: Origins,
     subprotocols: Vec<Subprotocol>,
     workers: Option<usize>,
-    memory: Option<Memory>,
-    budgets: Budgets,
+    limits: Limits,
+    websocket_budgets: ws::Budgets,
     live: Arc<Live>,
-    max_connections_per_address: Option<u32>,
-    drain: Drain,
+    drain_code: CloseCode,
     /// The first setting that could not be understood.
     mistake: Option<StartError>,
-}
-
-/// Budgets that have been set one by one: each takes the place of its part of the whole.
-#[derive(Clone, Copy, Debug, Default)]
-struct Budgets {
-    messages: Option<usize>,
-    queues: Option<usize>,
-    compression: Option<usize>,
-    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "without TLS there is no HTTP/2"))]
-    http2: Option<usize>,
-    connections: Option<usize>,
 }
 
 impl Default for Server {
@@ -95,20 +84,15 @@ impl Default for Server {
             tls: None,
             mounts: Vec::new(),
             websockets: ws::Config::default(),
-            http: http::Settings::default(),
+            http: http::Config::default(),
             guard: Guard::default(),
             origins: Origins::default(),
             subprotocols: Vec::new(),
             workers: None,
-            memory: None,
-            budgets: Budgets::default(),
+            limits: Limits::default(),
+            websocket_budgets: ws::Budgets::default(),
             live: Arc::default(),
-            max_connections_per_address: None,
-            drain: Drain {
-                code: CloseCode::GOING_AWAY,
-                window: Duration::from_secs(1),
-                timeout: Duration::from_secs(8),
-            },
+            drain_code: CloseCode::GOING_AWAY,
             mistake: None,
         }
     }
@@ -230,20 +214,20 @@ impl Server {
     /// Sets what unfinished messages may hold over all connections, in bytes: see
     /// [`Live::message_memory`](ws::Live::message_memory).
     pub fn message_memory(mut self, bytes: usize) -> Self {
-        self.budgets.messages = Some(bytes);
+        self.websocket_budgets.messages = Some(bytes);
         self
     }
 
     /// Sets what may wait to be written to all WebSockets, in bytes: see [`Live::queue_memory`](ws::Live::queue_memory).
     pub fn queue_memory(mut self, bytes: usize) -> Self {
-        self.budgets.queues = Some(bytes);
+        self.websocket_budgets.queues = Some(bytes);
         self
     }
 
     /// Sets the memory that compression of messages may take over all connections, in bytes: see
     /// [`Live::compression_memory`](ws::Live::compression_memory).
     pub fn compression_memory(mut self, bytes: usize) -> Self {
-        self.budgets.compression = Some(bytes);
+        self.websocket_budgets.compression = Some(bytes);
         self
     }
 
@@ -287,71 +271,14 @@ impl Server {
         self
     }
 
-    /// Sets the largest request head, in bytes; default 16 KiB, more is answered with 431.
-    pub fn max_head(mut self, bytes: usize) -> Self {
-        self.http.max_head = bytes;
-        self
-    }
-
-    /// Sets the most header fields of a request; default 100, more is answered with 431. At most 24,576 are possible.
-    pub fn max_headers(mut self, fields: usize) -> Self {
-        self.http.max_headers = fields.min(MAX_HEADERS);
-        self
-    }
-
-    /// Sets how long a TLS handshake or a request head may take; default 10 s, then the connection is closed.
-    pub fn head_timeout(mut self, timeout: Duration) -> Self {
-        self.http.head_timeout = timeout.min(LONGEST);
-        self
-    }
-
-    /// Sets how long a connection may idle between requests; default 75 s, more than the 60 s of common proxies' pools, then
-    /// it is closed. Answers of HTTP/1 tell it to the client, in `Keep-Alive`, if it is a second or more. One of HTTP/2 idles
-    /// while it has no stream open, and is told to go away (GOAWAY); it is pinged every 30 s.
-    ///
-    /// Where [`max_connections`](Self::max_connections) are open, the one that has idled longest gives its place to a new
-    /// one.
-    pub fn keep_alive(mut self, timeout: Duration) -> Self {
-        self.http.keep_alive = timeout.min(LONGEST);
-        self
-    }
-
     /// Sets how much of a request's body a client has to send, and of a response it has to take, while it is waited for:
-    /// in each `window` of waiting, `bytes_per_second` on average; default 500 bytes a second over 20 s. A slower
+    /// in each `window` of waiting, `bytes_per_second` on average. A slower
     /// connection is closed, and a slower stream of HTTP/2 is reset; a handler that reads the body gets an error.
     /// A stream has the window and the time that 16 KiB may take, since no smaller progress of it shows; 100 streams that
     /// share a link need 31 KiB a second of it by default.
     pub fn min_body_rate(mut self, bytes_per_second: u32, window: Duration) -> Self {
-        self.http.body_rate = http::MinRate { bytes_per_second, window: window.min(LONGEST) };
-        self
-    }
-
-    /// Sets how many requests one connection may carry; default 10,000, at least 1. It is then closed as after
-    /// `Connection: close`, or with GOAWAY, and the client connects anew. A client of HTTP/2 that does not acknowledge that
-    /// is cut after 100 more requests, or after [`head_timeout`](Self::head_timeout).
-    pub fn max_requests(mut self, requests: u32) -> Self {
-        self.http.max_requests = requests.max(1);
-        self
-    }
-
-    /// Sets the memory for streams of HTTP/2, over all connections, in bytes: their requests, and what is to be sent on them
-    /// and is not written yet, whatever their bodies are of; default 64 MiB.
-    ///
-    /// A connection holds at most 256 KiB of that, and 16 KiB more for each stream. When the limit is reached, a
-    /// connection holds 16 KiB at a time, and more than 10 of its streams are answered with 503. What the application
-    /// makes before it is sent, such as a body that is one large string, is its own. What clients send is not counted
-    /// before it is asked for: at most 256 KiB a connection.
-    #[cfg(feature = "tls")]
-    pub fn http2_memory(mut self, bytes: usize) -> Self {
-        self.budgets.http2 = Some(bytes);
-        self
-    }
-
-    /// Sets how many requests one address (a network of 64 bits for IPv6) may send in a second, and as many at once,
-    /// upgrades to WebSockets included; default `None`, no limit, since all clients of a reverse proxy share its address. At
-    /// least 1. More are answered with 429 and `Retry-After`, and the connection is closed. 65,536 addresses are remembered.
-    pub fn max_request_rate(mut self, per_second: impl Into<Option<u32>>) -> Self {
-        self.http.frequency = per_second.into().map(|per_second| Arc::new(http::Frequency::new(per_second)));
+        let limits = &mut self.http.limits;
+        (limits.min_body_rate, limits.body_window) = (bytes_per_second, window.min(LONGEST));
         self
     }
 
@@ -363,36 +290,6 @@ impl Server {
         self
     }
 
-    /// Sets how much memory the server may take, in bytes, and splits it into the budgets and limits that have not been set
-    /// one by one, before or after: see [`Memory`]. By default each budget is what it says of itself, and less where the
-    /// control group of the process has a limit: then all of them share half of that, and the number of connections stays
-    /// what it is.
-    ///
-    /// What the application holds is not among it, nor are folders that are no [`mount`](Self::mount) of the server. The
-    /// bounds of WebSockets are those of [`websocket_config`](Self::websocket_config).
-    pub fn memory(mut self, bytes: usize) -> Self {
-        self.memory = Some(Memory::of(bytes));
-        self
-    }
-
-    /// Sets how many connections are open at a time, WebSockets included; default 16,384, at least 1. One more takes the
-    /// place of the one that has idled longest between requests, if any does. Others are answered with 503 and
-    /// `Retry-After`, or cut if there are many of them.
-    ///
-    /// The system bounds descriptors too: where those run out first, accepting pauses until one is free. A program should
-    /// raise its soft limit of them (1,024 on most systems) to the hard one, as the command of this project does.
-    pub fn max_connections(mut self, connections: usize) -> Self {
-        self.budgets.connections = Some(connections.max(1));
-        self
-    }
-
-    /// Sets how many of them may come from one address (a network of 64 bits for IPv6); default `None`, no limit, since all clients of a reverse proxy
-    /// share its address. At least 1. More are answered with 429 and `Retry-After`, or cut if there are many of them.
-    pub fn max_connections_per_address(mut self, connections: impl Into<Option<u32>>) -> Self {
-        self.max_connections_per_address = connections.into().map(|connections| connections.max(1));
-        self
-    }
-
     /// Sets how many threads serve connections; default one per core, at least one.
     ///
     /// A single one accepts them too, which saves waking it from another thread; several have one more that does.
@@ -401,24 +298,11 @@ impl Server {
         self
     }
 
-    /// Sets how long draining may take, until what is left is cut; default 8 s, below the 10 s that Docker waits.
-    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
-        self.drain.timeout = timeout.min(LONGEST);
-        self
-    }
-
-    /// Sets over what time a drain closes WebSockets, in random order, so that their clients do not all come back at the
-    /// same moment; default 1 s, at most half of [`drain_timeout`](Self::drain_timeout), zero for all at once.
-    pub fn drain_window(mut self, window: Duration) -> Self {
-        self.drain.window = window;
-        self
-    }
-
     /// Sets the code that a drain closes WebSockets with: default [`CloseCode::GOING_AWAY`], 1001;
     /// [`CloseCode::SERVICE_RESTART`], 1012, tells clients to come back. Codes that must not be sent are passed over.
     pub fn drain_code(mut self, code: CloseCode) -> Self {
         if code.may_be_sent() {
-            self.drain.code = code;
+            self.drain_code = code;
         }
         self
     }
@@ -490,22 +374,29 @@ impl Server {
 
     /// Gives what has no budget of its own its part of the memory.
     fn share_memory(&mut self) {
-        let memory = self.memory.unwrap_or_else(Memory::of_this_process);
-        let Budgets { messages, queues, compression, http2, connections } = self.budgets;
+        let memory = self.limits.memory.map_or_else(Memory::of_this_process, Memory::of);
+        let ws::Budgets { messages, queues, compression } = self.websocket_budgets;
         let Live { websockets, connections: places, .. } = &*self.live;
         websockets.message_memory(messages.unwrap_or(memory.messages));
         websockets.queue_memory(queues.unwrap_or(memory.queues));
         websockets.compression_memory(compression.unwrap_or(memory.compression));
-        places.set_most(connections.unwrap_or(memory.connections));
+        places.set_most(self.limits.max_connections.unwrap_or(memory.connections));
         #[cfg(feature = "tls")]
-        {
-            self.live.http2.set_most(http2.unwrap_or(memory.http2));
-            self.http.http2_memory = self.live.http2.clone();
-        }
+        self.live.http2.set_most(self.http.limits.http2_memory.unwrap_or(memory.http2));
         let folders = self.mounts.len();
         for mount in &mut self.mounts {
             mount.share_memory(&memory, folders);
         }
+    }
+
+    fn with_limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    pub(crate) fn with_http(mut self, change: impl FnOnce(&mut http::Limits)) -> Self {
+        change(&mut self.http.limits);
+        self
     }
 
     fn note(&mut self, mistake: StartError) {
@@ -517,9 +408,6 @@ impl Server {
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 const DEFAULT_URL: &str = "http://localhost:8000";
-
-/// hyper keeps a place in a map for each allowed header field, and the map panics beyond this many.
-const MAX_HEADERS: usize = 24_576;
 
 #[cfg(test)]
 mod tests {

@@ -222,7 +222,8 @@ mod tests {
     #[tokio::test]
     async fn a_plain_connection_has_no_room_for_tls() {
         let (_server, phase) = watch::channel(Phase::Serving);
-        let serving = Arc::new(Serving::new(Router::new(), Default::default(), Default::default(), phase));
+        let serving =
+            Arc::new(Serving::new(Router::new(), Default::default(), Default::default(), Default::default(), phase));
         let listener = Listener {
             serving: serving.clone(),
             #[cfg(feature = "tls")]

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use rikki_limits::Budget;
+use rikki_limits::{Budget, Limit};
 use rikki_proto::MessageMemory;
 use rikki_proto::deflate::Decompressor;
 
@@ -32,6 +32,30 @@ pub(super) struct Shared {
     pub(super) counts: Counts,
 }
 
+rikki_limits::limits! {
+    /// The budgets that have been set one by one; the others are parts of the memory of a server.
+    #[derive(Clone, Debug, PartialEq)]
+    pub(crate) struct Budgets, setters of Budgets by none;
+
+    pub(crate) messages: Option<usize> {
+        name: "message-memory", unit: Size, default: "256MiB",
+        meaning: "Memory for unfinished messages",
+        detail: " of all WebSockets, but for the first 16 KiB of each: where there is no more, the oldest are closed with \
+                 1013",
+    }
+    pub(crate) queues: Option<usize> {
+        name: "queue-memory", unit: Size, default: "64MiB",
+        meaning: "Unsent data of all WebSockets",
+        detail: ": a larger message that has no room there is refused, and beyond it each has 16 KiB",
+    }
+    pub(crate) compression: Option<usize> {
+        name: "deflate-memory", unit: Size, default: "64MiB",
+        meaning: "Memory of all compression",
+        detail: ", over all connections: when it is used up, new `dedicated` connections go without; a `shared` one needs \
+                 it for the moment of decompressing alone",
+    }
+}
+
 impl Default for Live {
     fn default() -> Self {
         Self::new()
@@ -43,9 +67,12 @@ impl Live {
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Shared {
-            messages: Arc::new(MessageMemory::new(256 << 20)),
-            queues: Arc::new(Budget::new("queue-memory", 64 << 20)),
-            compression: Arc::new(Budget::new("deflate-memory", 64 << 20)),
+            messages: Arc::new(MessageMemory::new(const { Limit::default_of(Budgets::LIMITS, "message-memory") })),
+            queues: Arc::new(Budget::new("queue-memory", const { Limit::default_of(Budgets::LIMITS, "queue-memory") })),
+            compression: Arc::new(Budget::new(
+                "deflate-memory",
+                const { Limit::default_of(Budgets::LIMITS, "deflate-memory") },
+            )),
             counts: Counts::default(),
         }))
     }
@@ -57,7 +84,7 @@ impl Live {
         PROCESS.clone()
     }
 
-    /// What unfinished messages may hold over all connections, in bytes; default 256 MiB, for 64 of the largest.
+    /// What unfinished messages may hold over all connections, in bytes.
     ///
     /// A message that has not arrived whole holds up to twice what has come of it, or four times where its length is
     /// known. Beyond 16 KiB it is counted. Where nothing is left the oldest give way: their connections are closed with
@@ -66,7 +93,7 @@ impl Live {
         self.0.messages.budget().set_most(bytes);
     }
 
-    /// What may wait to be written over all connections, in bytes; default 64 MiB.
+    /// What may wait to be written over all connections, in bytes.
     ///
     /// A message of more than 16 KiB is not taken where it would go beyond that, unless nothing else waits:
     /// [`SendError::Full`](super::SendError::Full), or as [`overflow`](super::Config::overflow) says. Then each connection
@@ -76,7 +103,7 @@ impl Live {
         self.0.queues.set_most(bytes);
     }
 
-    /// The memory that compression may take, in bytes over all connections; default 64 MiB.
+    /// The memory that compression may take, in bytes over all connections.
     ///
     /// [Shared](super::Compression::shared), it bounds what decompresses: one message at a time for each thread.
     /// [Dedicated](super::Compression::dedicated), it is set aside for a connection at the handshake: enough for about 200,

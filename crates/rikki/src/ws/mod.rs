@@ -45,6 +45,7 @@ pub use counts::Counters;
 pub use endpoint::Endpoint;
 pub use error::{Closed, Deadline, Error};
 pub use handler::{Handler, Outcome};
+pub(crate) use live::Budgets;
 pub use live::Live;
 pub use origins::BadOrigin;
 pub use sender::Sender;

@@ -1,0 +1,58 @@
+//! How much a server takes on, and how long it takes to end.
+
+use std::time::Duration;
+
+use super::Server;
+
+rikki_limits::limits! {
+    /// The limits of a server as a whole.
+    #[derive(Clone, Debug, PartialEq)]
+    pub(crate) struct Limits, setters of Server by with_limits;
+
+    pub(crate) memory: Option<usize> {
+        name: "memory", unit: Size, default: ["half of the control group's, but for the number of connections"],
+        meaning: "Memory for all of what follows",
+        detail: ", split into what of it is not set itself: an eighth each for unfinished messages, unsent data, HTTP/2 \
+                 and reading files, a sixteenth for compressed messages, a 32nd for small files, a fifth for compressing \
+                 files, a quarter for connections",
+        /// The budgets and limits that it is split into may be set before or after: see [`Memory`](crate::Memory). Without
+        /// it each is what it says of itself, and less where the control group of the process has a limit: then all of them
+        /// share half of that, and the number of connections stays what it is.
+        ///
+        /// What the application holds is not among it, nor are folders that are no [`mount`](Self::mount) of the server. The
+        /// bounds of WebSockets are those of [`websocket_config`](Self::websocket_config).
+        setter: memory(usize),
+    }
+    pub(crate) max_connections: Option<usize> {
+        name: "max-connections", unit: Count, default: "16384",
+        meaning: "Most connections at a time",
+        detail: ", WebSockets included; one more takes the place of the one that has idled longest between requests, or \
+                 gets 503; fewer where the system lets the process open fewer files, which is said at the start",
+        /// At least 1. Who is answered with 503 is told `Retry-After`; if there are many of them, they are cut.
+        ///
+        /// The system bounds descriptors too: where those run out first, accepting pauses until one is free. A program
+        /// should raise its soft limit of them (1,024 on most systems) to the hard one, as the command of this project does.
+        setter: max_connections(usize),
+    }
+    pub(crate) max_connections_per_address: Option<u32> {
+        name: "max-per-address", unit: Count, default: none,
+        meaning: "Most of them from one address", detail: "; more get 429",
+        /// At least 1, and an address is a network of 64 bits for IPv6. All clients of a reverse proxy share its address, so
+        /// there is none by default, which is `None`. Who is answered with 429 is told `Retry-After`; if there are many of
+        /// them, they are cut.
+        setter: max_connections_per_address(impl Into<Option<u32>>),
+    }
+    pub(crate) drain_window: Duration {
+        name: "drain-window", unit: TimeOrZero, default: "1s",
+        meaning: "Over what a shutdown is spread", detail: ": WebSockets are closed in random order",
+        /// Then their clients do not all come back at the same moment. At most half of
+        /// [`drain_timeout`](Self::drain_timeout); zero for all at once.
+        setter: drain_window(Duration),
+    }
+    pub(crate) drain_timeout: Duration {
+        name: "drain-timeout", unit: TimeOrZero, default: "8s",
+        meaning: "Longest shutdown", detail: " after SIGINT or SIGTERM, until what is left is cut",
+        /// Docker waits 10 s.
+        setter: drain_timeout(Duration),
+    }
+}
