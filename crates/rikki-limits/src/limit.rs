@@ -242,15 +242,14 @@ impl<V: Value> Value for Option<V> {
 /// ```
 ///
 /// The setters are methods of whatever has the limits, and `changed` is how it lets them be changed. A limit without a
-/// `setter` has one that is written by hand. What is no limit stands in front, in `also { field: Type = value, }`.
+/// `setter` has one that is written by hand. What is no limit stands in front: `beside { field: Type = value, }`.
 #[macro_export]
 macro_rules! limits {
     (
         $(#[$attribute:meta])*
-        $vis:vis struct $config:ident, setters of $builder:ident by $change:ident;
-        $(also {
-            $($(#[$also_attribute:meta])* $also_seen:vis $also:ident: $also_type:ty = $value:expr,)*
-        })?
+        $vis:vis struct $config:ident, setters of $builder:ident by $change:ident $(, beside {
+            $($(#[$beside_attribute:meta])* $beside_seen:vis $beside:ident: $beside_type:ty = $value:expr,)*
+        })?;
         $(
             $seen:vis $field:ident: $type:ty {
                 name: $name:literal, unit: $unit:ident, default: $default:tt, $(most: $most:expr,)?
@@ -265,7 +264,7 @@ macro_rules! limits {
                 #[doc = $crate::sentence!($unit $default $meaning $detail)]
                 $seen $field: $type,
             )*
-            $($($(#[$also_attribute])* $also_seen $also: $also_type,)*)?
+            $($($(#[$beside_attribute])* $beside_seen $beside: $beside_type,)*)?
         }
 
         impl $config {
@@ -300,7 +299,7 @@ macro_rules! limits {
                 $( const _: Option<u64> = $crate::Limit::named($config::LIMITS, $name).default_number(); )*
                 Self {
                     $($field: $crate::Value::by_default(const { $crate::Limit::named(Self::LIMITS, $name) }),)*
-                    $($($also: $value,)*)?
+                    $($($beside: $value,)*)?
                 }
             }
         }

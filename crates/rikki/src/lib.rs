@@ -18,6 +18,7 @@ pub use files::Files;
 pub use http::BadHost;
 pub use live::{BudgetUse, Monitor};
 pub use memory::Memory;
+pub use rikki_limits::{BadLimit, BadNumber, Limit, Unit};
 pub use server::{Bound, Handle, ListenUrl, Server, StartError};
 #[cfg(feature = "tls")]
 pub use tls::{ClientCertificate, Tls, TlsError};

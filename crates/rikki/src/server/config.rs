@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use rikki_limits::{BadLimit, Limit};
+
 use super::Server;
+use crate::{http, ws};
 
 rikki_limits::limits! {
     /// The limits of a server as a whole.
@@ -54,5 +57,27 @@ rikki_limits::limits! {
         meaning: "Longest shutdown", detail: " after SIGINT or SIGTERM, until what is left is cut",
         /// Docker waits 10 s.
         setter: drain_timeout(Duration),
+    }
+}
+
+impl Server {
+    /// Every limit of a server but those of its folders, which [`set`](Self::set) sets by name.
+    pub fn limits() -> impl Iterator<Item = &'static Limit> {
+        let http = Limits::LIMITS.iter().chain(http::Limits::LIMITS);
+        http.chain(ws::Config::limits()).chain(ws::Budgets::LIMITS)
+    }
+
+    /// Sets a limit by its name, as a person writes it: `max-head` to `64KiB`, `keep-alive` to `30s`. Those of a WebSocket are
+    /// set as in the [configuration](Self::websocket_config) that there is by then.
+    ///
+    /// # Errors
+    ///
+    /// [`BadLimit`], if there is no limit of this name or this is no value for it.
+    pub fn set(mut self, name: &str, text: &str) -> Result<Self, BadLimit> {
+        let is_known = self.limits.set_limit(name, text)?
+            || self.http.limits.set_limit(name, text)?
+            || self.websocket_budgets.set_limit(name, text)?
+            || self.websockets.set_any(name, text)?;
+        if is_known { Ok(self) } else { Err(BadLimit::Unknown(name.to_owned())) }
     }
 }

@@ -46,46 +46,47 @@ fn work(bytes: usize) {
     WORKED.set(WORKED.get().saturating_add(bytes));
 }
 
-/// How messages are compressed with peers that can do it (permessage-deflate).
-///
-/// - [`shared`](Self::shared), the default: no message refers to an earlier one, so a connection needs a compressor or
-///   decompressor only while one of its messages is compressed or decompressed, and all connections of a thread share a
-///   few. Memory: about 280 KiB a thread for each window size that peers ask for and 48 KiB for each of 8 decompressors,
-///   nothing for a connection. A compressed message is kept as it came until it is whole.
-/// - [`dedicated`](Self::dedicated): messages refer to earlier ones, which makes similar messages much smaller. Memory:
-///   about 330 KiB a connection, less with a smaller [window](Self::window_bits) and
-///   [memory level](Self::memory_level): 193 KiB with 9 and 1.
-///
-/// A secret beside text that others choose can be told from the compressed length: send such a message with
-/// [`send_uncompressed`](super::Socket::send_uncompressed).
-///
-/// ```
-/// use rikki::ws::{Compression, Config};
-///
-/// let smaller = Config::default().compression(Compression::shared().level(6)?.threshold(200));
-/// let smallest = Config::default().compression(Compression::dedicated());
-/// let off = Config::default().compression(None);
-/// # Ok::<(), rikki::ws::OutOfRange>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default, deny_unknown_fields))]
-#[must_use]
-pub struct Compression {
-    deflate: deflate::Compression,
-    context_takeover: bool,
-    threshold: usize,
-}
+rikki_limits::limits! {
+    /// How messages are compressed with peers that can do it (permessage-deflate).
+    ///
+    /// - [`shared`](Self::shared), the default: no message refers to an earlier one, so a connection needs a compressor or
+    ///   decompressor only while one of its messages is compressed or decompressed, and all connections of a thread share a
+    ///   few. Memory: about 280 KiB a thread for each window size that peers ask for and 48 KiB for each of 8 decompressors,
+    ///   nothing for a connection. A compressed message is kept as it came until it is whole.
+    /// - [`dedicated`](Self::dedicated): messages refer to earlier ones, which makes similar messages much smaller. Memory:
+    ///   about 330 KiB a connection, less with a smaller [window](Self::window_bits) and
+    ///   [memory level](Self::memory_level): 193 KiB with 9 and 1.
+    ///
+    /// A secret beside text that others choose can be told from the compressed length: send such a message with
+    /// [`send_uncompressed`](super::Socket::send_uncompressed).
+    ///
+    /// ```
+    /// use rikki::ws::{Compression, Config};
+    ///
+    /// let smaller = Config::default().compression(Compression::shared().level(6)?.threshold(200));
+    /// let smallest = Config::default().compression(Compression::dedicated());
+    /// let off = Config::default().compression(None);
+    /// # Ok::<(), rikki::ws::OutOfRange>(())
+    /// ```
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default, deny_unknown_fields))]
+    #[must_use]
+    pub struct Compression, setters of Compression by with, beside {
+        deflate: deflate::Compression = deflate::Compression::default(),
+        context_takeover: bool = false,
+    };
 
-impl Default for Compression {
-    fn default() -> Self {
-        Self::shared()
+    threshold: usize {
+        name: "deflate-above", unit: Size, default: "1KiB",
+        meaning: "Smallest message to compress", detail: "",
+        setter: threshold(usize),
     }
 }
 
 impl Compression {
     /// Without context takeover: nothing is held for an idle connection.
     pub fn shared() -> Self {
-        Self { deflate: deflate::Compression::default(), context_takeover: false, threshold: 1024 }
+        Self::default()
     }
 
     /// With context takeover, unless the peer asks otherwise: each connection has codecs of its own.
@@ -121,9 +122,9 @@ impl Compression {
         Ok(Self { deflate: self.deflate.memory_level(level)?, ..self })
     }
 
-    /// Messages of fewer bytes are sent as they are; default 1 KiB.
-    pub fn threshold(self, bytes: usize) -> Self {
-        Self { threshold: bytes, ..self }
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
     }
 }
 
