@@ -2,24 +2,28 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
-pub mod client;
 mod counters;
-mod files;
 mod http;
 mod live;
 mod memory;
 mod server;
 #[cfg(feature = "tls")]
 mod tls;
-pub mod ws;
 
 pub use counters::Counters;
-pub use files::Files;
 pub use http::BadHost;
 pub use live::{BudgetUse, Monitor};
 pub use memory::Memory;
+#[cfg(feature = "files")]
+pub use rikki_files::Files;
 pub use rikki_limits::{BadLimit, BadNumber, Limit, Unit};
+#[doc(inline)]
+pub use rikki_ws as ws;
+pub use rikki_ws::BadOrigin;
+#[cfg(feature = "tls")]
+pub use rikki_ws::TlsError;
+#[cfg(feature = "client")]
+pub use rikki_ws::client;
 pub use server::{Bound, Handle, ListenUrl, Server, StartError};
 #[cfg(feature = "tls")]
-pub use tls::{ClientCertificate, Tls, TlsError};
-pub use ws::BadOrigin;
+pub use tls::{ClientCertificate, Tls};

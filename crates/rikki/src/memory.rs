@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rikki_limits::Limit;
 
-use crate::{files, http, server, ws};
+use crate::{http, server, ws};
 
 /// How the memory that a server may take is split: see [`Server::memory`](crate::Server::memory).
 ///
@@ -44,18 +44,29 @@ const COMPRESSION: usize = 13 << 20;
 /// What a connection may take beyond the budgets, in bytes, times four: they have a quarter.
 const CONNECTION: usize = 256 << 10;
 
+/// The default of a limit of files, of which a server without them has none.
+const fn of_files(name: &str) -> usize {
+    #[cfg(feature = "files")]
+    return Limit::default_of(rikki_files::internal::Limits::LIMITS, name);
+    #[cfg(not(feature = "files"))]
+    return {
+        let _ = name;
+        0
+    };
+}
+
 impl Default for Memory {
     /// What a server has that nobody has told: about a gigabyte, of which so many connections would use most.
     fn default() -> Self {
         const {
             Self {
-                messages: Limit::default_of(ws::Budgets::LIMITS, "message-memory"),
-                queues: Limit::default_of(ws::Budgets::LIMITS, "queue-memory"),
-                compression: Limit::default_of(ws::Budgets::LIMITS, "deflate-memory"),
+                messages: Limit::default_of(ws::internal::Budgets::LIMITS, "message-memory"),
+                queues: Limit::default_of(ws::internal::Budgets::LIMITS, "queue-memory"),
+                compression: Limit::default_of(ws::internal::Budgets::LIMITS, "deflate-memory"),
                 http2: Limit::default_of(http::Limits::LIMITS, "http2-memory"),
-                reading: Limit::default_of(files::Limits::LIMITS, "read-memory"),
-                cache: Limit::default_of(files::Limits::LIMITS, "file-cache"),
-                compressions: Limit::default_of(files::Limits::LIMITS, "max-compressions"),
+                reading: of_files("read-memory"),
+                cache: of_files("file-cache"),
+                compressions: of_files("max-compressions"),
                 connections: Limit::default_of(server::Limits::LIMITS, "max-connections"),
             }
         }
@@ -73,7 +84,7 @@ impl Memory {
             http2: bytes / 8,
             reading: bytes / 8,
             cache: bytes / 32,
-            compressions: (bytes / 5 / COMPRESSION).clamp(1, Self::default().compressions),
+            compressions: (bytes / 5 / COMPRESSION).min(Self::default().compressions).max(1),
             connections: (bytes / CONNECTION).clamp(1, Self::default().connections),
         }
     }

@@ -41,7 +41,8 @@ use super::watch::Socket;
 use crate::live::Live;
 #[cfg(feature = "tls")]
 use crate::tls::ClientCertificate;
-use crate::ws::{self, Handover, ListenerKind, Tracker, closing};
+use crate::ws;
+use crate::ws::internal::{Handover, ListenerKind, Tracker, closing};
 use rikki_limits::Seldom;
 
 /// How much of a body is taken ahead of what the client takes, in bytes; by default hyper takes six times as much.
@@ -62,7 +63,7 @@ pub(crate) enum Phase {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Terms {
     pub(crate) live: Arc<Live>,
-    pub(crate) websockets: Arc<ws::Terms>,
+    pub(crate) websockets: Arc<ws::internal::Terms>,
     pub(crate) guard: Arc<Guard>,
     pub(crate) listener: ListenerKind,
 }
@@ -248,7 +249,7 @@ impl Connection {
             let (listener, tracker) = (terms.listener, tracker.clone());
             let terms = terms.websockets.clone();
             let handover = upgrade.as_ref().map(|(_, handover)| Arc::downgrade(handover));
-            parts.extensions.insert(ws::Context { terms, listener, tracker, handover });
+            parts.extensions.insert(ws::internal::Context { terms, listener, tracker, handover });
             Answering::routed(router.clone(), Request::from_parts(parts, self.pace(body, unread.clone())), *peer)
         };
         async move {

@@ -5,7 +5,7 @@ use axum::response::Response;
 use http::request::Parts;
 use http::{StatusCode, header};
 
-use crate::ws::closing;
+use crate::ws::internal::closing;
 
 /// The answer to a request that has too many header fields, or cannot be understood.
 pub(super) fn refuse(request: &Parts, max_headers: usize) -> Option<Response> {

@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{Response, StatusCode, Version};
 use rikki_limits::{LeftOut, Seldom};
 
-use crate::ws::{Field, Host, HostError, ListenerKind, closing, host_field, only, target_authority};
+use crate::ws::internal::{Field, Host, HostError, ListenerKind, closing, host_field, only, target_authority};
 
 /// The hosts allowed beside those that are always allowed.
 #[derive(Clone, Debug, Default)]

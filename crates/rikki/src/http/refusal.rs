@@ -3,7 +3,7 @@
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
-use crate::ws::closing;
+use crate::ws::internal::closing;
 
 /// A sentence as plain text, after which the connection closes, on what may be asked again in a second.
 pub(crate) fn later(status: StatusCode, text: &'static str) -> Response {

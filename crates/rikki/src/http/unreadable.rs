@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
 use super::config::{Config, Limits};
-use crate::ws::closing;
+use crate::ws::internal::closing;
 use rikki_limits::Seldom;
 
 /// Tells hyper's own answers from those that it was given. It writes all of an answer before it waits for the next head,

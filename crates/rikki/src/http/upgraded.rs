@@ -5,8 +5,8 @@ use tokio::net::TcpStream;
 
 use super::pace::PacedIo;
 #[cfg(feature = "tls")]
-use crate::ws::TlsStream;
-use crate::ws::{Transport, take as take_of};
+use crate::ws::internal::TlsStream;
+use crate::ws::internal::{Transport, take as take_of};
 
 /// Takes the bare stream out of what HTTP needs around it.
 pub(super) fn take(upgraded: Upgraded) -> Transport {

@@ -64,7 +64,7 @@ impl Server {
     /// Every limit of a server but those of its folders, which [`set`](Self::set) sets by name.
     pub fn limits() -> impl Iterator<Item = &'static Limit> {
         let http = Limits::LIMITS.iter().chain(http::Limits::LIMITS);
-        http.chain(ws::Config::limits()).chain(ws::Budgets::LIMITS)
+        http.chain(ws::Config::limits()).chain(ws::internal::Budgets::LIMITS)
     }
 
     /// Sets a limit by its name, as a person writes it: `max-head` to `64KiB`, `keep-alive` to `30s`. Those of a WebSocket are

@@ -21,7 +21,8 @@ use super::{ListenUrl, Server, StartError};
 use crate::counters::Counters;
 use crate::http::{self, Phase, Serving, Terms, draining};
 use crate::live::{Live, Monitor};
-use crate::ws::{self, ListenerKind};
+use crate::ws;
+use crate::ws::internal::ListenerKind;
 
 /// A running server. Dropping it stops the server in the background.
 ///
@@ -182,7 +183,7 @@ pub(super) fn start(
             timeout: server.limits.drain_timeout,
         },
     };
-    let websockets = ws::Terms::new(&server.websockets, &live.websockets)
+    let websockets = ws::internal::Terms::new(&server.websockets, &live.websockets)
         .with_subprotocols(server.subprotocols.clone().into())
         .with_origins(Arc::new(server.origins.clone()));
     let terms = Terms {

@@ -5,11 +5,16 @@ mod admission;
 mod config;
 mod error;
 mod handle;
+#[cfg(feature = "files")]
+mod mount;
+#[cfg(not(feature = "files"))]
+#[path = "unmounted.rs"]
 mod mount;
 mod queue;
 mod url;
 mod worker;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,9 +28,10 @@ use crate::live::{Live, Monitor};
 use crate::memory::Memory;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
-use crate::ws::{self, CloseCode, Endpoint, Handler, Origins, Subprotocol, Upgrade};
+use crate::ws::internal::Origins;
+use crate::ws::{self, CloseCode, Endpoint, Handler, Subprotocol, Upgrade};
 
-use mount::Mount;
+use mount::Mounts;
 
 pub(crate) use config::Limits;
 pub use error::StartError;
@@ -60,7 +66,7 @@ pub struct Server {
     urls: Vec<String>,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
-    mounts: Vec<Mount>,
+    mounts: Mounts,
     websockets: ws::Config,
     http: http::Config,
     guard: Guard,
@@ -68,7 +74,7 @@ pub struct Server {
     subprotocols: Vec<Subprotocol>,
     workers: Option<usize>,
     limits: Limits,
-    websocket_budgets: ws::Budgets,
+    websocket_budgets: ws::internal::Budgets,
     live: Arc<Live>,
     drain_code: CloseCode,
     /// The first setting that could not be understood.
@@ -82,7 +88,7 @@ impl Default for Server {
             urls: Vec::new(),
             #[cfg(feature = "tls")]
             tls: None,
-            mounts: Vec::new(),
+            mounts: Mounts::default(),
             websockets: ws::Config::default(),
             http: http::Config::default(),
             guard: Guard::default(),
@@ -90,7 +96,7 @@ impl Default for Server {
             subprotocols: Vec::new(),
             workers: None,
             limits: Limits::default(),
-            websocket_budgets: ws::Budgets::default(),
+            websocket_budgets: ws::internal::Budgets::default(),
             live: Arc::default(),
             drain_code: CloseCode::GOING_AWAY,
             mistake: None,
@@ -356,15 +362,25 @@ impl Server {
             listeners.push((parsed.bind()?, parsed));
         }
         self.share_memory();
-        let gave_up = &self.live.counts.closed_slow;
-        self.mounts.iter_mut().for_each(|mount| mount.count_in(gave_up));
-        let router = self.routes_and_files()?;
+        let (mounts, router) = (std::mem::take(&mut self.mounts), std::mem::take(&mut self.router));
+        let router = mounts.add_to(router, self.secrets())?;
         handle::start(&self, router, listeners)
     }
 
     #[cfg(feature = "tls")]
     fn has_certificate(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// The files that are never served: those with the key of the certificate.
+    #[cfg(feature = "tls")]
+    fn secrets(&self) -> &[PathBuf] {
+        self.tls.as_ref().map_or(&[], Tls::secrets)
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn secrets(&self) -> &[PathBuf] {
+        &[]
     }
 
     #[cfg(not(feature = "tls"))]
@@ -375,7 +391,7 @@ impl Server {
     /// Gives what has no budget of its own its part of the memory.
     fn share_memory(&mut self) {
         let memory = self.limits.memory.map_or_else(Memory::of_this_process, Memory::of);
-        let ws::Budgets { messages, queues, compression } = self.websocket_budgets;
+        let ws::internal::Budgets { messages, queues, compression } = self.websocket_budgets;
         let Live { websockets, connections: places, .. } = &*self.live;
         websockets.message_memory(messages.unwrap_or(memory.messages));
         websockets.queue_memory(queues.unwrap_or(memory.queues));
@@ -383,10 +399,7 @@ impl Server {
         places.set_most(self.limits.max_connections.unwrap_or(memory.connections));
         #[cfg(feature = "tls")]
         self.live.http2.set_most(self.http.limits.http2_memory.unwrap_or(memory.http2));
-        let folders = self.mounts.len();
-        for mount in &mut self.mounts {
-            mount.share_memory(&memory, folders);
-        }
+        self.mounts.share(&memory, &self.live.counts.closed_slow);
     }
 
     fn with_limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {

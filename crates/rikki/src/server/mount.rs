@@ -11,14 +11,13 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
+use rikki_files::Files;
+use rikki_files::internal::{Place, Refused};
 use rikki_limits::Count;
 use tower_service::Service;
 
 use super::{Server, StartError};
-use crate::files::{Files, Place, Refused};
 use crate::memory::Memory;
-#[cfg(feature = "tls")]
-use crate::tls::Tls;
 
 impl Server {
     /// Serves the files below `folder` where no route matches: [`mount`](Self::mount) at `/`, with nothing but defaults.
@@ -42,52 +41,57 @@ impl Server {
     /// [`start`](Self::start) does, as axum's `Router::nest_service`: if a route has the path, or a parameter or wildcard
     /// where the next name would stand.
     pub fn mount(mut self, path: &str, files: Files) -> Self {
-        let taken = |path: &str| self.mounts.iter().any(|mount| mount.path == path);
+        let taken = |path: &str| self.mounts.0.iter().any(|mount| mount.path == path);
         match Mount::new(path, files) {
             Ok(mount) if taken(&mount.path) => {
                 self.note(StartError::Mount { path: mount.path, why: "two folders cannot have the same path" });
             }
-            Ok(mount) => self.mounts.push(mount),
+            Ok(mount) => self.mounts.0.push(mount),
             Err(why) => self.note(StartError::Mount { path: path.to_owned(), why }),
         }
         self
     }
+}
 
-    /// All routes, with the files where no route matches.
-    pub(super) fn routes_and_files(&mut self) -> Result<Router, StartError> {
-        let mut mounts = std::mem::take(&mut self.mounts);
-        if mounts.iter().any(|mount| mount.path == "/") && has_fallback(&self.router) {
+/// The folders of a server.
+#[derive(Debug, Default)]
+pub(super) struct Mounts(Vec<Mount>);
+
+impl Mounts {
+    /// Gives each its part of the memory, where it has no budgets of its own, and counts for all of them.
+    pub(super) fn share(&mut self, memory: &Memory, gave_up: &Arc<Count>) {
+        let folders = self.0.len().max(1);
+        let compressions = (memory.compressions / folders).max(1);
+        for Mount { files, .. } in &mut self.0 {
+            files.share(memory.reading / folders, memory.cache / folders, compressions);
+            files.count_in(gave_up);
+        }
+    }
+
+    /// Adds the files where no route matches, but for those that are secret.
+    pub(super) fn add_to(mut self, router: Router, secrets: &[PathBuf]) -> Result<Router, StartError> {
+        let mounts = &mut self.0;
+        if mounts.iter().any(|mount| mount.path == "/") && has_fallback(&router) {
             let why = "the application that was merged has a fallback, which answers the same requests: leave out either, \
                        or mount the files at a path of their own";
             return Err(StartError::Mount { path: "/".to_owned(), why });
         }
         let paths: Vec<_> = mounts.iter().map(|mount| mount.path.clone()).collect();
-        for mount in &mut mounts {
-            mount.deny(self.secrets())?;
+        for mount in mounts.iter_mut() {
+            mount.deny(secrets)?;
             for path in &paths {
                 mount.list(path);
             }
         }
         // The longest first.
         mounts.sort_by_key(|mount| std::cmp::Reverse(mount.path.len()));
-        Ok(Folders(mounts.into()).add_to(std::mem::take(&mut self.router)))
-    }
-
-    /// The files that are never served: those with the key of the certificate.
-    #[cfg(feature = "tls")]
-    fn secrets(&self) -> &[PathBuf] {
-        self.tls.as_ref().map_or(&[], Tls::secrets)
-    }
-
-    #[cfg(not(feature = "tls"))]
-    fn secrets(&self) -> &[PathBuf] {
-        &[]
+        Ok(Folders(self.0.into()).add_to(router))
     }
 }
 
 /// A folder and its path.
 #[derive(Clone, Debug)]
-pub(super) struct Mount {
+struct Mount {
     /// With a slash in front and none behind; `/` is what no other matches.
     path: String,
     files: Files,
@@ -104,15 +108,6 @@ impl Mount {
             }
         }
         Ok(Self { path: format!("/{names}"), files })
-    }
-
-    /// Takes the part of one of so many folders, where it has no budgets of its own.
-    pub(super) fn share_memory(&mut self, memory: &Memory, folders: usize) {
-        self.files.share_memory(memory, folders);
-    }
-
-    pub(super) fn count_in(&mut self, gave_up: &Arc<Count>) {
-        self.files.count_in(gave_up);
     }
 
     fn deny(&mut self, secrets: &[PathBuf]) -> Result<(), StartError> {

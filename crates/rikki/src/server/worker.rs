@@ -18,7 +18,8 @@ use super::accept::{self, Destination, Sockets};
 use super::admission::{Admission, Place};
 use super::queue::Queue;
 use crate::http::{Connection, Phase, Serving, draining};
-use crate::ws::{self, Clock, CloseCode, Tracker};
+use crate::ws::internal::{Clock, Tracker};
+use crate::ws::{self, CloseCode};
 use rikki_limits::Seldom;
 
 /// Threads for blocking work, such as reading files, for each worker: as many as tokio has by default. Folders bound what
@@ -191,7 +192,7 @@ struct Held {
     _place: Option<Place>,
 }
 
-impl ws::Held for Held {}
+impl ws::internal::Held for Held {}
 
 pub(super) fn log_dropped(peer: SocketAddr, error: &io::Error) {
     static LINES: Seldom = Seldom::new();

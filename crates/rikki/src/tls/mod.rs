@@ -1,34 +1,28 @@
-//! Certificates: a server's, loaded from PEM files or made in memory, and checked before a listener uses them; and those
-//! that a client trusts or shows ([`client`]).
+//! Certificates of a server, loaded from PEM files or made in memory, and checked before a listener uses them.
 //!
 //! What is accepted here can serve: the key fits the certificate, and TLS 1.2 and 1.3 are offered with ALPN `h2` and
 //! `http/1.1`. Accepting connections, handshakes and their deadline belong to the server. The cryptography is always that
 //! of aws-lc, whatever provider the embedding program has made its process default.
 
-mod chain;
-pub(crate) mod client;
+#[cfg(feature = "self-signed")]
 mod development;
-mod error;
 mod peer;
-mod pem;
-#[cfg(test)]
+#[cfg(all(test, feature = "client", feature = "self-signed"))]
 mod tests;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{InconsistentKeys, RootCertStore, ServerConfig};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{RootCertStore, ServerConfig};
 
-pub use error::TlsError;
 pub use peer::ClientCertificate;
 
-use chain::Bounded;
+use crate::ws::TlsError;
+use crate::ws::tls::{Bounded, certified_key, pem, provider};
 
 /// The protocols offered by ALPN ([RFC 7301](https://www.rfc-editor.org/rfc/rfc7301#section-3.2)), best first. A client
 /// that offers none speaks HTTP/1.1; one that offers only others is refused during the handshake.
@@ -90,6 +84,7 @@ impl Tls {
     /// assert!(tls.certificate_pem().is_some());
     /// # Ok::<(), rikki::TlsError>(())
     /// ```
+    #[cfg(feature = "self-signed")]
     pub fn self_signed(names: impl IntoIterator<Item = impl Into<String>>) -> Result<Tls, TlsError> {
         let made = development::certificate(names.into_iter().map(Into::into).collect())?;
         let key = provider().key_provider.load_private_key(made.key).map_err(TlsError::rejected)?;
@@ -128,7 +123,7 @@ impl Tls {
         &self.secrets
     }
 
-    /// The certificate made by [`self_signed`](Self::self_signed), as PEM, for clients that are to trust it; `None` for one
+    /// The certificate made by `self_signed`, as PEM, for clients that are to trust it; `None` for one
     /// that was loaded from files.
     pub fn certificate_pem(&self) -> Option<&str> {
         self.certificate_pem.as_deref()
@@ -149,31 +144,6 @@ impl fmt::Debug for Tls {
     /// Names files alone: certificates are long and keys are secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tls").field("secrets", &self.secrets).finish_non_exhaustive()
-    }
-}
-
-/// The bare builders of rustls panic where an embedder's tree enables two providers, so ours is always named.
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
-}
-
-/// Joins chain and key, and sees that they belong together.
-fn certified_key(
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-    certificate_file: &Path,
-    key_file: &Path,
-) -> Result<CertifiedKey, TlsError> {
-    let key = provider().key_provider.load_private_key(key).map_err(|source| TlsError::bad_key(key_file, source))?;
-    let certified = CertifiedKey::new(chain, key);
-    // rustls's own `with_single_cert` lets a key pass whose public half it cannot tell; here that is an error too.
-    match certified.keys_match() {
-        Ok(()) => Ok(certified),
-        Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
-            Err(TlsError::KeyMismatch { certificate: certificate_file.to_owned(), key: key_file.to_owned() })
-        }
-        Err(unknown @ rustls::Error::InconsistentKeys(_)) => Err(TlsError::bad_key(key_file, unknown)),
-        Err(source) => Err(TlsError::bad_certificate(certificate_file, source)),
     }
 }
 

@@ -3,9 +3,10 @@
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use rustls::{AlertDescription, CertificateError, Error, ProtocolVersion};
 
-use super::super::{Tls, TlsError, client};
+use super::super::{Tls, TlsError};
 use super::handshake::handshake;
 use super::{Authority, Folder, without_folder};
+use crate::client;
 
 fn agreed(server: &Tls, client: &client::Tls) -> Result<(ProtocolVersion, Option<String>), Error> {
     handshake(server, client.client_config(), "localhost")

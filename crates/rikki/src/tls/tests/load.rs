@@ -2,8 +2,9 @@
 
 use rcgen::{KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, SignatureAlgorithm};
 
-use super::super::{Tls, TlsError, client};
+use super::super::{Tls, TlsError};
 use super::{Authority, Folder, without_folder};
+use crate::client;
 
 #[test]
 fn key_kinds_and_encodings() {

@@ -1,0 +1,359 @@
+//! From a request to a response: what the path leads to, and what is said of it.
+//!
+//! An answer is tried twice at most: first on the thread of the request, where nothing may wait for a disk, and then, if
+//! that did not do, on the blocking pool. A listing is made there once more, when it is known to be one.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::OriginalUri;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+
+use super::Shared;
+use super::missing::ErrorPage;
+use super::open::{Failure, Folder, Look, Opened, Wait};
+use super::options::NO_CACHE;
+use super::path::{self, Dotted, Refused, RequestPath, WELL_KNOWN};
+use super::source::Source;
+use super::{Files, listing, open};
+
+/// The file that stands for its folder.
+pub(super) const INDEX: &str = "index.html";
+
+/// Where a request leads: the path that the client sees, and how much of it is above the folder.
+pub struct Place {
+    /// As the client sent it.
+    uri: Uri,
+    /// Its path without dot segments, if it had any.
+    resolved: Option<String>,
+    /// The length of what stands in front of the folder's own path, in bytes.
+    above: usize,
+}
+
+impl Place {
+    /// Takes the place of a request as this server got it, whatever router it has come through.
+    pub fn of_server<B>(request: &Request<B>) -> Result<Self, Refused> {
+        let uri = original_uri(request).clone();
+        let resolved = resolved(uri.path())?;
+        Ok(Self { uri, resolved, above: 0 })
+    }
+
+    /// Takes the place of a request below a router that may be nested in another one: the path is what that left of it.
+    fn of_service<B>(request: &Request<B>) -> Result<Self, Refused> {
+        let (uri, path) = (original_uri(request).clone(), request.uri().path());
+        let Some(above) = uri.path().strip_suffix(path) else {
+            // A nested router takes `/docs` for `/` below it: this is a folder without its slash.
+            return Ok(Self { resolved: None, above: uri.path().len(), uri });
+        };
+        // It takes `/docs//a` for `/a` below it; an empty name is one here as anywhere.
+        if above.ends_with('/') {
+            return Err(Refused::Unfindable);
+        }
+        let resolved = resolved(path)?.map(|path| [above, &path].concat());
+        Ok(Self { resolved, above: above.len(), uri })
+    }
+
+    /// Without dot segments.
+    pub fn path(&self) -> &str {
+        self.resolved.as_deref().unwrap_or_else(|| self.uri.path())
+    }
+
+    pub(super) fn query(&self) -> Option<&str> {
+        self.uri.query()
+    }
+
+    /// The same place as one below a folder that is mounted at the first so many bytes of the path.
+    pub fn below(self, above: usize) -> Self {
+        Self { above, ..self }
+    }
+}
+
+fn original_uri<B>(request: &Request<B>) -> &Uri {
+    request.extensions().get().map_or_else(|| request.uri(), |OriginalUri(uri)| uri)
+}
+
+fn resolved(path: &str) -> Result<Option<String>, Refused> {
+    Ok(match path::resolve(path)? {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(path) => Some(path),
+    })
+}
+
+impl Files {
+    /// Answers a request for the path below this folder that it leads to, as a service of the path that it has.
+    pub(super) async fn respond<B>(self, request: Request<B>) -> Response<Body> {
+        let place = Place::of_service(&request);
+        self.respond_at(request, place).await
+    }
+
+    /// Answers a request for `place`.
+    pub async fn respond_at<B>(self, request: Request<B>, place: Result<Place, Refused>) -> Response<Body> {
+        let Self { shared } = self;
+        let (head, _) = request.into_parts();
+        let head_only = head.method == Method::HEAD;
+        let says_how_long = shared.options.cache_control.is_some();
+        let page = shared.options.html_errors.then(|| ErrorPage::new(&place, &head.headers));
+        let answered = if head_only || head.method == Method::GET {
+            Ask::new(place, head.uri, head.headers, head_only, &shared).answer_soon(shared).await
+        } else if head.method == Method::OPTIONS {
+            Ok(options())
+        } else {
+            Err(StatusCode::METHOD_NOT_ALLOWED)
+        };
+        let mut response = answered.unwrap_or_else(plain);
+        if let Some(page) = page {
+            page.take_the_place_of(&mut response);
+        }
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if says_how_long {
+            // A redirect would be kept for ever, and what is not found may be there later.
+            response.headers_mut().entry(CACHE_CONTROL).or_insert(NO_CACHE);
+        }
+        if head_only {
+            // The headers of a GET, without its content: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2
+            *response.body_mut() = Body::empty();
+        }
+        response
+    }
+}
+
+/// What a path has led to.
+enum Found {
+    Answer(Response<Body>),
+    /// A folder, which has to be listed. It is opened again when that is begun: many may wait, and none holds a descriptor.
+    Listing,
+}
+
+/// A GET or HEAD request.
+pub(super) struct Ask {
+    /// Below the folder.
+    path: Result<RequestPath, Refused>,
+    pub(super) place: Place,
+    pub(super) headers: HeaderMap,
+    pub(super) head_only: bool,
+    /// The one that this is answered from.
+    folder: Option<Arc<Folder>>,
+}
+
+impl Ask {
+    fn new(place: Result<Place, Refused>, uri: Uri, headers: HeaderMap, head_only: bool, shared: &Shared) -> Self {
+        let (place, path) = match place {
+            Ok(place) => {
+                let below = place.path().get(place.above..).unwrap_or_default();
+                let dotted = match place.above {
+                    _ if shared.root.hidden() => Dotted::All,
+                    0 => Dotted::WellKnown,
+                    _ => Dotted::None,
+                };
+                let path = RequestPath::parse(below, dotted);
+                (place, path)
+            }
+            Err(refused) => (Place { uri, resolved: None, above: 0 }, Err(refused)),
+        };
+        Self { path, place, headers, head_only, folder: None }
+    }
+
+    async fn answer_soon(mut self, shared: Arc<Shared>) -> Result<Response<Body>, StatusCode> {
+        let mut found = match self.answer(&shared, Wait::No) {
+            Ok(Found::Answer(response)) => return Ok(response),
+            Err(Failure::Status(status)) => return Err(status),
+            Ok(found) => Some(found),
+            Err(Failure::WouldBlock) => None,
+        };
+        let _place = shared.root.waits().place().ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
+        // Twice, since the folder may be replaced while it is read.
+        for _ in 0..2 {
+            let next = match found.take() {
+                Some(found) => found,
+                None => {
+                    let (ask, found) = self.answer_waiting(&shared).await?;
+                    self = ask;
+                    found
+                }
+            };
+            if let Found::Answer(response) = next {
+                return Ok(response);
+            }
+            match listing::listing(&shared, &self).await {
+                Err(StatusCode::NOT_FOUND) => {}
+                answered => return answered,
+            }
+        }
+        Err(StatusCode::NOT_FOUND)
+    }
+
+    /// Everything that touches the disk, up to the first block of the content, in one hop.
+    async fn answer_waiting(mut self, shared: &Arc<Shared>) -> Result<(Self, Found), StatusCode> {
+        let (waits, worker) = (shared.root.waits(), Arc::clone(shared));
+        let path = self.place.path().to_owned();
+        let working = waits.work(move |_| {
+            let answered = self.answer(&worker, Wait::Yes);
+            Ok(answered.map(|found| (self, found)))
+        });
+        match waits.in_time(working).await {
+            Ok(answered) => answered.map_err(Failure::status),
+            Err(error) => Err(open::status_of(&error, Path::new(&path))),
+        }
+    }
+
+    fn answer(&mut self, shared: &Shared, wait: Wait) -> Result<Found, Failure> {
+        self.folder = Some(shared.root.folder(wait, Look::Lately)?);
+        let answered = self.answer_from_folder(shared, wait);
+        match &answered {
+            Ok(Found::Answer(response)) if response.status() == StatusCode::NOT_FOUND => {}
+            Ok(_) => return answered,
+            Err(_) => {}
+        }
+        match self.is_current(shared, wait)? {
+            true => answered,
+            false => {
+                self.folder = Some(shared.root.folder(wait, Look::Lately)?);
+                self.answer_from_folder(shared, wait)
+            }
+        }
+    }
+
+    fn answer_from_folder(&self, shared: &Shared, wait: Wait) -> Result<Found, Failure> {
+        match self.find(shared, wait) {
+            // What leads out is nobody's route.
+            refused if self.path == Err(Refused::Outside) => refused,
+            Err(Failure::Status(status @ (StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST))) => {
+                self.missing(shared, status, wait).map(Found::Answer)
+            }
+            answered => answered,
+        }
+    }
+
+    /// Whether the folder that this is answered from is still the one at its path.
+    fn is_current(&self, shared: &Shared, wait: Wait) -> Result<bool, Failure> {
+        self.folder.as_ref().map_or(Ok(false), |folder| shared.root.is_current(folder, wait))
+    }
+
+    /// Opens a file or a folder.
+    pub(super) fn open(&self, shared: &Shared, relative: &Path, wait: Wait) -> Result<Opened, Failure> {
+        shared.root.open(self.folder()?, relative, wait)
+    }
+
+    /// The one that this is answered from.
+    pub(super) fn folder(&self) -> Result<&Arc<Folder>, Failure> {
+        self.folder.as_ref().ok_or(StatusCode::SERVICE_UNAVAILABLE.into())
+    }
+
+    /// The path below the folder.
+    pub(super) fn path(&self) -> Result<&RequestPath, StatusCode> {
+        self.path.as_ref().map_err(|refused| refused.status())
+    }
+
+    /// What the path leads to: a file, the index of a folder, or its listing.
+    fn find(&self, shared: &Shared, wait: Wait) -> Result<Found, Failure> {
+        let RequestPath { relative, folder } = self.path()?;
+        let folder = *folder;
+        if folder {
+            // Under one name, by which it is kept: not as `./index.html` too.
+            let index = if relative == Path::new(".") { INDEX.into() } else { relative.join(INDEX) };
+            match self.open(shared, &index, wait) {
+                Ok(Opened::File(source)) => return self.content(shared, source, &index, wait).map(Found::Answer),
+                Ok(Opened::Folder(_)) | Err(Failure::Status(StatusCode::NOT_FOUND)) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        if !folder {
+            return self.find_file(shared, relative, wait).map(Found::Answer);
+        }
+        match self.open(shared, relative, wait)? {
+            Opened::File(_) => Err(StatusCode::NOT_FOUND.into()),
+            Opened::Folder(_) if !shared.options.listing || shared.options.spa => Err(StatusCode::NOT_FOUND.into()),
+            // What is in it is for those who know its name.
+            Opened::Folder(_) if relative.starts_with(WELL_KNOWN) && !shared.root.hidden() => {
+                Err(StatusCode::NOT_FOUND.into())
+            }
+            Opened::Folder(_) => Ok(Found::Listing),
+        }
+    }
+
+    /// What a path without a slash at its end leads to: a file, `about.html` for `about`, or a folder by its right name.
+    fn find_file(&self, shared: &Shared, relative: &Path, wait: Wait) -> Result<Response<Body>, Failure> {
+        let is_folder = match self.open(shared, relative, wait) {
+            Ok(Opened::File(source)) => return self.content(shared, source, relative, wait),
+            Ok(Opened::Folder(_)) => true,
+            Err(Failure::Status(StatusCode::NOT_FOUND)) => false,
+            Err(failure) => return Err(failure),
+        };
+        // A folder goes before a page of its name if it has one of its own.
+        let has_page = is_folder && self.find_page(shared, &relative.join(INDEX), wait)?.is_some();
+        if !has_page && relative != Path::new(".") && relative.extension().is_none_or(|extension| extension != "html") {
+            let mut page = relative.as_os_str().to_owned();
+            page.push(".html");
+            if let Some(source) = self.find_page(shared, page.as_ref(), wait)? {
+                return self.content(shared, source, page.as_ref(), wait);
+            }
+        }
+        if is_folder { Ok(self.redirect()?) } else { Err(StatusCode::NOT_FOUND.into()) }
+    }
+
+    /// A file that was asked for, or stands for what was.
+    pub(super) fn content(
+        &self,
+        shared: &Shared,
+        source: Source,
+        relative: &Path,
+        wait: Wait,
+    ) -> Result<Response<Body>, Failure> {
+        let mut response = self.file(shared, source, relative, wait)?;
+        let status = response.status();
+        if let Some(value) = &shared.options.cache_control
+            && (status.is_success() || status == StatusCode::NOT_MODIFIED)
+        {
+            response.headers_mut().insert(CACHE_CONTROL, value.clone());
+        }
+        Ok(response)
+    }
+
+    /// To the same folder, with a slash behind its name: what the links in it are relative to.
+    fn redirect(&self) -> Result<Response<Body>, StatusCode> {
+        let location = path::location(self.place.path(), self.place.query());
+        let location = HeaderValue::try_from(location).map_err(|_| StatusCode::BAD_REQUEST)?;
+        let mut response = plain(StatusCode::MOVED_PERMANENTLY);
+        response.headers_mut().insert(LOCATION, location);
+        Ok(response)
+    }
+}
+
+/// Marks an answer of [`plain`].
+#[derive(Clone, Copy)]
+pub(super) struct Plain;
+
+/// What can be asked of any file, by which balancers see that a server is there
+/// ([RFC 9110 section 9.3.7](https://www.rfc-editor.org/rfc/rfc9110#section-9.3.7)).
+fn options() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(ALLOW, METHODS);
+    response
+}
+
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+
+/// A status as short plain text. It never says more: a file-system path is nobody's business.
+pub(super) fn plain(status: StatusCode) -> Response<Body> {
+    let text = format!("{status}\n");
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CONTENT_LENGTH, text.len().into());
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        // https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6
+        headers.insert(ALLOW, METHODS);
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        // In seconds: https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response.extensions_mut().insert(Plain);
+    *response.body_mut() = text.into();
+    response
+}

@@ -1,0 +1,256 @@
+//! One coarse timer for all WebSockets of a thread: an idle connection owns a slot here instead of a `Sleep`.
+//!
+//! Time is counted in ticks that the timer has seen, not in wall time: a process that was stopped for a minute finds
+//! that one tick has passed, and no healthy peer is dropped for a silence that was ours.
+
+use std::cell::RefCell;
+use std::hash::{BuildHasher as _, RandomState};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
+use std::time::Duration;
+
+use rikki_proto::CloseCode;
+use slab::Slab;
+use tokio::runtime::{Handle, Id};
+use tokio::sync::Notify;
+
+use super::turns::Turns;
+
+/// The unit of all deadlines of a WebSocket: they end up to two ticks late, never early.
+const TICK: Duration = Duration::from_millis(250);
+pub(super) const TICKS_PER_SECOND: Tick = 4;
+
+/// How finely a drain is spread.
+const DRAIN_STEP: Duration = Duration::from_millis(10);
+
+/// A point in time, in ticks since the clock was made; four bytes last for 34 years.
+pub(crate) type Tick = u32;
+
+/// No deadline.
+pub(crate) const NEVER: Tick = Tick::MAX;
+
+thread_local! {
+    static CURRENT: RefCell<Option<(Id, Arc<Clock>)>> = const { RefCell::new(None) };
+}
+
+/// The timer of one thread, and where its connections learn that they are to close.
+#[derive(Debug, Default)]
+pub struct Clock {
+    now: AtomicU32,
+    /// The code that connections are to close with, each in its turn, or 0.
+    drain: AtomicU16,
+    /// Set when the runtime has dropped the task that counts.
+    stopped: AtomicBool,
+    slots: Mutex<Slab<Slot>>,
+    /// Rings when the first slot is taken: a clock without connections does not tick.
+    used: Arc<Notify>,
+    turns: Arc<Turns>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    due: Tick,
+    waker: Waker,
+    /// The connection's turn to close has come.
+    drains: bool,
+}
+
+impl Clock {
+    /// The clock of this thread and its runtime; starts one if there is none.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime, as `tokio::spawn` does.
+    pub fn current() -> Arc<Self> {
+        let runtime = Handle::current().id();
+        CURRENT.with_borrow_mut(|current| match current {
+            Some((id, clock)) if *id == runtime && !clock.stopped.load(Relaxed) => clock.clone(),
+            _ => {
+                let clock = Arc::new(Self::default());
+                tokio::spawn(count(StopOnDrop(Arc::downgrade(&clock)), clock.used.clone()));
+                *current = Some((runtime, clock.clone()));
+                clock
+            }
+        })
+    }
+
+    /// The turns of those who have more to do than others.
+    pub(super) fn turns(&self) -> &Arc<Turns> {
+        &self.turns
+    }
+
+    pub(crate) fn now(&self) -> Tick {
+        self.now.load(Relaxed)
+    }
+
+    /// Makes every connection of the clock close with `code`: those to come at once, the others in random order, evenly
+    /// spread over `window`, so that they do not all come back at the same moment.
+    pub async fn drain(&self, code: CloseCode, window: Duration) {
+        self.drain.store(code.0, Relaxed);
+        let random = RandomState::new();
+        let mut order: Vec<usize> = self.slots().iter().map(|(key, _)| key).collect();
+        order.sort_by_cached_key(|key| random.hash_one(key));
+        let steps = usize::try_from(window.as_millis() / DRAIN_STEP.as_millis()).unwrap_or(usize::MAX).max(1);
+        let size = order.len().div_ceil(steps).max(1);
+        let pause = window / u32::try_from(order.len().div_ceil(size).max(1)).unwrap_or(u32::MAX);
+        for (index, keys) in order.chunks(size).enumerate() {
+            if index > 0 {
+                tokio::time::sleep(pause).await;
+            }
+            let tell = |slots: &mut Slab<Slot>, key: &usize| {
+                let slot = slots.get_mut(*key)?;
+                slot.drains = true;
+                Some(slot.waker.clone())
+            };
+            let wakers: Vec<_> = {
+                let mut slots = self.slots();
+                keys.iter().filter_map(|key| tell(&mut slots, key)).collect()
+            };
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    fn draining(&self) -> Option<CloseCode> {
+        match self.drain.load(Relaxed) {
+            0 => None,
+            code => Some(CloseCode(code)),
+        }
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slab<Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tick(&self, due: &mut Vec<Waker>) {
+        let now = self.now.load(Relaxed).saturating_add(1);
+        self.now.store(now, Relaxed);
+        for (_, slot) in self.slots().iter_mut() {
+            if slot.due <= now {
+                slot.due = NEVER;
+                due.push(slot.waker.clone());
+            }
+        }
+        due.drain(..).for_each(Waker::wake);
+    }
+}
+
+/// The second that a tick belongs to.
+pub(crate) fn second_of(tick: Tick) -> Tick {
+    tick / TICKS_PER_SECOND
+}
+
+/// How many ticks it takes until at least `duration` has passed.
+pub(crate) fn ticks(duration: Duration) -> Tick {
+    let whole = duration.as_millis().div_ceil(TICK.as_millis());
+    Tick::try_from(whole).unwrap_or(NEVER).saturating_add(1)
+}
+
+impl Drop for Clock {
+    /// Ends the task that counts, which may be waiting for a connection.
+    fn drop(&mut self) {
+        self.used.notify_one();
+    }
+}
+
+struct StopOnDrop(Weak<Clock>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        if let Some(clock) = self.0.upgrade() {
+            clock.stopped.store(true, Relaxed);
+        }
+    }
+}
+
+/// Counts until nobody uses the clock any more: neither a thread nor a connection.
+async fn count(clock: StopOnDrop, used: Arc<Notify>) {
+    let mut due = Vec::new();
+    while let Some(is_idle) = clock.0.upgrade().map(|clock| clock.slots().is_empty()) {
+        if is_idle {
+            used.notified().await;
+        }
+        tokio::time::sleep(TICK).await;
+        if let Some(clock) = clock.0.upgrade() {
+            clock.tick(&mut due);
+        }
+    }
+}
+
+/// A connection's slot in the clock: one deadline at a time.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    clock: Arc<Clock>,
+    /// One more than its key.
+    slot: Option<NonZeroU32>,
+    /// The deadline in the slot. Moving it later is put off until it rings.
+    due: Tick,
+}
+
+impl Alarm {
+    pub(crate) fn new(clock: Arc<Clock>) -> Self {
+        Self { clock, slot: None, due: NEVER }
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn key(&self) -> Option<usize> {
+        self.slot.map(|slot| slot.get() as usize - 1)
+    }
+
+    /// Whether it rings in time for `due`, and nothing is to be done before that.
+    pub(crate) fn is_set_for(&self, due: Tick) -> bool {
+        self.slot.is_some() && self.due <= due && self.due > self.clock.now() && self.clock.draining().is_none()
+    }
+
+    /// The code that the connection is to close with, if its turn has come.
+    #[inline]
+    pub(crate) fn draining(&self) -> Option<CloseCode> {
+        self.clock.draining().and_then(|code| self.is_its_turn().then_some(code))
+    }
+
+    #[cold]
+    fn is_its_turn(&self) -> bool {
+        // Without a slot it has not been counted among those whose turn comes.
+        self.key().is_none_or(|key| self.clock.slots().get(key).is_some_and(|slot| slot.drains))
+    }
+
+    /// Makes sure that the task behind `waker` is polled when `due` has come.
+    ///
+    /// The waker of the first call is kept: a connection is driven with one and the same all its life.
+    pub(crate) fn set(&mut self, due: Tick, waker: &Waker) {
+        let rang = self.due <= self.clock.now();
+        if due >= self.due && !rang && self.slot.is_some() {
+            return;
+        }
+        self.due = due;
+        let mut slots = self.clock.slots();
+        match self.key() {
+            Some(key) => {
+                if let Some(slot) = slots.get_mut(key) {
+                    slot.due = due;
+                }
+            }
+            None => {
+                if slots.is_empty() {
+                    self.clock.used.notify_one();
+                }
+                let drains = self.clock.draining().is_some();
+                let key = slots.insert(Slot { due, waker: waker.clone(), drains });
+                self.slot = u32::try_from(key + 1).ok().and_then(NonZeroU32::new);
+            }
+        }
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if let Some(key) = self.key() {
+            let slot = self.clock.slots().try_remove(key);
+            drop(slot); // without the lock: it may be the last to hold a task
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Reading from the stream: into the thread's buffer, or straight into a large message.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use rikki_proto::Output;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+
+use super::backlog::Unparsed;
+use super::{Budget, Consumer, Driver, Parsed};
+use crate::clock::NEVER;
+
+/// What is read at once at least, in bytes, however little may wait to be written.
+pub(super) const LEAST_READ: usize = 16 * 1024;
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
+    /// Reads once, or goes on with the rest of an earlier read, and hands over what is whole.
+    pub(super) fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        consumer: &mut impl Consumer,
+        buffer: &mut [u8],
+        output: &mut Output,
+        budget: &mut Budget,
+    ) -> Poll<Parsed> {
+        if self.line.paused || self.line.eof || !consumer.is_ready() {
+            return Poll::Pending;
+        }
+        if let Some(mut unparsed) = self.unparsed.take() {
+            budget.reads -= 1;
+            let mut rest = unparsed.bytes.get_mut(unparsed.start..).unwrap_or_default();
+            let parsed = self.parse(cx, consumer, &mut rest, output);
+            let left = rest.len();
+            if left > 0 {
+                unparsed.start = unparsed.bytes.len() - left;
+                self.unparsed = Some(unparsed);
+            }
+            return Poll::Ready(parsed);
+        }
+        // What was read is kept while the peer has to take something first: not much, where little may wait for it.
+        let most = self.terms.mark().max(LEAST_READ).min(buffer.len());
+        let mut buffer = ReadBuf::new(buffer.get_mut(..most).unwrap_or_default());
+        match ready!(self.poll_read(cx, &mut buffer, budget)) {
+            Ok(0) => self.handle_eof(consumer),
+            Ok(count) => {
+                budget.reads -= 1;
+                self.read_at = self.now();
+                self.pinged_at = NEVER;
+                if let Some(rate) = &mut self.rate {
+                    rate.count_bytes(count, self.read_at);
+                }
+                let mut input = buffer.filled_mut();
+                let parsed = self.parse(cx, consumer, &mut input, output);
+                if !input.is_empty() {
+                    self.unparsed = Some(Unparsed::new(input, &self.terms));
+                }
+                return Poll::Ready(parsed);
+            }
+            // TLS says so of a peer that ends TCP without a word.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.handle_eof(consumer),
+            Err(error) => self.lose(consumer, error.into()),
+        }
+        Poll::Ready(Parsed::All)
+    }
+
+    /// Reads once and says how many bytes: those that are not in `buffer` have got to where they stay.
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+        budget: &mut Budget,
+    ) -> Poll<io::Result<usize>> {
+        // A rate is judged by what is parsed, and not only at the end of a message.
+        let most = if self.rate.is_some() { 0 } else { budget.payload };
+        let io = &mut self.line.io;
+        if let Some(read) = self.connection.fill_payload(most, |mut room| pin!(io.read_buf(&mut room)).poll(cx)) {
+            return read.map_ok(|count| {
+                budget.payload -= count;
+                count
+            });
+        }
+        ready!(Pin::new(io).poll_read(cx, buffer))?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+}

@@ -1,0 +1,214 @@
+//! Writing: all that is unsent, and at the end our half of the stream.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use rikki_proto::{Connection, Output};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{Consumer, Driver, Phase, WRITE_AT};
+use crate::clock::{Alarm, Tick};
+use crate::socket::Wire;
+use crate::{Error, Overflow};
+
+/// How many pieces one vectored write holds at most.
+const PIECES: usize = 16;
+
+/// The stream below, the deadlines of what happens on it, and how far it has come: four flags lie where nothing else fits.
+pub(super) struct Line<I> {
+    pub(super) io: I,
+    pub(super) alarm: Alarm,
+    /// When writing last made progress.
+    pub(super) written_at: Tick,
+    /// Bytes may wait inside the stream, as they do in TLS.
+    pub(super) unflushed: bool,
+    /// Reading waits until the backlog is below half of its mark.
+    pub(super) paused: bool,
+    /// The peer has shut its half of TCP.
+    pub(super) eof: bool,
+    /// The consumer knows that the connection has ended.
+    pub(super) reported: bool,
+}
+
+impl<I> Line<I> {
+    pub(super) fn new(io: I, alarm: Alarm, now: Tick) -> Self {
+        Self { io, alarm, written_at: now, unflushed: false, paused: false, eof: false, reported: false }
+    }
+}
+
+impl<I: AsyncWrite + Unpin> Wire for Line<I> {
+    fn write(&mut self, cx: &mut Context<'_>, connection: &mut Connection, output: &mut Output) -> io::Result<()> {
+        self.write_all(cx, connection, output)
+    }
+}
+
+impl<I: AsyncWrite + Unpin> Line<I> {
+    // In the driver's own poll: a call costs as much as a tenth of it.
+    #[inline(always)]
+    fn write_all(&mut self, cx: &mut Context<'_>, connection: &mut Connection, output: &mut Output) -> io::Result<()> {
+        let now = self.alarm.clock().now();
+        while !output.is_empty() || self.unflushed {
+            let progress = if output.is_empty() {
+                Pin::new(&mut self.io).poll_flush(cx).map_ok(|()| self.unflushed = false)
+            } else {
+                self.unflushed = true;
+                self.poll_write_some(cx, output)
+            };
+            match progress {
+                Poll::Ready(Ok(())) => self.written_at = now,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    if !output.is_blocked() {
+                        self.written_at = now;
+                        output.set_blocked(true);
+                    }
+                    return Ok(());
+                }
+            }
+            if output.is_empty() && !self.unflushed {
+                output.set_blocked(false);
+                connection.handle_unblocked(output);
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn poll_write_some(&mut self, cx: &mut Context<'_>, output: &mut Output) -> Poll<io::Result<()>> {
+        let io = Pin::new(&mut self.io);
+        let written = if let Some(bytes) = output.contiguous() {
+            ready!(io.poll_write(cx, bytes))?
+        } else {
+            let mut pieces = [IoSlice::new(&[]); PIECES];
+            let mut used = 0;
+            for (piece, chunk) in pieces.iter_mut().zip(output.chunks()) {
+                *piece = IoSlice::new(chunk);
+                used += 1;
+            }
+            ready!(io.poll_write_vectored(cx, pieces.get(..used).unwrap_or_default()))?
+        };
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        output.advance(written);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
+    /// Writes all it can. A failure ends the connection when what the peer said before it has been read: a peer that
+    /// refuses a message sends a Close and may be gone before it has read what we still write.
+    #[inline]
+    pub(super) fn write(&mut self, cx: &mut Context<'_>, output: &mut Output) {
+        // Most calls find nothing to do.
+        if !output.is_empty() || self.line.unflushed || self.line.paused {
+            self.write_now(cx, output);
+        }
+    }
+
+    fn write_now(&mut self, cx: &mut Context<'_>, output: &mut Output) {
+        if let Err(error) = self.line.write_all(cx, &mut self.connection, output) {
+            self.broken.get_or_insert(error);
+            self.lose_unsent(output);
+            (self.line.unflushed, self.line.paused) = (false, false);
+            if self.is_phase_open() {
+                self.start_closing();
+            }
+            return;
+        }
+        if self.line.paused && output.len() < self.terms.mark() / 2 + 1 {
+            self.line.paused = false;
+        }
+    }
+
+    /// Writes much at once, and holds to the policy where the peer does not take it; gives how much the next message may
+    /// frame without looking further, which was `before` until now.
+    #[inline]
+    pub(super) fn hold(
+        &mut self,
+        cx: &mut Context<'_>,
+        consumer: &mut impl Consumer,
+        output: &mut Output,
+        before: usize,
+    ) -> usize {
+        // Most messages leave little behind them, and most connections have no senders.
+        if output.len() >= before.min(WRITE_AT) || self.mailbox.is_some() {
+            return self.hold_back(cx, consumer, output);
+        }
+        before
+    }
+
+    /// Whether what is sent may have to wait in a queue, where it can be dropped or is behind others.
+    pub(super) fn is_queueing(&self) -> bool {
+        self.mailbox.is_some() || self.terms.overflow == Overflow::DropOldest
+    }
+
+    #[cold]
+    pub(super) fn hold_back(
+        &mut self,
+        cx: &mut Context<'_>,
+        consumer: &mut impl Consumer,
+        output: &mut Output,
+    ) -> usize {
+        let mark = self.terms.mark();
+        // What a callback has sent by way of a `Sender` goes before the answer to a Close behind its message.
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.drain(&mut self.connection, output, mailbox.len());
+        }
+        if output.len() > WRITE_AT.min(mark - 1) {
+            self.write(cx, output);
+        }
+        if output.len() >= mark {
+            match self.terms.overflow {
+                // Where only the memory of all is used up, a peer that reads is to be served on.
+                Overflow::Close if output.len() >= self.terms.write_queue => self.lose(consumer, Error::Overflow),
+                Overflow::Pause | Overflow::Close => self.line.paused = true,
+                Overflow::DropNewest | Overflow::DropOldest => {}
+            }
+        }
+        if self.is_queueing() { 0 } else { mark }
+    }
+
+    /// From now on the peer has until a deadline, and senders know that nothing can be sent any more.
+    fn start_closing(&mut self) {
+        self.phase = Phase::Closing { since: self.now() };
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.close();
+        }
+    }
+
+    /// Goes on with the closing handshake as far as it has come
+    /// ([RFC 6455 section 7.1.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.1)).
+    #[inline]
+    pub(super) fn advance_phase(&mut self, cx: &mut Context<'_>, output: &Output) {
+        if !self.is_phase_open() || !self.connection.is_open() {
+            self.advance_closing(cx, output);
+        }
+    }
+
+    fn advance_closing(&mut self, cx: &mut Context<'_>, output: &Output) {
+        if self.is_phase_open() {
+            self.start_closing();
+        }
+        let now = self.now();
+        // Nothing is awaited from a peer that failed: inside of a frame that never ends it could not even answer.
+        let settled = self.connection.is_closed() || self.line.reported;
+        let said_all = settled && output.is_empty() && !self.line.unflushed;
+        if matches!(self.phase, Phase::Closing { .. }) && said_all {
+            // "when a client is instructed to do the same, it SHOULD wait for a TCP Close from the server".
+            if !self.connection.is_server() {
+                self.phase = if self.line.eof { Phase::Ended } else { Phase::Lingering { since: now } };
+                return;
+            }
+            // "The underlying TCP connection, in most normal cases, SHOULD be closed first by the server": half of it, so
+            // that the Close arrives.
+            match Pin::new(&mut self.line.io).poll_shutdown(cx) {
+                Poll::Ready(Ok(())) if !self.line.eof => self.phase = Phase::Lingering { since: now },
+                Poll::Ready(Ok(())) => self.phase = Phase::Ended,
+                Poll::Ready(Err(_)) => self.phase = Phase::Ended,
+                Poll::Pending => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What a path is served by: a handler with its configuration, subprotocols and origins.
+
+use std::sync::{Arc, OnceLock};
+
+use super::config::Config;
+use super::live::Live;
+use super::origins::{BadOrigin, Origins};
+use super::terms::Terms;
+use super::{InvalidSubprotocol, Subprotocol};
+
+/// A handler with its configuration, subprotocols and origins: built once, and mounted with
+/// `Server::endpoint` or used by `Upgrade::at`.
+///
+/// Without a handler, as [`Endpoint::default`] is, it is for the async face. Clones are the same endpoint; all of its
+/// connections share what has been made ready for them, and cost nothing for it.
+///
+/// ```
+/// use rikki_ws::{Config, Endpoint, Message, Socket};
+///
+/// let echo = |socket: &mut Socket<'_>, message: Message<'_>| socket.send(message);
+/// let chat = Endpoint::new(echo).config(Config::default().max_message(64 << 10)).subprotocols(["chat"])?;
+/// # Ok::<(), rikki_ws::InvalidSubprotocol>(())
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct Endpoint<H = ()> {
+    handler: Arc<H>,
+    config: Arc<Config>,
+    /// Where there are none, those of the server in front hold.
+    subprotocols: Option<Arc<[Subprotocol]>>,
+    origins: Option<Arc<Origins>>,
+    live: Option<Live>,
+    /// What is ready, for the server that was in front first: its terms, and those that its connections have here.
+    ready: OnceLock<(Arc<Terms>, Arc<Terms>)>,
+}
+
+impl Default for Endpoint {
+    fn default() -> Self {
+        Self::new(())
+    }
+}
+
+impl<H> Clone for Endpoint<H> {
+    fn clone(&self) -> Self {
+        Self {
+            handler: self.handler.clone(),
+            config: self.config.clone(),
+            subprotocols: self.subprotocols.clone(),
+            origins: self.origins.clone(),
+            live: self.live.clone(),
+            ready: self.ready.clone(),
+        }
+    }
+}
+
+impl<H> Endpoint<H> {
+    /// An endpoint with defaults.
+    pub fn new(handler: H) -> Self {
+        let (config, subprotocols, origins, live, ready) = Default::default();
+        Self { handler: Arc::new(handler), config, subprotocols, origins, live, ready }
+    }
+
+    /// Sets limits and deadlines of its connections.
+    pub fn config(self, config: Config) -> Self {
+        Self { config: Arc::new(config), ready: OnceLock::new(), ..self }
+    }
+
+    /// Sets the subprotocols that are spoken here, the preferred one first; default those of the server in front, or none.
+    /// The first that the client offers is agreed on.
+    ///
+    /// # Errors
+    ///
+    /// One of them is no token: [section 4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1).
+    pub fn subprotocols<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidSubprotocol> {
+        let names = names.into_iter().map(str::parse).collect::<Result<_, _>>()?;
+        Ok(Self { subprotocols: Some(names), ready: OnceLock::new(), ..self })
+    }
+
+    /// Lets pages of another origin open WebSockets here: `https://app.example:8443`, `null`, or `*` for all; what devices
+    /// and applications send, such as `file://`, is compared byte for byte. May be repeated; those of the server in front
+    /// hold here only if there is none.
+    ///
+    /// # Errors
+    ///
+    /// No header field can have that value.
+    pub fn allow_origin(self, origin: &str) -> Result<Self, BadOrigin> {
+        let mut origins = self.origins.as_deref().cloned().unwrap_or_default();
+        origins.allow_origin(origin)?;
+        Ok(Self { origins: Some(Arc::new(origins)), ready: OnceLock::new(), ..self })
+    }
+
+    /// Counts its connections among those of `live`; default those of our server in front, or else of the process.
+    pub fn live(self, live: &Live) -> Self {
+        Self { live: Some(live.clone()), ready: OnceLock::new(), ..self }
+    }
+
+    pub(super) fn handler(&self) -> &Arc<H> {
+        &self.handler
+    }
+
+    /// The terms of a connection behind a server with those of its own.
+    pub(super) fn terms(&self, server: &Arc<Terms>) -> Arc<Terms> {
+        let (first, ready) = self.ready.get_or_init(|| (server.clone(), self.make_ready(server)));
+        // Behind a second server each connection has its own.
+        if Arc::ptr_eq(first, server) { ready.clone() } else { self.make_ready(server) }
+    }
+
+    fn make_ready(&self, server: &Terms) -> Arc<Terms> {
+        let live = self.live.as_ref().unwrap_or(&server.live);
+        let subprotocols = self.subprotocols.as_ref().unwrap_or(&server.subprotocols);
+        let origins = self.origins.as_ref().unwrap_or(&server.origins);
+        let terms = Terms::new(&self.config, live);
+        Arc::new(terms.with_subprotocols(subprotocols.clone()).with_origins(origins.clone()))
+    }
+}

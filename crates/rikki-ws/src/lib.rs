@@ -1,0 +1,92 @@
+//! WebSockets on tokio, in two styles: callbacks and async streams. This is the engine of the server `rikki`, which has it
+//! as `rikki::ws`.
+//!
+//! - [`Handler`]: callbacks with borrowed messages, for servers that count every microsecond. A closure is one.
+//! - [`WebSocket`]: a `Stream` and `Sink`, for any axum application on any tokio runtime, by way of `Upgrade` (feature
+//!   `axum`, on by default), or as a client, by way of `client` (feature `client`).
+//! - [`Sender`]: sends to either from any thread or task at any time.
+//!
+//! The protocol is `rikki-proto`'s; here it gets a socket, a clock and a bounded queue. Who may open a WebSocket is judged
+//! here too; HTTP around it is the server's.
+
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+// A client alone needs no callbacks, which are started by the extractor.
+#![cfg_attr(not(feature = "axum"), allow(dead_code))]
+
+mod buffers;
+#[cfg(feature = "client")]
+pub mod client;
+mod clock;
+mod compression;
+mod config;
+#[cfg(feature = "axum")]
+mod context;
+mod counts;
+mod driver;
+mod endpoint;
+mod error;
+mod handler;
+mod host;
+mod live;
+mod opening;
+mod origin;
+mod origins;
+mod rate;
+mod refusal;
+mod sender;
+mod serving;
+mod socket;
+mod stream;
+mod terms;
+#[cfg(feature = "tls")]
+#[doc(hidden)]
+pub mod tls;
+mod tracker;
+#[cfg(feature = "axum")]
+mod transport;
+mod turns;
+#[cfg(feature = "axum")]
+mod upgrade;
+
+pub use rikki_proto::deflate::OutOfRange;
+pub use rikki_proto::handshake::{InvalidSubprotocol, Subprotocol};
+pub use rikki_proto::{
+    Binary, CloseCode, CloseFrame, LimitExceeded, Message, PreparedMessage, ProtocolError, SendError, Text,
+};
+
+pub use compression::Compression;
+pub use config::{Config, Overflow};
+pub use counts::Counters;
+pub use endpoint::Endpoint;
+pub use error::{Closed, Deadline, Error};
+pub use handler::{Handler, Outcome};
+pub use live::Live;
+pub use opening::Opening;
+pub use origins::BadOrigin;
+pub use sender::Sender;
+pub use serving::Termination;
+pub use socket::Socket;
+pub use stream::WebSocket;
+#[cfg(feature = "tls")]
+pub use tls::TlsError;
+#[cfg(feature = "axum")]
+pub use upgrade::Upgrade;
+
+/// What the server of `rikki` needs of this crate: no part of its interface, and it changes without notice.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::clock::Clock;
+    #[cfg(feature = "axum")]
+    pub use crate::context::{Context, Handover, Upgrading};
+    pub use crate::host::{Authority, Field, Host, HostError, host_field, only, target_authority};
+    pub use crate::live::Budgets;
+    pub use crate::origins::{ListenerKind, Origins};
+    pub use crate::refusal::closing;
+    pub use crate::terms::Terms;
+    pub use crate::tracker::{Held, Tracker};
+    #[cfg(all(feature = "axum", feature = "tls"))]
+    pub use crate::transport::TlsStream;
+    #[cfg(feature = "axum")]
+    pub use crate::transport::{Transport, take};
+}

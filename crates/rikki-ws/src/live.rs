@@ -1,0 +1,147 @@
+//! What lives while WebSockets do: what they hold together, and what is counted of them.
+
+use std::sync::{Arc, LazyLock};
+
+use rikki_limits::{Budget, Limit};
+use rikki_proto::MessageMemory;
+use rikki_proto::deflate::Decompressor;
+
+use super::counts::{Counters, Counts};
+
+/// What the WebSockets of a server share, or elsewhere those of the process: budgets and counters. Clones are the same.
+///
+/// A server has its own, which its endpoints and its `Monitor` use. Under another server, and for
+/// clients, there is [one for the process](Self::process), unless an [`Endpoint`](super::Endpoint) or a client is given
+/// another.
+///
+/// ```
+/// use rikki_ws::Live;
+///
+/// let live = Live::new();
+/// live.message_memory(64 << 20);
+/// live.queue_memory(16 << 20);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Live(Arc<Shared>);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) messages: Arc<MessageMemory>,
+    pub(super) queues: Arc<Budget>,
+    pub(super) compression: Arc<Budget>,
+    pub(super) counts: Counts,
+}
+
+rikki_limits::limits! {
+    /// The budgets that have been set one by one; the others are parts of the memory of a server.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Budgets, setters of Budgets by none;
+
+    pub messages: Option<usize> {
+        name: "message-memory", unit: Size, default: "256MiB",
+        meaning: "Memory for unfinished messages",
+        detail: " of all WebSockets, but for the first 16 KiB of each: where there is no more, the oldest are closed with \
+                 1013",
+    }
+    pub queues: Option<usize> {
+        name: "queue-memory", unit: Size, default: "64MiB",
+        meaning: "Unsent data of all WebSockets",
+        detail: ": a larger message that has no room there is refused, and beyond it each has 16 KiB",
+    }
+    pub compression: Option<usize> {
+        name: "deflate-memory", unit: Size, default: "64MiB",
+        meaning: "Memory of all compression",
+        detail: ", over all connections: when it is used up, new `dedicated` connections go without; a `shared` one needs \
+                 it for the moment of decompressing alone",
+    }
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Live {
+    /// Budgets of which nothing is held, with their defaults, and counters at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(Shared {
+            messages: Arc::new(MessageMemory::new(const { Limit::default_of(Budgets::LIMITS, "message-memory") })),
+            queues: Arc::new(Budget::new("queue-memory", const { Limit::default_of(Budgets::LIMITS, "queue-memory") })),
+            compression: Arc::new(Budget::new(
+                "deflate-memory",
+                const { Limit::default_of(Budgets::LIMITS, "deflate-memory") },
+            )),
+            counts: Counts::default(),
+        }))
+    }
+
+    /// The one of all WebSockets that have no other.
+    #[must_use]
+    pub fn process() -> Self {
+        static PROCESS: LazyLock<Live> = LazyLock::new(Live::new);
+        PROCESS.clone()
+    }
+
+    /// What unfinished messages may hold over all connections, in bytes.
+    ///
+    /// A message that has not arrived whole holds up to twice what has come of it, or four times where its length is
+    /// known. Beyond 16 KiB it is counted. Where nothing is left the oldest give way: their connections are closed with
+    /// 1013. One alone may always be as large as [`max_message`](super::Config::max_message).
+    pub fn message_memory(&self, bytes: usize) {
+        self.0.messages.budget().set_most(bytes);
+    }
+
+    /// What may wait to be written over all connections, in bytes.
+    ///
+    /// A message of more than 16 KiB is not taken where it would go beyond that, unless nothing else waits:
+    /// [`SendError::Full`](super::SendError::Full), or as [`overflow`](super::Config::overflow) says. Then each connection
+    /// has a mark of 16 KiB, so that one whose peer reads is served on; and each thread may hold one message more while it
+    /// tries to write it.
+    pub fn queue_memory(&self, bytes: usize) {
+        self.0.queues.set_most(bytes);
+    }
+
+    /// The memory that compression may take, in bytes over all connections.
+    ///
+    /// [Shared](super::Compression::shared), it bounds what decompresses: one message at a time for each thread.
+    /// [Dedicated](super::Compression::dedicated), it is set aside for a connection at the handshake: enough for about 200,
+    /// and further connections go without compression.
+    pub fn compression_memory(&self, bytes: usize) {
+        self.0.compression.set_most(bytes.max(Decompressor::MEMORY));
+    }
+
+    /// The budgets: of unfinished messages, of what waits to be written, and of compression.
+    #[must_use]
+    pub fn budgets(&self) -> [&Arc<Budget>; 3] {
+        [self.0.messages.budget(), &self.0.queues, &self.0.compression]
+    }
+
+    /// What has been counted so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters::read(self)
+    }
+
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
+    pub(super) fn messages(&self) -> &Arc<MessageMemory> {
+        &self.0.messages
+    }
+
+    pub(super) fn queues(&self) -> &Arc<Budget> {
+        &self.0.queues
+    }
+
+    pub(super) fn compression(&self) -> &Arc<Budget> {
+        &self.0.compression
+    }
+
+    #[cfg(test)]
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}

@@ -1,0 +1,232 @@
+//! Who may open WebSockets: the `Origin` of the page that asks.
+//!
+//! Browsers send cookies with cross-site WebSockets and let any page open them. What else an upgrade request must have is
+//! left to `rikki-proto`.
+
+use std::fmt;
+use std::mem::{Discriminant, discriminant};
+
+use http::header::ORIGIN;
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode};
+use rikki_limits::{Excerpt, LeftOut, Seldom};
+
+use super::host::{Authority, Field, HostError, host_field, only, target_authority};
+use super::origin::Origin;
+use super::refusal::closing;
+
+/// The origins allowed beside the server's own.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Origins {
+    allowed: Vec<AllowedOrigin>,
+}
+
+/// What the rules depend on besides the request.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ListenerKind {
+    /// Whether the listener speaks TLS itself.
+    pub tls: bool,
+    /// Whether the listener is bound to a loopback address.
+    pub loopback: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum AllowedOrigin {
+    Any,
+    Null,
+    Origin(Origin<'static>),
+    /// What browsers do not send as an origin, and others do: compared byte for byte.
+    Text(Box<str>),
+}
+
+impl Origins {
+    /// Every origin, which turns the check off.
+    pub(crate) fn any() -> Self {
+        Self { allowed: vec![AllowedOrigin::Any] }
+    }
+
+    /// Lets pages of one more origin open WebSockets: `https://app.example:8443`, `null`, or `*` for any origin,
+    /// which turns the check off. What is none of these, such as `file://`, has to be sent as it is written here.
+    pub fn allow_origin(&mut self, origin: &str) -> Result<(), BadOrigin> {
+        self.allowed.push(match origin {
+            "*" => AllowedOrigin::Any,
+            "null" => AllowedOrigin::Null,
+            _ => match Origin::parse(origin) {
+                Some(origin) => AllowedOrigin::Origin(origin.into_owned()),
+                None if is_field_content(origin) => AllowedOrigin::Text(origin.into()),
+                None => return Err(BadOrigin { given: origin.to_owned() }),
+            },
+        });
+        Ok(())
+    }
+
+    /// The rule for every WebSocket upgrade: <https://www.rfc-editor.org/rfc/rfc6455#section-10.2>.
+    ///
+    /// No `Origin` is fine: it is browsers that must be held back, and they always send one.
+    pub(crate) fn check(&self, listener: ListenerKind, request: &Parts) -> Result<(), RefusedOrigin> {
+        if self.allowed.iter().any(|allowed| matches!(allowed, AllowedOrigin::Any)) {
+            return Ok(());
+        }
+        let given = match only(&request.headers, &ORIGIN) {
+            Field::Absent => return Ok(()),
+            Field::Repeated => return Err(RefusedOrigin::Repeated),
+            Field::Once(given) => given,
+        };
+        if given == "null" {
+            let allowed = self.allowed.iter().any(|allowed| matches!(allowed, AllowedOrigin::Null));
+            return if allowed { Ok(()) } else { Err(RefusedOrigin::Null) };
+        }
+        let is_given = |allowed: &AllowedOrigin| matches!(allowed, AllowedOrigin::Text(text) if text.as_bytes() == given.as_bytes());
+        let Some(origin) = given.to_str().ok().and_then(Origin::parse) else {
+            let allowed = self.allowed.iter().any(is_given);
+            return if allowed { Ok(()) } else { Err(RefusedOrigin::invalid(given)) };
+        };
+        if self.allowed.iter().any(|allowed| matches!(allowed, AllowedOrigin::Origin(allowed) if *allowed == origin)) {
+            return Ok(());
+        }
+        let authority = match target_authority(request)? {
+            Some(target) => target,
+            None => host_field(&request.headers)?.ok_or(HostError::Missing)?,
+        };
+        if is_same_origin(listener, &origin, &authority) {
+            return Ok(());
+        }
+        Err(RefusedOrigin::Foreign { origin: origin.to_string(), host: authority.to_string() })
+    }
+}
+
+/// A value for the list of allowed origins that no header field can have: it is empty, begins or ends with a space, or
+/// has control characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BadOrigin {
+    /// The value as it was given.
+    pub given: String,
+}
+
+impl fmt::Display for BadOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is no origin that a client can send: write scheme://host[:port], null, or *", self.given)
+    }
+}
+
+impl std::error::Error for BadOrigin {}
+
+/// Why a page may not open a WebSocket, told in one sentence by its `Display`, for the client and for the log alike.
+///
+/// What it quotes of the request is of bounded length and printable ASCII.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RefusedOrigin {
+    Host(HostError),
+    Repeated,
+    Invalid {
+        given: String,
+        /// The same for a shell, if it may stand there.
+        quoted: Option<String>,
+    },
+    Null,
+    Foreign {
+        origin: String,
+        host: String,
+    },
+}
+
+impl From<HostError> for RefusedOrigin {
+    fn from(error: HostError) -> Self {
+        Self::Host(error)
+    }
+}
+
+impl RefusedOrigin {
+    fn invalid(given: &HeaderValue) -> Self {
+        let shown = Excerpt::of(given).to_string();
+        // What had to be escaped or cut would not be the same.
+        let is_whole = shown.as_bytes() == given.as_bytes() && is_field_content(&shown) && !shown.contains('\'');
+        let quoted = is_whole.then(|| format!("'{shown}'"));
+        Self::Invalid { given: shown, quoted }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            // https://www.rfc-editor.org/rfc/rfc9112#section-3.2
+            Self::Host(_) => StatusCode::BAD_REQUEST,
+            // https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2 item 4
+            Self::Repeated | Self::Invalid { .. } | Self::Null | Self::Foreign { .. } => StatusCode::FORBIDDEN,
+        }
+    }
+
+    /// Whether it is to be logged: one line a second of each kind.
+    pub(crate) fn turn_to_log(&self) -> Option<LeftOut> {
+        static LINES: Seldom<Discriminant<RefusedOrigin>> = Seldom::new();
+        LINES.turn(discriminant(self))
+    }
+
+    /// The sentence as plain text. The connection closes after it, so that what the client sent on is not read as a
+    /// request.
+    pub(crate) fn response(&self) -> Response<String> {
+        closing(self.status(), format!("{self}\n"))
+    }
+
+    /// The same under another server than ours, of which it names what exists there.
+    pub(crate) fn response_elsewhere(&self) -> Response<String> {
+        let sentence = match self.allowed_by() {
+            Some(_) => format!("{}; rikki::ws::Upgrade::any_origin would allow it\n", self.what()),
+            None => format!("{}\n", self.what()),
+        };
+        closing(self.status(), sentence)
+    }
+
+    fn what(&self) -> String {
+        match self {
+            Self::Host(error) => error.to_string(),
+            Self::Repeated => "the header Origin must appear only once".to_owned(),
+            Self::Invalid { given, .. } => format!("the origin \"{given}\" is not of the form scheme://host[:port]"),
+            Self::Null => "pages without an origin may not open WebSockets here".to_owned(),
+            Self::Foreign { origin, host } => format!("pages of {origin} may not open WebSockets on {host}"),
+        }
+    }
+
+    /// The value of the flag that would let the page in.
+    fn allowed_by(&self) -> Option<&str> {
+        match self {
+            Self::Host(_) => None,
+            Self::Invalid { quoted: Some(quoted), .. } => Some(quoted),
+            Self::Repeated | Self::Invalid { quoted: None, .. } => Some("'*'"),
+            Self::Null => Some("null"),
+            Self::Foreign { origin, .. } => Some(origin),
+        }
+    }
+}
+
+impl fmt::Display for RefusedOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what())?;
+        match self.allowed_by() {
+            Some(origin) => {
+                write!(f, "; --allow-origin {origin} (in the library Server::allow_origin) would allow it")
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for RefusedOrigin {}
+
+/// Whether a text can be the value of a field, and is not empty: <https://www.rfc-editor.org/rfc/rfc9110#section-5.5>.
+fn is_field_content(text: &str) -> bool {
+    !text.is_empty() && text.trim_matches([' ', '\t']).len() == text.len() && HeaderValue::from_str(text).is_ok()
+}
+
+/// Host and port are compared; the scheme only where the listener knows it, since a proxy may have ended TLS.
+fn is_same_origin(listener: ListenerKind, origin: &Origin<'_>, authority: &Authority<'_>) -> bool {
+    // Without a port a host means the default one of the scheme the client speaks, which behind a proxy is unknown
+    // here: the origin's own scheme stands for it. On a TLS listener the two are the same.
+    let one_loopback = listener.loopback && origin.authority.host.is_localhost() && authority.host.is_localhost();
+    (origin.is_tls() || !listener.tls)
+        && origin.is_web()
+        && (origin.authority.host == authority.host || one_loopback)
+        && origin.port() == authority.port_or_default(&origin.scheme)
+}
+
+#[cfg(test)]
+mod tests;

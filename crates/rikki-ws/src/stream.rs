@@ -1,0 +1,345 @@
+//! The async face: a stream and sink of messages.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker, ready};
+
+use futures_core::Stream;
+use futures_sink::Sink;
+use rikki_proto::handshake::Subprotocol;
+use rikki_proto::{CloseCode, Connection, Message, SendError};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::driver::{Consumer, Driver, Flow, Turn};
+use super::error::{Closed, Error};
+use super::sender::Sender;
+use super::serving;
+use super::socket::Socket;
+use super::terms::Terms;
+use super::tracker::Tracker;
+
+/// A byte stream of any kind.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// A WebSocket as a `Stream` and `Sink` of messages.
+///
+/// The stream yields whole messages and ends with the connection: `None` after a closing handshake, or one error
+/// before that. Pings are answered, the peer's Close is seen and deadlines are kept while the stream or the sink is
+/// polled; silent peers are pinged while the stream is. A sink that is polled alone reads one message ahead, and stops.
+///
+/// Dropping it starts a closing handshake with code 1000 that goes on in the background for as long as
+/// [`write_timeout`](super::Config::write_timeout) and [`close_timeout`](super::Config::close_timeout) allow: what it and its
+/// [`Sender`]s have accepted goes first. The code is 1011 while panicking, and where the task that serves it ends with
+/// an error: see [`Upgrade::on_upgrade`](super::Upgrade::on_upgrade).
+///
+/// # Cancel safety
+///
+/// Polling the stream or the sink can be given up at any point: no byte, message or part of one is lost.
+///
+/// ```
+/// use futures_util::{SinkExt, StreamExt};
+/// use rikki_ws::{Error, WebSocket};
+///
+/// async fn echo(mut socket: WebSocket) -> Result<(), Error> {
+///     while let Some(message) = socket.next().await {
+///         socket.send(message?).await?;
+///     }
+///     Ok(())
+/// }
+/// ```
+#[must_use = "dropping a WebSocket closes it"]
+pub struct WebSocket {
+    driver: Option<Driver<Box<dyn Io>>>,
+    inbox: Inbox,
+    terms: Arc<Terms>,
+    subprotocol: Option<Subprotocol>,
+    tasks: Tasks,
+    tracker: Tracker,
+}
+
+#[derive(Default)]
+struct Inbox {
+    message: Option<Message<'static>>,
+    closed: Option<Closed>,
+}
+
+impl Consumer for Inbox {
+    fn is_ready(&self) -> bool {
+        self.message.is_none()
+    }
+
+    fn message(&mut self, _: &mut Socket<'_>, message: Message<'_>) -> Flow {
+        self.message = Some(message.into_owned());
+        Flow::Yield
+    }
+
+    fn closed(&mut self, closed: Closed) {
+        self.closed = Some(closed);
+    }
+}
+
+/// The tasks that wait for one connection. The halves of a split stream may be polled by two, while a socket and a clock
+/// know one waker each: they get a common one, which wakes both.
+struct Tasks {
+    waiting: Arc<Waiting>,
+    common: Waker,
+}
+
+#[derive(Default)]
+struct Waiting(Mutex<Wakers>);
+
+#[derive(Default)]
+struct Wakers {
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl Tasks {
+    fn new() -> Self {
+        let waiting = Arc::<Waiting>::default();
+        Self { common: waiting.clone().into(), waiting }
+    }
+
+    fn set_reader(&self, waker: &Waker) {
+        let old = self.waiting.wakers().reader.replace(waker.clone());
+        drop(old); // without the lock: it may be the last to hold a task
+    }
+
+    /// There is something to read that another task has found.
+    fn wake_reader(&self) {
+        let reader = self.waiting.wakers().reader.take();
+        reader.into_iter().for_each(Waker::wake);
+    }
+
+    fn set_writer(&self, waker: &Waker) {
+        let old = self.waiting.wakers().writer.replace(waker.clone());
+        drop(old); // without the lock: it may be the last to hold a task
+    }
+}
+
+impl Waiting {
+    fn wakers(&self) -> MutexGuard<'_, Wakers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let Wakers { reader, writer } = std::mem::take(&mut *self.wakers());
+        [reader, writer].into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+impl WebSocket {
+    pub(crate) fn new(
+        io: Box<dyn Io>,
+        read_ahead: &[u8],
+        connection: Connection,
+        terms: Arc<Terms>,
+        subprotocol: Option<Subprotocol>,
+        tracker: Tracker,
+    ) -> Self {
+        let driver = Some(Driver::new(io, read_ahead, connection, terms.clone()));
+        Self { driver, inbox: Inbox::default(), terms, subprotocol, tasks: Tasks::new(), tracker }
+    }
+
+    /// The subprotocol that was agreed on.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_ref().map(Subprotocol::as_str)
+    }
+
+    /// A handle that sends from any thread or task; what it sends is written while the stream or the sink is polled.
+    #[must_use]
+    pub fn sender(&mut self) -> Option<Sender> {
+        Some(self.driver.as_mut()?.with_socket(&self.tasks.common, |socket| socket.sender()))
+    }
+
+    /// Starts the closing handshake, behind what has been accepted; the stream ends when the peer has answered.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::InvalidCloseCode`] if the code must not be sent, [`SendError::ReasonTooLong`] over 123 bytes,
+    /// [`SendError::Closed`] after an earlier close.
+    pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.with_socket(|socket| socket.close(code, reason))?;
+        // Whoever reads has to wait for the answer now, with a deadline.
+        self.tasks.common.wake_by_ref();
+        Ok(())
+    }
+
+    /// How the connection ended, when it has; the error, if there was one, is taken by the stream.
+    #[must_use]
+    pub fn closed(&self) -> Option<&Closed> {
+        self.inbox.closed.as_ref()
+    }
+
+    fn with_socket(&mut self, send: impl FnOnce(&mut Socket<'_>) -> Result<(), SendError>) -> Result<(), SendError> {
+        self.driver.as_mut().map_or(Err(SendError::Closed), |driver| driver.with_socket(&self.tasks.common, send))
+    }
+
+    /// Writes what is unsent, senders' messages included; ready when nothing is left. Goes on with everything else in the
+    /// meantime, but for a second message that nobody reads.
+    fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let Some(driver) = &mut self.driver else { return Poll::Ready(Err(SendError::Closed.into())) };
+        self.tasks.set_writer(cx.waker());
+        let was_open = self.inbox.closed.is_none();
+        let cx = &mut Context::from_waker(&self.tasks.common);
+        loop {
+            match driver.poll(cx, &mut self.inbox) {
+                Poll::Ready(Turn::Yielded) => self.tasks.wake_reader(),
+                Poll::Ready(Turn::Ended) => {
+                    self.end();
+                    return Poll::Ready(Err(SendError::Closed.into()));
+                }
+                Poll::Pending => break,
+            }
+        }
+        if (was_open && self.inbox.closed.is_some()) || driver.is_broken() {
+            // Whoever reads is to learn what the peer has said.
+            self.tasks.wake_reader();
+        }
+        if driver.is_broken() {
+            return Poll::Ready(Err(SendError::Closed.into()));
+        }
+        match (driver.has_written_all(), &self.inbox.closed) {
+            (false, _) => Poll::Pending,
+            (true, Some(_)) => Poll::Ready(Err(SendError::Closed.into())),
+            (true, None) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// The connection is over: nothing else will wake a task that waits.
+    fn end(&mut self) {
+        self.driver = None;
+        self.tasks.common.wake_by_ref();
+    }
+
+    /// Bytes that the peer has not taken yet.
+    fn unsent(&self) -> usize {
+        self.driver.as_ref().map_or(0, Driver::unsent)
+    }
+}
+
+impl Stream for WebSocket {
+    type Item = Result<Message<'static>, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        // The sink may have found one.
+        if let Some(message) = this.inbox.message.take() {
+            return Poll::Ready(Some(Ok(message)));
+        }
+        if let Some(driver) = &mut this.driver {
+            this.tasks.set_reader(cx.waker());
+            match ready!(driver.poll(&mut Context::from_waker(&this.tasks.common), &mut this.inbox)) {
+                Turn::Yielded => return Poll::Ready(this.inbox.message.take().map(Ok)),
+                Turn::Ended => this.end(),
+            }
+        }
+        let error = this.inbox.closed.as_mut().and_then(|closed| closed.error.take());
+        Poll::Ready(error.map(Err))
+    }
+}
+
+impl Sink<Message<'static>> for WebSocket {
+    type Error = Error;
+
+    /// Waits until less than the high-water mark is unsent.
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let this = self.get_mut();
+        let mark = this.terms.mark();
+        if this.unsent() < mark {
+            return Poll::Ready(Ok(()));
+        }
+        match this.poll_unsent(cx) {
+            Poll::Pending if this.unsent() < mark => Poll::Ready(Ok(())),
+            other => other,
+        }
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Message<'static>) -> Result<(), Error> {
+        // The mark may have become lower since `poll_ready`, which has promised room.
+        Ok(self.get_mut().with_socket(|socket| socket.send_promised(message))?)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.get_mut().poll_unsent(cx)
+    }
+
+    /// Sends a Close with code 1000 and flushes it; the stream then ends when the peer has answered.
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let this = self.get_mut();
+        let _ = this.start_close(CloseCode::NORMAL, "");
+        match ready!(this.poll_unsent(cx)) {
+            Ok(()) | Err(Error::Send(SendError::Closed)) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl Drop for WebSocket {
+    fn drop(&mut self) {
+        let Some(driver) = self.driver.take() else { return };
+        let tasks = std::mem::replace(&mut self.tasks, Tasks::new());
+        let unfinished = Unfinished { driver, tasks, _tracker: self.tracker.clone() };
+        if std::thread::panicking() {
+            if unfinished.driver.is_open() {
+                self.terms.counts().closed_panics.up();
+            }
+            unfinished.close(CloseCode::INTERNAL_ERROR);
+        } else if let Some(unfinished) = serving::keep(unfinished) {
+            unfinished.close(CloseCode::NORMAL);
+        }
+    }
+}
+
+/// A WebSocket that was dropped: what is left to do is sending what was accepted, and the closing handshake.
+pub(super) struct Unfinished {
+    driver: Driver<Box<dyn Io>>,
+    tasks: Tasks,
+    _tracker: Tracker,
+}
+
+impl Unfinished {
+    /// Closes it in a task that nobody waits for. Without a runtime the connection is cut.
+    pub(super) fn close(mut self, code: CloseCode) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        // It fails where a Close came first, which is as good.
+        let _ = self.driver.with_socket(&self.tasks.common, |socket| socket.close(code, ""));
+        runtime.spawn(self);
+    }
+}
+
+impl Future for Unfinished {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { driver, tasks, .. } = self.get_mut();
+        tasks.set_reader(cx.waker());
+        driver.poll(&mut Context::from_waker(&tasks.common), &mut Nobody).map(|_ended| ())
+    }
+}
+
+/// Who gets messages that still arrive when nobody reads them.
+struct Nobody;
+
+impl Consumer for Nobody {
+    fn message(&mut self, _: &mut Socket<'_>, _: Message<'_>) -> Flow {
+        Flow::Continue
+    }
+
+    fn closed(&mut self, _: Closed) {}
+}
+
+impl std::fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let open = self.driver.as_ref().is_some_and(Driver::is_open);
+        f.debug_struct("WebSocket").field("open", &open).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,148 @@
+//! What holds for the connections of an endpoint: its configuration, made ready, and what they share.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rikki_limits::Budget;
+use rikki_proto::handshake::Subprotocol;
+use rikki_proto::{Connection, Limits};
+
+use super::clock::{NEVER, TICKS_PER_SECOND, Tick, ticks};
+use super::compression::CodecSet;
+use super::config::{Config, Overflow};
+use super::counts::Counts;
+use super::live::Live;
+use super::origins::Origins;
+
+/// The mark of a connection when the memory for all of them is used up, in bytes.
+const SCARCE_QUEUE: usize = 16 * 1024;
+
+/// How much is framed ahead of a peer that does not read, in bytes, where the oldest messages are dropped: what has been
+/// framed can no longer be.
+const FRAMED_AHEAD: usize = 64 * 1024;
+
+/// Each connection holds one `Arc` of this.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    pub(crate) live: Live,
+    /// Of `live`: looked at for each message.
+    queues: Arc<Budget>,
+    pub(crate) codecs: Option<CodecSet>,
+    pub(crate) origins: Arc<Origins>,
+    pub(crate) subprotocols: Arc<[Subprotocol]>,
+    max_age: Option<Duration>,
+    limits: Limits,
+    pub(super) payload_rate: u32,
+    pub(super) payload_window: Tick,
+    pub(super) ping_interval: Tick,
+    pub(super) pong_timeout: Tick,
+    pub(super) max_message_rate: Option<u32>,
+    pub(super) max_byte_rate: Option<u64>,
+    pub(super) write_queue: usize,
+    pub(super) overflow: Overflow,
+    pub(super) write_timeout: Tick,
+    pub(super) close_timeout: Tick,
+    pub(super) linger_timeout: Tick,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self::new(&Config::default(), &Live::process())
+    }
+}
+
+impl Terms {
+    /// Makes a configuration ready for connections that `live` counts.
+    pub fn new(config: &Config, live: &Live) -> Self {
+        Self {
+            live: live.clone(),
+            queues: live.queues().clone(),
+            codecs: config.compression.map(|compression| CodecSet::new(compression, live.compression())),
+            origins: Arc::default(),
+            subprotocols: Arc::default(),
+            max_age: config.max_age,
+            limits: config.limits,
+            payload_rate: config.payload_rate,
+            payload_window: ticks(config.payload_window),
+            ping_interval: ticks(config.ping_interval),
+            pong_timeout: ticks(config.pong_timeout),
+            max_message_rate: config.max_message_rate,
+            max_byte_rate: config.max_byte_rate,
+            write_queue: config.write_queue,
+            overflow: config.overflow,
+            write_timeout: ticks(config.write_timeout),
+            close_timeout: ticks(config.close_timeout),
+            linger_timeout: ticks(config.linger_timeout),
+        }
+    }
+
+    /// The same for pages of these origins.
+    pub fn with_origins(self, origins: Arc<Origins>) -> Self {
+        Self { origins, ..self }
+    }
+
+    /// The same with these subprotocols, the preferred one first.
+    pub fn with_subprotocols(self, subprotocols: Arc<[Subprotocol]>) -> Self {
+        Self { subprotocols, ..self }
+    }
+
+    pub(crate) fn counts(&self) -> &Counts {
+        self.live.counts()
+    }
+
+    /// The server's end of a connection.
+    pub(super) fn server(&self) -> Connection {
+        self.with_memory(Connection::server(self.limits))
+    }
+
+    /// The client's end of one.
+    #[cfg(feature = "client")]
+    pub(crate) fn client(&self, keys: impl rikki_proto::MaskKeys + 'static) -> Connection {
+        self.with_memory(Connection::client(self.limits, keys))
+    }
+
+    fn with_memory(&self, mut connection: Connection) -> Connection {
+        connection.set_message_memory(self.live.messages().clone());
+        connection
+    }
+
+    /// What has to come of a message in a window, in bytes: something at least.
+    pub(super) fn least_payload(&self) -> u64 {
+        (u64::from(self.payload_rate) * u64::from(self.payload_window) / u64::from(TICKS_PER_SECOND)).max(1)
+    }
+
+    /// When a connection that begins `now` has lasted long enough.
+    pub(super) fn end_of_life(&self, now: Tick) -> Tick {
+        let Some(age) = self.max_age else { return NEVER };
+        let jitter = age.as_millis() as u64 / 10;
+        let shorter = RandomState::new().hash_one(now).checked_rem(jitter).unwrap_or(0);
+        now.saturating_add(ticks(age.saturating_sub(Duration::from_millis(shorter))))
+    }
+
+    /// What waits to be written, over all connections.
+    pub(super) fn queues(&self) -> &Arc<Budget> {
+        &self.queues
+    }
+
+    /// The mark that holds now.
+    pub(super) fn mark(&self) -> usize {
+        if self.queues.is_spent() { self.write_queue.min(SCARCE_QUEUE) } else { self.write_queue }
+    }
+
+    /// Whether a message of so many bytes may wait: one alone may, and a small one.
+    #[inline]
+    pub(super) fn has_memory_for(&self, bytes: usize) -> bool {
+        bytes <= SCARCE_QUEUE || self.has_much_memory_for(bytes)
+    }
+
+    fn has_much_memory_for(&self, bytes: usize) -> bool {
+        self.queues.used() == 0 || self.queues.has_room_for(bytes)
+    }
+
+    /// How much may be framed where `mark` holds: less where what waits may still be dropped.
+    #[inline]
+    pub(super) fn framed_ahead(&self, mark: usize) -> usize {
+        if self.overflow == Overflow::DropOldest { mark.min(FRAMED_AHEAD) } else { mark }
+    }
+}

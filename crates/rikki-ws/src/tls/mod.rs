@@ -1,0 +1,50 @@
+//! TLS with rustls: PEM files, whom a client trusts and what it shows, and the stream of a WebSocket.
+//!
+//! The cryptography is always that of aws-lc, whatever provider the embedding program has made its process default.
+
+mod chain;
+#[cfg(feature = "client")]
+pub(crate) mod client;
+mod error;
+pub mod pem;
+#[cfg(feature = "axum")]
+mod stream;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::InconsistentKeys;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+pub use chain::Bounded;
+pub use error::TlsError;
+
+#[cfg(feature = "axum")]
+pub use stream::Tls;
+
+/// The bare builders of rustls panic where an embedder's tree enables two providers, so ours is always named.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// Joins chain and key, and sees that they belong together.
+pub fn certified_key(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    certificate_file: &Path,
+    key_file: &Path,
+) -> Result<CertifiedKey, TlsError> {
+    let key = provider().key_provider.load_private_key(key).map_err(|source| TlsError::bad_key(key_file, source))?;
+    let certified = CertifiedKey::new(chain, key);
+    // rustls's own `with_single_cert` lets a key pass whose public half it cannot tell; here that is an error too.
+    match certified.keys_match() {
+        Ok(()) => Ok(certified),
+        Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+            Err(TlsError::KeyMismatch { certificate: certificate_file.to_owned(), key: key_file.to_owned() })
+        }
+        Err(unknown @ rustls::Error::InconsistentKeys(_)) => Err(TlsError::bad_key(key_file, unknown)),
+        Err(source) => Err(TlsError::bad_certificate(certificate_file, source)),
+    }
+}

@@ -1,0 +1,69 @@
+//! The byte stream below an upgraded connection, as bare as it can be had.
+//!
+//! hyper hides it in a box. Under our server and under `axum::serve` the TCP or TLS stream can be taken out again, so
+//! that reads and writes go to it directly; under anything else the box itself serves.
+
+use bytes::Bytes;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto;
+use tokio::net::TcpStream;
+
+use super::stream::Io;
+#[cfg(feature = "tls")]
+use super::tls::Tls;
+
+/// TLS as a server accepts it.
+#[cfg(feature = "tls")]
+pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
+
+/// What was found below, and what hyper had read of it already.
+#[derive(Debug)]
+pub enum Transport {
+    /// Bare TCP.
+    Tcp(TcpStream, Bytes),
+    /// Bare TLS on TCP.
+    #[cfg(feature = "tls")]
+    Tls(Box<Tls>, Bytes),
+    /// What the server in front has, whatever that is.
+    Other(TokioIo<Upgraded>),
+}
+
+impl From<Upgraded> for Transport {
+    fn from(upgraded: Upgraded) -> Self {
+        let upgraded = match take::<TcpStream>(upgraded) {
+            Ok((stream, read_ahead)) => return Self::Tcp(stream, read_ahead),
+            Err(upgraded) => upgraded,
+        };
+        #[cfg(feature = "tls")]
+        let upgraded = match take::<TlsStream>(upgraded) {
+            Ok((stream, read_ahead)) => return Self::Tls(Box::new(stream.into()), read_ahead),
+            Err(upgraded) => upgraded,
+        };
+        Self::Other(TokioIo::new(upgraded))
+    }
+}
+
+impl Transport {
+    /// The stream as one type for all, and what was read ahead.
+    pub(super) fn into_boxed(self) -> (Box<dyn Io>, Bytes) {
+        match self {
+            Self::Tcp(io, read_ahead) => (Box::new(io), read_ahead),
+            #[cfg(feature = "tls")]
+            Self::Tls(io, read_ahead) => (io, read_ahead),
+            Self::Other(io) => (Box::new(io), Bytes::new()),
+        }
+    }
+}
+
+/// Takes a stream of type `T` out of hyper's box, also out of the one that hyper-util's `auto` builder puts around it.
+pub fn take<T>(upgraded: Upgraded) -> Result<(T, Bytes), Upgraded>
+where
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+{
+    let upgraded = match upgraded.downcast::<TokioIo<T>>() {
+        Ok(parts) => return Ok((parts.io.into_inner(), parts.read_buf)),
+        Err(upgraded) => upgraded,
+    };
+    auto::upgrade::downcast::<TokioIo<T>>(upgraded).map(|parts| (parts.io.into_inner(), parts.read_buf))
+}

@@ -1,0 +1,360 @@
+//! From an HTTP request to a WebSocket: the server's side of the opening handshake
+//! ([RFC 6455 section 4.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2)).
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, FromRequestParts, Request};
+use axum::response::Response;
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode, Uri, header};
+use hyper::upgrade::OnUpgrade;
+use rikki_proto::Connection;
+use rikki_proto::handshake::{Refusal, Subprotocol, accept};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::field::display;
+
+use super::compression::Accepted;
+use super::context::{Context, Upgrading};
+use super::driver::Driver;
+use super::endpoint::Endpoint;
+use super::handler::{Handler, HandlerTask};
+use super::opening::Opening;
+use super::origins::Origins;
+use super::serving::{self, Termination};
+use super::stream::WebSocket;
+use super::terms::Terms;
+use super::tracker::Tracker;
+use super::transport::Transport;
+use rikki_limits::Excerpt;
+use rikki_limits::Seldom;
+
+/// An extractor for WebSocket endpoints in any axum application.
+///
+/// The handshake is judged when [`on_upgrade`](Self::on_upgrade) is called: a request that breaks a rule of RFC 6455,
+/// or comes from a page of another origin, is answered with a refusal that says why, and the connection is closed.
+///
+/// Whoever is not to have a WebSocket gets another response, before anything is upgraded: the method, path, query,
+/// headers, cookies and address are there to judge by, and what is learned of the client can be
+/// [attached](Self::attach) for a [`Handler`].
+///
+/// Under rikki's own server what has been set for all of its WebSockets applies; under `axum::serve` the defaults do, with
+/// one bound on the memory of all connections of the process, unless the upgrade is [at](Self::at) an endpoint.
+///
+/// ```
+/// use axum::response::Response;
+/// use axum::{Router, routing::any};
+/// use futures_util::{SinkExt, StreamExt};
+///
+/// async fn chat(upgrade: rikki_ws::Upgrade) -> Response {
+///     upgrade.on_upgrade(|mut socket| async move {
+///         while let Some(Ok(message)) = socket.next().await {
+///             if socket.send(message).await.is_err() {
+///                 break;
+///             }
+///         }
+///     })
+/// }
+///
+/// let app: Router = Router::new().route("/chat", any(chat));
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing is upgraded until `on_upgrade` is called"]
+pub struct Upgrade {
+    parts: Box<Parts>,
+    on_upgrade: Option<OnUpgrade>,
+    context: Context,
+    /// In place of those of the context.
+    subprotocols: Option<Vec<Subprotocol>>,
+    origins: Option<Arc<Origins>>,
+}
+
+impl Upgrade {
+    /// The upgrade that a request asks for, as the extractor finds it.
+    pub fn new(request: Request) -> Self {
+        Self::from_parts(Box::new(request.into_parts().0))
+    }
+
+    fn from_parts(mut parts: Box<Parts>) -> Self {
+        let on_upgrade = parts.extensions.remove();
+        let context = parts.extensions.remove::<Context>().unwrap_or_default();
+        Self { parts, on_upgrade, context, subprotocols: None, origins: None }
+    }
+
+    /// The method of the request: GET, if the handshake is to succeed.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.parts.method
+    }
+
+    /// The path and query of the request.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        &self.parts.uri
+    }
+
+    /// The header fields of the request, cookies among them.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// The address of the peer, where the server provides axum's `ConnectInfo`; rikki's own always does.
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        peer_addr(&self.parts)
+    }
+
+    /// Attaches what is known of the client, such as its user, for the handler to find in [`Opening::extensions`].
+    pub fn attach<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.parts.extensions.insert(state);
+        self
+    }
+
+    /// Takes the configuration, subprotocols and origins of an endpoint for this connection.
+    ///
+    /// ```
+    /// use std::sync::LazyLock;
+    ///
+    /// use axum::response::Response;
+    /// use rikki_ws::{Config, Endpoint, Upgrade};
+    ///
+    /// static CHAT: LazyLock<Endpoint> = LazyLock::new(|| Endpoint::default().config(Config::default().max_message(4096)));
+    ///
+    /// async fn chat(upgrade: Upgrade) -> Response {
+    ///     upgrade.at(&CHAT).on_upgrade(|socket| async move { drop(socket) })
+    /// }
+    /// ```
+    pub fn at<H>(mut self, endpoint: &Endpoint<H>) -> Self {
+        self.context.terms = endpoint.terms(&self.context.terms);
+        self
+    }
+
+    /// Sets the subprotocols that are spoken here, the preferred one first; default none. The first that the client
+    /// offers is agreed on.
+    pub fn subprotocols(mut self, subprotocols: impl IntoIterator<Item = Subprotocol>) -> Self {
+        self.subprotocols = Some(subprotocols.into_iter().collect());
+        self
+    }
+
+    /// Lets pages of any origin open WebSockets here: for endpoints that know their users by other means than cookies.
+    ///
+    /// Without it, a page must come from the host and port that the request names.
+    pub fn any_origin(mut self) -> Self {
+        self.origins = Some(Arc::new(Origins::any()));
+        self
+    }
+
+    /// Answers the handshake and runs `serve` on the WebSocket, as a task of its own.
+    ///
+    /// Header fields can be added to the response, as in `([("x-session", "42")], upgrade.on_upgrade(serve))`. If the
+    /// handshake is refused or answered with another response, or the client goes away before it is answered, `serve`
+    /// is not called.
+    ///
+    /// The future may end with an error, as functions that use `?` do: see [`Termination`]. The WebSocket is then closed
+    /// with 1011 instead of 1000, if it is dropped at that moment, as it is by the functions that own it.
+    pub fn on_upgrade<F, Fut>(self, serve: F) -> Response
+    where
+        F: FnOnce(WebSocket) -> Fut + Send + 'static,
+        Fut: Future<Output: Termination> + Send + 'static,
+    {
+        self.answer(move |transport, agreed, tracker| {
+            let (io, ahead) = transport.into_boxed();
+            let Agreed { connection, opening, terms } = agreed;
+            let (peer, live) = (opening.peer_addr(), terms.live.clone());
+            let socket = WebSocket::new(io, &ahead, connection, terms, opening.subprotocol, tracker);
+            tokio::spawn(async move { serving::serve(serve(socket), peer, live).await });
+        })
+    }
+
+    /// Answers the handshake and serves the WebSocket with the callbacks of `handler`, as a task of its own.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use axum::response::Response;
+    /// use rikki_ws::{Message, Socket, Upgrade};
+    ///
+    /// async fn echo(upgrade: Upgrade) -> Response {
+    ///     upgrade.on_upgrade_with(Arc::new(|socket: &mut Socket, message: Message<'_>| socket.send(message)))
+    /// }
+    /// ```
+    pub fn on_upgrade_with<H: Handler>(self, handler: Arc<H>) -> Response {
+        self.answer(move |transport, agreed, tracker| match transport {
+            Transport::Tcp(io, ahead) => agreed.spawn(handler, io, &ahead, tracker),
+            #[cfg(feature = "tls")]
+            Transport::Tls(io, ahead) => agreed.spawn(handler, io, &ahead, tracker),
+            Transport::Other(io) => agreed.spawn(handler, io, &[], tracker),
+        })
+    }
+
+    /// Answers the handshake and serves the WebSocket with the callbacks of `endpoint`, by its configuration.
+    pub fn serve<H: Handler>(self, endpoint: &Endpoint<H>) -> Response {
+        self.at(endpoint).on_upgrade_with(endpoint.handler().clone())
+    }
+
+    fn answer(self, start: impl FnOnce(Transport, Agreed, Tracker) + Send + 'static) -> Response {
+        let Self { parts, on_upgrade, context, subprotocols, origins } = self;
+        let Context { terms, listener, tracker, handover } = context;
+        let subprotocols = subprotocols.as_deref().unwrap_or(&terms.subprotocols);
+        let judged = accept(&parts.method, parts.version, &parts.headers, subprotocols);
+        let judged = judged.and_then(|accepted| match &terms.codecs {
+            Some(codecs) => match codecs.negotiate(&parts.headers) {
+                Ok(compression) => Ok((accepted, compression)),
+                Err(_) => Err(Refusal::Extensions),
+            },
+            None => Ok((accepted, None)),
+        });
+        let (accepted, compression) = match judged {
+            Ok(judged) => judged,
+            Err(refusal) => {
+                terms.counts().refused_handshakes.up();
+                log_refusal(refusal, &parts);
+                return refusal.response().map(Body::from);
+            }
+        };
+        if let Err(refused) = origins.as_ref().unwrap_or(&terms.origins).check(listener, &parts) {
+            terms.counts().refused_origins.up();
+            if let Some(left_out) = refused.turn_to_log() {
+                let (peer, path) = (peer_addr(&parts).map(display), Excerpt::of(parts.uri.path()));
+                tracing::warn!(target: "rikki::ws", peer, %path, left_out, "handshake refused: {refused}");
+            }
+            let response = if tracker.is_ours() { refused.response() } else { refused.response_elsewhere() };
+            return response.map(Body::from);
+        }
+        let Some(on_upgrade) = on_upgrade else {
+            log_trouble(Trouble::Unsupported);
+            let mut response = Response::new(Body::from("this server does not support upgrades\n"));
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            return response;
+        };
+        let peer = peer_addr(&parts);
+        let opening =
+            Opening { parts, peer, subprotocol: accepted.subprotocol().cloned(), is_compressed: compression.is_some() };
+        let mut connection = terms.server();
+        let extensions = compression.map(|Accepted { codecs, response }| {
+            connection.set_codecs(codecs);
+            response
+        });
+        let agreed = Agreed { connection, opening, terms };
+        let start = Box::new(move |transport, tracker| start(transport, agreed, tracker));
+        let upgrading = Upgrading { on_upgrade, start };
+        match handover.map(|handover| handover.upgrade()) {
+            Some(Some(handover)) => handover.put(upgrading),
+            Some(None) => log_trouble(Trouble::Answered),
+            None => drop(tokio::spawn(upgrading.finish(tracker, Transport::from))),
+        }
+        let mut response = accepted.into_response().map(|()| Body::empty());
+        if let Some(extensions) = extensions {
+            response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, extensions);
+        }
+        response
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Upgrade {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Self::from_parts(Box::new(parts.clone())))
+    }
+}
+
+fn log_refusal(refusal: Refusal, request: &Parts) {
+    static LINES: Seldom<Refusal> = Seldom::new();
+    if let Some(left_out) = LINES.turn(refusal) {
+        let (peer, path) = (peer_addr(request).map(display), Excerpt::of(request.uri.path()));
+        tracing::info!(target: "rikki::ws", peer, %path, left_out, "handshake refused: {refusal}");
+    }
+}
+
+/// What an application or the server in front has done wrong.
+#[derive(PartialEq)]
+enum Trouble {
+    Unsupported,
+    Answered,
+}
+
+fn log_trouble(trouble: Trouble) {
+    static LINES: Seldom<Trouble> = Seldom::new();
+    let what = match trouble {
+        Trouble::Unsupported => "the HTTP server in front does not support upgrades",
+        Trouble::Answered => "no WebSocket: its request has been answered before",
+    };
+    if let Some(left_out) = LINES.turn(trouble) {
+        tracing::warn!(target: "rikki::ws", left_out, "{what}");
+    }
+}
+
+fn peer_addr(request: &Parts) -> Option<SocketAddr> {
+    request.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)
+}
+
+/// What the handshake has come to.
+struct Agreed {
+    connection: Connection,
+    opening: Opening,
+    terms: Arc<Terms>,
+}
+
+impl Agreed {
+    /// Starts the task of a connection with callbacks, which keeps nothing of the request.
+    fn spawn<H, I>(self, handler: Arc<H>, io: I, read_ahead: &[u8], tracker: Tracker)
+    where
+        H: Handler,
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let Self { connection, opening, terms } = self;
+        let driver = Driver::new(io, read_ahead, connection, terms);
+        tokio::spawn(HandlerTask::new(driver, handler, &opening, tracker));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Extensions;
+
+    use super::*;
+    use crate::{Config, Live};
+
+    fn upgrade(context: Option<&Context>) -> Upgrade {
+        let mut request = Request::new(Body::empty());
+        request.extensions_mut().extend(
+            context
+                .map(|context| {
+                    let mut extensions = Extensions::new();
+                    extensions.insert(context.clone());
+                    extensions
+                })
+                .unwrap_or_default(),
+        );
+        Upgrade::new(request)
+    }
+
+    /// Bounds over all connections hold for nothing if each has its own.
+    #[test]
+    fn connections_of_another_server_share_what_bounds_them() {
+        let terms = |upgrade: Upgrade| upgrade.context.terms;
+        assert!(Arc::ptr_eq(&terms(upgrade(None)), &terms(upgrade(None))));
+        let endpoint = Endpoint::default().config(Config::default().max_fragments(3));
+        let [one, other] = [0, 1].map(|_| terms(upgrade(None).at(&endpoint)));
+        assert!(Arc::ptr_eq(&one, &other), "made ready once");
+        assert!(one.live.is(&Live::process()));
+        let live = Live::new();
+        assert!(terms(upgrade(None).at(&endpoint.live(&live))).live.is(&live));
+    }
+
+    #[test]
+    fn under_our_own_server_it_counts() {
+        let live = Live::new();
+        let context = Context { terms: Arc::new(Terms::new(&Config::default(), &live)), ..Context::default() };
+        let endpoint = Endpoint::default();
+        let [one, other] = [0, 1].map(|_| upgrade(Some(&context)).at(&endpoint).context.terms);
+        assert!(Arc::ptr_eq(&one, &other), "made ready once");
+        assert!(one.live.is(&live));
+        // Behind a second one too.
+        assert!(upgrade(None).at(&endpoint).context.terms.live.is(&Live::process()));
+    }
+}

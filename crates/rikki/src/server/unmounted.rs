@@ -1,0 +1,22 @@
+//! A server without the feature `files`, which has no folders.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use rikki_limits::Count;
+
+use super::StartError;
+use crate::memory::Memory;
+
+#[derive(Debug, Default)]
+pub(super) struct Mounts(());
+
+impl Mounts {
+    pub(super) fn share(&mut self, _: &Memory, _: &Arc<Count>) {}
+
+    #[allow(clippy::unnecessary_wraps, reason = "with folders it can fail")]
+    pub(super) fn add_to(self, router: Router, _: &[PathBuf]) -> Result<Router, StartError> {
+        Ok(router)
+    }
+}
