@@ -21,8 +21,9 @@ pub(crate) fn share_out(settings: &mut Settings) -> Option<String> {
     let shares = Shares::new(most, asked as u64, workers as u64);
     let for_each = usize::try_from(shares.files / folders).unwrap_or(usize::MAX);
     let connections = usize::try_from(shares.connections).unwrap_or(usize::MAX);
-    settings.files.max_open = Some(settings.files.max_open.unwrap_or(for_each).min(for_each));
-    settings.limits.max_connections = Some(connections);
+    let files = &mut settings.files.limits;
+    files.set("max-open", files.number("max-open").unwrap_or(for_each).min(for_each));
+    settings.limits.given.set("max-connections", connections);
     (connections < asked).then(|| {
         format!(
             "at most {connections} connections, not {asked}: the system lets this process open {most} files \

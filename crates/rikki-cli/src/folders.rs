@@ -27,7 +27,7 @@ pub(crate) fn mount(mut server: Server, settings: &Settings) -> Result<Server, F
 }
 
 /// A folder with what holds for all of them.
-fn open(folder: &Path, settings: &Settings) -> io::Result<Files> {
+fn open(folder: &Path, settings: &Settings) -> Result<Files, Failure> {
     let (args, memory) = (&settings.files, settings.memory());
     let mut files = Files::new(folder)?
         .listing(!args.no_listing)
@@ -38,17 +38,14 @@ fn open(folder: &Path, settings: &Settings) -> io::Result<Files> {
         .read_memory(memory.reading)
         .max_compressions(memory.compressions)
         .precompressed(!args.no_precompressed)
-        .max_waiting(args.max_waiting)
-        .disk_timeout(args.disk_timeout)
-        .compress_above((!args.no_file_compression).then_some(args.compress_files_above as u64));
-    files = files.charset(args.charset.0.clone());
+        .charset(args.charset.0.clone());
+    files = args.limits.apply(files, Files::set)?;
+    if args.no_file_compression {
+        files = files.compress_above(None);
+    }
     for (extension, media_type) in &args.types {
         files = files.media_type(extension, media_type.clone());
     }
-    let files = match args.max_open {
-        Some(most) => files.max_open(most),
-        None => files,
-    };
     Ok(match &args.cache_control {
         Some(value) => files.cache_control(value.clone()),
         // What is added to every answer is for those that have none of their own.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::thread;
 
-use rikki::{Bound, Server, StartError, Tls, TlsError, ws};
+use rikki::{BadLimit, Bound, Server, StartError, Tls, TlsError, ws};
 
 use crate::args::{CompressionMode, Deflate, OverflowPolicy, UsageError};
 use crate::settings::{Certificate, Settings, TlsSettings};
@@ -27,32 +27,17 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
 }
 
 fn configure(settings: &Settings) -> Result<Server, Failure> {
-    let limits = &settings.limits;
-    let memory = settings.memory();
     let root = folders::root(settings)?;
     // A page that is not found there is the built-in one.
     let mut test_page = root.clone().spa(false);
     let mut server = Server::new()
         .websocket_config(websockets(settings)?)
-        .message_memory(memory.messages)
-        .queue_memory(memory.queues)
-        .compression_memory(memory.compression)
-        .max_head(limits.max_head)
-        .max_headers(limits.max_headers)
-        .head_timeout(limits.head_timeout)
-        .keep_alive(limits.keep_alive)
-        .min_body_rate(limits.min_body_rate, limits.body_window)
-        .max_requests(limits.max_requests)
-        .max_request_rate(limits.max_request_rate)
-        .http2_memory(memory.http2)
-        .max_connections(memory.connections)
-        .max_connections_per_address(limits.max_connections_per_address)
-        .drain_timeout(limits.drain_timeout)
-        .drain_window(limits.drain_window)
-        .drain_code(ws::CloseCode(limits.drain_code))
+        .drain_code(ws::CloseCode(settings.limits.drain_code))
         .access_log(settings.access_log)
         .cors(settings.files.cors)
         .subprotocols(settings.subprotocols.iter().map(String::as_str));
+    server = settings.limits.given.apply(server, Server::set)?;
+    server = settings.deflate.limits.apply(server, Server::set)?;
     server = match settings.compat_echo {
         false => server.websocket(routes::WEBSOCKET, routes::echo()),
         true => server.websocket(routes::WEBSOCKET, routes::compat_echo()),
@@ -83,24 +68,8 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
 }
 
 fn websockets(settings: &Settings) -> Result<ws::Config, Failure> {
-    let limits = &settings.limits;
     let compression = compression(&settings.deflate).map_err(|error| UsageError(error.to_string()))?;
-    let websockets = ws::Config::default()
-        .compression(compression)
-        .max_message(limits.max_message)
-        .max_age(limits.max_age)
-        .max_fragments(u32::try_from(limits.max_fragments).unwrap_or(u32::MAX))
-        .min_payload_rate(limits.min_payload_rate, limits.payload_window)
-        .ping_interval(limits.ping_interval)
-        .pong_timeout(limits.pong_timeout)
-        .max_message_rate(limits.max_message_rate)
-        .max_byte_rate(limits.max_byte_rate.map(|bytes| bytes as u64))
-        .write_queue(limits.write_queue)
-        .overflow(overflow(limits.overflow))
-        .write_timeout(limits.write_timeout)
-        .close_timeout(limits.close_timeout)
-        .linger_timeout(limits.linger_timeout);
-    Ok(websockets)
+    Ok(ws::Config::default().compression(compression).overflow(overflow(settings.limits.overflow)))
 }
 
 fn overflow(policy: OverflowPolicy) -> ws::Overflow {
@@ -118,11 +87,7 @@ fn compression(deflate: &Deflate) -> Result<Option<ws::Compression>, ws::OutOfRa
         CompressionMode::Dedicated => ws::Compression::dedicated(),
         CompressionMode::Off => return Ok(None),
     };
-    base.threshold(deflate.above)
-        .level(deflate.level)?
-        .window_bits(deflate.window)?
-        .memory_level(deflate.memory_level)
-        .map(Some)
+    base.level(deflate.level)?.window_bits(deflate.window)?.memory_level(deflate.memory_level).map(Some)
 }
 
 fn load(tls: &TlsSettings, listen: &[String]) -> Result<Tls, TlsError> {
@@ -179,6 +144,12 @@ impl From<StartError> for Failure {
             | StartError::Subprotocol(_) => Self::Usage(UsageError(error.to_string())),
             _ => Self::Runtime(error.to_string()),
         }
+    }
+}
+
+impl From<BadLimit> for Failure {
+    fn from(error: BadLimit) -> Self {
+        Self::Usage(UsageError(error.to_string()))
     }
 }
 

@@ -61,17 +61,17 @@ impl Settings {
     /// How memory is split: by the flags where there are such, or else by `--memory`; for each folder, as far as it is
     /// for files.
     pub(crate) fn memory(&self) -> Memory {
-        let (limits, files) = (&self.limits, &self.files);
-        let mut memory = limits.memory.map_or_else(Memory::of_this_process, Memory::of);
-        let folders = 1 + files.mounts.len();
-        memory.messages = limits.message_memory.unwrap_or(memory.messages);
-        memory.queues = limits.queue_memory.unwrap_or(memory.queues);
-        memory.compression = self.deflate.memory.unwrap_or(memory.compression);
-        memory.http2 = limits.http2_memory.unwrap_or(memory.http2);
-        memory.reading = files.read_memory.unwrap_or(memory.reading / folders);
-        memory.cache = files.file_cache.unwrap_or(memory.cache / folders);
-        memory.compressions = files.max_compressions.unwrap_or((memory.compressions / folders).max(1));
-        memory.connections = limits.max_connections.unwrap_or(memory.connections);
+        let (limits, files) = (&self.limits.given, &self.files.limits);
+        let mut memory = limits.number("memory").map_or_else(Memory::of_this_process, Memory::of);
+        let folders = 1 + self.files.mounts.len();
+        memory.messages = limits.number("message-memory").unwrap_or(memory.messages);
+        memory.queues = limits.number("queue-memory").unwrap_or(memory.queues);
+        memory.compression = self.deflate.limits.number("deflate-memory").unwrap_or(memory.compression);
+        memory.http2 = limits.number("http2-memory").unwrap_or(memory.http2);
+        memory.reading = files.number("read-memory").unwrap_or(memory.reading / folders);
+        memory.cache = files.number("file-cache").unwrap_or(memory.cache / folders);
+        memory.compressions = files.number("max-compressions").unwrap_or((memory.compressions / folders).max(1));
+        memory.connections = limits.number("max-connections").unwrap_or(memory.connections);
         memory
     }
 

@@ -177,24 +177,6 @@ pub fn count(text: &str) -> Result<usize, BadNumber> {
     number(Unit::Count, text)
 }
 
-/// A size in bytes that may be zero.
-///
-/// # Errors
-///
-/// As [`size`].
-pub fn size_or_zero(text: &str) -> Result<usize, BadNumber> {
-    number(Unit::SizeOrZero, text)
-}
-
-/// A duration that may be zero.
-///
-/// # Errors
-///
-/// As [`size`].
-pub fn duration_or_zero(text: &str) -> Result<Duration, BadNumber> {
-    Unit::TimeOrZero.parse(text).map(Duration::from_millis)
-}
-
 fn number(unit: Unit, text: &str) -> Result<usize, BadNumber> {
     usize::try_from(unit.parse(text)?).map_err(|_| BadNumber::TooLarge(unit))
 }

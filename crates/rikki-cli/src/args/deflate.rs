@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use rikki_limits::units;
+use super::given::{Given, OfCompression};
 
 pub(super) const HEADING: &str = "Compression";
 
@@ -22,12 +22,8 @@ pub(crate) struct Deflate {
     /// Memory of a compressor, 1 to 9
     #[arg(long = "deflate-memory-level", value_name = "N", default_value = "5", value_parser = clap::value_parser!(u8).range(1..=9))]
     pub(crate) memory_level: u8,
-    /// Smallest message to compress
-    #[arg(long = "deflate-above", value_name = "SIZE", default_value = "1KiB", value_parser = units::size)]
-    pub(crate) above: usize,
-    /// Memory of all compression [default: 64MiB]
-    #[arg(id = "deflate_memory", long = "deflate-memory", value_name = "SIZE", value_parser = units::size)]
-    pub(crate) memory: Option<usize>,
+    #[command(flatten)]
+    pub(crate) limits: Given<OfCompression>,
 }
 
 /// What the compression of a message may refer to: itself, the messages before it too, or nothing at all.

@@ -1,12 +1,11 @@
 //! Which files are served, and how.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue};
 
+use super::given::{Given, OfFolders};
 use super::header::{cache_control, header};
-use rikki_limits::units;
 
 pub(super) const HEADING: &str = "Files";
 
@@ -47,32 +46,13 @@ pub(crate) struct FileArgs {
     /// Header field to add to each answer
     #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
-    /// Memory for small files [default: 32MiB]
-    #[arg(long, value_name = "SIZE", value_parser = units::size_or_zero)]
-    pub(crate) file_cache: Option<usize>,
-    /// Memory for sending files and listings [default: 64MiB]
-    #[arg(long, value_name = "SIZE", value_parser = units::size_or_zero)]
-    pub(crate) read_memory: Option<usize>,
-    /// Most files open while they are sent
-    #[arg(long, value_name = "N", value_parser = units::count)]
-    pub(crate) max_open: Option<usize>,
-    /// Most that wait for a disk
-    #[arg(long, value_name = "N", default_value = "1024", value_parser = units::count)]
-    pub(crate) max_waiting: usize,
-    /// Longest wait for a disk
-    #[arg(long, value_name = "DUR", default_value = "20s", value_parser = units::duration)]
-    pub(crate) disk_timeout: Duration,
-    /// Smallest file to compress
-    #[arg(long, value_name = "SIZE", default_value = "1KiB", value_parser = units::size_or_zero)]
-    pub(crate) compress_files_above: usize,
-    /// Most of them at a time [default: 16]
-    #[arg(long, value_name = "N", value_parser = units::count)]
-    pub(crate) max_compressions: Option<usize>,
+    #[command(flatten)]
+    pub(crate) limits: Given<OfFolders>,
     /// Do not send a.js.br and the like for a.js
     #[arg(long)]
     pub(crate) no_precompressed: bool,
     /// Do not compress files
-    #[arg(long, conflicts_with = "compress_files_above")]
+    #[arg(long, conflicts_with = "compress-files-above")]
     pub(crate) no_file_compression: bool,
 }
 

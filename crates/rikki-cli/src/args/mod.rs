@@ -2,6 +2,7 @@
 
 mod deflate;
 mod files;
+mod given;
 mod header;
 mod limits;
 
@@ -15,8 +16,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::connect::ConnectArgs;
-use crate::tutorial;
 use rikki_limits::units;
+
+use crate::tutorial;
 
 pub(crate) use deflate::{CompressionMode, Deflate};
 pub(crate) use files::FileArgs;
@@ -167,7 +169,7 @@ pub(crate) fn log_filter(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use rikki::{BadLimit, Files, Limit, Server};
 
     use super::*;
 
@@ -189,46 +191,13 @@ mod tests {
                 level: 1,
                 window: 15,
                 memory_level: 5,
-                above: 1024,
-                memory: None,
+                limits: args.deflate.limits.clone(),
             }
         );
-        assert_eq!(
-            args.limits,
-            Limits {
-                memory: None,
-                max_connections: None,
-                max_connections_per_address: None,
-                max_requests: 10_000,
-                max_request_rate: None,
-                max_age: None,
-                http2_memory: None,
-                max_message_rate: None,
-                max_byte_rate: None,
-                min_body_rate: 500,
-                body_window: Duration::from_secs(20),
-                queue_memory: None,
-                overflow: OverflowPolicy::Pause,
-                drain_window: Duration::from_secs(1),
-                drain_code: 1001,
-                max_message: 4 * 1024 * 1024,
-                max_fragments: 16_384,
-                min_payload_rate: 500,
-                payload_window: Duration::from_secs(60),
-                message_memory: None,
-                max_head: 16 * 1024,
-                max_headers: 100,
-                head_timeout: Duration::from_secs(10),
-                keep_alive: Duration::from_secs(75),
-                ping_interval: Duration::from_secs(30),
-                pong_timeout: Duration::from_secs(10),
-                write_queue: 1024 * 1024,
-                write_timeout: Duration::from_secs(30),
-                close_timeout: Duration::from_secs(5),
-                linger_timeout: Duration::from_secs(1),
-                drain_timeout: Duration::from_secs(8),
-            }
-        );
+        assert_eq!((args.limits.overflow, args.limits.drain_code), (OverflowPolicy::Pause, 1001));
+        // What is not given is left to the library.
+        let given = format!("{:?} {:?} {:?}", args.limits.given, args.deflate.limits, args.files.limits);
+        assert_eq!(given, "{} {} {}");
     }
 
     #[test]
@@ -248,17 +217,40 @@ mod tests {
                 follow_symlinks: false,
                 cors: false,
                 headers: vec![],
-                file_cache: None,
-                read_memory: None,
-                max_open: None,
-                max_waiting: 1024,
-                disk_timeout: Duration::from_secs(20),
-                compress_files_above: 1024,
-                max_compressions: None,
+                limits: args.files.limits.clone(),
                 no_precompressed: false,
                 no_file_compression: false,
             }
         );
+    }
+
+    /// Each limit of the library has a flag, a default that can be set, and refuses what is no number of its unit, in the
+    /// same words under its name as under its flag.
+    #[test]
+    fn every_limit_of_the_library() {
+        type Set<'a> = &'a dyn Fn(&str, &str) -> Result<(), BadLimit>;
+        let check = |limits: &mut dyn Iterator<Item = &'static Limit>, set: Set| {
+            for limit in limits {
+                let (name, default) =
+                    (limit.name, limit.default.unwrap_or(if limit.unit.word() == "DUR" { "1s" } else { "1" }));
+                assert_eq!(set(name, default), Ok(()), "{name}");
+                run(&[&format!("--{name}"), default]);
+                for wrong in ["", "many", "-1", "1.5", "18446744073709551616", "0", "18446744073709551615"] {
+                    let flag = parse(command_line(&[&format!("--{name}={wrong}")]));
+                    let Err(BadLimit::Value(_, error)) = set(name, wrong) else {
+                        assert!(flag.is_ok() && wrong != "many", "{name}: {wrong:?}");
+                        continue;
+                    };
+                    let expected = format!("invalid value '{wrong}' for '--{name} <{}>': {error}", limit.unit);
+                    assert_eq!(flag.map(|_| ()).map_err(|UsageError(error)| error), Err(expected));
+                }
+                assert!(limit.meaning.starts_with(|first: char| first.is_uppercase()), "{name}");
+            }
+            assert_eq!(set("max-nothing", "1"), Err(BadLimit::Unknown("max-nothing".to_owned())));
+            assert_eq!(set("max-nothing", "1").unwrap_err().to_string(), "there is no limit called \"max-nothing\"");
+        };
+        check(&mut Server::limits(), &|name, text| Server::new().set(name, text).map(drop));
+        check(&mut Files::limits(), &|name, text| Files::new(".").unwrap().set(name, text).map(drop));
     }
 
     #[test]

@@ -1,0 +1,113 @@
+//! Flags that set limits: they are made of the library's tables, and kept as they were written.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use clap::error::Error;
+use clap::{Arg, ArgMatches, Command};
+use rikki::{BadLimit, Files, Limit, Server};
+use rikki_limits::Value;
+
+/// Limits that have flags.
+pub(crate) trait Table {
+    fn limits() -> impl Iterator<Item = &'static Limit>;
+}
+
+/// Those of a folder.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum OfFolders {}
+
+/// Those of compressing messages.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum OfCompression {}
+
+/// All others.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum OfServer {}
+
+impl Table for OfFolders {
+    fn limits() -> impl Iterator<Item = &'static Limit> {
+        Files::limits()
+    }
+}
+
+impl Table for OfCompression {
+    fn limits() -> impl Iterator<Item = &'static Limit> {
+        Server::limits().filter(|limit| is_of_compression(limit))
+    }
+}
+
+impl Table for OfServer {
+    fn limits() -> impl Iterator<Item = &'static Limit> {
+        Server::limits().filter(|limit| !is_of_compression(limit))
+    }
+}
+
+fn is_of_compression(limit: &Limit) -> bool {
+    limit.name.starts_with("deflate-")
+}
+
+/// The limits of a table that flags have set, as they were written. The others are the library's defaults.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Given<T>(Vec<(&'static Limit, String)>, PhantomData<T>);
+
+impl<T: Table> Given<T> {
+    /// The number that a flag has set: things, bytes or milliseconds.
+    pub(crate) fn number<N: Value>(&self, name: &str) -> Option<N> {
+        let (limit, text) = self.0.iter().find(|(limit, _)| limit.name == name)?;
+        limit.parse(text).ok().map(N::of)
+    }
+
+    /// Sets a number, whatever the flags have.
+    pub(crate) fn set(&mut self, name: &str, number: usize) {
+        self.0.retain(|(limit, _)| limit.name != name);
+        self.0.extend(T::limits().find(|limit| limit.name == name).map(|limit| (limit, number.to_string())));
+    }
+
+    /// Sets these limits of `target`.
+    pub(crate) fn apply<L>(
+        &self,
+        target: L,
+        set: impl Fn(L, &str, &str) -> Result<L, BadLimit>,
+    ) -> Result<L, BadLimit> {
+        self.0.iter().try_fold(target, |target, (limit, text)| set(target, limit.name, text))
+    }
+}
+
+impl<T> fmt::Debug for Given<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.0.iter().map(|(limit, text)| (limit.name, text))).finish()
+    }
+}
+
+impl<T: Table> clap::Args for Given<T> {
+    fn augment_args(command: Command) -> Command {
+        command.args(T::limits().map(flag))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl<T: Table> clap::FromArgMatches for Given<T> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        let given = |limit: &'static Limit| Some((limit, matches.get_one::<String>(limit.name)?.clone()));
+        Ok(Self(T::limits().filter_map(given).collect(), PhantomData))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// The flag of a limit, whose default is told and left to the library.
+pub(super) fn flag(limit: &'static Limit) -> Arg {
+    let help = match limit.default {
+        Some(default) => format!("{} [default: {default}]", limit.meaning),
+        None => limit.meaning.to_owned(),
+    };
+    let check = |text: &str| limit.parse(text).map(|_| text.to_owned());
+    Arg::new(limit.name).long(limit.name).value_name(limit.unit.word()).value_parser(check).help(help)
+}
