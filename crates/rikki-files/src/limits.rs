@@ -18,7 +18,7 @@ rikki_limits::limits! {
     pub(super) cache: Option<usize> {
         name: "file-cache", unit: SizeOrZero, default: "32MiB",
         meaning: "Memory for small files",
-        detail: ", for their contents, shared by the folders, or for each if it is set; 0 keeps none",
+        detail: ", shared by the folders, or for each if it is set; 0 keeps none",
         /// A file of at most 256 KiB is kept when it is sent whole, unless it has changed within the last two seconds. It is
         /// still opened and looked at for each request, so that an edit shows at once; what a program writes through a
         /// memory map shows when the system has noticed. The names and the bookkeeping count too, and so does what is no
@@ -28,8 +28,8 @@ rikki_limits::limits! {
     pub(super) read_memory: Option<usize> {
         name: "read-memory", unit: SizeOrZero, default: "64MiB",
         meaning: "Memory for sending files",
-        detail: ", for what is read of them and of folders and not sent yet, three quarters for either, shared by the \
-                 folders, or for each if it is set; beyond it files are read 4 KiB at a time, listings are cut of which \
+        detail: " and listings: what is read and not sent yet, three quarters for either, shared by the folders, or \
+                 for each if it is set; beyond it files are read 4 KiB at a time, listings are cut of which \
                  least is taken, and a connection or HTTP/2 stream holds at most 64 KiB",
         /// Files may have three quarters of it, and listings too, so that neither leaves the other nothing.
         ///
@@ -46,7 +46,7 @@ rikki_limits::limits! {
     }
     pub(super) max_open: Option<usize> {
         name: "max-open", unit: Count, default: ["what the system lets it open, less connections"],
-        meaning: "Most files open while they are sent", detail: ", of a folder; more get 503",
+        meaning: "Most files open while they are sent", detail: ", for each folder; more get 503",
         /// In the library, by default a quarter of the descriptors that the process may have when this is made, on Unix, and
         /// any number elsewhere. Who is answered with 503 is told `Retry-After`.
         ///
@@ -56,7 +56,7 @@ rikki_limits::limits! {
     }
     pub(super) max_waiting: usize {
         name: "max-waiting", unit: Count, default: "1024",
-        meaning: "Most that wait for a disk", detail: ", of the requests for a folder, at a time; more get 503",
+        meaning: "Most that wait for a disk", detail: ", of the requests for a folder; more get 503",
         /// Who is answered with 503 is told `Retry-After`. A request takes little while it waits, and gives its place up as
         /// soon as its client does. The disk is asked for 16 of them at a time. One listing is made for all who ask for it
         /// at the same time.

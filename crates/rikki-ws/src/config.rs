@@ -58,14 +58,14 @@ rikki_limits::limits! {
     }
     pub(super) max_message_rate: Option<u32> {
         name: "max-message-rate", unit: Count, default: none,
-        meaning: "Most messages in a second", detail: ", pings and pongs of a WebSocket included, then 1008",
+        meaning: "Most messages in a second", detail: ", from a WebSocket, pings and pongs included; then 1008",
         /// `None` is no limit. Seconds are those in which they are read, and counted whole: twice as many may come around
         /// the end of one, and after a silence, or when we did not read, what was left unused in the last 10.
         setter: max_message_rate(impl Into<Option<u32>>),
     }
     pub(super) max_byte_rate: Option<u64> {
         name: "max-byte-rate", unit: Size, default: none,
-        meaning: "Most bytes in a second", detail: " of a WebSocket, then 1008",
+        meaning: "Most bytes in a second", detail: ", from a WebSocket; then 1008",
         /// `None` is no limit. Frame headers are among them, and seconds are counted as for
         /// [`max_message_rate`](Self::max_message_rate).
         setter: max_byte_rate(impl Into<Option<u64>>),
@@ -85,7 +85,8 @@ rikki_limits::limits! {
     }
     pub(super) pong_timeout: Duration {
         name: "pong-timeout", unit: Time, default: "10s",
-        meaning: "Longest wait for a pong", detail: ", in silence, then the connection is dropped",
+        meaning: "Longest wait for a pong", detail: ", then the connection is dropped",
+        /// Whatever else comes of the peer will do.
         setter: pong_timeout(Duration),
     }
     pub(super) write_queue: usize {
@@ -97,7 +98,7 @@ rikki_limits::limits! {
     }
     pub(super) write_timeout: Duration {
         name: "write-timeout", unit: Time, default: "30s",
-        meaning: "Longest time of no write progress", detail: ", none at all, then the connection is dropped",
+        meaning: "Longest time of no write progress", detail: ", then the connection is dropped",
         setter: write_timeout(Duration),
     }
     pub(super) close_timeout: Duration {
@@ -107,8 +108,8 @@ rikki_limits::limits! {
     }
     pub(super) linger_timeout: Duration {
         name: "linger-timeout", unit: TimeOrZero, default: "1s",
-        meaning: "Longest wait for the peer to end", detail: " TCP after the closing handshake, discarding its input",
-        /// Closing while unread bytes are in the socket would reset the connection and could lose the Close frame
+        meaning: "Longest wait for the peer to end", detail: " TCP after the closing handshake",
+        /// Input is discarded meanwhile. Closing while unread bytes are in the socket would reset the connection and could lose the Close frame
         /// ([RFC 6455 section 7.1.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.1)).
         setter: linger_timeout(Duration),
     }

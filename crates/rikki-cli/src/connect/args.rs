@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue};
 use clap::Parser;
+use rikki::client::Builder;
 
 use crate::args::{CompressionMode, header, log_filter};
 use rikki_limits::units;
@@ -41,7 +42,7 @@ pub(crate) struct ConnectArgs {
     #[arg(long = "subprotocol", value_name = "NAME", help_heading = REQUEST)]
     pub(super) subprotocols: Vec<String>,
     /// Longest wait for the connection
-    #[arg(long, value_name = "DUR", default_value = "10s", value_parser = units::duration, help_heading = REQUEST)]
+    #[arg(long, value_name = "DUR", default_value = default_of("connect-timeout"), value_parser = units::duration, help_heading = REQUEST)]
     pub(super) connect_timeout: Duration,
 
     /// Authorities to trust instead of the system's, PEM
@@ -58,18 +59,23 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "MODE", default_value = "dedicated", hide_possible_values = true, help_heading = WEBSOCKET)]
     pub(super) compression: CompressionMode,
     /// Largest message, and longest line
-    #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = units::size, help_heading = WEBSOCKET)]
+    #[arg(long, value_name = "SIZE", default_value = default_of("max-message"), value_parser = units::size, help_heading = WEBSOCKET)]
     pub(super) max_message: usize,
     /// Silence before the server is pinged
-    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = units::duration, help_heading = WEBSOCKET)]
+    #[arg(long, value_name = "DUR", default_value = default_of("ping-interval"), value_parser = units::duration, help_heading = WEBSOCKET)]
     pub(super) ping: Duration,
     /// Longest silence while closing
-    #[arg(long, value_name = "DUR", default_value = "5s", value_parser = units::duration, help_heading = WEBSOCKET)]
+    #[arg(long, value_name = "DUR", default_value = default_of("close-timeout"), value_parser = units::duration, help_heading = WEBSOCKET)]
     pub(super) close_timeout: Duration,
 
     /// What to log, as in rikki=debug
     #[arg(long, value_name = "FILTER", default_value = "warn", value_parser = log_filter, help_heading = LOGGING)]
     pub(super) log: String,
+}
+
+/// The default of one of the client's limits, in the library's words.
+fn default_of(name: &str) -> &'static str {
+    Builder::limits().find(|limit| limit.name == name).and_then(|limit| limit.default).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use rikki::client::Builder;
+use rikki::{Files, Limit, Server};
+
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -49,6 +52,38 @@ fn every_flag_stands_in_its_table_with_its_default() {
     };
     check(&[], "Flags\n", 20);
     check(&["connect"], "A client in the terminal\n", 10);
+}
+
+/// Prints the row that is missing, to be put in the place of the one that is there.
+#[test]
+fn the_row_of_a_limit_is_what_the_library_says_of_it() {
+    let readme = read("README.md");
+    let check = |limits: &mut dyn Iterator<Item = &'static Limit>, heading: &str| {
+        let section = readme.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
+        let missing: Vec<_> = limits.map(Limit::row).filter(|row| !section.lines().any(|line| line == row)).collect();
+        assert!(missing.is_empty(), "not in README.md, under {heading}\n{}", missing.join("\n"));
+    };
+    check(&mut Server::limits().chain(Files::limits()), "Flags\n");
+    check(&mut Builder::limits().filter(|limit| limit.name == "connect-timeout"), "A client in the terminal\n");
+}
+
+/// `--max-message` 4MiB: each limit that has a default stands in the table with its flag and that default, and no flag
+/// stands there with another.
+#[test]
+fn the_defaults_of_security_are_those_of_the_library() {
+    let security = read("SECURITY.md");
+    let section = security.split("\n## ").find(|section| section.starts_with("Defaults\n")).unwrap();
+    let table: String = section.lines().filter(|line| line.starts_with('|')).collect();
+    for limit in Server::limits().chain(Files::limits()).chain(Builder::limits()) {
+        let flag = format!("`--{}`", limit.name);
+        let mut told = table.split(&flag).skip(1).peekable();
+        let Some(default) = limit.default else { continue };
+        assert!(told.peek().is_some(), "{flag} {default} is not in SECURITY.md, under Defaults");
+        for behind in told {
+            let value = behind.split([',', ';', ' ', '|', ':', ')']).find(|word| !word.is_empty()).unwrap();
+            assert_eq!(value, default, "{flag} in SECURITY.md, under Defaults");
+        }
+    }
 }
 
 #[test]

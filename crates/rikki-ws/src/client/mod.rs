@@ -6,9 +6,9 @@
 
 mod error;
 mod exchange;
+mod limits;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
@@ -31,6 +31,8 @@ use crate::stream::Io;
 use crate::terms::Terms;
 use crate::tracker::Tracker;
 use crate::{Config, InvalidSubprotocol, Live, Subprotocol, WebSocket};
+
+use limits::Limits;
 
 #[cfg(feature = "tls")]
 pub use crate::tls::client::Tls;
@@ -92,7 +94,7 @@ pub struct Builder {
     subprotocols: Vec<Subprotocol>,
     config: Config,
     terms: Arc<Terms>,
-    connect_timeout: Duration,
+    limits: Limits,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
     /// Why a header cannot be sent.
@@ -108,7 +110,7 @@ impl Builder {
             subprotocols: Vec::new(),
             config: Config::default(),
             terms: Arc::default(),
-            connect_timeout: Duration::from_secs(10),
+            limits: Limits::default(),
             #[cfg(feature = "tls")]
             tls: None,
             mistake: None,
@@ -167,12 +169,6 @@ impl Builder {
         self
     }
 
-    /// How long all of it may take, from looking up the name to the answer of the server; default 10 s.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
-        self
-    }
-
     /// Connects, and returns the WebSocket with the server's answer to the handshake. It can be called again, for another
     /// connection.
     ///
@@ -192,7 +188,7 @@ impl Builder {
     ///
     /// Dropping the future before it is ready closes the connection; nothing else is left behind.
     pub async fn connect(&self) -> Result<(WebSocket, Response<()>), ConnectError> {
-        match timeout(self.connect_timeout, self.connect_in_time()).await {
+        match timeout(self.limits.connect_timeout, self.connect_in_time()).await {
             Ok(connected) => connected,
             Err(_) => Err(ConnectError::TimedOut),
         }

@@ -56,7 +56,7 @@ rikki_limits::limits! {
     pub(crate) http2_memory: Option<usize> {
         name: "http2-memory", unit: Size, default: "64MiB",
         meaning: "Memory for streams of HTTP/2",
-        detail: ", their requests and what is to be sent to them, over all connections: beyond it each holds 16 KiB at a \
+        detail: ": their requests and what is to be sent to them, over all connections; beyond it each holds 16 KiB at a \
                  time, and more than 10 of its streams get 503",
         /// It counts whatever is to be sent and is not written yet, whatever the bodies are of. A connection holds at most
         /// 256 KiB of that, and 16 KiB more for each stream, while there is enough. What the application makes before it is
