@@ -1,4 +1,5 @@
-//! What bounds a server: how much may be held, how often a line is logged, how much of a peer's text is shown.
+//! What bounds a server: limits, each written down once, how much may be held together, how often a line is logged, how
+//! much of a peer's text is shown.
 //!
 //! The crates of rikki stand on this; there is no socket, clock or runtime here, and no crate beside the standard library.
 

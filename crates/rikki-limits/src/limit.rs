@@ -339,7 +339,7 @@ macro_rules! default {
 #[macro_export]
 macro_rules! sentence {
     (Size $default:tt $meaning:literal $detail:literal) => {
-        concat!($meaning, $detail, $crate::default_words!($default), ", in bytes.")
+        concat!($meaning, $detail, $crate::default_words!($default), "; here in bytes.")
     };
     (SizeOrZero $($rest:tt)*) => { $crate::sentence!(Size $($rest)*) };
     ($unit:ident $default:tt $meaning:literal $detail:literal) => {
