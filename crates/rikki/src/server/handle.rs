@@ -24,7 +24,9 @@ use crate::live::{Live, Monitor};
 use crate::ws;
 use crate::ws::internal::ListenerKind;
 
-/// A running server. Dropping it stops the server in the background.
+/// A running server. Clones are of the same one: dropping the last of them stops it in the background, as
+/// [`shutdown`](Self::shutdown) does with nobody waiting. One that the server itself holds, in a route or a handler, keeps
+/// it running: it may call `shutdown`.
 ///
 /// ```
 /// # async fn example() -> Result<(), rikki::StartError> {
@@ -34,9 +36,13 @@ use crate::ws::internal::ListenerKind;
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Clone, Debug)]
+#[must_use = "dropping the last handle stops the server"]
+pub struct Handle(Arc<Running>);
+
+/// What the clones of a handle share. The server drains when its ends of the channels are gone.
 #[derive(Debug)]
-#[must_use = "dropping the handle stops the server"]
-pub struct Handle {
+struct Running {
     bound: Vec<Bound>,
     addresses: Vec<SocketAddr>,
     live: Arc<Live>,
@@ -70,13 +76,13 @@ impl Handle {
     /// The addresses listened on, with the ports that were free where port 0 was asked for; `localhost` may be two.
     #[must_use]
     pub fn local_addrs(&self) -> &[SocketAddr] {
-        &self.addresses
+        &self.0.addresses
     }
 
     /// The listen URLs, in the order in which they were given, with the ports that they got.
     #[must_use]
     pub fn bound(&self) -> &[Bound] {
-        &self.bound
+        &self.0.bound
     }
 
     /// What the server has counted so far: how many connections there are, and how many were refused for what.
@@ -88,7 +94,7 @@ impl Handle {
     /// The same as a view that can be kept.
     #[must_use]
     pub fn monitor(&self) -> Monitor {
-        Monitor(self.live.clone())
+        Monitor(self.0.live.clone())
     }
 
     /// Serves until SIGINT or SIGTERM arrives (Ctrl-C elsewhere), then drains as [`shutdown`](Self::shutdown) does.
@@ -105,14 +111,22 @@ impl Handle {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops the handle: the server drains, as [`shutdown`](Self::shutdown) says, with nobody waiting.
-    pub fn run(self) -> impl Future<Output = io::Result<()>> {
-        let signals = Signals::new();
+    /// The future holds a clone of the handle. Dropping it before a signal has come stops the server if there is no other
+    /// clone; where there is, the server goes on, and the signals still do not end the process: `run` waits for them anew.
+    /// A drain that has begun goes on with nobody waiting.
+    pub fn run(&self) -> impl Future<Output = io::Result<()>> + Send + use<> {
+        let (handle, signals) = (self.clone(), Signals::new());
         async move {
-            let mut signals = signals?;
+            let mut signals = match signals {
+                Ok(signals) => signals,
+                Err(error) => {
+                    handle.0.phase.send_replace(Phase::Draining);
+                    return Err(error);
+                }
+            };
             signals.arrive().await;
             tokio::select! {
-                () = self.shutdown() => {}
+                () = handle.shutdown() => {}
                 // Without a line in the log: it may be what the first one waits for.
                 () = signals.arrive() => {}
             }
@@ -134,15 +148,16 @@ impl Handle {
     ///
     /// Draining starts when this is first polled and goes on if it is dropped then.
     pub async fn shutdown(&self) {
-        self.phase.send_replace(Phase::Draining);
-        if self.is_own_thread() {
+        let running = &*self.0;
+        running.phase.send_replace(Phase::Draining);
+        if running.is_own_thread() {
             return;
         }
-        let mut drained = self.drained.clone();
+        let mut drained = running.drained.clone();
         let drained =
             drained.wait_for(Option::is_some).await.ok().and_then(|drained| drained.clone()).unwrap_or_default();
-        self.release.send_replace(());
-        let workers = std::mem::take(&mut *self.workers());
+        running.release.send_replace(());
+        let workers = std::mem::take(&mut *running.workers());
         for (worker, drained) in workers.into_iter().zip(drained) {
             // One that is stuck in a callback is left behind; the others end at once.
             if drained {
@@ -152,7 +167,7 @@ impl Handle {
     }
 }
 
-impl Handle {
+impl Running {
     fn is_own_thread(&self) -> bool {
         let current = thread::current().id();
         self.workers().iter().any(|worker| worker.thread().id() == current)
@@ -223,7 +238,7 @@ pub(super) fn start(
     let acceptor =
         Acceptor { sockets, queues, phase: serving_phase, pending, deadline, monitor: Monitor(live.clone()) };
     let drained = acceptor.start().map_err(StartError::Runtime)?;
-    Ok(Handle { bound, addresses, live, phase, release, drained, workers: Mutex::new(workers) })
+    Ok(Handle(Arc::new(Running { bound, addresses, live, phase, release, drained, workers: Mutex::new(workers) })))
 }
 
 impl Server {

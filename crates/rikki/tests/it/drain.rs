@@ -200,6 +200,30 @@ async fn dropping_the_handle_stops_the_server() {
     .await;
 }
 
+/// Each clone keeps the server running, that of a future that waits for signals too.
+#[tokio::test]
+async fn the_last_clone_of_the_handle_stops_the_server() {
+    let server = Server::new().route("/rest", get(async || "rest")).listen("http://127.0.0.1:0").start().await.unwrap();
+    let address = server.local_addrs()[0];
+    let is_served = async |by: &str| {
+        let mut request = Talk::connect_to(address).await;
+        request.send("GET /rest HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+        let answer = request.text().await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{by}: {answer}");
+    };
+    let (clone, mut running) = (server.clone(), Box::pin(server.run()));
+    assert!(running.as_mut().now_or_never().is_none(), "no signal has come");
+    drop(server);
+    is_served("a clone and a future that runs it").await;
+    drop(running);
+    is_served("a clone").await;
+    let running = clone.run();
+    drop(clone);
+    is_served("a future that was not polled").await;
+    drop(running);
+    refused([address; 2]).await;
+}
+
 async fn stopped_by(stop: impl FnOnce(Running)) {
     let server = Running::echo(Server::new()).await;
     let addresses = BOTH.map(|via| server.address(via));
@@ -346,7 +370,7 @@ async fn a_client_inside_of_a_server_outlasts_its_drain() {
 #[tokio::test]
 async fn a_route_may_stop_its_own_server() {
     for workers in WORKERS {
-        let handle = Arc::new(OnceLock::<Arc<Handle>>::new());
+        let handle = Arc::new(OnceLock::<Handle>::new());
         let stop = {
             let handle = handle.clone();
             get(async move || {
@@ -355,7 +379,7 @@ async fn a_route_may_stop_its_own_server() {
             })
         };
         let server = Server::new().route("/stop", stop).route("/async", any(read_all)).workers(workers);
-        let started = Arc::new(server.listen("http://127.0.0.1:0").start().await.unwrap());
+        let started = server.listen("http://127.0.0.1:0").start().await.unwrap();
         handle.set(started.clone()).unwrap();
         let address = started.local_addrs()[0];
         let mut socket = Talk::open_at(address, "/async").await;

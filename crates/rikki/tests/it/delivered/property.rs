@@ -270,7 +270,7 @@ async fn serve(run: Run, done: Done) -> (BTreeMap<usize, Vec<usize>>, Sender, Op
             }),
         ),
     };
-    let handle = Arc::new(server.listen("http://127.0.0.1:0").start().await.unwrap());
+    let handle = server.listen("http://127.0.0.1:0").start().await.unwrap();
     let stream = connect(handle.local_addrs()[0]).await;
     let (mut peer, _) = client_async("ws://localhost/", stream).await.unwrap();
     peer.send("go".into()).await.unwrap();
