@@ -6,6 +6,7 @@ mod counters;
 mod http;
 mod live;
 mod memory;
+mod net;
 mod server;
 #[cfg(feature = "tls")]
 mod tls;
@@ -24,6 +25,7 @@ pub use rikki_ws::BadOrigin;
 pub use rikki_ws::TlsError;
 #[cfg(feature = "client")]
 pub use rikki_ws::client;
+pub use net::Peer;
 pub use server::{Bound, Handle, ListenUrl, Server, StartError};
 #[cfg(feature = "tls")]
 pub use tls::{ClientCertificate, Tls};

@@ -1,6 +1,5 @@
 //! The access log: one line for each request, when it has been answered.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use axum::response::Response;
@@ -8,11 +7,12 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Uri, Version, header};
 use http_body::Body as _;
 
+use crate::net::Peer;
 use rikki_limits::Excerpt;
 
 /// A request on its way through the application.
 pub(super) struct Access {
-    peer: SocketAddr,
+    peer: Peer,
     method: Method,
     uri: Uri,
     version: Version,
@@ -21,7 +21,7 @@ pub(super) struct Access {
 }
 
 impl Access {
-    pub(super) fn new(request: &Parts, peer: SocketAddr) -> Self {
+    pub(super) fn new(request: &Parts, peer: Peer) -> Self {
         Self {
             peer,
             method: request.method.clone(),

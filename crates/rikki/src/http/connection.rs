@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::future::RouteFuture;
 use http::header::{Entry, HeaderName};
@@ -39,6 +38,7 @@ use super::unreadable;
 use super::upgraded;
 use super::watch::Socket;
 use crate::live::Live;
+use crate::net::Peer;
 #[cfg(feature = "tls")]
 use crate::tls::ClientCertificate;
 use crate::ws;
@@ -120,7 +120,7 @@ impl Serving {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(super) serving: Arc<Serving>,
-    pub(super) peer: SocketAddr,
+    pub(super) peer: Peer,
     pub(super) tracker: Tracker,
     /// Whether it is one of those that the server takes.
     pub(super) has_place: bool,
@@ -136,7 +136,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(serving: Arc<Serving>, peer: SocketAddr, tracker: Tracker, has_place: bool) -> Self {
+    pub(crate) fn new(serving: Arc<Serving>, peer: Peer, tracker: Tracker, has_place: bool) -> Self {
         let (known_host, handover, requests, refused) = Default::default();
         Self {
             serving,
@@ -241,7 +241,7 @@ impl Connection {
         } else if let Some(preflight) = config.added.preflight(&parts) {
             Answering::Known(preflight)
         } else {
-            parts.extensions.insert(ConnectInfo(*peer));
+            peer.tell(&mut parts.extensions);
             #[cfg(feature = "tls")]
             if let Some(client) = &self.client {
                 parts.extensions.insert(client.clone());
@@ -337,14 +337,14 @@ enum Answering {
 }
 
 impl Answering {
-    fn routed(mut router: Router, request: Request, peer: SocketAddr) -> Self {
+    fn routed(mut router: Router, request: Request, peer: Peer) -> Self {
         match catch_unwind(AssertUnwindSafe(|| router.call(request))) {
             Ok(answering) => Self::Routed(answering),
             Err(_) => Self::Known(panicked(peer)),
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, peer: SocketAddr) -> Poll<Response> {
+    fn poll(&mut self, cx: &mut Context<'_>, peer: Peer) -> Poll<Response> {
         match self {
             Self::Known(response) => Poll::Ready(std::mem::take(response)),
             Self::Routed(answering) => match catch_unwind(AssertUnwindSafe(|| Pin::new(answering).poll(cx))) {
@@ -355,7 +355,7 @@ impl Answering {
     }
 }
 
-fn panicked(peer: SocketAddr) -> Response {
+fn panicked(peer: Peer) -> Response {
     static LINES: Seldom = Seldom::new();
     if let Some(left_out) = LINES.turn(()) {
         tracing::error!(target: "rikki::http", %peer, left_out, "the handler of a request panicked");
@@ -408,7 +408,7 @@ pub(crate) async fn draining(phase: &mut watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase == Phase::Draining).await;
 }
 
-pub(super) fn log_end(peer: SocketAddr, result: hyper::Result<()>) -> Option<hyper::Error> {
+pub(super) fn log_end(peer: Peer, result: hyper::Result<()>) -> Option<hyper::Error> {
     result.inspect_err(|error| tracing::debug!(target: "rikki::http", %peer, "connection ended: {error}")).err()
 }
 
@@ -428,7 +428,7 @@ mod tests {
 
     fn connection(router: Router, phase: watch::Receiver<Phase>) -> Connection {
         let serving = Serving::new(router, Config::default(), Shared::default(), Terms::default(), phase);
-        Connection::new(Arc::new(serving), SocketAddr::from(([127, 0, 0, 1], 1)), Tracker::default(), false)
+        Connection::new(Arc::new(serving), Peer::Unix, Tracker::default(), false)
     }
 
     /// In bytes; every connection keeps room for this as long as it lasts.

@@ -1,7 +1,7 @@
 //! How often one address may ask: so many requests a second, and as many at once.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::refusal::later;
+use crate::net::Peer;
 use rikki_limits::Seldom;
 
 /// How many addresses are remembered; more that come within a second are not held to the rate.
@@ -44,10 +45,10 @@ impl Frequency {
         Self { interval, asked: Mutex::new(Asked { until: HashMap::new(), tidy_at: FEW, tidied: None }) }
     }
 
-    /// The answer to a request from an address that asks too often.
-    pub(super) fn refuse(&self, peer: SocketAddr) -> Option<Response> {
+    /// The answer to a request from an address that asks too often. Who has none may ask as often as it likes.
+    pub(super) fn refuse(&self, peer: Peer) -> Option<Response> {
         static LINES: Seldom = Seldom::new();
-        if self.may_ask(crate::server::client_of(peer.ip()), Instant::now()) {
+        if self.may_ask(crate::server::client_of(peer.ip()?), Instant::now()) {
             return None;
         }
         if let Some(left_out) = LINES.turn(()) {

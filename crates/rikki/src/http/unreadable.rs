@@ -1,13 +1,13 @@
 //! Request heads that hyper cannot read. It answers them itself, before anybody is asked, and with a status alone: the
 //! stream below it keeps that back, and the client is told in words instead.
 
-use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
 use super::config::{Config, Limits};
+use crate::net::Peer;
 use crate::ws::internal::closing;
 use rikki_limits::Seldom;
 
@@ -50,7 +50,7 @@ pub(super) fn refuse(
     error: &hyper::Error,
     read: &[u8],
     config: &Config,
-    peer: SocketAddr,
+    peer: Peer,
 ) -> Vec<u8> {
     let what = what(status, error, &config.limits);
     if read.first() == Some(&TLS_HANDSHAKE) {
@@ -104,7 +104,7 @@ fn written(mut response: Response, text: &str) -> Vec<u8> {
 /// The type of the first record of TLS: <https://www.rfc-editor.org/rfc/rfc8446#section-5.1>.
 const TLS_HANDSHAKE: u8 = 22;
 
-fn log_tls(peer: SocketAddr) {
+fn log_tls(peer: Peer) {
     static LINES: Seldom = Seldom::new();
     if let Some(left_out) = LINES.turn(()) {
         let hint = "reach it by http:// or ws://, or let it listen on https://";
@@ -112,7 +112,7 @@ fn log_tls(peer: SocketAddr) {
     }
 }
 
-fn log(status: StatusCode, what: &str, peer: SocketAddr) {
+fn log(status: StatusCode, what: &str, peer: Peer) {
     static LINES: Seldom<StatusCode> = Seldom::new();
     if let Some(left_out) = LINES.turn(status) {
         tracing::warn!(target: "rikki::http", %peer, left_out, "request refused: {what}");

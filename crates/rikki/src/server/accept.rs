@@ -17,6 +17,7 @@ use super::queue::{OVERDUE, Queues};
 use super::url::BACKLOG;
 use super::worker::{self, Accepted, Door, Listener};
 use crate::http::{Phase, draining};
+use crate::net::Peer;
 use rikki_limits::Seldom;
 
 /// How long accepting pauses when the process is out of descriptors or memory, or no worker has room.
@@ -85,13 +86,13 @@ async fn accept(
     for _ in 0..=BACKLOG {
         let Ok((stream, peer)) = socket.accept() else { break };
         if stream.set_nonblocking(true).is_ok() {
-            let _full = destination.try_take(Accepted { stream, peer, listener: listener.clone() });
+            let _full = destination.try_take(Accepted { stream, peer: peer.into(), listener: listener.clone() });
         }
     }
 }
 
 /// The next connection. Trouble of this process is waited out, that of a single connection passed over.
-async fn next(socket: &TcpListener) -> (TcpStream, SocketAddr) {
+async fn next(socket: &TcpListener) -> (TcpStream, Peer) {
     loop {
         match socket.accept().await.and_then(prepare) {
             Ok(accepted) => return accepted,
@@ -107,11 +108,11 @@ async fn next(socket: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-fn prepare((stream, peer): (TcpStream, SocketAddr)) -> io::Result<(TcpStream, SocketAddr)> {
+fn prepare((stream, peer): (TcpStream, SocketAddr)) -> io::Result<(TcpStream, Peer)> {
     // Linux lets it inherit this from the socket that listens.
     #[cfg(not(target_os = "linux"))]
     stream.set_nodelay(true)?;
-    Ok((stream, peer))
+    Ok((stream, peer.into()))
 }
 
 /// Whether the connection failed before it was accepted, which says nothing about the server.
@@ -126,7 +127,7 @@ fn is_the_peers(error: &io::Error) -> bool {
 
 impl Destination {
     /// Hands a connection over; waits if there is no room for it.
-    async fn take(&mut self, stream: TcpStream, peer: SocketAddr, listener: &Arc<Listener>) {
+    async fn take(&mut self, stream: TcpStream, peer: Peer, listener: &Arc<Listener>) {
         if let Self::Own(door) = self {
             return door.admit(stream, peer, listener);
         }
@@ -206,7 +207,7 @@ mod tests {
                 tokio::time::sleep(OVERDUE / 5).await;
                 let first = clients[0].local_addr().unwrap();
                 while let Some(Some(accepted)) = comes.next().now_or_never() {
-                    if accepted.peer == first {
+                    if accepted.peer == Peer::Ip(first) {
                         return;
                     }
                 }

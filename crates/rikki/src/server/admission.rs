@@ -11,6 +11,7 @@ use rikki_limits::Share;
 
 use crate::http;
 use crate::live::Live;
+use crate::net::Peer;
 
 /// The most connections, and who has how many.
 #[derive(Debug)]
@@ -48,11 +49,11 @@ impl Admission {
     }
 
     /// Gives a connection its place, if there is one, or `make_room` makes another one leave.
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr, make_room: impl FnOnce() -> bool) -> Result<Place, Excess> {
+    pub(super) fn admit(self: &Arc<Self>, peer: Peer, make_room: impl FnOnce() -> bool) -> Result<Place, Excess> {
         let Live { counts, connections, .. } = &*self.live;
         counts.accepted.up();
         // First, so that nobody has to leave for one that has no place anyway.
-        let of_address = self.share(address)?;
+        let of_address = self.share(peer)?;
         let mut share = connections.share();
         if !share.grow(1) {
             if !make_room() {
@@ -66,9 +67,9 @@ impl Admission {
         Ok(Place { _share: share, _of_address: of_address })
     }
 
-    /// Counts one more connection from an address, if there is a limit for it.
-    fn share(self: &Arc<Self>, address: IpAddr) -> Result<Option<Box<OfAddress>>, Excess> {
-        let Some(most) = self.max_per_address else { return Ok(None) };
+    /// Counts one more connection from an address, if there is one and a limit for it.
+    fn share(self: &Arc<Self>, peer: Peer) -> Result<Option<Box<OfAddress>>, Excess> {
+        let (Some(most), Some(address)) = (self.max_per_address, peer.ip()) else { return Ok(None) };
         let address = client_of(address);
         let mut by_address = self.by_address();
         let held = by_address.entry(address).or_default();
@@ -140,20 +141,37 @@ mod tests {
         check("2001:db8:1:3::1", "2001:db8:1:3::");
     }
 
-    #[test]
-    fn places_are_given_back() {
+    fn ip(address: &str) -> Peer {
+        Peer::Ip((address.parse::<IpAddr>().unwrap(), 1).into())
+    }
+
+    fn admission(per_address: u32) -> Arc<Admission> {
         let live = Arc::<Live>::default();
         live.connections.set_most(3);
-        let admission = Arc::new(Admission::new(live, Some(2)));
-        let admit = |address: &str| admission.admit(address.parse().unwrap(), || false);
+        Arc::new(Admission::new(live, Some(per_address)))
+    }
+
+    #[test]
+    fn who_has_no_address_has_no_share() {
+        let admission = admission(1);
+        let admit = |peer| admission.admit(peer, || false);
+        let _places = [admit(Peer::Unix).unwrap(), admit(Peer::Unix).unwrap(), admit(ip("192.0.2.1")).unwrap()];
+        assert_eq!(admit(ip("192.0.2.1")).err(), Some(Excess::FromAddress));
+        assert_eq!(admit(Peer::Unix).err(), Some(Excess::Connections));
+    }
+
+    #[test]
+    fn places_are_given_back() {
+        let admission = admission(2);
+        let admit = |address: &str| admission.admit(ip(address), || false);
         let (one, two) = (admit("2001:db8::1").unwrap(), admit("2001:db8::2").unwrap());
         assert_eq!(admit("2001:db8::3").err(), Some(Excess::FromAddress));
         let three = admit("192.0.2.1").unwrap();
         assert_eq!(admit("192.0.2.2").err(), Some(Excess::Connections));
         assert_eq!(admission.by_address().len(), 2, "who was refused has no share");
         let never = || panic!("nobody has to leave for one that may not come in");
-        assert_eq!(admission.admit("2001:db8::4".parse().unwrap(), never).err(), Some(Excess::FromAddress));
-        assert!(admission.admit("192.0.2.3".parse().unwrap(), || true).is_ok());
+        assert_eq!(admission.admit(ip("2001:db8::4"), never).err(), Some(Excess::FromAddress));
+        assert!(admission.admit(ip("192.0.2.3"), || true).is_ok());
         drop((one, two));
         assert!(admit("2001:db8::3").is_ok());
         drop(three);

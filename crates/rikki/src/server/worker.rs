@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
@@ -18,6 +17,7 @@ use super::accept::{self, Destination, Sockets};
 use super::admission::{Admission, Place};
 use super::queue::Queue;
 use crate::http::{Connection, Phase, Serving, draining};
+use crate::net::Peer;
 use crate::ws::internal::{Clock, Tracker};
 use crate::ws::{self, CloseCode};
 use rikki_limits::Seldom;
@@ -38,7 +38,7 @@ const REFUSAL_TIME: Duration = Duration::from_secs(2);
 /// A connection on its way from the acceptor to a worker.
 pub(super) struct Accepted {
     pub(super) stream: std::net::TcpStream,
-    pub(super) peer: SocketAddr,
+    pub(super) peer: Peer,
     pub(super) listener: Arc<Listener>,
 }
 
@@ -159,8 +159,8 @@ impl Door {
     }
 
     /// Serves a connection, or tells it that there is no place for it.
-    pub(super) fn admit(&self, stream: TcpStream, peer: SocketAddr, listener: &Listener) {
-        match self.admission.admit(peer.ip(), || listener.serving.send_idle_away()) {
+    pub(super) fn admit(&self, stream: TcpStream, peer: Peer, listener: &Listener) {
+        match self.admission.admit(peer, || listener.serving.send_idle_away()) {
             Ok(place) => {
                 let tracker = Tracker::new(Held { _drain: self.alive.clone(), _place: Some(place) });
                 let connection = Connection::new(listener.serving.clone(), peer, tracker, true);
@@ -194,7 +194,7 @@ struct Held {
 
 impl ws::internal::Held for Held {}
 
-pub(super) fn log_dropped(peer: SocketAddr, error: &io::Error) {
+pub(super) fn log_dropped(peer: Peer, error: &io::Error) {
     static LINES: Seldom = Seldom::new();
     if let Some(left_out) = LINES.turn(()) {
         tracing::warn!(target: "rikki::server", %peer, left_out, "connection dropped: {error}");
@@ -232,7 +232,7 @@ mod tests {
         };
         let socket = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let stream = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
-        let connection = Connection::new(serving, SocketAddr::from(([127, 0, 0, 1], 1)), Tracker::default(), false);
+        let connection = Connection::new(serving, Peer::Unix, Tracker::default(), false);
         let served = listener.serve(connection, stream);
         let size = size_of_val(&*served);
         assert!(size <= 2112, "{size} bytes");

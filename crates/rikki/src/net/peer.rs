@@ -1,0 +1,80 @@
+//! Who is at the other end of a connection.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use http::request::Parts;
+use http::{Extensions, StatusCode};
+
+/// Who is at the other end of a connection: an extractor for routes, also under `axum::serve` where that provides
+/// `ConnectInfo<SocketAddr>`. Elsewhere a request is answered with 500.
+///
+/// What layers and handlers have of a request tells it by way of [`of`](Self::of). Clients with an address have axum's
+/// `ConnectInfo<SocketAddr>` too.
+///
+/// ```
+/// use axum::routing::get;
+/// use rikki::{Peer, Server};
+///
+/// let server = Server::new().route("/who", get(async |peer: Peer| peer.to_string()));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Peer {
+    /// The address of a client on TCP.
+    Ip(SocketAddr),
+    /// A process of this machine on a Unix socket, which has no address: limits for each address do not hold for it.
+    Unix,
+}
+
+impl Peer {
+    /// Who has sent the request with these extensions, if the server says so; rikki's own always does.
+    #[must_use]
+    pub fn of(request: &Extensions) -> Option<Self> {
+        let ip = request.get().map(|ConnectInfo(address)| Self::Ip(*address));
+        ip.or_else(|| request.get().map(|ConnectInfo(peer)| *peer))
+    }
+
+    /// The IP address, if it has one.
+    #[must_use]
+    pub fn ip(self) -> Option<IpAddr> {
+        match self {
+            Self::Ip(address) => Some(address.ip()),
+            Self::Unix => None,
+        }
+    }
+
+    /// Tells a request of it. Once, since each extension costs an allocation: [`Peer::of`] looks for both.
+    pub(crate) fn tell(self, request: &mut Extensions) {
+        match self {
+            Self::Ip(address) => drop(request.insert(ConnectInfo(address))),
+            Self::Unix => drop(request.insert(ConnectInfo(self))),
+        }
+    }
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Self {
+        Self::Ip(address)
+    }
+}
+
+impl fmt::Display for Peer {
+    /// The address with its port, or `unix`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix"),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Peer {
+    type Rejection = (StatusCode, &'static str);
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        let unknown = (StatusCode::INTERNAL_SERVER_ERROR, "the server does not say who is at the other end\n");
+        Self::of(&parts.extensions).ok_or(unknown)
+    }
+}
