@@ -104,7 +104,7 @@ fn load(tls: &TlsSettings, listen: &[String]) -> Result<Tls, TlsError> {
 /// The names of this machine that a development certificate is for: loopback's, and the hosts that are listened on.
 fn certificate_names(listen: &[String]) -> Vec<String> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-    let hosts = listen.iter().filter_map(|url| url.parse::<rikki::ListenUrl>().ok()).map(|url| url.host());
+    let hosts = listen.iter().filter_map(|url| url.parse::<rikki::ListenUrl>().ok()?.host());
     for host in hosts {
         if !names.contains(&host) {
             names.push(host);
@@ -116,11 +116,16 @@ fn certificate_names(listen: &[String]) -> Vec<String> {
 /// What is printed when the server listens: the tutorial's line, and the URLs to open.
 fn greeting(bound: &[Bound], settings: &Settings) -> String {
     let mut text = String::new();
+    // Writing to a String cannot fail.
     for bound in bound {
         let (websocket, http) = if bound.is_tls() { ("wss", "https") } else { ("ws", "http") };
         let root = ("/", &settings.root);
         let mounts = settings.files.mounts.iter().map(|(path, folder)| (path.as_str(), folder));
-        // Writing to a String cannot fail.
+        if let Some(path) = bound.path() {
+            // No browser opens it.
+            let _ = writeln!(text, "Starting WS listener on unix:{}", path.display());
+            continue;
+        }
         let _ = writeln!(text, "Starting WS listener on {websocket}://{bound}/websocket");
         let _ = writeln!(text, "  {http}://{bound}/test.html  try the WebSocket");
         let _ = writeln!(text, "  {http}://{bound}/rest       a JSON answer");

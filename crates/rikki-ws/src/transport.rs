@@ -1,6 +1,6 @@
 //! The byte stream below an upgraded connection, as bare as it can be had.
 //!
-//! hyper hides it in a box. Under our server and under `axum::serve` the TCP or TLS stream can be taken out again, so
+//! hyper hides it in a box. Under our server and under `axum::serve` the TCP, Unix or TLS stream can be taken out again, so
 //! that reads and writes go to it directly; under anything else the box itself serves.
 
 use bytes::Bytes;
@@ -8,6 +8,8 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 
 use super::stream::Io;
 #[cfg(feature = "tls")]
@@ -22,6 +24,9 @@ pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
 pub enum Transport {
     /// Bare TCP.
     Tcp(TcpStream, Bytes),
+    /// A bare Unix socket.
+    #[cfg(unix)]
+    Unix(UnixStream, Bytes),
     /// Bare TLS on TCP.
     #[cfg(feature = "tls")]
     Tls(Box<Tls>, Bytes),
@@ -33,6 +38,11 @@ impl From<Upgraded> for Transport {
     fn from(upgraded: Upgraded) -> Self {
         let upgraded = match take::<TcpStream>(upgraded) {
             Ok((stream, read_ahead)) => return Self::Tcp(stream, read_ahead),
+            Err(upgraded) => upgraded,
+        };
+        #[cfg(unix)]
+        let upgraded = match take::<UnixStream>(upgraded) {
+            Ok((stream, read_ahead)) => return Self::Unix(stream, read_ahead),
             Err(upgraded) => upgraded,
         };
         #[cfg(feature = "tls")]
@@ -49,6 +59,8 @@ impl Transport {
     pub(super) fn into_boxed(self) -> (Box<dyn Io>, Bytes) {
         match self {
             Self::Tcp(io, read_ahead) => (Box::new(io), read_ahead),
+            #[cfg(unix)]
+            Self::Unix(io, read_ahead) => (Box::new(io), read_ahead),
             #[cfg(feature = "tls")]
             Self::Tls(io, read_ahead) => (io, read_ahead),
             Self::Other(io) => (Box::new(io), Bytes::new()),

@@ -184,6 +184,8 @@ impl Upgrade {
     pub fn on_upgrade_with<H: Handler>(self, handler: Arc<H>) -> Response {
         self.answer(move |transport, agreed, tracker| match transport {
             Transport::Tcp(io, ahead) => agreed.spawn(handler, io, &ahead, tracker),
+            #[cfg(unix)]
+            Transport::Unix(io, ahead) => agreed.spawn(handler, io, &ahead, tracker),
             #[cfg(feature = "tls")]
             Transport::Tls(io, ahead) => agreed.spawn(handler, io, &ahead, tracker),
             Transport::Other(io) => agreed.spawn(handler, io, &[], tracker),

@@ -52,7 +52,8 @@ pub(crate) struct UsageError(pub(crate) String);
     name = "rikki",
     version,
     override_usage = "rikki [OPTIONS] [ROOT]\n       rikki connect [OPTIONS] URL",
-    after_help = "URL is ws, wss, http or https://HOST[:PORT]; port 0 takes a free one.\n\
+    after_help = "URL is ws, wss, http or https://HOST[:PORT]; port 0 takes a free one;\n\
+                  unix:PATH[,mode=660] is a Unix socket.\n\
                   SIZE takes B, KiB, MiB, GiB, KB, MB or GB; DUR takes ms, s, m or h.\n\
                   --listen, --allow-host, --subprotocol, --allow-origin, --mount, --type and\n\
                   --header may be repeated.\n\

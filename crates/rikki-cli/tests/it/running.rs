@@ -62,6 +62,38 @@ fn the_access_log_has_a_line_for_each_request() {
 
 #[cfg(unix)]
 #[test]
+fn a_unix_socket_is_served_and_removed_at_the_end() {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::net::UnixStream;
+
+    let folder = Folder::new();
+    let path = folder.path("s");
+    let flags = ["--access-log", "--log", "rikki::access=info", "--listen", &format!("unix:{path},mode=600")];
+    let server = Process::start(&[&flags[..], &[&folder.path("")]].concat());
+    assert_eq!(server.line(), format!("Starting WS listener on unix:{path}"));
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(b"GET /rest HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let line = server.report();
+    assert!(line.contains(" peer=unix method=GET target=/rest "), "{line}");
+    let refused = Process::start(&flags[3..]).end();
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("a server listens there") && refused.stderr.lines().count() == 1,
+        "{}",
+        refused.stderr
+    );
+    server.signal("TERM");
+    assert_eq!(server.end().code, Some(0));
+    assert!(!std::fs::exists(&path).unwrap());
+}
+
+#[cfg(unix)]
+#[test]
 fn what_is_refused_again_and_again_is_logged_once_a_second() {
     const REFUSALS: usize = 300;
     let folder = Folder::new();

@@ -476,11 +476,7 @@ mod tests {
         }
     }
 
-    impl Socket for Dribble {
-        fn tcp(&self) -> Option<&tokio::net::TcpStream> {
-            None
-        }
-    }
+    impl Socket for Dribble {}
 
     /// The CPU time of this thread that a head of `length` bytes takes, one byte a read.
     async fn cost_of_head(length: usize) -> Duration {

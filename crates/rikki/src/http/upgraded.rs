@@ -1,17 +1,24 @@
 //! The byte stream below a connection that was upgraded, as our own server has put it there.
 
 use hyper::upgrade::Upgraded;
-use tokio::net::TcpStream;
 
 use super::pace::PacedIo;
+use crate::net::Stream;
 #[cfg(feature = "tls")]
 use crate::ws::internal::TlsStream;
 use crate::ws::internal::{Transport, take as take_of};
 
-/// Takes the bare stream out of what HTTP needs around it.
+/// Takes the bare stream out of what HTTP needs around it. From here on it is known which kind it is: no read or write of a
+/// WebSocket has to ask.
 pub(super) fn take(upgraded: Upgraded) -> Transport {
-    let upgraded = match take_of::<PacedIo<TcpStream>>(upgraded) {
-        Ok((paced, read_ahead)) => return Transport::Tcp(paced.into_inner(), read_ahead),
+    let upgraded = match take_of::<PacedIo<Stream>>(upgraded) {
+        Ok((paced, read_ahead)) => {
+            return match paced.into_inner() {
+                Stream::Tcp(stream) => Transport::Tcp(stream, read_ahead),
+                #[cfg(unix)]
+                Stream::Unix(stream) => Transport::Unix(stream, read_ahead),
+            };
+        }
         Err(upgraded) => upgraded,
     };
     #[cfg(feature = "tls")]
@@ -35,6 +42,7 @@ mod tests {
     use hyper_util::rt::TokioIo;
     use hyper_util::service::TowerToHyperService;
     use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+    use tokio::net::TcpStream;
     use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
     use super::*;
@@ -46,6 +54,8 @@ mod tests {
     async fn look(upgraded: Upgraded) -> Found {
         match take(upgraded) {
             Transport::Tcp(_, ahead) => ("TCP", ahead.to_vec()),
+            #[cfg(unix)]
+            Transport::Unix(_, ahead) => ("Unix", ahead.to_vec()),
             #[cfg(feature = "tls")]
             Transport::Tls(_, ahead) => ("TLS", ahead.to_vec()),
             Transport::Other(mut io) => {
@@ -96,6 +106,23 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         tokio::spawn(axum::serve(listener, router).into_future());
         check(client, &mut found, "TCP").await;
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn bare_unix_sockets_under_both() {
+        let folder = std::env::temp_dir().join(format!("rikki-upgraded-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (ours, theirs) = (folder.join("ours"), folder.join("theirs"));
+        let (router, mut found) = application();
+        let server = Server::new().merge(router.clone()).listen(&format!("unix:{}", ours.display()));
+        let _server = server.start().await.unwrap();
+        let listener = tokio::net::UnixListener::bind(&theirs).unwrap();
+        tokio::spawn(axum::serve(listener, router).into_future());
+        for path in [ours, theirs] {
+            check(tokio::net::UnixStream::connect(path).await.unwrap(), &mut found, "Unix").await;
+        }
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[cfg(feature = "tls")]

@@ -6,13 +6,18 @@
 //! is looked for here, so that nothing is done for them.
 
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
+#[cfg(feature = "tls")]
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::Interest;
+use tokio::io::{Interest, Ready};
+#[cfg(feature = "tls")]
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
+
+use crate::net::Stream;
 
 /// How often it is looked for where input that nobody reads, or its end, would hide what comes after.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -21,39 +26,45 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// is written would show that.
 const HALF_CLOSED: Duration = Duration::from_secs(30);
 
-/// A stream, with the socket below it.
+/// A stream, with the socket below it; nothing is ever told of one that has none.
 pub(crate) trait Socket {
-    /// `None` where there is no socket to look at.
-    fn tcp(&self) -> Option<&TcpStream>;
+    /// Whether there is something to read, the end included. Where there is not, the next that happens wakes the task.
+    fn poll_read_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    /// What the system has told of the socket so far.
+    fn poll_ready(&self, _: Interest, _: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+        Poll::Pending
+    }
 }
 
-impl Socket for TcpStream {
-    fn tcp(&self) -> Option<&TcpStream> {
-        Some(self)
+impl Socket for Stream {
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_read_ready(self, cx)
+    }
+
+    fn poll_ready(&self, interest: Interest, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+        Self::poll_ready(self, interest, cx)
     }
 }
 
 #[cfg(feature = "tls")]
 impl Socket for tokio_rustls::server::TlsStream<TcpStream> {
-    fn tcp(&self) -> Option<&TcpStream> {
-        Some(self.get_ref().0)
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_ref().0.poll_read_ready(cx)
     }
-}
 
-/// In tests there may be none.
-#[cfg(test)]
-impl Socket for tokio::io::DuplexStream {
-    fn tcp(&self) -> Option<&TcpStream> {
-        None
+    fn poll_ready(&self, interest: Interest, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+        pin!(self.get_ref().0.ready(interest)).poll(cx)
     }
 }
 
 #[cfg(test)]
-impl<R, W> Socket for tokio::io::Join<R, W> {
-    fn tcp(&self) -> Option<&TcpStream> {
-        None
-    }
-}
+impl Socket for tokio::io::DuplexStream {}
+
+#[cfg(test)]
+impl<R, W> Socket for tokio::io::Join<R, W> {}
 
 /// Watches the socket of a connection in each round in which it is not read from.
 #[derive(Debug, Default)]
@@ -89,13 +100,12 @@ impl Watch {
         if std::mem::take(&mut self.reads) {
             return Ok(());
         }
-        let Some(tcp) = socket.tcp() else { return Ok(()) };
         // Where there is no input, the next thing that happens wakes the task.
-        if tcp.poll_read_ready(cx)?.is_pending() {
+        if socket.poll_read_ready(cx)?.is_pending() {
             return Ok(());
         }
         let all = Interest::READABLE | Interest::WRITABLE | Interest::ERROR;
-        let Poll::Ready(ready) = pin!(tcp.ready(all)).poll(cx) else { return Ok(()) };
+        let Poll::Ready(ready) = socket.poll_ready(all, cx) else { return Ok(()) };
         let ready = ready?;
         if ready.is_error() || ready.is_write_closed() {
             return Err(io::ErrorKind::ConnectionReset.into());
@@ -130,22 +140,22 @@ mod tests {
     use std::future::poll_fn;
 
     use tokio::io::AsyncWriteExt;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
     /// Both ends of a connection.
-    async fn pair() -> (TcpStream, TcpStream) {
+    async fn pair() -> (TcpStream, Stream) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (client, listener.accept().await.unwrap().0)
+        (client, Stream::Tcp(listener.accept().await.unwrap().0))
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_has_sent_all_may_be_gone() {
         let (mut client, server) = pair().await;
         client.shutdown().await.unwrap();
-        server.readable().await.unwrap();
+        poll_fn(|cx| server.poll_read_ready(cx)).await.unwrap();
         let mut watch = Watch::default();
         let started = Instant::now();
         let mut wrote = false;

@@ -1,5 +1,12 @@
 //! What a connection is made of, whatever kind of socket it came by.
 
+mod listening;
 mod peer;
+mod stream;
+#[cfg(unix)]
+mod unix;
 
 pub use peer::Peer;
+
+pub(crate) use listening::{Accepting, Listening};
+pub(crate) use stream::{Detached, Stream};

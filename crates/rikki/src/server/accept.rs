@@ -2,12 +2,10 @@
 //! connections are dealt out to the workers in turn.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -17,14 +15,14 @@ use super::queue::{OVERDUE, Queues};
 use super::url::BACKLOG;
 use super::worker::{self, Accepted, Door, Listener};
 use crate::http::{Phase, draining};
-use crate::net::Peer;
+use crate::net::{Accepting, Listening, Peer, Stream};
 use rikki_limits::Seldom;
 
 /// How long accepting pauses when the process is out of descriptors or memory, or no worker has room.
 const BACK_OFF: Duration = Duration::from_millis(500);
 
 /// Sockets that listen, and what their connections share.
-pub(super) type Sockets = Vec<(std::net::TcpListener, Arc<Listener>)>;
+pub(super) type Sockets = Vec<(Listening, Arc<Listener>)>;
 
 /// Where connections go.
 #[derive(Clone)]
@@ -45,15 +43,14 @@ pub(super) fn start(
     let _inside = runtime.enter();
     let mut accepting = JoinSet::new();
     for (socket, listener) in sockets {
-        let socket = TcpListener::from_std(socket)?;
-        accepting.spawn(accept(socket, listener, destination.clone(), phase.clone()));
+        accepting.spawn(accept(socket.attach()?, listener, destination.clone(), phase.clone()));
     }
     Ok(accepting)
 }
 
 /// Whoever has connected when the server drains is accepted too: closing a socket resets those that wait in its queue.
 async fn accept(
-    socket: TcpListener,
+    socket: Accepting,
     listener: Arc<Listener>,
     mut destination: Destination,
     mut phase: watch::Receiver<Phase>,
@@ -80,21 +77,17 @@ async fn accept(
             }
         }
     }
-    let Ok(socket) = socket.into_std() else { return };
     // No more than the queue holds, on Linux one above its backlog: others have come since. Until this ends, the thread
-    // closes no WebSocket and sees no deadline.
-    for _ in 0..=BACKLOG {
-        let Ok((stream, peer)) = socket.accept() else { break };
-        if stream.set_nonblocking(true).is_ok() {
-            let _full = destination.try_take(Accepted { stream, peer: peer.into(), listener: listener.clone() });
-        }
-    }
+    // closes no WebSocket and sees no deadline. What cannot be taken back from the runtime is closed.
+    let _ = socket.finish(BACKLOG as usize + 1, |stream, peer| {
+        let _full = destination.try_take(Accepted { stream, peer, listener: listener.clone() });
+    });
 }
 
 /// The next connection. Trouble of this process is waited out, that of a single connection passed over.
-async fn next(socket: &TcpListener) -> (TcpStream, Peer) {
+async fn next(socket: &Accepting) -> (Stream, Peer) {
     loop {
-        match socket.accept().await.and_then(prepare) {
+        match socket.accept().await {
             Ok(accepted) => return accepted,
             Err(error) if is_the_peers(&error) => {}
             Err(error) => {
@@ -106,13 +99,6 @@ async fn next(socket: &TcpListener) -> (TcpStream, Peer) {
             }
         }
     }
-}
-
-fn prepare((stream, peer): (TcpStream, SocketAddr)) -> io::Result<(TcpStream, Peer)> {
-    // Linux lets it inherit this from the socket that listens.
-    #[cfg(not(target_os = "linux"))]
-    stream.set_nodelay(true)?;
-    Ok((stream, peer.into()))
 }
 
 /// Whether the connection failed before it was accepted, which says nothing about the server.
@@ -127,12 +113,12 @@ fn is_the_peers(error: &io::Error) -> bool {
 
 impl Destination {
     /// Hands a connection over; waits if there is no room for it.
-    async fn take(&mut self, stream: TcpStream, peer: Peer, listener: &Arc<Listener>) {
+    async fn take(&mut self, stream: Stream, peer: Peer, listener: &Arc<Listener>) {
         if let Self::Own(door) = self {
             return door.admit(stream, peer, listener);
         }
         // Off this runtime, so that a worker's can have it.
-        let stream = match stream.into_std() {
+        let stream = match stream.detach() {
             Ok(stream) => stream,
             Err(error) => return worker::log_dropped(peer, &error),
         };
@@ -172,6 +158,7 @@ impl Destination {
 mod tests {
     use axum::Router;
     use futures_util::FutureExt;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::http::Serving;
@@ -214,7 +201,7 @@ mod tests {
             }
         };
         // It deals the first to the second.
-        let accepting = accept(socket, listener, Destination::Workers { queues, turn: 0 }, phase);
+        let accepting = accept(Accepting::Tcp(socket), listener, Destination::Workers { queues, turn: 0 }, phase);
         tokio::select! {
             () = accepting => panic!("it does not drain"),
             dealt = tokio::time::timeout(OVERDUE * 60, coming) => assert!(dealt.is_ok(), "it waits for a stuck worker"),
@@ -232,7 +219,7 @@ mod tests {
             let queue = Arc::<Queue<Accepted>>::default();
             let queues = Arc::new(Queues::new(vec![queue.clone()]));
             let destination = Destination::Workers { queues, turn: 0 };
-            let mut accepting = pin!(accept(socket, Arc::new(listener), destination, phase));
+            let mut accepting = pin!(accept(Accepting::Tcp(socket), Arc::new(listener), destination, phase));
             assert!((&mut accepting).now_or_never().is_none());
             let _client = std::net::TcpStream::connect(address).unwrap();
             // The runtime looks at its sockets before this goes on.

@@ -30,6 +30,13 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// A Unix socket cannot be listened on, most often because another server does.
+    Socket {
+        /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The folder to serve, or a file not to serve, cannot be opened.
     Files {
         /// Its path.
@@ -74,6 +81,14 @@ impl fmt::Display for StartError {
                 write!(f, "cannot listen on {address}: the port is taken; choose another one with --listen")
             }
             Self::Bind { address, source } => write!(f, "cannot listen on {address}: {source}"),
+            Self::Socket { path, source } if source.kind() == io::ErrorKind::AddrInUse => {
+                write!(
+                    f,
+                    "cannot listen on unix:{}: a server listens there; stop it or choose another path",
+                    path.display()
+                )
+            }
+            Self::Socket { path, source } => write!(f, "cannot listen on unix:{}: {source}", path.display()),
             Self::Files { path, source } => write!(f, "cannot serve {}: {source}", path.display()),
             Self::Mount { path, why } => write!(f, "cannot serve files at {path}: {why}"),
             Self::Header { name, why } => write!(f, "cannot add the header {name}: {why}"),
@@ -88,7 +103,10 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Bind { source, .. } | Self::Files { source, .. } | Self::Runtime(source) => Some(source),
+            Self::Bind { source, .. }
+            | Self::Socket { source, .. }
+            | Self::Files { source, .. }
+            | Self::Runtime(source) => Some(source),
             Self::Origin(error) => Some(error),
             Self::Host(error) => Some(error),
             Self::Subprotocol(error) => Some(error),

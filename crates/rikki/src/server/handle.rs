@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -16,11 +17,13 @@ use tokio::time::{Instant, timeout_at};
 use super::accept::{self, Destination, Sockets};
 use super::admission::Admission;
 use super::queue::Queues;
+use super::url::Place;
 use super::worker::{self, Accepted, Drain, Listener, Worker};
 use super::{ListenUrl, Server, StartError};
 use crate::counters::Counters;
 use crate::http::{self, Phase, Serving, Terms, draining};
 use crate::live::{Live, Monitor};
+use crate::net::Listening;
 use crate::ws;
 use crate::ws::internal::ListenerKind;
 
@@ -61,19 +64,32 @@ impl Bound {
     /// Whether the listener speaks TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {
-        self.0.tls
+        self.0.is_tls()
+    }
+
+    /// The path of a Unix socket.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match &self.0.0 {
+            Place::Unix { path, .. } => Some(path),
+            Place::Port { .. } => None,
+        }
     }
 }
 
 impl fmt::Display for Bound {
-    /// `host:port`, as it stands in a URL.
+    /// `host:port`, as it stands in a URL, or `unix:` and the path of a socket.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.0.host, self.0.port)
+        match &self.0.0 {
+            Place::Port { host, port, .. } => write!(f, "{host}:{port}"),
+            Place::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+        }
     }
 }
 
 impl Handle {
-    /// The addresses listened on, with the ports that were free where port 0 was asked for; `localhost` may be two.
+    /// The addresses listened on, with the ports that were free where port 0 was asked for; `localhost` may be two. Unix
+    /// sockets have none.
     #[must_use]
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.0.addresses
@@ -182,7 +198,7 @@ impl Running {
 pub(super) fn start(
     server: &Server,
     router: Router,
-    listeners: Vec<(Vec<TcpListener>, ListenUrl)>,
+    listeners: Vec<(Vec<Listening>, ListenUrl)>,
 ) -> Result<Handle, StartError> {
     let (phase, serving_phase) = watch::channel(Phase::Serving);
     let (release, released) = watch::channel(());
@@ -214,13 +230,17 @@ pub(super) fn start(
     for (opened, mut url) in listeners {
         for socket in opened {
             let address = socket.local_addr().map_err(StartError::Runtime)?;
-            url.port = address.port();
-            addresses.push(address);
-            let listener = ListenerKind { tls: url.tls, loopback: address.ip().is_loopback() };
+            if let (Some(address), Place::Port { port, .. }) = (address, &mut url.0) {
+                *port = address.port();
+            }
+            addresses.extend(address);
+            // A Unix socket answers to any name: no name resolves to it.
+            let loopback = address.is_some_and(|address| address.ip().is_loopback());
+            let listener = ListenerKind { tls: url.is_tls(), loopback };
             let terms = Terms { listener, ..terms.clone() };
             let serving =
                 Serving::new(router.clone(), server.http.clone(), shared_http.clone(), terms, serving_phase.clone());
-            sockets.push((socket, Arc::new(server.listener(serving, url.tls))));
+            sockets.push((socket, Arc::new(server.listener(serving, url.is_tls()))));
         }
         bound.push(Bound(url));
     }

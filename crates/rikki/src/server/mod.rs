@@ -356,7 +356,7 @@ impl Server {
         }
         for url in std::mem::take(&mut self.urls) {
             let parsed: ListenUrl = url.parse()?;
-            if parsed.tls && !self.has_certificate() {
+            if parsed.is_tls() && !self.has_certificate() {
                 return Err(StartError::NoCertificate { url });
             }
             listeners.push((parsed.bind()?, parsed));

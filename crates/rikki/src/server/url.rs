@@ -3,11 +3,13 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use socket2::{Domain, Socket, Type};
 
 use super::StartError;
+use crate::net::Listening;
 
 /// How many connections may wait to be accepted.
 pub(super) const BACKLOG: i32 = 1024;
@@ -17,16 +19,24 @@ pub(super) const BACKLOG: i32 = 1024;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const NOTSENT_LOWAT: u32 = 16 * 1024;
 
-/// Where to listen: `http://localhost:8000`, `wss://0.0.0.0`, `https://[::1]:8443`.
+/// Where to listen: `http://localhost:8000`, `wss://0.0.0.0`, `https://[::1]:8443`, `unix:/run/rikki.sock,mode=660`.
 ///
 /// The scheme is `http` or `ws`, or `https` or `wss` for TLS; both of a pair mean the same. The host is an IP address
 /// or `localhost`, which is 127.0.0.1 and, where there is one, `::1`. Port 0 takes a free one; without a port it is 80,
 /// or 443 with TLS. A path is allowed and ignored.
+///
+/// `unix:` and a path is a Unix socket, for a reverse proxy on the same machine, without TLS, and on Unix alone. Who may
+/// connect is up to the permissions of its folder and its own, which are `mode` in octal, or what the umask leaves. It
+/// answers to every Host, since no web page can reach it, and clients have no address that limits could hold for. A socket
+/// that nobody listens on any more is replaced; it is removed when the server stops listening. At most about 100 bytes, as
+/// systems have it, without a comma.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenUrl {
-    pub(super) tls: bool,
-    pub(super) host: ListenHost,
-    pub(super) port: u16,
+pub struct ListenUrl(pub(super) Place);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Port { tls: bool, host: ListenHost, port: u16 },
+    Unix { path: PathBuf, mode: Option<u32> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +50,15 @@ impl FromStr for ListenUrl {
 
     fn from_str(url: &str) -> Result<Self, StartError> {
         let refuse = |why| StartError::BadUrl { url: url.to_owned(), why };
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| refuse("write it as http://HOST:PORT"))?;
+        if let Some(socket) = url.strip_prefix("unix:") {
+            return read_socket(socket).map(Self).map_err(refuse);
+        }
+        let (scheme, rest) =
+            url.split_once("://").ok_or_else(|| refuse("write it as http://HOST:PORT or unix:PATH"))?;
         let tls = match scheme.to_ascii_lowercase().as_str() {
             "http" | "ws" => false,
             "https" | "wss" => true,
-            _ => return Err(refuse("the scheme is http, ws, https or wss")),
+            _ => return Err(refuse("the scheme is http, ws, https, wss or unix")),
         };
         let authority = rest.split('/').next().unwrap_or_default();
         let (host, port) = match authority.rsplit_once(':') {
@@ -59,13 +73,41 @@ impl FromStr for ListenUrl {
             None => host.parse().map(IpAddr::V4).ok().map(ListenHost::Address),
         };
         let host = host.ok_or_else(|| refuse("the host is localhost, an IPv4 address or an [IPv6 address]"))?;
-        Ok(Self { tls, host, port })
+        Ok(Self(Place::Port { tls, host, port }))
     }
+}
+
+/// Reads what stands behind `unix:`.
+fn read_socket(socket: &str) -> Result<Place, &'static str> {
+    if !cfg!(unix) {
+        return Err("this system has no Unix sockets");
+    }
+    let (path, option) = socket.split_once(',').map_or((socket, None), |(path, option)| (path, Some(option)));
+    if path.is_empty() {
+        return Err("the path is missing: write it as unix:/run/rikki.sock");
+    }
+    let mode = match option.map(|option| option.strip_prefix("mode=")) {
+        None => None,
+        Some(None) => return Err("what follows the comma is mode=, as in unix:/run/rikki.sock,mode=660"),
+        Some(Some(digits)) => {
+            let is_octal =
+                (1..=4).contains(&digits.len()) && digits.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
+            let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
+            Some(mode.ok_or("the mode is an octal number from 0 to 777, such as 660")?)
+        }
+    };
+    Ok(Place::Unix { path: path.into(), mode })
 }
 
 impl fmt::Display for ListenUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}:{}", if self.tls { "https" } else { "http" }, self.host, self.port)
+        match &self.0 {
+            Place::Port { tls, host, port } => write!(f, "{}://{host}:{port}", if *tls { "https" } else { "http" }),
+            Place::Unix { path, mode } => {
+                write!(f, "unix:{}", path.display())?;
+                mode.map_or(Ok(()), |mode| write!(f, ",mode={mode:o}"))
+            }
+        }
     }
 }
 
@@ -80,32 +122,54 @@ impl fmt::Display for ListenHost {
 }
 
 impl ListenUrl {
-    /// The host as a certificate names it: `localhost`, or an IP address without brackets.
+    /// The host as a certificate names it: `localhost`, or an IP address without brackets. A Unix socket has none.
     #[must_use]
-    pub fn host(&self) -> String {
-        match self.host {
-            ListenHost::Localhost => "localhost".to_owned(),
-            ListenHost::Address(address) => address.to_string(),
+    pub fn host(&self) -> Option<String> {
+        match self.0 {
+            Place::Port { host: ListenHost::Localhost, .. } => Some("localhost".to_owned()),
+            Place::Port { host: ListenHost::Address(address), .. } => Some(address.to_string()),
+            Place::Unix { .. } => None,
         }
     }
 
-    /// Opens the sockets, one for each address, all on one port.
-    pub(super) fn bind(&self) -> Result<Vec<TcpListener>, StartError> {
+    pub(super) fn is_tls(&self) -> bool {
+        matches!(self.0, Place::Port { tls: true, .. })
+    }
+
+    /// Opens the sockets: one for each address, all on one port, or that at the path.
+    pub(super) fn bind(&self) -> Result<Vec<Listening>, StartError> {
+        match &self.0 {
+            Place::Port { host, port, .. } => Ok(host.bind(*port)?.into_iter().map(Listening::Tcp).collect()),
+            #[cfg(unix)]
+            Place::Unix { path, mode } => {
+                let failed = |source| StartError::Socket { path: path.clone(), source };
+                Ok(vec![Listening::unix(path, *mode, BACKLOG).map_err(failed)?])
+            }
+            // None is read from a URL.
+            #[cfg(not(unix))]
+            Place::Unix { path, .. } => {
+                Err(StartError::Socket { path: path.clone(), source: io::ErrorKind::Unsupported.into() })
+            }
+        }
+    }
+}
+
+impl ListenHost {
+    fn bind(self, port: u16) -> Result<Vec<TcpListener>, StartError> {
         let failed = |address| move |source| StartError::Bind { address, source };
-        let (first, second) = match self.host {
-            ListenHost::Address(address) => (SocketAddr::new(address, self.port), None),
-            ListenHost::Localhost => {
-                (SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.port), Some(IpAddr::V6(Ipv6Addr::LOCALHOST)))
+        let (first, second) = match self {
+            Self::Address(address) => (SocketAddr::new(address, port), None),
+            Self::Localhost => {
+                (SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port), Some(IpAddr::V6(Ipv6Addr::LOCALHOST)))
             }
         };
         let mut listeners = vec![listen(first).map_err(failed(first))?];
-        let port =
-            listeners.iter().find_map(|listener| listener.local_addr().ok()).map_or(self.port, |bound| bound.port());
-        if let Some(address) = second.map(|address| SocketAddr::new(address, port)) {
+        let bound = listeners.iter().find_map(|listener| listener.local_addr().ok()).map_or(port, |bound| bound.port());
+        if let Some(address) = second.map(|address| SocketAddr::new(address, bound)) {
             match listen(address) {
                 Ok(listener) => listeners.push(listener),
                 // A port that was free for IPv4 alone will do.
-                Err(error) if self.port == 0 || is_absent(&error) => {}
+                Err(error) if port == 0 || is_absent(&error) => {}
                 Err(source) => return Err(failed(address)(source)),
             }
         }
@@ -161,9 +225,22 @@ mod tests {
         check("http://", "the host is");
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn reads_paths_of_sockets() {
+        check("unix:/run/rikki.sock", "unix:/run/rikki.sock");
+        check("unix:rikki.sock,mode=0660", "unix:rikki.sock,mode=660");
+        check("unix:", "the path is missing");
+        check("unix:,mode=660", "the path is missing");
+        check("unix:a,b", "what follows the comma is mode=");
+        for mode in ["", "8", "rw", "+66", "1777", "00660", "660,mode=660"] {
+            check(&format!("unix:a,mode={mode}"), "the mode is an octal number");
+        }
+    }
+
     #[test]
     fn localhost_shares_one_port() {
-        let listeners = "http://localhost:0".parse::<ListenUrl>().unwrap().bind().unwrap();
+        let listeners = ListenHost::Localhost.bind(0).unwrap();
         let ports: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
         assert!(ports.iter().all(|port| *port == ports[0] && *port != 0), "{ports:?}");
     }
@@ -171,7 +248,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn connections_send_small_frames_at_once() {
-        let listeners = "http://127.0.0.1:0".parse::<ListenUrl>().unwrap().bind().unwrap();
+        let listeners = ListenHost::Address(Ipv4Addr::LOCALHOST.into()).bind(0).unwrap();
         listeners[0].set_nonblocking(false).unwrap();
         let _client = std::net::TcpStream::connect(listeners[0].local_addr().unwrap()).unwrap();
         let (accepted, _) = listeners[0].accept().unwrap();

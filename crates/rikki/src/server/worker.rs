@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -17,7 +16,7 @@ use super::accept::{self, Destination, Sockets};
 use super::admission::{Admission, Place};
 use super::queue::Queue;
 use crate::http::{Connection, Phase, Serving, draining};
-use crate::net::Peer;
+use crate::net::{Detached, Peer, Stream};
 use crate::ws::internal::{Clock, Tracker};
 use crate::ws::{self, CloseCode};
 use rikki_limits::Seldom;
@@ -37,7 +36,7 @@ const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
 /// A connection on its way from the acceptor to a worker.
 pub(super) struct Accepted {
-    pub(super) stream: std::net::TcpStream,
+    pub(super) stream: Detached,
     pub(super) peer: Peer,
     pub(super) listener: Arc<Listener>,
 }
@@ -152,14 +151,14 @@ impl Door {
     /// Lets in what another thread has accepted.
     pub(super) fn enter(&self, accepted: Accepted) {
         let Accepted { stream, peer, listener } = accepted;
-        match TcpStream::from_std(stream) {
+        match stream.attach() {
             Ok(stream) => self.admit(stream, peer, &listener),
             Err(error) => log_dropped(peer, &error),
         }
     }
 
     /// Serves a connection, or tells it that there is no place for it.
-    pub(super) fn admit(&self, stream: TcpStream, peer: Peer, listener: &Listener) {
+    pub(super) fn admit(&self, stream: Stream, peer: Peer, listener: &Listener) {
         match self.admission.admit(peer, || listener.serving.send_idle_away()) {
             Ok(place) => {
                 let tracker = Tracker::new(Held { _drain: self.alive.clone(), _place: Some(place) });
@@ -204,11 +203,16 @@ pub(super) fn log_dropped(peer: Peer, error: &io::Error) {
 impl Listener {
     /// Boxed, since spawning and ending a task copy its future several times; and apart, since a plain connection would
     /// have six times its size otherwise, for as long as it lasts.
-    fn serve(&self, connection: Connection, stream: TcpStream) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn serve(&self, connection: Connection, stream: Stream) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls {
-            return Box::pin(connection.serve_tls(tls.clone(), stream));
-        }
+        let stream = match &self.tls {
+            None => stream,
+            // Nobody stands between the two ends of a Unix socket.
+            Some(tls) => match stream.into_tcp() {
+                Ok(tcp) => return Box::pin(connection.serve_tls(tls.clone(), tcp)),
+                Err(stream) => stream,
+            },
+        };
         Box::pin(connection.serve_http1(stream))
     }
 }
@@ -231,9 +235,9 @@ mod tests {
             tls: None,
         };
         let socket = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let stream = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
+        let stream = tokio::net::TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
         let connection = Connection::new(serving, Peer::Unix, Tracker::default(), false);
-        let served = listener.serve(connection, stream);
+        let served = listener.serve(connection, Stream::Tcp(stream));
         let size = size_of_val(&*served);
         assert!(size <= 2112, "{size} bytes");
     }

@@ -5,7 +5,7 @@
 mod compressed;
 mod content;
 mod denied;
-mod fixture;
+pub(crate) mod fixture;
 mod held;
 mod hostile;
 mod listings;

@@ -20,4 +20,5 @@ mod pressure;
 mod recorder;
 mod slow;
 mod talk;
+mod unix;
 mod wire;

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::wire::{Running, Stream, Via, soon};
 
@@ -83,6 +84,12 @@ impl Talk {
         let mut talk = Self::connect_to(address).await;
         talk.upgrade(path).await;
         talk
+    }
+
+    /// Connects to a Unix socket.
+    pub(crate) async fn connect_at(path: &Path) -> Self {
+        let unix = soon("connecting", UnixStream::connect(path)).await.unwrap();
+        Self { stream: Stream::Unix(unix), buffer: Vec::new() }
     }
 
     /// A connection that somebody else has made, such as one to a server of a test.
@@ -171,13 +178,14 @@ impl Talk {
         let mut rest = Vec::new();
         let _ = soon("the end of TCP", self.stream.read_to_end(&mut rest)).await;
         assert_eq!(rest, b"");
-        let _ = soon("the end of TCP", self.stream.tcp().read_to_end(&mut rest)).await;
+        let _ = soon("the end of TCP", self.stream.socket().read_to_end(&mut rest)).await;
     }
 
     /// TLS has an end of its own before that of TCP.
     async fn end_of_tcp(&mut self) {
         let mut piece = [0; 1024];
-        while soon("the end of TCP", self.stream.tcp().read(&mut piece)).await.expect("an end without a reset") > 0 {}
+        while soon("the end of TCP", self.stream.socket().read(&mut piece)).await.expect("an end without a reset") > 0 {
+        }
     }
 
     /// Sends a text and expects it back: the connection works.
