@@ -68,10 +68,9 @@ pub(crate) struct Terms {
     pub(crate) listener: ListenerKind,
 }
 
-/// What all connections of a listener share.
-#[derive(Clone, Debug)]
+/// What all connections of a listener share, whoever answers their requests.
+#[derive(Debug)]
 pub(crate) struct Serving {
-    router: Router,
     pub(super) config: Config,
     pub(super) shared: Shared,
     pub(super) terms: Terms,
@@ -82,13 +81,7 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    pub(crate) fn new(
-        router: Router,
-        config: Config,
-        shared: Shared,
-        terms: Terms,
-        phase: watch::Receiver<Phase>,
-    ) -> Self {
+    pub(crate) fn new(config: Config, shared: Shared, terms: Terms, phase: watch::Receiver<Phase>) -> Self {
         let limits = &config.limits;
         let mut http1 = http1::Builder::new();
         // Each connection has a timer of its own, which knows how long.
@@ -102,17 +95,12 @@ impl Serving {
         }
         let seconds = limits.keep_alive.as_secs();
         let keep_alive = HeaderValue::try_from(format!("timeout={seconds}")).ok().filter(|_| seconds > 0);
-        Self { router, config, shared, terms, phase, http1, keep_alive }
+        Self { config, shared, terms, phase, http1, keep_alive }
     }
 
     /// Lets the connection that has idled longest end, if any idles.
     pub(crate) fn send_idle_away(&self) -> bool {
         self.shared.idling.send_away()
-    }
-
-    /// The same for connections that are answered by something else.
-    pub(crate) fn answered_by(&self, router: Router) -> Self {
-        Self { router, ..self.clone() }
     }
 }
 
@@ -120,6 +108,8 @@ impl Serving {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(super) serving: Arc<Serving>,
+    /// What answers its requests.
+    router: Router,
     pub(super) peer: Peer,
     pub(super) tracker: Tracker,
     /// Whether it is one of those that the server takes.
@@ -136,10 +126,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(serving: Arc<Serving>, peer: Peer, tracker: Tracker, has_place: bool) -> Self {
+    /// One whose requests `router` answers: that of its listener, or one that refuses them.
+    pub(crate) fn new(serving: Arc<Serving>, router: Router, peer: Peer, tracker: Tracker, has_place: bool) -> Self {
         let (known_host, handover, requests, refused) = Default::default();
         Self {
             serving,
+            router,
             peer,
             tracker,
             has_place,
@@ -213,8 +205,8 @@ impl Connection {
         request: http::Request<Incoming>,
         declined: Option<Response>,
     ) -> impl Future<Output = Result<Response, Infallible>> {
-        let Self { serving, peer, tracker, known_host, .. } = self;
-        let Serving { router, config, shared, terms, .. } = &**serving;
+        let Self { serving, router, peer, tracker, known_host, .. } = self;
+        let Serving { config, shared, terms, .. } = &**serving;
         let (mut parts, body) = request.into_parts();
         let version = parts.version;
         let upgrade = parts.extensions.get::<OnUpgrade>().map(|upgrade| (upgrade.clone(), Arc::<Handover>::default()));
@@ -427,8 +419,8 @@ mod tests {
     use super::*;
 
     fn connection(router: Router, phase: watch::Receiver<Phase>) -> Connection {
-        let serving = Serving::new(router, Config::default(), Shared::default(), Terms::default(), phase);
-        Connection::new(Arc::new(serving), Peer::Unix, Tracker::default(), false)
+        let serving = Serving::new(Config::default(), Shared::default(), Terms::default(), phase);
+        Connection::new(Arc::new(serving), router, Peer::Unix, Tracker::default(), false)
     }
 
     /// In bytes; every connection keeps room for this as long as it lasts.

@@ -166,13 +166,8 @@ mod tests {
 
     fn listener(phase: watch::Receiver<Phase>) -> Listener {
         Listener {
-            serving: Arc::new(Serving::new(
-                Router::new(),
-                Default::default(),
-                Default::default(),
-                Default::default(),
-                phase,
-            )),
+            router: Router::new(),
+            serving: Arc::new(Serving::new(Default::default(), Default::default(), Default::default(), phase)),
             #[cfg(feature = "tls")]
             tls: None,
         }

@@ -194,12 +194,15 @@ impl Running {
     }
 }
 
-/// Starts workers and acceptors for sockets that are already listening.
-pub(super) fn start(
-    server: &Server,
-    router: Router,
-    listeners: Vec<(Vec<Listening>, ListenUrl)>,
-) -> Result<Handle, StartError> {
+/// Where a server listens already, and what answers the requests that come there.
+pub(super) struct Listen {
+    pub(super) url: ListenUrl,
+    pub(super) sockets: Vec<Listening>,
+    pub(super) router: Router,
+}
+
+/// Starts workers and acceptors.
+pub(super) fn start(server: &Server, listeners: Vec<Listen>) -> Result<Handle, StartError> {
     let (phase, serving_phase) = watch::channel(Phase::Serving);
     let (release, released) = watch::channel(());
     let count = server.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
@@ -227,7 +230,7 @@ pub(super) fn start(
     let mut sockets = Sockets::new();
     let mut bound = Vec::new();
     let mut addresses = Vec::new();
-    for (opened, mut url) in listeners {
+    for Listen { mut url, sockets: opened, router } in listeners {
         for socket in opened {
             let address = socket.local_addr().map_err(StartError::Runtime)?;
             if let (Some(address), Place::Port { port, .. }) = (address, &mut url.0) {
@@ -238,9 +241,8 @@ pub(super) fn start(
             let loopback = address.is_some_and(|address| address.ip().is_loopback());
             let listener = ListenerKind { tls: url.is_tls(), loopback };
             let terms = Terms { listener, ..terms.clone() };
-            let serving =
-                Serving::new(router.clone(), server.http.clone(), shared_http.clone(), terms, serving_phase.clone());
-            sockets.push((socket, Arc::new(server.listener(serving, url.is_tls()))));
+            let serving = Serving::new(server.http.clone(), shared_http.clone(), terms, serving_phase.clone());
+            sockets.push((socket, Arc::new(server.listener(router.clone(), serving, url.is_tls()))));
         }
         bound.push(Bound(url));
     }
@@ -263,14 +265,14 @@ pub(super) fn start(
 
 impl Server {
     #[cfg(feature = "tls")]
-    fn listener(&self, serving: Serving, tls: bool) -> Listener {
+    fn listener(&self, router: Router, serving: Serving, tls: bool) -> Listener {
         let tls = self.tls.as_ref().filter(|_| tls).map(|tls| tls.server_config().into());
-        Listener { serving: Arc::new(serving), tls }
+        Listener { router, serving: Arc::new(serving), tls }
     }
 
     #[cfg(not(feature = "tls"))]
-    fn listener(&self, serving: Serving, _: bool) -> Listener {
-        Listener { serving: Arc::new(serving) }
+    fn listener(&self, router: Router, serving: Serving, _: bool) -> Listener {
+        Listener { router, serving: Arc::new(serving) }
     }
 }
 

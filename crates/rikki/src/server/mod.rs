@@ -364,7 +364,8 @@ impl Server {
         self.share_memory();
         let (mounts, router) = (std::mem::take(&mut self.mounts), std::mem::take(&mut self.router));
         let router = mounts.add_to(router, self.secrets())?;
-        handle::start(&self, router, listeners)
+        let listen = |(sockets, url)| handle::Listen { url, sockets, router: router.clone() };
+        handle::start(&self, listeners.into_iter().map(listen).collect())
     }
 
     #[cfg(feature = "tls")]

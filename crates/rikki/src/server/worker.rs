@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use axum::Router;
 use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -63,6 +64,8 @@ pub(super) struct Drain {
 
 /// What the connections of a listener share.
 pub(super) struct Listener {
+    /// What answers the requests of those that are let in.
+    pub(super) router: Router,
     pub(super) serving: Arc<Serving>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<tokio_rustls::TlsAcceptor>,
@@ -162,15 +165,15 @@ impl Door {
         match self.admission.admit(peer, || listener.serving.send_idle_away()) {
             Ok(place) => {
                 let tracker = Tracker::new(Held { _drain: self.alive.clone(), _place: Some(place) });
-                let connection = Connection::new(listener.serving.clone(), peer, tracker, true);
+                let connection =
+                    Connection::new(listener.serving.clone(), listener.router.clone(), peer, tracker, true);
                 tokio::spawn(listener.serve(connection, stream));
             }
             Err(excess) => {
                 tracing::debug!(target: "rikki::server", %peer, "connection refused: {excess:?}");
                 let Ok(refusal) = self.refusals.clone().try_acquire_owned() else { return };
-                let refusing = listener.serving.answered_by(excess.router());
                 let tracker = Tracker::new(Held { _drain: self.alive.clone(), _place: None });
-                let connection = Connection::new(Arc::new(refusing), peer, tracker, false);
+                let connection = Connection::new(listener.serving.clone(), excess.router(), peer, tracker, false);
                 let answer = timeout(REFUSAL_TIME, listener.serve(connection, stream));
                 tokio::spawn(async move {
                     // Whether the client has listened makes no difference.
@@ -219,24 +222,22 @@ impl Listener {
 
 #[cfg(test)]
 mod tests {
-    use axum::Router;
-
     use super::*;
 
     /// In bytes; a connection that has not been upgraded owns this from its first moment.
     #[tokio::test]
     async fn a_plain_connection_has_no_room_for_tls() {
         let (_server, phase) = watch::channel(Phase::Serving);
-        let serving =
-            Arc::new(Serving::new(Router::new(), Default::default(), Default::default(), Default::default(), phase));
+        let serving = Arc::new(Serving::new(Default::default(), Default::default(), Default::default(), phase));
         let listener = Listener {
+            router: Router::new(),
             serving: serving.clone(),
             #[cfg(feature = "tls")]
             tls: None,
         };
         let socket = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let stream = tokio::net::TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
-        let connection = Connection::new(serving, Peer::Unix, Tracker::default(), false);
+        let connection = Connection::new(serving, Router::new(), Peer::Unix, Tracker::default(), false);
         let served = listener.serve(connection, Stream::Tcp(stream));
         let size = size_of_val(&*served);
         assert!(size <= 2112, "{size} bytes");
