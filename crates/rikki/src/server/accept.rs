@@ -162,7 +162,7 @@ mod tests {
 
     use super::*;
     use crate::http::Serving;
-    use crate::server::queue::Queue;
+    use crate::server::queue::{Command, Queue};
 
     fn listener(phase: watch::Receiver<Phase>) -> Listener {
         Listener {
@@ -188,7 +188,7 @@ mod tests {
                 // Less than what a worker may take.
                 tokio::time::sleep(OVERDUE / 5).await;
                 let first = clients[0].local_addr().unwrap();
-                while let Some(Some(accepted)) = comes.next().now_or_never() {
+                while let Some(Command::Connection(accepted)) = comes.next().now_or_never() {
                     if accepted.peer == Peer::Ip(first) {
                         return;
                     }
@@ -221,7 +221,7 @@ mod tests {
             tokio::task::yield_now().await;
             server.send_replace(Phase::Draining);
             accepting.await;
-            assert!(queue.next().await.is_some());
+            assert!(matches!(queue.next().await, Command::Connection(_)));
         }
     }
 }

@@ -293,8 +293,9 @@ impl Acceptor {
     fn start(self) -> io::Result<watch::Receiver<Option<Vec<bool>>>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let Self { sockets, queues, mut phase, pending, deadline, monitor } = self;
-        let mut accepting =
-            accept::start(&runtime, sockets, Destination::Workers { queues: Arc::new(queues), turn: 0 }, &phase)?;
+        let queues = Arc::new(queues);
+        let destination = Destination::Workers { queues: queues.clone(), turn: 0 };
+        let mut accepting = accept::start(&runtime, sockets, destination, &phase)?;
         let (report, drained) = watch::channel(None);
         thread::Builder::new().name("rikki-accept".to_owned()).spawn(move || {
             runtime.block_on(async {
@@ -305,6 +306,8 @@ impl Acceptor {
                 let Counters { connections, websockets, .. } = monitor.counters();
                 tracing::info!(target: "rikki::server", connections, websockets, ?longest, "draining");
                 while accepting.join_next().await.is_some() {}
+                // The workers are told when the sockets are closed, which is at once.
+                drop(queues);
                 let all = async {
                     let mut drained = Vec::new();
                     for worker in pending {

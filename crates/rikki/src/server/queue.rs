@@ -14,34 +14,44 @@ const ROOM: usize = 256;
 /// How long a worker may take to come for a connection, until it gets no more and others have what waits for it.
 pub(super) const OVERDUE: Duration = Duration::from_millis(50);
 
+/// What reaches a worker from the acceptor.
+#[derive(Debug, PartialEq)]
+pub(super) enum Command<T> {
+    /// To be served. Until a worker comes for it, it may be given to another.
+    Connection(T),
+    /// To be done when all connections have been taken: no more come.
+    Drain,
+}
+
 /// What waits for one worker.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     waiting: Mutex<VecDeque<(Instant, T)>>,
     filled: Notify,
-    closed: AtomicBool,
+    /// Apart from the others, since it needs no room and is for this worker alone.
+    drains: AtomicBool,
 }
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
-        let (waiting, filled, closed) = Default::default();
-        Self { waiting, filled, closed }
+        let (waiting, filled, drains) = Default::default();
+        Self { waiting, filled, drains }
     }
 }
 
 impl<T> Queue<T> {
-    /// The next one; `None` when there will be no more.
+    /// The next one; always the same when it drains.
     ///
     /// # Cancel safety
     ///
     /// Nothing is taken unless it is given.
-    pub(super) async fn next(&self) -> Option<T> {
+    pub(super) async fn next(&self) -> Command<T> {
         loop {
             if let Some((_, next)) = self.waiting().pop_front() {
-                return Some(next);
+                return Command::Connection(next);
             }
-            if self.closed.load(Relaxed) {
-                return None;
+            if self.drains.load(Relaxed) {
+                return Command::Drain;
             }
             self.filled.notified().await;
         }
@@ -67,7 +77,7 @@ impl<T> Queue<T> {
     }
 }
 
-/// The acceptor's end of the queues of all workers. They end when it is dropped.
+/// The acceptor's end of the queues of all workers, which drain when it is dropped.
 #[derive(Debug)]
 pub(super) struct Queues<T>(Vec<Arc<Queue<T>>>);
 
@@ -133,7 +143,7 @@ impl<T> Queues<T> {
 impl<T> Drop for Queues<T> {
     fn drop(&mut self) {
         for queue in &self.0 {
-            queue.closed.store(true, Relaxed);
+            queue.drains.store(true, Relaxed);
             queue.filled.notify_one();
         }
     }
@@ -146,7 +156,11 @@ mod tests {
     use super::*;
 
     fn taken(queue: &Queue<usize>) -> Vec<usize> {
-        std::iter::from_fn(|| queue.next().now_or_never().flatten()).collect()
+        let taken = || match queue.next().now_or_never()? {
+            Command::Connection(number) => Some(number),
+            Command::Drain => None,
+        };
+        std::iter::from_fn(taken).collect()
     }
 
     #[test]
@@ -176,7 +190,7 @@ mod tests {
         assert_eq!(queues.deal(0, 0), Err(0));
         drop(queues);
         assert_eq!(taken(&first).len(), ROOM);
-        assert_eq!(first.next().now_or_never(), Some(None));
+        assert_eq!(first.next().now_or_never(), Some(Command::Drain));
         drop(last);
     }
 }

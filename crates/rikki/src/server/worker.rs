@@ -15,8 +15,8 @@ use tokio::time::timeout;
 
 use super::accept::{self, Destination, Sockets};
 use super::admission::{Admission, Place};
-use super::queue::Queue;
-use crate::http::{Connection, Phase, Serving, draining};
+use super::queue::{Command, Queue};
+use crate::http::{Connection, Phase, Serving};
 use crate::net::{Detached, Peer, Stream};
 use crate::ws::internal::{Clock, Tracker};
 use crate::ws::{self, CloseCode};
@@ -80,7 +80,7 @@ pub(super) struct Worker {
     pub(super) thread: thread::JoinHandle<()>,
 }
 
-/// Starts a worker, which accepts on `sockets` itself. It drains when the phase says so.
+/// Starts a worker, which accepts on `sockets` itself. It drains when its queue says so.
 pub(super) fn start(index: usize, shared: Shared, sockets: Sockets) -> io::Result<Worker> {
     let runtime = Builder::new_current_thread()
         .enable_all()
@@ -93,7 +93,7 @@ pub(super) fn start(index: usize, shared: Shared, sockets: Sockets) -> io::Resul
     let Shared { admission, phase, release, drain } = shared;
     let door = Arc::new(Door { admission, refusals: Arc::new(Semaphore::new(REFUSALS)), alive });
     let accepting = accept::start(&runtime, sockets, Destination::Own(door.clone()), &phase)?;
-    let work = Work { accepted: queue.clone(), accepting, door, all_gone, phase, drain };
+    let work = Work { commands: queue.clone(), accepting, door, all_gone, drain };
     let thread = thread::Builder::new().name(format!("rikki-{index}")).spawn(move || {
         runtime.block_on(work.run(done, release));
         // Without waiting for blocking work that may hang, such as a read from a dead disk.
@@ -104,31 +104,23 @@ pub(super) fn start(index: usize, shared: Shared, sockets: Sockets) -> io::Resul
 
 /// What a worker does until it has drained.
 struct Work {
-    /// From the acceptor, if that is another thread.
-    accepted: Arc<Queue<Accepted>>,
+    /// From the acceptor.
+    commands: Arc<Queue<Accepted>>,
     accepting: JoinSet<()>,
     door: Arc<Door>,
     /// Ends when the door and all connections are gone.
     all_gone: mpsc::Receiver<Infallible>,
-    phase: watch::Receiver<Phase>,
     drain: Drain,
 }
 
 impl Work {
     async fn run(self, done: oneshot::Sender<()>, mut release: watch::Receiver<()>) {
-        let Self { accepted, mut accepting, door, mut all_gone, mut phase, drain } = self;
+        let Self { commands, mut accepting, door, mut all_gone, drain } = self;
         let clock = Clock::current();
-        loop {
-            tokio::select! {
-                Some(accepted) = accepted.next() => door.enter(accepted),
-                () = draining(&mut phase) => break,
-            }
+        while let Command::Connection(accepted) = commands.next().await {
+            door.enter(accepted);
         }
         let rest = async {
-            // The queue ends when the acceptor has closed its sockets, which it does at once.
-            while let Some(accepted) = accepted.next().await {
-                door.enter(accepted);
-            }
             while accepting.join_next().await.is_some() {}
             drop(door);
             all_gone.recv().await
