@@ -32,3 +32,5 @@ pub(crate) use config::{Config, Limits, Shared};
 pub(crate) use connection::{Connection, Phase, Serving, Terms, draining};
 pub(crate) use guard::Guard;
 pub(crate) use refusal::later;
+#[cfg(feature = "tls")]
+pub(crate) use secure::Handshakes;

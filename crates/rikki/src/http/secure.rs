@@ -21,10 +21,10 @@ use crate::tls::ClientCertificate;
 
 impl Connection {
     /// Serves a TLS connection; the handshake has the time of a request head.
-    pub(crate) async fn serve_tls(mut self, acceptor: TlsAcceptor, stream: TcpStream) {
+    pub(crate) async fn serve_tls(mut self, acceptor: TlsAcceptor, turn: Handshakes, stream: TcpStream) {
         let Serving { config, phase, .. } = &*self.serving;
         let (mut phase, peer) = (phase.clone(), self.peer);
-        let mut handshake = pin!(shake_hands(acceptor, stream));
+        let mut handshake = pin!(shake_hands(turn, acceptor, stream));
         let handshake = tokio::select! {
             handshake = timeout(config.limits.head_timeout, handshake.as_mut()) => handshake,
             // Cutting it in the middle would reset the connection; a client that is silent is not waited for long.
@@ -52,21 +52,25 @@ impl Connection {
     }
 }
 
-thread_local! {
-    /// Whose handshake goes on: a signature takes a processor for milliseconds, and a thousand of them would hold up what
-    /// else the thread has to do for seconds.
-    static TURN: Arc<Semaphore> = Arc::new(Semaphore::new(1));
+/// Whose handshake goes on, of those of a worker: a signature takes a processor for milliseconds, and a thousand of them
+/// would hold up what else the thread has to do for seconds.
+#[derive(Clone, Debug)]
+pub(crate) struct Handshakes(Arc<Semaphore>);
+
+impl Default for Handshakes {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
 }
 
 /// A handshake that shares its thread with others: whoever comes first goes one step, then the thread does what else there
 /// is to do and looks at its sockets. Nobody waits for a client that has its turn.
-async fn in_turn(mut handshake: FallibleAccept<TcpStream>) -> Result<TlsStream<TcpStream>, Failed> {
-    let turn = TURN.with(Arc::clone);
+async fn in_turn(turn: Handshakes, mut handshake: FallibleAccept<TcpStream>) -> Result<TlsStream<TcpStream>, Failed> {
     let woken = Arc::<Woken>::default();
     let waker = Waker::from(woken.clone());
     loop {
         // It is never closed.
-        let permit = turn.acquire().await;
+        let permit = turn.0.acquire().await;
         let step = Pin::new(&mut handshake).poll(&mut Context::from_waker(&waker));
         yield_now().await;
         drop(permit);
@@ -80,7 +84,11 @@ async fn in_turn(mut handshake: FallibleAccept<TcpStream>) -> Result<TlsStream<T
 /// Why a handshake failed, and the stream, on which the client has been told.
 type Failed = (io::Error, TcpStream);
 
-async fn shake_hands(acceptor: TlsAcceptor, mut stream: TcpStream) -> Result<TlsStream<TcpStream>, Failed> {
+async fn shake_hands(
+    turn: Handshakes,
+    acceptor: TlsAcceptor,
+    mut stream: TcpStream,
+) -> Result<TlsStream<TcpStream>, Failed> {
     // The first byte of TLS says that a handshake follows: https://www.rfc-editor.org/rfc/rfc8446#section-5.1
     let mut first = [0];
     match stream.peek(&mut first).await {
@@ -88,7 +96,7 @@ async fn shake_hands(acceptor: TlsAcceptor, mut stream: TcpStream) -> Result<Tls
             let _ = stream.write_all(SPEAKS_TLS).await;
             Err((io::Error::new(io::ErrorKind::InvalidData, "the client speaks HTTP without TLS"), stream))
         }
-        _ => in_turn(acceptor.accept(stream).into_fallible()).await,
+        _ => in_turn(turn, acceptor.accept(stream).into_fallible()).await,
     }
 }
 

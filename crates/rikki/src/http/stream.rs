@@ -19,6 +19,7 @@ use hyper::body::Bytes;
 use hyper::rt::Executor;
 use rikki_limits::Share;
 use tokio::sync::Notify;
+use tokio::task_local;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::idle::Waiting;
@@ -41,8 +42,14 @@ enum Last {
     Gave(usize),
 }
 
-thread_local! {
-    static LAST: Cell<Last> = const { Cell::new(Last::NotAsked) };
+task_local! {
+    /// How the body tells the task that runs its stream, with hyper between them.
+    static LAST: Cell<Last>;
+}
+
+/// To be called by a body, whoever polls it.
+fn did(last: Last) {
+    let _ = LAST.try_with(|told| told.set(last));
 }
 
 /// The streams of a connection.
@@ -151,16 +158,16 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for PacedStreams {
     fn execute(&self, stream: F) {
         let Self { rate, counts, streams } = self.clone();
         let open = Open::new(streams);
-        tokio::spawn(async move {
+        let run = async move {
             let _open = open;
             let mut stream = pin!(stream);
             let (mut alarm, mut waits) = (None::<Pin<Box<Sleep>>>, false);
             poll_fn(|cx| {
-                LAST.set(Last::NotAsked);
+                did(Last::NotAsked);
                 if stream.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(());
                 }
-                match LAST.get() {
+                match LAST.with(Cell::get) {
                     Last::NotAsked => {}
                     Last::HadNothing => waits = false,
                     Last::Gave(bytes) => {
@@ -176,7 +183,8 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for PacedStreams {
             })
             .await;
             // A stream that is dropped before its end is reset.
-        });
+        };
+        tokio::spawn(LAST.scope(Cell::new(Last::NotAsked), run));
     }
 }
 
@@ -202,7 +210,7 @@ impl http_body::Body for Pieces {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, axum::Error>>> {
         let Self { body, rest, given, .. } = self.get_mut();
-        LAST.set(Last::HadNothing);
+        did(Last::HadNothing);
         // Before the body is asked, which may have to read the next of a file.
         let room = ready!(given.poll_room(cx, PIECE));
         if rest.is_empty() {
@@ -216,7 +224,7 @@ impl http_body::Body for Pieces {
             }
         }
         let piece = rest.split_to(rest.len().min(room));
-        LAST.set(Last::Gave(piece.len()));
+        did(Last::Gave(piece.len()));
         Poll::Ready(Some(Ok(Frame::data(given.piece(piece)))))
     }
 

@@ -16,6 +16,8 @@ use tokio::time::timeout;
 use super::accept::{self, Destination, Sockets};
 use super::admission::{Admission, Place};
 use super::queue::{Command, Queue};
+#[cfg(feature = "tls")]
+use crate::http::Handshakes;
 use crate::http::{Connection, Phase, Serving};
 use crate::net::{Detached, Peer, Stream};
 use crate::ws::internal::{Clock, Tracker};
@@ -91,7 +93,7 @@ pub(super) fn start(index: usize, shared: Shared, sockets: Sockets) -> io::Resul
     let (done, drained) = oneshot::channel();
     let (alive, all_gone) = mpsc::channel(1);
     let Shared { admission, phase, release, drain } = shared;
-    let door = Arc::new(Door { admission, refusals: Arc::new(Semaphore::new(REFUSALS)), alive });
+    let door = Arc::new(Door { admission, local: Local::default(), alive });
     let accepting = accept::start(&runtime, sockets, Destination::Own(door.clone()), &phase)?;
     let work = Work { commands: queue.clone(), accepting, door, all_gone, drain };
     let thread = thread::Builder::new().name(format!("rikki-{index}")).spawn(move || {
@@ -134,10 +136,27 @@ impl Work {
     }
 }
 
+/// What the connections of one worker share.
+struct Local {
+    refusals: Arc<Semaphore>,
+    #[cfg(feature = "tls")]
+    handshakes: Handshakes,
+}
+
+impl Default for Local {
+    fn default() -> Self {
+        Self {
+            refusals: Arc::new(Semaphore::new(REFUSALS)),
+            #[cfg(feature = "tls")]
+            handshakes: Handshakes::default(),
+        }
+    }
+}
+
 /// Where connections enter a worker.
 pub(super) struct Door {
     admission: Arc<Admission>,
-    refusals: Arc<Semaphore>,
+    local: Local,
     /// Each connection holds a clone; the drain waits for the last.
     alive: mpsc::Sender<Infallible>,
 }
@@ -159,14 +178,14 @@ impl Door {
                 let tracker = Tracker::new(Held { _drain: self.alive.clone(), _place: Some(place) });
                 let connection =
                     Connection::new(listener.serving.clone(), listener.router.clone(), peer, tracker, true);
-                tokio::spawn(listener.serve(connection, stream));
+                tokio::spawn(listener.serve(&self.local, connection, stream));
             }
             Err(excess) => {
                 tracing::debug!(target: "rikki::server", %peer, "connection refused: {excess:?}");
-                let Ok(refusal) = self.refusals.clone().try_acquire_owned() else { return };
+                let Ok(refusal) = self.local.refusals.clone().try_acquire_owned() else { return };
                 let tracker = Tracker::new(Held { _drain: self.alive.clone(), _place: None });
                 let connection = Connection::new(listener.serving.clone(), excess.router(), peer, tracker, false);
-                let answer = timeout(REFUSAL_TIME, listener.serve(connection, stream));
+                let answer = timeout(REFUSAL_TIME, listener.serve(&self.local, connection, stream));
                 tokio::spawn(async move {
                     // Whether the client has listened makes no difference.
                     let _ = answer.await;
@@ -198,13 +217,14 @@ pub(super) fn log_dropped(peer: Peer, error: &io::Error) {
 impl Listener {
     /// Boxed, since spawning and ending a task copy its future several times; and apart, since a plain connection would
     /// have six times its size otherwise, for as long as it lasts.
-    fn serve(&self, connection: Connection, stream: Stream) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "without TLS there are no handshakes"))]
+    fn serve(&self, local: &Local, connection: Connection, stream: Stream) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         #[cfg(feature = "tls")]
         let stream = match &self.tls {
             None => stream,
             // Nobody stands between the two ends of a Unix socket.
             Some(tls) => match stream.into_tcp() {
-                Ok(tcp) => return Box::pin(connection.serve_tls(tls.clone(), tcp)),
+                Ok(tcp) => return Box::pin(connection.serve_tls(tls.clone(), local.handshakes.clone(), tcp)),
                 Err(stream) => stream,
             },
         };
@@ -230,7 +250,7 @@ mod tests {
         let socket = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let stream = tokio::net::TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
         let connection = Connection::new(serving, Router::new(), Peer::Unix, Tracker::default(), false);
-        let served = listener.serve(connection, Stream::Tcp(stream));
+        let served = listener.serve(&Local::default(), connection, Stream::Tcp(stream));
         let size = size_of_val(&*served);
         assert!(size <= 2112, "{size} bytes");
     }
