@@ -15,6 +15,7 @@ pub use counters::Counters;
 pub use http::BadHost;
 pub use live::{BudgetUse, Monitor};
 pub use memory::Memory;
+pub use net::Peer;
 #[cfg(feature = "files")]
 pub use rikki_files::Files;
 pub use rikki_limits::{BadLimit, BadNumber, Limit, Unit};
@@ -25,7 +26,6 @@ pub use rikki_ws::BadOrigin;
 pub use rikki_ws::TlsError;
 #[cfg(feature = "client")]
 pub use rikki_ws::client;
-pub use net::Peer;
 pub use server::{Bound, Handle, ListenUrl, Server, StartError};
 #[cfg(feature = "tls")]
 pub use tls::{ClientCertificate, Tls};

@@ -45,13 +45,7 @@ impl OwnAnswer {
 }
 
 /// The whole answer of this status to a head that was refused with this error, which is logged; `read` begins with it.
-pub(super) fn refuse(
-    status: StatusCode,
-    error: &hyper::Error,
-    read: &[u8],
-    config: &Config,
-    peer: Peer,
-) -> Vec<u8> {
+pub(super) fn refuse(status: StatusCode, error: &hyper::Error, read: &[u8], config: &Config, peer: Peer) -> Vec<u8> {
     let what = what(status, error, &config.limits);
     if read.first() == Some(&TLS_HANDSHAKE) {
         log_tls(peer);
