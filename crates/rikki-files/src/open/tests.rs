@@ -269,7 +269,7 @@ fn what_is_kept_is_judged_each_time() {
 #[test]
 fn without_descriptors_the_answer_is_503() {
     if std::env::var_os("RIKKI_FEW_DESCRIPTORS").is_none() {
-        let test = "files::open::tests::without_descriptors_the_answer_is_503";
+        let test = "open::tests::without_descriptors_the_answer_is_503";
         let child = std::process::Command::new("sh")
             .args(["-c", "ulimit -n 24 && exec \"$0\" --exact --nocapture \"$1\""])
             .arg(std::env::current_exe().unwrap())
