@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
+use http::{Response, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 
 use super::origins::ListenerKind;
@@ -45,7 +46,7 @@ impl Handover {
         drop(before); // without the lock: it has what the application has attached
     }
 
-    /// Keeps what is in that of a request, which has been answered with 101.
+    /// Keeps what is in that of a request, whose answer starts it.
     pub fn take_from(&self, request: &Self) {
         if let Some(upgrading) = request.take() {
             self.put(upgrading);
@@ -59,6 +60,23 @@ impl Handover {
 
     fn slot(&self) -> MutexGuard<'_, Option<Upgrading>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The mark of an answer that starts the WebSocket of its request, as long as it has the status that it was given: an answer
+/// in its place has no mark. How an answer says so to the client is for each version of HTTP to tell.
+#[derive(Clone, Copy, Debug)]
+pub struct Starts(StatusCode);
+
+impl Starts {
+    pub(super) fn mark<B>(response: &mut Response<B>) {
+        let status = response.status();
+        response.extensions_mut().insert(Self(status));
+    }
+
+    /// Whether it does; takes the mark off.
+    pub fn take_from<B>(response: &mut Response<B>) -> bool {
+        response.extensions_mut().remove().is_some_and(|Self(status)| status == response.status())
     }
 }
 

@@ -78,7 +78,7 @@ pub use upgrade::Upgrade;
 pub mod internal {
     pub use crate::clock::Clock;
     #[cfg(feature = "axum")]
-    pub use crate::context::{Context, Handover, Upgrading};
+    pub use crate::context::{Context, Handover, Starts, Upgrading};
     pub use crate::host::{Authority, Field, Host, HostError, host_field, only, target_authority};
     pub use crate::live::Budgets;
     pub use crate::origins::{ListenerKind, Origins};

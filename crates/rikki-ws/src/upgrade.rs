@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::field::display;
 
 use super::compression::Accepted;
-use super::context::{Context, Upgrading};
+use super::context::{Context, Starts, Upgrading};
 use super::driver::Driver;
 use super::endpoint::Endpoint;
 use super::handler::{Handler, HandlerTask};
@@ -252,6 +252,7 @@ impl Upgrade {
         if let Some(extensions) = extensions {
             response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, extensions);
         }
+        Starts::mark(&mut response);
         response
     }
 }

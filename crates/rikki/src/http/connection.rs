@@ -254,11 +254,13 @@ impl Connection {
             let is_last = is_last || unread.is_some_and(|read| !read.load(Relaxed));
             self.set_connection(version, is_last, goes_on, &mut response);
             if let Some((upgrade, handover)) = upgrade {
-                // Whatever became of the answer that the handshake gave: only this one starts a WebSocket.
-                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                // Whatever became of the answer that the handshake gave: only that one starts a WebSocket.
+                if ws::internal::Starts::take_from(&mut response) {
                     self.handover.take_from(&handover);
-                } else {
+                } else if response.status() != StatusCode::SWITCHING_PROTOCOLS {
                     self.close_after(upgrade);
+                } else if handover.take().is_some() {
+                    log_replaced(*peer);
                 }
             }
             Ok(response)
@@ -354,6 +356,15 @@ fn panicked(peer: Peer) -> Response {
     }
     // https://www.rfc-editor.org/rfc/rfc9110#section-15.6.1
     closing(StatusCode::INTERNAL_SERVER_ERROR, "the server failed\n")
+}
+
+/// The client believes that it has a WebSocket. Without one, a 101 is the application's: it has the stream.
+fn log_replaced(peer: Peer) {
+    static LINES: Seldom = Seldom::new();
+    if let Some(left_out) = LINES.turn(()) {
+        let what = "no WebSocket: the answer of its handshake was replaced by another 101";
+        tracing::warn!(target: "rikki::http", %peer, left_out, "{what}");
+    }
 }
 
 /// How long the next request is waited for, in seconds: <https://www.rfc-editor.org/rfc/rfc2068#section-19.7.1.1>.

@@ -8,6 +8,8 @@ use futures_util::SinkExt;
 use http::StatusCode;
 use rikki::Server;
 use rikki::ws::{Handler, Message, Opening, Socket, Upgrade};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::talk::{Talk, close, frame, upgrade};
@@ -273,6 +275,45 @@ async fn an_upgrade_that_is_answered_otherwise_after_all_is_none() {
     // The last of what could call went with the server.
     drop((handle, too_late));
     assert_eq!(soon("the last call", calls.recv()).await, None);
+}
+
+/// What starts a WebSocket is the answer that the handshake gave, with whatever is added to it; not its status.
+#[tokio::test]
+async fn a_101_of_the_application_starts_no_websocket() {
+    let (called, mut calls) = unbounded_channel();
+    let route = |answer: fn(Response) -> Response| {
+        let called = called.clone();
+        any(async move |upgrade: Upgrade| {
+            answer(upgrade.on_upgrade(async move |mut socket| {
+                called.send("called").unwrap();
+                socket.send("hello".into()).await
+            }))
+        })
+    };
+    let own = route(|accepted| {
+        let fields = [("connection", "upgrade"), ("upgrade", "websocket")];
+        (StatusCode::SWITCHING_PROTOCOLS, fields, accepted.into_body()).into_response()
+    });
+    let refused = route(|accepted| (StatusCode::FORBIDDEN, accepted).into_response());
+    let added = route(|accepted| ([("x-session", "42")], accepted).into_response());
+    let server = Server::new().route("/own", own).route("/refused", refused).route("/added", added);
+    drop(called);
+    let server = Running::start(server).await;
+    for via in BOTH {
+        for (path, status) in [("/own", "101"), ("/refused", "403")] {
+            let mut talk = Talk::connect(&server, via).await;
+            talk.send(upgrade(path, "")).await;
+            let head = talk.head().await;
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+            talk.stream.shutdown().await.unwrap();
+            talk.gone().await;
+            assert_eq!(calls.try_recv(), Err(TryRecvError::Empty), "{path} {via:?}");
+        }
+        let mut talk = Talk::connect(&server, via).await;
+        talk.upgrade("/added").await;
+        assert_eq!(talk.next().await, "text(hello)");
+        assert_eq!(calls.recv().await, Some("called"));
+    }
 }
 
 /// Each request has its own, also where the application keeps one for later.
