@@ -361,3 +361,40 @@ macro_rules! default_words {
         concat!(". Default: ", $default)
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const N: Limit = Limit::new("most", Unit::Count, (None, "no limit"), "Most", "").at_most(10).at_most(20);
+
+    #[test]
+    fn texts() {
+        let check = |limit: Limit, text: &str, expected| assert_eq!(limit.parse(text), expected, "{text}");
+        check(N, "10", Ok(10));
+        check(N, "11", Err(BadNumber::Above(10)));
+        check(N, "0", Err(BadNumber::Zero));
+        check(Limit { unit: Unit::CountOrZero, ..N }, "0", Ok(0));
+        check(Limit { unit: Unit::Size, ..N }, "1KiB", Err(BadNumber::Above(10)));
+        check(Limit { unit: Unit::Time, ..N }, "10ms", Ok(10));
+        check(Limit { unit: Unit::TimeOrZero, ..N }, "0", Ok(0));
+        assert_eq!(BadLimit::Value("most", BadNumber::Above(10)).to_string(), "most: it must be 10 or less");
+    }
+
+    #[test]
+    fn values_that_may_not_be() {
+        assert_eq!([0_usize, 1, 10, 11].map(|number| number.within(&N)), [1, 1, 10, 10]);
+        assert_eq!(Some(0_u32).within(&N), Some(1));
+        assert_eq!(0_u64.within(&Limit { unit: Unit::SizeOrZero, ..N }), 0);
+        let year = Duration::from_secs(365 * 24 * 60 * 60);
+        assert_eq!(Duration::MAX.within(&N), year);
+        assert_eq!(Duration::ZERO.within(&N), Duration::ZERO);
+    }
+
+    #[test]
+    fn rows() {
+        let check = |default, expected: &str| assert_eq!(Limit { default, ..N }.row(), expected);
+        check(None, "| `--most` `N` | no limit | most |");
+        check(Some("7"), "| `--most` `N` | `7` | most |");
+    }
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 /// What the number of a limit counts, and whether it may be zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Unit {
     /// Things, at least one.
     Count,
@@ -25,6 +26,7 @@ pub enum Unit {
 
 /// What is wrong with the text of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BadNumber {
     /// It is not of the unit's form.
     Form(Unit),

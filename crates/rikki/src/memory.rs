@@ -56,7 +56,8 @@ const fn of_files(name: &str) -> usize {
 }
 
 impl Default for Memory {
-    /// What a server has that nobody has told: about a gigabyte, of which so many connections would use most.
+    /// What a server has that nobody has told: the defaults of all limits, about a gigabyte, of which as
+    /// many connections as there may be would use most.
     fn default() -> Self {
         const {
             Self {
