@@ -131,15 +131,13 @@ struct Budget {
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
-    /// Drives `connection` on `io`, of which `read_ahead` has been read already.
+    /// Drives `connection` on `io`, of which `read_ahead` has been read already. A server's is one of those that are
+    /// counted, and no longer when this is dropped.
     pub(super) fn new(io: I, read_ahead: &[u8], connection: Connection, terms: Arc<Terms>) -> Self {
         let clock = Clock::current();
         let now = clock.now();
         let unparsed = (!read_ahead.is_empty()).then(|| Unparsed::new(read_ahead, &terms));
         let until = if connection.is_server() { terms.end_of_life(now) } else { NEVER };
-        if connection.is_server() {
-            terms.counts().websockets.up();
-        }
         let mut rate = Rate::new(&terms, now);
         if let Some(rate) = &mut rate {
             rate.count_bytes(read_ahead.len(), now);

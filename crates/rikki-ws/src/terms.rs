@@ -91,6 +91,12 @@ impl Terms {
         self.live.counts()
     }
 
+    /// One more WebSocket, from when its client may know of it.
+    pub(super) fn opened(self: &Arc<Self>) -> Opened {
+        self.counts().websockets.up();
+        Opened(Some(self.clone()))
+    }
+
     /// The server's end of a connection.
     pub(super) fn server(&self) -> Connection {
         self.with_memory(Connection::server(self.limits))
@@ -144,5 +150,23 @@ impl Terms {
     #[inline]
     pub(super) fn framed_ahead(&self, mark: usize) -> usize {
         if self.overflow == Overflow::DropOldest { mark.min(FRAMED_AHEAD) } else { mark }
+    }
+}
+
+/// A WebSocket that is counted and has no driver yet: no longer if it never gets one.
+pub(super) struct Opened(Option<Arc<Terms>>);
+
+impl Opened {
+    /// From now on the driver tells when it ends.
+    pub(super) fn is_driven(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if let Some(terms) = &self.0 {
+            terms.counts().websockets.down();
+        }
     }
 }

@@ -240,8 +240,12 @@ impl Upgrade {
             connection.set_codecs(codecs);
             response
         });
+        let opened = terms.opened();
         let agreed = Agreed { connection, opening, terms };
-        let start = Box::new(move |transport, tracker| start(transport, agreed, tracker));
+        let start = Box::new(move |transport, tracker| {
+            opened.is_driven();
+            start(transport, agreed, tracker);
+        });
         let upgrading = Upgrading { on_upgrade, start };
         match handover.map(|handover| handover.upgrade()) {
             Some(Some(handover)) => handover.put(upgrading),

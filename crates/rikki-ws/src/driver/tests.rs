@@ -134,6 +134,7 @@ struct Fixture<F> {
 impl<F: FnMut(&mut Socket<'_>, Message<'_>)> Fixture<F> {
     fn new(script: Script, terms: impl Into<Terms>, answer: F) -> Self {
         let terms = terms.into();
+        terms.counts().websockets.up();
         let driver = Driver::new(script, &[], terms.server(), Arc::new(terms));
         Self { driver, consumer: Answers { answer, messages: 0, closed: None }, wakes: Arc::default() }
     }

@@ -24,7 +24,7 @@ use super::{TlsError, certified_key, pem, provider};
 /// use rikki_ws::client::Tls;
 ///
 /// let tls = Tls::ca("ca.crt")?.certificate("client.crt", "client.key")?;
-/// # Ok::<(), rikki::TlsError>(())
+/// # Ok::<(), rikki_ws::TlsError>(())
 /// ```
 #[derive(Clone)]
 pub struct Tls {
