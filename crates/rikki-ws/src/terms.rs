@@ -158,7 +158,7 @@ pub(super) struct Opened(Option<Arc<Terms>>);
 
 impl Opened {
     /// From now on the driver tells when it ends.
-    pub(super) fn is_driven(mut self) {
+    pub(super) fn hand_over(mut self) {
         self.0 = None;
     }
 }

@@ -243,7 +243,7 @@ impl Upgrade {
         let opened = terms.opened();
         let agreed = Agreed { connection, opening, terms };
         let start = Box::new(move |transport, tracker| {
-            opened.is_driven();
+            opened.hand_over();
             start(transport, agreed, tracker);
         });
         let upgrading = Upgrading { on_upgrade, start };

@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use rikki_limits::Count;
 
-use crate::live::Live;
-
 /// What a server has counted since it started, at one moment.
 ///
 /// Each is exact; two of them may have been read at slightly different moments.
@@ -66,49 +64,6 @@ pub struct Counters {
     pub lost_messages: u64,
     /// Bytes that wait now to be written to WebSockets.
     pub queued_bytes: u64,
-}
-
-impl Counters {
-    pub(crate) fn read(live: &Live) -> Self {
-        let Counts {
-            accepted,
-            refused_connections,
-            refused_addresses,
-            refused_streams,
-            replaced_idle,
-            refused_requests,
-            refused_heads,
-            refused_hosts,
-            closed_slow,
-        } = &*live.counts;
-        let websockets = live.websockets.counters();
-        Self {
-            accepted: accepted.get(),
-            connections: live.connections.used() as u64,
-            websockets: websockets.websockets,
-            refused_connections: refused_connections.get(),
-            refused_addresses: refused_addresses.get(),
-            refused_streams: refused_streams.get(),
-            replaced_idle: replaced_idle.get(),
-            refused_requests: refused_requests.get(),
-            refused_heads: refused_heads.get(),
-            refused_hosts: refused_hosts.get(),
-            refused_origins: websockets.refused_origins,
-            refused_handshakes: websockets.refused_handshakes,
-            closed_slow: closed_slow.get(),
-            closed_violations: websockets.closed_violations,
-            closed_limits: websockets.closed_limits,
-            closed_rates: websockets.closed_rates,
-            closed_memory: websockets.closed_memory,
-            closed_timeouts: websockets.closed_timeouts,
-            closed_overflows: websockets.closed_overflows,
-            closed_panics: websockets.closed_panics,
-            closed_errors: websockets.closed_errors,
-            dropped_messages: websockets.dropped_messages,
-            lost_messages: websockets.lost_messages,
-            queued_bytes: websockets.queued_bytes,
-        }
-    }
 }
 
 /// What a server counts of its connections and requests; of its WebSockets that is with them.

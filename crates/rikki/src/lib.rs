@@ -5,7 +5,6 @@
 mod counters;
 mod http;
 mod live;
-mod memory;
 mod net;
 mod server;
 #[cfg(feature = "tls")]
@@ -14,7 +13,6 @@ mod tls;
 pub use counters::Counters;
 pub use http::BadHost;
 pub use live::{BudgetUse, Monitor};
-pub use memory::Memory;
 pub use net::Peer;
 #[cfg(feature = "files")]
 pub use rikki_files::Files;
@@ -26,6 +24,6 @@ pub use rikki_ws::BadOrigin;
 pub use rikki_ws::TlsError;
 #[cfg(feature = "client")]
 pub use rikki_ws::client;
-pub use server::{Bound, Handle, ListenUrl, Server, StartError};
+pub use server::{Bound, Handle, ListenUrl, Memory, Server, StartError};
 #[cfg(feature = "tls")]
 pub use tls::{ClientCertificate, Tls};

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use rikki_limits::Budget;
 
 use crate::counters::{Counters, Counts};
-use crate::memory::Memory;
 use crate::ws;
 
 /// One for each server.
@@ -19,14 +18,14 @@ pub(crate) struct Live {
 }
 
 impl Default for Live {
+    /// Nothing is held or counted. How much there is of everything is told when the server starts.
     fn default() -> Self {
-        let memory = Memory::default();
         Self {
             websockets: ws::Live::new(),
             counts: Arc::default(),
-            connections: Arc::new(Budget::new("max-connections", memory.connections)),
+            connections: Arc::new(Budget::new("max-connections", usize::MAX)),
             #[cfg(feature = "tls")]
-            http2: Arc::new(Budget::new("http2-memory", memory.http2)),
+            http2: Arc::new(Budget::new("http2-memory", usize::MAX)),
         }
     }
 }
@@ -77,5 +76,48 @@ impl Monitor {
         budgets.extend(websockets.budgets());
         let read = |budget: &Arc<Budget>| BudgetUse { name: budget.name(), used: budget.used(), most: budget.most() };
         budgets.into_iter().map(read).collect()
+    }
+}
+
+impl Counters {
+    fn read(live: &Live) -> Self {
+        let Counts {
+            accepted,
+            refused_connections,
+            refused_addresses,
+            refused_streams,
+            replaced_idle,
+            refused_requests,
+            refused_heads,
+            refused_hosts,
+            closed_slow,
+        } = &*live.counts;
+        let websockets = live.websockets.counters();
+        Self {
+            accepted: accepted.get(),
+            connections: live.connections.used() as u64,
+            websockets: websockets.websockets,
+            refused_connections: refused_connections.get(),
+            refused_addresses: refused_addresses.get(),
+            refused_streams: refused_streams.get(),
+            replaced_idle: replaced_idle.get(),
+            refused_requests: refused_requests.get(),
+            refused_heads: refused_heads.get(),
+            refused_hosts: refused_hosts.get(),
+            refused_origins: websockets.refused_origins,
+            refused_handshakes: websockets.refused_handshakes,
+            closed_slow: closed_slow.get(),
+            closed_violations: websockets.closed_violations,
+            closed_limits: websockets.closed_limits,
+            closed_rates: websockets.closed_rates,
+            closed_memory: websockets.closed_memory,
+            closed_timeouts: websockets.closed_timeouts,
+            closed_overflows: websockets.closed_overflows,
+            closed_panics: websockets.closed_panics,
+            closed_errors: websockets.closed_errors,
+            dropped_messages: websockets.dropped_messages,
+            lost_messages: websockets.lost_messages,
+            queued_bytes: websockets.queued_bytes,
+        }
     }
 }

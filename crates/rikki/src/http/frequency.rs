@@ -48,7 +48,7 @@ impl Frequency {
     /// The answer to a request from an address that asks too often. Who has none may ask as often as it likes.
     pub(super) fn refuse(&self, peer: Peer) -> Option<Response> {
         static LINES: Seldom = Seldom::new();
-        if self.may_ask(crate::server::client_of(peer.ip()?), Instant::now()) {
+        if self.may_ask(peer.client()?, Instant::now()) {
             return None;
         }
         if let Some(left_out) = LINES.turn(()) {

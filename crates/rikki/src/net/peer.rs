@@ -1,7 +1,7 @@
 //! Who is at the other end of a connection.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use http::request::Parts;
@@ -45,6 +45,16 @@ impl Peer {
         }
     }
 
+    /// Who stands behind the address, as far as that can be told, for limits: `None` without one.
+    pub(crate) fn client(self) -> Option<IpAddr> {
+        // One client can come with both kinds: https://www.rfc-editor.org/rfc/rfc4291#section-2.5.5.2
+        Some(match self.ip()?.to_canonical() {
+            // A network of 2^64 addresses is what one client is given: https://www.rfc-editor.org/rfc/rfc6177#section-2
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+            v4 @ IpAddr::V4(_) => v4,
+        })
+    }
+
     /// Tells a request of it. Once, since each extension costs an allocation: [`Peer::of`] looks for both.
     pub(crate) fn tell(self, request: &mut Extensions) {
         match self {
@@ -76,5 +86,28 @@ impl<S: Sync> FromRequestParts<S> for Peer {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
         let unknown = (StatusCode::INTERNAL_SERVER_ERROR, "the server does not say who is at the other end\n");
         Self::of(&parts.extensions).ok_or(unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_behind_addresses() {
+        let check = |address: &str, expected: &str| {
+            let peer = Peer::Ip((address.parse::<IpAddr>().unwrap(), 1).into());
+            assert_eq!(peer.client(), expected.parse().ok(), "{address}");
+        };
+        check("192.0.2.1", "192.0.2.1");
+        check("::ffff:192.0.2.1", "192.0.2.1");
+        check("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::");
+        check("2001:db8:1:2:ffff::", "2001:db8:1:2::");
+        check("2001:db8:1:3::1", "2001:db8:1:3::");
+    }
+
+    #[test]
+    fn a_unix_socket_has_no_client() {
+        assert_eq!(Peer::Unix.client(), None);
     }
 }

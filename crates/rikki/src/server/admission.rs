@@ -69,8 +69,7 @@ impl Admission {
 
     /// Counts one more connection from an address, if there is one and a limit for it.
     fn share(self: &Arc<Self>, peer: Peer) -> Result<Option<Box<OfAddress>>, Excess> {
-        let (Some(most), Some(address)) = (self.max_per_address, peer.ip()) else { return Ok(None) };
-        let address = client_of(address);
+        let (Some(most), Some(address)) = (self.max_per_address, peer.client()) else { return Ok(None) };
         let mut by_address = self.by_address();
         let held = by_address.entry(address).or_default();
         if *held >= most {
@@ -83,16 +82,6 @@ impl Admission {
 
     fn by_address(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
         self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Who stands behind an address, as far as that can be told.
-pub(crate) fn client_of(address: IpAddr) -> IpAddr {
-    // One client can come with both kinds: https://www.rfc-editor.org/rfc/rfc4291#section-2.5.5.2
-    match address.to_canonical() {
-        // A network of 2^64 addresses is what one client is given: https://www.rfc-editor.org/rfc/rfc6177#section-2
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -128,18 +117,6 @@ impl Excess {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn clients_behind_addresses() {
-        let check = |address: &str, expected: &str| {
-            assert_eq!(client_of(address.parse().unwrap()), expected.parse::<IpAddr>().unwrap(), "{address}");
-        };
-        check("192.0.2.1", "192.0.2.1");
-        check("::ffff:192.0.2.1", "192.0.2.1");
-        check("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::");
-        check("2001:db8:1:2:ffff::", "2001:db8:1:2::");
-        check("2001:db8:1:3::1", "2001:db8:1:3::");
-    }
 
     fn ip(address: &str) -> Peer {
         Peer::Ip((address.parse::<IpAddr>().unwrap(), 1).into())

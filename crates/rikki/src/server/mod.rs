@@ -5,6 +5,7 @@ mod admission;
 mod config;
 mod error;
 mod handle;
+mod memory;
 #[cfg(feature = "files")]
 mod mount;
 #[cfg(not(feature = "files"))]
@@ -25,7 +26,7 @@ use axum::routing::{MethodRouter, any};
 
 use crate::http::{self, Guard};
 use crate::live::{Live, Monitor};
-use crate::memory::Memory;
+
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 use crate::ws::internal::Origins;
@@ -36,9 +37,8 @@ use mount::Mounts;
 pub(crate) use config::Limits;
 pub use error::StartError;
 pub use handle::{Bound, Handle};
+pub use memory::Memory;
 pub use url::ListenUrl;
-
-pub(crate) use admission::client_of;
 
 /// A server under construction: WebSockets, HTTP routes and files on the same ports.
 ///

@@ -16,8 +16,8 @@ use rikki_files::internal::{Place, Refused};
 use rikki_limits::Count;
 use tower_service::Service;
 
+use super::memory::Memory;
 use super::{Server, StartError};
-use crate::memory::Memory;
 
 impl Server {
     /// Serves the files below `folder` where no route matches: [`mount`](Self::mount) at `/`, with nothing but defaults.

@@ -7,7 +7,7 @@ use axum::Router;
 use rikki_limits::Count;
 
 use super::StartError;
-use crate::memory::Memory;
+use super::memory::Memory;
 
 #[derive(Debug, Default)]
 pub(super) struct Mounts(());

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rikki_limits::Limit;
 
-use crate::{http, server, ws};
+use super::config::Limits;
+use crate::{http, ws};
 
 /// How the memory that a server may take is split: see [`Server::memory`](crate::Server::memory).
 ///
@@ -68,7 +69,7 @@ impl Default for Memory {
                 reading: of_files("read-memory"),
                 cache: of_files("file-cache"),
                 compressions: of_files("max-compressions"),
-                connections: Limit::default_of(server::Limits::LIMITS, "max-connections"),
+                connections: Limit::default_of(Limits::LIMITS, "max-connections"),
             }
         }
     }

@@ -1,0 +1,132 @@
+//! Who may know whom, as ARCHITECTURE.md draws it, and how much of it an application compiles.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// How many crates an application compiles that wants the extractor for axum alone, without TLS.
+const MOST_CRATES: usize = 70;
+
+/// From a crate, or a folder of the server, to those that it names.
+type Arrows = BTreeMap<String, BTreeSet<String>>;
+
+/// Each line of the drawing says all that its left side names: an arrow that nobody draws and one that nobody uses both
+/// fail.
+#[test]
+fn the_drawing_is_the_house() {
+    let drawn = drawing(&fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap());
+    let mut built = crates();
+    built.extend(folders(&root().join("crates/rikki/src")));
+    assert_eq!(drawn, built);
+}
+
+#[test]
+fn an_application_with_the_extractor_alone_compiles_few_crates() {
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "--package=rikki-ws", "--no-default-features", "--features=axum", "--edges=normal,build"])
+        .args(["--prefix=none", "--format={p}"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(tree.stdout).unwrap();
+    let crates: BTreeSet<_> = text.lines().filter_map(|line| line.split(" (").next()).collect();
+    assert!((20..=MOST_CRATES).contains(&crates.len()), "{} crates: {crates:#?}", crates.len());
+    for heavy in ["brotli", "zstd", "cap-std", "rcgen", "rustls"] {
+        assert!(!crates.iter().any(|name| name.split(' ').next() == Some(heavy)), "{heavy} is among them");
+    }
+}
+
+#[test]
+fn what_is_seen_of_a_source() {
+    let check = |source: &str, expected: &[&str]| {
+        let named: Vec<_> = named(source).into_iter().collect();
+        assert_eq!(named, expected, "{source}");
+    };
+    check("use crate::net::Peer;\nuse super::idle;", &["net"]);
+    check("use crate::{http, ws};\nuse crate::Server;", &["Server", "http"]);
+    check("let live = crate::live::Live::default(); // see crate::tls\n/// [`x`](crate::counters)", &["live"]);
+    check("fn a() {}\n#[cfg(test)]\nmod tests {\n    use crate::tls::Tls;\n}", &[]);
+}
+
+/// The lines of the first block that says who knows whom: `http -> live net`.
+fn drawing(text: &str) -> Arrows {
+    let block = text.split("```text\n").find(|block| block.contains(" -> ")).expect("a drawing");
+    let lines = block.split("```").next().unwrap().lines().filter_map(|line| line.split_once("->"));
+    let names = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+    lines.map(|(who, whom)| (who.trim().to_owned(), names(whom))).collect()
+}
+
+/// The crates of the product and which of the others each has in its manifest.
+fn crates() -> Arrows {
+    let metadata = Command::new(env!("CARGO")).args(["metadata", "--no-deps", "--format-version=1"]).output().unwrap();
+    let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
+    let is_product = |name: &str| name == "rikki" || name.starts_with("rikki-");
+    let of = |package: &Value| {
+        let used = package["dependencies"].as_array().unwrap().iter().filter(|used| used["kind"].is_null());
+        (name(package), used.map(name).filter(|name| is_product(name)).collect())
+    };
+    packages.iter().filter(|package| is_product(&name(package))).map(of).collect()
+}
+
+/// The folders and files directly below `source`, and which of the others each names.
+fn folders(source: &Path) -> Arrows {
+    let mut arrows = Arrows::new();
+    let own: BTreeSet<_> = entries(source).iter().map(|path| stem(path)).filter(|name| name != "lib").collect();
+    for path in entries(source) {
+        let from = stem(&path);
+        if from != "lib" {
+            let texts = sources(&path).into_iter().map(|path| fs::read_to_string(path).unwrap());
+            let to =
+                texts.flat_map(|text| named(&text)).filter(|to| *to != from && (to == "Server" || own.contains(to)));
+            let to = to.collect();
+            arrows.insert(from, to);
+        }
+    }
+    arrows
+}
+
+/// What the code of a file names of its crate: modules, and the builder that the top of the house exports. Tests at its end
+/// and comments name what they like.
+fn named(source: &str) -> BTreeSet<String> {
+    let code = source.split("#[cfg(test)]\nmod ").next().unwrap();
+    let lines = code.lines().filter_map(|line| line.split("//").next());
+    let code: String = lines.collect::<Vec<_>>().join("\n");
+    let mut names = BTreeSet::new();
+    for (at, path) in code.match_indices("crate::") {
+        let rest = &code[at + path.len()..];
+        let first = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+        let inside = rest.strip_prefix('{').and_then(|rest| rest.split('}').next());
+        names.extend(inside.unwrap_or(rest.split(';').next().unwrap()).split(", ").map(first));
+    }
+    // What the others export, crates of their own among it, is no folder here.
+    names.retain(|name| name == "Server" || name.starts_with(|c: char| c.is_lowercase()) && name != "ws");
+    names
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap().to_string_lossy().into_owned()
+}
+
+/// The production files at or below a path.
+fn sources(path: &Path) -> Vec<PathBuf> {
+    if path.is_dir() {
+        let is_test = |path: &PathBuf| stem(path) == "tests";
+        return entries(path).iter().filter(|path| !is_test(path)).flat_map(|path| sources(path)).collect();
+    }
+    let is_rust = path.extension() == Some(OsStr::new("rs"));
+    is_rust.then(|| path.to_owned()).into_iter().collect()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
