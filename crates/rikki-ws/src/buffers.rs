@@ -1,18 +1,14 @@
 //! The buffers of a thread, lent to whichever connection is being polled: an idle connection owns none.
 
-use std::cell::Cell;
-
 use rikki_proto::Output;
+
+use super::local::Local;
 
 /// How much is read at once, in bytes.
 pub(super) const READ_SIZE: usize = 64 * 1024;
 
 /// An output buffer that has grown beyond this many bytes is not kept for the next connection.
 const KEEP_OUTPUT: usize = 256 * 1024;
-
-thread_local! {
-    static BUFFERS: Cell<Option<Box<Buffers>>> = const { Cell::new(None) };
-}
 
 /// What one poll reads into and answers into.
 #[derive(Debug)]
@@ -28,7 +24,7 @@ pub(super) struct Lent(Option<Box<Buffers>>);
 impl Lent {
     /// Takes the thread's buffers; a poll inside a poll finds none and gets fresh ones.
     pub(super) fn take() -> Self {
-        Self(BUFFERS.take())
+        Self(Local::with(|local| local.buffers.take()).flatten())
     }
 
     pub(super) fn get(&mut self) -> &mut Buffers {
@@ -45,8 +41,7 @@ impl Drop for Lent {
                 buffers.output = Output::default();
             }
             buffers.output.set_blocked(false);
-            // At the end of a thread there is no next connection to keep them for.
-            let _ = BUFFERS.try_with(|kept| kept.set(Some(buffers)));
+            Local::with(|local| local.buffers.set(Some(buffers)));
         }
     }
 }

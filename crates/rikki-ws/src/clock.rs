@@ -3,7 +3,6 @@
 //! Time is counted in ticks that the timer has seen, not in wall time: a process that was stopped for a minute finds
 //! that one tick has passed, and no healthy peer is dropped for a silence that was ours.
 
-use std::cell::RefCell;
 use std::hash::{BuildHasher as _, RandomState};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering::Relaxed};
@@ -13,9 +12,10 @@ use std::time::Duration;
 
 use rikki_proto::CloseCode;
 use slab::Slab;
-use tokio::runtime::{Handle, Id};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use super::local::Local;
 use super::turns::Turns;
 
 /// The unit of all deadlines of a WebSocket: they end up to two ticks late, never early.
@@ -30,10 +30,6 @@ pub(crate) type Tick = u32;
 
 /// No deadline.
 pub(crate) const NEVER: Tick = Tick::MAX;
-
-thread_local! {
-    static CURRENT: RefCell<Option<(Id, Arc<Clock>)>> = const { RefCell::new(None) };
-}
 
 /// The timer of one thread, and where its connections learn that they are to close.
 #[derive(Debug, Default)]
@@ -65,14 +61,16 @@ impl Clock {
     /// Outside of a tokio runtime, as `tokio::spawn` does.
     pub fn current() -> Arc<Self> {
         let runtime = Handle::current().id();
-        CURRENT.with_borrow_mut(|current| match current {
-            Some((id, clock)) if *id == runtime && !clock.stopped.load(Relaxed) => clock.clone(),
-            _ => {
-                let clock = Arc::new(Self::default());
-                tokio::spawn(count(StopOnDrop(Arc::downgrade(&clock)), clock.used.clone()));
-                *current = Some((runtime, clock.clone()));
-                clock
-            }
+        let known = Local::with(|local| match &*local.clock.borrow() {
+            Some((id, clock)) if *id == runtime && !clock.stopped.load(Relaxed) => Some(clock.clone()),
+            _ => None,
+        });
+        known.flatten().unwrap_or_else(|| {
+            let clock = Arc::new(Self::default());
+            tokio::spawn(count(StopOnDrop(Arc::downgrade(&clock)), clock.used.clone()));
+            let old = Local::with(|local| local.clock.replace(Some((runtime, clock.clone()))));
+            drop(old); // without the borrow: it may be the last to hold a task
+            clock
         })
     }
 

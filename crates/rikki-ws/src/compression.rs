@@ -10,6 +10,8 @@ use rikki_proto::deflate::{self, Codecs, Compressor, Decompressor, ExtensionErro
 #[cfg(feature = "client")]
 use rikki_proto::deflate::{Agreed, ClientOptions};
 
+use super::local::Local;
+
 /// The windows that are compressed with, as powers of two.
 const WINDOWS: std::ops::RangeInclusive<u8> = 9..=15;
 
@@ -22,28 +24,19 @@ const KEPT_DECOMPRESSORS: usize = 8;
 /// An output buffer that has grown beyond this many bytes is not kept.
 const KEPT_OUTPUT: usize = 256 * 1024;
 
-thread_local! {
-    /// Bytes that this thread has compressed, and that have come of decompressing.
-    static WORKED: Cell<usize> = const { Cell::new(0) };
-    static COMPRESSORS: Cell<Option<Box<Compressors>>> = const { Cell::new(None) };
-    static DECOMPRESSORS: Cell<Vec<Decompressor>> = const { Cell::new(Vec::new()) };
-    /// What those hold that are lent: each is given back by the call that it was lent to, the last one first.
-    static LENT: Cell<Vec<Share>> = const { Cell::new(Vec::new()) };
-}
-
 /// How many bytes this thread has compressed, and has got by decompressing, since [`forget_work`]: what a connection costs
 /// beyond its bytes on the wire.
 #[inline]
 pub(super) fn worked() -> usize {
-    WORKED.get()
+    Local::with(|local| local.worked.get()).unwrap_or_default()
 }
 
 pub(super) fn forget_work() {
-    WORKED.set(0);
+    Local::with(|local| local.worked.set(0));
 }
 
 fn work(bytes: usize) {
-    WORKED.set(WORKED.get().saturating_add(bytes));
+    Local::with(|local| local.worked.set(local.worked.get().saturating_add(bytes)));
 }
 
 rikki_limits::limits! {
@@ -249,7 +242,7 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct Compressors {
+pub(super) struct Compressors {
     made: Vec<Compressor>,
     output: Vec<u8>,
 }
@@ -257,12 +250,11 @@ struct Compressors {
 impl Compressors {
     /// Lends those of this thread; a call inside a call would find none and get fresh ones.
     fn lend<R>(use_them: impl FnOnce(&mut Self) -> R) -> R {
-        let mut compressors = COMPRESSORS.take().unwrap_or_default();
+        let mut compressors = Local::with(|local| local.compressors.take()).flatten().unwrap_or_default();
         let result = use_them(&mut compressors);
         compressors.output.clear();
         compressors.output.shrink_to(KEPT_OUTPUT);
-        // At the end of a thread there is no next message to keep them for.
-        let _ = COMPRESSORS.try_with(|kept| kept.set(Some(compressors)));
+        Local::with(|local| local.compressors.set(Some(compressors)));
         result
     }
 
@@ -300,29 +292,24 @@ impl Codecs for Shared {
 
     fn lend(&self) -> Option<Decompressor> {
         let share = self.budget.take(Decompressor::MEMORY)?;
-        let mut lent = LENT.take();
-        lent.push(share);
-        LENT.set(lent);
-        let mut kept = DECOMPRESSORS.take();
-        let mut decompressor = kept.pop().unwrap_or_default();
-        DECOMPRESSORS.set(kept);
+        let kept = Local::with(|local| {
+            change(&local.lent, |lent| lent.push(share));
+            change(&local.decompressors, Vec::pop)
+        });
+        let mut decompressor = kept.flatten().unwrap_or_default();
         decompressor.reset();
         Some(decompressor)
     }
 
     fn give_back(&self, mut decompressor: Decompressor) {
         work(decompressor.take_produced());
-        let _ = LENT.try_with(|cell| {
-            let mut lent = cell.take();
-            lent.pop();
-            cell.set(lent);
-        });
-        let _ = DECOMPRESSORS.try_with(|cell| {
-            let mut kept = cell.take();
-            if kept.len() < KEPT_DECOMPRESSORS {
-                kept.push(decompressor);
-            }
-            cell.set(kept);
+        Local::with(|local| {
+            change(&local.lent, Vec::pop);
+            change(&local.decompressors, |kept| {
+                if kept.len() < KEPT_DECOMPRESSORS {
+                    kept.push(decompressor);
+                }
+            });
         });
     }
 }
@@ -373,6 +360,14 @@ impl Codecs for Dedicated {
             None => self.shared.give_back(decompressor),
         }
     }
+}
+
+/// Changes what a cell holds, which nobody else sees meanwhile.
+fn change<T: Default, R>(cell: &Cell<T>, change: impl FnOnce(&mut T) -> R) -> R {
+    let mut value = cell.take();
+    let result = change(&mut value);
+    cell.set(value);
+    result
 }
 
 /// Only the connection's own task ever locks, so nobody waits.

@@ -29,6 +29,7 @@ mod error;
 mod handler;
 mod host;
 mod live;
+mod local;
 mod opening;
 mod origin;
 mod origins;

@@ -1,6 +1,5 @@
 //! The task that serves one WebSocket of the async face, and what its end says to the peer.
 
-use std::cell::RefCell;
 use std::error::Error as StdError;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -10,16 +9,12 @@ use rikki_proto::{CloseCode, SendError};
 
 use super::error::Error;
 use super::live::Live;
+use super::local::Local;
 use super::stream::Unfinished;
 use rikki_limits::Seldom;
 
 /// Lines about tasks that have failed.
 static FAILURES: Seldom = Seldom::new();
-
-thread_local! {
-    /// The WebSockets that the task of this thread has dropped in the poll under way, if it serves one.
-    static DROPPED: RefCell<Option<Vec<Unfinished>>> = const { RefCell::new(None) };
-}
 
 /// What a task that serves a WebSocket may end with: nothing, or a `Result` whose error is one of
 /// [`std::error::Error`]'s kind, such as [`Error`], a `Box<dyn Error + Send + Sync>` or what crates for errors have.
@@ -84,7 +79,7 @@ pub(super) async fn serve<F: Future<Output: Termination>>(task: F, peer: Option<
 
 /// Keeps a WebSocket that is dropped, if the task that drops it serves one: gives it back otherwise.
 pub(super) fn keep(unfinished: Unfinished) -> Option<Unfinished> {
-    let keep = |dropped: &RefCell<Option<Vec<Unfinished>>>| match &mut *dropped.borrow_mut() {
+    let keep = |local: &Local| match &mut *local.dropped.borrow_mut() {
         Some(dropped) => {
             dropped.push(unfinished);
             None
@@ -92,7 +87,7 @@ pub(super) fn keep(unfinished: Unfinished) -> Option<Unfinished> {
         None => Some(unfinished),
     };
     // At the end of a thread nothing is polled any more, and nothing closed.
-    DROPPED.try_with(keep).ok().flatten()
+    Local::with(keep).flatten()
 }
 
 /// A poll of a task that serves a WebSocket, inside of another one perhaps.
@@ -100,14 +95,18 @@ struct Within {
     outer: Option<Vec<Unfinished>>,
 }
 
+fn replace_dropped(dropped: Option<Vec<Unfinished>>) -> Option<Vec<Unfinished>> {
+    Local::with(|local| local.dropped.replace(dropped)).flatten()
+}
+
 impl Within {
     fn enter() -> Self {
-        Self { outer: DROPPED.replace(Some(Vec::new())) }
+        Self { outer: replace_dropped(Some(Vec::new())) }
     }
 
     /// Ends it, and gives the WebSockets that were dropped in it.
     fn leave(mut self) -> Vec<Unfinished> {
-        DROPPED.replace(self.outer.take()).unwrap_or_default()
+        replace_dropped(self.outer.take()).unwrap_or_default()
     }
 }
 
@@ -116,7 +115,7 @@ impl Drop for Within {
     /// dropped.
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let dropped = DROPPED.replace(self.outer.take());
+            let dropped = replace_dropped(self.outer.take());
             dropped.into_iter().flatten().for_each(|unfinished| unfinished.close(CloseCode::NORMAL));
         }
     }
