@@ -40,6 +40,27 @@ fn an_application_with_the_extractor_alone_compiles_few_crates() {
     }
 }
 
+/// A row names all crates of the product that use one of its dependencies, and every dependency has a row.
+#[test]
+fn each_dependency_has_its_reason() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let table = text.split("| crate | for | used by |").nth(1).expect("a table of dependencies");
+    let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    let names = |cell: &str| cell.split([',', ';']).map(|name| name.trim().to_owned()).collect::<BTreeSet<_>>();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|')).map(cells);
+    let rows: Vec<_> = rows.filter(|row| !row[0].starts_with("*tests")).collect();
+    let mut without: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (user, used) in dependencies() {
+        for name in used.into_iter().filter(|name| !is_product(name)) {
+            let has_reason = rows.iter().any(|row| names(&row[0]).contains(&name) && names(&row[2]).contains(&user));
+            if !has_reason {
+                without.entry(name).or_default().push(user.clone());
+            }
+        }
+    }
+    assert!(without.is_empty(), "not in the table of ARCHITECTURE.md: {without:#?}");
+}
+
 #[test]
 fn what_is_seen_of_a_source() {
     let check = |source: &str, expected: &[&str]| {
@@ -62,16 +83,25 @@ fn drawing(text: &str) -> Arrows {
 
 /// The crates of the product and which of the others each has in its manifest.
 fn crates() -> Arrows {
+    let own =
+        |(name, used): (String, BTreeSet<String>)| (name, used.into_iter().filter(|used| is_product(used)).collect());
+    dependencies().into_iter().map(own).collect()
+}
+
+/// What each crate of the product has in its manifest, tests apart.
+fn dependencies() -> Arrows {
     let metadata = Command::new(env!("CARGO")).args(["metadata", "--no-deps", "--format-version=1"]).output().unwrap();
     let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
-    let packages = metadata["packages"].as_array().unwrap();
     let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
-    let is_product = |name: &str| name == "rikki" || name.starts_with("rikki-");
     let of = |package: &Value| {
         let used = package["dependencies"].as_array().unwrap().iter().filter(|used| used["kind"].is_null());
-        (name(package), used.map(name).filter(|name| is_product(name)).collect())
+        (name(package), used.map(name).collect())
     };
-    packages.iter().filter(|package| is_product(&name(package))).map(of).collect()
+    metadata["packages"].as_array().unwrap().iter().map(of).filter(|(name, _)| is_product(name)).collect()
+}
+
+fn is_product(name: &str) -> bool {
+    name == "rikki" || name.starts_with("rikki-")
 }
 
 /// The folders and files directly below `source`, and which of the others each names.
