@@ -22,9 +22,13 @@ pub(super) struct Buffers {
 pub(super) struct Lent(Option<Box<Buffers>>);
 
 impl Lent {
-    /// Takes the thread's buffers; a poll inside a poll finds none and gets fresh ones.
+    /// Takes the thread's buffers, and begins to count what is compressed; a poll inside a poll finds none and gets fresh ones.
     pub(super) fn take() -> Self {
-        Self(Local::with(|local| local.buffers.take()).flatten())
+        let taken = Local::with(|local| {
+            local.worked.set(0);
+            local.buffers.take()
+        });
+        Self(taken.flatten())
     }
 
     pub(super) fn get(&mut self) -> &mut Buffers {

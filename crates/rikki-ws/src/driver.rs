@@ -173,7 +173,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Lends the socket outside of a message: to open a connection or to send from its own task, which `waker` wakes.
     pub(super) fn with_socket<R>(&mut self, waker: &Waker, use_it: impl FnOnce(&mut Socket<'_>) -> R) -> R {
-        compression::forget_work();
         self.with_buffers(|driver, _, output| {
             let mark = if driver.is_queueing() { 0 } else { driver.terms.mark() };
             use_it(&mut driver.socket(waker, output, mark))
@@ -267,7 +266,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         read: &mut [u8],
         output: &mut Output,
     ) -> Poll<Turn> {
-        compression::forget_work();
         let mut budget = Budget { reads: READS_PER_POLL, payload: PAYLOAD_PER_POLL, queued: QUEUED_PER_POLL };
         loop {
             if let Some(code) = self.draining() {
