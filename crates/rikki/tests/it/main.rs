@@ -7,6 +7,7 @@ mod client;
 mod compression;
 mod delivered;
 mod drain;
+mod endpoint;
 mod files;
 mod frames;
 mod gone;
