@@ -66,7 +66,8 @@ impl Monitor {
         Counters::read(&self.0)
     }
 
-    /// How much of each budget is used.
+    /// How much of each budget is used. How much there is of connections and of HTTP/2 is known when the server has started:
+    /// before that it is anything.
     #[must_use]
     pub fn budgets(&self) -> Vec<BudgetUse> {
         let Live { websockets, connections, .. } = &*self.0;
