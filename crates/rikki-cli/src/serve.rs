@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::thread;
 
-use rikki::{BadLimit, Bound, Server, StartError, Tls, TlsError, ws};
+use rikki::{BadLimit, Bound, Server, ServerTls, StartError, TlsError, ws};
 
 use crate::args::{CompressionMode, Deflate, OverflowPolicy, UsageError};
 use crate::settings::{Certificate, Settings, TlsSettings};
@@ -90,10 +90,10 @@ fn compression(deflate: &Deflate) -> Result<Option<ws::Compression>, ws::OutOfRa
     base.level(deflate.level)?.window_bits(deflate.window)?.memory_level(deflate.memory_level).map(Some)
 }
 
-fn load(tls: &TlsSettings, listen: &[String]) -> Result<Tls, TlsError> {
+fn load(tls: &TlsSettings, listen: &[String]) -> Result<ServerTls, TlsError> {
     let loaded = match &tls.certificate {
-        Certificate::Files { certificate, key } => Tls::pem_files(certificate, key)?,
-        Certificate::SelfSigned => Tls::self_signed(certificate_names(listen))?,
+        Certificate::Files { certificate, key } => ServerTls::pem_files(certificate, key)?,
+        Certificate::SelfSigned => ServerTls::self_signed(certificate_names(listen))?,
     };
     match &tls.client_ca {
         Some(ca) => loaded.client_ca(ca),

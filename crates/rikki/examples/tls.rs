@@ -16,12 +16,12 @@ use std::error::Error;
 use std::io::{Write as _, stderr, stdout};
 
 use rikki::ws::{Message, Socket};
-use rikki::{Server, Tls};
+use rikki::{Server, ServerTls};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // For a real certificate: `Tls::pem_files("server.crt", "server.key")?`. Files never serves these two.
-    let tls = Tls::self_signed(["localhost", "127.0.0.1", "::1"])?;
+    // For a real certificate: `ServerTls::pem_files("server.crt", "server.key")?`. Files never serves these two.
+    let tls = ServerTls::self_signed(["localhost", "127.0.0.1", "::1"])?;
     stdout().write_all(tls.certificate_pem().unwrap_or_default().as_bytes())?;
 
     // `start` opens the listeners and returns; the server has threads of its own.

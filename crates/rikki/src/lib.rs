@@ -26,4 +26,4 @@ pub use rikki_ws::TlsError;
 pub use rikki_ws::client;
 pub use server::{Bound, Handle, ListenUrl, Memory, Server, StartError};
 #[cfg(feature = "tls")]
-pub use tls::{ClientCertificate, Tls};
+pub use tls::{ClientCertificate, ServerTls};

@@ -14,7 +14,7 @@ use axum::body::Bytes;
 use axum::routing::{get, post};
 use futures_util::StreamExt as _;
 use rikki::ws::{self, Handler, Message, Opening, Overflow, PreparedMessage, SendError, Sender, Socket, Upgrade};
-use rikki::{Handle, Server, Tls};
+use rikki::{Handle, Server, ServerTls};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The size of a pushed message, in bytes: its number first, big-endian.
@@ -68,7 +68,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         server = server.files(folder);
     }
     server = if options.tls {
-        server.tls(Tls::self_signed(["127.0.0.1"])?).listen("https://127.0.0.1:0")
+        server.tls(ServerTls::self_signed(["127.0.0.1"])?).listen("https://127.0.0.1:0")
     } else {
         server.listen("http://127.0.0.1:0")
     };

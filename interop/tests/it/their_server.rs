@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use futures_util::{SinkExt, StreamExt};
-use rikki::client::{Builder, Tls};
+use rikki::client::{Builder, ClientTls};
 use rikki::ws::{CloseCode, Compression, Config, Error, Message, WebSocket};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -19,7 +19,7 @@ const SIZES: [usize; 7] = [0, 1, 125, 126, 65_535, 65_536, 1_000_000];
 struct Servers {
     /// Name and URL of each.
     variants: Vec<(String, String)>,
-    tls: Option<Tls>,
+    tls: Option<ClientTls>,
     stdout: Lines<BufReader<ChildStdout>>,
     _child: Child,
     _stdin: ChildStdin,
@@ -39,7 +39,7 @@ impl Servers {
             assert_eq!(what, "listening");
             variants.push((variant.to_owned(), url.to_owned()));
         }
-        let tls = certificate.map(|certificate| Tls::ca_pem(&certificate.pem).unwrap());
+        let tls = certificate.map(|certificate| ClientTls::ca_pem(&certificate.pem).unwrap());
         let stdin = child.stdin.take().unwrap();
         Self { variants, tls, stdout, _child: child, _stdin: stdin }
     }

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::http::{Response, header};
-use rikki::client::{Builder, ConnectError, HandshakeError, Tls};
+use rikki::client::{Builder, ClientTls, ConnectError, HandshakeError};
 use rikki::ws::{Compression, Config, WebSocket};
 use tokio::time::timeout;
 
@@ -68,7 +68,7 @@ fn configure(args: &ConnectArgs) -> Result<Builder, Failure> {
 }
 
 /// Whom to trust and how to identify, if it is not the default.
-fn tls(args: &ConnectArgs) -> Result<Option<Tls>, Failure> {
+fn tls(args: &ConnectArgs) -> Result<Option<ClientTls>, Failure> {
     if args.ca.is_none() && args.cert.is_none() {
         return Ok(None);
     }
@@ -77,8 +77,8 @@ fn tls(args: &ConnectArgs) -> Result<Option<Tls>, Failure> {
         return Err(UsageError(format!("--ca and --cert need a wss URL, not {}", args.url)).into());
     }
     let tls = match &args.ca {
-        Some(ca) => Tls::ca(ca)?,
-        None => Tls::system()?,
+        Some(ca) => ClientTls::ca(ca)?,
+        None => ClientTls::system()?,
     };
     match (&args.cert, &args.key) {
         (Some(certificate), Some(key)) => Ok(Some(tls.certificate(certificate, key)?)),

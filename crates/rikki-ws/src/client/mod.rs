@@ -35,7 +35,7 @@ use crate::{Config, InvalidSubprotocol, Live, Subprotocol, WebSocket};
 use limits::Limits;
 
 #[cfg(feature = "tls")]
-pub use crate::tls::client::Tls;
+pub use crate::tls::client::ClientTls;
 pub use error::ConnectError;
 pub use rikki_proto::handshake::HandshakeError;
 
@@ -71,7 +71,7 @@ pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
 /// ```no_run
 /// use std::time::Duration;
 ///
-/// use rikki_ws::client::{Builder, Tls};
+/// use rikki_ws::client::{Builder, ClientTls};
 /// use rikki_ws::{Compression, Config};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -79,7 +79,7 @@ pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
 ///     .header("authorization", "Bearer 42")
 ///     .subprotocols(["chat.v2", "chat.v1"])
 ///     .config(Config::default().compression(Compression::dedicated()).max_message(1 << 20))
-///     .tls(Tls::ca("ca.crt")?)
+///     .tls(ClientTls::ca("ca.crt")?)
 ///     .connect_timeout(Duration::from_secs(5))
 ///     .connect()
 ///     .await?;
@@ -96,7 +96,7 @@ pub struct Builder {
     terms: Arc<Terms>,
     limits: Limits,
     #[cfg(feature = "tls")]
-    tls: Option<Tls>,
+    tls: Option<ClientTls>,
     /// Why a header cannot be sent.
     mistake: Option<String>,
 }
@@ -162,9 +162,9 @@ impl Builder {
     }
 
     /// Sets whom to trust and how to identify; by default the system's authorities are trusted, read for each
-    /// connection. To read them once, clone one [`Tls`].
+    /// connection. To read them once, clone one [`ClientTls`].
     #[cfg(feature = "tls")]
-    pub fn tls(mut self, tls: Tls) -> Self {
+    pub fn tls(mut self, tls: ClientTls) -> Self {
         self.tls = Some(tls);
         self
     }
@@ -256,7 +256,7 @@ impl Builder {
         let tls = match &self.tls {
             Some(tls) => tls.clone(),
             // Reads files.
-            None => spawn_blocking(Tls::system).await.map_err(|error| ConnectError::Http(error.into()))??,
+            None => spawn_blocking(ClientTls::system).await.map_err(|error| ConnectError::Http(error.into()))??,
         };
         let failed = |source: std::io::Error| match source.get_ref().and_then(|error| error.downcast_ref()) {
             // What came does not begin as TLS does.

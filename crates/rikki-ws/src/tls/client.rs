@@ -21,18 +21,18 @@ use super::{TlsError, certified_key, pem, provider};
 /// A clone shares everything with the original, also the sessions that shorten a second handshake with a server.
 ///
 /// ```no_run
-/// use rikki_ws::client::Tls;
+/// use rikki_ws::client::ClientTls;
 ///
-/// let tls = Tls::ca("ca.crt")?.certificate("client.crt", "client.key")?;
+/// let tls = ClientTls::ca("ca.crt")?.certificate("client.crt", "client.key")?;
 /// # Ok::<(), rikki_ws::TlsError>(())
 /// ```
 #[derive(Clone)]
-pub struct Tls {
+pub struct ClientTls {
     verifier: Arc<dyn ServerCertVerifier>,
     config: Arc<ClientConfig>,
 }
 
-impl Tls {
+impl ClientTls {
     /// Trusts the authorities that the system trusts; reads their files, once, now.
     ///
     /// The environment variables `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
@@ -40,7 +40,7 @@ impl Tls {
     /// # Errors
     ///
     /// [`TlsError::NoRoots`] if the system has none.
-    pub fn system() -> Result<Tls, TlsError> {
+    pub fn system() -> Result<ClientTls, TlsError> {
         let found = rustls_native_certs::load_native_certs();
         let mut roots = RootCertStore::empty();
         // Some that cannot be used are in every system's list.
@@ -56,29 +56,28 @@ impl Tls {
     /// # Errors
     ///
     /// Each [`TlsError`] names the file.
-    pub fn ca(path: impl AsRef<Path>) -> Result<Tls, TlsError> {
+    pub fn ca(path: impl AsRef<Path>) -> Result<ClientTls, TlsError> {
         let path = path.as_ref();
         Self::trusting_certificates(pem::certificates(path)?, path)
     }
 
-    /// Trusts the authorities in this PEM text and no others, such as that of
-    /// [`certificate_pem`](crate::Tls::certificate_pem).
+    /// Trusts the authorities in this PEM text and no others, such as what `ServerTls::certificate_pem` of the server gives.
     ///
     /// # Errors
     ///
     /// Each [`TlsError`] says what is wrong with it.
-    pub fn ca_pem(text: impl AsRef<[u8]>) -> Result<Tls, TlsError> {
+    pub fn ca_pem(text: impl AsRef<[u8]>) -> Result<ClientTls, TlsError> {
         let name = Path::new("the PEM text");
         Self::trusting_certificates(pem::certificates_in(text.as_ref(), name)?, name)
     }
 
-    /// Shows this certificate to servers that ask for one: from two PEM files, as in
-    /// [`Tls::pem_files`](crate::Tls::pem_files).
+    /// Shows this certificate to servers that ask for one: from two PEM files, of which the first holds its chain and the
+    /// second its private key, without a passphrase.
     ///
     /// # Errors
     ///
     /// Each [`TlsError`] names the file.
-    pub fn certificate(mut self, certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Tls, TlsError> {
+    pub fn certificate(mut self, certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<ClientTls, TlsError> {
         let (certificate, key) = (certificate.as_ref(), key.as_ref());
         let certified = certified_key(pem::certificates(certificate)?, pem::private_key(key)?, certificate, key)?;
         self.config = config(&self.verifier, Some(Arc::new(SingleCertAndKey::from(certified))))?;
@@ -90,7 +89,7 @@ impl Tls {
         self.config.clone()
     }
 
-    fn trusting_certificates(certificates: Vec<CertificateDer<'static>>, path: &Path) -> Result<Tls, TlsError> {
+    fn trusting_certificates(certificates: Vec<CertificateDer<'static>>, path: &Path) -> Result<ClientTls, TlsError> {
         let mut roots = RootCertStore::empty();
         for certificate in &certificates {
             roots.add(certificate.clone()).map_err(|source| TlsError::bad_certificate(path, source))?;
@@ -98,19 +97,19 @@ impl Tls {
         Self::trusting(roots, certificates)
     }
 
-    fn trusting(roots: RootCertStore, named: Vec<CertificateDer<'static>>) -> Result<Tls, TlsError> {
+    fn trusting(roots: RootCertStore, named: Vec<CertificateDer<'static>>) -> Result<ClientTls, TlsError> {
         let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
         let usual = usual.build().map_err(TlsError::rejected)?;
         let verifier: Arc<dyn ServerCertVerifier> = Arc::new(Trusting { usual, named });
         let config = config(&verifier, None)?;
-        Ok(Tls { verifier, config })
+        Ok(ClientTls { verifier, config })
     }
 }
 
-impl fmt::Debug for Tls {
+impl fmt::Debug for ClientTls {
     /// Says nothing of the inside: certificates are long and keys are secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").finish_non_exhaustive()
+        f.debug_struct("ClientTls").finish_non_exhaustive()
     }
 }
 

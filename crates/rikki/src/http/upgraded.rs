@@ -135,7 +135,7 @@ mod tests {
         use rustls_pki_types::{CertificateDer, ServerName};
 
         let (router, mut found) = application();
-        let tls = crate::Tls::self_signed(["localhost"]).unwrap();
+        let tls = crate::ServerTls::self_signed(["localhost"]).unwrap();
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(tls.certificate_pem().unwrap().as_bytes()).unwrap()).unwrap();
         let server = Server::new().merge(router).tls(tls).listen("https://127.0.0.1:0").start().await.unwrap();

@@ -28,7 +28,7 @@ use crate::http::{self, Guard};
 use crate::live::{Live, Monitor};
 
 #[cfg(feature = "tls")]
-use crate::tls::Tls;
+use crate::tls::ServerTls;
 use crate::ws::internal::Origins;
 use crate::ws::{self, CloseCode, Endpoint, Handler, Subprotocol, Upgrade};
 
@@ -65,7 +65,7 @@ pub struct Server {
     router: Router,
     urls: Vec<String>,
     #[cfg(feature = "tls")]
-    tls: Option<Tls>,
+    tls: Option<ServerTls>,
     mounts: Mounts,
     websockets: ws::Config,
     http: http::Config,
@@ -206,7 +206,7 @@ impl Server {
 
     /// Sets the certificate for `https` and `wss` listeners.
     #[cfg(feature = "tls")]
-    pub fn tls(mut self, tls: Tls) -> Self {
+    pub fn tls(mut self, tls: ServerTls) -> Self {
         self.tls = Some(tls);
         self
     }
@@ -376,7 +376,7 @@ impl Server {
     /// The files that are never served: those with the key of the certificate.
     #[cfg(feature = "tls")]
     fn secrets(&self) -> &[PathBuf] {
-        self.tls.as_ref().map_or(&[], Tls::secrets)
+        self.tls.as_ref().map_or(&[], ServerTls::secrets)
     }
 
     #[cfg(not(feature = "tls"))]

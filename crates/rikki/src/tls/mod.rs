@@ -30,23 +30,24 @@ const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// A server certificate with its key, checked and ready for a TLS listener.
 ///
-/// TLS 1.2 and 1.3 are offered, with ALPN `h2` and `http/1.1`. A clone shares everything with the original.
+/// TLS 1.2 and 1.3 are offered, with ALPN `h2` and `http/1.1`. A clone shares everything with the original. Whom a client
+/// trusts is its `ClientTls`.
 ///
 /// ```no_run
-/// use rikki::Tls;
+/// use rikki::ServerTls;
 ///
-/// let tls = Tls::pem_files("server.crt", "server.key")?.client_ca("clients.crt")?;
+/// let tls = ServerTls::pem_files("server.crt", "server.key")?.client_ca("clients.crt")?;
 /// # Ok::<(), rikki::TlsError>(())
 /// ```
 #[derive(Clone)]
-pub struct Tls {
+pub struct ServerTls {
     certified: Arc<CertifiedKey>,
     config: Arc<ServerConfig>,
     secrets: Vec<PathBuf>,
     certificate_pem: Option<Arc<str>>,
 }
 
-impl Tls {
+impl ServerTls {
     /// Loads a certificate chain and its private key from two PEM files, which may be one and the same.
     ///
     /// `certificate` holds the server's own certificate first, then the intermediate ones. `key` holds the private key as
@@ -57,7 +58,7 @@ impl Tls {
     ///
     /// Each [`TlsError`] names the file and says what to do about it. A key that does not belong to the first certificate
     /// is [`TlsError::KeyMismatch`]. Expiry is not judged: clients do that.
-    pub fn pem_files(certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Tls, TlsError> {
+    pub fn pem_files(certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<ServerTls, TlsError> {
         let (certificate, key) = (certificate.as_ref(), key.as_ref());
         let chain = pem::certificates(certificate)?;
         let certified = certified_key(chain, pem::private_key(key)?, certificate, key)?;
@@ -79,13 +80,13 @@ impl Tls {
     /// [`TlsError::BadName`] for what is neither a DNS name nor an IP address, [`TlsError::NoNames`] without any name.
     ///
     /// ```
-    /// # use rikki::Tls;
-    /// let tls = Tls::self_signed(["localhost", "127.0.0.1", "::1"])?;
+    /// # use rikki::ServerTls;
+    /// let tls = ServerTls::self_signed(["localhost", "127.0.0.1", "::1"])?;
     /// assert!(tls.certificate_pem().is_some());
     /// # Ok::<(), rikki::TlsError>(())
     /// ```
     #[cfg(feature = "self-signed")]
-    pub fn self_signed(names: impl IntoIterator<Item = impl Into<String>>) -> Result<Tls, TlsError> {
+    pub fn self_signed(names: impl IntoIterator<Item = impl Into<String>>) -> Result<ServerTls, TlsError> {
         let made = development::certificate(names.into_iter().map(Into::into).collect())?;
         let key = provider().key_provider.load_private_key(made.key).map_err(TlsError::rejected)?;
         let certified = CertifiedKey::new(vec![made.certificate], key);
@@ -101,7 +102,7 @@ impl Tls {
     /// # Errors
     ///
     /// Each [`TlsError`] names the file.
-    pub fn client_ca(mut self, ca: impl AsRef<Path>) -> Result<Tls, TlsError> {
+    pub fn client_ca(mut self, ca: impl AsRef<Path>) -> Result<ServerTls, TlsError> {
         let ca = ca.as_ref();
         let mut roots = RootCertStore::empty();
         for certificate in pem::certificates(ca)? {
@@ -133,17 +134,21 @@ impl Tls {
         Arc::clone(&self.config)
     }
 
-    fn new(certified: CertifiedKey, secrets: Vec<PathBuf>, certificate_pem: Option<Arc<str>>) -> Result<Tls, TlsError> {
+    fn new(
+        certified: CertifiedKey,
+        secrets: Vec<PathBuf>,
+        certificate_pem: Option<Arc<str>>,
+    ) -> Result<ServerTls, TlsError> {
         let certified = Arc::new(certified);
         let config = server_config(&certified, None)?;
-        Ok(Tls { certified, config, secrets, certificate_pem })
+        Ok(ServerTls { certified, config, secrets, certificate_pem })
     }
 }
 
-impl fmt::Debug for Tls {
+impl fmt::Debug for ServerTls {
     /// Names files alone: certificates are long and keys are secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").field("secrets", &self.secrets).finish_non_exhaustive()
+        f.debug_struct("ServerTls").field("secrets", &self.secrets).finish_non_exhaustive()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Extension;
 use futures_util::{SinkExt, StreamExt};
 use http::StatusCode;
-use rikki::client::{Builder, ConnectError, Tls, connect};
+use rikki::client::{Builder, ClientTls, ConnectError, connect};
 use rikki::ws::{CloseCode, Compression, Config, Deadline, Error, Handler, Message, Opening, Socket, WebSocket};
 use rikki::{ClientCertificate, Server, TlsError};
 use tokio::io::AsyncWriteExt;
@@ -350,8 +350,8 @@ async fn a_server_that_is_not_trusted_is_not_talked_to() {
     let server = Running::echo(Server::new()).await;
     // The authorities of the system, whatever they are, have not issued it.
     let system = Builder::new(url(&server, Via::Tls, "/echo"));
-    let other = rikki::Tls::self_signed(["localhost"]).unwrap();
-    let other = system.clone().tls(Tls::ca_pem(other.certificate_pem().unwrap()).unwrap());
+    let other = rikki::ServerTls::self_signed(["localhost"]).unwrap();
+    let other = system.clone().tls(ClientTls::ca_pem(other.certificate_pem().unwrap()).unwrap());
     for builder in [system, other] {
         match soon("connecting", builder.connect()).await.map(drop) {
             Err(error @ ConnectError::TlsHandshake { .. }) => {
@@ -405,7 +405,7 @@ async fn the_wrong_scheme_is_said() {
 /// not lost to the reset that unread bytes would cause.
 #[tokio::test]
 async fn the_alert_for_a_missing_certificate_arrives() {
-    let tls = rikki::Tls::self_signed(["localhost"]).unwrap();
+    let tls = rikki::ServerTls::self_signed(["localhost"]).unwrap();
     let certificate = tls.certificate_pem().unwrap().to_owned();
     let path = std::env::temp_dir().join(format!("rikki-client-ca-{}.pem", std::process::id()));
     std::fs::write(&path, &certificate).unwrap();
@@ -436,7 +436,7 @@ async fn a_refusal_is_read_when_nothing_can_be_written() {
 /// Handlers of routes and of WebSockets learn who has connected.
 #[tokio::test]
 async fn the_subject_of_a_client_certificate_is_given_to_handlers() {
-    let tls = rikki::Tls::self_signed(["localhost"]).unwrap();
+    let tls = rikki::ServerTls::self_signed(["localhost"]).unwrap();
     let certificate = tls.certificate_pem().unwrap().to_owned();
     let mut params = rcgen::CertificateParams::default();
     params.distinguished_name.push(rcgen::DnType::CommonName, "alice, the first");

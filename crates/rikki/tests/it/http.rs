@@ -20,7 +20,7 @@ use hyper::body::Bytes;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rikki::ws::{Message, Socket};
-use rikki::{Server, Tls};
+use rikki::{Server, ServerTls};
 
 use crate::talk::{Talk, upgrade};
 use crate::wire::{BOTH, Running, Via, soon};
@@ -191,7 +191,7 @@ async fn the_key_is_not_served() {
     let certificate = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
     let key_file = site.write("server.key", &key.serialize_pem());
     let certificate_file = site.write("sub/server.crt", &certificate.pem());
-    let tls = Tls::pem_files(certificate_file, key_file).unwrap();
+    let tls = ServerTls::pem_files(certificate_file, key_file).unwrap();
     let server = Running::start_with(server(&site.0), tls, &certificate.pem()).await;
     for via in BOTH {
         assert_eq!(get_path(&server, via, "/ok.txt").await.status, 200);

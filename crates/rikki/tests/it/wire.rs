@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rikki::ws::{Message, Socket};
-use rikki::{Handle, Server, Tls};
+use rikki::{Handle, Server, ServerTls};
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
@@ -75,21 +75,21 @@ impl Running {
     }
 
     pub(crate) async fn start_on(workers: usize, server: Server) -> Self {
-        let tls = Tls::self_signed(["localhost", "127.0.0.1"]).unwrap();
+        let tls = ServerTls::self_signed(["localhost", "127.0.0.1"]).unwrap();
         let certificate = tls.certificate_pem().unwrap().to_owned();
         Self::start_with(server.workers(workers), tls, &certificate).await
     }
 
     /// The same with a certificate of its own, which clients are to trust.
-    pub(crate) async fn start_with(server: Server, tls: Tls, certificate: &str) -> Self {
+    pub(crate) async fn start_with(server: Server, tls: ServerTls, certificate: &str) -> Self {
         let client = client_config(certificate);
         let server = server.tls(tls).listen("http://127.0.0.1:0").listen("https://127.0.0.1:0");
         Self { handle: server.start().await.unwrap(), client, certificate: certificate.to_owned() }
     }
 
     /// What a client of the library needs to trust this server.
-    pub(crate) fn trust(&self) -> rikki::client::Tls {
-        rikki::client::Tls::ca_pem(&self.certificate).unwrap()
+    pub(crate) fn trust(&self) -> rikki::client::ClientTls {
+        rikki::client::ClientTls::ca_pem(&self.certificate).unwrap()
     }
 
     /// Starts `server` with an endpoint `/echo` that answers every message with itself.

@@ -13,12 +13,12 @@ use rustls::{
     RootCertStore, ServerConnection, SupportedProtocolVersion,
 };
 
-use super::super::{Tls, provider};
+use super::super::{ServerTls, provider};
 use super::{Authority, Folder};
 
 #[test]
 fn versions_and_alpn() {
-    let tls = Tls::self_signed(["localhost"]).unwrap();
+    let tls = ServerTls::self_signed(["localhost"]).unwrap();
     let check =
         |version: &'static SupportedProtocolVersion, offered: &[&str], expected: Result<Option<&str>, Error>| {
             let mut client = trusting(tls.certificate_pem().unwrap(), version).with_no_client_auth();
@@ -37,7 +37,7 @@ fn versions_and_alpn() {
 
 #[test]
 fn a_development_certificate_is_for_its_names() {
-    let tls = Tls::self_signed(["localhost", "app.example", "127.0.0.1", "::1"]).unwrap();
+    let tls = ServerTls::self_signed(["localhost", "app.example", "127.0.0.1", "::1"]).unwrap();
     let check = |name: &str, expected: bool| {
         let client = trusting(tls.certificate_pem().unwrap(), &TLS13).with_no_client_auth();
         let agreed = handshake(&tls, client, name);
@@ -53,9 +53,9 @@ fn a_development_certificate_is_for_its_names() {
 
 #[test]
 fn a_development_certificate_is_not_known_to_others() {
-    let other = Tls::self_signed(["localhost"]).unwrap();
+    let other = ServerTls::self_signed(["localhost"]).unwrap();
     let client = trusting(other.certificate_pem().unwrap(), &TLS13).with_no_client_auth();
-    let refused = handshake(&Tls::self_signed(["localhost"]).unwrap(), client, "localhost");
+    let refused = handshake(&ServerTls::self_signed(["localhost"]).unwrap(), client, "localhost");
     assert!(matches!(refused, Err(Error::InvalidCertificate(_))), "{refused:?}");
 }
 
@@ -64,7 +64,7 @@ fn client_certificates() {
     let folder = Folder::new();
     let (servers, clients, strangers) = (Authority::new(), Authority::new(), Authority::new());
     let (certificate, key) = servers.issue_files(&folder, "server");
-    let tls = Tls::pem_files(certificate, key).unwrap();
+    let tls = ServerTls::pem_files(certificate, key).unwrap();
     let tls = tls.client_ca(folder.write("ca.crt", clients.pem())).unwrap();
     let check = |version, issuer: Option<&Authority>, expected: Result<(), Error>| {
         let client = trusting(&servers.pem(), version);
@@ -91,7 +91,7 @@ fn huge_chains_of_clients_are_refused_soon() {
     let folder = Folder::new();
     let (servers, clients) = (Authority::new(), Authority::new());
     let (certificate, key) = servers.issue_files(&folder, "server");
-    let tls = Tls::pem_files(certificate, key).unwrap();
+    let tls = ServerTls::pem_files(certificate, key).unwrap();
     let tls = tls.client_ca(folder.write("ca.crt", clients.pem())).unwrap();
     // Authorities of one name, any of which may have issued any other, as far as names go.
     let mut params = CertificateParams::default();
@@ -121,7 +121,7 @@ fn huge_chains_of_clients_are_refused_soon() {
 #[test]
 fn sessions_that_can_be_resumed_are_bounded() {
     const SESSIONS: usize = 256;
-    let tls = Tls::self_signed(["localhost"]).unwrap();
+    let tls = ServerTls::self_signed(["localhost"]).unwrap();
     let resumed = |client: &Arc<ClientConfig>| {
         let name = "localhost".to_owned().try_into().unwrap();
         let mut client = Connection::from(ClientConnection::new(client.clone(), name).unwrap());
@@ -159,7 +159,7 @@ fn trusting(
 
 /// Joins client and server in memory: what the client saw at the end, and that the server saw the same.
 pub(super) fn handshake(
-    tls: &Tls,
+    tls: &ServerTls,
     client: impl Into<Arc<ClientConfig>>,
     name: &str,
 ) -> Result<(ProtocolVersion, Option<String>), Error> {

@@ -2,7 +2,7 @@
 
 use rcgen::{KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, SignatureAlgorithm};
 
-use super::super::{Tls, TlsError};
+use super::super::{ServerTls, TlsError};
 use super::{Authority, Folder, without_folder};
 use crate::client;
 
@@ -16,7 +16,7 @@ fn key_kinds_and_encodings() {
             _ => pem(label, inner_key(key.serialized_der())),
         };
         let certificate = folder.write("server.crt", Authority::new().issue(&key));
-        let tls = Tls::pem_files(certificate, folder.write("server.key", text));
+        let tls = ServerTls::pem_files(certificate, folder.write("server.key", text));
         assert!(tls.is_ok(), "{kind:?} as {label}: {tls:?}");
     };
     check(&rcgen::PKCS_ECDSA_P256_SHA256, "PRIVATE KEY");
@@ -33,11 +33,11 @@ fn the_files_with_keys_are_remembered() {
     let authority = Authority::new();
     let (certificate, key) = authority.issue_files(&folder, "server");
     let ca = folder.write("ca.crt", authority.pem());
-    let tls = Tls::pem_files(&certificate, &key).unwrap().client_ca(&ca).unwrap();
+    let tls = ServerTls::pem_files(&certificate, &key).unwrap().client_ca(&ca).unwrap();
     assert_eq!(tls.secrets(), std::slice::from_ref(&key));
     let both =
         folder.write("both.pem", [&certificate, &key].map(|path| std::fs::read_to_string(path).unwrap()).concat());
-    let tls_of_both = Tls::pem_files(&both, &key).unwrap().client_ca(&both).unwrap();
+    let tls_of_both = ServerTls::pem_files(&both, &key).unwrap().client_ca(&both).unwrap();
     assert_eq!(tls_of_both.secrets(), [key, both.clone(), both]);
     assert_eq!(tls.certificate_pem(), None);
 }
@@ -48,7 +48,7 @@ fn one_file_may_hold_chain_and_key() {
     let (authority, key) = (Authority::new(), KeyPair::generate().unwrap());
     let text = format!("comment\n{}\r\n{}{}", key.serialize_pem(), authority.issue(&key), authority.pem());
     let both = folder.write("both.pem", text);
-    let tls = Tls::pem_files(&both, &both).unwrap();
+    let tls = ServerTls::pem_files(&both, &both).unwrap();
     assert_eq!(tls.certified.cert.len(), 2);
 }
 
@@ -59,9 +59,9 @@ fn a_byte_order_mark_is_passed_over() {
     let (authority, key) = (Authority::new(), KeyPair::generate().unwrap());
     let marked = |text: String| format!("\u{feff}{text}").replace('\n', "\r\n");
     let certificate = folder.write("server.crt", marked(authority.issue(&key)));
-    let tls = Tls::pem_files(certificate, folder.write("server.key", marked(key.serialize_pem()))).unwrap();
+    let tls = ServerTls::pem_files(certificate, folder.write("server.key", marked(key.serialize_pem()))).unwrap();
     assert!(tls.client_ca(folder.write("ca.crt", marked(authority.pem()))).is_ok());
-    assert!(client::Tls::ca(folder.write("ca.crt", marked(authority.pem()))).is_ok());
+    assert!(client::ClientTls::ca(folder.write("ca.crt", marked(authority.pem()))).is_ok());
 }
 
 #[test]
@@ -95,8 +95,8 @@ fn check_certificate(text: impl AsRef<[u8]>, expected: &str) {
     let folder = Folder::new();
     let (certificate, key) = Authority::new().issue_files(&folder, "good");
     let bad = folder.write("bad.pem", text);
-    check_error(&folder, Tls::pem_files(&bad, &key), expected);
-    check_error(&folder, Tls::pem_files(certificate, key).unwrap().client_ca(bad), expected);
+    check_error(&folder, ServerTls::pem_files(&bad, &key), expected);
+    check_error(&folder, ServerTls::pem_files(certificate, key).unwrap().client_ca(bad), expected);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn refused_keys() {
 fn check_key(text: impl AsRef<[u8]>, expected: &str) {
     let folder = Folder::new();
     let (certificate, _) = Authority::new().issue_files(&folder, "good");
-    check_error(&folder, Tls::pem_files(certificate, folder.write("bad.pem", text)), expected);
+    check_error(&folder, ServerTls::pem_files(certificate, folder.write("bad.pem", text)), expected);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_chain_in_the_wrong_order_is_a_mismatch() {
     let folder = Folder::new();
     let (authority, key) = (Authority::new(), KeyPair::generate().unwrap());
     let chain = folder.write("chain.crt", authority.pem() + &authority.issue(&key));
-    let tls = Tls::pem_files(chain, folder.write("server.key", key.serialize_pem()));
+    let tls = ServerTls::pem_files(chain, folder.write("server.key", key.serialize_pem()));
     assert!(matches!(tls, Err(TlsError::KeyMismatch { .. })), "{tls:?}");
 }
 
@@ -140,16 +140,16 @@ fn a_chain_in_the_wrong_order_is_a_mismatch() {
 fn unreadable_files() {
     let folder = Folder::new();
     let (certificate, key) = Authority::new().issue_files(&folder, "good");
-    check_error(&folder, Tls::pem_files(folder.path("none"), &key), "cannot read none: ");
-    check_error(&folder, Tls::pem_files(&certificate, folder.path("none")), "cannot read none: ");
-    let tls = Tls::pem_files(certificate, key).unwrap();
+    check_error(&folder, ServerTls::pem_files(folder.path("none"), &key), "cannot read none: ");
+    check_error(&folder, ServerTls::pem_files(&certificate, folder.path("none")), "cannot read none: ");
+    let tls = ServerTls::pem_files(certificate, key).unwrap();
     check_error(&folder, tls.client_ca(folder.path("none")), "cannot read none: ");
 }
 
 #[test]
 fn names_for_a_development_certificate() {
     let check = |name: &str, expected: bool| {
-        let tls = Tls::self_signed([name]);
+        let tls = ServerTls::self_signed([name]);
         assert_eq!(tls.is_ok(), expected, "{name}: {tls:?}");
     };
     check("localhost", true);
@@ -161,19 +161,19 @@ fn names_for_a_development_certificate() {
     check("", false);
     check("a\nb", false);
     check("bücher.example", false);
-    assert!(matches!(Tls::self_signed([""; 0]), Err(TlsError::NoNames)));
+    assert!(matches!(ServerTls::self_signed([""; 0]), Err(TlsError::NoNames)));
 }
 
 #[test]
 fn debug_shows_no_secret() {
     let folder = Folder::new();
     let (certificate, key) = Authority::new().issue_files(&folder, "server");
-    let text = format!("{:?}", Tls::pem_files(certificate, key).unwrap());
-    assert_eq!(without_folder(&text, &folder), r#"Tls { secrets: ["server.key"], .. }"#);
+    let text = format!("{:?}", ServerTls::pem_files(certificate, key).unwrap());
+    assert_eq!(without_folder(&text, &folder), r#"ServerTls { secrets: ["server.key"], .. }"#);
 }
 
 /// Every message is one line and starts as expected.
-fn check_error(folder: &Folder, tls: Result<Tls, TlsError>, expected: &str) {
+fn check_error(folder: &Folder, tls: Result<ServerTls, TlsError>, expected: &str) {
     let text = without_folder(&tls.expect_err("should be refused").to_string(), folder);
     assert!(text.starts_with(expected), "expected {expected:?}, got {text:?}");
     assert!(!text.contains('\n'), "{text:?}");

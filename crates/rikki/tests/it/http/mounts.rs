@@ -142,7 +142,7 @@ async fn the_key_is_served_from_no_folder() {
     let key_file = docs.write("server.key", &key.serialize_pem());
     let certificate_file = site.write("server.crt", &certificate.pem());
     fs::hard_link(&key_file, site.0.join("copy.key")).unwrap();
-    let tls = Tls::pem_files(certificate_file, key_file).unwrap();
+    let tls = ServerTls::pem_files(certificate_file, key_file).unwrap();
     let server =
         server(&site.0).mount("/docs", Files::new(&docs.0).unwrap()).mount("/again", Files::new(&site.0).unwrap());
     let server = Running::start_with(server, tls, &certificate.pem()).await;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use axum::routing::any;
 use rikki::Server;
-use rikki::client::{Builder, Tls};
+use rikki::client::{Builder, ClientTls};
 use rikki::ws::{Config, Upgrade, WebSocket};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
@@ -108,7 +108,7 @@ async fn with_their_server<P, Ours>(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let scheme = if via == Via::Tls { "wss" } else { "ws" };
     let url = format!("{scheme}://localhost:{}/", listener.local_addr().unwrap().port());
-    let builder = Builder::new(url).tls(Tls::ca_pem(made.cert.pem()).unwrap()).config(settings);
+    let builder = Builder::new(url).tls(ClientTls::ca_pem(made.cert.pem()).unwrap()).config(settings);
     let accept = async {
         let (tcp, _) = listener.accept().await.unwrap();
         tcp.set_nodelay(true).unwrap();
