@@ -23,11 +23,11 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 use tower_service::Service as _;
 
 use super::access::Access;
 use super::config::{Config, Limits, Shared};
+use super::draining::Draining;
 use super::framing;
 use super::guard::{Guard, KnownHost};
 use super::idle::Waiting;
@@ -51,14 +51,6 @@ const AHEAD: usize = 64 * 1024;
 /// What a request is told that comes when its connection has just made room for another.
 pub(super) const GIVEN_AWAY: &str = "the connection has made room for another\n";
 
-/// What a server is about to do with its connections.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Phase {
-    Serving,
-    /// Requests are finished, no new ones taken.
-    Draining,
-}
-
 /// What holds for all connections of a listener.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Terms {
@@ -74,14 +66,14 @@ pub(crate) struct Serving {
     pub(super) config: Config,
     pub(super) shared: Shared,
     pub(super) terms: Terms,
-    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) draining: Draining,
     http1: http1::Builder,
     /// What `Keep-Alive` says, unless it would be nothing.
     keep_alive: Option<HeaderValue>,
 }
 
 impl Serving {
-    pub(crate) fn new(config: Config, shared: Shared, terms: Terms, phase: watch::Receiver<Phase>) -> Self {
+    pub(crate) fn new(config: Config, shared: Shared, terms: Terms, draining: Draining) -> Self {
         let limits = &config.limits;
         let mut http1 = http1::Builder::new();
         // Each connection has a timer of its own, which knows how long.
@@ -95,7 +87,7 @@ impl Serving {
         }
         let seconds = limits.keep_alive.as_secs();
         let keep_alive = HeaderValue::try_from(format!("timeout={seconds}")).ok().filter(|_| seconds > 0);
-        Self { config, shared, terms, phase, http1, keep_alive }
+        Self { config, shared, terms, draining, http1, keep_alive }
     }
 
     /// Lets the connection that has idled longest end, if any idles.
@@ -152,8 +144,7 @@ impl Connection {
 
     /// Serves HTTP/1.1 on a TCP or TLS stream.
     pub(crate) async fn serve_http1(self, stream: impl AsyncRead + AsyncWrite + Socket + Send + Unpin + 'static) {
-        let Serving { http1, config, shared, terms, phase, .. } = &*self.serving;
-        let mut phase = phase.clone();
+        let Serving { http1, config, shared, terms, draining, .. } = &*self.serving;
         let limits = &config.limits;
         let waiting = Waiting::new(&shared.idling, self.has_place, limits.keep_alive, limits.head_timeout);
         let service = service_fn(|request| {
@@ -170,7 +161,7 @@ impl Connection {
             // First, since most are upgraded or ended before there is anything to wait for.
             biased;
             result = &mut connection => result,
-            () = has_to_drain(&mut phase) => {
+            () = draining.begun_and_read() => {
                 Pin::new(&mut connection).graceful_shutdown();
                 (&mut connection).await
             }
@@ -287,12 +278,12 @@ impl Connection {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS || is_said {
             return;
         }
-        let Serving { keep_alive, phase, .. } = &*self.serving;
+        let Serving { keep_alive, draining, .. } = &*self.serving;
         if last {
             response.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
         } else if let Some(keep_alive) = keep_alive
             && goes_on
-            && !phase.has_changed().unwrap_or(true)
+            && !draining.has_begun()
             && let Entry::Vacant(connection) = response.headers_mut().entry(header::CONNECTION)
         {
             // The field has to be named there: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
@@ -400,17 +391,6 @@ fn is_kept_alive(request: &Parts) -> bool {
     if request.version == Version::HTTP_11 { !has("close") } else { has("keep-alive") && !has("close") }
 }
 
-/// The same as [`draining`], when the runtime has looked at the sockets once more: a request that has arrived is read.
-async fn has_to_drain(phase: &mut watch::Receiver<Phase>) {
-    draining(phase).await;
-    tokio::task::yield_now().await;
-}
-
-/// Waits until the server drains; that its handle is gone means the same.
-pub(crate) async fn draining(phase: &mut watch::Receiver<Phase>) {
-    let _ = phase.wait_for(|phase| *phase == Phase::Draining).await;
-}
-
 pub(super) fn log_end(peer: Peer, result: hyper::Result<()>) -> Option<hyper::Error> {
     result.inspect_err(|error| tracing::debug!(target: "rikki::http", %peer, "connection ended: {error}")).err()
 }
@@ -428,9 +408,10 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 
     use super::*;
+    use crate::http::draining;
 
-    fn connection(router: Router, phase: watch::Receiver<Phase>) -> Connection {
-        let serving = Serving::new(Config::default(), Shared::default(), Terms::default(), phase);
+    fn connection(router: Router, draining: Draining) -> Connection {
+        let serving = Serving::new(Config::default(), Shared::default(), Terms::default(), draining);
         Connection::new(Arc::new(serving), router, Peer::Unix, Tracker::default(), false)
     }
 
@@ -440,8 +421,8 @@ mod tests {
         fn size_of_future<A, F>(_: impl Fn(A) -> F) -> usize {
             size_of::<F>()
         }
-        let (_server, phase) = watch::channel(Phase::Serving);
-        let connection = connection(Router::new(), phase);
+        let (_server, draining) = draining();
+        let connection = connection(Router::new(), draining);
         let size = size_of_future(|request| connection.answer(request, None));
         assert!(size <= 512, "{size} bytes");
     }
@@ -491,8 +472,8 @@ mod tests {
             let asked = asked.clone();
             move || async move { asked.store(true, Relaxed) }
         });
-        let (_server, phase) = watch::channel(Phase::Serving);
-        let connection = connection(router, phase);
+        let (_server, draining) = draining();
+        let connection = connection(router, draining);
         let before = clock_gettime(ClockId::ThreadCPUTime);
         connection.serve_http1(stream).await;
         let after = clock_gettime(ClockId::ThreadCPUTime);
@@ -515,8 +496,8 @@ mod tests {
     #[tokio::test]
     async fn who_has_made_room_is_not_answered_by_the_application() {
         const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        let (_server, phase) = watch::channel(Phase::Serving);
-        let mut connection = connection(Router::new().fallback(async || "answered"), phase);
+        let (_server, draining) = draining();
+        let mut connection = connection(Router::new().fallback(async || "answered"), draining);
         connection.has_place = true;
         let serving = connection.serving.clone();
         let (mut client, stream) = tokio::io::duplex(1024);
@@ -557,8 +538,8 @@ mod tests {
         });
         let (mut client, stream) = tokio::io::duplex(1024);
         client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-        let (_server, phase) = watch::channel(Phase::Serving);
-        let served = connection(router, phase).serve_http1(stream);
+        let (_server, draining) = draining();
+        let served = connection(router, draining).serve_http1(stream);
         // The clock goes on when there is nothing else to do.
         assert!(tokio::time::timeout(Duration::from_secs(1), served).await.is_err());
         let taken = taken.load(Relaxed);

@@ -12,10 +12,10 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 
 use super::config::Limits;
-use super::connection::{Connection, GIVEN_AWAY, Phase, Serving, draining, log_end};
+use super::connection::{Connection, GIVEN_AWAY, Serving, log_end};
+use super::draining::Draining;
 use super::heads::HeadIo;
 use super::idle::Waiting;
 use super::linger::LINGER;
@@ -57,13 +57,13 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Connection {
     pub(super) async fn serve_http2(self, stream: impl AsyncRead + AsyncWrite + Socket + Send + Unpin + 'static) {
-        let Serving { config, shared, terms, phase, .. } = &*self.serving;
+        let Serving { config, shared, terms, draining, .. } = &*self.serving;
         let (rate, counts) = (config.limits.body_rate(), terms.live.counts.clone());
         let memory = terms.live.http2.clone();
         let outgoing = Arc::new(Outgoing::new(memory.clone()));
         let streams = Arc::new(Streams::new(outgoing.clone()));
         let builder = self.serving.http2(PacedStreams { rate, counts: counts.clone(), streams: streams.clone() });
-        let (phase, peer) = (phase.clone(), self.peer);
+        let (draining, peer) = (draining.clone(), self.peer);
         let Limits { head_timeout, keep_alive, max_requests, .. } = config.limits;
         let waiting = Waiting::new(&shared.idling, self.has_place, keep_alive, head_timeout);
         let waiting = Arc::new(waiting);
@@ -102,7 +102,7 @@ impl Connection {
         let result = tokio::select! {
             result = connection.as_mut() => result,
             () = silent => return,
-            () = goes_away(phase, &streams, &waiting, keep_alive) => {
+            () = goes_away(&draining, &streams, &waiting, keep_alive) => {
                 // GOAWAY: https://www.rfc-editor.org/rfc/rfc9113#section-6.8
                 connection.as_mut().graceful_shutdown();
                 // Whoever has its place is there already.
@@ -121,9 +121,9 @@ impl Connection {
 }
 
 /// Waits until the client has to be told to go.
-async fn goes_away(mut phase: watch::Receiver<Phase>, streams: &Streams, waiting: &Waiting, keep_alive: Duration) {
+async fn goes_away(draining: &Draining, streams: &Streams, waiting: &Waiting, keep_alive: Duration) {
     tokio::select! {
-        () = draining(&mut phase) => {}
+        () = draining.begun() => {}
         () = streams.must_go_away() => {}
         () = streams.idle(waiting, keep_alive) => {}
         () = waiting.must_leave() => {}

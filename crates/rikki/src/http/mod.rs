@@ -4,6 +4,7 @@ mod access;
 mod added;
 mod config;
 mod connection;
+mod draining;
 mod framing;
 mod frequency;
 mod guard;
@@ -29,7 +30,8 @@ mod watch;
 pub use guard::BadHost;
 
 pub(crate) use config::{Config, Limits, Shared};
-pub(crate) use connection::{Connection, Phase, Serving, Terms, draining};
+pub(crate) use connection::{Connection, Serving, Terms};
+pub(crate) use draining::{Begin, Draining, draining};
 pub(crate) use guard::Guard;
 pub(crate) use refusal::later;
 #[cfg(feature = "tls")]

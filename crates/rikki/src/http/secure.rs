@@ -15,20 +15,20 @@ use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{FallibleAccept, TlsAcceptor};
 
-use super::connection::{Connection, Serving, draining};
+use super::connection::{Connection, Serving};
 use super::linger::{self, LINGER};
 use crate::tls::ClientCertificate;
 
 impl Connection {
     /// Serves a TLS connection; the handshake has the time of a request head.
     pub(crate) async fn serve_tls(mut self, acceptor: TlsAcceptor, turn: Handshakes, stream: TcpStream) {
-        let Serving { config, phase, .. } = &*self.serving;
-        let (mut phase, peer) = (phase.clone(), self.peer);
+        let Serving { config, draining, .. } = &*self.serving;
+        let (draining, peer) = (draining.begun(), self.peer);
         let mut handshake = pin!(shake_hands(turn, acceptor, stream));
         let handshake = tokio::select! {
             handshake = timeout(config.limits.head_timeout, handshake.as_mut()) => handshake,
             // Cutting it in the middle would reset the connection; a client that is silent is not waited for long.
-            () = draining(&mut phase) => timeout(LINGER, handshake).await,
+            () = draining => timeout(LINGER, handshake).await,
         };
         let stream = match handshake {
             Ok(Ok(stream)) => stream,

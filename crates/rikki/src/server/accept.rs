@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::queue::{OVERDUE, Queues};
 use super::url::BACKLOG;
 use super::worker::{self, Accepted, Door, Listener};
-use crate::http::{Phase, draining};
+use crate::http::Draining;
 use crate::net::{Accepting, Listening, Peer, Stream};
 use rikki_limits::Seldom;
 
@@ -38,25 +37,20 @@ pub(super) fn start(
     runtime: &Runtime,
     sockets: Sockets,
     destination: Destination,
-    phase: &watch::Receiver<Phase>,
+    draining: &Draining,
 ) -> io::Result<JoinSet<()>> {
     let _inside = runtime.enter();
     let mut accepting = JoinSet::new();
     for (socket, listener) in sockets {
-        accepting.spawn(accept(socket.attach()?, listener, destination.clone(), phase.clone()));
+        accepting.spawn(accept(socket.attach()?, listener, destination.clone(), draining.clone()));
     }
     Ok(accepting)
 }
 
 /// Whoever has connected when the server drains is accepted too: closing a socket resets those that wait in its queue.
-async fn accept(
-    socket: Accepting,
-    listener: Arc<Listener>,
-    mut destination: Destination,
-    mut phase: watch::Receiver<Phase>,
-) {
+async fn accept(socket: Accepting, listener: Arc<Listener>, mut destination: Destination, draining: Draining) {
     {
-        let mut draining = pin!(draining(&mut phase));
+        let mut draining = pin!(draining.begun());
         // Kept from turn to turn, so that connections that keep coming do not put it off.
         let mut look_again = interval(OVERDUE);
         look_again.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -161,13 +155,13 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::http::Serving;
-    use crate::server::queue::{Command, Queue};
+    use crate::http::{self, Serving};
+    use crate::server::queue::Queue;
 
-    fn listener(phase: watch::Receiver<Phase>) -> Listener {
+    fn listener(draining: Draining) -> Listener {
         Listener {
             router: Router::new(),
-            serving: Arc::new(Serving::new(Default::default(), Default::default(), Default::default(), phase)),
+            serving: Arc::new(Serving::new(Default::default(), Default::default(), Default::default(), draining)),
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -175,8 +169,8 @@ mod tests {
 
     #[tokio::test]
     async fn connections_that_keep_coming_do_not_put_off_dealing_again() {
-        let (_server, phase) = watch::channel(Phase::Serving);
-        let listener = Arc::new(listener(phase.clone()));
+        let (_server, draining) = http::draining();
+        let listener = Arc::new(listener(draining.clone()));
         let socket = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = socket.local_addr().unwrap();
         let (comes, stuck) = <(Arc<Queue<Accepted>>, Arc<Queue<Accepted>>)>::default();
@@ -188,7 +182,7 @@ mod tests {
                 // Less than what a worker may take.
                 tokio::time::sleep(OVERDUE / 5).await;
                 let first = clients[0].local_addr().unwrap();
-                while let Some(Command::Connection(accepted)) = comes.next().now_or_never() {
+                while let Some(Some(accepted)) = comes.next().now_or_never() {
                     if accepted.peer == Peer::Ip(first) {
                         return;
                     }
@@ -196,7 +190,7 @@ mod tests {
             }
         };
         // It deals the first to the second.
-        let accepting = accept(Accepting::Tcp(socket), listener, Destination::Workers { queues, turn: 0 }, phase);
+        let accepting = accept(Accepting::Tcp(socket), listener, Destination::Workers { queues, turn: 0 }, draining);
         tokio::select! {
             () = accepting => panic!("it does not drain"),
             dealt = tokio::time::timeout(OVERDUE * 60, coming) => assert!(dealt.is_ok(), "it waits for a stuck worker"),
@@ -207,21 +201,21 @@ mod tests {
     async fn whoever_is_accepted_as_a_drain_begins_is_not_dropped() {
         // What is looked at first when both are there is a matter of chance.
         for _ in 0..30 {
-            let (server, phase) = watch::channel(Phase::Serving);
-            let listener = listener(phase.clone());
+            let (server, draining) = http::draining();
+            let listener = listener(draining.clone());
             let socket = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
             let address = socket.local_addr().unwrap();
             let queue = Arc::<Queue<Accepted>>::default();
             let queues = Arc::new(Queues::new(vec![queue.clone()]));
             let destination = Destination::Workers { queues, turn: 0 };
-            let mut accepting = pin!(accept(Accepting::Tcp(socket), Arc::new(listener), destination, phase));
+            let mut accepting = pin!(accept(Accepting::Tcp(socket), Arc::new(listener), destination, draining));
             assert!((&mut accepting).now_or_never().is_none());
             let _client = std::net::TcpStream::connect(address).unwrap();
             // The runtime looks at its sockets before this goes on.
             tokio::task::yield_now().await;
-            server.send_replace(Phase::Draining);
+            server.now();
             accepting.await;
-            assert!(matches!(queue.next().await, Command::Connection(_)));
+            assert!(queue.next().await.is_some());
         }
     }
 }

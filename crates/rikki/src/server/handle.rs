@@ -1,27 +1,25 @@
 //! A running server: where it listens, and how it is stopped.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use axum::Router;
 use tokio::signal;
-use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::accept::{self, Destination, Sockets};
 use super::admission::Admission;
-use super::queue::Queues;
+use super::drain::{Plan, Stop, Thread, Watch};
+use super::queue::{Queue, Queues};
 use super::url::Place;
-use super::worker::{self, Accepted, Drain, Listener, Worker};
+use super::worker::{self, Accepted, Listener};
 use super::{ListenUrl, Server, StartError};
 use crate::counters::Counters;
-use crate::http::{self, Phase, Serving, Terms, draining};
+use crate::http::{self, Draining, Serving, Terms};
 use crate::live::{Live, Monitor};
 use crate::net::Listening;
 use crate::ws;
@@ -43,17 +41,13 @@ use crate::ws::internal::ListenerKind;
 #[must_use = "dropping the last handle stops the server"]
 pub struct Handle(Arc<Running>);
 
-/// What the clones of a handle share. The server drains when its ends of the channels are gone.
+/// What the clones of a handle share. The server drains when it is gone.
 #[derive(Debug)]
 struct Running {
     bound: Vec<Bound>,
     addresses: Vec<SocketAddr>,
     live: Arc<Live>,
-    phase: watch::Sender<Phase>,
-    release: watch::Sender<()>,
-    /// Which of the workers have drained, once they have or their time is up.
-    drained: watch::Receiver<Option<Vec<bool>>>,
-    workers: Mutex<Vec<thread::JoinHandle<()>>>,
+    stop: Stop,
 }
 
 /// A listen URL with the port that it got.
@@ -136,7 +130,7 @@ impl Handle {
             let mut signals = match signals {
                 Ok(signals) => signals,
                 Err(error) => {
-                    handle.0.phase.send_replace(Phase::Draining);
+                    handle.0.stop.begin();
                     return Err(error);
                 }
             };
@@ -164,33 +158,7 @@ impl Handle {
     ///
     /// Draining starts when this is first polled and goes on if it is dropped then.
     pub async fn shutdown(&self) {
-        let running = &*self.0;
-        running.phase.send_replace(Phase::Draining);
-        if running.is_own_thread() {
-            return;
-        }
-        let mut drained = running.drained.clone();
-        let drained =
-            drained.wait_for(Option::is_some).await.ok().and_then(|drained| drained.clone()).unwrap_or_default();
-        running.release.send_replace(());
-        let workers = std::mem::take(&mut *running.workers());
-        for (worker, drained) in workers.into_iter().zip(drained) {
-            // One that is stuck in a callback is left behind; the others end at once.
-            if drained {
-                let _ = worker.join();
-            }
-        }
-    }
-}
-
-impl Running {
-    fn is_own_thread(&self) -> bool {
-        let current = thread::current().id();
-        self.workers().iter().any(|worker| worker.thread().id() == current)
-    }
-
-    fn workers(&self) -> MutexGuard<'_, Vec<thread::JoinHandle<()>>> {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.stop.shutdown().await;
     }
 }
 
@@ -203,19 +171,17 @@ pub(super) struct Listen {
 
 /// Starts workers and acceptors.
 pub(super) fn start(server: &Server, listeners: Vec<Listen>) -> Result<Handle, StartError> {
-    let (phase, serving_phase) = watch::channel(Phase::Serving);
-    let (release, released) = watch::channel(());
+    let (begin, draining) = http::draining();
+    let release = CancellationToken::new().drop_guard();
     let count = server.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     let live = server.live.clone();
+    let plan =
+        Plan { code: server.drain_code, window: server.limits.drain_window, timeout: server.limits.drain_timeout };
     let shared = worker::Shared {
         admission: Arc::new(Admission::new(live.clone(), server.limits.max_connections_per_address)),
-        phase: phase.subscribe(),
-        release: released,
-        drain: Drain {
-            code: server.drain_code,
-            window: server.limits.drain_window,
-            timeout: server.limits.drain_timeout,
-        },
+        draining: draining.clone(),
+        release: release.token().clone(),
+        plan,
     };
     let websockets = ws::internal::Terms::new(&server.websockets, &live.websockets)
         .with_subprotocols(server.subprotocols.clone().into())
@@ -241,26 +207,25 @@ pub(super) fn start(server: &Server, listeners: Vec<Listen>) -> Result<Handle, S
             let loopback = address.is_some_and(|address| address.ip().is_loopback());
             let listener = ListenerKind { tls: url.is_tls(), loopback };
             let terms = Terms { listener, ..terms.clone() };
-            let serving = Serving::new(server.http.clone(), shared_http.clone(), terms, serving_phase.clone());
+            let serving = Serving::new(server.http.clone(), shared_http.clone(), terms, draining.clone());
             sockets.push((socket, Arc::new(server.listener(router.clone(), serving, url.is_tls()))));
         }
         bound.push(Bound(url));
     }
     // One alone accepts itself: while it is busy nothing else could be done with a connection anyway.
     let mut own = if count == 1 { std::mem::take(&mut sockets) } else { Sockets::new() };
-    let workers = (0..count)
-        .map(|index| worker::start(index, shared.clone(), std::mem::take(&mut own)))
-        .collect::<io::Result<Vec<Worker>>>()
+    let of_workers: Vec<Arc<Queue<Accepted>>> = (0..count).map(|_| Arc::default()).collect();
+    let queues = Queues::new(of_workers.clone());
+    let workers = (0..count).zip(of_workers);
+    let workers = workers
+        .map(|(index, queue)| worker::start(index, shared.clone(), queue, std::mem::take(&mut own)))
+        .collect::<io::Result<Vec<Thread>>>()
         .map_err(StartError::Runtime)?;
-    let (queues, rest): (Vec<_>, Vec<_>) =
-        workers.into_iter().map(|worker| (worker.queue, (worker.drained, worker.thread))).unzip();
-    let (pending, workers): (Vec<_>, Vec<_>) = rest.into_iter().unzip();
-    let deadline = server.limits.drain_timeout + GRACE;
-    let queues = Queues::new(queues);
-    let acceptor =
-        Acceptor { sockets, queues, phase: serving_phase, pending, deadline, monitor: Monitor(live.clone()) };
-    let drained = acceptor.start().map_err(StartError::Runtime)?;
-    Ok(Handle(Arc::new(Running { bound, addresses, live, phase, release, drained, workers: Mutex::new(workers) })))
+    let drained = workers.iter().map(|worker| worker.drained.clone()).collect();
+    let watch = Watch { plan, workers: drained, monitor: Monitor(live.clone()) };
+    let over = Acceptor { sockets, queues, draining, watch }.start().map_err(StartError::Runtime)?;
+    let stop = Stop::new(begin, over, release, workers);
+    Ok(Handle(Arc::new(Running { bound, addresses, live, stop })))
 }
 
 impl Server {
@@ -276,64 +241,36 @@ impl Server {
     }
 }
 
-/// How much longer than its connections a worker may take to drain; one that does is stuck in a callback.
-const GRACE: Duration = Duration::from_millis(500);
-
 /// Accepts for several workers, on a thread of its own, until the server drains, and then watches the workers do so.
 struct Acceptor {
     sockets: Sockets,
     queues: Queues<Accepted>,
-    phase: watch::Receiver<Phase>,
-    pending: Vec<oneshot::Receiver<()>>,
-    deadline: Duration,
-    monitor: Monitor,
+    draining: Draining,
+    watch: Watch,
 }
 
 impl Acceptor {
-    fn start(self) -> io::Result<watch::Receiver<Option<Vec<bool>>>> {
+    /// The token is given when the drain is over.
+    fn start(self) -> io::Result<CancellationToken> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let Self { sockets, queues, mut phase, pending, deadline, monitor } = self;
+        let Self { sockets, queues, draining, watch } = self;
         let queues = Arc::new(queues);
         let destination = Destination::Workers { queues: queues.clone(), turn: 0 };
-        let mut accepting = accept::start(&runtime, sockets, destination, &phase)?;
-        let (report, drained) = watch::channel(None);
+        let mut accepting = accept::start(&runtime, sockets, destination, &draining)?;
+        let over = CancellationToken::new();
+        let report = over.clone().drop_guard();
         thread::Builder::new().name("rikki-accept".to_owned()).spawn(move || {
             runtime.block_on(async {
-                draining(&mut phase).await;
-                let longest = deadline - GRACE;
-                let deadline = Instant::now() + deadline;
-                // Before anything can have ended.
-                let Counters { connections, websockets, .. } = monitor.counters();
-                tracing::info!(target: "rikki::server", connections, websockets, ?longest, "draining");
+                draining.begun().await;
+                let deadline = watch.begin();
                 while accepting.join_next().await.is_some() {}
                 // The workers are told when the sockets are closed, which is at once.
                 drop(queues);
-                let all = async {
-                    let mut drained = Vec::new();
-                    for worker in pending {
-                        drained.push(matches!(timeout_at(deadline, worker).await, Ok(Ok(()))));
-                    }
-                    drained
-                };
-                let drained = tokio::select! {
-                    drained = all => drained,
-                    never = log_progress(&monitor) => match never {},
-                };
-                // Nobody waits for it if the handle was dropped.
-                let _ = report.send(Some(drained));
+                watch.finish(deadline).await;
+                drop(report);
             });
         })?;
-        Ok(drained)
-    }
-}
-
-/// Tells once a second what a drain still waits for.
-async fn log_progress(monitor: &Monitor) -> Infallible {
-    loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let Counters { connections, websockets, .. } = monitor.counters();
-        let note = "a second signal does not wait";
-        tracing::info!(target: "rikki::server", connections, websockets, note, "still draining");
+        Ok(over)
     }
 }
 

@@ -3,6 +3,7 @@
 mod accept;
 mod admission;
 mod config;
+mod drain;
 mod error;
 mod handle;
 mod memory;

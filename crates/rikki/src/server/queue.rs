@@ -14,44 +14,36 @@ const ROOM: usize = 256;
 /// How long a worker may take to come for a connection, until it gets no more and others have what waits for it.
 pub(super) const OVERDUE: Duration = Duration::from_millis(50);
 
-/// What reaches a worker from the acceptor.
-#[derive(Debug, PartialEq)]
-pub(super) enum Command<T> {
-    /// To be served. Until a worker comes for it, it may be given to another.
-    Connection(T),
-    /// To be done when all connections have been taken: no more come.
-    Drain,
-}
-
 /// What waits for one worker.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     waiting: Mutex<VecDeque<(Instant, T)>>,
     filled: Notify,
-    /// Apart from the others, since it needs no room and is for this worker alone.
-    drains: AtomicBool,
+    /// No more come.
+    ended: AtomicBool,
 }
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
-        let (waiting, filled, drains) = Default::default();
-        Self { waiting, filled, drains }
+        let (waiting, filled, ended) = Default::default();
+        Self { waiting, filled, ended }
     }
 }
 
 impl<T> Queue<T> {
-    /// The next one; always the same when it drains.
+    /// The next one. Until a worker comes for it, it may be given to another. `None`, again and again, when all have been
+    /// taken and no more come.
     ///
     /// # Cancel safety
     ///
     /// Nothing is taken unless it is given.
-    pub(super) async fn next(&self) -> Command<T> {
+    pub(super) async fn next(&self) -> Option<T> {
         loop {
             if let Some((_, next)) = self.waiting().pop_front() {
-                return Command::Connection(next);
+                return Some(next);
             }
-            if self.drains.load(Relaxed) {
-                return Command::Drain;
+            if self.ended.load(Relaxed) {
+                return None;
             }
             self.filled.notified().await;
         }
@@ -77,7 +69,7 @@ impl<T> Queue<T> {
     }
 }
 
-/// The acceptor's end of the queues of all workers, which drain when it is dropped.
+/// The acceptor's end of the queues of all workers, which end when it is dropped.
 #[derive(Debug)]
 pub(super) struct Queues<T>(Vec<Arc<Queue<T>>>);
 
@@ -143,7 +135,7 @@ impl<T> Queues<T> {
 impl<T> Drop for Queues<T> {
     fn drop(&mut self) {
         for queue in &self.0 {
-            queue.drains.store(true, Relaxed);
+            queue.ended.store(true, Relaxed);
             queue.filled.notify_one();
         }
     }
@@ -156,10 +148,7 @@ mod tests {
     use super::*;
 
     fn taken(queue: &Queue<usize>) -> Vec<usize> {
-        let taken = || match queue.next().now_or_never()? {
-            Command::Connection(number) => Some(number),
-            Command::Drain => None,
-        };
+        let taken = || queue.next().now_or_never().flatten();
         std::iter::from_fn(taken).collect()
     }
 
@@ -190,7 +179,7 @@ mod tests {
         assert_eq!(queues.deal(0, 0), Err(0));
         drop(queues);
         assert_eq!(taken(&first).len(), ROOM);
-        assert_eq!(first.next().now_or_never(), Some(Command::Drain));
+        assert_eq!(first.next().now_or_never(), Some(None));
         drop(last);
     }
 }

@@ -1,6 +1,5 @@
 //! One thread of the server: a single-threaded runtime that serves its connections from the first byte to the last.
 
-use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,19 +8,21 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::runtime::Builder;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::accept::{self, Destination, Sockets};
 use super::admission::{Admission, Place};
-use super::queue::{Command, Queue};
+use super::drain::{Alive, Finish, Plan, Thread};
+use super::queue::Queue;
 #[cfg(feature = "tls")]
 use crate::http::Handshakes;
-use crate::http::{Connection, Phase, Serving};
+use crate::http::{Connection, Draining, Serving};
 use crate::net::{Detached, Peer, Stream};
+use crate::ws;
 use crate::ws::internal::{Clock, Tracker};
-use crate::ws::{self, CloseCode};
 use rikki_limits::Seldom;
 
 /// Threads for blocking work, such as reading files, for each worker: as many as tokio has by default. Folders bound what
@@ -48,20 +49,9 @@ pub(super) struct Accepted {
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) admission: Arc<Admission>,
-    pub(super) phase: watch::Receiver<Phase>,
-    /// Runtimes are kept until this is closed: the connections of one worker may use what lives on another.
-    pub(super) release: watch::Receiver<()>,
-    pub(super) drain: Drain,
-}
-
-/// How a server ends.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Drain {
-    pub(super) code: CloseCode,
-    /// Over what WebSockets are closed.
-    pub(super) window: Duration,
-    /// After what the rest is cut.
-    pub(super) timeout: Duration,
+    pub(super) draining: Draining,
+    pub(super) release: CancellationToken,
+    pub(super) plan: Plan,
 }
 
 /// What the connections of a listener share.
@@ -73,66 +63,43 @@ pub(super) struct Listener {
     pub(super) tls: Option<tokio_rustls::TlsAcceptor>,
 }
 
-/// The acceptor's and the handle's end of a worker.
-pub(super) struct Worker {
-    pub(super) queue: Arc<Queue<Accepted>>,
-    /// Yields when the worker has drained.
-    pub(super) drained: oneshot::Receiver<()>,
-    /// Held by the worker's thread until its runtime is gone.
-    pub(super) thread: thread::JoinHandle<()>,
-}
-
-/// Starts a worker, which accepts on `sockets` itself. It drains when its queue says so.
-pub(super) fn start(index: usize, shared: Shared, sockets: Sockets) -> io::Result<Worker> {
+/// Starts a worker, which accepts on `sockets` itself. It drains when its queue ends.
+pub(super) fn start(index: usize, shared: Shared, queue: Arc<Queue<Accepted>>, sockets: Sockets) -> io::Result<Thread> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .event_interval(EVENT_INTERVAL)
         .max_blocking_threads(BLOCKING_THREADS)
         .build()?;
-    let queue = Arc::<Queue<Accepted>>::default();
-    let (done, drained) = oneshot::channel();
-    let (alive, all_gone) = mpsc::channel(1);
-    let Shared { admission, phase, release, drain } = shared;
+    let Shared { admission, draining, release, plan } = shared;
+    let (finish, alive, drained) = Finish::new(plan, release);
     let door = Arc::new(Door { admission, local: Local::default(), alive });
-    let accepting = accept::start(&runtime, sockets, Destination::Own(door.clone()), &phase)?;
-    let work = Work { commands: queue.clone(), accepting, door, all_gone, drain };
-    let thread = thread::Builder::new().name(format!("rikki-{index}")).spawn(move || {
-        runtime.block_on(work.run(done, release));
+    let accepting = accept::start(&runtime, sockets, Destination::Own(door.clone()), &draining)?;
+    let work = Work { queue, accepting, door, finish };
+    let handle = thread::Builder::new().name(format!("rikki-{index}")).spawn(move || {
+        runtime.block_on(work.run());
         // Without waiting for blocking work that may hang, such as a read from a dead disk.
         runtime.shutdown_background();
     })?;
-    Ok(Worker { queue, drained, thread })
+    Ok(Thread { drained, handle })
 }
 
 /// What a worker does until it has drained.
 struct Work {
     /// From the acceptor.
-    commands: Arc<Queue<Accepted>>,
+    queue: Arc<Queue<Accepted>>,
     accepting: JoinSet<()>,
     door: Arc<Door>,
-    /// Ends when the door and all connections are gone.
-    all_gone: mpsc::Receiver<Infallible>,
-    drain: Drain,
+    finish: Finish,
 }
 
 impl Work {
-    async fn run(self, done: oneshot::Sender<()>, mut release: watch::Receiver<()>) {
-        let Self { commands, mut accepting, door, mut all_gone, drain } = self;
+    async fn run(self) {
+        let Self { queue, accepting, door, finish } = self;
         let clock = Clock::current();
-        while let Command::Connection(accepted) = commands.next().await {
+        while let Some(accepted) = queue.next().await {
             door.enter(accepted);
         }
-        let rest = async {
-            while accepting.join_next().await.is_some() {}
-            drop(door);
-            all_gone.recv().await
-        };
-        let drained = async { tokio::join!(clock.drain(drain.code, drain.window.min(drain.timeout / 2)), rest) };
-        if timeout(drain.timeout, drained).await.is_err() {
-            tracing::warn!(target: "rikki::server", "drain deadline passed: the connections that are left are cut");
-        }
-        let _ = done.send(());
-        let _ = release.changed().await;
+        finish.run(&clock, accepting, door).await;
     }
 }
 
@@ -157,8 +124,7 @@ impl Default for Local {
 pub(super) struct Door {
     admission: Arc<Admission>,
     local: Local,
-    /// Each connection holds a clone; the drain waits for the last.
-    alive: mpsc::Sender<Infallible>,
+    alive: Alive,
 }
 
 impl Door {
@@ -175,7 +141,7 @@ impl Door {
     pub(super) fn admit(&self, stream: Stream, peer: Peer, listener: &Listener) {
         match self.admission.admit(peer, || listener.serving.send_idle_away()) {
             Ok(place) => {
-                let tracker = Tracker::new(Held { _drain: self.alive.clone(), _place: Some(place) });
+                let tracker = Tracker::new(Held { _alive: self.alive.clone(), _place: Some(place) });
                 let connection =
                     Connection::new(listener.serving.clone(), listener.router.clone(), peer, tracker, true);
                 tokio::spawn(listener.serve(&self.local, connection, stream));
@@ -183,7 +149,7 @@ impl Door {
             Err(excess) => {
                 tracing::debug!(target: "rikki::server", %peer, "connection refused: {excess:?}");
                 let Ok(refusal) = self.local.refusals.clone().try_acquire_owned() else { return };
-                let tracker = Tracker::new(Held { _drain: self.alive.clone(), _place: None });
+                let tracker = Tracker::new(Held { _alive: self.alive.clone(), _place: None });
                 let connection = Connection::new(listener.serving.clone(), excess.router(), peer, tracker, false);
                 let answer = timeout(REFUSAL_TIME, listener.serve(&self.local, connection, stream));
                 tokio::spawn(async move {
@@ -199,8 +165,7 @@ impl Door {
 /// What goes when a connection does, whatever has become of it.
 #[derive(Debug)]
 struct Held {
-    /// A draining server waits for the last of these.
-    _drain: mpsc::Sender<Infallible>,
+    _alive: Alive,
     /// Its place among the connections that the server takes, if it has one.
     _place: Option<Place>,
 }
@@ -235,12 +200,13 @@ impl Listener {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http;
 
     /// In bytes; a connection that has not been upgraded owns this from its first moment.
     #[tokio::test]
     async fn a_plain_connection_has_no_room_for_tls() {
-        let (_server, phase) = watch::channel(Phase::Serving);
-        let serving = Arc::new(Serving::new(Default::default(), Default::default(), Default::default(), phase));
+        let (_server, draining) = http::draining();
+        let serving = Arc::new(Serving::new(Default::default(), Default::default(), Default::default(), draining));
         let listener = Listener {
             router: Router::new(),
             serving: serving.clone(),
