@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use rikki_limits::{Budget, Share};
 
 use super::open::Wait;
 use super::read::read_at;
@@ -26,11 +26,10 @@ const LEFT: usize = 4;
 
 /// The blocks that are being read into or being sent.
 pub(super) struct Blocks {
-    limit: usize,
     /// With what [listings](super::listing::ListingMemory) take, in bytes.
-    held: AtomicUsize,
+    budget: Arc<Budget>,
     /// Without.
-    in_blocks: AtomicUsize,
+    part: Arc<Budget>,
     /// Of [`BLOCK`] bytes each.
     spare: Mutex<Vec<Vec<u8>>>,
 }
@@ -38,49 +37,27 @@ pub(super) struct Blocks {
 impl Blocks {
     /// With a bound in bytes.
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, held: AtomicUsize::new(0), in_blocks: AtomicUsize::new(0), spare: Mutex::default() }
+        let budget = Arc::new(Budget::new("read-memory", limit));
+        let part = Arc::new(part_of(&budget, "read-memory, of blocks"));
+        Self { budget, part, spare: Mutex::default() }
+    }
+
+    pub(super) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     /// A block for the next of `remaining` bytes: a whole one, or a small one if there is no room for that.
     pub(super) fn take(self: &Arc<Self>, remaining: u64) -> Block {
         let wanted = usize::try_from(remaining).map_or(BLOCK, |remaining| remaining.min(BLOCK));
-        let (length, counted) = if wanted <= SMALL {
-            (wanted, 0)
-        } else if self.reserve(wanted) {
-            (wanted, wanted)
-        } else {
-            (SMALL, 0)
-        };
+        let shares = if wanted > SMALL { self.reserve(wanted) } else { None };
+        let length = if shares.is_some() { wanted } else { wanted.min(SMALL) };
         let spare = if length == BLOCK { self.lock_spare().pop() } else { None };
-        Block { memory: spare.unwrap_or_else(|| vec![0; length]), filled: 0, counted, blocks: Arc::clone(self) }
+        let memory = spare.unwrap_or_else(|| vec![0; length]);
+        Block { memory, filled: 0, _shares: shares, blocks: Arc::clone(self) }
     }
 
-    fn reserve(&self, bytes: usize) -> bool {
-        let part = self.part();
-        let reserved = |held: usize| held.checked_add(bytes).filter(|held| *held <= part);
-        if self.in_blocks.fetch_update(Relaxed, Relaxed, reserved).is_err() {
-            return false;
-        }
-        let is_free = self.exchange(0, bytes, self.limit);
-        if !is_free {
-            self.in_blocks.fetch_sub(bytes, Relaxed);
-        }
-        is_free
-    }
-
-    /// Counts so many bytes instead of others, if all together are at `most` so many then.
-    pub(super) fn exchange(&self, gone: usize, come: usize, most: usize) -> bool {
-        let exchanged = |held: usize| Some(held.saturating_sub(gone).saturating_add(come)).filter(|held| *held <= most);
-        self.held.fetch_update(Relaxed, Relaxed, exchanged).is_ok()
-    }
-
-    pub(super) fn limit(&self) -> usize {
-        self.limit
-    }
-
-    /// How much blocks may take, or listings, in bytes.
-    pub(super) fn part(&self) -> usize {
-        self.limit - self.limit / LEFT
+    fn reserve(&self, bytes: usize) -> Option<[Share; 2]> {
+        Some([self.part.take(bytes)?, self.budget.take(bytes)?])
     }
 
     fn lock_spare(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
@@ -89,15 +66,21 @@ impl Blocks {
 
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
-        self.held.load(Relaxed)
+        self.budget.used()
     }
+}
+
+/// What blocks may take of a budget, or listings.
+pub(super) fn part_of(budget: &Budget, name: &'static str) -> Budget {
+    Budget::new(name, budget.most() - budget.most() / LEFT)
 }
 
 /// Some bytes of a file. It counts until the last of them has been handed to the socket.
 pub(super) struct Block {
     memory: Vec<u8>,
     filled: usize,
-    counted: usize,
+    /// Of both budgets, if it counts.
+    _shares: Option<[Share; 2]>,
     blocks: Arc<Blocks>,
 }
 
@@ -138,10 +121,6 @@ impl Drop for Block {
             if spare.len() < SPARE {
                 spare.push(memory);
             }
-        }
-        if self.counted > 0 {
-            self.blocks.in_blocks.fetch_sub(self.counted, Relaxed);
-            self.blocks.exchange(self.counted, 0, usize::MAX);
         }
     }
 }

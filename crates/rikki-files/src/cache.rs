@@ -6,10 +6,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsStr;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use rikki_limits::{Budget, Share};
 
 use super::digest::Digest;
 use super::source::Facts;
@@ -29,10 +29,9 @@ const PLAIN: &str = "";
 ///
 /// A variant is the name of a content coding, or nothing for the file as it is.
 pub(super) struct Cache {
-    /// In bytes.
-    limit: usize,
-    /// Until they are sent, contents that are no longer in the cache count too: slow readers could hold any number.
-    held: Arc<AtomicUsize>,
+    /// In bytes. Until they are sent, contents that are no longer in the cache count too: slow readers could hold any
+    /// number.
+    budget: Arc<Budget>,
     entries: Mutex<Entries>,
 }
 
@@ -59,7 +58,11 @@ impl Entry {
 impl Cache {
     /// With a bound in bytes; 0 keeps nothing.
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, held: Arc::default(), entries: Mutex::default() }
+        Self { budget: Arc::new(Budget::new("file-cache", limit)), entries: Mutex::default() }
+    }
+
+    pub(super) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     /// The content of the file at `path`, if it is kept and the file is as it was then.
@@ -75,7 +78,7 @@ impl Cache {
     }
 
     fn find(&self, path: &Path, variant: &str, facts: &Facts) -> Option<Arc<Kept>> {
-        if self.limit == 0 {
+        if self.budget.most() == 0 {
             return None;
         }
         let mut entries = self.lock();
@@ -99,14 +102,14 @@ impl Cache {
     pub(super) fn room<'c>(&'c self, path: &'c Path, facts: &'c Facts, length: usize) -> Option<Room<'c>> {
         let size = self.size(path, facts, length)?;
         let mut entries = self.lock();
-        let charge = loop {
-            match self.charge(size) {
-                Some(charge) => break charge,
+        let share = loop {
+            match self.budget.take(size) {
+                Some(share) => break share,
                 None if !entries.evict() => return None,
                 None => {}
             }
         };
-        Some(Room { cache: self, path, facts: *facts, charge })
+        Some(Room { cache: self, path, facts: *facts, share })
     }
 
     /// Whether a content of `length` bytes may be kept at all.
@@ -117,13 +120,7 @@ impl Cache {
     /// What a content of `length` bytes takes in the cache, if it may be kept.
     fn size(&self, path: &Path, facts: &Facts, length: usize) -> Option<usize> {
         let size = length + path.as_os_str().len() + OVERHEAD;
-        (length <= MAX_CONTENT && size <= self.limit && facts.are_settled()).then_some(size)
-    }
-
-    fn charge(&self, size: usize) -> Option<Charge> {
-        let sum = |held: usize| held.checked_add(size).filter(|held| *held <= self.limit);
-        self.held.fetch_update(Relaxed, Relaxed, sum).ok()?;
-        Some(Charge { held: Arc::clone(&self.held), size })
+        (length <= MAX_CONTENT && size <= self.budget.most() && facts.are_settled()).then_some(size)
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
@@ -154,7 +151,7 @@ pub(super) struct Room<'c> {
     cache: &'c Cache,
     path: &'c Path,
     facts: Facts,
-    charge: Charge,
+    share: Share,
 }
 
 impl Room<'_> {
@@ -164,8 +161,8 @@ impl Room<'_> {
     }
 
     fn keep(self, variant: &'static str, content: Bytes, digest: Option<Digest>) -> Bytes {
-        let Self { cache, path, facts, charge } = self;
-        let content = Arc::new(Kept { content, digest, _charge: charge });
+        let Self { cache, path, facts, share } = self;
+        let content = Arc::new(Kept { content, digest, _share: share });
         let mut entries = cache.lock();
         let Entries { by_path, clock } = &mut *entries;
         let entry = match by_path.get_mut(path.as_os_str()) {
@@ -192,7 +189,7 @@ struct Kept {
     content: Bytes,
     /// Of the file itself.
     digest: Option<Digest>,
-    _charge: Charge,
+    _share: Share,
 }
 
 /// The same on its way to a client.
@@ -201,17 +198,6 @@ struct Sent(Arc<Kept>);
 impl AsRef<[u8]> for Sent {
     fn as_ref(&self) -> &[u8] {
         &self.0.content
-    }
-}
-
-struct Charge {
-    held: Arc<AtomicUsize>,
-    size: usize,
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.held.fetch_sub(self.size, Relaxed);
     }
 }
 
@@ -239,7 +225,7 @@ mod tests {
     }
 
     fn held(cache: &Cache) -> usize {
-        cache.held.load(Relaxed)
+        cache.budget.used()
     }
 
     #[test]

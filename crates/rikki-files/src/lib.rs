@@ -54,7 +54,7 @@ use std::task::{Context, Poll};
 
 use axum::body::Body;
 use http::{Request, Response};
-use rikki_limits::{Count, Limit};
+use rikki_limits::{Budget, Count, Limit};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 
@@ -181,6 +181,25 @@ impl Files {
     pub fn precompressed(mut self, enabled: bool) -> Self {
         Arc::make_mut(&mut self.shared).siblings = enabled.then(Arc::default);
         self
+    }
+
+    /// What is held of each budget: of `read-memory`, by what is read and not sent yet, and of `file-cache`, in bytes.
+    ///
+    /// How much that may be is what [`Files::read_memory`] and [`Files::cache`] have set. In a server, what is not set is
+    /// known when it has started, and told by its `Monitor`.
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let files = rikki_files::Files::new(".")?.cache(1 << 20);
+    /// let [reading, cache] = files.budgets();
+    /// assert_eq!((reading.name(), reading.used()), ("read-memory", 0));
+    /// assert_eq!((cache.name(), cache.most()), ("file-cache", 1 << 20));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn budgets(&self) -> [&Arc<Budget>; 2] {
+        self.shared.root.budgets()
     }
 
     /// Counts clients that are given up where a server does.

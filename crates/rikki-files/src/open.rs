@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use cap_std::fs::{Dir, Metadata};
 use http::StatusCode;
-use rikki_limits::Limit;
+use rikki_limits::{Budget, Limit};
 use tokio::sync::Semaphore;
 
 use self::current::Current;
@@ -97,6 +97,11 @@ impl Root {
 
     pub(super) fn cache(&self) -> &Arc<Cache> {
         &self.stores.cache
+    }
+
+    /// What reading may hold, and what the cache may.
+    pub(super) fn budgets(&self) -> [&Arc<Budget>; 2] {
+        [self.stores.blocks.budget(), self.stores.cache.budget()]
     }
 
     pub(super) fn listing_memory(&self) -> &Arc<ListingMemory> {

@@ -130,11 +130,31 @@ impl Share {
         grown
     }
 
+    /// Takes so much more in the place of all that `others` hold, in one step: nobody takes what is theirs in between.
+    /// `false`, and nothing changes hands, if there is no room for it. Shares of another budget are left alone.
+    #[must_use]
+    pub fn exchange<'s>(&mut self, amount: usize, others: impl IntoIterator<Item = &'s mut Self>) -> bool {
+        let mut others: Vec<_> = others.into_iter().filter(|other| Arc::ptr_eq(&other.budget, &self.budget)).collect();
+        let freed: usize = others.iter().map(|other| other.held).sum();
+        let most = self.budget.most();
+        let exchanged = |used: usize| (used - freed).checked_add(amount).filter(|used| *used <= most);
+        let is_done = self.budget.used.fetch_update(Relaxed, Relaxed, exchanged).is_ok();
+        if is_done {
+            self.held += amount;
+            others.iter_mut().for_each(|other| other.held = 0);
+        }
+        is_done
+    }
+
     /// Holds so much from now on, whether there is room for it or not: of what is there anyway.
     pub fn set(&mut self, amount: usize) {
-        // In this order, so that what is held all the time is counted all the time.
-        self.budget.used.fetch_add(amount, Relaxed);
-        self.budget.used.fetch_sub(std::mem::replace(&mut self.held, amount), Relaxed);
+        // The difference alone, so that what is held all the time is counted all the time, and once.
+        let held = std::mem::replace(&mut self.held, amount);
+        if amount > held {
+            self.budget.used.fetch_add(amount - held, Relaxed);
+        } else if amount < held {
+            self.budget.used.fetch_sub(held - amount, Relaxed);
+        }
     }
 
     /// Gives back what exceeds so much.
@@ -171,6 +191,25 @@ mod tests {
         budget.set_most(5);
         assert!(budget.is_spent() && !one.grow(1));
         drop(one);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_others_hold_changes_hands_in_one_step() {
+        let (budget, another) = (Arc::new(Budget::new("of a test", 10)), Arc::new(Budget::new("another", 10)));
+        let (mut own, mut one, mut two) = (budget.take(1).unwrap(), budget.take(4).unwrap(), budget.take(5).unwrap());
+        assert!(!own.exchange(1, []) && !own.exchange(5, [&mut one]), "no room for it");
+        assert_eq!((own.held(), one.held(), budget.used()), (1, 4, 10), "nothing has changed hands");
+        assert!(own.exchange(3, [&mut one]));
+        assert_eq!((own.held(), one.held(), budget.used()), (4, 0, 9));
+        let mut foreign = another.take(10).unwrap();
+        assert!(!own.exchange(2, [&mut foreign]) && own.exchange(1, [&mut foreign]));
+        assert_eq!((own.held(), foreign.held(), another.used()), (5, 10, 10));
+        assert!(own.exchange(5, [&mut one, &mut two]));
+        drop((one, two));
+        assert_eq!((own.held(), budget.used()), (10, 10), "given back once");
+        assert!(!own.exchange(usize::MAX, []), "no overflow");
+        drop(own);
         assert_eq!(budget.used(), 0);
     }
 

@@ -1,6 +1,6 @@
 //! What lives while a server does: budgets and counters, and a view of them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rikki_limits::Budget;
 
@@ -15,6 +15,8 @@ pub(crate) struct Live {
     pub(crate) connections: Arc<Budget>,
     #[cfg(feature = "tls")]
     pub(crate) http2: Arc<Budget>,
+    /// Those of each folder, with the path that it is mounted at, once the server has started.
+    pub(crate) folders: OnceLock<Vec<(String, Arc<Budget>)>>,
 }
 
 impl Default for Live {
@@ -26,6 +28,7 @@ impl Default for Live {
             connections: Arc::new(Budget::new("max-connections", usize::MAX)),
             #[cfg(feature = "tls")]
             http2: Arc::new(Budget::new("http2-memory", usize::MAX)),
+            folders: OnceLock::new(),
         }
     }
 }
@@ -47,12 +50,14 @@ impl Default for Live {
 pub struct Monitor(pub(crate) Arc<Live>);
 
 /// How much of a budget is used, at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct BudgetUse {
     /// What it is called: the name of its limit.
     pub name: &'static str,
+    /// Where the folder is mounted that has it; `None` for what is the server's.
+    pub mount: Option<String>,
     /// What is held, in bytes, or how many there are.
     pub used: usize,
     /// What may be held.
@@ -67,16 +72,24 @@ impl Monitor {
     }
 
     /// How much of each budget is used. How much there is of connections and of HTTP/2 is known when the server has started:
-    /// before that it is anything.
+    /// before that it is anything. From then on there are `read-memory` and `file-cache` of each folder that is mounted; what
+    /// two mounts of the same [`Files`](crate::Files) share is there twice.
     #[must_use]
     pub fn budgets(&self) -> Vec<BudgetUse> {
-        let Live { websockets, connections, .. } = &*self.0;
+        let Live { websockets, connections, folders, .. } = &*self.0;
         let mut budgets = vec![connections];
         #[cfg(feature = "tls")]
         budgets.push(&self.0.http2);
         budgets.extend(websockets.budgets());
-        let read = |budget: &Arc<Budget>| BudgetUse { name: budget.name(), used: budget.used(), most: budget.most() };
-        budgets.into_iter().map(read).collect()
+        let of_server = budgets.into_iter().map(|budget| BudgetUse::read(budget, None));
+        let of_folders = folders.get().into_iter().flatten();
+        of_server.chain(of_folders.map(|(mount, budget)| BudgetUse::read(budget, Some(mount)))).collect()
+    }
+}
+
+impl BudgetUse {
+    fn read(budget: &Budget, mount: Option<&String>) -> Self {
+        Self { name: budget.name(), mount: mount.cloned(), used: budget.used(), most: budget.most() }
     }
 }
 

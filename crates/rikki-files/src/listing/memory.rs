@@ -12,8 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rikki_limits::{Budget, Share};
+
 use super::Entry;
-use crate::blocks::Blocks;
+use crate::blocks::{Blocks, part_of};
 
 /// How much of a listing does not count, in bytes: one that takes no more than that is always made, and never gives way.
 const UNCOUNTED: usize = 64 * 1024;
@@ -27,31 +29,40 @@ const IDLE: Duration = Duration::from_secs(5);
 
 /// The memory of all listings of a [`Files`](crate::Files).
 pub(crate) struct ListingMemory {
-    blocks: Arc<Blocks>,
-    held: Mutex<Held>,
+    /// With what [blocks](Blocks) take, in bytes.
+    budget: Arc<Budget>,
+    /// Without. Nobody takes more of it but under the lock of `sending`.
+    part: Arc<Budget>,
+    sending: Mutex<Sendings>,
     started: Instant,
 }
 
+/// The listings that are being sent and count.
 #[derive(Default)]
-struct Held {
-    /// What counts, of those that are being made too.
-    bytes: usize,
-    /// So far.
+struct Sendings {
+    /// How many there have been so far.
     sent: u64,
-    sending: BTreeMap<u64, Arc<Kept>>,
+    by_index: BTreeMap<u64, (Arc<Kept>, Shares)>,
+}
+
+/// What a listing holds of both budgets: the same.
+struct Shares {
+    of_part: Share,
+    of_all: Share,
 }
 
 /// The entries of a listing that is being sent, until it has to give way.
 struct Kept {
     entries: Mutex<Option<Arc<Vec<Entry>>>>,
-    counted: usize,
     /// When a piece of it was, as [`ListingMemory::now`] has it.
     taken: AtomicU64,
 }
 
 impl ListingMemory {
     pub(crate) fn new(blocks: &Arc<Blocks>) -> Self {
-        Self { blocks: Arc::clone(blocks), held: Mutex::default(), started: Instant::now() }
+        let budget = Arc::clone(blocks.budget());
+        let part = Arc::new(part_of(&budget, "read-memory, of listings"));
+        Self { budget, part, sending: Mutex::default(), started: Instant::now() }
     }
 
     /// In nanoseconds.
@@ -59,29 +70,30 @@ impl ListingMemory {
         self.started.elapsed().as_nanos() as u64
     }
 
-    /// Takes so much more for one that holds `own`. Others give way, unless there would be no room all the same.
-    fn take(&self, own: usize, more: usize) -> io::Result<()> {
-        let mut held = self.lock();
+    /// Takes so much more for one that has these shares. Others give way, unless there would be no room all the same.
+    fn take(&self, own: &mut Shares, more: usize) -> io::Result<()> {
+        let mut sending = self.lock();
         let (mut freed, mut leaving) = (0, Vec::new());
         let mut stalest = None;
-        while held.bytes - freed + more > self.blocks.part() || !self.blocks.exchange(freed, more, self.blocks.limit())
-        {
-            let stalest = stalest.get_or_insert_with(|| held.in_turn(self.spared_from(own + more)).into_iter());
-            if let Some((_, index, counted)) = stalest.next() {
-                freed += counted;
-                leaving.push(index);
-            } else if held.bytes - freed > own {
+        while self.part.used() - freed + more > self.part.most() || !own.exchange(more, &mut leaving) {
+            let stalest =
+                stalest.get_or_insert_with(|| sending.in_turn(self.spared_from(own.of_part.held() + more)).into_iter());
+            if let Some(next) = stalest.next().and_then(|index| sending.by_index.remove_entry(&index)) {
+                freed += next.1.1.of_part.held();
+                leaving.push(next);
+            } else if self.part.used() - freed > own.of_part.held() {
                 // Those that are being made, or that a large one has to leave.
+                sending.by_index.extend(leaving);
                 return Err(io::ErrorKind::OutOfMemory.into());
             } else {
                 // One alone.
-                self.blocks.exchange(freed, more, usize::MAX);
+                own.of_all.set(own.of_all.held() + more);
                 break;
             }
         }
-        held.bytes = held.bytes - freed + more;
-        let leaving: Vec<_> = leaving.into_iter().filter_map(|index| held.sending.remove(&index)).collect();
-        drop(held);
+        own.of_part.set(own.of_part.held() + more);
+        let leaving: Vec<_> = leaving.into_iter().map(|(_, (kept, _))| kept).collect();
+        drop(sending);
         // Before what was taken is used.
         leaving.iter().for_each(|kept| drop(kept.lock().take()));
         Ok(())
@@ -89,28 +101,34 @@ impl ListingMemory {
 
     /// Since when something has to have been taken of a listing that does not give way to one of so many bytes.
     fn spared_from(&self, bytes: usize) -> u64 {
-        let is_large = bytes > self.blocks.part() / LARGE;
+        let is_large = bytes > self.part.most() / LARGE;
         if is_large { self.now().saturating_sub(IDLE.as_nanos() as u64) } else { u64::MAX }
     }
 
-    fn give_back(&self, held: &mut Held, bytes: usize) {
-        held.bytes -= bytes;
-        self.blocks.exchange(bytes, 0, usize::MAX);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Sendings> {
+        self.sending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
-    /// Those that are being sent and of which nothing was taken from `spared` on, each with what it counts, first the one of
-    /// which nothing was taken for longest.
-    fn in_turn(&self, spared: u64) -> Vec<(u64, u64, usize)> {
-        let listed = self.sending.iter().map(|(index, kept)| (kept.taken.load(Relaxed), *index, kept.counted));
-        let mut in_turn: Vec<_> = listed.filter(|(taken, ..)| *taken < spared).collect();
+impl Sendings {
+    /// Those of which nothing was taken from `spared` on, first the one of which nothing was taken for longest.
+    fn in_turn(&self, spared: u64) -> Vec<u64> {
+        let listed = self.by_index.iter().map(|(index, (kept, _))| (kept.taken.load(Relaxed), *index));
+        let mut in_turn: Vec<_> = listed.filter(|(taken, _)| *taken < spared).collect();
         in_turn.sort_unstable();
-        in_turn
+        in_turn.into_iter().map(|(_, index)| index).collect()
+    }
+}
+
+impl Shares {
+    /// Takes so much more of what all have, in the place of what those that leave hold.
+    fn exchange(&mut self, more: usize, leaving: &mut [(u64, (Arc<Kept>, Self))]) -> bool {
+        self.of_all.exchange(more, leaving.iter_mut().map(|(_, (_, shares))| &mut shares.of_all))
+    }
+
+    fn shrink_to(&mut self, bytes: usize) {
+        self.of_part.shrink_to(bytes);
+        self.of_all.shrink_to(bytes);
     }
 }
 
@@ -130,11 +148,13 @@ impl fmt::Debug for ListingMemory {
 pub(super) struct Charge {
     memory: Arc<ListingMemory>,
     bytes: usize,
+    shares: Shares,
 }
 
 impl Charge {
     pub(super) fn new(memory: &Arc<ListingMemory>) -> Self {
-        Self { memory: Arc::clone(memory), bytes: 0 }
+        let shares = Shares { of_part: memory.part.share(), of_all: memory.budget.share() };
+        Self { memory: Arc::clone(memory), bytes: 0, shares }
     }
 
     /// Takes so many bytes more.
@@ -144,10 +164,10 @@ impl Charge {
     /// [`io::ErrorKind::OutOfMemory`] if others leave no room for them now: those that are being made, and for a large one
     /// those that are taken. One alone may be of any length.
     pub(super) fn grow(&mut self, bytes: usize) -> io::Result<()> {
-        let (own, grown) = (self.counted(), self.bytes.saturating_add(bytes));
-        let more = grown.saturating_sub(UNCOUNTED) - own;
+        let grown = self.bytes.saturating_add(bytes);
+        let more = grown.saturating_sub(UNCOUNTED) - self.shares.of_part.held();
         if more > 0 {
-            self.memory.take(own, more)?;
+            self.memory.take(&mut self.shares, more)?;
         }
         self.bytes = grown;
         Ok(())
@@ -155,36 +175,23 @@ impl Charge {
 
     /// Gives back what exceeds so many bytes.
     pub(super) fn shrink_to(&mut self, bytes: usize) {
-        let before = self.counted();
         self.bytes = self.bytes.min(bytes);
-        self.memory.give_back(&mut self.memory.lock(), before - self.counted());
+        self.shares.shrink_to(self.bytes.saturating_sub(UNCOUNTED));
     }
 
     /// Keeps what it was for until it is sent, or has to give way.
-    pub(super) fn keep(mut self, entries: Vec<Entry>) -> Sending {
-        let memory = Arc::clone(&self.memory);
-        let counted = self.counted();
-        self.bytes = 0;
+    pub(super) fn keep(self, entries: Vec<Entry>) -> Sending {
+        let Self { memory, shares, .. } = self;
         let taken = memory.now().into();
-        let kept = Arc::new(Kept { entries: Mutex::new(Some(Arc::new(entries))), counted, taken });
-        let mut held = memory.lock();
-        held.sent += 1;
-        let index = held.sent;
-        if counted > 0 {
-            held.sending.insert(index, Arc::clone(&kept));
+        let kept = Arc::new(Kept { entries: Mutex::new(Some(Arc::new(entries))), taken });
+        let mut sending = memory.lock();
+        sending.sent += 1;
+        let index = sending.sent;
+        if shares.of_part.held() > 0 {
+            sending.by_index.insert(index, (Arc::clone(&kept), shares));
         }
-        drop(held);
+        drop(sending);
         Sending { memory, index, kept }
-    }
-
-    fn counted(&self) -> usize {
-        self.bytes.saturating_sub(UNCOUNTED)
-    }
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.shrink_to(0);
     }
 }
 
@@ -205,11 +212,9 @@ impl Sending {
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        let mut held = self.memory.lock();
         // Or it has been given back.
-        if let Some(kept) = held.sending.remove(&self.index) {
-            self.memory.give_back(&mut held, kept.counted);
-        }
+        let given_back = self.memory.lock().by_index.remove(&self.index);
+        drop(given_back);
     }
 }
 

@@ -402,6 +402,8 @@ impl Server {
         #[cfg(feature = "tls")]
         self.live.http2.set_most(self.http.limits.http2_memory.unwrap_or(memory.http2));
         self.mounts.share(&memory, &self.live.counts.closed_slow);
+        // A server starts once.
+        let _ = self.live.folders.set(self.mounts.budgets());
     }
 
     fn with_limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {

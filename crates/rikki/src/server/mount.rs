@@ -13,7 +13,7 @@ use http::StatusCode;
 use percent_encoding::percent_decode_str;
 use rikki_files::Files;
 use rikki_files::internal::{Place, Refused};
-use rikki_limits::Count;
+use rikki_limits::{Budget, Count};
 use tower_service::Service;
 
 use super::memory::Memory;
@@ -66,6 +66,12 @@ impl Mounts {
             files.share(memory.reading / folders, memory.cache / folders, compressions);
             files.count_in(gave_up);
         }
+    }
+
+    /// The budgets of each, with its path.
+    pub(super) fn budgets(&self) -> Vec<(String, Arc<Budget>)> {
+        let of = |Mount { path, files }: &Mount| files.budgets().map(|budget| (path.clone(), Arc::clone(budget)));
+        self.0.iter().flat_map(of).collect()
     }
 
     /// Adds the files where no route matches, but for those that are secret.

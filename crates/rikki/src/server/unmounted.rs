@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
-use rikki_limits::Count;
+use rikki_limits::{Budget, Count};
 
 use super::StartError;
 use super::memory::Memory;
@@ -14,6 +14,10 @@ pub(super) struct Mounts(());
 
 impl Mounts {
     pub(super) fn share(&mut self, _: &Memory, _: &Arc<Count>) {}
+
+    pub(super) fn budgets(&self) -> Vec<(String, Arc<Budget>)> {
+        Vec::new()
+    }
 
     #[allow(clippy::unnecessary_wraps, reason = "with folders it can fail")]
     pub(super) fn add_to(self, router: Router, _: &[PathBuf]) -> Result<Router, StartError> {

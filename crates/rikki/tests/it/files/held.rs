@@ -108,3 +108,42 @@ async fn the_listing_that_is_taken_gives_way_last() {
     let last = 40 - whole.len();
     assert!(last > 20 && whole.iter().copied().eq(last..40), "{whole:?} of 40 that stalled, the last ones first");
 }
+
+#[tokio::test]
+async fn a_monitor_tells_what_each_folder_holds() {
+    let (fixture, docs) = (fixture(), Fixture::empty());
+    let server = Server::new()
+        .mount("/docs", docs.files().read_memory(MEMORY))
+        .mount("/", fixture.files().cache(7).read_memory(MEMORY));
+    let monitor = server.monitor();
+    let of_folders =
+        || monitor.budgets().into_iter().filter_map(|budget| Some((budget.mount?, budget.name, budget.used)));
+    assert_eq!(of_folders().count(), 0, "before the server starts");
+    let server = Running::start(server).await;
+    let names: Vec<_> = of_folders().map(|(mount, name, _)| (mount, name)).collect();
+    let each = |mount: &str| ["read-memory", "file-cache"].map(|name| (mount.to_owned(), name));
+    assert_eq!(names, [each("/docs"), each("/")].concat());
+    let most = |mount: &str, name: &str| {
+        monitor
+            .budgets()
+            .iter()
+            .find(|budget| budget.mount.as_deref() == Some(mount) && budget.name == name)
+            .unwrap()
+            .most
+    };
+    assert_eq!((most("/docs", "read-memory"), most("/", "read-memory"), most("/", "file-cache")), (MEMORY, MEMORY, 7));
+    let used = || of_folders().filter(|(.., used)| *used > 0).map(|(mount, name, _)| (mount, name)).collect::<Vec<_>>();
+    let becomes = async |expected: &[(String, &str)]| {
+        let all = async {
+            while used() != expected {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon("the monitor tells", all).await;
+    };
+    let (talk, status) = begin(&server, "/huge").await;
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    becomes(&each("/")[..1]).await;
+    drop(talk);
+    becomes(&[]).await;
+}
