@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::Result;
-use crate::install::{self, INSTALL_LIMIT, Missing};
+use crate::install::{self, Missing};
 use crate::process::{Running, output, run as run_command};
 use crate::project::Project;
 use crate::suites::{CARGO_LIMIT, Outcome, Tally};
@@ -86,21 +86,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Vec<Outcome> {
 /// Finds cargo-fuzz and what it needs, or installs both; returns the program.
 fn install(project: &Project) -> std::result::Result<PathBuf, Missing> {
     install::cxx()?;
-    let tools = project.target.join("tools");
-    let program = tools.join("bin").join("cargo-fuzz");
-    let version = output(Command::new(&program).arg("--version"), Duration::from_secs(30));
-    if version.is_ok_and(|version| version.trim().ends_with(CARGO_FUZZ)) {
-        return Ok(program);
-    }
-    println!("installing cargo-fuzz {CARGO_FUZZ} in {}", tools.display());
-    let mut cargo = project.cargo();
-    cargo.args(["install", "--quiet", "--locked", "--version", CARGO_FUZZ, "cargo-fuzz", "--root"]).arg(&tools);
-    // Its build is needed once, and is not to be mixed with that of the workspace.
-    cargo.env("CARGO_TARGET_DIR", tools.join("build"));
-    run_command(&mut cargo, INSTALL_LIMIT)
-        .map_err(|error| Missing(format!("cargo-fuzz could not be installed: {error}")))?;
-    let _ = fs::remove_dir_all(tools.join("build"));
-    Ok(program)
+    install::cargo_tool(project, "cargo-fuzz", CARGO_FUZZ, &[])
 }
 
 /// Builds all targets, and picks those that are wanted.

@@ -1,15 +1,17 @@
-//! What the suites need from outside: found on this machine, or installed with apt-get on Debian as root.
+//! What the suites need from outside: found on this machine, or installed: with apt-get on Debian as root, or by cargo.
 //!
 //! Elsewhere [`Missing`] says what to install. Nothing here knows what the programs are for.
 
 use std::fmt;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use crate::Result;
 use crate::process::{output, run, works};
+use crate::project::Project;
+use crate::suites::CARGO_LIMIT;
 
 /// The last Debian release that carries CPython 2.7 and PyPy 2.7.
 const PYTHON2_RELEASE: &str = "bullseye";
@@ -141,6 +143,30 @@ fn python2_as(names: [&'static str; 2], hint: &str) -> std::result::Result<&'sta
     add_python2_release().map_err(|error| Missing(format!("{hint}: {error}")))?;
     apt(&names[..1], hint)?;
     find().ok_or_else(|| Missing(hint.to_owned()))
+}
+
+/// Finds a program of crates.io in `tools` below the target folder, or builds it there; returns the program.
+pub(crate) fn cargo_tool(
+    project: &Project,
+    name: &str,
+    version: &str,
+    options: &[&str],
+) -> std::result::Result<PathBuf, Missing> {
+    let tools = project.target.join("tools");
+    let program = tools.join("bin").join(name);
+    let found = output(Command::new(&program).arg("--version"), Duration::from_secs(30));
+    if found.is_ok_and(|found| found.trim().ends_with(version)) {
+        return Ok(program);
+    }
+    println!("installing {name} {version} in {}", tools.display());
+    // Its build is needed once, and is not to be mixed with that of the workspace.
+    let build = tools.join("build").join(name);
+    let mut cargo = project.cargo();
+    cargo.args(["install", "--quiet", "--locked", "--version", version, name, "--root"]).arg(&tools).args(options);
+    cargo.env("CARGO_TARGET_DIR", &build).env("CARGO_PROFILE_DEV_DEBUG", "0");
+    run(&mut cargo, CARGO_LIMIT).map_err(|error| Missing(format!("{name} could not be installed: {error}")))?;
+    let _ = fs::remove_dir_all(build);
+    Ok(program)
 }
 
 fn apt(packages: &[&str], hint: &str) -> std::result::Result<(), Missing> {

@@ -1,15 +1,14 @@
-//! The test suites, the static checks, and the account of what ran.
+//! The test suites, and the account of what ran.
 
 use std::process::Command;
 use std::time::Duration;
 
-use crate::Result;
 use crate::autobahn;
 use crate::faults;
 use crate::fuzz;
 use crate::install::{self, Missing};
 use crate::interop;
-use crate::process::{run, tee, works};
+use crate::process::tee;
 use crate::project::Project;
 
 /// The package whose tests drive a real browser.
@@ -21,7 +20,14 @@ pub(crate) const CARGO_LIMIT: Duration = Duration::from_secs(3600);
 /// What became of a suite.
 pub(crate) struct Outcome {
     pub(crate) suite: String,
-    pub(crate) result: std::result::Result<Tally, Missing>,
+    pub(crate) result: Result<Tally, Missing>,
+}
+
+impl Outcome {
+    /// Whether it ran, and something in it failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.result.as_ref().is_ok_and(|tally| tally.failed > 0)
+    }
 }
 
 /// The tests that passed and failed.
@@ -48,6 +54,9 @@ pub(crate) fn all(project: &Project) -> Vec<Outcome> {
             Outcome { suite: "browser".to_owned(), result: Err(missing) },
         ],
     };
+    // Within the workspace nobody asks for `serde`.
+    let apart = ["test", "--no-fail-fast", "--package", "rikki-ws", "--all-features"];
+    outcomes.push(cargo_test(project.cargo().args(apart), "the engine with every feature"));
     outcomes.extend(interop::run(project));
     outcomes.extend(fuzz::run(project, &fuzz::Options::default()));
     outcomes.extend(autobahn::run(project, &[], false));
@@ -61,27 +70,6 @@ pub(crate) fn browser(project: &Project) -> Vec<Outcome> {
         Ok(()) => cargo_test(project.cargo().args(["test", "--no-fail-fast", "--package", BROWSER_TESTS]), "browser"),
         Err(missing) => Outcome { suite: "browser".to_owned(), result: Err(missing) },
     }]
-}
-
-/// Checks what needs no running: format, lints, documentation, licences. Stops at the first that fails.
-pub(crate) fn checks(project: &Project) -> Result<()> {
-    let check = |name: &str, arguments: &[&str]| {
-        println!("checking {name}");
-        run(project.cargo().env("RUSTDOCFLAGS", "-D warnings").args(arguments), CARGO_LIMIT)
-    };
-    check("the format", &["fmt", "--all", "--check"])?;
-    check("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    check(
-        "the library without default features",
-        &["clippy", "--package", "rikki", "--no-default-features", "--", "-D", "warnings"],
-    )?;
-    check("the documentation", &["doc", "--workspace", "--no-deps"])?;
-    if works(Command::new("cargo-deny").arg("--version")) {
-        check("licences, duplicates and sources of dependencies", &["deny", "check", "bans", "licenses", "sources"])
-    } else {
-        println!("left out: cargo-deny is not installed, so the dependencies were not checked");
-        Ok(())
-    }
 }
 
 /// Prints a line per suite and then the sum; says whether everything ran and passed. A suite that was left out counts

@@ -1,0 +1,130 @@
+//! What is judged without running anything: format, lints, features apart, documentation, dependencies.
+//!
+//! Each check is a suite of its own in the account, so that one that was left out is seen there.
+
+use std::process::Command;
+
+use crate::install;
+use crate::process::run as run_command;
+use crate::project::Project;
+use crate::suites::{CARGO_LIMIT, Outcome, Tally};
+
+const CARGO_DENY: &str = "0.20.2";
+
+/// Denies warnings in what clippy sees of the workspace, and not in what it depends on.
+const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
+
+/// Workspaces of their own, which `--workspace` does not reach.
+const APART: [&str; 2] = ["bench", "fuzz"];
+
+/// The libraries with features, and the sets of these that are looked at: none, each alone, those that meet in the
+/// sources, and all.
+const FEATURES: [(&str, &[&str]); 3] = [
+    ("rikki-proto", &["", "serde"]),
+    ("rikki-ws", &["", "axum", "client", "tls", "serde", "client,tls", "axum,tls", "axum,client,tls,serde"]),
+    ("rikki", &["", "client", "files", "tls", "self-signed", "serde", "client,files,self-signed,serde"]),
+];
+
+/// Performs all checks. Each goes on after another has failed: together they take little.
+pub(crate) fn run(project: &Project) -> Vec<Outcome> {
+    let mut outcomes = vec![
+        check("format", &mut format(project)),
+        check("lints", &mut [clippy(project, &["--workspace", "--all-targets"])]),
+        features(project),
+        check("documentation", &mut [documentation(project)]),
+    ];
+    outcomes.push(dependencies(project));
+    outcomes
+}
+
+/// A suite of one command a test.
+fn check(suite: &str, commands: &mut [Command]) -> Outcome {
+    println!("checking {suite}");
+    let mut tally = Tally::default();
+    for command in commands {
+        match run_command(command, CARGO_LIMIT) {
+            Ok(()) => tally.passed += 1,
+            Err(error) => {
+                println!("{error}");
+                tally.failed += 1;
+            }
+        }
+    }
+    Outcome { suite: suite.to_owned(), result: Ok(tally) }
+}
+
+fn format(project: &Project) -> Vec<Command> {
+    let folders = std::iter::once(project.root.clone()).chain(APART.iter().map(|name| project.folder(name)));
+    let command = |folder| {
+        let mut command = project.cargo();
+        command.current_dir(folder).args(["fmt", "--all", "--check"]);
+        command
+    };
+    folders.map(command).collect()
+}
+
+fn clippy(project: &Project, what: &[&str]) -> Command {
+    let mut command = project.cargo();
+    command.args(["clippy", "--quiet", "--locked"]).args(what).args(DENY_WARNINGS);
+    command
+}
+
+/// Each library by itself: within the workspace the features that one crate asks for are there for all.
+fn features(project: &Project) -> Outcome {
+    let sets = FEATURES.iter().flat_map(|(package, sets)| sets.iter().map(move |set| (*package, *set)));
+    let command = |(package, set)| {
+        let what = ["--lib", "--examples", "--package", package, "--no-default-features", "--features", set];
+        clippy(project, &what)
+    };
+    check("features apart", &mut sets.map(command).collect::<Vec<_>>())
+}
+
+/// As docs.rs shows it: with every feature.
+fn documentation(project: &Project) -> Command {
+    let mut command = project.cargo();
+    command.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--quiet", "--workspace", "--no-deps", "--all-features"]);
+    command
+}
+
+/// What `deny.toml` says, but for advisories: these need the network, and change without a commit.
+fn dependencies(project: &Project) -> Outcome {
+    let suite = "licences, duplicates and sources of dependencies";
+    // Not optimized: it is built once and runs for seconds.
+    match install::cargo_tool(project, "cargo-deny", CARGO_DENY, &["--debug"]) {
+        Err(missing) => Outcome { suite: suite.to_owned(), result: Err(missing) },
+        Ok(program) => {
+            let mut command = Command::new(program);
+            command.current_dir(&project.root).args(["--locked", "check", "bans", "licenses", "sources"]);
+            check(suite, &mut [command])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_feature_is_looked_at_alone() {
+        for (package, sets) in FEATURES {
+            let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/").to_owned() + package + "/Cargo.toml";
+            let text = std::fs::read_to_string(manifest).unwrap();
+            let table = text.split("\n[").find_map(|table| table.strip_prefix("features]")).unwrap();
+            let names = table.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
+            let missing: Vec<_> = names.filter(|name| *name != "default" && !sets.contains(name)).collect();
+            assert!(missing.is_empty(), "{package}: {missing:?}");
+            assert!(sets.contains(&""), "{package} without features");
+        }
+    }
+
+    #[test]
+    fn a_check_that_fails_is_counted() {
+        let check = |commands: &[&str], expected| {
+            let mut commands: Vec<_> = commands.iter().map(Command::new).collect();
+            assert_eq!(check("these", &mut commands).result.unwrap(), expected);
+        };
+        check(&["true"], Tally { passed: 1, failed: 0 });
+        check(&["true", "false", "true"], Tally { passed: 2, failed: 1 });
+        check(&["./not-there"], Tally { passed: 0, failed: 1 });
+    }
+}
