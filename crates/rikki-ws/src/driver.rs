@@ -7,6 +7,7 @@
 mod backlog;
 mod deadlines;
 mod reading;
+mod turn;
 mod writing;
 
 use std::io;
@@ -27,14 +28,9 @@ use super::socket::Socket;
 use super::terms::Terms;
 use super::turns::Ticket;
 use backlog::{Backlog, Unparsed};
+use turn::Turn;
 use writing::Line;
 
-/// What one poll may do before it lets others run: tokio's own budget would allow 128 reads.
-const READS_PER_POLL: usize = 4;
-/// How much of them may go straight into large messages, in bytes: a whole one is read and answered while it is in the
-/// processor's cache.
-const PAYLOAD_PER_POLL: usize = 1024 * 1024;
-const QUEUED_PER_POLL: usize = 128;
 /// How much may be compressed, and come of decompressing, in bytes; a last message goes beyond it.
 pub(super) const WORK_PER_POLL: usize = 1024 * 1024;
 
@@ -51,24 +47,26 @@ pub(super) trait Consumer {
         true
     }
 
-    fn message(&mut self, socket: &mut Socket<'_>, message: Message<'_>) -> Flow;
+    /// A whole message has come; it says how to go on.
+    fn message(&mut self, socket: &mut Socket<'_>, message: Message<'_>) -> Result<Flow, Panicked>;
 
     /// The connection has ended; called once, and no message comes after it.
     fn closed(&mut self, closed: Closed);
 }
 
-/// How a consumer goes on after a message.
+/// How it goes on after a message.
 pub(super) enum Flow {
-    /// With the next message.
+    /// With the next one, or with reading.
     Continue,
     /// Not now: the poll returns.
     Yield,
-    /// Not at all: it panicked.
-    Panicked,
 }
 
+/// A consumer that takes no more messages.
+pub(super) struct Panicked;
+
 /// Why a poll returned.
-pub(super) enum Turn {
+pub(super) enum Stopped {
     /// The consumer wanted to.
     Yielded,
     /// The connection is over, TCP included.
@@ -116,20 +114,6 @@ enum Phase {
     Ended,
 }
 
-/// What became of the bytes of a read.
-enum Parsed {
-    All,
-    /// The backlog is at its mark.
-    Paused,
-    Yielded,
-}
-
-struct Budget {
-    reads: usize,
-    payload: usize,
-    queued: usize,
-}
-
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Drives `connection` on `io`, of which `read_ahead` has been read already. A server's is one of those that are
     /// counted, and no longer when this is dropped.
@@ -160,7 +144,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     /// Serves the connection until it has to wait, the consumer yields or the connection ends.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer) -> Poll<Turn> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer) -> Poll<Stopped> {
         if let Some(ticket) = self.ticket {
             // Woken by something else, such as more to read: a flood does not get past the others by that.
             if !self.line.alarm.clock().turns().has_come(ticket) {
@@ -168,7 +152,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             }
             self.ticket = None;
         }
-        self.with_buffers(|driver, read, output| driver.turn(cx, consumer, read, output))
+        self.with_buffers(|driver, read, output| driver.turn(&mut Turn::new(cx, consumer, output), read))
     }
 
     /// Lends the socket outside of a message: to open a connection or to send from its own task, which `waker` wakes.
@@ -259,53 +243,46 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         result
     }
 
-    fn turn(
-        &mut self,
-        cx: &mut Context<'_>,
-        consumer: &mut impl Consumer,
-        read: &mut [u8],
-        output: &mut Output,
-    ) -> Poll<Turn> {
-        let mut budget = Budget { reads: READS_PER_POLL, payload: PAYLOAD_PER_POLL, queued: QUEUED_PER_POLL };
+    fn turn<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, read: &mut [u8]) -> Poll<Stopped> {
         loop {
             if let Some(code) = self.draining() {
-                self.close_in_turn(code, output);
+                self.close_in_turn(code, turn.output);
             }
-            self.write(cx, output);
-            if self.send_queued(cx, consumer, output, &mut budget) {
+            self.write(turn);
+            if self.send_queued(turn) {
                 continue;
             }
-            self.advance_phase(cx, output);
+            self.advance_phase(turn);
             // A peer that never stops sending doesn't put these deadlines off.
-            if !self.is_phase_open() || output.is_blocked() {
-                self.handle_deadlines(consumer, output);
+            if !self.is_phase_open() || turn.output.is_blocked() {
+                self.handle_deadlines(turn);
             }
             if matches!(self.phase, Phase::Ended) {
-                return Poll::Ready(Turn::Ended);
+                return Poll::Ready(Stopped::Ended);
             }
             // What is queued goes before the answer to a Close.
-            let waits = budget.queued == 0
-                || match self.read(cx, consumer, read, output, &mut budget) {
-                    Poll::Ready(Parsed::Yielded) => {
+            let waits = turn.budget.queued == 0
+                || match self.read(turn, read) {
+                    Poll::Ready(Flow::Yield) => {
                         // A pong does not wait for whoever reads the messages.
-                        self.write(cx, output);
-                        return Poll::Ready(Turn::Yielded);
+                        self.write(turn);
+                        return Poll::Ready(Stopped::Yielded);
                     }
-                    Poll::Ready(_) => false,
+                    Poll::Ready(Flow::Continue) => false,
                     Poll::Pending => true,
                 };
-            if budget.reads == 0 || budget.queued == 0 || compression::worked() >= WORK_PER_POLL {
-                self.write(cx, output);
+            if turn.budget.reads == 0 || turn.budget.queued == 0 || compression::worked() >= WORK_PER_POLL {
+                self.write(turn);
                 // A peer that never falls silent has to end its messages in time too.
-                if let Some(due) = self.handle_deadlines(consumer, output) {
-                    self.line.alarm.set(due, cx.waker());
+                if let Some(due) = self.handle_deadlines(turn) {
+                    self.line.alarm.set(due, turn.cx.waker());
                 }
-                self.give_way(cx, consumer, output);
-                self.ticket = self.line.alarm.clock().turns().take(cx.waker());
+                self.give_way(turn);
+                self.ticket = self.line.alarm.clock().turns().take(turn.cx.waker());
                 return Poll::Pending;
             }
             // A turn ends only when there is nothing to read, to write, to take from the mailbox or to do by the clock.
-            if waits && self.settle(cx, consumer, output) {
+            if waits && self.settle(turn) {
                 return Poll::Pending;
             }
         }
@@ -313,142 +290,124 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Writes what is in the mailbox, unless the peer has to take something first. True if more may be there: what
     /// comes from now on is found before the turn ends.
-    fn send_queued(
-        &mut self,
-        cx: &mut Context<'_>,
-        consumer: &mut impl Consumer,
-        output: &mut Output,
-        budget: &mut Budget,
-    ) -> bool {
-        if output.is_blocked() {
+    fn send_queued<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> bool {
+        if turn.output.is_blocked() {
             if self.terms.overflow == Overflow::Close {
-                let unsent = self.mailbox.as_ref().map_or(output.len(), |mailbox| mailbox.held(output.len()));
+                let unsent = self.mailbox.as_ref().map_or(turn.output.len(), |mailbox| mailbox.held(turn.output.len()));
                 if unsent >= self.terms.write_queue {
-                    self.lose(consumer, Error::Overflow);
+                    self.lose(turn, Error::Overflow);
                 }
             }
             return false;
         }
         let Some(mailbox) = &self.mailbox else { return false };
-        if budget.queued == 0 {
+        if turn.budget.queued == 0 {
             return false;
         }
-        let Drained { moved, emptied } = mailbox.drain(&mut self.connection, output, budget.queued);
-        budget.queued -= moved;
+        let Drained { moved, emptied } = mailbox.drain(&mut self.connection, turn.output, turn.budget.queued);
+        turn.budget.queued -= moved;
         if moved == 0 {
             return false;
         }
-        self.write(cx, output);
+        self.write(turn);
         // A peer that does not take it is judged anew.
-        !emptied || output.is_blocked()
+        !emptied || turn.output.is_blocked()
     }
 
-    fn parse(
-        &mut self,
-        cx: &mut Context<'_>,
-        consumer: &mut impl Consumer,
-        input: &mut &mut [u8],
-        output: &mut Output,
-    ) -> Parsed {
+    fn parse<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, input: &mut &mut [u8]) -> Flow {
         // Looked up once and whenever much has been sent: whoever is handed a message may answer it, though other
         // connections use up the memory.
-        let is_clear = output.is_empty() && !self.is_queueing();
-        let mut mark = if is_clear { self.terms.mark() } else { self.hold_back(cx, consumer, output) };
+        let is_clear = turn.output.is_empty() && !self.is_queueing();
+        let mut mark = if is_clear { self.terms.mark() } else { self.hold_back(turn) };
         while !matches!(self.phase, Phase::Ended) && !self.line.paused && !input.is_empty() {
-            let event = self.connection.next_event(input, output);
+            let event = self.connection.next_event(input, turn.output);
             if let Some(rate) = &mut self.rate {
                 if matches!(event, Ok(Some(_))) {
                     rate.count_message();
                 }
                 if rate.is_exceeded(&self.terms) {
                     *input = &mut [];
-                    return self.refuse_rate(consumer, output);
+                    self.refuse_rate(turn);
+                    return Flow::Continue;
                 }
             }
             let flow = match event {
                 Ok(None) => break,
                 Ok(Some(Event::Message(message))) => {
                     self.message_since = NEVER;
-                    self.deliver(cx, consumer, message, output, mark)
+                    self.deliver(turn, message, mark)
                 }
-                Ok(Some(Event::Close(frame))) => self.report(consumer, closed_by_peer(frame)),
+                Ok(Some(Event::Close(frame))) => {
+                    self.report(turn, closed_by_peer(frame));
+                    Flow::Continue
+                }
                 Ok(Some(_)) => Flow::Continue,
                 Err(error) => {
-                    self.fail(consumer, error);
-                    return Parsed::All;
+                    self.fail(turn, error);
+                    return Flow::Continue;
                 }
             };
-            mark = self.hold(cx, consumer, output, mark);
+            mark = self.hold(turn, mark);
             if matches!(flow, Flow::Yield) {
-                return Parsed::Yielded;
+                return Flow::Yield;
             }
             if compression::worked() >= WORK_PER_POLL {
                 break;
             }
         }
-        if self.line.paused {
-            return Parsed::Paused;
+        // What of a message has not been looked at yet is not judged.
+        if !self.line.paused {
+            let is_under_way = self.connection.is_mid_message();
+            self.message_since = if is_under_way { self.message_since.min(self.now()) } else { NEVER };
         }
-        self.message_since = match self.connection.is_mid_message() {
-            true => self.message_since.min(self.now()),
-            false => NEVER,
-        };
-        Parsed::All
+        Flow::Continue
     }
 
-    fn deliver(
-        &mut self,
-        cx: &mut Context<'_>,
-        consumer: &mut impl Consumer,
-        message: Message<'_>,
-        output: &mut Output,
-        mark: usize,
-    ) -> Flow {
+    fn deliver<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, message: Message<'_>, mark: usize) -> Flow {
         if self.line.reported {
             return Flow::Continue;
         }
-        let flow = consumer.message(&mut self.socket(cx.waker(), output, mark), message);
-        if let Flow::Panicked = flow {
+        let mut socket = self.socket(turn.cx.waker(), turn.output, mark);
+        turn.consumer.message(&mut socket, message).unwrap_or_else(|Panicked| {
             let code = CloseCode::INTERNAL_ERROR;
-            self.report(consumer, Closed { code, reason: Text::from(""), error: Some(Error::HandlerPanicked) });
-        }
-        flow
+            self.report(turn, Closed { code, reason: Text::from(""), error: Some(Error::HandlerPanicked) });
+            Flow::Continue
+        })
     }
 
     /// The peer sent faster than it may: nothing more of it is handed over.
     #[cold]
-    fn refuse_rate(&mut self, consumer: &mut impl Consumer, output: &mut Output) -> Parsed {
+    fn refuse_rate<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) {
         let (code, reason) = (CloseCode::POLICY_VIOLATION, "too much in a second");
         // Fails after a Close of ours, with which the peer knows that this is the end.
-        let _ = self.connection.close(code, reason, output);
-        self.report(consumer, Closed { code, reason: Text::from(reason), error: Some(Error::RateExceeded) });
-        Parsed::All
+        let _ = self.connection.close(code, reason, turn.output);
+        self.report(turn, Closed { code, reason: Text::from(reason), error: Some(Error::RateExceeded) });
     }
 
-    fn handle_eof(&mut self, consumer: &mut impl Consumer) {
+    fn handle_eof<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) {
         if self.connection.is_closed() && matches!(self.phase, Phase::Closing { .. } | Phase::Open { .. }) {
             // It may still read: what is unsent and our Close go out before the end.
             self.line.eof = true;
         } else {
             // Without a Close before it, the end of the stream is an abnormal one: section 7.1.5.
             let error = self.broken.take().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
-            self.lose(consumer, error.into());
+            self.lose(turn, error.into());
         }
     }
 
     /// The peer broke a rule or went past a limit, and is told so.
-    fn fail(&mut self, consumer: &mut impl Consumer, error: rikki_proto::Error) {
+    fn fail<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, error: rikki_proto::Error) {
         let code = CloseCode::for_error(&error);
-        self.report(consumer, Closed { code, reason: Text::from(""), error: Some(error.into()) });
+        self.report(turn, Closed { code, reason: Text::from(""), error: Some(error.into()) });
     }
 
     /// The connection is gone: nothing more can be said.
-    fn lose(&mut self, consumer: &mut impl Consumer, error: Error) {
+    fn lose<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, error: Error) {
         self.phase = Phase::Ended;
-        self.report(consumer, Closed { code: CloseCode::ABNORMAL, reason: Text::from(""), error: Some(error) });
+        self.report(turn, Closed { code: CloseCode::ABNORMAL, reason: Text::from(""), error: Some(error) });
     }
 
-    fn report(&mut self, consumer: &mut impl Consumer, closed: Closed) -> Flow {
+    fn report<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, closed: Closed) {
         if !self.line.reported {
             self.line.reported = true;
             if let Some(error) = &closed.error {
@@ -457,9 +416,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             if let Some(mailbox) = &self.mailbox {
                 mailbox.close();
             }
-            consumer.closed(closed);
+            turn.consumer.closed(closed);
         }
-        Flow::Continue
     }
 }
 

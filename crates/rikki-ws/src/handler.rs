@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use rikki_proto::{CloseCode, Message, SendError, Text};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::driver::{Consumer, Driver, Flow};
+use super::driver::{Consumer, Driver, Flow, Panicked};
 use super::error::Closed;
 use super::opening::Opening;
 use super::socket::Socket;
@@ -117,7 +117,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin, H: Handler> HandlerTask<I, H> {
     pub(super) fn new(mut driver: Driver<I>, handler: Arc<H>, opening: &Opening, tracker: Tracker) -> Self {
         let open = |socket: &mut Socket<'_>| contained(socket, |socket| handler.open(socket, opening));
         // The first poll writes anew what cannot be written now.
-        let state = driver.with_socket(Waker::noop(), open);
+        let state = driver.with_socket(Waker::noop(), open).ok();
         Self { driver, callbacks: Callbacks { handler, state }, _tracker: tracker }
     }
 }
@@ -150,12 +150,9 @@ struct Callbacks<H: Handler> {
 }
 
 impl<H: Handler> Consumer for Callbacks<H> {
-    fn message(&mut self, socket: &mut Socket<'_>, message: Message<'_>) -> Flow {
-        let Some(state) = &mut self.state else { return Flow::Panicked };
-        match contained(socket, |socket| self.handler.message(state, socket, message)) {
-            Some(()) => Flow::Continue,
-            None => Flow::Panicked,
-        }
+    fn message(&mut self, socket: &mut Socket<'_>, message: Message<'_>) -> Result<Flow, Panicked> {
+        let state = self.state.as_mut().ok_or(Panicked)?;
+        contained(socket, |socket| self.handler.message(state, socket, message)).map(|()| Flow::Continue)
     }
 
     fn closed(&mut self, closed: Closed) {
@@ -169,11 +166,11 @@ impl<H: Handler> Consumer for Callbacks<H> {
 }
 
 /// Runs a callback; if it panics, takes back what it sent and closes with 1011.
-fn contained<R>(socket: &mut Socket<'_>, callback: impl FnOnce(&mut Socket<'_>) -> R) -> Option<R> {
+fn contained<R>(socket: &mut Socket<'_>, callback: impl FnOnce(&mut Socket<'_>) -> R) -> Result<R, Panicked> {
     let start = socket.output.checkpoint();
     let result = catch_unwind(AssertUnwindSafe(|| callback(socket)));
     if result.is_err() && socket.is_open() {
         socket.close_panicked(start);
     }
-    result.ok()
+    result.map_err(|_panic| Panicked)
 }

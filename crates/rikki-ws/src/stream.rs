@@ -10,7 +10,7 @@ use rikki_proto::handshake::Subprotocol;
 use rikki_proto::{CloseCode, Connection, Message, SendError};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::driver::{Consumer, Driver, Flow, Turn};
+use super::driver::{Consumer, Driver, Flow, Panicked, Stopped};
 use super::error::{Closed, Error};
 use super::sender::Sender;
 use super::serving;
@@ -69,9 +69,9 @@ impl Consumer for Inbox {
         self.message.is_none()
     }
 
-    fn message(&mut self, _: &mut Socket<'_>, message: Message<'_>) -> Flow {
+    fn message(&mut self, _: &mut Socket<'_>, message: Message<'_>) -> Result<Flow, Panicked> {
         self.message = Some(message.into_owned());
-        Flow::Yield
+        Ok(Flow::Yield)
     }
 
     fn closed(&mut self, closed: Closed) {
@@ -192,8 +192,8 @@ impl WebSocket {
         let cx = &mut Context::from_waker(&self.tasks.common);
         loop {
             match driver.poll(cx, &mut self.inbox) {
-                Poll::Ready(Turn::Yielded) => self.tasks.wake_reader(),
-                Poll::Ready(Turn::Ended) => {
+                Poll::Ready(Stopped::Yielded) => self.tasks.wake_reader(),
+                Poll::Ready(Stopped::Ended) => {
                     self.end();
                     return Poll::Ready(Err(SendError::Closed.into()));
                 }
@@ -238,8 +238,8 @@ impl Stream for WebSocket {
         if let Some(driver) = &mut this.driver {
             this.tasks.set_reader(cx.waker());
             match ready!(driver.poll(&mut Context::from_waker(&this.tasks.common), &mut this.inbox)) {
-                Turn::Yielded => return Poll::Ready(this.inbox.message.take().map(Ok)),
-                Turn::Ended => this.end(),
+                Stopped::Yielded => return Poll::Ready(this.inbox.message.take().map(Ok)),
+                Stopped::Ended => this.end(),
             }
         }
         let error = this.inbox.closed.as_mut().and_then(|closed| closed.error.take());
@@ -330,8 +330,8 @@ impl Future for Unfinished {
 struct Nobody;
 
 impl Consumer for Nobody {
-    fn message(&mut self, _: &mut Socket<'_>, _: Message<'_>) -> Flow {
-        Flow::Continue
+    fn message(&mut self, _: &mut Socket<'_>, _: Message<'_>) -> Result<Flow, Panicked> {
+        Ok(Flow::Continue)
     }
 
     fn closed(&mut self, _: Closed) {}

@@ -1,10 +1,11 @@
 //! Deadlines: what a connection does when nothing happens.
 
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use rikki_proto::{CloseCode, Output, Text};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::turn::Turn;
 use super::{Consumer, Driver, Phase, UNJUDGED};
 use crate::clock::{NEVER, Tick};
 use crate::error::{Closed, Deadline, Error};
@@ -16,13 +17,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Before waiting: acts on deadlines that have come, sets the alarm for the next one, and registers with the
     /// mailbox. False if there is something to do after all.
-    pub(super) fn settle(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) -> bool {
-        if !self.is_alarm_set(output) {
-            if self.give_way(cx, consumer, output) {
+    pub(super) fn settle<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> bool {
+        if !self.is_alarm_set(turn.output) {
+            if self.give_way(turn) {
                 return false;
             }
-            let Some(due) = self.handle_deadlines(consumer, output) else { return false };
-            self.line.alarm.set(due, cx.waker());
+            let Some(due) = self.handle_deadlines(turn) else { return false };
+            self.line.alarm.set(due, turn.cx.waker());
             // Looked at again: a drain wakes those alone that have set an alarm.
             if self.draining().is_some() {
                 return false;
@@ -30,17 +31,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
         match &self.mailbox {
             // Registered first and looked at again after that, under one lock: no command is missed.
-            Some(mailbox) => !mailbox.register(cx.waker(), output.len()) || output.is_blocked(),
+            Some(mailbox) => !mailbox.register(turn.cx.waker(), turn.output.len()) || turn.output.is_blocked(),
             None => true,
         }
     }
 
     /// Ends the connection if its unfinished message has to give way to those of others; if not, that will wake its task.
-    pub(super) fn give_way(&mut self, cx: &mut Context<'_>, consumer: &mut impl Consumer, output: &mut Output) -> bool {
+    pub(super) fn give_way<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> bool {
         if self.connection.is_mid_message()
-            && let Poll::Ready(error) = self.connection.poll_evicted(cx, output)
+            && let Poll::Ready(error) = self.connection.poll_evicted(turn.cx, turn.output)
         {
-            self.fail(consumer, error);
+            self.fail(turn, error);
             return true;
         }
         false
@@ -57,13 +58,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     /// The next deadline, or `None` if one has come and was acted on.
-    pub(super) fn handle_deadlines(&mut self, consumer: &mut impl Consumer, output: &mut Output) -> Option<Tick> {
+    pub(super) fn handle_deadlines<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> Option<Tick> {
         let now = self.now();
         if let Phase::Open { until } = self.phase
             && until <= now
             && self.may_close()
         {
-            self.close_in_turn(CloseCode::GOING_AWAY, output);
+            self.close_in_turn(CloseCode::GOING_AWAY, turn.output);
             return None;
         }
         let terms = &self.terms;
@@ -77,30 +78,30 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 (since.max(self.line.written_at).saturating_add(terms.close_timeout), Some(Deadline::Close))
             }
             // While the peer does not read, its pongs may be stuck behind what it does not read: judge by writing.
-            Phase::Open { .. } if output.is_blocked() => {
+            Phase::Open { .. } if turn.output.is_blocked() => {
                 self.message_since = self.message_since.max(UNJUDGED);
                 (self.line.written_at.saturating_add(terms.write_timeout), Some(Deadline::Write))
             }
             // Its signs of life may wait to be read.
-            Phase::Open { until } if !consumer.is_ready() => {
+            Phase::Open { until } if !turn.consumer.is_ready() => {
                 self.message_since = self.message_since.max(UNJUDGED);
                 return Some(until);
             }
-            Phase::Open { until } => return self.handle_silence(now, consumer, output).map(|due| due.min(until)),
+            Phase::Open { until } => return self.handle_silence(now, turn).map(|due| due.min(until)),
         };
         if now < due {
             return Some(due);
         }
         match (self.broken.take(), missed) {
-            (Some(error), _) => self.lose(consumer, error.into()),
-            (None, Some(deadline)) => self.lose(consumer, Error::TimedOut(deadline)),
+            (Some(error), _) => self.lose(turn, error.into()),
+            (None, Some(deadline)) => self.lose(turn, Error::TimedOut(deadline)),
             (None, None) => self.phase = Phase::Ended,
         }
         None
     }
 
     /// The deadlines of a connection that only waits for its peer; called when there is nothing to read.
-    fn handle_silence(&mut self, now: Tick, consumer: &mut impl Consumer, output: &mut Output) -> Option<Tick> {
+    fn handle_silence<C: Consumer>(&mut self, now: Tick, turn: &mut Turn<'_, '_, C>) -> Option<Tick> {
         let message_due = self.judge_message(now);
         let terms = &self.terms;
         let (ping_due, pong_due) = match self.pinged_at {
@@ -109,14 +110,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         };
         if now >= message_due {
             let (code, reason) = (CloseCode::POLICY_VIOLATION, "message too slow");
-            let _ = self.connection.close(code, reason, output);
+            let _ = self.connection.close(code, reason, turn.output);
             let error = Some(Error::TimedOut(Deadline::Message));
-            self.report(consumer, Closed { code, reason: Text::from(reason), error });
+            self.report(turn, Closed { code, reason: Text::from(reason), error });
         } else if now >= pong_due {
-            self.lose(consumer, Error::TimedOut(Deadline::Pong));
+            self.lose(turn, Error::TimedOut(Deadline::Pong));
         } else if now >= ping_due {
             self.pinged_at = now;
-            let _ = self.connection.ping(b"", output);
+            let _ = self.connection.ping(b"", turn.output);
         } else {
             return Some(message_due.min(pong_due).min(ping_due));
         }

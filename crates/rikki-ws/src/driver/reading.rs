@@ -4,11 +4,11 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
-use rikki_proto::Output;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 use super::backlog::Unparsed;
-use super::{Budget, Consumer, Driver, Parsed};
+use super::turn::{Budget, Turn};
+use super::{Consumer, Driver, Flow};
 use crate::clock::NEVER;
 
 /// What is read at once at least, in bytes, however little may wait to be written.
@@ -16,52 +16,45 @@ pub(super) const LEAST_READ: usize = 16 * 1024;
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Reads once, or goes on with the rest of an earlier read, and hands over what is whole.
-    pub(super) fn read(
-        &mut self,
-        cx: &mut Context<'_>,
-        consumer: &mut impl Consumer,
-        buffer: &mut [u8],
-        output: &mut Output,
-        budget: &mut Budget,
-    ) -> Poll<Parsed> {
-        if self.line.paused || self.line.eof || !consumer.is_ready() {
+    pub(super) fn read<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, buffer: &mut [u8]) -> Poll<Flow> {
+        if self.line.paused || self.line.eof || !turn.consumer.is_ready() {
             return Poll::Pending;
         }
         if let Some(mut unparsed) = self.unparsed.take() {
-            budget.reads -= 1;
+            turn.budget.reads -= 1;
             let mut rest = unparsed.bytes.get_mut(unparsed.start..).unwrap_or_default();
-            let parsed = self.parse(cx, consumer, &mut rest, output);
+            let flow = self.parse(turn, &mut rest);
             let left = rest.len();
             if left > 0 {
                 unparsed.start = unparsed.bytes.len() - left;
                 self.unparsed = Some(unparsed);
             }
-            return Poll::Ready(parsed);
+            return Poll::Ready(flow);
         }
         // What was read is kept while the peer has to take something first: not much, where little may wait for it.
         let most = self.terms.mark().max(LEAST_READ).min(buffer.len());
         let mut buffer = ReadBuf::new(buffer.get_mut(..most).unwrap_or_default());
-        match ready!(self.poll_read(cx, &mut buffer, budget)) {
-            Ok(0) => self.handle_eof(consumer),
+        match ready!(self.poll_read(turn.cx, &mut buffer, &mut turn.budget)) {
+            Ok(0) => self.handle_eof(turn),
             Ok(count) => {
-                budget.reads -= 1;
+                turn.budget.reads -= 1;
                 self.read_at = self.now();
                 self.pinged_at = NEVER;
                 if let Some(rate) = &mut self.rate {
                     rate.count_bytes(count, self.read_at);
                 }
                 let mut input = buffer.filled_mut();
-                let parsed = self.parse(cx, consumer, &mut input, output);
+                let flow = self.parse(turn, &mut input);
                 if !input.is_empty() {
                     self.unparsed = Some(Unparsed::new(input, &self.terms));
                 }
-                return Poll::Ready(parsed);
+                return Poll::Ready(flow);
             }
             // TLS says so of a peer that ends TCP without a word.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.handle_eof(consumer),
-            Err(error) => self.lose(consumer, error.into()),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.handle_eof(turn),
+            Err(error) => self.lose(turn, error.into()),
         }
-        Poll::Ready(Parsed::All)
+        Poll::Ready(Flow::Continue)
     }
 
     /// Reads once and says how many bytes: those that are not in `buffer` have got to where they stay.

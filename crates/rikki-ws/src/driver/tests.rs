@@ -112,10 +112,10 @@ struct Answers<F> {
 }
 
 impl<F: FnMut(&mut Socket<'_>, Message<'_>)> Consumer for Answers<F> {
-    fn message(&mut self, socket: &mut Socket<'_>, message: Message<'_>) -> Flow {
+    fn message(&mut self, socket: &mut Socket<'_>, message: Message<'_>) -> Result<Flow, Panicked> {
         self.messages += 1;
         (self.answer)(socket, message);
-        Flow::Continue
+        Ok(Flow::Continue)
     }
 
     fn closed(&mut self, closed: Closed) {
@@ -139,7 +139,7 @@ impl<F: FnMut(&mut Socket<'_>, Message<'_>)> Fixture<F> {
         Self { driver, consumer: Answers { answer, messages: 0, closed: None }, wakes: Arc::default() }
     }
 
-    fn poll(&mut self) -> Poll<Turn> {
+    fn poll(&mut self) -> Poll<Stopped> {
         let waker = Waker::from(self.wakes.clone());
         self.driver.poll(&mut Context::from_waker(&waker), &mut self.consumer)
     }
@@ -279,7 +279,7 @@ async fn a_large_message_waits_and_ends_like_any_other() {
     for (resets, kind) in [(false, io::ErrorKind::UnexpectedEof), (true, io::ErrorKind::ConnectionReset)] {
         let mut fixture = waiting();
         (fixture.driver.line.io.eof, fixture.driver.line.io.resets) = (true, resets);
-        assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+        assert!(matches!(fixture.poll(), Poll::Ready(Stopped::Ended)));
         assert_eq!(fixture.consumer.closed.as_ref().unwrap().code, CloseCode::ABNORMAL);
         assert!(matches!(fixture.error(), Error::Io(error) if error.kind() == kind));
         assert_eq!(fixture.consumer.messages, 0);
@@ -502,7 +502,7 @@ async fn what_the_peer_said_before_it_went_is_read() {
         let mut fixture =
             Fixture::new(Script { takes: 0, breaks: true, eof: true, ..Script::new(reads) }, Config::default(), quiet);
         fixture.driver.with_socket(Waker::noop(), |socket| socket.send(vec![0; 100])).unwrap();
-        assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+        assert!(matches!(fixture.poll(), Poll::Ready(Stopped::Ended)));
         fixture
     };
     let fixture = broken(vec![close[..9].to_vec(), close[9..].to_vec()]);

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use rikki_proto::{Connection, Output};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::turn::Turn;
 use super::{Consumer, Driver, Phase, WRITE_AT};
 use crate::clock::{Alarm, Tick};
 use crate::socket::Wire;
@@ -100,10 +101,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Writes all it can. A failure ends the connection when what the peer said before it has been read: a peer that
     /// refuses a message sends a Close and may be gone before it has read what we still write.
     #[inline]
-    pub(super) fn write(&mut self, cx: &mut Context<'_>, output: &mut Output) {
+    pub(super) fn write<C>(&mut self, turn: &mut Turn<'_, '_, C>) {
         // Most calls find nothing to do.
-        if !output.is_empty() || self.line.unflushed || self.line.paused {
-            self.write_now(cx, output);
+        if !turn.output.is_empty() || self.line.unflushed || self.line.paused {
+            self.write_now(turn.cx, turn.output);
         }
     }
 
@@ -125,16 +126,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Writes much at once, and holds to the policy where the peer does not take it; gives how much the next message may
     /// frame without looking further, which was `before` until now.
     #[inline]
-    pub(super) fn hold(
-        &mut self,
-        cx: &mut Context<'_>,
-        consumer: &mut impl Consumer,
-        output: &mut Output,
-        before: usize,
-    ) -> usize {
+    pub(super) fn hold<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, before: usize) -> usize {
         // Most messages leave little behind them, and most connections have no senders.
-        if output.len() >= before.min(WRITE_AT) || self.mailbox.is_some() {
-            return self.hold_back(cx, consumer, output);
+        if turn.output.len() >= before.min(WRITE_AT) || self.mailbox.is_some() {
+            return self.hold_back(turn);
         }
         before
     }
@@ -145,24 +140,19 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     #[cold]
-    pub(super) fn hold_back(
-        &mut self,
-        cx: &mut Context<'_>,
-        consumer: &mut impl Consumer,
-        output: &mut Output,
-    ) -> usize {
+    pub(super) fn hold_back<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> usize {
         let mark = self.terms.mark();
         // What a callback has sent by way of a `Sender` goes before the answer to a Close behind its message.
         if let Some(mailbox) = &self.mailbox {
-            mailbox.drain(&mut self.connection, output, mailbox.len());
+            mailbox.drain(&mut self.connection, turn.output, mailbox.len());
         }
-        if output.len() > WRITE_AT.min(mark - 1) {
-            self.write(cx, output);
+        if turn.output.len() > WRITE_AT.min(mark - 1) {
+            self.write(turn);
         }
-        if output.len() >= mark {
+        if turn.output.len() >= mark {
             match self.terms.overflow {
                 // Where only the memory of all is used up, a peer that reads is to be served on.
-                Overflow::Close if output.len() >= self.terms.write_queue => self.lose(consumer, Error::Overflow),
+                Overflow::Close if turn.output.len() >= self.terms.write_queue => self.lose(turn, Error::Overflow),
                 Overflow::Pause | Overflow::Close => self.line.paused = true,
                 Overflow::DropNewest | Overflow::DropOldest => {}
             }
@@ -181,9 +171,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Goes on with the closing handshake as far as it has come
     /// ([RFC 6455 section 7.1.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.1)).
     #[inline]
-    pub(super) fn advance_phase(&mut self, cx: &mut Context<'_>, output: &Output) {
+    pub(super) fn advance_phase<C>(&mut self, turn: &mut Turn<'_, '_, C>) {
         if !self.is_phase_open() || !self.connection.is_open() {
-            self.advance_closing(cx, output);
+            self.advance_closing(turn.cx, turn.output);
         }
     }
 

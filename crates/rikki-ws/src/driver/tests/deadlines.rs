@@ -24,7 +24,7 @@ async fn the_server_shuts_its_half_first_and_discards_until_the_end() {
     assert!(fixture.poll().is_pending());
     assert_eq!(fixture.consumer.messages, 0);
     fixture.driver.line.io.eof = true;
-    assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+    assert!(matches!(fixture.poll(), Poll::Ready(Stopped::Ended)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -33,7 +33,7 @@ async fn lingering_ends_though_the_peer_never_stops_sending() {
     assert!(fixture.poll().is_pending());
     advance(Duration::from_secs(2)).await;
     fixture.driver.line.io.reads.extend((0..100).map(|_| vec![0; 1000]));
-    assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+    assert!(matches!(fixture.poll(), Poll::Ready(Stopped::Ended)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -43,7 +43,7 @@ async fn a_half_closed_peer_still_gets_what_is_unsent() {
     let mut fixture = Fixture::new(script, Config::default(), echo);
     assert!(fixture.poll().is_pending());
     fixture.driver.line.io.takes = usize::MAX;
-    assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+    assert!(matches!(fixture.poll(), Poll::Ready(Stopped::Ended)));
     assert_eq!(fixture.driver.line.io.written, b"\x81\x05hello\x88\x00");
     assert!(fixture.driver.line.io.shut_down);
 }
@@ -58,7 +58,7 @@ async fn an_unanswered_close_ends_after_its_deadline() {
     assert!(fixture.poll().is_pending());
     advance(Duration::from_secs(2)).await;
     assert!(fixture.wakes() >= 1, "the clock wakes it");
-    assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+    assert!(matches!(fixture.poll(), Poll::Ready(Stopped::Ended)));
     assert!(matches!(fixture.error(), Error::TimedOut(Deadline::Close)));
 }
 
@@ -81,7 +81,7 @@ async fn silence_is_pinged_and_an_unanswered_ping_is_the_end() {
     assert!(fixture.poll().is_pending());
     assert_eq!(fixture.driver.line.io.written, b"\x89\x00\x89\x00");
     advance(Duration::from_secs(11)).await;
-    assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+    assert!(matches!(fixture.poll(), Poll::Ready(Stopped::Ended)));
     assert!(matches!(fixture.error(), Error::TimedOut(Deadline::Pong)));
 }
 
@@ -112,7 +112,7 @@ async fn a_peer_that_does_not_read_is_judged_by_its_reading() {
         assert!(fixture.consumer.closed.is_none());
     }
     advance(Duration::from_secs(31)).await;
-    assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+    assert!(matches!(fixture.poll(), Poll::Ready(Stopped::Ended)));
     assert!(matches!(fixture.error(), Error::TimedOut(Deadline::Write)));
 }
 
@@ -245,7 +245,7 @@ async fn a_close_behind_a_long_queue_is_waited_for_while_the_peer_reads() {
         assert!(fixture.poll().is_pending());
     }
     advance(Duration::from_secs(6)).await;
-    assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+    assert!(matches!(fixture.poll(), Poll::Ready(Stopped::Ended)));
     assert!(matches!(fixture.error(), Error::TimedOut(Deadline::Close)));
 }
 
@@ -267,7 +267,7 @@ async fn a_life_has_an_end() {
         ends.push(started.elapsed());
         fixture.driver.line.io.reads.push_back(frame(0x88, b"\x03\xe9"));
         fixture.driver.line.io.eof = true;
-        assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+        assert!(matches!(fixture.poll(), Poll::Ready(Stopped::Ended)));
         assert!(fixture.consumer.closed.as_ref().unwrap().error.is_none());
     }
     ends.dedup();

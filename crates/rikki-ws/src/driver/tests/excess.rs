@@ -106,7 +106,7 @@ async fn pause_says_full_and_stops_reading() {
 async fn close_cuts_who_does_not_read() {
     // By answers of a callback.
     let mut fixture = Fixture::new(unread([frame(0x81, &[b'x'; 200])]), stuck(Overflow::Close), echo);
-    assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+    assert!(matches!(fixture.poll(), Poll::Ready(Stopped::Ended)));
     assert!(matches!(fixture.error(), Error::Overflow));
     // By a sender, to a connection that waits.
     let mut fixture = Fixture::new(unread([]), stuck(Overflow::Close), echo);
@@ -117,7 +117,7 @@ async fn close_cuts_who_does_not_read() {
     sender.send("x".repeat(100)).unwrap();
     assert_eq!(sender.send("y"), Err(SendError::Full));
     assert_eq!(fixture.wakes(), wakes + 1);
-    assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+    assert!(matches!(fixture.poll(), Poll::Ready(Stopped::Ended)));
     assert_eq!(fixture.driver.terms.live.counters().closed_overflows, 1);
     assert_eq!(sender.send("y"), Err(SendError::Closed));
     // Who reads is not cut, however much is sent at once.

@@ -35,7 +35,7 @@ async fn messages_that_are_not_written_whole_are_lost() {
 async fn a_stream_that_breaks_loses_what_is_unsent() {
     for (takes, lost) in [(0, 5), (15, 4), (30, 2)] {
         let (mut fixture, sender, terms) = sent(Script { takes, breaks: true, eof: true, ..Script::new([]) });
-        assert!(matches!(fixture.poll(), Poll::Ready(Turn::Ended)));
+        assert!(matches!(fixture.poll(), Poll::Ready(Stopped::Ended)));
         assert_eq!((terms.counts().lost_messages.get(), sender.dropped()), (lost, lost), "{takes} bytes written");
         drop(fixture);
         assert_eq!(terms.counts().lost_messages.get(), lost, "counted once");

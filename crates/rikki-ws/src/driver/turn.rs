@@ -1,0 +1,38 @@
+//! What one poll works with, none of which is kept.
+
+use std::task::Context;
+
+use rikki_proto::Output;
+
+/// How often one poll may read before it lets others run: tokio's own budget would allow 128 times.
+const READS_PER_POLL: usize = 4;
+
+/// How much of that may go straight into large messages, in bytes: a whole one is read and answered while it is in the
+/// processor's cache.
+const PAYLOAD_PER_POLL: usize = 1024 * 1024;
+
+/// How many commands of senders one poll may take from the mailbox.
+const QUEUED_PER_POLL: usize = 128;
+
+/// One poll: who wakes its task, who messages go to, where what is sent goes, and what may still be done.
+pub(super) struct Turn<'t, 'w, C> {
+    pub(super) cx: &'t mut Context<'w>,
+    pub(super) consumer: &'t mut C,
+    pub(super) output: &'t mut Output,
+    pub(super) budget: Budget,
+}
+
+/// What may be done before others run.
+pub(super) struct Budget {
+    pub(super) reads: usize,
+    /// Of large messages, in bytes.
+    pub(super) payload: usize,
+    pub(super) queued: usize,
+}
+
+impl<'t, 'w, C> Turn<'t, 'w, C> {
+    pub(super) fn new(cx: &'t mut Context<'w>, consumer: &'t mut C, output: &'t mut Output) -> Self {
+        let budget = Budget { reads: READS_PER_POLL, payload: PAYLOAD_PER_POLL, queued: QUEUED_PER_POLL };
+        Self { cx, consumer, output, budget }
+    }
+}
