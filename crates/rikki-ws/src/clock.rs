@@ -199,8 +199,9 @@ impl Alarm {
         self.slot.map(|slot| slot.get() as usize - 1)
     }
 
-    /// Whether it rings in time for `due`, and nothing is to be done before that.
-    pub(crate) fn is_set_for(&self, due: Tick) -> bool {
+    /// Whether it rings in time for `due`, for the task behind `waker`, and nothing is to be done before that.
+    pub(crate) fn is_set_for(&self, due: Tick, waker: &Waker) -> bool {
+        debug_assert!(self.wakes(waker), "the alarm would wake another task");
         self.slot.is_some() && self.due <= due && self.due > self.clock.now() && self.clock.draining().is_none()
     }
 
@@ -216,10 +217,16 @@ impl Alarm {
         self.key().is_none_or(|key| self.clock.slots().get(key).is_some_and(|slot| slot.drains))
     }
 
+    /// Whether the waker that is kept still wakes the task behind `waker`, if one is kept yet.
+    fn wakes(&self, waker: &Waker) -> bool {
+        self.key().is_none_or(|key| self.clock.slots().get(key).is_some_and(|slot| slot.waker.will_wake(waker)))
+    }
+
     /// Makes sure that the task behind `waker` is polled when `due` has come.
     ///
     /// The waker of the first call is kept: a connection is driven with one and the same all its life.
     pub(crate) fn set(&mut self, due: Tick, waker: &Waker) {
+        debug_assert!(self.wakes(waker), "the alarm would wake another task");
         let rang = self.due <= self.clock.now();
         if due >= self.due && !rang && self.slot.is_some() {
             return;

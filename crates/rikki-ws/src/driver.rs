@@ -6,11 +6,12 @@
 
 mod backlog;
 mod deadlines;
+mod ending;
 mod reading;
+mod timers;
 mod turn;
 mod writing;
 
-use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -28,6 +29,7 @@ use super::socket::Socket;
 use super::terms::Terms;
 use super::turns::Ticket;
 use backlog::{Backlog, Unparsed};
+use ending::{Ending, Peer};
 use turn::Turn;
 use writing::Line;
 
@@ -85,33 +87,14 @@ pub(super) struct Driver<I> {
     backlog: Option<Box<Backlog>>,
     /// How much the peer sends in a second, if that has a limit.
     rate: Option<Box<Rate>>,
-    phase: Phase,
+    ending: Ending,
     /// When something was last read, and when the ping that follows silence was sent.
     read_at: Tick,
     pinged_at: Tick,
     /// Since when the message under way is judged: [`UNJUDGED`] if it is not yet, [`NEVER`] if there is none.
     message_since: Tick,
-    /// Why nothing can be written any more. What the peer said before that is still to be read.
-    broken: Option<io::Error>,
     /// Of its next turn, if it has had one and waits for that.
     ticket: Option<Ticket>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Phase {
-    Open {
-        /// Its longest life.
-        until: Tick,
-    },
-    /// A Close frame is on its way or expected; the peer has until a deadline.
-    Closing {
-        since: Tick,
-    },
-    /// Our half of TCP is shut; input is discarded until the peer has shut its own.
-    Lingering {
-        since: Tick,
-    },
-    Ended,
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
@@ -134,11 +117,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             mailbox: None,
             unparsed,
             backlog: None,
-            phase: Phase::Open { until },
+            ending: Ending::new(until),
             read_at: now,
             pinged_at: NEVER,
             message_since: NEVER,
-            broken: None,
             ticket: None,
         }
     }
@@ -165,7 +147,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Whether nothing can be written any more.
     pub(super) fn is_broken(&self) -> bool {
-        self.broken.is_some() || self.phase == Phase::Ended
+        self.ending.is_broken()
     }
 
     /// Bytes that have not been written yet, those that senders have queued included.
@@ -180,7 +162,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        self.connection.is_open() && self.is_phase_open()
+        self.connection.is_open() && self.ending.is_open()
     }
 
     /// The code to close with, if a server drains and the connection is one of its own that is not closing anyway: what a
@@ -252,12 +234,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             if self.send_queued(turn) {
                 continue;
             }
-            self.advance_phase(turn);
+            self.advance_ending(turn);
             // A peer that never stops sending doesn't put these deadlines off.
-            if !self.is_phase_open() || turn.output.is_blocked() {
+            if !self.ending.is_open() || turn.output.is_blocked() {
                 self.handle_deadlines(turn);
             }
-            if matches!(self.phase, Phase::Ended) {
+            if self.ending.is_ended() {
                 return Poll::Ready(Stopped::Ended);
             }
             // What is queued goes before the answer to a Close.
@@ -319,7 +301,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         // connections use up the memory.
         let is_clear = turn.output.is_empty() && !self.is_queueing();
         let mut mark = if is_clear { self.terms.mark() } else { self.hold_back(turn) };
-        while !matches!(self.phase, Phase::Ended) && !self.line.paused && !input.is_empty() {
+        while !self.ending.is_ended() && !self.line.paused && !input.is_empty() {
             let event = self.connection.next_event(input, turn.output);
             if let Some(rate) = &mut self.rate {
                 if matches!(event, Ok(Some(_))) {
@@ -327,7 +309,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 }
                 if rate.is_exceeded(&self.terms) {
                     *input = &mut [];
-                    self.refuse_rate(turn);
+                    self.refuse(turn, "too much in a second", Error::RateExceeded);
                     return Flow::Continue;
                 }
             }
@@ -364,7 +346,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     fn deliver<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, message: Message<'_>, mark: usize) -> Flow {
-        if self.line.reported {
+        if self.ending.is_told() {
             return Flow::Continue;
         }
         let mut socket = self.socket(turn.cx.waker(), turn.output, mark);
@@ -375,22 +357,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         })
     }
 
-    /// The peer sent faster than it may: nothing more of it is handed over.
+    /// The peer sends faster or slower than it may, and is told so: nothing more of it is handed over.
     #[cold]
-    fn refuse_rate<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) {
-        let (code, reason) = (CloseCode::POLICY_VIOLATION, "too much in a second");
+    fn refuse<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, reason: &'static str, error: Error) {
+        let code = CloseCode::POLICY_VIOLATION;
         // Fails after a Close of ours, with which the peer knows that this is the end.
         let _ = self.connection.close(code, reason, turn.output);
-        self.report(turn, Closed { code, reason: Text::from(reason), error: Some(Error::RateExceeded) });
+        self.report(turn, Closed { code, reason: Text::from(reason), error: Some(error) });
     }
 
     fn handle_eof<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) {
-        if self.connection.is_closed() && matches!(self.phase, Phase::Closing { .. } | Phase::Open { .. }) {
-            // It may still read: what is unsent and our Close go out before the end.
-            self.line.eof = true;
-        } else {
-            // Without a Close before it, the end of the stream is an abnormal one: section 7.1.5.
-            let error = self.broken.take().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
+        if let Err(error) = self.ending.handle_eof() {
             self.lose(turn, error.into());
         }
     }
@@ -403,25 +380,35 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// The connection is gone: nothing more can be said.
     fn lose<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, error: Error) {
-        self.phase = Phase::Ended;
-        self.report(turn, Closed { code: CloseCode::ABNORMAL, reason: Text::from(""), error: Some(error) });
+        if self.ending.handle_loss() {
+            self.tell(turn, Closed { code: CloseCode::ABNORMAL, reason: Text::from(""), error: Some(error) });
+        }
     }
 
     fn report<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, closed: Closed) {
-        if !self.line.reported {
-            self.line.reported = true;
-            if let Some(error) = &closed.error {
-                error.count(self.terms.counts());
-            }
-            if let Some(mailbox) = &self.mailbox {
-                mailbox.close();
-            }
-            turn.consumer.closed(closed);
+        let peer = if self.connection.is_closed() { Peer::Done } else { Peer::GivenUp };
+        if self.ending.handle_told(peer, self.now()) {
+            self.tell(turn, closed);
         }
+    }
+
+    fn tell<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, closed: Closed) {
+        if let Some(error) = &closed.error {
+            error.count(self.terms.counts());
+        }
+        self.close_mailbox();
+        turn.consumer.closed(closed);
     }
 }
 
 impl<I> Driver<I> {
+    /// From now on senders know that nothing can be sent any more.
+    fn close_mailbox(&self) {
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.close();
+        }
+    }
+
     /// Drops what cannot be written any more, and counts its messages.
     #[cold]
     #[inline(never)]
@@ -441,9 +428,7 @@ impl<I> Drop for Driver<I> {
         if let Some(mut backlog) = self.backlog.take() {
             self.lose_unsent(&mut backlog.output);
         }
-        if let Some(mailbox) = &self.mailbox {
-            mailbox.close();
-        }
+        self.close_mailbox();
         if self.connection.is_server() {
             self.terms.counts().websockets.down();
         }

@@ -2,23 +2,21 @@
 
 use std::task::Poll;
 
-use rikki_proto::{CloseCode, Output, Text};
+use rikki_proto::CloseCode;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::ending::Ending;
+use super::timers::{Timer, Timers};
 use super::turn::Turn;
-use super::{Consumer, Driver, Phase, UNJUDGED};
+use super::{Consumer, Driver, UNJUDGED};
 use crate::clock::{NEVER, Tick};
-use crate::error::{Closed, Deadline, Error};
+use crate::error::{Deadline, Error};
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
-    pub(super) fn is_phase_open(&self) -> bool {
-        matches!(self.phase, Phase::Open { .. })
-    }
-
     /// Before waiting: acts on deadlines that have come, sets the alarm for the next one, and registers with the
     /// mailbox. False if there is something to do after all.
     pub(super) fn settle<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> bool {
-        if !self.is_alarm_set(turn.output) {
+        if !self.is_alarm_set(turn) {
             if self.give_way(turn) {
                 return false;
             }
@@ -49,79 +47,75 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Whether nothing but silence is waited for, with an alarm that rings before the silence is too long. It was set
     /// earlier, and what has been read since then has only moved the deadline.
-    fn is_alarm_set(&self, output: &Output) -> bool {
-        self.is_phase_open()
-            && !output.is_blocked()
+    fn is_alarm_set<C>(&self, turn: &Turn<'_, '_, C>) -> bool {
+        self.ending.is_open()
+            && !turn.output.is_blocked()
             && self.message_since == NEVER
             && self.pinged_at == NEVER
-            && self.line.alarm.is_set_for(self.read_at.saturating_add(self.terms.ping_interval))
+            && self.line.alarm.is_set_for(self.read_at.saturating_add(self.terms.ping_interval), turn.cx.waker())
     }
 
     /// The next deadline, or `None` if one has come and was acted on.
     pub(super) fn handle_deadlines<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> Option<Tick> {
-        let now = self.now();
-        if let Phase::Open { until } = self.phase
-            && until <= now
-            && self.may_close()
-        {
-            self.close_in_turn(CloseCode::GOING_AWAY, turn.output);
+        if self.ending.is_ended() {
             return None;
         }
-        let terms = &self.terms;
-        let (due, missed) = match self.phase {
-            Phase::Ended => return None,
-            Phase::Lingering { since } => (since.saturating_add(terms.linger_timeout), None),
-            // A connection that broke says so soon.
-            Phase::Closing { since } if self.broken.is_some() => (since.saturating_add(terms.linger_timeout), None),
-            // What was sent before the Close may still be on its way: counted from the last progress of writing.
-            Phase::Closing { since } => {
-                (since.max(self.line.written_at).saturating_add(terms.close_timeout), Some(Deadline::Close))
+        let now = self.now();
+        let timers = self.timers(now, turn);
+        let Some(expired) = timers.expired(now) else { return Some(timers.next_timeout()) };
+        match expired {
+            Timer::Life => self.close_in_turn(CloseCode::GOING_AWAY, turn.output),
+            Timer::Message => self.refuse(turn, "message too slow", Error::TimedOut(Deadline::Message)),
+            Timer::Pong => self.lose(turn, Error::TimedOut(Deadline::Pong)),
+            Timer::Ping => {
+                self.pinged_at = now;
+                let _ = self.connection.ping(b"", turn.output);
             }
-            // While the peer does not read, its pongs may be stuck behind what it does not read: judge by writing.
-            Phase::Open { .. } if turn.output.is_blocked() => {
-                self.message_since = self.message_since.max(UNJUDGED);
-                (self.line.written_at.saturating_add(terms.write_timeout), Some(Deadline::Write))
+            Timer::Write => self.lose(turn, Error::TimedOut(Deadline::Write)),
+            Timer::Close => self.lose(turn, Error::TimedOut(Deadline::Close)),
+            Timer::Broken => {
+                let error = self.ending.take_cause();
+                self.lose(turn, error.into());
             }
-            // Its signs of life may wait to be read.
-            Phase::Open { until } if !turn.consumer.is_ready() => {
-                self.message_since = self.message_since.max(UNJUDGED);
-                return Some(until);
-            }
-            Phase::Open { until } => return self.handle_silence(now, turn).map(|due| due.min(until)),
-        };
-        if now < due {
-            return Some(due);
-        }
-        match (self.broken.take(), missed) {
-            (Some(error), _) => self.lose(turn, error.into()),
-            (None, Some(deadline)) => self.lose(turn, Error::TimedOut(deadline)),
-            (None, None) => self.phase = Phase::Ended,
+            // It has been told.
+            Timer::Linger => _ = self.ending.handle_loss(),
         }
         None
     }
 
-    /// The deadlines of a connection that only waits for its peer; called when there is nothing to read.
-    fn handle_silence<C: Consumer>(&mut self, now: Tick, turn: &mut Turn<'_, '_, C>) -> Option<Tick> {
-        let message_due = self.judge_message(now);
-        let terms = &self.terms;
-        let (ping_due, pong_due) = match self.pinged_at {
-            NEVER => (self.read_at.saturating_add(terms.ping_interval), NEVER),
-            pinged_at => (NEVER, pinged_at.saturating_add(terms.pong_timeout)),
-        };
-        if now >= message_due {
-            let (code, reason) = (CloseCode::POLICY_VIOLATION, "message too slow");
-            let _ = self.connection.close(code, reason, turn.output);
-            let error = Some(Error::TimedOut(Deadline::Message));
-            self.report(turn, Closed { code, reason: Text::from(reason), error });
-        } else if now >= pong_due {
-            self.lose(turn, Error::TimedOut(Deadline::Pong));
-        } else if now >= ping_due {
-            self.pinged_at = now;
-            let _ = self.connection.ping(b"", turn.output);
-        } else {
-            return Some(message_due.min(pong_due).min(ping_due));
+    /// The timers that run now: it depends on how far the connection has come, and on who waits for whom.
+    fn timers<C: Consumer>(&mut self, now: Tick, turn: &Turn<'_, '_, C>) -> Timers {
+        let mut timers = Timers::default();
+        match self.ending {
+            Ending::Open { until } => {
+                if until > now || self.may_close() {
+                    timers.set(Timer::Life, until);
+                }
+                // While the peer does not read, its pongs may be stuck behind what it does not read: judge by writing.
+                if turn.output.is_blocked() {
+                    timers.start(Timer::Write, self.line.written_at, self.terms.write_timeout);
+                }
+                if turn.output.is_blocked() || !turn.consumer.is_ready() {
+                    // Its signs of life may wait to be read, and its message for us.
+                    self.message_since = self.message_since.max(UNJUDGED);
+                } else {
+                    timers.set(Timer::Message, self.judge_message(now));
+                    match self.pinged_at {
+                        NEVER => timers.start(Timer::Ping, self.read_at, self.terms.ping_interval),
+                        pinged_at => timers.start(Timer::Pong, pinged_at, self.terms.pong_timeout),
+                    }
+                }
+            }
+            // What was sent before the Close may still be on its way: counted from the last progress of writing.
+            Ending::Closing { since, .. } => {
+                timers.start(Timer::Close, since.max(self.line.written_at), self.terms.close_timeout);
+            }
+            // It is told soon.
+            Ending::Broken { since, .. } => timers.start(Timer::Broken, since, self.terms.linger_timeout),
+            Ending::Lingering { since } => timers.start(Timer::Linger, since, self.terms.linger_timeout),
+            Ending::Ended => {}
         }
-        None
+        timers
     }
 
     /// When the message under way has to have made progress; it begins a new window if it has.

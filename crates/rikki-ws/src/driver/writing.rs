@@ -8,7 +8,7 @@ use rikki_proto::{Connection, Output};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::turn::Turn;
-use super::{Consumer, Driver, Phase, WRITE_AT};
+use super::{Consumer, Driver, WRITE_AT};
 use crate::clock::{Alarm, Tick};
 use crate::socket::Wire;
 use crate::{Error, Overflow};
@@ -16,7 +16,7 @@ use crate::{Error, Overflow};
 /// How many pieces one vectored write holds at most.
 const PIECES: usize = 16;
 
-/// The stream below, the deadlines of what happens on it, and how far it has come: four flags lie where nothing else fits.
+/// The stream below, the deadlines of what happens on it, and what waits on it: two flags lie where nothing else fits.
 pub(super) struct Line<I> {
     pub(super) io: I,
     pub(super) alarm: Alarm,
@@ -26,15 +26,11 @@ pub(super) struct Line<I> {
     pub(super) unflushed: bool,
     /// Reading waits until the backlog is below half of its mark.
     pub(super) paused: bool,
-    /// The peer has shut its half of TCP.
-    pub(super) eof: bool,
-    /// The consumer knows that the connection has ended.
-    pub(super) reported: bool,
 }
 
 impl<I> Line<I> {
     pub(super) fn new(io: I, alarm: Alarm, now: Tick) -> Self {
-        Self { io, alarm, written_at: now, unflushed: false, paused: false, eof: false, reported: false }
+        Self { io, alarm, written_at: now, unflushed: false, paused: false }
     }
 }
 
@@ -110,11 +106,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     fn write_now(&mut self, cx: &mut Context<'_>, output: &mut Output) {
         if let Err(error) = self.line.write_all(cx, &mut self.connection, output) {
-            self.broken.get_or_insert(error);
             self.lose_unsent(output);
             (self.line.unflushed, self.line.paused) = (false, false);
-            if self.is_phase_open() {
-                self.start_closing();
+            if self.ending.handle_broken(error, self.now()) {
+                self.close_mailbox();
             }
             return;
         }
@@ -160,45 +155,36 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if self.is_queueing() { 0 } else { mark }
     }
 
-    /// From now on the peer has until a deadline, and senders know that nothing can be sent any more.
-    fn start_closing(&mut self) {
-        self.phase = Phase::Closing { since: self.now() };
-        if let Some(mailbox) = &self.mailbox {
-            mailbox.close();
-        }
-    }
-
     /// Goes on with the closing handshake as far as it has come
     /// ([RFC 6455 section 7.1.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.1)).
     #[inline]
-    pub(super) fn advance_phase<C>(&mut self, turn: &mut Turn<'_, '_, C>) {
-        if !self.is_phase_open() || !self.connection.is_open() {
+    pub(super) fn advance_ending<C>(&mut self, turn: &mut Turn<'_, '_, C>) {
+        if !self.ending.is_open() || !self.connection.is_open() {
             self.advance_closing(turn.cx, turn.output);
         }
     }
 
     fn advance_closing(&mut self, cx: &mut Context<'_>, output: &Output) {
-        if self.is_phase_open() {
-            self.start_closing();
-        }
         let now = self.now();
-        // Nothing is awaited from a peer that failed: inside of a frame that never ends it could not even answer.
-        let settled = self.connection.is_closed() || self.line.reported;
-        let said_all = settled && output.is_empty() && !self.line.unflushed;
-        if matches!(self.phase, Phase::Closing { .. }) && said_all {
-            // "when a client is instructed to do the same, it SHOULD wait for a TCP Close from the server".
-            if !self.connection.is_server() {
-                self.phase = if self.line.eof { Phase::Ended } else { Phase::Lingering { since: now } };
-                return;
+        if self.ending.handle_close(now) {
+            self.close_mailbox();
+        }
+        if !self.ending.may_shut() || !output.is_empty() || self.line.unflushed {
+            return;
+        }
+        // "when a client is instructed to do the same, it SHOULD wait for a TCP Close from the server".
+        if !self.connection.is_server() {
+            self.ending.handle_shutdown(now);
+            return;
+        }
+        // "The underlying TCP connection, in most normal cases, SHOULD be closed first by the server": half of it, so
+        // that the Close arrives.
+        match Pin::new(&mut self.line.io).poll_shutdown(cx) {
+            Poll::Ready(Ok(())) => self.ending.handle_shutdown(now),
+            Poll::Ready(Err(_)) => {
+                self.ending.handle_loss();
             }
-            // "The underlying TCP connection, in most normal cases, SHOULD be closed first by the server": half of it, so
-            // that the Close arrives.
-            match Pin::new(&mut self.line.io).poll_shutdown(cx) {
-                Poll::Ready(Ok(())) if !self.line.eof => self.phase = Phase::Lingering { since: now },
-                Poll::Ready(Ok(())) => self.phase = Phase::Ended,
-                Poll::Ready(Err(_)) => self.phase = Phase::Ended,
-                Poll::Pending => {}
-            }
+            Poll::Pending => {}
         }
     }
 }
