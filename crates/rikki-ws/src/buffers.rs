@@ -19,9 +19,9 @@ pub(super) struct Buffers {
 
 /// The buffers of this thread, put back when dropped, also by a panic.
 #[derive(Debug)]
-pub(super) struct Lent(Option<Box<Buffers>>);
+pub(super) struct BuffersGuard(Option<Box<Buffers>>);
 
-impl Lent {
+impl BuffersGuard {
     /// Takes the thread's buffers, and begins to count what is compressed; a poll inside a poll finds none and gets fresh ones.
     pub(super) fn take() -> Self {
         let taken = Local::with(|local| {
@@ -38,7 +38,7 @@ impl Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for BuffersGuard {
     fn drop(&mut self) {
         if let Some(mut buffers) = self.0.take() {
             if !buffers.output.is_empty() || buffers.output.capacity() > KEEP_OUTPUT {

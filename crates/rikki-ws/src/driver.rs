@@ -7,6 +7,7 @@
 mod backlog;
 mod deadlines;
 mod ending;
+mod parsing;
 mod reading;
 mod timers;
 mod turn;
@@ -15,10 +16,10 @@ mod writing;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use rikki_proto::{CloseCode, CloseFrame, Connection, Event, Message, Output, Text};
+use rikki_proto::{CloseCode, Connection, Message, Output, Text};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::buffers::{Buffers, Lent};
+use super::buffers::{Buffers, BuffersGuard};
 use super::clock::{Alarm, Clock, NEVER, Tick};
 use super::compression;
 use super::config::Overflow;
@@ -29,7 +30,7 @@ use super::socket::Socket;
 use super::terms::Terms;
 use super::turns::Ticket;
 use backlog::{Backlog, Unparsed};
-use ending::{Ending, Peer};
+use ending::{Ending, PeerSide};
 use turn::Turn;
 use writing::Line;
 
@@ -205,12 +206,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Runs `work` on the thread's buffers, or on the connection's own backlog if it has one, and keeps what is unsent.
     fn with_buffers<R>(&mut self, work: impl FnOnce(&mut Self, &mut [u8], &mut Output) -> R) -> R {
-        let mut lent = Lent::take();
-        let Buffers { read, output } = lent.get();
+        let mut guard = BuffersGuard::take();
+        let Buffers { read, output } = guard.get();
         if let Some(mut backlog) = self.backlog.take() {
             let result = work(self, read, &mut backlog.output);
             if !backlog.output.is_empty() || backlog.output.is_blocked() {
-                backlog.settle();
+                backlog.compact();
                 self.backlog = Some(backlog);
             }
             return result;
@@ -219,7 +220,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if !output.is_empty() || output.is_blocked() {
             let mut backlog = Box::new(Backlog::new(std::mem::take(output), &self.terms));
             backlog.output.shrink();
-            backlog.settle();
+            backlog.compact();
             self.backlog = Some(backlog);
         }
         result
@@ -264,7 +265,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 return Poll::Pending;
             }
             // A turn ends only when there is nothing to read, to write, to take from the mailbox or to do by the clock.
-            if waits && self.settle(turn) {
+            if waits && self.prepare_to_wait(turn) {
                 return Poll::Pending;
             }
         }
@@ -296,67 +297,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         !emptied || turn.output.is_blocked()
     }
 
-    fn parse<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, input: &mut &mut [u8]) -> Flow {
-        // Looked up once and whenever much has been sent: whoever is handed a message may answer it, though other
-        // connections use up the memory.
-        let is_clear = turn.output.is_empty() && !self.is_queueing();
-        let mut mark = if is_clear { self.terms.mark() } else { self.hold_back(turn) };
-        while !self.ending.is_ended() && !self.line.paused && !input.is_empty() {
-            let event = self.connection.next_event(input, turn.output);
-            if let Some(rate) = &mut self.rate {
-                if matches!(event, Ok(Some(_))) {
-                    rate.count_message();
-                }
-                if rate.is_exceeded(&self.terms) {
-                    *input = &mut [];
-                    self.refuse(turn, "too much in a second", Error::RateExceeded);
-                    return Flow::Continue;
-                }
-            }
-            let flow = match event {
-                Ok(None) => break,
-                Ok(Some(Event::Message(message))) => {
-                    self.message_since = NEVER;
-                    self.deliver(turn, message, mark)
-                }
-                Ok(Some(Event::Close(frame))) => {
-                    self.report(turn, closed_by_peer(frame));
-                    Flow::Continue
-                }
-                Ok(Some(_)) => Flow::Continue,
-                Err(error) => {
-                    self.fail(turn, error);
-                    return Flow::Continue;
-                }
-            };
-            mark = self.hold(turn, mark);
-            if matches!(flow, Flow::Yield) {
-                return Flow::Yield;
-            }
-            if compression::worked() >= WORK_PER_POLL {
-                break;
-            }
-        }
-        // What of a message has not been looked at yet is not judged.
-        if !self.line.paused {
-            let is_under_way = self.connection.is_mid_message();
-            self.message_since = if is_under_way { self.message_since.min(self.now()) } else { NEVER };
-        }
-        Flow::Continue
-    }
-
-    fn deliver<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, message: Message<'_>, mark: usize) -> Flow {
-        if self.ending.is_told() {
-            return Flow::Continue;
-        }
-        let mut socket = self.socket(turn.cx.waker(), turn.output, mark);
-        turn.consumer.message(&mut socket, message).unwrap_or_else(|Panicked| {
-            let code = CloseCode::INTERNAL_ERROR;
-            self.report(turn, Closed { code, reason: Text::from(""), error: Some(Error::HandlerPanicked) });
-            Flow::Continue
-        })
-    }
-
     /// The peer sends faster or slower than it may, and is told so: nothing more of it is handed over.
     #[cold]
     fn refuse<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, reason: &'static str, error: Error) {
@@ -386,7 +326,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     fn report<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, closed: Closed) {
-        let peer = if self.connection.is_closed() { Peer::Done } else { Peer::GivenUp };
+        let peer = if self.connection.is_closed() { PeerSide::Done } else { PeerSide::GivenUp };
         if self.ending.handle_told(peer, self.now()) {
             self.tell(turn, closed);
         }
@@ -433,11 +373,6 @@ impl<I> Drop for Driver<I> {
             self.terms.counts().websockets.down();
         }
     }
-}
-
-fn closed_by_peer(frame: Option<CloseFrame>) -> Closed {
-    let frame = frame.unwrap_or(CloseFrame { code: CloseCode::NO_STATUS, reason: Text::from("") });
-    Closed { code: frame.code, reason: frame.reason, error: None }
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ impl Backlog {
     }
 
     /// Counts what there is now, and gives back memory that is no longer needed.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn compact(&mut self) {
         if self.output.capacity() >= WRITE_AT {
             self.output.seal();
         }

@@ -15,7 +15,7 @@ use crate::error::{Deadline, Error};
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Before waiting: acts on deadlines that have come, sets the alarm for the next one, and registers with the
     /// mailbox. False if there is something to do after all.
-    pub(super) fn settle<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> bool {
+    pub(super) fn prepare_to_wait<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> bool {
         if !self.is_alarm_set(turn) {
             if self.give_way(turn) {
                 return false;

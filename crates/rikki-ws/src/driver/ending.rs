@@ -31,7 +31,7 @@ pub(super) enum Ending {
         until: Tick,
     },
     /// Closes are on their way, and what was sent before ours; the peer has until a deadline.
-    Closing { since: Tick, peer: Peer },
+    Closing { since: Tick, peer: PeerSide },
     /// Nothing can be written any more; what the peer said before that is still to be read.
     Broken { since: Tick, error: io::Error },
     /// Our half of TCP is shut; input is discarded until the peer has shut its own.
@@ -42,7 +42,7 @@ pub(super) enum Ending {
 
 /// How far the peer of a connection that closes has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Peer {
+pub(super) enum PeerSide {
     /// Its Close is awaited.
     Awaited,
     /// Nothing is awaited of it, though it may have more to say: we have given it up.
@@ -78,7 +78,7 @@ impl Ending {
     pub(super) fn is_told(&self) -> bool {
         match self {
             Self::Open { .. } | Self::Broken { .. } => false,
-            Self::Closing { peer, .. } => *peer != Peer::Awaited,
+            Self::Closing { peer, .. } => *peer != PeerSide::Awaited,
             Self::Lingering { .. } | Self::Ended => true,
         }
     }
@@ -86,7 +86,7 @@ impl Ending {
     /// Whether there is nothing more to read.
     #[inline]
     pub(super) fn is_shut_by_peer(&self) -> bool {
-        matches!(self, Self::Closing { peer: Peer::Shut, .. })
+        matches!(self, Self::Closing { peer: PeerSide::Shut, .. })
     }
 
     /// Whether our half of TCP is to be shut when all is written.
@@ -98,7 +98,7 @@ impl Ending {
     pub(super) fn handle_close(&mut self, now: Tick) -> bool {
         let was_open = self.is_open();
         if was_open {
-            *self = Self::Closing { since: now, peer: Peer::Awaited };
+            *self = Self::Closing { since: now, peer: PeerSide::Awaited };
         }
         was_open
     }
@@ -110,7 +110,7 @@ impl Ending {
                 *self = Self::Broken { since: now, error };
                 return true;
             }
-            Self::Closing { since, peer: Peer::Awaited } => *self = Self::Broken { since, error },
+            Self::Closing { since, peer: PeerSide::Awaited } => *self = Self::Broken { since, error },
             // Nobody asks: the first error counts, and none where the consumer is told.
             Self::Closing { .. } | Self::Broken { .. } | Self::Lingering { .. } | Self::Ended => {}
         }
@@ -118,7 +118,7 @@ impl Ending {
     }
 
     /// There is something to tell the consumer, and `peer` says what is still to come. True unless it has been told before.
-    pub(super) fn handle_told(&mut self, peer: Peer, now: Tick) -> bool {
+    pub(super) fn handle_told(&mut self, peer: PeerSide, now: Tick) -> bool {
         let is_first = !self.is_told();
         match *self {
             Self::Open { .. } => *self = Self::Closing { since: now, peer },
@@ -138,7 +138,7 @@ impl Ending {
     pub(super) fn handle_eof(&mut self) -> Result<(), io::Error> {
         match self {
             // It may still read: what is unsent and our Close go out before the end.
-            Self::Closing { peer, .. } if *peer >= Peer::Done => *peer = Peer::Shut,
+            Self::Closing { peer, .. } if *peer >= PeerSide::Done => *peer = PeerSide::Shut,
             _ => return Err(self.take_cause()),
         }
         Ok(())
@@ -147,7 +147,7 @@ impl Ending {
     /// Our half of TCP is shut, or left for the peer to begin with.
     pub(super) fn handle_shutdown(&mut self, now: Tick) {
         *self = match self {
-            Self::Closing { peer, .. } if *peer != Peer::Shut => Self::Lingering { since: now },
+            Self::Closing { peer, .. } if *peer != PeerSide::Shut => Self::Lingering { since: now },
             _ => Self::Ended,
         };
     }
@@ -180,8 +180,8 @@ mod tests {
             match event {
                 'c' => _ = ending.handle_close(1),
                 'b' => _ = ending.handle_broken(io::ErrorKind::BrokenPipe.into(), 2),
-                'g' => told += usize::from(ending.handle_told(Peer::GivenUp, 3)),
-                'd' => told += usize::from(ending.handle_told(Peer::Done, 3)),
+                'g' => told += usize::from(ending.handle_told(PeerSide::GivenUp, 3)),
+                'd' => told += usize::from(ending.handle_told(PeerSide::Done, 3)),
                 'e' if ending.handle_eof().is_ok() => {}
                 's' => ending.handle_shutdown(4),
                 _ => told += usize::from(ending.handle_loss()),

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 use super::backlog::Unparsed;
-use super::turn::{Budget, Turn};
+use super::turn::{Allowance, Turn};
 use super::{Consumer, Driver, Flow};
 use crate::clock::NEVER;
 
@@ -62,7 +62,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
-        budget: &mut Budget,
+        budget: &mut Allowance,
     ) -> Poll<io::Result<usize>> {
         // A rate is judged by what is parsed, and not only at the end of a message.
         let most = if self.rate.is_some() { 0 } else { budget.payload };

@@ -19,11 +19,11 @@ pub(super) struct Turn<'t, 'w, C> {
     pub(super) cx: &'t mut Context<'w>,
     pub(super) consumer: &'t mut C,
     pub(super) output: &'t mut Output,
-    pub(super) budget: Budget,
+    pub(super) budget: Allowance,
 }
 
 /// What may be done before others run.
-pub(super) struct Budget {
+pub(super) struct Allowance {
     pub(super) reads: usize,
     /// Of large messages, in bytes.
     pub(super) payload: usize,
@@ -32,7 +32,7 @@ pub(super) struct Budget {
 
 impl<'t, 'w, C> Turn<'t, 'w, C> {
     pub(super) fn new(cx: &'t mut Context<'w>, consumer: &'t mut C, output: &'t mut Output) -> Self {
-        let budget = Budget { reads: READS_PER_POLL, payload: PAYLOAD_PER_POLL, queued: QUEUED_PER_POLL };
+        let budget = Allowance { reads: READS_PER_POLL, payload: PAYLOAD_PER_POLL, queued: QUEUED_PER_POLL };
         Self { cx, consumer, output, budget }
     }
 }
