@@ -8,7 +8,7 @@ use bytes::{Buf as _, BufMut, Bytes};
 
 use crate::deflate::{Codecs, Lent, SCRATCH_SIZE, Scratch};
 use crate::error::{Error, LimitExceeded};
-use crate::memory::{Held, MessageMemory};
+use crate::memory::{MessageMemory, MessageShare};
 use crate::message::Message;
 use crate::output::LEAD;
 use crate::utf8::Utf8Assembler;
@@ -36,7 +36,7 @@ pub(crate) struct PartialMessage {
     /// for the rest would be one that others do not have.
     compressed: Option<bool>,
     /// What it takes of the memory for all.
-    held: Option<Held>,
+    held: Option<MessageShare>,
 }
 
 #[derive(Debug)]
@@ -183,7 +183,7 @@ impl PartialPayload {
         &mut self,
         additional: usize,
         wanted: usize,
-        held: &mut Option<Held>,
+        held: &mut Option<MessageShare>,
         memory: Option<&Arc<MessageMemory>>,
     ) -> Result<(), Error> {
         let needed = self.len() + additional;
@@ -191,7 +191,7 @@ impl PartialPayload {
             return Ok(());
         }
         let wanted = wanted.max(needed);
-        Held::grow(held, memory, wanted)?;
+        MessageShare::grow(held, memory, wanted)?;
         let additional = wanted - self.len();
         match self {
             Self::Text(text) => text.reserve_exact(additional),
@@ -210,7 +210,7 @@ impl PartialPayload {
         piece: &[u8],
         length: Option<usize>,
         most: usize,
-        held: &mut Option<Held>,
+        held: &mut Option<MessageShare>,
         memory: Option<&Arc<MessageMemory>>,
     ) -> Result<(), Error> {
         // Doubling keeps the copying linear, larger steps keep it low; neither goes where nothing can follow.

@@ -64,12 +64,12 @@ impl MessageMemory {
         &self.budget
     }
 
-    fn begin(self: &Arc<Self>) -> Held {
+    fn begin(self: &Arc<Self>) -> MessageShare {
         let mut holders = self.holders();
         holders.begun += 1;
         let (age, holder) = (holders.begun, Arc::<Holder>::default());
         holders.by_age.insert(age, holder.clone());
-        Held { memory: self.clone(), age, holder }
+        MessageShare { memory: self.clone(), age, holder }
     }
 
     /// Takes so much more for the message that began at `age`; those before it give way.
@@ -118,13 +118,13 @@ impl Holder {
 
 /// What one message takes of it, given back when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct MessageShare {
     memory: Arc<MessageMemory>,
     age: u64,
     holder: Arc<Holder>,
 }
 
-impl Held {
+impl MessageShare {
     /// Takes what is missing until the message may hold so many bytes in all.
     pub(crate) fn grow(
         held: &mut Option<Self>,
@@ -153,7 +153,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for MessageShare {
     fn drop(&mut self) {
         let mut holders = self.memory.holders();
         holders.by_age.remove(&self.age);
@@ -178,7 +178,7 @@ mod tests {
         let memory = Arc::new(MessageMemory::new(4 * MIB));
         let begin = || {
             let mut held = None;
-            Held::grow(&mut held, Some(&memory), MIB).map(|()| held)
+            MessageShare::grow(&mut held, Some(&memory), MIB).map(|()| held)
         };
         let mut held: Vec<_> = (0..4).map(|_| begin().unwrap()).collect();
         held.push(begin().expect("the oldest gives way"));

@@ -25,7 +25,7 @@ pub use compress::Compressor;
 pub use compression::{Compression, OutOfRange};
 pub use decompress::{Decompressor, SCRATCH_SIZE, Scratch};
 pub use extension::ExtensionError;
-pub use offer::{Accepted, Agreed, ClientOptions, ServerOptions, confirm, negotiate, offer};
+pub use offer::{Agreed, ClientOptions, Negotiated, ServerOptions, confirm, negotiate, offer};
 
 pub(crate) use codecs::Lent;
 

@@ -52,7 +52,7 @@ impl ServerOptions {
 /// An offer that the server accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub struct Accepted {
+pub struct Negotiated {
     /// What both sides keep to.
     pub agreed: Agreed,
     /// The `Sec-WebSocket-Extensions` of the 101 response.
@@ -80,7 +80,7 @@ pub struct Accepted {
 /// ```
 ///
 /// [RFC 6455 section 9.1]: https://www.rfc-editor.org/rfc/rfc6455#section-9.1
-pub fn negotiate(request: &HeaderMap, options: &ServerOptions) -> Result<Option<Accepted>, ExtensionError> {
+pub fn negotiate(request: &HeaderMap, options: &ServerOptions) -> Result<Option<Negotiated>, ExtensionError> {
     let mut accepted = None;
     // To its end, also after an offer was found: whether the header is malformed does not depend on the order in it.
     for extension in extensions(request) {
@@ -93,7 +93,7 @@ pub fn negotiate(request: &HeaderMap, options: &ServerOptions) -> Result<Option<
     Ok(accepted)
 }
 
-fn accept(offer: &Parameters, options: &ServerOptions) -> Option<Accepted> {
+fn accept(offer: &Parameters, options: &ServerOptions) -> Option<Negotiated> {
     // https://www.rfc-editor.org/rfc/rfc7692#section-7.1.2.1: declined by a server that does not support it.
     if offer.server_max_window_bits.is_some_and(|bits| bits < MIN_WINDOW_BITS) {
         return None;
@@ -116,7 +116,7 @@ fn accept(offer: &Parameters, options: &ServerOptions) -> Option<Accepted> {
         server_max_window_bits: window_bits,
         client_max_window_bits: window_of(offer.client_max_window_bits),
     };
-    Some(Accepted { agreed, response: response.to_header() })
+    Some(Negotiated { agreed, response: response.to_header() })
 }
 
 /// What a client offers, and demands of the answer.
