@@ -10,6 +10,9 @@ mod server;
 #[cfg(feature = "tls")]
 mod tls;
 
+/// The axum that routes, extractors and responses are of, so that an application need not depend on it by itself.
+#[doc(no_inline)]
+pub use axum;
 pub use counters::Counters;
 pub use http::BadHost;
 pub use live::{BudgetUse, Monitor};

@@ -102,10 +102,10 @@ fn listings_that_nobody_takes_give_back_their_memory() {
     });
 }
 
-/// In MiB, as the README has it.
+/// In MiB, as the table of flags has it.
 fn told_of_compressions() -> usize {
-    let readme = include_str!("../../../README.md");
-    let row = readme.lines().find(|line| line.starts_with("| `--max-compressions`")).unwrap();
+    let table = include_str!("../../../docs/flags.md");
+    let row = table.lines().find(|line| line.starts_with("| `--max-compressions`")).unwrap();
     let (_, figure) = row.split_once("up to ").unwrap();
     figure.split_once(" MiB").unwrap().0.parse().unwrap()
 }

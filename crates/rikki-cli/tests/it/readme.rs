@@ -1,4 +1,4 @@
-//! The README tells what the command and the library do.
+//! The README and the pages of `docs/` tell what the command and the library do.
 
 use std::path::Path;
 use std::process::Command;
@@ -31,8 +31,7 @@ fn flags(help: &str) -> Vec<(&str, Option<&str>)> {
 
 #[test]
 fn every_flag_stands_in_its_table_with_its_default() {
-    let readme = read("README.md");
-    let check = |command: &[&str], heading: &str, least: usize| {
+    let check = |command: &[&str], page: &str, least: usize| {
         let output = Command::new(env!("CARGO_BIN_EXE_rikki")).args(command).arg("--help").output().unwrap();
         let help = String::from_utf8(output.stdout).unwrap();
         let options: String = help
@@ -41,39 +40,38 @@ fn every_flag_stands_in_its_table_with_its_default() {
             .fold(String::new(), |all, line| all + line + "\n");
         let flags = flags(&options);
         assert!(flags.len() > least, "{help}");
-        let section = readme.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
+        let table = read(page);
         // The last is `--help`, `--version`.
-        for row in section.lines().filter(|line| line.starts_with("| `--") && !line.starts_with("| `--help")) {
+        for row in table.lines().filter(|line| line.starts_with("| `--") && !line.starts_with("| `--help")) {
             let flag = row.split('`').nth(1).unwrap();
-            assert!(flags.iter().any(|(known, _)| *known == flag), "{flag} in README.md is no flag: {row}");
+            assert!(flags.iter().any(|(known, _)| *known == flag), "{flag} in {page} is no flag: {row}");
         }
         for (flag, default) in flags {
-            let row = section.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{flag}`")));
-            let row = row.unwrap_or_else(|| panic!("no row for {flag} under {heading} in README.md"));
+            let row = table.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{flag}`")));
+            let row = row.unwrap_or_else(|| panic!("no row for {flag} in {page}"));
             if let Some(default) = default {
                 assert!(row.contains(default), "{flag} has the default {default}: {row}");
             }
         }
     };
-    check(&[], "Flags\n", 20);
-    check(&["connect"], "A client in the terminal\n", 10);
+    check(&[], "docs/flags.md", 20);
+    check(&["connect"], "docs/client.md", 10);
 }
 
 /// Prints the row that is missing, to be put in the place of the one that is there.
 #[test]
 fn the_row_of_a_limit_is_what_the_library_says_of_it() {
-    let readme = read("README.md");
-    let check = |limits: &mut dyn Iterator<Item = &'static Limit>, heading: &str| {
-        let section = readme.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
-        let missing: Vec<_> = limits.map(Limit::row).filter(|row| !section.lines().any(|line| line == row)).collect();
-        assert!(missing.is_empty(), "not in README.md, under {heading}\n{}", missing.join("\n"));
+    let check = |limits: &mut dyn Iterator<Item = &'static Limit>, page: &str| {
+        let table = read(page);
+        let missing: Vec<_> = limits.map(Limit::row).filter(|row| !table.lines().any(|line| line == row)).collect();
+        assert!(missing.is_empty(), "not in {page}\n{}", missing.join("\n"));
     };
-    check(&mut Server::limits().chain(Files::limits()), "Flags\n");
-    check(&mut Builder::limits().filter(|limit| limit.name == "connect-timeout"), "A client in the terminal\n");
+    check(&mut Server::limits().chain(Files::limits()), "docs/flags.md");
+    check(&mut Builder::limits().filter(|limit| limit.name == "connect-timeout"), "docs/client.md");
 }
 
-/// `--max-message` 4MiB: each limit that has a default stands in the table with its flag and that default, and none stands
-/// there with another or is no limit.
+/// `--max-message` 4MiB: each limit that has a default stands in the table with its flag and that default, and none
+/// stands there with another or is no limit.
 #[test]
 fn the_defaults_of_security_are_those_of_the_library() {
     let security = read("SECURITY.md");
@@ -106,5 +104,21 @@ fn examples_are_those_that_the_library_compiles() {
     assert!(!shown.is_empty());
     for block in shown {
         assert!(compiled.contains(&block), "not in crates/rikki/README.md: {block}");
+    }
+}
+
+/// Every link of a page to another file of the project leads to one.
+#[test]
+fn links_lead_somewhere() {
+    for page in
+        ["README.md", "docs/flags.md", "docs/client.md", "docs/mongoose.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
+    {
+        let text = read(page);
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
+        for link in links.filter(|link| !link.starts_with("http") && !link.starts_with('#')) {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(page);
+            let target = folder.parent().unwrap().join(link.split('#').next().unwrap());
+            assert!(target.exists(), "{page} links to {link}");
+        }
     }
 }
