@@ -4,6 +4,7 @@ mod args;
 mod connect;
 mod descriptors;
 mod folders;
+mod hints;
 mod log;
 mod routes;
 mod serve;

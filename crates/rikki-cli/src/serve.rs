@@ -7,7 +7,7 @@ use rikki::{BadLimit, Bound, Server, ServerTls, StartError, TlsError, ws};
 
 use crate::args::{CompressionMode, Deflate, OverflowPolicy, UsageError};
 use crate::settings::{Certificate, Settings, TlsSettings};
-use crate::{Failure, folders, log, print, routes};
+use crate::{Failure, folders, hints, log, print, routes};
 
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
@@ -34,6 +34,7 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
         .websocket_config(websockets(settings)?)
         .drain_code(ws::CloseCode(settings.limits.drain_code))
         .access_log(settings.access_log)
+        .hints(hints::flag)
         .cors(settings.files.cors)
         .subprotocols(settings.subprotocols.iter().map(String::as_str));
     server = settings.limits.given.apply(server, Server::set)?;
@@ -147,7 +148,7 @@ impl From<StartError> for Failure {
             | StartError::Origin(_)
             | StartError::Host(_)
             | StartError::Subprotocol(_) => Self::Usage(UsageError(error.to_string())),
-            _ => Self::Runtime(error.to_string()),
+            _ => Self::Runtime(hints::start_error(&error)),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! What bounds a server: limits, each written down once, how much may be held together, how often a line is logged, how
-//! much of a peer's text is shown.
+//! much of a peer's text is shown, and which setting would let in what is refused.
 //!
 //! The crates of rikki stand on this; there is no socket, clock or runtime here, and no crate beside the standard library.
 
@@ -9,6 +9,7 @@
 mod budget;
 mod count;
 mod excerpt;
+mod hint;
 mod limit;
 mod seldom;
 pub mod units;
@@ -16,6 +17,7 @@ pub mod units;
 pub use budget::{Budget, Share};
 pub use count::Count;
 pub use excerpt::Excerpt;
+pub use hint::{Hint, Hints};
 pub use limit::{BadLimit, Limit, Value};
 pub use seldom::{LeftOut, Seldom};
 pub use units::{BadNumber, Unit};

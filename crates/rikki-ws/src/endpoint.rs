@@ -110,6 +110,6 @@ impl<H> Endpoint<H> {
         let subprotocols = self.subprotocols.as_ref().unwrap_or(&server.subprotocols);
         let origins = self.origins.as_ref().unwrap_or(&server.origins);
         let terms = Terms::new(&self.config, live);
-        Arc::new(terms.with_subprotocols(subprotocols.clone()).with_origins(origins.clone()))
+        Arc::new(terms.with_subprotocols(subprotocols.clone()).with_origins(origins.clone()).with_hints(server.hints))
     }
 }

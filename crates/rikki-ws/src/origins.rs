@@ -9,7 +9,7 @@ use std::mem::{Discriminant, discriminant};
 use http::header::ORIGIN;
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
-use rikki_limits::{Excerpt, LeftOut, Seldom};
+use rikki_limits::{Excerpt, Hint, Hints, LeftOut, Seldom};
 
 use super::host::{Authority, Field, HostError, host_field, only, target_authority};
 use super::origin::Origin;
@@ -112,7 +112,8 @@ impl fmt::Display for BadOrigin {
 
 impl std::error::Error for BadOrigin {}
 
-/// Why a page may not open a WebSocket, told in one sentence by its `Display`, for the client and for the log alike.
+/// Why a page may not open a WebSocket, told in one sentence by its `Display`; [`told`](Self::told) adds what would let
+/// it.
 ///
 /// What it quotes of the request is of bounded length and printable ASCII.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,8 +122,8 @@ pub(crate) enum RefusedOrigin {
     Repeated,
     Invalid {
         given: String,
-        /// The same for a shell, if it may stand there.
-        quoted: Option<String>,
+        /// Whether nothing of it had to be escaped or cut, and it may be allowed as it is.
+        is_whole: bool,
     },
     Null,
     Foreign {
@@ -141,9 +142,8 @@ impl RefusedOrigin {
     fn invalid(given: &HeaderValue) -> Self {
         let shown = Excerpt::of(given).to_string();
         // What had to be escaped or cut would not be the same.
-        let is_whole = shown.as_bytes() == given.as_bytes() && is_field_content(&shown) && !shown.contains('\'');
-        let quoted = is_whole.then(|| format!("'{shown}'"));
-        Self::Invalid { given: shown, quoted }
+        let is_whole = shown.as_bytes() == given.as_bytes() && is_field_content(&shown);
+        Self::Invalid { given: shown, is_whole }
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -163,35 +163,27 @@ impl RefusedOrigin {
 
     /// The sentence as plain text. The connection closes after it, so that what the client sent on is not read as a
     /// request.
-    pub(crate) fn response(&self) -> Response<String> {
-        closing(self.status(), format!("{self}\n"))
+    pub(crate) fn response(&self, hints: Hints) -> Response<String> {
+        closing(self.status(), format!("{}\n", self.told(hints)))
     }
 
-    /// The same under another server than ours, of which it names what exists there.
-    pub(crate) fn response_elsewhere(&self) -> Response<String> {
-        let sentence = match self.allowed_by() {
-            Some(_) => format!("{}; rikki::ws::Upgrade::any_origin would allow it\n", self.what()),
-            None => format!("{}\n", self.what()),
-        };
-        closing(self.status(), sentence)
-    }
-
-    fn what(&self) -> String {
-        match self {
-            Self::Host(error) => error.to_string(),
-            Self::Repeated => "the header Origin must appear only once".to_owned(),
-            Self::Invalid { given, .. } => format!("the origin \"{given}\" is not of the form scheme://host[:port]"),
-            Self::Null => "pages without an origin may not open WebSockets here".to_owned(),
-            Self::Foreign { origin, host } => format!("pages of {origin} may not open WebSockets on {host}"),
+    /// The sentence with what would let the page in, for the client and for the log alike.
+    pub(crate) fn told(&self, hints: Hints) -> String {
+        match self.allowed_by() {
+            Some(origin) => {
+                let setting = hints(Hint::new("allow-origin", Some(origin)));
+                format!("{self}; {setting} would allow it")
+            }
+            None => self.to_string(),
         }
     }
 
-    /// The value of the flag that would let the page in.
+    /// The value of the setting that would let the page in.
     fn allowed_by(&self) -> Option<&str> {
         match self {
             Self::Host(_) => None,
-            Self::Invalid { quoted: Some(quoted), .. } => Some(quoted),
-            Self::Repeated | Self::Invalid { quoted: None, .. } => Some("'*'"),
+            Self::Invalid { given, is_whole: true } => Some(given),
+            Self::Repeated | Self::Invalid { is_whole: false, .. } => Some("*"),
             Self::Null => Some("null"),
             Self::Foreign { origin, .. } => Some(origin),
         }
@@ -200,12 +192,12 @@ impl RefusedOrigin {
 
 impl fmt::Display for RefusedOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what())?;
-        match self.allowed_by() {
-            Some(origin) => {
-                write!(f, "; --allow-origin {origin} (in the library Server::allow_origin) would allow it")
-            }
-            None => Ok(()),
+        match self {
+            Self::Host(error) => error.fmt(f),
+            Self::Repeated => f.write_str("the header Origin must appear only once"),
+            Self::Invalid { given, .. } => write!(f, "the origin \"{given}\" is not of the form scheme://host[:port]"),
+            Self::Null => f.write_str("pages without an origin may not open WebSockets here"),
+            Self::Foreign { origin, host } => write!(f, "pages of {origin} may not open WebSockets on {host}"),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rikki_limits::Budget;
+use rikki_limits::{Budget, Hint, Hints};
 use rikki_proto::handshake::Subprotocol;
 use rikki_proto::{Connection, Limits};
 
@@ -31,6 +31,8 @@ pub struct Terms {
     pub(crate) codecs: Option<CodecSet>,
     pub(crate) origins: Arc<Origins>,
     pub(crate) subprotocols: Arc<[Subprotocol]>,
+    /// How the settings are written that would let in what is refused.
+    pub(crate) hints: Hints,
     max_age: Option<Duration>,
     limits: Limits,
     pub(super) payload_rate: u32,
@@ -61,6 +63,7 @@ impl Terms {
             codecs: config.compression.map(|compression| CodecSet::new(compression, live.compression())),
             origins: Arc::default(),
             subprotocols: Arc::default(),
+            hints: |_: Hint<'_>| "rikki::ws::Upgrade::any_origin".to_owned(),
             max_age: config.max_age,
             limits: config.limits,
             payload_rate: config.payload_rate,
@@ -80,6 +83,11 @@ impl Terms {
     /// The same for pages of these origins.
     pub fn with_origins(self, origins: Arc<Origins>) -> Self {
         Self { origins, ..self }
+    }
+
+    /// These terms where settings are written like this.
+    pub fn with_hints(self, hints: Hints) -> Self {
+        Self { hints, ..self }
     }
 
     /// The same with these subprotocols, the preferred one first.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// What lasts as long as a connection, whatever becomes of it: all that serves it holds a clone.
 #[derive(Clone, Debug, Default)]
 pub struct Tracker {
-    held: Option<Arc<dyn Held>>,
+    _held: Option<Arc<dyn Held>>,
 }
 
 /// What a server gives back when a connection is gone.
@@ -16,11 +16,6 @@ pub trait Held: Any + fmt::Debug + Send + Sync {}
 impl Tracker {
     /// What `held` is goes when the last clone does.
     pub fn new(held: impl Held) -> Self {
-        Self { held: Some(Arc::new(held)) }
-    }
-
-    /// Whether the server is our own.
-    pub(super) fn is_ours(&self) -> bool {
-        self.held.is_some()
+        Self { _held: Some(Arc::new(held)) }
     }
 }

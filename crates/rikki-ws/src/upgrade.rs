@@ -221,10 +221,9 @@ impl Upgrade {
             terms.counts().refused_origins.up();
             if let Some(left_out) = refused.turn_to_log() {
                 let (peer, path) = (peer_addr(&parts).map(display), Excerpt::of(parts.uri.path()));
-                tracing::warn!(target: "rikki::ws", peer, %path, left_out, "handshake refused: {refused}");
+                tracing::warn!(target: "rikki::ws", peer, %path, left_out, "handshake refused: {}", refused.told(terms.hints));
             }
-            let response = if tracker.is_ours() { refused.response() } else { refused.response_elsewhere() };
-            return response.map(Body::from);
+            return refused.response(terms.hints).map(Body::from);
         }
         let Some(on_upgrade) = on_upgrade else {
             log_trouble(Trouble::Unsupported);

@@ -19,7 +19,7 @@ pub use live::{BudgetUse, Monitor};
 pub use net::Peer;
 #[cfg(feature = "files")]
 pub use rikki_files::Files;
-pub use rikki_limits::{BadLimit, BadNumber, Limit, Unit};
+pub use rikki_limits::{BadLimit, BadNumber, Hint, Limit, Unit};
 #[doc(inline)]
 pub use rikki_ws as ws;
 pub use rikki_ws::BadOrigin;

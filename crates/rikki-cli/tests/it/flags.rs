@@ -45,7 +45,7 @@ fn a_port_that_is_taken() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let url = format!("http://{address}");
-    check_refused(&["--listen", &url], RUNTIME, &[&address]);
+    check_refused(&["--listen", &url], RUNTIME, &[&address, "the port is taken; choose another one with --listen"]);
     // One listener less than asked for is no server.
     check_refused(&["--listen", FREE, "--listen", &url], RUNTIME, &[&address]);
 }

@@ -60,6 +60,31 @@ fn the_access_log_has_a_line_for_each_request() {
     assert!(line.contains(" target=/none ") && line.contains(" status=403"), "{line}");
 }
 
+#[test]
+fn refusals_name_the_flag_that_would_allow_it_to_the_client_and_in_the_log() {
+    let folder = Folder::new();
+    let (server, address) = serve(&[&folder.path("")]);
+    let check = |target: &str, fields: &str, expected: &str| {
+        let answer = ask(&address, &format!("GET {target} HTTP/1.1\r\nConnection: close\r\n{fields}\r\n"));
+        assert!(answer.contains(expected), "{expected}: {answer}");
+        let line = server.report();
+        assert!(line.contains(expected), "{expected}: {line}");
+    };
+    let upgrade = |origin: &str| {
+        format!(
+            "Host: localhost\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: {origin}\r\n"
+        )
+    };
+    check("/rest", "Host: evil.test:80\r\n", "server; --allow-host evil.test would allow it");
+    let refused = "on localhost; --allow-origin https://evil.test:444 would allow it";
+    check("/websocket", &upgrade("https://evil.test:444"), refused);
+    check("/websocket", &upgrade("; sudo x"), "; --allow-origin '; sudo x' would allow it");
+    check("/websocket", &upgrade("null"), "; --allow-origin null would allow it");
+    let long = "y".repeat(17 * 1024);
+    check("/", &format!("x: {long}\r\n"), "; --max-head and --max-headers would allow more");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_unix_socket_is_served_and_removed_at_the_end() {

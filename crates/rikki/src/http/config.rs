@@ -8,6 +8,7 @@ use super::frequency::Frequency;
 use super::idle::Idling;
 use super::pace::MinRate;
 use crate::Server;
+use rikki_limits::{Hint, Hints};
 
 /// How a server answers requests: plain data.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +16,23 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) access_log: bool,
     pub(crate) added: Arc<Added>,
+    pub(crate) hints: Wording,
+}
+
+/// How the settings are written that would let in what is refused: as methods of [`Server`], unless a command has flags.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wording(pub(crate) Hints);
+
+impl Default for Wording {
+    fn default() -> Self {
+        Self(|Hint { setting, value, .. }| {
+            let method = setting.replace('-', "_");
+            match value {
+                Some(value) => format!("Server::{method}({value:?})"),
+                None => format!("Server::{method}"),
+            }
+        })
+    }
 }
 
 /// What the connections of a server know of one another; clones are the same.

@@ -218,9 +218,9 @@ impl Connection {
         } else if let Err(refused) = known_host.check(&terms.guard, terms.listener, &parts) {
             terms.live.counts.refused_hosts.up();
             if let Some(left_out) = refused.turn_to_log() {
-                tracing::warn!(target: "rikki::http", %peer, left_out, "request refused: {refused}");
+                tracing::warn!(target: "rikki::http", %peer, left_out, "request refused: {}", refused.told(config.hints.0));
             }
-            Answering::Known(refused.response().map(Body::from))
+            Answering::Known(refused.response(config.hints.0).map(Body::from))
         } else if let Some(preflight) = config.added.preflight(&parts) {
             Answering::Known(preflight)
         } else {

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use http::header::HOST;
 use http::request::Parts;
 use http::{Response, StatusCode, Version};
-use rikki_limits::{LeftOut, Seldom};
+use rikki_limits::{Hint, Hints, LeftOut, Seldom};
 
 use crate::ws::internal::{Field, Host, HostError, ListenerKind, closing, host_field, only, target_authority};
 
@@ -122,7 +122,7 @@ impl fmt::Display for BadHost {
 
 impl std::error::Error for BadHost {}
 
-/// Why a request is not let in, told in one sentence by its `Display`, for the client and for the log alike.
+/// Why a request is not let in, told in one sentence by its `Display`; [`told`](Self::told) adds what would let it.
 ///
 /// What it quotes of the request is of bounded length and printable ASCII.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,8 +155,18 @@ impl Refused {
 
     /// The sentence as plain text. The connection closes after it, so that what the client sent on is not read as a
     /// request.
-    pub(crate) fn response(&self) -> Response<String> {
-        closing(self.status(), format!("{self}\n"))
+    pub(crate) fn response(&self, hints: Hints) -> Response<String> {
+        closing(self.status(), format!("{}\n", self.told(hints)))
+    }
+
+    /// The sentence with what would let the request in, for the client and for the log alike.
+    pub(crate) fn told(&self, hints: Hints) -> String {
+        match self {
+            Self::ForbiddenHost { host } => {
+                format!("{self}; {} would allow it", hints(Hint::new("allow-host", Some(host))))
+            }
+            Self::Host(_) | Self::HostMismatch => self.to_string(),
+        }
     }
 }
 
@@ -165,11 +175,7 @@ impl fmt::Display for Refused {
         match self {
             Self::Host(error) => error.fmt(f),
             Self::HostMismatch => f.write_str("the header Host names another host than the request's target"),
-            Self::ForbiddenHost { host } => write!(
-                f,
-                "the host {host} is not a name of this loopback server; --allow-host {host} (in the library \
-                 Server::allow_host) would allow it"
-            ),
+            Self::ForbiddenHost { host } => write!(f, "the host {host} is not a name of this loopback server"),
         }
     }
 }

@@ -29,7 +29,7 @@ mod watch;
 
 pub use guard::BadHost;
 
-pub(crate) use config::{Config, Limits, Shared};
+pub(crate) use config::{Config, Limits, Shared, Wording};
 pub(crate) use connection::{Connection, Serving, Terms};
 pub(crate) use draining::{Begin, Draining, draining};
 pub(crate) use guard::Guard;

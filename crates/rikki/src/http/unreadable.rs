@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use super::config::{Config, Limits};
 use crate::net::Peer;
 use crate::ws::internal::closing;
-use rikki_limits::Seldom;
+use rikki_limits::{Hint, Seldom};
 
 /// Tells hyper's own answers from those that it was given. It writes all of an answer before it waits for the next head,
 /// so what it writes while it waits is its own.
@@ -46,7 +46,7 @@ impl OwnAnswer {
 
 /// The whole answer of this status to a head that was refused with this error, which is logged; `read` begins with it.
 pub(super) fn refuse(status: StatusCode, error: &hyper::Error, read: &[u8], config: &Config, peer: Peer) -> Vec<u8> {
-    let what = what(status, error, &config.limits);
+    let what = what(status, error, config);
     if read.first() == Some(&TLS_HANDSHAKE) {
         log_tls(peer);
     } else {
@@ -59,13 +59,13 @@ pub(super) fn refuse(status: StatusCode, error: &hyper::Error, read: &[u8], conf
 }
 
 /// What is wrong, and what would be right.
-fn what(status: StatusCode, error: &hyper::Error, limits: &Limits) -> String {
-    let Limits { max_head, max_headers, .. } = limits;
+fn what(status: StatusCode, error: &hyper::Error, config: &Config) -> String {
+    let Limits { max_head, max_headers, .. } = &config.limits;
+    let [head, headers] = ["max-head", "max-headers"].map(|setting| (config.hints.0)(Hint::new(setting, None)));
     match status {
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => format!(
-            "the request's head is larger than {max_head} bytes or has more than {max_headers} fields: send less, such as \
-             fewer cookies; --max-head and --max-headers (in the library Server::max_head, Server::max_headers) would \
-             allow more"
+            "the request's head is larger than {max_head} bytes or has more than {max_headers} fields: send less, such \
+             as fewer cookies; {head} and {headers} would allow more"
         ),
         StatusCode::URI_TOO_LONG => {
             "the request's target is too long: send less in it, or send it as a body".to_owned()

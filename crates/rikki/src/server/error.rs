@@ -72,13 +72,11 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BadUrl { url, why } => write!(f, "cannot listen on {url}: {why}"),
-            Self::NoCertificate { url } => write!(
-                f,
-                "cannot listen on {url}: TLS needs a certificate: --cert and --key, or --tls-self-signed (in the library \
-                 Server::tls)"
-            ),
+            Self::NoCertificate { url } => {
+                write!(f, "cannot listen on {url}: TLS needs a certificate, which Server::tls sets")
+            }
             Self::Bind { address, source } if source.kind() == io::ErrorKind::AddrInUse => {
-                write!(f, "cannot listen on {address}: the port is taken; choose another one with --listen")
+                write!(f, "cannot listen on {address}: the port is taken; choose another one")
             }
             Self::Bind { address, source } => write!(f, "cannot listen on {address}: {source}"),
             Self::Socket { path, source } if source.kind() == io::ErrorKind::AddrInUse => {

@@ -185,7 +185,8 @@ pub(super) fn start(server: &Server, listeners: Vec<Listen>) -> Result<Handle, S
     };
     let websockets = ws::internal::Terms::new(&server.websockets, &live.websockets)
         .with_subprotocols(server.subprotocols.clone().into())
-        .with_origins(Arc::new(server.origins.clone()));
+        .with_origins(Arc::new(server.origins.clone()))
+        .with_hints(server.http.hints.0);
     let terms = Terms {
         live: live.clone(),
         websockets: Arc::new(websockets),

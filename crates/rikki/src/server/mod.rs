@@ -34,6 +34,7 @@ use crate::ws::internal::Origins;
 use crate::ws::{self, CloseCode, Endpoint, Handler, Subprotocol, Upgrade};
 
 use mount::Mounts;
+use rikki_limits::Hint;
 
 pub(crate) use config::Limits;
 pub use error::StartError;
@@ -294,6 +295,21 @@ impl Server {
     /// What the client wrote is escaped and cut, and queries are left out, since they may hold secrets. A WebSocket is logged when it is opened, with status 101.
     pub fn access_log(mut self, enabled: bool) -> Self {
         self.http.access_log = enabled;
+        self
+    }
+
+    /// Sets how a setting is written here, for the refusals that say which one would let a client in: to the client and in
+    /// the log. Default as a method of this type, such as `Server::allow_origin("https://app.example")`; a command says
+    /// its flag, and an application what it has in its configuration.
+    ///
+    /// ```
+    /// let server = rikki::Server::new().hints(|hint| match hint.value {
+    ///     Some(value) => format!("a line {} = \"{value}\" in chat.toml", hint.setting),
+    ///     None => format!("a larger {} in chat.toml", hint.setting),
+    /// });
+    /// ```
+    pub fn hints(mut self, hints: fn(Hint<'_>) -> String) -> Self {
+        self.http.hints = http::Wording(hints);
         self
     }
 

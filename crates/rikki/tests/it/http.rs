@@ -229,7 +229,7 @@ async fn http2() {
     // The host is judged here too.
     let foreign = ask("https://evil.test/rest", &[]).await;
     assert_eq!(foreign.status, 403, "{}", foreign.body);
-    assert!(foreign.body.contains("--allow-host evil.test "), "{}", foreign.body);
+    assert!(foreign.body.contains("Server::allow_host(\"evil.test\") "), "{}", foreign.body);
     assert_eq!(ask("https://localhost/rest", &[("host", "evil.test")]).await.status, 403);
     assert_eq!(ask("https://localhost/rest", &[]).await.status, 200, "the connection goes on");
 }

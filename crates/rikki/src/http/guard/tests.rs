@@ -1,6 +1,7 @@
 use http::{HeaderValue, Request};
 
 use super::*;
+use crate::http::Wording;
 
 const PLAIN: ListenerKind = ListenerKind { tls: false, loopback: false };
 const TLS: ListenerKind = ListenerKind { tls: true, loopback: false };
@@ -188,16 +189,16 @@ fn refusals_tell_what_would_allow_them() {
     #[track_caller]
     fn check(outcome: Result<(), Refused>, status: u16, text: &str) {
         let refused = outcome.unwrap_err();
-        let response = refused.response();
+        let response = refused.response(Wording::default().0);
         assert_eq!(response.status().as_u16(), status);
         assert_eq!(response.headers()["connection"], "close");
         assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
-        assert_eq!(response.body(), &format!("{refused}\n"));
-        assert!(refused.to_string().contains(text), "{refused}");
+        assert_eq!(response.body(), &format!("{}\n", refused.told(Wording::default().0)));
+        assert!(response.body().contains(text), "{refused}");
     }
     let guard = Guard::default();
     let host = |host: &[u8]| guard.check_host(LOOPBACK, &parts(Version::HTTP_11, "/", &[("host", host)]));
-    check(host(b"evil.test:80"), 403, "--allow-host evil.test (in the library Server::allow_host)");
-    check(host(b"[2001:db8::1]"), 403, "--allow-host [2001:db8::1] ");
+    check(host(b"evil.test:80"), 403, "server; Server::allow_host(\"evil.test\") would allow it");
+    check(host(b"[2001:db8::1]"), 403, "Server::allow_host(\"[2001:db8::1]\") ");
     check(host(b"a\xff"), 400, r#""a\xff""#);
 }

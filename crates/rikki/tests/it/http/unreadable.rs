@@ -81,7 +81,7 @@ async fn what_is_too_long_is_told_with_the_limit() {
     let server = start().await;
     let long = "y".repeat(17 * 1024);
     check(&server, get("/", &format!("x: {long}\r\n")), 431, "larger than 16384 bytes").await;
-    check(&server, get(&format!("/{long}"), ""), 431, "--max-head ").await;
+    check(&server, get(&format!("/{long}"), ""), 431, "Server::max_head and Server::max_headers would").await;
     check(&server, get("/", &"x: y\r\n".repeat(100)), 431, "more than 100 fields").await;
     let roomy = Server::new().max_head(128 << 10).header("x-added", "yes").cors(true);
     let roomy = Running::start(roomy.route("/", any(async || "ok"))).await;
