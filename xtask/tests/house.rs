@@ -69,6 +69,7 @@ fn what_is_seen_of_a_source() {
     };
     check("use crate::net::Peer;\nuse super::idle;", &["net"]);
     check("use crate::{http, ws};\nuse crate::Server;", &["Server", "http"]);
+    check("use crate::{\n    http::{Host, self},\n    server::Door,\n};", &["http", "server"]);
     check("let live = crate::live::Live::default(); // see crate::tls\n/// [`x`](crate::counters)", &["live"]);
     check("fn a() {}\n#[cfg(test)]\nmod tests {\n    use crate::tls::Tls;\n}", &[]);
 }
@@ -131,12 +132,32 @@ fn named(source: &str) -> BTreeSet<String> {
     for (at, path) in code.match_indices("crate::") {
         let rest = &code[at + path.len()..];
         let first = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
-        let inside = rest.strip_prefix('{').and_then(|rest| rest.split('}').next());
-        names.extend(inside.unwrap_or(rest.split(';').next().unwrap()).split(", ").map(first));
+        match rest.strip_prefix('{') {
+            Some(inside) => names.extend(at_top(inside).iter().map(|item| first(item))),
+            None => drop(names.insert(first(rest))),
+        }
     }
     // What the others export, crates of their own among it, is no folder here.
     names.retain(|name| name == "Server" || name.starts_with(|c: char| c.is_lowercase()) && name != "ws");
     names
+}
+
+/// The items of a list in braces, those of inner lists left out.
+fn at_top(list: &str) -> Vec<String> {
+    let (mut depth, mut items) = (1, vec![String::new()]);
+    for c in list.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 1 => items.push(String::new()),
+            _ if depth == 1 && !c.is_whitespace() => items.last_mut().unwrap().push(c),
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    items
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {

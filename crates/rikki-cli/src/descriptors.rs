@@ -19,7 +19,7 @@ pub(crate) fn share_out(settings: &mut Settings) -> Option<String> {
     let folders = 1 + settings.files.mounts.len() as u64;
     let asked = settings.memory().connections;
     let shares = Shares::new(most, asked as u64, workers as u64);
-    let for_each = usize::try_from(shares.files / folders).unwrap_or(usize::MAX);
+    let for_each = usize::try_from((shares.files / folders).max(1)).unwrap_or(usize::MAX);
     let connections = usize::try_from(shares.connections).unwrap_or(usize::MAX);
     let files = &mut settings.files.limits;
     files.set("max-open", files.number("max-open").unwrap_or(for_each).min(for_each));

@@ -150,8 +150,11 @@ pub trait Value: Sized {
         Self::of(limit.default_number().unwrap_or(Self::MOST))
     }
 
-    /// The nearest value that may be: a count is at least 1, and a time at most a year, since points in time that are
-    /// further away may not exist.
+    /// The number that it is: things, bytes or milliseconds; `None` where it is not set.
+    fn number(&self) -> Option<u64>;
+
+    /// The nearest value that may be: at least the least of its unit, and a time at most a year, since points in time that
+    /// are further away may not exist.
     #[must_use]
     fn within(self, limit: &Limit) -> Self;
 }
@@ -165,9 +168,12 @@ macro_rules! number {
                 Self::try_from(number).unwrap_or(Self::MAX)
             }
 
+            fn number(&self) -> Option<u64> {
+                Some(*self as u64)
+            }
+
             fn within(self, limit: &Limit) -> Self {
-                let least = if limit.unit == Unit::Count { 1 } else { 0 };
-                self.max(least).min(Self::of(limit.most))
+                self.max(Self::of(limit.unit.least())).min(Self::of(limit.most))
             }
         }
     )* };
@@ -182,8 +188,12 @@ impl Value for Duration {
         Self::from_millis(number)
     }
 
-    fn within(self, _: &Limit) -> Self {
-        self.min(Self::from_secs(365 * 24 * 60 * 60))
+    fn number(&self) -> Option<u64> {
+        Some(u64::try_from(self.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn within(self, limit: &Limit) -> Self {
+        self.clamp(Self::of(limit.unit.least()), Self::from_secs(365 * 24 * 60 * 60))
     }
 }
 
@@ -192,6 +202,10 @@ impl<V: Value> Value for Option<V> {
 
     fn of(number: u64) -> Self {
         Some(V::of(number))
+    }
+
+    fn number(&self) -> Option<u64> {
+        self.as_ref().and_then(V::number)
     }
 
     fn by_default(_: &Limit) -> Self {
@@ -291,6 +305,12 @@ macro_rules! limits {
                 }
                 Ok(true)
             }
+
+            /// Each limit that is set, as [`set_limit`](Self::set_limit) reads it.
+            $vis fn limit_texts(&self) -> impl Iterator<Item = (&'static str, String)> {
+                let numbers = [$($crate::Value::number(&self.$field),)*];
+                Self::LIMITS.iter().zip(numbers).filter_map(|(limit, number)| Some((limit.name, limit.unit.text(number?))))
+            }
         }
 
         impl Default for $config {
@@ -388,7 +408,9 @@ mod tests {
         assert_eq!(0_u64.within(&Limit { unit: Unit::SizeOrZero, ..N }), 0);
         let year = Duration::from_secs(365 * 24 * 60 * 60);
         assert_eq!(Duration::MAX.within(&N), year);
-        assert_eq!(Duration::ZERO.within(&N), Duration::ZERO);
+        for (unit, least) in [(Unit::TimeOrZero, 0), (Unit::Time, 1)] {
+            assert_eq!(Duration::ZERO.within(&Limit { unit, ..N }), Duration::from_millis(least));
+        }
     }
 
     #[test]

@@ -55,6 +55,24 @@ const SIZES: &[(&str, u64)] = &[
 const TIMES: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 
 impl Unit {
+    /// A number of it, as it is read.
+    #[must_use]
+    pub fn text(self, number: u64) -> String {
+        match self {
+            Self::Time | Self::TimeOrZero => format!("{number}ms"),
+            Self::Count | Self::CountOrZero | Self::Size | Self::SizeOrZero => number.to_string(),
+        }
+    }
+
+    /// The least number of it: things, bytes or milliseconds.
+    #[must_use]
+    pub const fn least(self) -> u64 {
+        match self {
+            Self::CountOrZero | Self::SizeOrZero | Self::TimeOrZero => 0,
+            Self::Count | Self::Size | Self::Time => 1,
+        }
+    }
+
     /// What stands for a value in the help.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -99,7 +117,7 @@ impl Unit {
         let Some(number) = number else { return Err(BadNumber::TooLarge(self)) };
         match number.checked_mul(factor) {
             None => Err(BadNumber::TooLarge(self)),
-            Some(0) if !matches!(self, Self::CountOrZero | Self::SizeOrZero | Self::TimeOrZero) => Err(BadNumber::Zero),
+            Some(0) if self.least() > 0 => Err(BadNumber::Zero),
             Some(number) => Ok(number),
         }
     }

@@ -5,7 +5,6 @@ use crate::error::{Error, LimitExceeded};
 rikki_limits::limits! {
     /// What is taken from a peer at most.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default, deny_unknown_fields))]
     #[must_use]
     pub struct Limits, setters of Limits by with;
 

@@ -62,14 +62,13 @@ rikki_limits::limits! {
     /// # Ok::<(), rikki_ws::OutOfRange>(())
     /// ```
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default, deny_unknown_fields))]
     #[must_use]
     pub struct Compression, setters of Compression by with, beside {
-        deflate: deflate::Compression = deflate::Compression::default(),
-        context_takeover: bool = false,
+        pub(super) deflate: deflate::Compression = deflate::Compression::default(),
+        pub(super) context_takeover: bool = false,
     };
 
-    threshold: usize {
+    pub(super) threshold: usize {
         name: "deflate-above", unit: Size, default: "1KiB",
         meaning: "Smallest message to compress", detail: "",
         setter: threshold(usize),

@@ -39,7 +39,6 @@ rikki_limits::limits! {
     /// assert_eq!(config.clone().set("max-message", "64KiB"), Ok(config));
     /// ```
     #[derive(Clone, Debug, PartialEq)]
-    #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default, deny_unknown_fields))]
     #[must_use]
     pub struct Config, setters of Config by with, beside {
         pub(super) compression: Option<Compression> = Some(Compression::default()),
@@ -179,23 +178,5 @@ impl Config {
     fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
-    }
-}
-
-#[cfg(all(test, feature = "serde"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_written_is_read_and_what_is_wrong_is_refused() {
-        let config = Config::default().max_message(7).max_age(Duration::from_secs(9)).overflow(Overflow::DropOldest);
-        let config = config.compression(Compression::dedicated().level(9).unwrap());
-        let text = serde_json::to_string(&config).unwrap();
-        assert_eq!(serde_json::from_str::<Config>(&text).unwrap(), config, "{text}");
-        assert_eq!(serde_json::from_str::<Config>("{}").unwrap(), Config::default());
-        let refused = |text| serde_json::from_str::<Config>(text).unwrap_err().to_string();
-        assert!(refused(r#"{"max_mesage": 1}"#).contains("unknown field"));
-        let level = text.replace("\"level\":9", "\"level\":10");
-        assert!(refused(&level).contains("level must be from 1 to 9, not 10"), "{level}");
     }
 }

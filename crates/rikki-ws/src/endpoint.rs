@@ -1,6 +1,7 @@
 //! What a path is served by: a handler with its configuration, subprotocols and origins.
 
-use std::sync::{Arc, OnceLock};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::config::Config;
 use super::live::Live;
@@ -21,7 +22,6 @@ use super::{InvalidSubprotocol, Subprotocol};
 /// let chat = Endpoint::new(echo).config(Config::default().max_message(64 << 10)).subprotocols(["chat"])?;
 /// # Ok::<(), rikki_ws::InvalidSubprotocol>(())
 /// ```
-#[derive(Debug)]
 #[must_use]
 pub struct Endpoint<H = ()> {
     handler: Arc<H>,
@@ -30,9 +30,11 @@ pub struct Endpoint<H = ()> {
     subprotocols: Option<Arc<[Subprotocol]>>,
     origins: Option<Arc<Origins>>,
     live: Option<Live>,
-    /// What is ready, for the server that was in front first: its terms, and those that its connections have here.
-    ready: OnceLock<(Arc<Terms>, Arc<Terms>)>,
+    /// What is ready, for each server in front that there is: its terms, and those that connections have here.
+    ready: Arc<Mutex<Vec<Ready>>>,
 }
+
+type Ready = (Weak<Terms>, Arc<Terms>);
 
 impl Default for Endpoint {
     fn default() -> Self {
@@ -53,6 +55,12 @@ impl<H> Clone for Endpoint<H> {
     }
 }
 
+impl<H> fmt::Debug for Endpoint<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
 impl<H> Endpoint<H> {
     /// An endpoint with defaults.
     pub fn new(handler: H) -> Self {
@@ -62,7 +70,7 @@ impl<H> Endpoint<H> {
 
     /// Sets limits and deadlines of its connections.
     pub fn config(self, config: Config) -> Self {
-        Self { config: Arc::new(config), ready: OnceLock::new(), ..self }
+        Self { config: Arc::new(config), ready: Arc::default(), ..self }
     }
 
     /// Sets the subprotocols that are spoken here, the preferred one first; default those of the server in front, or none.
@@ -73,7 +81,7 @@ impl<H> Endpoint<H> {
     /// One of them is no token: [section 4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1).
     pub fn subprotocols<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidSubprotocol> {
         let names = names.into_iter().map(str::parse).collect::<Result<_, _>>()?;
-        Ok(Self { subprotocols: Some(names), ready: OnceLock::new(), ..self })
+        Ok(Self { subprotocols: Some(names), ready: Arc::default(), ..self })
     }
 
     /// Lets pages of another origin open WebSockets here: `https://app.example:8443`, `null`, or `*` for all; what devices
@@ -86,12 +94,12 @@ impl<H> Endpoint<H> {
     pub fn allow_origin(self, origin: &str) -> Result<Self, BadOrigin> {
         let mut origins = self.origins.as_deref().cloned().unwrap_or_default();
         origins.allow_origin(origin)?;
-        Ok(Self { origins: Some(Arc::new(origins)), ready: OnceLock::new(), ..self })
+        Ok(Self { origins: Some(Arc::new(origins)), ready: Arc::default(), ..self })
     }
 
     /// Counts its connections among those of `live`; default those of our server in front, or else of the process.
     pub fn live(self, live: &Live) -> Self {
-        Self { live: Some(live.clone()), ready: OnceLock::new(), ..self }
+        Self { live: Some(live.clone()), ready: Arc::default(), ..self }
     }
 
     pub(super) fn handler(&self) -> &Arc<H> {
@@ -100,9 +108,15 @@ impl<H> Endpoint<H> {
 
     /// The terms of a connection behind a server with those of its own.
     pub(super) fn terms(&self, server: &Arc<Terms>) -> Arc<Terms> {
-        let (first, ready) = self.ready.get_or_init(|| (server.clone(), self.make_ready(server)));
-        // Behind a second server each connection has its own.
-        if Arc::ptr_eq(first, server) { ready.clone() } else { self.make_ready(server) }
+        let mut all = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, ready)) = all.iter().find(|(known, _)| known.as_ptr() == Arc::as_ptr(server)) {
+            return ready.clone();
+        }
+        let ready = self.make_ready(server);
+        // Of servers that are gone nothing is kept.
+        all.retain(|(known, _)| known.strong_count() > 0);
+        all.push((Arc::downgrade(server), ready.clone()));
+        ready
     }
 
     fn make_ready(&self, server: &Terms) -> Arc<Terms> {

@@ -49,6 +49,8 @@ mod transport;
 mod turns;
 #[cfg(feature = "axum")]
 mod upgrade;
+#[cfg(feature = "serde")]
+mod written;
 
 pub use rikki_proto::deflate::OutOfRange;
 pub use rikki_proto::handshake::{InvalidSubprotocol, Subprotocol};

@@ -112,7 +112,7 @@ impl Live {
         self.0.compression.set_most(bytes.max(Decompressor::MEMORY));
     }
 
-    /// The budgets: of unfinished messages, of what waits to be written, and of compression.
+    #[doc(hidden)]
     #[must_use]
     pub fn budgets(&self) -> [&Arc<Budget>; 3] {
         [self.0.messages.budget(), &self.0.queues, &self.0.compression]

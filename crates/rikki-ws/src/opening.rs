@@ -34,7 +34,8 @@ impl Opening {
         &self.parts.extensions
     }
 
-    /// The address of the peer, where the server provides axum's `ConnectInfo`; rikki's own always does.
+    /// The address of the peer, where the server provides axum's `ConnectInfo`; rikki's own does, but for
+    /// peers on a Unix socket, which have none.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.peer

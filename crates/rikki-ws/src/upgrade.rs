@@ -101,7 +101,8 @@ impl Upgrade {
         &self.parts.headers
     }
 
-    /// The address of the peer, where the server provides axum's `ConnectInfo`; rikki's own always does.
+    /// The address of the peer, where the server provides axum's `ConnectInfo`; rikki's own does, but for
+    /// peers on a Unix socket, which have none.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         peer_addr(&self.parts)
@@ -132,8 +133,8 @@ impl Upgrade {
         self
     }
 
-    /// Sets the subprotocols that are spoken here, the preferred one first; default none. The first that the client
-    /// offers is agreed on.
+    /// Sets the subprotocols that are spoken here, the preferred one first; default those of the endpoint or of the server,
+    /// or none. The first that the client offers is agreed on.
     pub fn subprotocols(mut self, subprotocols: impl IntoIterator<Item = Subprotocol>) -> Self {
         self.subprotocols = Some(subprotocols.into_iter().collect());
         self
@@ -141,7 +142,8 @@ impl Upgrade {
 
     /// Lets pages of any origin open WebSockets here: for endpoints that know their users by other means than cookies.
     ///
-    /// Without it, a page must come from the host and port that the request names.
+    /// Without it, a page must come from the host and port that the request names, or from an origin that the endpoint or the
+    /// server allows.
     pub fn any_origin(mut self) -> Self {
         self.origins = Some(Arc::new(Origins::any()));
         self
@@ -357,8 +359,8 @@ mod tests {
         let live = Live::new();
         let context = Context { terms: Arc::new(Terms::new(&Config::default(), &live)), ..Context::default() };
         let endpoint = Endpoint::default();
-        let [one, other] = [0, 1].map(|_| upgrade(Some(&context)).at(&endpoint).context.terms);
-        assert!(Arc::ptr_eq(&one, &other), "made ready once");
+        let [one, other] = [0, 1].map(|_| upgrade(Some(&context)).at(&endpoint.clone()).context.terms);
+        assert!(Arc::ptr_eq(&one, &other), "made ready once for all clones");
         assert!(one.live.is(&live));
         // Behind a second one too.
         assert!(upgrade(None).at(&endpoint).context.terms.live.is(&Live::process()));

@@ -141,7 +141,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if let Some(mailbox) = &self.mailbox {
             mailbox.drain(&mut self.connection, turn.output, mailbox.len());
         }
-        if turn.output.len() > WRITE_AT.min(mark - 1) {
+        if turn.output.len() > WRITE_AT.min(mark.saturating_sub(1)) {
             self.write(turn);
         }
         if turn.output.len() >= mark {

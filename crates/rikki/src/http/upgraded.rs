@@ -16,7 +16,10 @@ pub(super) fn take(upgraded: Upgraded) -> Transport {
             return match paced.into_inner() {
                 Stream::Tcp(stream) => Transport::Tcp(stream, read_ahead),
                 #[cfg(unix)]
-                Stream::Unix(stream) => Transport::Unix(stream, read_ahead),
+                Stream::Unix(stream) => {
+                    crate::net::widen(&stream);
+                    Transport::Unix(stream, read_ahead)
+                }
             };
         }
         Err(upgraded) => upgraded,

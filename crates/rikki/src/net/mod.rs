@@ -10,3 +10,5 @@ pub use peer::Peer;
 
 pub(crate) use listening::{Accepting, Listening};
 pub(crate) use stream::{Detached, Stream};
+#[cfg(unix)]
+pub(crate) use unix::widen;

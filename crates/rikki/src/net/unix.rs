@@ -14,6 +14,9 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 /// default steps are of 200 KiB, in which the slowest client of a body would be taken for one that takes nothing.
 const SEND_BUFFER: usize = 4 * 1024;
 
+/// The same for a WebSocket, in bytes: the kernel doubles it, to what Linux gives by default.
+const WEBSOCKET_SEND_BUFFER: usize = 104 * 1024;
+
 /// How many names are tried for a socket that does not listen yet. Those that are taken were left by a process with our
 /// number that was killed at that moment.
 const NAMES: u32 = 16;
@@ -50,7 +53,7 @@ impl Drop for SocketFile {
 /// Listens at a path, where a socket that nobody listens on any more is replaced. Whoever finds the socket there can connect,
 /// and has the permissions of `mode` to do so, or what the process's umask leaves of all: it has another name until then.
 pub(super) fn listen(path: &Path, mode: Option<u32>, backlog: i32) -> io::Result<(SocketFile, UnixListener)> {
-    look(path)?;
+    let is_free = look(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     let (mut file, name) = bind(&socket, path)?;
@@ -58,19 +61,28 @@ pub(super) fn listen(path: &Path, mode: Option<u32>, backlog: i32) -> io::Result
         fs::set_permissions(&name, Permissions::from_mode(mode))?;
     }
     socket.listen(backlog)?;
-    fs::rename(&name, path)?;
+    if is_free {
+        // Unlike renaming it fails where somebody has come in between.
+        fs::hard_link(&name, path).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => ErrorKind::AddrInUse.into(),
+            _ => error,
+        })?;
+        fs::remove_file(&name)?;
+    } else {
+        fs::rename(&name, path)?;
+    }
     file.path = std::path::absolute(path)?;
     Ok((file, socket.into()))
 }
 
-/// Whether a path is free, or has a socket that nobody listens on.
-fn look(path: &Path) -> io::Result<()> {
+/// Whether a path is free; if not, it has a socket that nobody listens on.
+fn look(path: &Path) -> io::Result<bool> {
     // At first, since it fails where the path is too long to connect to.
     let address = SockAddr::unix(path)?;
     match fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => {}
         Ok(_) => return Err(io::Error::new(ErrorKind::AlreadyExists, "there is something else, which is no socket")),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
         Err(error) => return Err(error),
     }
     let client = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -79,7 +91,7 @@ fn look(path: &Path) -> io::Result<()> {
     match client.connect(&address) {
         Ok(()) => Err(ErrorKind::AddrInUse.into()),
         Err(error) => match error.kind() {
-            ErrorKind::ConnectionRefused | ErrorKind::NotFound => Ok(()),
+            ErrorKind::ConnectionRefused | ErrorKind::NotFound => Ok(false),
             ErrorKind::WouldBlock => Err(ErrorKind::AddrInUse.into()),
             _ => Err(error),
         },
@@ -104,4 +116,10 @@ fn bind(socket: &Socket, path: &Path) -> io::Result<(SocketFile, PathBuf)> {
 /// To be done for each connection: it inherits nothing.
 pub(super) fn prepare(stream: &impl AsFd) -> io::Result<()> {
     SockRef::from(stream).set_send_buffer_size(SEND_BUFFER)
+}
+
+/// For one that is a WebSocket from now on, whose progress is seen by its own means: as much as the system gives by default.
+pub(crate) fn widen(stream: &impl AsFd) {
+    // A small one does as well, at more system calls.
+    let _ = SockRef::from(stream).set_send_buffer_size(WEBSOCKET_SEND_BUFFER);
 }

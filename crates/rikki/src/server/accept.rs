@@ -154,6 +154,7 @@ mod tests {
     use futures_util::FutureExt;
     use tokio::net::{TcpListener, TcpStream};
 
+    use super::super::queue::Command;
     use super::*;
     use crate::http::{self, Serving};
     use crate::server::queue::Queue;
@@ -182,7 +183,7 @@ mod tests {
                 // Less than what a worker may take.
                 tokio::time::sleep(OVERDUE / 5).await;
                 let first = clients[0].local_addr().unwrap();
-                while let Some(Some(accepted)) = comes.next().now_or_never() {
+                while let Some(Command::Connection(accepted)) = comes.next().now_or_never() {
                     if accepted.peer == Peer::Ip(first) {
                         return;
                     }
@@ -215,7 +216,7 @@ mod tests {
             tokio::task::yield_now().await;
             server.now();
             accepting.await;
-            assert!(queue.next().await.is_some());
+            assert!(matches!(queue.next().await, Command::Connection(_)));
         }
     }
 }

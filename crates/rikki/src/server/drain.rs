@@ -20,8 +20,8 @@
 //!    |<--- thread joined --------------------------------|
 //! ```
 //!
-//! `Draining` is HTTP's (`http::draining`), `Clock::drain` that of the WebSockets' clock, the end of the queue that of
-//! `queue::Queues`. The rest is here: tokens that are given once and stay given, and are given too when whoever had to give
+//! `Draining` is HTTP's (`http::draining`), `Clock::drain` that of the WebSockets' clock, the end of the queue is
+//! `queue::Command::Drain`. The rest is here: tokens that are given once and stay given, and are given too when whoever had to give
 //! them is gone.
 
 use std::convert::Infallible;
@@ -62,6 +62,8 @@ pub(super) struct Stop {
     over: CancellationToken,
     release: DropGuard,
     workers: Mutex<Vec<Thread>>,
+    /// Given when whoever came first has joined them.
+    joined: CancellationToken,
 }
 
 /// A worker's thread, held until its runtime is gone.
@@ -73,7 +75,8 @@ pub(super) struct Thread {
 
 impl Stop {
     pub(super) fn new(begin: Begin, over: CancellationToken, release: DropGuard, workers: Vec<Thread>) -> Self {
-        Self { begin, over, release, workers: Mutex::new(workers) }
+        let (workers, joined) = (Mutex::new(workers), CancellationToken::new());
+        Self { begin, over, release, workers, joined }
     }
 
     pub(super) fn begin(&self) {
@@ -89,12 +92,17 @@ impl Stop {
         self.over.cancelled().await;
         self.release.token().cancel();
         let workers = std::mem::take(&mut *self.workers());
+        if workers.is_empty() {
+            return self.joined.cancelled().await;
+        }
+        // Without an `await`, so that it is not given up half-way.
         for Thread { drained, handle } in workers {
             // One that is stuck in a callback is left behind; the others end at once.
             if drained.is_cancelled() {
                 let _ = handle.join();
             }
         }
+        self.joined.cancel();
     }
 
     fn is_own_thread(&self) -> bool {

@@ -1,8 +1,7 @@
-//! Connections on their way from the acceptor to a worker. A worker that is stuck in a callback does not come for those
-//! that were dealt to it: after a moment others get them.
+//! What a worker is told by the acceptor: mostly that a connection is for it. A worker that is stuck in a callback does not
+//! come for those that were dealt to it: after a moment others get them.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,36 +13,39 @@ const ROOM: usize = 256;
 /// How long a worker may take to come for a connection, until it gets no more and others have what waits for it.
 pub(super) const OVERDUE: Duration = Duration::from_millis(50);
 
-/// What waits for one worker.
+/// What a worker is told to do.
+#[derive(Debug, PartialEq)]
+pub(super) enum Command<T> {
+    /// To let this connection in.
+    Connection(T),
+    /// To drain: the sockets are closed, and nothing comes after it.
+    Drain,
+}
+
+/// What waits for one worker, with the time from which it does.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
-    waiting: Mutex<VecDeque<(Instant, T)>>,
+    waiting: Mutex<VecDeque<(Instant, Command<T>)>>,
     filled: Notify,
-    /// No more come.
-    ended: AtomicBool,
 }
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
-        let (waiting, filled, ended) = Default::default();
-        Self { waiting, filled, ended }
+        let (waiting, filled) = Default::default();
+        Self { waiting, filled }
     }
 }
 
 impl<T> Queue<T> {
-    /// The next one. Until a worker comes for it, it may be given to another. `None`, again and again, when all have been
-    /// taken and no more come.
+    /// The next command. Until a worker comes for a connection, it may be given to another.
     ///
     /// # Cancel safety
     ///
     /// Nothing is taken unless it is given.
-    pub(super) async fn next(&self) -> Option<T> {
+    pub(super) async fn next(&self) -> Command<T> {
         loop {
             if let Some((_, next)) = self.waiting().pop_front() {
-                return Some(next);
-            }
-            if self.ended.load(Relaxed) {
-                return None;
+                return next;
             }
             self.filled.notified().await;
         }
@@ -54,22 +56,28 @@ impl<T> Queue<T> {
         if waiting.len() >= ROOM {
             return Err(next);
         }
-        waiting.push_back((since, next));
+        waiting.push_back((since, Command::Connection(next)));
         drop(waiting);
         self.filled.notify_one();
         Ok(())
+    }
+
+    /// Behind what waits already, room or not.
+    fn end(&self) {
+        self.waiting().push_back((Instant::now(), Command::Drain));
+        self.filled.notify_one();
     }
 
     fn is_overdue(&self, now: Instant) -> bool {
         self.waiting().front().is_some_and(|(since, _)| now.saturating_duration_since(*since) >= OVERDUE)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<(Instant, T)>> {
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<(Instant, Command<T>)>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The acceptor's end of the queues of all workers, which end when it is dropped.
+/// The acceptor's end of the queues of all workers, which drain when it is dropped.
 #[derive(Debug)]
 pub(super) struct Queues<T>(Vec<Arc<Queue<T>>>);
 
@@ -118,7 +126,9 @@ impl<T> Queues<T> {
         let mut others = others.into_iter().cycle();
         for queue in stuck {
             let overdue = std::mem::take(&mut *queue.waiting());
-            for (since, next) in overdue {
+            for (since, command) in overdue {
+                // Nobody is told to drain before this is dropped.
+                let Command::Connection(next) = command else { continue };
                 let back = match others.next() {
                     Some(other) => other.put(now, next),
                     None => Err(next),
@@ -135,8 +145,7 @@ impl<T> Queues<T> {
 impl<T> Drop for Queues<T> {
     fn drop(&mut self) {
         for queue in &self.0 {
-            queue.ended.store(true, Relaxed);
-            queue.filled.notify_one();
+            queue.end();
         }
     }
 }
@@ -148,7 +157,10 @@ mod tests {
     use super::*;
 
     fn taken(queue: &Queue<usize>) -> Vec<usize> {
-        let taken = || queue.next().now_or_never().flatten();
+        let taken = || match queue.next().now_or_never()? {
+            Command::Connection(number) => Some(number),
+            Command::Drain => None,
+        };
         std::iter::from_fn(taken).collect()
     }
 
@@ -178,8 +190,10 @@ mod tests {
         }
         assert_eq!(queues.deal(0, 0), Err(0));
         drop(queues);
+        // To drain comes behind all that had come, though there is no room.
         assert_eq!(taken(&first).len(), ROOM);
-        assert_eq!(first.next().now_or_never(), Some(None));
-        drop(last);
+        assert_eq!(first.next().now_or_never(), None);
+        let behind = std::iter::from_fn(|| last.next().now_or_never()).skip(ROOM);
+        assert_eq!(behind.collect::<Vec<_>>(), [Command::Drain]);
     }
 }

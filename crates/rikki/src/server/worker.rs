@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::accept::{self, Destination, Sockets};
 use super::admission::{Admission, Place};
 use super::drain::{Alive, Finish, Plan, Thread};
-use super::queue::Queue;
+use super::queue::{Command, Queue};
 #[cfg(feature = "tls")]
 use crate::http::Handshakes;
 use crate::http::{Connection, Draining, Serving};
@@ -96,7 +96,7 @@ impl Work {
     async fn run(self) {
         let Self { queue, accepting, door, finish } = self;
         let clock = Clock::current();
-        while let Some(accepted) = queue.next().await {
+        while let Command::Connection(accepted) = queue.next().await {
             door.enter(accepted);
         }
         finish.run(&clock, accepting, door).await;
