@@ -20,8 +20,6 @@ pub mod client;
 mod clock;
 mod compression;
 mod config;
-#[cfg(feature = "axum")]
-mod context;
 mod counts;
 mod driver;
 mod endpoint;
@@ -44,8 +42,6 @@ mod terms;
 #[doc(hidden)]
 pub mod tls;
 mod tracker;
-#[cfg(feature = "axum")]
-mod transport;
 mod turns;
 #[cfg(feature = "axum")]
 mod upgrade;
@@ -80,16 +76,16 @@ pub use upgrade::Upgrade;
 #[doc(hidden)]
 pub mod internal {
     pub use crate::clock::Clock;
-    #[cfg(feature = "axum")]
-    pub use crate::context::{Context, Handover, Starts, Upgrading};
     pub use crate::host::{Authority, Field, Host, HostError, host_field, only, target_authority};
     pub use crate::live::Budgets;
     pub use crate::origins::{ListenerKind, Origins};
     pub use crate::refusal::closing;
     pub use crate::terms::Terms;
     pub use crate::tracker::{Held, Tracker};
-    #[cfg(all(feature = "axum", feature = "tls"))]
-    pub use crate::transport::TlsStream;
     #[cfg(feature = "axum")]
-    pub use crate::transport::{Transport, take};
+    pub use crate::upgrade::handover::{Agreed, Context};
+    #[cfg(all(feature = "axum", feature = "tls"))]
+    pub use crate::upgrade::transport::TlsStream;
+    #[cfg(feature = "axum")]
+    pub use crate::upgrade::transport::{Transport, take};
 }

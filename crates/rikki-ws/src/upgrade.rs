@@ -1,6 +1,9 @@
 //! From an HTTP request to a WebSocket: the server's side of the opening handshake
 //! ([RFC 6455 section 4.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2)).
 
+pub(crate) mod handover;
+pub(crate) mod transport;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +20,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::field::display;
 
 use super::compression::Accepted;
-use super::context::{Context, Starts, Upgrading};
 use super::driver::Driver;
 use super::endpoint::Endpoint;
 use super::handler::{Handler, HandlerTask};
@@ -27,9 +29,10 @@ use super::serving::{self, Termination};
 use super::stream::WebSocket;
 use super::terms::Terms;
 use super::tracker::Tracker;
-use super::transport::Transport;
-use rikki_limits::Excerpt;
-use rikki_limits::Seldom;
+use rikki_limits::{Excerpt, Seldom};
+
+use handover::{Agreed, Context};
+use transport::Transport;
 
 /// An extractor for WebSocket endpoints in any axum application.
 ///
@@ -162,9 +165,9 @@ impl Upgrade {
         F: FnOnce(WebSocket) -> Fut + Send + 'static,
         Fut: Future<Output: Termination> + Send + 'static,
     {
-        self.answer(move |transport, agreed, tracker| {
+        self.answer(move |transport, ready| {
             let (io, ahead) = transport.into_boxed();
-            let Agreed { connection, opening, terms } = agreed;
+            let Ready { connection, opening, terms, tracker } = ready;
             let (peer, live) = (opening.peer_addr(), terms.live.clone());
             let socket = WebSocket::new(io, &ahead, connection, terms, opening.subprotocol, tracker);
             tokio::spawn(async move { serving::serve(serve(socket), peer, live).await });
@@ -184,13 +187,13 @@ impl Upgrade {
     /// }
     /// ```
     pub fn on_upgrade_with<H: Handler>(self, handler: Arc<H>) -> Response {
-        self.answer(move |transport, agreed, tracker| match transport {
-            Transport::Tcp(io, ahead) => agreed.spawn(handler, io, &ahead, tracker),
+        self.answer(move |transport, ready| match transport {
+            Transport::Tcp(io, ahead) => ready.spawn(handler, io, &ahead),
             #[cfg(unix)]
-            Transport::Unix(io, ahead) => agreed.spawn(handler, io, &ahead, tracker),
+            Transport::Unix(io, ahead) => ready.spawn(handler, io, &ahead),
             #[cfg(feature = "tls")]
-            Transport::Tls(io, ahead) => agreed.spawn(handler, io, &ahead, tracker),
-            Transport::Other(io) => agreed.spawn(handler, io, &[], tracker),
+            Transport::Tls(io, ahead) => ready.spawn(handler, io, &ahead),
+            Transport::Other(io) => ready.spawn(handler, io, &[]),
         })
     }
 
@@ -199,9 +202,9 @@ impl Upgrade {
         self.at(endpoint).on_upgrade_with(endpoint.handler().clone())
     }
 
-    fn answer(self, start: impl FnOnce(Transport, Agreed, Tracker) + Send + 'static) -> Response {
+    fn answer(self, start: impl FnOnce(Transport, Ready) + Send + 'static) -> Response {
         let Self { parts, on_upgrade, context, subprotocols, origins } = self;
-        let Context { terms, listener, tracker, handover } = context;
+        let Context { terms, listener, tracker, request } = context;
         let subprotocols = subprotocols.as_deref().unwrap_or(&terms.subprotocols);
         let judged = accept(&parts.method, parts.version, &parts.headers, subprotocols);
         let judged = judged.and_then(|accepted| match &terms.codecs {
@@ -242,22 +245,21 @@ impl Upgrade {
             response
         });
         let opened = terms.opened();
-        let agreed = Agreed { connection, opening, terms };
-        let start = Box::new(move |transport, tracker| {
+        let agreed = Agreed::new(on_upgrade, move |transport, tracker| {
             opened.hand_over();
-            start(transport, agreed, tracker);
+            start(transport, Ready { connection, opening, terms, tracker });
         });
-        let upgrading = Upgrading { on_upgrade, start };
-        match handover.map(|handover| handover.upgrade()) {
-            Some(Some(handover)) => handover.put(upgrading),
-            Some(None) => log_trouble(Trouble::Answered),
-            None => drop(tokio::spawn(upgrading.finish(tracker, Transport::from))),
-        }
         let mut response = accepted.into_response().map(|()| Body::empty());
         if let Some(extensions) = extensions {
             response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, extensions);
         }
-        Starts::mark(&mut response);
+        let Some(request) = request else {
+            tokio::spawn(agreed.finish(tracker, Transport::from));
+            return response;
+        };
+        if !agreed.attach_to(&mut response, request) {
+            log_trouble(Trouble::Answered);
+        }
         response
     }
 }
@@ -300,21 +302,22 @@ fn peer_addr(request: &Parts) -> Option<SocketAddr> {
     request.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)
 }
 
-/// What the handshake has come to.
-struct Agreed {
+/// What the handshake has come to, when the stream is there.
+struct Ready {
     connection: Connection,
     opening: Opening,
     terms: Arc<Terms>,
+    tracker: Tracker,
 }
 
-impl Agreed {
+impl Ready {
     /// Starts the task of a connection with callbacks, which keeps nothing of the request.
-    fn spawn<H, I>(self, handler: Arc<H>, io: I, read_ahead: &[u8], tracker: Tracker)
+    fn spawn<H, I>(self, handler: Arc<H>, io: I, read_ahead: &[u8])
     where
         H: Handler,
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let Self { connection, opening, terms } = self;
+        let Self { connection, opening, terms, tracker } = self;
         let driver = Driver::new(io, read_ahead, connection, terms);
         tokio::spawn(HandlerTask::new(driver, handler, &opening, tracker));
     }

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use axum::Router;
@@ -42,7 +42,7 @@ use crate::net::Peer;
 #[cfg(feature = "tls")]
 use crate::tls::ClientCertificate;
 use crate::ws;
-use crate::ws::internal::{Handover, ListenerKind, Tracker, closing};
+use crate::ws::internal::{Agreed, ListenerKind, Tracker, closing};
 use rikki_limits::Seldom;
 
 /// How much of a body is taken ahead of what the client takes, in bytes; by default hyper takes six times as much.
@@ -110,7 +110,8 @@ pub(crate) struct Connection {
     #[cfg(feature = "tls")]
     pub(super) client: Option<ClientCertificate>,
     known_host: KnownHost,
-    handover: Handover,
+    /// A WebSocket that is to have the connection.
+    websocket: Mutex<Option<Agreed>>,
     /// How many requests it has carried.
     requests: AtomicU32,
     /// How many of them, of HTTP/2, were refused: with an answer after which HTTP/1.1 closes.
@@ -120,7 +121,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// One whose requests `router` answers: that of its listener, or one that refuses them.
     pub(crate) fn new(serving: Arc<Serving>, router: Router, peer: Peer, tracker: Tracker, has_place: bool) -> Self {
-        let (known_host, handover, requests, refused) = Default::default();
+        let (known_host, websocket, requests, refused) = Default::default();
         Self {
             serving,
             router,
@@ -130,7 +131,7 @@ impl Connection {
             #[cfg(feature = "tls")]
             client: None,
             known_host,
-            handover,
+            websocket,
             requests,
             refused,
         }
@@ -183,8 +184,9 @@ impl Connection {
         }
         drop(waiting);
         // What hyper has of the connection is gone, so this waits for nothing.
-        if let Some(upgrading) = self.handover.take() {
-            upgrading.finish(self.tracker.clone(), upgraded::take).await;
+        let websocket = self.websocket().take();
+        if let Some(agreed) = websocket {
+            agreed.finish(self.tracker.clone(), upgraded::take).await;
         }
     }
 
@@ -200,7 +202,8 @@ impl Connection {
         let Serving { config, shared, terms, .. } = &**serving;
         let (mut parts, body) = request.into_parts();
         let version = parts.version;
-        let upgrade = parts.extensions.get::<OnUpgrade>().map(|upgrade| (upgrade.clone(), Arc::<Handover>::default()));
+        let upgrade =
+            parts.extensions.get::<OnUpgrade>().map(|upgrade| (upgrade.clone(), Arc::<AtomicBool>::default()));
         let access = config.access_log.then(|| Box::new(Access::new(&parts, *peer)));
         let may_be_read = matches!(parts.method, Method::GET | Method::HEAD);
         let (is_last, goes_on) = (framing::is_last(&parts), is_kept_alive(&parts));
@@ -231,8 +234,8 @@ impl Connection {
             }
             let (listener, tracker) = (terms.listener, tracker.clone());
             let terms = terms.websockets.clone();
-            let handover = upgrade.as_ref().map(|(_, handover)| Arc::downgrade(handover));
-            parts.extensions.insert(ws::internal::Context { terms, listener, tracker, handover });
+            let request = upgrade.as_ref().map(|(_, is_agreed)| Arc::downgrade(is_agreed));
+            parts.extensions.insert(ws::internal::Context { terms, listener, tracker, request });
             Answering::routed(router.clone(), Request::from_parts(parts, self.pace(body, unread.clone())), *peer)
         };
         async move {
@@ -244,13 +247,14 @@ impl Connection {
             // Then hyper ends the connection, and the client is to know.
             let is_last = is_last || unread.is_some_and(|read| !read.load(Relaxed));
             self.set_connection(version, is_last, goes_on, &mut response);
-            if let Some((upgrade, handover)) = upgrade {
+            if let Some((upgrade, is_agreed)) = upgrade {
                 // Whatever became of the answer that the handshake gave: only that one starts a WebSocket.
-                if ws::internal::Starts::take_from(&mut response) {
-                    self.handover.take_from(&handover);
+                if let Some(agreed) = Agreed::take_from(&mut response, &is_agreed) {
+                    let before = self.websocket().replace(agreed);
+                    drop(before); // without the lock: it has what the application has attached
                 } else if response.status() != StatusCode::SWITCHING_PROTOCOLS {
                     self.close_after(upgrade);
-                } else if handover.take().is_some() {
+                } else if is_agreed.load(Relaxed) {
                     log_replaced(*peer);
                 }
             }
@@ -298,6 +302,10 @@ impl Connection {
         }
         let Serving { config, terms, .. } = &*self.serving;
         Body::new(PacedBody::new(body, config.limits.body_rate(), terms.live.counts.clone(), read))
+    }
+
+    fn websocket(&self) -> MutexGuard<'_, Option<Agreed>> {
+        self.websocket.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes a connection on which an upgrade was asked for and refused: at its end hyper hands the stream over all

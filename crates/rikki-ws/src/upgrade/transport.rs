@@ -11,9 +11,9 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
-use super::stream::Io;
+use crate::stream::Io;
 #[cfg(feature = "tls")]
-use super::tls::Tls;
+use crate::tls::Tls;
 
 /// TLS as a server accepts it.
 #[cfg(feature = "tls")]
