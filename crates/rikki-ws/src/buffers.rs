@@ -22,7 +22,8 @@ pub(super) struct Buffers {
 pub(super) struct BuffersGuard(Option<Box<Buffers>>);
 
 impl BuffersGuard {
-    /// Takes the thread's buffers, and begins to count what is compressed; a poll inside a poll finds none and gets fresh ones.
+    /// Takes the thread's buffers, and begins to count what is compressed; a poll inside a poll finds none and gets
+    /// fresh ones.
     pub(super) fn take() -> Self {
         let taken = Local::with(|local| {
             local.worked.set(0);

@@ -259,3 +259,28 @@ impl Drop for Alarm {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Wake;
+
+    use super::*;
+
+    struct Task;
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    /// Whoever moves a connection to another task would wait for ever; nobody does, and builds for tests say so.
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "another task")]
+    fn an_alarm_is_of_one_task() {
+        let (first, second) = (Waker::from(Arc::new(Task)), Waker::from(Arc::new(Task)));
+        let mut alarm = Alarm::new(Arc::default());
+        alarm.set(5, &first);
+        alarm.set(6, &first);
+        alarm.set(6, &second);
+    }
+}

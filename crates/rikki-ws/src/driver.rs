@@ -166,8 +166,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         self.connection.is_open() && self.ending.is_open()
     }
 
-    /// The code to close with, if a server drains and the connection is one of its own that is not closing anyway: what a
-    /// request or a handler has opened as a client lasts as long as they do.
+    /// The code to close with, if a server drains and the connection is one of its own that is not closing anyway: what
+    /// a request or a handler has opened as a client lasts as long as they do.
     fn draining(&self) -> Option<CloseCode> {
         let code = if self.connection.is_server() { self.line.alarm.draining() } else { None };
         code.filter(|_| self.may_close())

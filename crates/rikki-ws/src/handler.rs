@@ -19,7 +19,8 @@ use super::tracker::Tracker;
 ///
 /// One handler serves all connections of an endpoint; what belongs to one connection is its [`State`](Self::State).
 /// The callbacks of one connection never run at the same time. They run on the thread that serves the connection and
-/// hold it up, with all others of that thread, so long work belongs into a task or thread with a [`Sender`](super::Sender) to answer through.
+/// hold it up, with all others of that thread, so long work belongs into a task or thread with a
+/// [`Sender`](super::Sender) to answer through.
 ///
 /// A callback that panics closes its connection with 1011 and nothing else.
 ///

@@ -102,8 +102,9 @@ impl Sender {
     /// dropped by [`Overflow::DropOldest`](super::Overflow::DropOldest), or not written when the connection ended.
     ///
     /// Those that were refused with an error are not among them, nor those that the peer lost after they were written.
-    /// What is lost with the connection is known when its task has ended, after [`Handler::close`](super::Handler::close).
-    /// What callbacks and the sink have sent is among them from the first [`Socket::sender`](super::Socket::sender) on.
+    /// What is lost with the connection is known when its task has ended, after
+    /// [`Handler::close`](super::Handler::close). What callbacks and the sink have sent is among them from the first
+    /// [`Socket::sender`](super::Socket::sender) on.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.mailbox.state().dropped

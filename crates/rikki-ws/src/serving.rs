@@ -19,9 +19,10 @@ static FAILURES: Seldom = Seldom::new();
 /// What a task that serves a WebSocket may end with: nothing, or a `Result` whose error is one of
 /// [`std::error::Error`]'s kind, such as [`Error`], a `Box<dyn Error + Send + Sync>` or what crates for errors have.
 ///
-/// An error closes the WebSocket with 1011, or with 1013 if it is [`SendError::Full`]. It is logged at the level `warn`, at most once a second, and counted as
-/// [`closed_errors`](super::Counters::closed_errors). One that is the connection's own end is none of these: its chain of
-/// sources holds an [`Error`] of this module that is not about what was to be sent.
+/// An error closes the WebSocket with 1011, or with 1013 if it is [`SendError::Full`]. It is logged at the level
+/// `warn`, at most once a second, and counted as [`closed_errors`](super::Counters::closed_errors). One that is the
+/// connection's own end is none of these: its chain of sources holds an [`Error`] of this module that is not about what
+/// was to be sent.
 #[diagnostic::on_unimplemented(
     message = "a task that serves a WebSocket cannot end with `{Self}`",
     label = "this future ends with `{Self}`",

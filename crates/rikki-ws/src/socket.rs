@@ -15,8 +15,8 @@ use super::terms::Terms;
 /// One WebSocket, lent to a [`Handler`](super::Handler) for the length of a callback.
 ///
 /// What is sent is written when the callbacks for everything that was read at once have returned, all of it with one
-/// write; where the [`write_queue`](super::Config::write_queue) would overflow, what the peer takes is written before that.
-/// It goes in the order in which it was accepted, also where a [`Sender`] has accepted some of it.
+/// write; where the [`write_queue`](super::Config::write_queue) would overflow, what the peer takes is written before
+/// that. It goes in the order in which it was accepted, also where a [`Sender`] has accepted some of it.
 pub struct Socket<'a> {
     pub(super) connection: &'a mut Connection,
     pub(super) output: &'a mut Output,
@@ -179,8 +179,8 @@ impl Socket<'_> {
         self.output.len() < self.terms.framed_ahead(mark) && !may_wait && self.terms.has_memory_for(length)
     }
 
-    /// Makes room for what is sent now, of `length` bytes: what senders have queued goes first, and at the mark the peer gets what it
-    /// takes. Where it has to queue up behind others, this gives the queue.
+    /// Makes room for what is sent now, of `length` bytes: what senders have queued goes first, and at the mark the
+    /// peer gets what it takes. Where it has to queue up behind others, this gives the queue.
     fn make_way(&mut self, sent: Sent, length: usize) -> Result<Option<&Mailbox>, SendError> {
         if self.is_clear() && self.terms.has_memory_for(length) {
             return Ok(None);
@@ -235,8 +235,8 @@ impl Socket<'_> {
         }
     }
 
-    /// Ends what a callback that panicked has begun at `start`: takes back what it has sent, as far as it is not on its way,
-    /// and closes with 1011.
+    /// Ends what a callback that panicked has begun at `start`: takes back what it has sent, as far as it is not on its
+    /// way, and closes with 1011.
     pub(super) fn close_panicked(&mut self, start: Checkpoint) {
         // Before anything is taken back, since with context takeover it may refer to that; then nothing is.
         forget_work();

@@ -29,9 +29,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// polled; silent peers are pinged while the stream is. A sink that is polled alone reads one message ahead, and stops.
 ///
 /// Dropping it starts a closing handshake with code 1000 that goes on in the background for as long as
-/// [`write_timeout`](super::Config::write_timeout) and [`close_timeout`](super::Config::close_timeout) allow: what it and its
-/// [`Sender`]s have accepted goes first. The code is 1011 while panicking, and where the task that serves it ends with
-/// an error: see [`Upgrade::on_upgrade`](super::Upgrade::on_upgrade).
+/// [`write_timeout`](super::Config::write_timeout) and [`close_timeout`](super::Config::close_timeout) allow: what it
+/// and its [`Sender`]s have accepted goes first. The code is 1011 while panicking, and where the task that serves it
+/// ends with an error: see [`Upgrade::on_upgrade`](super::Upgrade::on_upgrade).
 ///
 /// # Cancel safety
 ///
@@ -79,8 +79,8 @@ impl Consumer for Inbox {
     }
 }
 
-/// The tasks that wait for one connection. The halves of a split stream may be polled by two, while a socket and a clock
-/// know one waker each: they get a common one, which wakes both.
+/// The tasks that wait for one connection. The halves of a split stream may be polled by two, while a socket and a
+/// clock know one waker each: they get a common one, which wakes both.
 struct Tasks {
     waiting: Arc<Waiting>,
     common: Waker,
@@ -183,8 +183,8 @@ impl WebSocket {
         self.driver.as_mut().map_or(Err(SendError::Closed), |driver| driver.with_socket(&self.tasks.common, send))
     }
 
-    /// Writes what is unsent, senders' messages included; ready when nothing is left. Goes on with everything else in the
-    /// meantime, but for a second message that nobody reads.
+    /// Writes what is unsent, senders' messages included; ready when nothing is left. Goes on with everything else in
+    /// the meantime, but for a second message that nobody reads.
     fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Some(driver) = &mut self.driver else { return Poll::Ready(Err(SendError::Closed.into())) };
         self.tasks.set_writer(cx.waker());

@@ -1,7 +1,8 @@
 //! Turns of those who have more to do than others: while they wait for theirs, the rest of the thread is served.
 //!
-//! A task that wakes itself runs again after all others that are ready: with a hundred floods each of them would wait for a
-//! hundred slices of work. Here one flood at a time has a slice, and between two of them the runtime looks at its sockets.
+//! A task that wakes itself runs again after all others that are ready: with a hundred floods each of them would wait
+//! for a hundred slices of work. Here one flood at a time has a slice, and between two of them the runtime looks at its
+//! sockets.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -27,8 +28,8 @@ struct State {
 }
 
 impl Turns {
-    /// Wakes the task behind `waker` when its turn has come. Outside of a tokio runtime, where nobody could call it, that
-    /// is at once.
+    /// Wakes the task behind `waker` when its turn has come. Outside of a tokio runtime, where nobody could call it,
+    /// that is at once.
     pub(super) fn take(self: &Arc<Self>, waker: &Waker) -> Option<Ticket> {
         let Ok(runtime) = Handle::try_current() else {
             waker.wake_by_ref();

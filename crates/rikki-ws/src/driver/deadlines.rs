@@ -34,7 +34,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
     }
 
-    /// Ends the connection if its unfinished message has to give way to those of others; if not, that will wake its task.
+    /// Ends the connection if its unfinished message has to give way to those of others; if not, that will wake its
+    /// task.
     pub(super) fn give_way<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> bool {
         if self.connection.is_mid_message()
             && let Poll::Ready(error) = self.connection.poll_evicted(turn.cx, turn.output)

@@ -2,22 +2,21 @@
 //! ([RFC 6455 section 7](https://www.rfc-editor.org/rfc/rfc6455#section-7)), and what its consumer knows of it.
 //!
 //! ```text
-//!               handle_close                      handle_shutdown
-//!               handle_told                       (told, all is written)
-//!      Open ------------------> Closing ----------------------------> Lingering
-//!        |                       |   ^                                    |
-//!        | handle_broken         |   | handle_told                        |
-//!        |        handle_broken, |   | (what the peer                     |
-//!        |  unless it is told    v   | said before)                       |
-//!        +--------------------> Broken                                    |
-//!        |                       |                                        |
-//!        +-----------------------+----------------------------------------+----> Ended
-//!           handle_loss, from everywhere: the stream has ended, or a deadline has passed;
-//!           from Closing also handle_shutdown, if handle_eof came before it
+//!            handle_close, handle_told             handle_shutdown
+//!      Open --------------------------> Closing --------------------> Lingering
+//!        |                               |   ^                            |
+//!        |                 handle_broken |   | handle_told                |
+//!        |              (before the peer |   | (what the peer             |
+//!        | handle_broken  has said all)  v   |  said before)              |
+//!        +----------------------------> Broken                            |
+//!        |                               |                                |
+//!        +-------------------------------+--------------------------------+----> Ended
+//!             handle_loss, from everywhere: the stream ends, or a deadline passes;
+//!             from Closing by handle_shutdown too, if handle_eof came before
 //! ```
 //!
-//! Senders on other threads see a part of it, under the lock of their [mailbox](crate::sender::Mailbox): it takes nothing
-//! behind a Close that is queued, and nothing at all from when Open is left.
+//! Senders on other threads see a part of it in their [mailbox](crate::sender::Mailbox), under its lock: it takes
+//! nothing behind a Close that is queued, and nothing at all from when Open is left.
 
 use std::io;
 
@@ -117,7 +116,8 @@ impl Ending {
         false
     }
 
-    /// There is something to tell the consumer, and `peer` says what is still to come. True unless it has been told before.
+    /// There is something to tell the consumer, and `peer` says what is still to come. True unless it has been told
+    /// before.
     pub(super) fn handle_told(&mut self, peer: PeerSide, now: Tick) -> bool {
         let is_first = !self.is_told();
         match *self {

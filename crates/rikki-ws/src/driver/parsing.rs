@@ -10,8 +10,8 @@ use crate::compression;
 use crate::error::{Closed, Error};
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
-    /// Hands over what is whole in `input`, and takes it out there: all of it, unless the consumer yields, the peer has to
-    /// take something first, or others are to run.
+    /// Hands over what is whole in `input`, and takes it out there: all of it, unless the consumer yields, the peer has
+    /// to take something first, or others are to run.
     pub(super) fn parse<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, input: &mut &mut [u8]) -> Flow {
         // Looked up once and whenever much has been sent: whoever is handed a message may answer it, though other
         // connections use up the memory.

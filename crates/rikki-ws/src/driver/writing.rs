@@ -118,8 +118,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
     }
 
-    /// Writes much at once, and holds to the policy where the peer does not take it; gives how much the next message may
-    /// frame without looking further, which was `before` until now.
+    /// Writes much at once, and holds to the policy where the peer does not take it; gives how much the next message
+    /// may frame without looking further, which was `before` until now.
     #[inline]
     pub(super) fn hold<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, before: usize) -> usize {
         // Most messages leave little behind them, and most connections have no senders.
