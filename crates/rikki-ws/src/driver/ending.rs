@@ -75,6 +75,13 @@ impl Ending {
     /// Whether the consumer knows that the connection has ended.
     #[inline]
     pub(super) fn is_told(&self) -> bool {
+        // Asked for each message: a call for those at the end costs less than a look at all states.
+        !self.is_open() && self.is_told_at_end()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn is_told_at_end(&self) -> bool {
         match self {
             Self::Open { .. } | Self::Broken { .. } => false,
             Self::Closing { peer, .. } => *peer != PeerSide::Awaited,
