@@ -84,8 +84,6 @@ pub mod internal {
     pub use crate::tracker::{Held, Tracker};
     #[cfg(feature = "axum")]
     pub use crate::upgrade::handover::{Agreed, Context};
-    #[cfg(all(feature = "axum", feature = "tls"))]
-    pub use crate::upgrade::transport::TlsStream;
     #[cfg(feature = "axum")]
     pub use crate::upgrade::transport::{Transport, take};
 }

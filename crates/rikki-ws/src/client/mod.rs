@@ -29,6 +29,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::stream::Io;
 use crate::terms::Terms;
+#[cfg(feature = "tls")]
+use crate::tls::TlsStream;
 use crate::tracker::Tracker;
 use crate::{Config, InvalidSubprotocol, Live, Subprotocol, WebSocket};
 
@@ -267,7 +269,7 @@ impl Builder {
         };
         let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(std::io::Error::other(error)))?;
         let stream = TlsConnector::from(tls.client_config()).connect(name, stream).await.map_err(failed)?;
-        Ok(Box::new(stream))
+        Ok(Box::new(TlsStream::new(stream.into_inner())))
     }
 
     #[cfg(not(feature = "tls"))]

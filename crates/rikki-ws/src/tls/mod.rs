@@ -7,7 +7,7 @@ mod chain;
 pub(crate) mod client;
 mod error;
 pub mod pem;
-#[cfg(feature = "axum")]
+#[cfg(any(feature = "axum", feature = "client"))]
 mod stream;
 
 use std::path::Path;
@@ -21,8 +21,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 pub use chain::Bounded;
 pub use error::TlsError;
 
-#[cfg(feature = "axum")]
-pub use stream::Tls;
+#[cfg(any(feature = "axum", feature = "client"))]
+pub use stream::TlsStream;
 
 /// The bare builders of rustls panic where an embedder's tree enables two providers, so ours is always named.
 pub fn provider() -> Arc<CryptoProvider> {

@@ -5,13 +5,13 @@
 
 use std::cell::Cell;
 use std::io::{self, BufRead as _, ErrorKind, IoSlice, Write};
+use std::ops::DerefMut;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use rustls::ServerConnection;
+use rustls::{ConnectionCommon, SideData};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 
 use crate::buffers::READ_SIZE;
 
@@ -30,25 +30,29 @@ thread_local! {
     static SEALED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// The server's end of a TLS connection.
+/// One end of a TLS connection, whose session is a `ServerConnection` or a `ClientConnection`.
 #[derive(Debug)]
-pub struct Tls {
+pub struct TlsStream<C> {
     tcp: TcpStream,
-    session: ServerConnection,
+    session: C,
     /// The alert `close_notify` has been given to rustls.
     closing: bool,
     /// rustls has failed, and says why whenever it is asked.
     failed: bool,
 }
 
-impl From<TlsStream<TcpStream>> for Tls {
-    fn from(stream: TlsStream<TcpStream>) -> Self {
-        let (tcp, session) = stream.into_inner();
+impl<C> TlsStream<C> {
+    /// The stream of a session that has shaken hands over `tcp`.
+    pub fn new((tcp, session): (TcpStream, C)) -> Self {
         Self { tcp, session, closing: false, failed: false }
     }
 }
 
-impl Tls {
+impl<C, D> TlsStream<C>
+where
+    C: DerefMut<Target = ConnectionCommon<D>> + Unpin,
+    D: SideData,
+{
     /// Hands out what has been decrypted, as far as there is room; `false` at the end of the stream.
     fn take_plaintext(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<bool> {
         let before = buffer.filled().len();
@@ -121,7 +125,11 @@ impl Tls {
     }
 }
 
-impl AsyncRead for Tls {
+impl<C, D> AsyncRead for TlsStream<C>
+where
+    C: DerefMut<Target = ConnectionCommon<D>> + Unpin,
+    D: SideData,
+{
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let mut open = self.take_plaintext(buffer)?;
@@ -143,7 +151,11 @@ impl AsyncRead for Tls {
     }
 }
 
-impl AsyncWrite for Tls {
+impl<C, D> AsyncWrite for TlsStream<C>
+where
+    C: DerefMut<Target = ConnectionCommon<D>> + Unpin,
+    D: SideData,
+{
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
@@ -212,7 +224,7 @@ mod tests {
     use std::sync::Arc;
 
     use rustls::crypto::aws_lc_rs::default_provider;
-    use rustls::{ClientConfig, RootCertStore, ServerConfig};
+    use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection};
     use rustls_pki_types::ServerName;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
@@ -221,7 +233,7 @@ mod tests {
     use super::*;
 
     /// A client of somebody else's, and the server's end.
-    async fn pair() -> (client::TlsStream<TcpStream>, Tls) {
+    async fn pair() -> (client::TlsStream<TcpStream>, TlsStream<ServerConnection>) {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(made.cert.der().clone()).unwrap();
@@ -247,7 +259,7 @@ mod tests {
             TlsAcceptor::from(Arc::new(server_config)).accept(tcp).await.unwrap()
         };
         let (client, server) = tokio::join!(client, server);
-        (client, server.into())
+        (client, TlsStream::new(server.into_inner()))
     }
 
     fn payload(length: usize) -> Vec<u8> {
@@ -255,7 +267,7 @@ mod tests {
     }
 
     /// Reads with room for `most` bytes until the end of the stream.
-    async fn read_all(tls: &mut Tls, most: usize) -> (Vec<u8>, io::Result<()>) {
+    async fn read_all(tls: &mut (impl AsyncRead + Unpin), most: usize) -> (Vec<u8>, io::Result<()>) {
         let (mut all, mut buffer) = (Vec::new(), vec![0; most]);
         loop {
             match tls.read(&mut buffer).await {
@@ -282,6 +294,32 @@ mod tests {
             assert!(received == sent, "room for {most}: {} bytes", received.len());
             end.unwrap();
         }
+    }
+
+    /// What takes two records, and four reads of rustls's own size.
+    #[tokio::test]
+    async fn what_has_come_is_read_at_once_by_both_ends() {
+        async fn check<C, D>(stream: &mut TlsStream<C>, sent: &[u8])
+        where
+            C: DerefMut<Target = ConnectionCommon<D>> + Unpin,
+            D: SideData,
+        {
+            let mut sealed = vec![0; 2 * sent.len()];
+            while stream.tcp.peek(&mut sealed).await.unwrap() < sent.len() {
+                tokio::task::yield_now().await;
+            }
+            let mut received = vec![0; READ_SIZE];
+            let count = stream.read(&mut received).await.unwrap();
+            assert!(received[..count] == *sent, "{count} bytes of {}", sent.len());
+        }
+        let (client, mut server) = pair().await;
+        // The tickets that follow the handshake are read with it.
+        let mut client = TlsStream::new(client.into_inner());
+        let sent = payload(17_000);
+        client.write_all(&sent).await.unwrap();
+        check(&mut server, &sent).await;
+        server.write_all(&sent).await.unwrap();
+        check(&mut client, &sent).await;
     }
 
     #[tokio::test]

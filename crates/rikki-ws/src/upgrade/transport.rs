@@ -7,17 +7,15 @@ use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
+#[cfg(feature = "tls")]
+use rustls::ServerConnection;
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
 use crate::stream::Io;
 #[cfg(feature = "tls")]
-use crate::tls::Tls;
-
-/// TLS as a server accepts it.
-#[cfg(feature = "tls")]
-pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
+use crate::tls::TlsStream;
 
 /// What was found below, and what hyper had read of it already.
 #[derive(Debug)]
@@ -29,7 +27,7 @@ pub enum Transport {
     Unix(UnixStream, Bytes),
     /// Bare TLS on TCP.
     #[cfg(feature = "tls")]
-    Tls(Box<Tls>, Bytes),
+    Tls(Box<TlsStream<ServerConnection>>, Bytes),
     /// What the server in front has, whatever that is.
     Other(TokioIo<Upgraded>),
 }
@@ -46,8 +44,8 @@ impl From<Upgraded> for Transport {
             Err(upgraded) => upgraded,
         };
         #[cfg(feature = "tls")]
-        let upgraded = match take::<TlsStream>(upgraded) {
-            Ok((stream, read_ahead)) => return Self::Tls(Box::new(stream.into()), read_ahead),
+        let upgraded = match take::<tokio_rustls::server::TlsStream<TcpStream>>(upgraded) {
+            Ok((stream, read_ahead)) => return Self::Tls(Box::new(TlsStream::new(stream.into_inner())), read_ahead),
             Err(upgraded) => upgraded,
         };
         Self::Other(TokioIo::new(upgraded))

@@ -1,12 +1,14 @@
 //! The byte stream below a connection that was upgraded, as our own server has put it there.
 
 use hyper::upgrade::Upgraded;
+#[cfg(feature = "tls")]
+use tokio::net::TcpStream;
 
 use super::pace::PacedIo;
 use crate::net::Stream;
-#[cfg(feature = "tls")]
-use crate::ws::internal::TlsStream;
 use crate::ws::internal::{Transport, take as take_of};
+#[cfg(feature = "tls")]
+use crate::ws::tls::TlsStream;
 
 /// Takes the bare stream out of what HTTP needs around it. From here on it is known which kind it is: no read or write of a
 /// WebSocket has to ask.
@@ -25,8 +27,10 @@ pub(super) fn take(upgraded: Upgraded) -> Transport {
         Err(upgraded) => upgraded,
     };
     #[cfg(feature = "tls")]
-    let upgraded = match take_of::<PacedIo<TlsStream>>(upgraded) {
-        Ok((paced, read_ahead)) => return Transport::Tls(Box::new(paced.into_inner().into()), read_ahead),
+    let upgraded = match take_of::<PacedIo<tokio_rustls::server::TlsStream<TcpStream>>>(upgraded) {
+        Ok((paced, read_ahead)) => {
+            return Transport::Tls(Box::new(TlsStream::new(paced.into_inner().into_inner())), read_ahead);
+        }
         Err(upgraded) => upgraded,
     };
     Transport::from(upgraded)
