@@ -269,7 +269,7 @@ impl Builder {
         };
         let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(std::io::Error::other(error)))?;
         let stream = TlsConnector::from(tls.client_config()).connect(name, stream).await.map_err(failed)?;
-        Ok(Box::new(TlsStream::new(stream.into_inner())))
+        Ok(Box::new(TlsStream::from(stream)))
     }
 
     #[cfg(not(feature = "tls"))]

@@ -1,4 +1,4 @@
-//! A TLS stream after its handshake, for WebSockets: read in large steps, several records at once.
+//! A TLS stream after its handshake, for HTTP, WebSockets and the client: read in large steps, several records at once.
 //!
 //! rustls takes 4 KiB at a time, and tokio-rustls makes a system call for each of them and hands out one record at most,
 //! so that a message of 16 KiB, which takes two, costs five calls and comes in pieces.
@@ -9,9 +9,10 @@ use std::ops::DerefMut;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use rustls::{ConnectionCommon, SideData};
+use rustls::{ClientConnection, ConnectionCommon, ServerConnection, SideData};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::{client, server};
 
 use crate::buffers::READ_SIZE;
 
@@ -41,10 +42,31 @@ pub struct TlsStream<C> {
     failed: bool,
 }
 
+impl From<server::TlsStream<TcpStream>> for TlsStream<ServerConnection> {
+    fn from(stream: server::TlsStream<TcpStream>) -> Self {
+        Self::new(stream.into_inner())
+    }
+}
+
+impl From<client::TlsStream<TcpStream>> for TlsStream<ClientConnection> {
+    fn from(stream: client::TlsStream<TcpStream>) -> Self {
+        Self::new(stream.into_inner())
+    }
+}
+
 impl<C> TlsStream<C> {
-    /// The stream of a session that has shaken hands over `tcp`.
-    pub fn new((tcp, session): (TcpStream, C)) -> Self {
+    fn new((tcp, session): (TcpStream, C)) -> Self {
         Self { tcp, session, closing: false, failed: false }
+    }
+
+    /// What it goes through.
+    pub fn tcp(&self) -> &TcpStream {
+        &self.tcp
+    }
+
+    /// What was agreed on, and the keys.
+    pub fn session(&self) -> &C {
+        &self.session
     }
 }
 
@@ -224,11 +246,11 @@ mod tests {
     use std::sync::Arc;
 
     use rustls::crypto::aws_lc_rs::default_provider;
-    use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection};
+    use rustls::{ClientConfig, RootCertStore, ServerConfig};
     use rustls_pki_types::ServerName;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
-    use tokio_rustls::{TlsAcceptor, TlsConnector, client};
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
 
     use super::*;
 
@@ -259,7 +281,7 @@ mod tests {
             TlsAcceptor::from(Arc::new(server_config)).accept(tcp).await.unwrap()
         };
         let (client, server) = tokio::join!(client, server);
-        (client, TlsStream::new(server.into_inner()))
+        (client, server.into())
     }
 
     fn payload(length: usize) -> Vec<u8> {
@@ -314,7 +336,7 @@ mod tests {
         }
         let (client, mut server) = pair().await;
         // The tickets that follow the handshake are read with it.
-        let mut client = TlsStream::new(client.into_inner());
+        let mut client = TlsStream::from(client);
         let sent = payload(17_000);
         client.write_all(&sent).await.unwrap();
         check(&mut server, &sent).await;

@@ -45,7 +45,7 @@ impl From<Upgraded> for Transport {
         };
         #[cfg(feature = "tls")]
         let upgraded = match take::<tokio_rustls::server::TlsStream<TcpStream>>(upgraded) {
-            Ok((stream, read_ahead)) => return Self::Tls(Box::new(TlsStream::new(stream.into_inner())), read_ahead),
+            Ok((stream, read_ahead)) => return Self::Tls(Box::new(stream.into()), read_ahead),
             Err(upgraded) => upgraded,
         };
         Self::Other(TokioIo::new(upgraded))

@@ -12,12 +12,12 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::yield_now;
 use tokio::time::timeout;
-use tokio_rustls::server::TlsStream;
-use tokio_rustls::{FallibleAccept, TlsAcceptor};
+use tokio_rustls::{FallibleAccept, TlsAcceptor, server};
 
 use super::connection::{Connection, Serving};
 use super::linger::{self, LINGER};
 use crate::tls::ClientCertificate;
+use crate::ws::tls::TlsStream;
 
 impl Connection {
     /// Serves a TLS connection; the handshake has the time of a request head.
@@ -42,9 +42,10 @@ impl Connection {
                 return;
             }
         };
-        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let stream = TlsStream::from(stream);
+        let shown = stream.session().peer_certificates().and_then(<[_]>::first);
         self.client = shown.and_then(ClientCertificate::read);
-        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+        if stream.session().alpn_protocol() == Some(b"h2") {
             self.serve_http2(stream).await;
         } else {
             self.serve_http1(stream).await;
@@ -65,7 +66,10 @@ impl Default for Handshakes {
 
 /// A handshake that shares its thread with others: whoever comes first goes one step, then the thread does what else there
 /// is to do and looks at its sockets. Nobody waits for a client that has its turn.
-async fn in_turn(turn: Handshakes, mut handshake: FallibleAccept<TcpStream>) -> Result<TlsStream<TcpStream>, Failed> {
+async fn in_turn(
+    turn: Handshakes,
+    mut handshake: FallibleAccept<TcpStream>,
+) -> Result<server::TlsStream<TcpStream>, Failed> {
     let woken = Arc::<Woken>::default();
     let waker = Waker::from(woken.clone());
     loop {
@@ -88,7 +92,7 @@ async fn shake_hands(
     turn: Handshakes,
     acceptor: TlsAcceptor,
     mut stream: TcpStream,
-) -> Result<TlsStream<TcpStream>, Failed> {
+) -> Result<server::TlsStream<TcpStream>, Failed> {
     // The first byte of TLS says that a handshake follows: https://www.rfc-editor.org/rfc/rfc8446#section-5.1
     let mut first = [0];
     match stream.peek(&mut first).await {

@@ -2,7 +2,7 @@
 
 use hyper::upgrade::Upgraded;
 #[cfg(feature = "tls")]
-use tokio::net::TcpStream;
+use rustls::ServerConnection;
 
 use super::pace::PacedIo;
 use crate::net::Stream;
@@ -27,9 +27,9 @@ pub(super) fn take(upgraded: Upgraded) -> Transport {
         Err(upgraded) => upgraded,
     };
     #[cfg(feature = "tls")]
-    let upgraded = match take_of::<PacedIo<tokio_rustls::server::TlsStream<TcpStream>>>(upgraded) {
+    let upgraded = match take_of::<PacedIo<TlsStream<ServerConnection>>>(upgraded) {
         Ok((paced, read_ahead)) => {
-            return Transport::Tls(Box::new(TlsStream::new(paced.into_inner().into_inner())), read_ahead);
+            return Transport::Tls(Box::new(paced.into_inner()), read_ahead);
         }
         Err(upgraded) => upgraded,
     };

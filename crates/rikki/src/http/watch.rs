@@ -13,11 +13,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{Interest, Ready};
-#[cfg(feature = "tls")]
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::net::Stream;
+#[cfg(feature = "tls")]
+use crate::ws::tls::TlsStream;
 
 /// How often it is looked for where input that nobody reads, or its end, would hide what comes after.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -50,13 +50,13 @@ impl Socket for Stream {
 }
 
 #[cfg(feature = "tls")]
-impl Socket for tokio_rustls::server::TlsStream<TcpStream> {
+impl<C> Socket for TlsStream<C> {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_ref().0.poll_read_ready(cx)
+        self.tcp().poll_read_ready(cx)
     }
 
     fn poll_ready(&self, interest: Interest, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        pin!(self.get_ref().0.ready(interest)).poll(cx)
+        pin!(self.tcp().ready(interest)).poll(cx)
     }
 }
 
