@@ -14,10 +14,11 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use super::Shared;
 use super::missing::ErrorPage;
-use super::open::{Failure, Folder, Look, Opened, Wait};
+use super::open::{Failure, Folder, Look, Opened};
 use super::options::NO_CACHE;
 use super::path::{self, Dotted, Refused, RequestPath, WELL_KNOWN};
 use super::source::Source;
+use super::wait::Wait;
 use super::{Files, listing, open};
 
 /// The file that stands for its folder.

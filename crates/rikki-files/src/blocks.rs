@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use rikki_limits::{Budget, Share};
 
-use super::open::Wait;
 use super::read::read_at;
+use super::wait::Wait;
 
 /// How much is read at once, in bytes: few system calls for each megabyte, and it fits into the caches of a core.
 pub(super) const BLOCK: usize = 128 * 1024;

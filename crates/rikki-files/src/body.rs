@@ -10,8 +10,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::blocks::{Block, Blocks};
-use super::open::Wait;
-use super::source::Place;
+use super::stores::Place;
+use super::wait::Wait;
 use super::waits::Waits;
 use rikki_limits::Seldom;
 

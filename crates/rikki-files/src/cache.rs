@@ -12,7 +12,7 @@ use bytes::Bytes;
 use rikki_limits::{Budget, Share};
 
 use super::digest::Digest;
-use super::source::Facts;
+use super::facts::Facts;
 
 /// The longest content that is kept, in bytes: two blocks. For longer ones, sending takes so much time that reading
 /// hardly counts, and each would push out many.

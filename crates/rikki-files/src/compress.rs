@@ -21,7 +21,7 @@ use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Status};
 
 use super::cache::Cache;
 use super::encoding::Coding;
-use super::source::Facts;
+use super::facts::Facts;
 
 /// The content of a file in a coding; how long it becomes is not known before.
 ///

@@ -9,7 +9,7 @@ use httpdate::HttpDate;
 
 use super::digest::Digest;
 use super::encoding::Coding;
-use super::source::{Facts, SETTLED};
+use super::facts::{Facts, SETTLED};
 
 /// The last second that an HTTP date can name: the end of the year 9999.
 const LAST_HTTP_DATE: Duration = Duration::from_secs(253_402_300_799);

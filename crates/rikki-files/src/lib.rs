@@ -1,14 +1,15 @@
 //! Static files: [`Files`] answers GET, HEAD and OPTIONS from a folder.
 //!
 //! `answer` turns a request into a response; `path` judges the path, `open` opens what it leads to, `source` is the file
-//! that was opened, `body` sends the content and `listing` shows a folder, as `accept` would have it; `missing` answers
-//! where there is nothing. `options` says what of all that is wanted. `cache` keeps contents, `digest` tells one from
-//! another, `blocks` bounds the memory of those being sent, `read` reads, `waits` has done what may wait for a disk.
-//! Nothing here knows of WebSockets, routes or connections.
+//! that was opened, `facts` tells its states apart, `body` sends the content and `listing` shows a folder, as `accept` would
+//! have it; `missing` answers where there is nothing. `options` says what of all that is wanted. `stores` is what the files
+//! of a folder share: `cache` keeps contents, `digest` tells one from another, `blocks` bounds the memory of those being
+//! sent, `waits` has done what may wait for a disk. `read` reads, and `wait` says whether that may take its time. Nothing
+//! here knows of WebSockets, routes or connections.
 //!
 //! `representation` decides what of a file is sent: `encoding` chooses a coding, `siblings` looks whether a file is another
-//! one in a coding, `compress` compresses, `conditional`
-//! judges preconditions, `range` and `multipart` are about parts, `media` knows the types.
+//! one in a coding, `compress` compresses, `conditional` judges preconditions, `range` and `multipart` are about parts,
+//! `media` knows the types.
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
@@ -22,6 +23,7 @@ mod compress;
 mod conditional;
 mod digest;
 mod encoding;
+mod facts;
 mod limits;
 mod listing;
 mod media;
@@ -35,6 +37,8 @@ mod read;
 mod representation;
 mod siblings;
 mod source;
+mod stores;
+mod wait;
 mod waits;
 
 /// What the server of `rikki` needs of this crate: no part of its interface, and it changes without notice.

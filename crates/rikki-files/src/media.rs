@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use super::open::Wait;
 use super::source::Source;
+use super::wait::Wait;
 
 /// Which media types files have.
 #[derive(Clone, Debug)]

@@ -12,9 +12,10 @@ use super::answer::{Ask, INDEX, Place, Plain, plain};
 use super::encoding::Coding;
 use super::listing::page;
 use super::media::Media;
-use super::open::{Failure, Opened, Wait, failure};
+use super::open::{Failure, Opened, failure};
 use super::path::Refused;
 use super::source::Source;
+use super::wait::Wait;
 
 /// What is sent where nothing is found, unless another page is set.
 const NOT_FOUND_PAGE: &str = "404.html";

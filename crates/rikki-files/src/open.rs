@@ -31,7 +31,9 @@ use super::blocks::Blocks;
 use super::cache::Cache;
 use super::limits::Limits;
 use super::listing::ListingMemory;
-use super::source::{Source, Stores};
+use super::source::Source;
+use super::stores::Stores;
+use super::wait::Wait;
 use super::waits::Waits;
 
 /// How much of the descriptors that a process may have is for files that stay open while they are sent.
@@ -57,15 +59,6 @@ pub(super) struct Root {
 pub(super) enum Opened {
     File(Source),
     Folder(Dir),
-}
-
-/// Whether the disk may be waited for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Wait {
-    /// On the thread of a worker: no.
-    No,
-    /// On the blocking pool.
-    Yes,
 }
 
 impl Root {

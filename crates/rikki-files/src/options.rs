@@ -9,8 +9,9 @@ use http::HeaderValue;
 use super::Files;
 use super::answer::INDEX;
 use super::media::Types;
-use super::open::{Failure, Look, Opened, Wait};
+use super::open::{Failure, Look, Opened};
 use super::path::{Dotted, RequestPath};
+use super::wait::Wait;
 
 /// May be kept, and has to be asked for each time, which takes a 304 where nothing has changed.
 pub(super) const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");

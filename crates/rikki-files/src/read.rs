@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 
-use super::open::Wait;
+use super::wait::Wait;
 
 /// Reads at `offset`, without moving the position of the file. Less than the whole buffer is read at the end of the
 /// file, or if the rest would have to be waited for and `wait` forbids it.

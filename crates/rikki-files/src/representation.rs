@@ -17,10 +17,11 @@ use super::compress::{Compressed, Kept};
 use super::conditional::{Validators, Verdict};
 use super::encoding::Coding;
 use super::multipart::Multipart;
-use super::open::{self, Failure, Opened, Wait};
+use super::open::{self, Failure, Opened};
 use super::range::{Requested, content_range};
 use super::siblings::Siblings;
 use super::source::Source;
+use super::wait::Wait;
 
 /// What a file is sent as.
 struct Representation<'a> {

@@ -12,8 +12,9 @@ use brotli::Decompressor;
 use zstd::zstd_safe::get_frame_content_size;
 
 use super::encoding::Coding;
-use super::open::Wait;
-use super::source::{Facts, Source};
+use super::facts::Facts;
+use super::source::Source;
+use super::wait::Wait;
 
 /// How many pairs are remembered: about 1 MiB of them.
 const REMEMBERED: usize = 4096;

@@ -1,78 +1,22 @@
 //! A file that was opened: what is known of it, and its content.
 
 use std::fs::File;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-use std::{fmt, io};
 
 use axum::body::Body;
 use bytes::Bytes;
 use cap_std::fs::Metadata;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::blocks::Blocks;
 use super::body::{FileBody, Open};
-use super::cache::{Cache, MAX_CONTENT};
+use super::cache::MAX_CONTENT;
 use super::digest::{Digest, Digesting};
-use super::open::Wait;
+use super::facts::Facts;
 use super::read::read_at;
-use super::waits::Waits;
-
-/// A file that changed within this time may change again without its times showing it: 2 seconds is how exact the times
-/// of FAT are.
-pub(super) const SETTLED: Duration = Duration::from_secs(2);
-
-/// What tells one state of a file from another, read off the open file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Facts {
-    /// In bytes.
-    pub(super) length: u64,
-    pub(super) modified: Option<SystemTime>,
-    /// When the content, the length, the owner or a name changed last. Unlike the time of modification, nobody sets it.
-    pub(super) changed: Option<SystemTime>,
-    /// 0 where there are none.
-    pub(super) inode: u64,
-    /// 0 where there are none.
-    pub(super) device: u64,
-}
-
-impl Facts {
-    pub(super) fn new(metadata: &Metadata) -> Self {
-        let modified = metadata.modified().ok().map(cap_std::time::SystemTime::into_std);
-        let facts = Self { length: metadata.len(), modified, ..Self::default() };
-        facts.of_system(metadata)
-    }
-
-    #[cfg(unix)]
-    fn of_system(self, metadata: &Metadata) -> Self {
-        use cap_std::fs::MetadataExt;
-        let seconds = u64::try_from(metadata.ctime()).ok().map(Duration::from_secs);
-        let nanoseconds = u64::try_from(metadata.ctime_nsec()).ok().map(Duration::from_nanos);
-        let since_epoch = seconds.zip(nanoseconds).and_then(|(s, ns)| s.checked_add(ns));
-        let changed = since_epoch.and_then(|time| SystemTime::UNIX_EPOCH.checked_add(time));
-        Self { changed, inode: metadata.ino(), device: metadata.dev(), ..self }
-    }
-
-    #[cfg(not(unix))]
-    fn of_system(self, _: &Metadata) -> Self {
-        Self { changed: self.modified, ..self }
-    }
-
-    /// Tells one state from another.
-    pub(super) fn hash(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        (self.inode, self.modified, self.changed).hash(&mut hasher);
-        hasher.finish()
-    }
-
-    /// Whether another change would show in the facts.
-    pub(super) fn are_settled(&self) -> bool {
-        self.changed.is_some_and(|changed| changed.elapsed().is_ok_and(|age| age > SETTLED))
-    }
-}
+use super::stores::{Place, Stores};
+use super::wait::Wait;
 
 /// A regular file, as it was opened for one request. It is never opened again by its path.
 pub(super) struct Source {
@@ -96,39 +40,6 @@ struct OnDisk {
     path: PathBuf,
     wait: Wait,
     stores: Stores,
-}
-
-/// The place of a file that stays open, given back when dropped.
-pub(super) struct Place {
-    _permit: OwnedSemaphorePermit,
-}
-
-/// Where contents are in memory, and what bounds the waiting for them.
-#[derive(Clone)]
-pub(super) struct Stores {
-    pub(super) cache: Arc<Cache>,
-    pub(super) blocks: Arc<Blocks>,
-    pub(super) waits: Arc<Waits>,
-    /// Places of files that stay open while they are sent.
-    pub(super) places: Arc<Semaphore>,
-}
-
-impl Stores {
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::ResourceBusy`] if as many are open as may be.
-    fn place(&self) -> io::Result<Arc<Place>> {
-        match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(permit) => Ok(Arc::new(Place { _permit: permit })),
-            Err(_) => Err(io::Error::new(io::ErrorKind::ResourceBusy, "too many files are open")),
-        }
-    }
-}
-
-impl fmt::Debug for Stores {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stores").finish_non_exhaustive()
-    }
 }
 
 impl Source {

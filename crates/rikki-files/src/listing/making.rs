@@ -16,7 +16,8 @@ use tokio::task::AbortHandle;
 use super::Listing;
 use super::sort::View;
 use crate::Shared;
-use crate::open::{Failure, Folder, Opened, Wait, status_of};
+use crate::open::{Failure, Folder, Opened, status_of};
+use crate::wait::Wait;
 
 /// What is listed, below the root at which address, and what of it. What is being made holds its root.
 type Key = (usize, PathBuf, View);

@@ -246,7 +246,8 @@ mod tests {
 
     use super::*;
     use crate::Files;
-    use crate::open::{Look, Wait};
+    use crate::open::Look;
+    use crate::wait::Wait;
 
     /// What reading a folder of 1,000 entries comes to, beside so many bytes that something else holds.
     fn read(read_memory: usize, other: usize, wanted: bool) -> Result<usize, io::ErrorKind> {

@@ -14,7 +14,8 @@ use cap_std::fs::Metadata;
 
 use super::denied::{Identity, identity};
 use super::folder::Folder;
-use super::{Wait, now};
+use super::now;
+use crate::wait::Wait;
 
 /// How old the last look at the path may be.
 const PERIOD: Duration = Duration::from_millis(50);

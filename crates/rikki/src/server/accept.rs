@@ -10,9 +10,9 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::door::{self, Accepted, Door, Listener};
 use super::queue::{OVERDUE, Queues};
 use super::url::BACKLOG;
-use super::worker::{self, Accepted, Door, Listener};
 use crate::http::Draining;
 use crate::net::{Accepting, Listening, Peer, Stream};
 use rikki_limits::Seldom;
@@ -114,7 +114,7 @@ impl Destination {
         // Off this runtime, so that a worker's can have it.
         let stream = match stream.detach() {
             Ok(stream) => stream,
-            Err(error) => return worker::log_dropped(peer, &error),
+            Err(error) => return door::log_dropped(peer, &error),
         };
         let mut accepted = Accepted { stream, peer, listener: listener.clone() };
         while let Err(back) = self.try_take(accepted) {

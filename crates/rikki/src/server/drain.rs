@@ -34,7 +34,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::worker::Door;
+use super::door::Door;
 use crate::counters::Counters;
 use crate::http::Begin;
 use crate::live::Monitor;

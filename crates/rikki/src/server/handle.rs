@@ -13,10 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::accept::{self, Destination, Sockets};
 use super::admission::Admission;
+use super::door::{Accepted, Listener};
 use super::drain::{Plan, Stop, Thread, Watch};
 use super::queue::{Queue, Queues};
 use super::url::Place;
-use super::worker::{self, Accepted, Listener};
+use super::worker;
 use super::{ListenUrl, Server, StartError};
 use crate::counters::Counters;
 use crate::http::{self, Draining, Serving, Terms};

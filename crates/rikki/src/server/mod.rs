@@ -3,6 +3,7 @@
 mod accept;
 mod admission;
 mod config;
+mod door;
 mod drain;
 mod error;
 mod handle;
