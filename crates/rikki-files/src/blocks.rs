@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rikki_limits::{Budget, Share};
 
 use super::read::read_at;
-use super::wait::Wait;
+use super::wait::{Unmet, Wait};
 
 /// How much is read at once, in bytes: few system calls for each megabyte, and it fits into the caches of a core.
 pub(super) const BLOCK: usize = 128 * 1024;
@@ -88,14 +88,14 @@ impl Block {
     /// Reads what comes at `offset`: to the end of the block if it may wait, and at least something otherwise.
     ///
     /// Nothing there is an error: the file was longer.
-    pub(super) fn fill(&mut self, file: &File, offset: u64, wait: Wait) -> io::Result<()> {
+    pub(super) fn fill(&mut self, file: &File, offset: u64, wait: Wait) -> Result<(), Unmet> {
         self.filled = read_at(file, &mut self.memory, offset, wait)?;
         let whole = self.filled == self.memory.len();
         // Without waiting, less than all may be at hand.
         if whole || (wait == Wait::No && self.filled > 0) {
             return Ok(());
         }
-        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file was truncated while it was sent"))
+        Err(Unmet::Failed(io::Error::new(io::ErrorKind::UnexpectedEof, "the file was truncated while it was sent")))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::blocks::{Block, Blocks};
 use super::stores::Place;
-use super::wait::Wait;
+use super::wait::{Unmet, Wait};
 use super::waits::Waits;
 use rikki_limits::Seldom;
 
@@ -66,9 +66,9 @@ impl FileBody {
         let mut block = self.blocks.take(self.remaining);
         match block.fill(&self.open.file, offset, Wait::No) {
             Ok(()) => return Ok(State::Ready(block)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.tells = false,
-            Err(error) => return Err(error),
+            Err(Unmet::WouldWait) => {}
+            Err(Unmet::MayWait) => self.tells = false,
+            Err(Unmet::Failed(error)) => return Err(error),
         }
         Ok(self.read_waiting(block))
     }
@@ -77,7 +77,7 @@ impl FileBody {
         let file = Arc::clone(&self.open.file);
         let offset = self.end.saturating_sub(self.remaining);
         let reading = self.waits.work(move |_| {
-            block.fill(&file, offset, Wait::Yes)?;
+            block.fill(&file, offset, Wait::Yes).map_err(Unmet::into_error)?;
             Ok(block)
         });
         State::Reading(Box::pin(self.waits.in_time(reading)))

@@ -1,14 +1,13 @@
 //! Media types: by the extension of a name, or the name itself, and by the content where one extension means two things.
 
 use std::collections::HashMap;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use http::HeaderValue;
 
 use super::source::Source;
-use super::wait::Wait;
+use super::wait::{Unmet, Wait};
 
 /// Which media types files have.
 #[derive(Clone, Debug)]
@@ -51,8 +50,8 @@ impl Types {
     ///
     /// # Errors
     ///
-    /// When it cannot be; [`io::ErrorKind::WouldBlock`] when it would have to be waited for.
-    pub(super) fn of(&self, name: &Path, source: &Source, wait: Wait) -> io::Result<Media> {
+    /// When it cannot be, or not without waiting.
+    pub(super) fn of(&self, name: &Path, source: &Source, wait: Wait) -> Result<Media, Unmet> {
         let extension = Extension::of(name);
         let is_gzipped = extension.is("svgz") && begins_as(source, wait, is_gzip)?;
         if let Some(own) = self.own(name) {
@@ -234,12 +233,12 @@ fn is_compressible(media_type: &str) -> bool {
 /// How much of a content is looked into, in bytes.
 const LOOKED_INTO: usize = 197;
 
-fn begins_as(source: &Source, wait: Wait, is: fn(&[u8]) -> bool) -> io::Result<bool> {
+fn begins_as(source: &Source, wait: Wait, is: fn(&[u8]) -> bool) -> Result<bool, Unmet> {
     let mut start = [0; LOOKED_INTO];
     let read = source.read_at(&mut start, 0, wait)?;
     let expected = usize::try_from(source.facts().length).map_or(LOOKED_INTO, |length| length.min(LOOKED_INTO));
     if read < expected && wait == Wait::No {
-        return Err(io::ErrorKind::WouldBlock.into());
+        return Err(Unmet::WouldWait);
     }
     Ok(start.get(..read).is_some_and(is))
 }

@@ -74,8 +74,8 @@ impl Ask {
             && status == StatusCode::NOT_FOUND
             && let Some(mut source) = self.find_page(shared, page, wait)?
         {
-            source.read_small().map_err(|error| failure(&error, page))?;
-            let media = options.types.of(page, &source, wait).map_err(|error| failure(&error, page))?;
+            source.read_small().map_err(|unmet| failure(unmet, page))?;
+            let media = options.types.of(page, &source, wait).map_err(|unmet| failure(unmet, page))?;
             response = Some(self.error_page(&source, page, media)?);
         }
         let mut response = response.unwrap_or_else(|| plain(status));
@@ -97,7 +97,7 @@ impl Ask {
         }
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
         if !self.head_only {
-            *response.body_mut() = source.body(0..length).map_err(|error| failure(&error, page))?;
+            *response.body_mut() = source.body(0..length).map_err(|unmet| failure(unmet, page))?;
         }
         Ok(response)
     }

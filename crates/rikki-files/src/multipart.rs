@@ -17,6 +17,7 @@ use http_body::{Body as _, Frame, SizeHint};
 
 use super::range::content_range;
 use super::source::Source;
+use super::wait::Unmet;
 use super::waits::Waits;
 
 /// Sends one part after the other: nothing of a part is read before the one in front of it was sent.
@@ -95,7 +96,7 @@ impl Multipart {
             return Some(std::mem::take(&mut self.end)).filter(|end| !end.is_empty());
         };
         let source = Arc::clone(&self.source);
-        let opening = self.waits.work(move |_| source.body(range));
+        let opening = self.waits.work(move |_| source.body(range).map_err(Unmet::into_error));
         self.state = State::Opening(Box::pin(self.waits.in_time(opening)));
         Some(head)
     }

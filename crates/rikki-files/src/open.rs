@@ -33,7 +33,7 @@ use super::limits::Limits;
 use super::listing::ListingMemory;
 use super::source::Source;
 use super::stores::Stores;
-use super::wait::Wait;
+use super::wait::{Unmet, Wait};
 use super::waits::Waits;
 
 /// How much of the descriptors that a process may have is for files that stay open while they are sent.
@@ -141,10 +141,7 @@ impl Root {
 
     /// The folder that is at the path of the root.
     pub(super) fn folder(&self, wait: Wait, look: Look) -> Result<Arc<Folder>, Failure> {
-        self.current.folder(wait, look).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => Failure::WouldBlock,
-            _ => StatusCode::SERVICE_UNAVAILABLE.into(),
-        })
+        self.current.folder(wait, look)
     }
 
     /// Whether `folder` is still the one at the path of the root.
@@ -155,17 +152,17 @@ impl Root {
     /// Opens what `relative` leads to, through symbolic links as long as they stay below the root and lead to names that
     /// are served, or through any.
     pub(super) fn open(&self, folder: &Folder, relative: &Path, wait: Wait) -> Result<Opened, Failure> {
-        let opened = self.try_open(folder, relative, wait).map_err(|error| failure(&error, relative))?;
+        let opened = self.try_open(folder, relative, wait).map_err(|unmet| failure(unmet, relative))?;
         opened.ok_or(StatusCode::NOT_FOUND.into())
     }
 
     /// A file that is denied may take the place of another one at any moment, and the next one its place: nothing is told
     /// of what was opened unless the same is denied before and after.
-    fn try_open(&self, folder: &Folder, relative: &Path, wait: Wait) -> io::Result<Option<Opened>> {
+    fn try_open(&self, folder: &Folder, relative: &Path, wait: Wait) -> Result<Option<Opened>, Unmet> {
         for _ in 0..RENEWALS {
             let known = Denials::known(&self.denied);
             let file = match wait {
-                Wait::No if folder.is_remote => return Err(io::ErrorKind::WouldBlock.into()),
+                Wait::No if folder.is_remote => return Err(Unmet::WouldWait),
                 Wait::No if self.anywhere => now::open_anywhere(&folder.dir, relative)?,
                 Wait::No => now::open(folder, relative, self.hidden)?,
                 Wait::Yes if self.anywhere => anywhere::open(&folder.dir, relative)?,
@@ -184,7 +181,7 @@ impl Root {
                 return Ok((!is_denied).then(source));
             }
         }
-        Err(io::ErrorKind::Interrupted.into())
+        Err(Unmet::Failed(io::ErrorKind::Interrupted.into()))
     }
 
     /// The metadata of what `relative` leads to, through the symbolic links that [`Root::open`] follows. Blocks.
@@ -205,7 +202,7 @@ impl Root {
         Denials::new(&self.denied)
     }
 
-    fn denials_at(&self, wait: Wait) -> io::Result<Denials> {
+    fn denials_at(&self, wait: Wait) -> Result<Denials, Unmet> {
         match wait {
             Wait::No => Denials::now(&self.denied),
             Wait::Yes => Ok(self.denials()),

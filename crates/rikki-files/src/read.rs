@@ -3,19 +3,22 @@
 use std::fs::File;
 use std::io;
 
-use super::wait::Wait;
+use super::wait::{Unmet, Wait};
 
 /// Reads at `offset`, without moving the position of the file. Less than the whole buffer is read at the end of the
 /// file, or if the rest would have to be waited for and `wait` forbids it.
 ///
 /// # Errors
 ///
-/// [`io::ErrorKind::WouldBlock`] if nothing can be read without waiting, [`io::ErrorKind::Unsupported`] if that cannot
-/// be told for this file.
-pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64, wait: Wait) -> io::Result<usize> {
-    if wait == Wait::No {
-        return read_now(file, buffer, offset);
+/// [`Unmet::WouldWait`] if nothing can be read without waiting, [`Unmet::MayWait`] if that cannot be told for this file.
+pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64, wait: Wait) -> Result<usize, Unmet> {
+    match wait {
+        Wait::No => read_now(file, buffer, offset),
+        Wait::Yes => Ok(read_waiting(file, buffer, offset)?),
     }
+}
+
+fn read_waiting(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match read_some(file, rest, offset.saturating_add(filled as u64)) {
@@ -40,17 +43,18 @@ fn read_some(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
 
 /// What is in the page cache.
 #[cfg(target_os = "linux")]
-fn read_now(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+fn read_now(file: &File, buffer: &mut [u8], offset: u64) -> Result<usize, Unmet> {
     use rustix::io::{Errno, ReadWriteFlags, preadv2, retry_on_intr};
     let read = retry_on_intr(|| preadv2(file, &mut [io::IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT));
     read.map_err(|errno| match errno {
         // Of the file system (tmpfs has it so), or of kernels before 4.14.
-        Errno::OPNOTSUPP | Errno::NOSYS => io::ErrorKind::Unsupported.into(),
-        errno => errno.into(),
+        Errno::OPNOTSUPP | Errno::NOSYS => Unmet::MayWait,
+        Errno::AGAIN => Unmet::WouldWait,
+        errno => Unmet::Failed(errno.into()),
     })
 }
 
 #[cfg(not(target_os = "linux"))]
-fn read_now(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
-    Err(io::ErrorKind::Unsupported.into())
+fn read_now(_: &File, _: &mut [u8], _: u64) -> Result<usize, Unmet> {
+    Err(Unmet::MayWait)
 }

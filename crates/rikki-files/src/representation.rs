@@ -21,7 +21,7 @@ use super::open::{self, Failure, Opened};
 use super::range::{Requested, content_range};
 use super::siblings::Siblings;
 use super::source::Source;
-use super::wait::Wait;
+use super::wait::{Unmet, Wait};
 
 /// What a file is sent as.
 struct Representation<'a> {
@@ -54,7 +54,7 @@ impl Ask {
         wait: Wait,
     ) -> Result<Response<Body>, Failure> {
         let representation = self.select(shared, source, relative, wait)?;
-        let mut response = self.represent(shared, representation).map_err(|error| open::failure(&error, relative))?;
+        let mut response = self.represent(shared, representation).map_err(|unmet| open::failure(unmet, relative))?;
         // Any file may have siblings, now or later: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5
         response.headers_mut().append(VARY, ACCEPT_ENCODING.into());
         Ok(response)
@@ -68,8 +68,7 @@ impl Ask {
         relative: &'a Path,
         wait: Wait,
     ) -> Result<Representation<'a>, Failure> {
-        let media =
-            shared.options.types.of(relative, &source, wait).map_err(|error| open::failure(&error, relative))?;
+        let media = shared.options.types.of(relative, &source, wait).map_err(|unmet| open::failure(unmet, relative))?;
         let media_type = media.content_type;
         if media.is_gzipped {
             // Whoever opens such a file can do that.
@@ -124,13 +123,13 @@ impl Ask {
         };
         match siblings.fit(plain, &sibling, coding, wait) {
             Ok(fits) => Ok(fits.then_some(sibling)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(Failure::WouldBlock),
+            Err(Unmet::WouldWait | Unmet::MayWait) => Err(Failure::WouldBlock),
             // The plain file can be sent all the same.
-            Err(_) => Ok(None),
+            Err(Unmet::Failed(_)) => Ok(None),
         }
     }
 
-    fn represent(&self, shared: &Shared, mut representation: Representation<'_>) -> io::Result<Response<Body>> {
+    fn represent(&self, shared: &Shared, mut representation: Representation<'_>) -> Result<Response<Body>, Unmet> {
         representation.source.read_small()?;
         let validators = representation.validators();
         let mut response = Response::new(Body::empty());
@@ -167,7 +166,7 @@ impl Ask {
         mut response: Response<Body>,
         representation: Representation<'_>,
         coding: Coding,
-    ) -> io::Result<Response<Body>> {
+    ) -> Result<Response<Body>, Unmet> {
         let Representation { source, relative, media_type, .. } = representation;
         response.headers_mut().insert(CONTENT_TYPE, media_type.clone());
         if let Some(kept) = shared.root.cache().get(relative, coding.name(), source.facts()) {
@@ -202,7 +201,7 @@ impl Ask {
         }
     }
 
-    fn whole(&self, response: &mut Response<Body>, representation: Representation<'_>) -> io::Result<()> {
+    fn whole(&self, response: &mut Response<Body>, representation: Representation<'_>) -> Result<(), Unmet> {
         let length = representation.source.facts().length;
         response.headers_mut().insert(CONTENT_TYPE, representation.media_type.clone());
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
@@ -236,7 +235,7 @@ fn partial(
     response: &mut Response<Body>,
     representation: Representation<'_>,
     ranges: &[Range<u64>],
-) -> io::Result<()> {
+) -> Result<(), Unmet> {
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     let source = representation.source;
     let length = source.facts().length;
@@ -248,7 +247,7 @@ fn partial(
         (media_type, source.body(range.clone())?)
     } else if representation.wait == Wait::No {
         // What comes later would have to be in memory too.
-        return Err(io::ErrorKind::WouldBlock.into());
+        return Err(Unmet::WouldWait);
     } else {
         let multipart = Multipart::new(source, shared.root.waits(), &media_type, ranges)?;
         headers.insert(CONTENT_LENGTH, multipart.length().into());
@@ -260,12 +259,12 @@ fn partial(
 }
 
 /// <https://www.rfc-editor.org/rfc/rfc9110#section-15.5.17>
-fn unsatisfiable(length: u64) -> io::Result<Response<Body>> {
+fn unsatisfiable(length: u64) -> Result<Response<Body>, Unmet> {
     let mut response = answer::plain(StatusCode::RANGE_NOT_SATISFIABLE);
     response.headers_mut().insert(CONTENT_RANGE, value(format!("bytes */{length}"))?);
     Ok(response)
 }
 
-fn value(text: String) -> io::Result<HeaderValue> {
-    HeaderValue::try_from(text).map_err(io::Error::other)
+fn value(text: String) -> Result<HeaderValue, Unmet> {
+    HeaderValue::try_from(text).map_err(|error| Unmet::Failed(io::Error::other(error)))
 }

@@ -14,7 +14,7 @@ use zstd::zstd_safe::get_frame_content_size;
 use super::encoding::Coding;
 use super::facts::Facts;
 use super::source::Source;
-use super::wait::Wait;
+use super::wait::{Unmet, Wait};
 
 /// How many pairs are remembered: about 1 MiB of them.
 const REMEMBERED: usize = 4096;
@@ -52,13 +52,13 @@ impl Siblings {
     ///
     /// # Errors
     ///
-    /// When they cannot be read; [`io::ErrorKind::WouldBlock`] when they have to be looked at and that may not wait.
-    pub(super) fn fit(&self, plain: &Source, coded: &Source, coding: Coding, wait: Wait) -> io::Result<bool> {
+    /// When they cannot be read; [`Unmet::WouldWait`] when they have to be looked at and that may not wait.
+    pub(super) fn fit(&self, plain: &Source, coded: &Source, coding: Coding, wait: Wait) -> Result<bool, Unmet> {
         if let Some(fits) = self.known(plain, coded) {
             return Ok(fits);
         }
         if wait == Wait::No {
-            return Err(io::ErrorKind::WouldBlock.into());
+            return Err(Unmet::WouldWait);
         }
         let looking = match self.looking.try_lock() {
             Ok(looking) => looking,
@@ -179,7 +179,7 @@ fn begins_like(plain: &Source, mut decoded: impl Read) -> io::Result<bool> {
 }
 
 fn read_exact(source: &Source, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-    match source.read_at(buffer, offset, Wait::Yes)? {
+    match source.read_at(buffer, offset, Wait::Yes).map_err(Unmet::into_error)? {
         read if read == buffer.len() => Ok(()),
         _ => Err(io::ErrorKind::UnexpectedEof.into()),
     }
@@ -199,7 +199,7 @@ impl<'a> Reader<'a> {
 
 impl Read for Reader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.source.read_at(buffer, self.offset, Wait::Yes)?;
+        let read = self.source.read_at(buffer, self.offset, Wait::Yes).map_err(Unmet::into_error)?;
         self.offset += read as u64;
         Ok(read)
     }

@@ -16,7 +16,7 @@ use super::digest::{Digest, Digesting};
 use super::facts::Facts;
 use super::read::read_at;
 use super::stores::{Place, Stores};
-use super::wait::Wait;
+use super::wait::{Unmet, Wait};
 
 /// A regular file, as it was opened for one request. It is never opened again by its path.
 pub(super) struct Source {
@@ -60,8 +60,8 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// When it cannot be read; [`io::ErrorKind::WouldBlock`] when it would have to be waited for.
-    pub(super) fn read_small(&mut self) -> io::Result<()> {
+    /// When it cannot be read, or not without waiting.
+    pub(super) fn read_small(&mut self) -> Result<(), Unmet> {
         let Content::OnDisk(on_disk) = &self.content else { return Ok(()) };
         let Ok(length) = usize::try_from(self.facts.length) else { return Ok(()) };
         if self.digest.is_some() || length > MAX_CONTENT {
@@ -106,7 +106,7 @@ impl Source {
     }
 
     /// Reads at `offset`, as [`read_at`] does.
-    pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64, wait: Wait) -> io::Result<usize> {
+    pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64, wait: Wait) -> Result<usize, Unmet> {
         match &self.content {
             Content::Kept(content) => {
                 let rest = slice(content, offset..self.facts.length);
@@ -116,7 +116,7 @@ impl Source {
                 }
                 Ok(length)
             }
-            Content::OnDisk(on_disk) => read_at(&on_disk.file, buffer, offset, wait).map_err(wait_instead),
+            Content::OnDisk(on_disk) => read_at(&on_disk.file, buffer, offset, wait),
         }
     }
 
@@ -124,8 +124,8 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// When the first of them cannot be read; [`io::ErrorKind::WouldBlock`] when they would have to be waited for.
-    pub(super) fn body(&self, range: Range<u64>) -> io::Result<Body> {
+    /// When the first of them cannot be read, or not without waiting.
+    pub(super) fn body(&self, range: Range<u64>) -> Result<Body, Unmet> {
         match &self.content {
             _ if range.is_empty() => Ok(Body::empty()),
             Content::Kept(content) => Ok(slice(content, range).into()),
@@ -136,25 +136,25 @@ impl Source {
 
 impl OnDisk {
     /// All of the content, which is kept; `None` if there is no room for it.
-    fn keep(&self, facts: &Facts, length: usize) -> io::Result<Option<(Bytes, Digest)>> {
+    fn keep(&self, facts: &Facts, length: usize) -> Result<Option<(Bytes, Digest)>, Unmet> {
         let Some(room) = self.stores.cache.room(&self.path, facts, length) else { return Ok(None) };
         let mut content = vec![0; length];
-        match read_at(&self.file, &mut content, 0, self.wait).map_err(wait_instead)? {
+        match read_at(&self.file, &mut content, 0, self.wait)? {
             read if read == length => {}
-            _ if self.wait == Wait::No => return Err(io::ErrorKind::WouldBlock.into()),
-            _ => return Err(io::ErrorKind::UnexpectedEof.into()),
+            _ if self.wait == Wait::No => return Err(Unmet::WouldWait),
+            _ => return Err(Unmet::Failed(io::ErrorKind::UnexpectedEof.into())),
         }
         let digest = Digest::of(&content);
         Ok(Some((room.keep_plain(content.into(), digest), digest)))
     }
 
     /// The digest of a content that is not kept, read a block at a time; with the content, if that is one block.
-    fn digest(&self, length: u64) -> io::Result<(Digest, Option<Bytes>)> {
+    fn digest(&self, length: u64) -> Result<(Digest, Option<Bytes>), Unmet> {
         let mut digesting = Digesting::default();
         let mut offset = 0;
         while offset < length {
             let mut block = self.stores.blocks.take(length - offset);
-            block.fill(&self.file, offset, self.wait).map_err(wait_instead)?;
+            block.fill(&self.file, offset, self.wait)?;
             digesting.add(block.as_ref());
             if block.len() as u64 == length {
                 return Ok((digesting.end(), Some(block.into_bytes())));
@@ -164,10 +164,10 @@ impl OnDisk {
         Ok((digesting.end(), None))
     }
 
-    fn part(&self, range: Range<u64>) -> io::Result<Body> {
+    fn part(&self, range: Range<u64>) -> Result<Body, Unmet> {
         let length = range.end.saturating_sub(range.start);
         let mut first = self.stores.blocks.take(length);
-        first.fill(&self.file, range.start, self.wait).map_err(wait_instead)?;
+        first.fill(&self.file, range.start, self.wait)?;
         if first.len() as u64 == length {
             return Ok(first.into_bytes().into());
         }
@@ -175,14 +175,6 @@ impl OnDisk {
         let (blocks, waits) = (Arc::clone(&self.stores.blocks), Arc::clone(&self.stores.waits));
         let open = Open { file: Arc::clone(&self.file), _place: Some(place) };
         Ok(Body::new(FileBody::new(open, blocks, waits, first, range.end, length)))
-    }
-}
-
-/// Where it cannot be told whether reading would wait, it may.
-fn wait_instead(error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::Unsupported => io::ErrorKind::WouldBlock.into(),
-        _ => error,
     }
 }
 

@@ -11,11 +11,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use cap_std::fs::Metadata;
+use http::StatusCode;
 
 use super::denied::{Identity, identity};
+use super::failure::Failure;
 use super::folder::Folder;
 use super::now;
-use crate::wait::Wait;
+use crate::wait::{Unmet, Wait};
 
 /// How old the last look at the path may be.
 const PERIOD: Duration = Duration::from_millis(50);
@@ -54,9 +56,8 @@ impl Current {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] if looking or opening takes a disk that may not be waited for;
-    /// [`io::ErrorKind::ResourceBusy`] if there is none.
-    pub(super) fn folder(&self, wait: Wait, look: Look) -> io::Result<Arc<Folder>> {
+    /// [`Failure::WouldBlock`] if looking or opening takes a disk that may not be waited for; 503 if there is none.
+    pub(super) fn folder(&self, wait: Wait, look: Look) -> Result<Arc<Folder>, Failure> {
         let known = self.known();
         let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let is_due = now.saturating_sub(self.looked.load(Relaxed)) >= PERIOD.as_millis() as u64;
@@ -65,16 +66,16 @@ impl Current {
         }
         let found = match wait {
             Wait::No if known.as_ref().is_none_or(|known| known.is_remote) => {
-                return Err(io::ErrorKind::WouldBlock.into());
+                return Err(Failure::WouldBlock);
             }
-            Wait::No => now::locate(&self.path).and_then(|file| file.metadata()),
-            Wait::Yes => fs::metadata(&self.path),
+            Wait::No => now::locate(&self.path).and_then(|file| Ok(file.metadata()?)),
+            Wait::Yes => fs::metadata(&self.path).map_err(Unmet::from),
         };
         let found = found.map(|metadata| identity(&Metadata::from_just_metadata(metadata)));
         let known = match (known, found) {
             (Some(known), Ok(found)) if is_same(&known, found) => known,
-            _ if wait == Wait::No => return Err(io::ErrorKind::WouldBlock.into()),
-            _ => self.open_again()?,
+            _ if wait == Wait::No => return Err(Failure::WouldBlock),
+            _ => self.open_again().ok_or(StatusCode::SERVICE_UNAVAILABLE)?,
         };
         self.looked.fetch_max(now, Relaxed);
         Ok(known)
@@ -88,14 +89,15 @@ impl Current {
         self.folder.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn open_again(&self) -> io::Result<Arc<Folder>> {
+    /// `None` if there is none that can be opened.
+    fn open_again(&self) -> Option<Arc<Folder>> {
         let opened = Folder::open(self.path.clone()).map(Arc::new);
         let mut folder = self.folder.write().unwrap_or_else(PoisonError::into_inner);
         // Of several that have seen it, one says so.
         if let (Some(known), Ok(opened)) = (&*folder, &opened)
             && known.identity == opened.identity
         {
-            return Ok(Arc::clone(known));
+            return Some(Arc::clone(known));
         }
         let before = std::mem::replace(&mut *folder, opened.as_ref().ok().map(Arc::clone));
         drop(folder);
@@ -103,13 +105,13 @@ impl Current {
         match (opened, before) {
             (Ok(opened), _) => {
                 tracing::info!(folder = %path, "another folder has taken the place of the one that was served");
-                Ok(opened)
+                Some(opened)
             }
             (Err(error), Some(_)) => {
                 tracing::warn!(folder = %path, %error, "the folder cannot be opened: the answer is 503 until it can");
-                Err(io::ErrorKind::ResourceBusy.into())
+                None
             }
-            (Err(_), None) => Err(io::ErrorKind::ResourceBusy.into()),
+            (Err(_), None) => None,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::{fs, io};
 use cap_std::fs::Metadata;
 
 use super::now;
+use crate::wait::Unmet;
 
 /// How many files that have been under a name stay denied. Each is kept open for that, so that its identity is given to
 /// no other file, whatever name it has now.
@@ -59,14 +60,16 @@ impl Denied {
     }
 
     /// As [`Denied::look`], without blocking.
-    fn look_now(&self) -> io::Result<Option<State>> {
+    fn look_now(&self) -> Result<Option<State>, Unmet> {
         match now::locate(&self.path) {
             Ok(file) => Ok(self.remember(Some(file))),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(Unmet::Failed(error))
+                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            {
                 Ok(self.remember(None))
             }
             // If it is for want of a descriptor, say, the other way may have one.
-            Err(_) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(_) => Err(Unmet::WouldWait),
         }
     }
 
@@ -112,9 +115,9 @@ impl Denials {
 
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] if finding out takes a disk.
-    pub(super) fn now(denied: &[Denied]) -> io::Result<Self> {
-        denied.iter().map(Denied::look_now).collect::<io::Result<_>>().map(Self)
+    /// [`Unmet::WouldWait`] if finding out takes a disk.
+    pub(super) fn now(denied: &[Denied]) -> Result<Self, Unmet> {
+        denied.iter().map(Denied::look_now).collect::<Result<_, _>>().map(Self)
     }
 }
 

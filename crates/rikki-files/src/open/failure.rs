@@ -7,6 +7,8 @@ use http::StatusCode;
 
 use rikki_limits::Seldom;
 
+use crate::wait::Unmet;
+
 /// Why there is no answer.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -30,10 +32,10 @@ impl From<StatusCode> for Failure {
     }
 }
 
-pub(crate) fn failure(error: &io::Error, relative: &Path) -> Failure {
-    match error.kind() {
-        io::ErrorKind::WouldBlock => Failure::WouldBlock,
-        _ => Failure::Status(status_of(error, relative)),
+pub(crate) fn failure(unmet: Unmet, relative: &Path) -> Failure {
+    match unmet {
+        Unmet::WouldWait | Unmet::MayWait => Failure::WouldBlock,
+        Unmet::Failed(error) => Failure::Status(status_of(&error, relative)),
     }
 }
 

@@ -9,32 +9,36 @@ use cap_std::fs::Dir;
 use super::folder::Folder;
 #[cfg(target_os = "linux")]
 use super::links;
+use crate::wait::Unmet;
 
 /// Opens what `relative` leads to, without leaving `folder`, and through no name that is not served.
 ///
 /// # Errors
 ///
-/// [`io::ErrorKind::WouldBlock`] if it takes a disk, or if it cannot be told.
+/// [`Unmet::WouldWait`] if it takes a disk, or if it cannot be told.
 #[cfg(target_os = "linux")]
-pub(super) fn open(folder: &Folder, relative: &Path, hidden: bool) -> io::Result<File> {
+pub(super) fn open(folder: &Folder, relative: &Path, hidden: bool) -> Result<File, Unmet> {
     use rustix::fs::{OFlags, ResolveFlags};
     // Another file system, mounted or linked to, may be one that has to be waited for.
     let inside = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
     let open = |path: &Path| linux::open(&folder.dir, path, linux::READ, inside | ResolveFlags::NO_SYMLINKS);
     match open(relative) {
-        Err(error) if linux::is_link(&error) => {}
+        Err(Unmet::Failed(error)) if linux::is_link(&error) => {}
         opened => return opened,
     }
     // If all of the way is in memory, then so are the links on it.
     linux::open(&folder.dir, relative, OFlags::PATH | OFlags::CLOEXEC, inside)?;
     let path = links::resolve(folder, relative, hidden, |link| linux::read_link(&folder.dir, link))?;
     // A link that has come meanwhile is for the other way to judge.
-    open(&path).map_err(|error| if linux::is_link(&error) { io::ErrorKind::WouldBlock.into() } else { error })
+    open(&path).map_err(|unmet| match unmet {
+        Unmet::Failed(error) if linux::is_link(&error) => Unmet::WouldWait,
+        unmet => unmet,
+    })
 }
 
 /// As [`open`], through any link.
 #[cfg(target_os = "linux")]
-pub(super) fn open_anywhere(root: &Dir, relative: &Path) -> io::Result<File> {
+pub(super) fn open_anywhere(root: &Dir, relative: &Path) -> Result<File, Unmet> {
     linux::open(root, relative, linux::READ, rustix::fs::ResolveFlags::NO_XDEV)
 }
 
@@ -55,7 +59,7 @@ pub(super) fn open_waiting(root: &Dir, relative: &Path) -> Option<io::Result<Fil
 ///
 /// As those of [`open`].
 #[cfg(target_os = "linux")]
-pub(super) fn locate(path: &Path) -> io::Result<File> {
+pub(super) fn locate(path: &Path) -> Result<File, Unmet> {
     use rustix::fs::{CWD, OFlags, ResolveFlags};
     linux::open(CWD, path, OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::empty())
 }
@@ -95,27 +99,29 @@ mod linux {
     use rustix::fs::{Mode, OFlags, ResolveFlags, openat2, readlinkat};
     use rustix::io::Errno;
 
+    use crate::wait::Unmet;
+
     /// For reading, without waiting for the other end of a pipe.
     pub(super) const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
 
     /// Whether the kernel has no `openat2`.
     static MISSING: AtomicBool = AtomicBool::new(false);
 
-    pub(super) fn open(folder: impl AsFd, path: &Path, flags: OFlags, resolve: ResolveFlags) -> io::Result<File> {
+    pub(super) fn open(folder: impl AsFd, path: &Path, flags: OFlags, resolve: ResolveFlags) -> Result<File, Unmet> {
         if MISSING.load(Relaxed) {
-            return Err(io::ErrorKind::WouldBlock.into());
+            return Err(Unmet::WouldWait);
         }
         let opened = openat2(folder, path, flags, Mode::empty(), resolve | ResolveFlags::CACHED);
         opened.map(File::from).map_err(|errno| match errno {
             Errno::NOSYS => {
                 MISSING.store(true, Relaxed);
-                io::ErrorKind::WouldBlock.into()
+                Unmet::WouldWait
             }
             // Kernels before 5.12 do not know CACHED, and say that something is invalid. Sandboxes do not permit what they
             // do not know; but so may a file system that is a program, which says nothing of other files.
             // What leads to another file system, or out of the root, is for the other way to judge.
-            Errno::AGAIN | Errno::INVAL | Errno::INTR | Errno::PERM | Errno::XDEV => io::ErrorKind::WouldBlock.into(),
-            errno => errno.into(),
+            Errno::AGAIN | Errno::INVAL | Errno::INTR | Errno::PERM | Errno::XDEV => Unmet::WouldWait,
+            errno => Unmet::Failed(errno.into()),
         })
     }
 
@@ -147,13 +153,13 @@ mod linux {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn open(_: &Folder, _: &Path, _: bool) -> io::Result<File> {
-    Err(io::ErrorKind::WouldBlock.into())
+pub(super) fn open(_: &Folder, _: &Path, _: bool) -> Result<File, Unmet> {
+    Err(Unmet::MayWait)
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn open_anywhere(_: &Dir, _: &Path) -> io::Result<File> {
-    Err(io::ErrorKind::WouldBlock.into())
+pub(super) fn open_anywhere(_: &Dir, _: &Path) -> Result<File, Unmet> {
+    Err(Unmet::MayWait)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -167,6 +173,6 @@ pub(super) fn is_remote(_: &Dir) -> bool {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn locate(_: &Path) -> io::Result<File> {
-    Err(io::ErrorKind::WouldBlock.into())
+pub(super) fn locate(_: &Path) -> Result<File, Unmet> {
+    Err(Unmet::MayWait)
 }

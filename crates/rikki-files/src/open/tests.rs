@@ -52,7 +52,7 @@ fn source(root: &Root, name: &str, wait: Wait) -> Result<Source, Failure> {
 }
 
 /// The whole content. The bodies of these tests are never pending.
-fn content(mut source: Source) -> io::Result<String> {
+fn content(mut source: Source) -> Result<String, Unmet> {
     source.read_small()?;
     let body = source.body(0..source.facts().length)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
