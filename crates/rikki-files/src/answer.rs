@@ -1,4 +1,4 @@
-//! From a request to a response: what the path leads to, and what is said of it.
+//! From a request to a response.
 //!
 //! An answer is tried twice at most: first on the thread of the request, where nothing may wait for a disk, and then, if
 //! that did not do, on the blocking pool. A listing is made there once more, when it is known to be one.
@@ -9,20 +9,17 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::OriginalUri;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use super::Shared;
+use super::attempt::{Attempt, Found};
 use super::missing::ErrorPage;
-use super::open::{Failure, Folder, Look, Opened};
+use super::open::Failure;
 use super::options::NO_CACHE;
-use super::path::{self, Dotted, Refused, RequestPath, WELL_KNOWN};
-use super::source::Source;
+use super::path::{self, Dotted, Refused, RequestPath};
 use super::wait::Wait;
 use super::{Files, listing, open};
-
-/// The file that stands for its folder.
-pub(super) const INDEX: &str = "index.html";
 
 /// Where a request leads: the path that the client sees, and how much of it is above the folder.
 pub struct Place {
@@ -121,22 +118,13 @@ impl Files {
     }
 }
 
-/// What a path has led to.
-enum Found {
-    Answer(Response<Body>),
-    /// A folder, which has to be listed. It is opened again when that is begun: many may wait, and none holds a descriptor.
-    Listing,
-}
-
 /// A GET or HEAD request.
 pub(super) struct Ask {
     /// Below the folder.
-    path: Result<RequestPath, Refused>,
+    pub(super) path: Result<RequestPath, Refused>,
     pub(super) place: Place,
     pub(super) headers: HeaderMap,
     pub(super) head_only: bool,
-    /// The one that this is answered from.
-    folder: Option<Arc<Folder>>,
 }
 
 impl Ask {
@@ -154,11 +142,11 @@ impl Ask {
             }
             Err(refused) => (Place { uri, resolved: None, above: 0 }, Err(refused)),
         };
-        Self { path, place, headers, head_only, folder: None }
+        Self { path, place, headers, head_only }
     }
 
     async fn answer_soon(mut self, shared: Arc<Shared>) -> Result<Response<Body>, StatusCode> {
-        let mut found = match self.answer(&shared, Wait::No) {
+        let mut found = match Attempt::answer(&self, &shared, Wait::No) {
             Ok(Found::Answer(response)) => return Ok(response),
             Err(Failure::Status(status)) => return Err(status),
             Ok(found) => Some(found),
@@ -175,23 +163,23 @@ impl Ask {
                     found
                 }
             };
-            if let Found::Answer(response) = next {
-                return Ok(response);
-            }
-            match listing::listing(&shared, &self).await {
-                Err(StatusCode::NOT_FOUND) => {}
-                answered => return answered,
+            let listed = match next {
+                Found::Answer(response) => return Ok(response),
+                Found::Listing(folder) => listing::listing(&shared, &self, folder).await,
+            };
+            if !matches!(listed, Err(StatusCode::NOT_FOUND)) {
+                return listed;
             }
         }
         Err(StatusCode::NOT_FOUND)
     }
 
     /// Everything that touches the disk, up to the first block of the content, in one hop.
-    async fn answer_waiting(mut self, shared: &Arc<Shared>) -> Result<(Self, Found), StatusCode> {
+    async fn answer_waiting(self, shared: &Arc<Shared>) -> Result<(Self, Found), StatusCode> {
         let (waits, worker) = (shared.root.waits(), Arc::clone(shared));
         let path = self.place.path().to_owned();
         let working = waits.work(move |_| {
-            let answered = self.answer(&worker, Wait::Yes);
+            let answered = Attempt::answer(&self, &worker, Wait::Yes);
             Ok(answered.map(|found| (self, found)))
         });
         match waits.in_time(working).await {
@@ -200,126 +188,9 @@ impl Ask {
         }
     }
 
-    fn answer(&mut self, shared: &Shared, wait: Wait) -> Result<Found, Failure> {
-        self.folder = Some(shared.root.folder(wait, Look::Lately)?);
-        let answered = self.answer_from_folder(shared, wait);
-        match &answered {
-            Ok(Found::Answer(response)) if response.status() == StatusCode::NOT_FOUND => {}
-            Ok(_) => return answered,
-            Err(_) => {}
-        }
-        match self.is_current(shared, wait)? {
-            true => answered,
-            false => {
-                self.folder = Some(shared.root.folder(wait, Look::Lately)?);
-                self.answer_from_folder(shared, wait)
-            }
-        }
-    }
-
-    fn answer_from_folder(&self, shared: &Shared, wait: Wait) -> Result<Found, Failure> {
-        match self.find(shared, wait) {
-            // What leads out is nobody's route.
-            refused if self.path == Err(Refused::Outside) => refused,
-            Err(Failure::Status(status @ (StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST))) => {
-                self.missing(shared, status, wait).map(Found::Answer)
-            }
-            answered => answered,
-        }
-    }
-
-    /// Whether the folder that this is answered from is still the one at its path.
-    fn is_current(&self, shared: &Shared, wait: Wait) -> Result<bool, Failure> {
-        self.folder.as_ref().map_or(Ok(false), |folder| shared.root.is_current(folder, wait))
-    }
-
-    /// Opens a file or a folder.
-    pub(super) fn open(&self, shared: &Shared, relative: &Path, wait: Wait) -> Result<Opened, Failure> {
-        shared.root.open(self.folder()?, relative, wait)
-    }
-
-    /// The one that this is answered from.
-    pub(super) fn folder(&self) -> Result<&Arc<Folder>, Failure> {
-        self.folder.as_ref().ok_or(StatusCode::SERVICE_UNAVAILABLE.into())
-    }
-
     /// The path below the folder.
     pub(super) fn path(&self) -> Result<&RequestPath, StatusCode> {
         self.path.as_ref().map_err(|refused| refused.status())
-    }
-
-    /// What the path leads to: a file, the index of a folder, or its listing.
-    fn find(&self, shared: &Shared, wait: Wait) -> Result<Found, Failure> {
-        let RequestPath { relative, folder } = self.path()?;
-        let folder = *folder;
-        if folder {
-            // Under one name, by which it is kept: not as `./index.html` too.
-            let index = if relative == Path::new(".") { INDEX.into() } else { relative.join(INDEX) };
-            match self.open(shared, &index, wait) {
-                Ok(Opened::File(source)) => return self.content(shared, source, &index, wait).map(Found::Answer),
-                Ok(Opened::Folder(_)) | Err(Failure::Status(StatusCode::NOT_FOUND)) => {}
-                Err(failure) => return Err(failure),
-            }
-        }
-        if !folder {
-            return self.find_file(shared, relative, wait).map(Found::Answer);
-        }
-        match self.open(shared, relative, wait)? {
-            Opened::File(_) => Err(StatusCode::NOT_FOUND.into()),
-            Opened::Folder(_) if !shared.options.listing || shared.options.spa => Err(StatusCode::NOT_FOUND.into()),
-            // What is in it is for those who know its name.
-            Opened::Folder(_) if relative.starts_with(WELL_KNOWN) && !shared.root.hidden() => {
-                Err(StatusCode::NOT_FOUND.into())
-            }
-            Opened::Folder(_) => Ok(Found::Listing),
-        }
-    }
-
-    /// What a path without a slash at its end leads to: a file, `about.html` for `about`, or a folder by its right name.
-    fn find_file(&self, shared: &Shared, relative: &Path, wait: Wait) -> Result<Response<Body>, Failure> {
-        let is_folder = match self.open(shared, relative, wait) {
-            Ok(Opened::File(source)) => return self.content(shared, source, relative, wait),
-            Ok(Opened::Folder(_)) => true,
-            Err(Failure::Status(StatusCode::NOT_FOUND)) => false,
-            Err(failure) => return Err(failure),
-        };
-        // A folder goes before a page of its name if it has one of its own.
-        let has_page = is_folder && self.find_page(shared, &relative.join(INDEX), wait)?.is_some();
-        if !has_page && relative != Path::new(".") && relative.extension().is_none_or(|extension| extension != "html") {
-            let mut page = relative.as_os_str().to_owned();
-            page.push(".html");
-            if let Some(source) = self.find_page(shared, page.as_ref(), wait)? {
-                return self.content(shared, source, page.as_ref(), wait);
-            }
-        }
-        if is_folder { Ok(self.redirect()?) } else { Err(StatusCode::NOT_FOUND.into()) }
-    }
-
-    /// A file that was asked for, or stands for what was.
-    pub(super) fn content(
-        &self,
-        shared: &Shared,
-        source: Source,
-        relative: &Path,
-        wait: Wait,
-    ) -> Result<Response<Body>, Failure> {
-        let mut response = self.file(shared, source, relative, wait)?;
-        let status = response.status();
-        if let Some(value) = &shared.options.cache_control
-            && (status.is_success() || status == StatusCode::NOT_MODIFIED)
-        {
-            response.headers_mut().insert(CACHE_CONTROL, value.clone());
-        }
-        Ok(response)
-    }
-
-    /// To the same folder, with a slash behind its name: what the links in it are relative to.
-    fn redirect(&self) -> Result<Response<Body>, StatusCode> {
-        let location = path::location(self.place.path(), self.place.query());
-        let location = HeaderValue::try_from(location).map_err(|_| StatusCode::BAD_REQUEST)?;
-        let mut response = plain(StatusCode::MOVED_PERMANENTLY);
-        response.headers_mut().insert(LOCATION, location);
-        Ok(response)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Static files: [`Files`] answers GET, HEAD and OPTIONS from a folder.
 //!
-//! `answer` turns a request into a response; `path` judges the path, `open` opens what it leads to, `source` is the file
+//! `answer` turns a request into a response, in an `attempt` or two; `path` judges the path, `open` opens what it leads to, `source` is the file
 //! that was opened, `facts` tells its states apart, `body` sends the content and `listing` shows a folder, as `accept` would
 //! have it; `missing` answers where there is nothing. `options` says what of all that is wanted. `stores` is what the files
 //! of a folder share: `cache` keeps contents, `digest` tells one from another, `blocks` bounds the memory of those being
@@ -16,6 +16,7 @@
 
 mod accept;
 mod answer;
+mod attempt;
 mod blocks;
 mod body;
 mod cache;

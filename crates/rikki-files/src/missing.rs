@@ -6,16 +6,15 @@ use axum::body::Body;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-use super::Shared;
 use super::accept::Preference;
-use super::answer::{Ask, INDEX, Place, Plain, plain};
+use super::answer::{Place, Plain, plain};
+use super::attempt::{Attempt, INDEX};
 use super::encoding::Coding;
 use super::listing::page;
 use super::media::Media;
 use super::open::{Failure, Opened, failure};
 use super::path::Refused;
 use super::source::Source;
-use super::wait::Wait;
 
 /// What is sent where nothing is found, unless another page is set.
 const NOT_FOUND_PAGE: &str = "404.html";
@@ -56,26 +55,26 @@ impl ErrorPage {
     }
 }
 
-impl Ask {
+impl Attempt<'_> {
     /// The answer instead of `status`, or with it.
-    pub(super) fn missing(&self, shared: &Shared, status: StatusCode, wait: Wait) -> Result<Response<Body>, Failure> {
-        let options = &shared.options;
+    pub(super) fn missing(&self, status: StatusCode) -> Result<Response<Body>, Failure> {
+        let options = &self.shared.options;
         let mut response = None;
         let index = Path::new(INDEX);
         // As a browser does that is about to show the answer; a script takes anything.
         if options.spa
-            && Preference::of(&self.headers, "text", "html").is_named()
-            && let Some(source) = self.find_page(shared, index, wait)?
+            && Preference::of(&self.ask.headers, "text", "html").is_named()
+            && let Some(source) = self.find_page(index)?
         {
-            response = Some(self.content(shared, source, index, wait)?);
+            response = Some(self.content(source, index)?);
         }
         let page = options.error_page.as_deref().unwrap_or(Path::new(NOT_FOUND_PAGE));
         if response.is_none()
             && status == StatusCode::NOT_FOUND
-            && let Some(mut source) = self.find_page(shared, page, wait)?
+            && let Some(mut source) = self.find_page(page)?
         {
             source.read_small().map_err(|unmet| failure(unmet, page))?;
-            let media = options.types.of(page, &source, wait).map_err(|unmet| failure(unmet, page))?;
+            let media = options.types.of(page, &source, self.wait).map_err(|unmet| failure(unmet, page))?;
             response = Some(self.error_page(&source, page, media)?);
         }
         let mut response = response.unwrap_or_else(|| plain(status));
@@ -96,15 +95,15 @@ impl Ask {
             response.headers_mut().insert(CONTENT_ENCODING, Coding::Gzip.header());
         }
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
-        if !self.head_only {
+        if !self.ask.head_only {
             *response.body_mut() = source.body(0..length).map_err(|unmet| failure(unmet, page))?;
         }
         Ok(response)
     }
 
     /// A file that may have gone, or become unreadable, since it was set: what was asked for is not there all the same.
-    pub(super) fn find_page(&self, shared: &Shared, relative: &Path, wait: Wait) -> Result<Option<Source>, Failure> {
-        match self.open(shared, relative, wait) {
+    pub(super) fn find_page(&self, relative: &Path) -> Result<Option<Source>, Failure> {
+        match self.open(relative) {
             Ok(Opened::File(source)) => Ok(Some(source)),
             Ok(Opened::Folder(_)) | Err(Failure::Status(_)) => Ok(None),
             Err(Failure::WouldBlock) => Err(Failure::WouldBlock),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::Files;
-use super::answer::INDEX;
+use super::attempt::INDEX;
 use super::media::Types;
 use super::open::{Failure, Look, Opened};
 use super::path::{Dotted, RequestPath};

@@ -11,8 +11,8 @@ use http::header::{
 };
 use http::{HeaderValue, Response, StatusCode};
 
-use super::Shared;
-use super::answer::{self, Ask};
+use super::answer;
+use super::attempt::Attempt;
 use super::compress::{Compressed, Kept};
 use super::conditional::{Validators, Verdict};
 use super::encoding::Coding;
@@ -31,7 +31,6 @@ struct Representation<'a> {
     /// Of the plain file.
     media_type: HeaderValue,
     content: Content,
-    wait: Wait,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -44,54 +43,38 @@ enum Content {
     Compressed(Coding),
 }
 
-impl Ask {
+impl Attempt<'_> {
     /// Answers with a file, `relative` to the root.
-    pub(super) fn file(
-        &self,
-        shared: &Shared,
-        source: Source,
-        relative: &Path,
-        wait: Wait,
-    ) -> Result<Response<Body>, Failure> {
-        let representation = self.select(shared, source, relative, wait)?;
-        let mut response = self.represent(shared, representation).map_err(|unmet| open::failure(unmet, relative))?;
+    pub(super) fn file(&self, source: Source, relative: &Path) -> Result<Response<Body>, Failure> {
+        let representation = self.select(source, relative)?;
+        let mut response = self.represent(representation).map_err(|unmet| open::failure(unmet, relative))?;
         // Any file may have siblings, now or later: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5
         response.headers_mut().append(VARY, ACCEPT_ENCODING.into());
         Ok(response)
     }
 
     /// Selects by `Accept-Encoding`. What is compressed already goes before what would have to be.
-    fn select<'a>(
-        &self,
-        shared: &Shared,
-        source: Source,
-        relative: &'a Path,
-        wait: Wait,
-    ) -> Result<Representation<'a>, Failure> {
-        let media = shared.options.types.of(relative, &source, wait).map_err(|unmet| open::failure(unmet, relative))?;
+    fn select<'a>(&self, source: Source, relative: &'a Path) -> Result<Representation<'a>, Failure> {
+        let types = &self.shared.options.types;
+        let media = types.of(relative, &source, self.wait).map_err(|unmet| open::failure(unmet, relative))?;
         let media_type = media.content_type;
         if media.is_gzipped {
             // Whoever opens such a file can do that.
-            return Ok(Representation {
-                source,
-                relative,
-                media_type,
-                content: Content::Precompressed(Coding::Gzip),
-                wait,
-            });
+            let content = Content::Precompressed(Coding::Gzip);
+            return Ok(Representation { source, relative, media_type, content });
         }
-        let mut accepted = Coding::accepted(&self.headers);
-        if let Some(siblings) = &shared.siblings {
+        let mut accepted = Coding::accepted(&self.ask.headers);
+        if let Some(siblings) = &self.shared.siblings {
             for coding in accepted.clone() {
-                if let Some(source) = self.sibling(shared, siblings, &source, relative, coding, wait)? {
+                if let Some(source) = self.sibling(siblings, &source, relative, coding)? {
                     let content = Content::Precompressed(coding);
-                    return Ok(Representation { source, relative, media_type, content, wait });
+                    return Ok(Representation { source, relative, media_type, content });
                 }
             }
         }
         // A range counts the bytes of the representation, which are not known before it is compressed.
-        let is_range = !self.head_only && self.headers.contains_key(RANGE);
-        let is_long = source.facts().length >= shared.limits.compress_above;
+        let is_range = !self.ask.head_only && self.ask.headers.contains_key(RANGE);
+        let is_long = source.facts().length >= self.shared.limits.compress_above;
         let content = if is_long
             && !is_range
             && let Some(coding) = accepted.next()
@@ -101,27 +84,25 @@ impl Ask {
         } else {
             Content::Plain
         };
-        Ok(Representation { source, relative, media_type, content, wait })
+        Ok(Representation { source, relative, media_type, content })
     }
 
     /// The file beside `plain` that is the same in this coding.
     fn sibling(
         &self,
-        shared: &Shared,
         siblings: &Siblings,
         plain: &Source,
         relative: &Path,
         coding: Coding,
-        wait: Wait,
     ) -> Result<Option<Source>, Failure> {
         let path = coding.sibling(relative);
-        let sibling = match self.open(shared, &path, wait) {
+        let sibling = match self.open(&path) {
             // An older one may be the coding of what the file was before.
             Ok(Opened::File(sibling)) if sibling.facts().modified >= plain.facts().modified => sibling,
             Err(Failure::WouldBlock) => return Err(Failure::WouldBlock),
             Ok(_) | Err(Failure::Status(_)) => return Ok(None),
         };
-        match siblings.fit(plain, &sibling, coding, wait) {
+        match siblings.fit(plain, &sibling, coding, self.wait) {
             Ok(fits) => Ok(fits.then_some(sibling)),
             Err(Unmet::WouldWait | Unmet::MayWait) => Err(Failure::WouldBlock),
             // The plain file can be sent all the same.
@@ -129,13 +110,13 @@ impl Ask {
         }
     }
 
-    fn represent(&self, shared: &Shared, mut representation: Representation<'_>) -> Result<Response<Body>, Unmet> {
+    fn represent(&self, mut representation: Representation<'_>) -> Result<Response<Body>, Unmet> {
         representation.source.read_small()?;
         let validators = representation.validators();
         let mut response = Response::new(Body::empty());
         // More than six fields would make the map grow in between.
         response.headers_mut().reserve(10);
-        match validators.judge(&self.headers) {
+        match validators.judge(&self.ask.headers) {
             Verdict::Failed => return Ok(answer::plain(StatusCode::PRECONDITION_FAILED)),
             Verdict::NotModified => {
                 *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -149,41 +130,40 @@ impl Ask {
             headers.insert(CONTENT_ENCODING, coding.header());
         }
         if let Content::Compressed(coding) = representation.content {
-            return self.compressed(shared, response, representation, coding);
+            return self.compressed(response, representation, coding);
         }
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         match self.requested(&representation, &validators) {
             Requested::Whole => self.whole(&mut response, representation)?,
             Requested::Unsatisfiable => return unsatisfiable(representation.source.facts().length),
-            Requested::Ranges(ranges) => partial(shared, &mut response, representation, &ranges)?,
+            Requested::Ranges(ranges) => self.partial(&mut response, representation, &ranges)?,
         }
         Ok(response)
     }
 
     fn compressed(
         &self,
-        shared: &Shared,
         mut response: Response<Body>,
         representation: Representation<'_>,
         coding: Coding,
     ) -> Result<Response<Body>, Unmet> {
         let Representation { source, relative, media_type, .. } = representation;
         response.headers_mut().insert(CONTENT_TYPE, media_type.clone());
-        if let Some(kept) = shared.root.cache().get(relative, coding.name(), source.facts()) {
+        if let Some(kept) = self.shared.root.cache().get(relative, coding.name(), source.facts()) {
             response.headers_mut().insert(CONTENT_LENGTH, kept.len().into());
             *response.body_mut() = kept.into();
             return Ok(response);
         }
-        if self.head_only {
+        if self.ask.head_only {
             return Ok(response);
         }
-        let Some(permit) = shared.compression() else {
+        let Some(permit) = self.shared.compression() else {
             // Too many at once: the plain file costs less.
             let plain = Representation { source, media_type, content: Content::Plain, ..representation };
-            return self.represent(shared, plain);
+            return self.represent(plain);
         };
         let facts = *source.facts();
-        let result = Kept::new(shared.root.cache(), relative, facts);
+        let result = Kept::new(self.shared.root.cache(), relative, facts);
         let plain = source.body(0..facts.length)?;
         *response.body_mut() = Body::new(Compressed::new(plain, Some(facts.length), coding, permit, Some(result)));
         Ok(response)
@@ -191,10 +171,10 @@ impl Ask {
 
     fn requested(&self, representation: &Representation<'_>, validators: &Validators) -> Requested {
         // Ranges are defined for GET alone: https://www.rfc-editor.org/rfc/rfc9110#section-14.2
-        if self.head_only || !validators.allow_range(&self.headers) {
+        if self.ask.head_only || !validators.allow_range(&self.ask.headers) {
             return Requested::Whole;
         }
-        match Requested::new(&self.headers, representation.source.facts().length) {
+        match Requested::new(&self.ask.headers, representation.source.facts().length) {
             // A multipart document of coded parts: Content-Encoding would be taken for the coding of the document.
             Requested::Ranges(ranges) if ranges.len() > 1 && representation.coding().is_some() => Requested::Whole,
             requested => requested,
@@ -205,9 +185,38 @@ impl Ask {
         let length = representation.source.facts().length;
         response.headers_mut().insert(CONTENT_TYPE, representation.media_type.clone());
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
-        if !self.head_only {
+        if !self.ask.head_only {
             *response.body_mut() = representation.source.body(0..length)?;
         }
+        Ok(())
+    }
+
+    /// 206, with one range as it is or several as a multipart document.
+    fn partial(
+        &self,
+        response: &mut Response<Body>,
+        representation: Representation<'_>,
+        ranges: &[Range<u64>],
+    ) -> Result<(), Unmet> {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let source = representation.source;
+        let length = source.facts().length;
+        let media_type = representation.media_type;
+        let headers = response.headers_mut();
+        let (media_type, body) = if let [range] = ranges {
+            headers.insert(CONTENT_RANGE, value(content_range(range, length))?);
+            headers.insert(CONTENT_LENGTH, (range.end - range.start).into());
+            (media_type, source.body(range.clone())?)
+        } else if self.wait == Wait::No {
+            // What comes later would have to be in memory too.
+            return Err(Unmet::WouldWait);
+        } else {
+            let multipart = Multipart::new(source, self.shared.root.waits(), &media_type, ranges)?;
+            headers.insert(CONTENT_LENGTH, multipart.length().into());
+            (value(multipart.media_type())?, Body::new(multipart))
+        };
+        headers.insert(CONTENT_TYPE, media_type);
+        *response.body_mut() = body;
         Ok(())
     }
 }
@@ -227,35 +236,6 @@ impl Representation<'_> {
             Content::Plain | Content::Precompressed(_) => validators,
         }
     }
-}
-
-/// 206, with one range as it is or several as a multipart document.
-fn partial(
-    shared: &Shared,
-    response: &mut Response<Body>,
-    representation: Representation<'_>,
-    ranges: &[Range<u64>],
-) -> Result<(), Unmet> {
-    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-    let source = representation.source;
-    let length = source.facts().length;
-    let media_type = representation.media_type;
-    let headers = response.headers_mut();
-    let (media_type, body) = if let [range] = ranges {
-        headers.insert(CONTENT_RANGE, value(content_range(range, length))?);
-        headers.insert(CONTENT_LENGTH, (range.end - range.start).into());
-        (media_type, source.body(range.clone())?)
-    } else if representation.wait == Wait::No {
-        // What comes later would have to be in memory too.
-        return Err(Unmet::WouldWait);
-    } else {
-        let multipart = Multipart::new(source, shared.root.waits(), &media_type, ranges)?;
-        headers.insert(CONTENT_LENGTH, multipart.length().into());
-        (value(multipart.media_type())?, Body::new(multipart))
-    };
-    headers.insert(CONTENT_TYPE, media_type);
-    *response.body_mut() = body;
-    Ok(())
 }
 
 /// <https://www.rfc-editor.org/rfc/rfc9110#section-15.5.17>

@@ -28,7 +28,7 @@ use super::answer::Ask;
 use super::compress::Compressed;
 use super::conditional::http_time;
 use super::encoding::Coding;
-use super::open::{Failure, Folder, RENEWALS};
+use super::open::{Folder, RENEWALS};
 use super::path::{self, RequestPath};
 use super::waits::Wanted;
 
@@ -48,14 +48,13 @@ const MAX_READ: usize = 1_000_000;
 /// Says to a program that there are more entries than those of the JSON, of which `Link` has the next ones.
 const TRUNCATED: HeaderName = HeaderName::from_static("listing-truncated");
 
-/// Lists the folder that `ask` has led to, as it would have it.
+/// Lists the folder below `root` that `ask` has led to, as it would have it.
 ///
 /// # Errors
 ///
 /// The status to answer with.
-pub(super) async fn listing(shared: &Arc<Shared>, ask: &Ask) -> Result<Response<Body>, StatusCode> {
+pub(super) async fn listing(shared: &Arc<Shared>, ask: &Ask, root: Arc<Folder>) -> Result<Response<Body>, StatusCode> {
     let (Ask { place, headers, .. }, RequestPath { relative, .. }) = (ask, ask.path()?);
-    let root = Arc::clone(ask.folder().map_err(Failure::status)?);
     let view = View::from_query(place.query().unwrap_or_default());
     let as_json = Preference::of(headers, "application", "json") > Preference::of(headers, "text", "html");
     let listing = Listings::get(shared, root, relative, &view).await?;
