@@ -18,7 +18,7 @@ pub(super) enum Coding {
 
 impl Coding {
     /// The best first, among those that a client likes equally.
-    const ALL: [Self; 3] = [Self::Brotli, Self::Zstd, Self::Gzip];
+    pub(super) const ALL: [Self; 3] = [Self::Brotli, Self::Zstd, Self::Gzip];
 
     /// As in `Content-Encoding`.
     pub(super) fn name(self) -> &'static str {

@@ -8,12 +8,13 @@
 //! here knows of WebSockets, routes or connections.
 //!
 //! `representation` decides what of a file is sent: `encoding` chooses a coding, `siblings` looks whether a file is another
-//! one in a coding, `compress` compresses, `conditional` judges preconditions, `range` and `multipart` are about parts,
+//! one in a coding, `absences` knows which are not there, `compress` compresses, `conditional` judges preconditions, `range` and `multipart` are about parts,
 //! `media` knows the types.
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+mod absences;
 mod accept;
 mod answer;
 mod attempt;
@@ -180,7 +181,8 @@ impl Files {
     /// It has to be no older than the plain file, and to be in its coding: gzip and zstd by their magic and by the length
     /// that they record; brotli, and zstd where it records none, by the first MiB of what comes out. It is looked at once
     /// in each state of both files, one at a time and on the blocking pool. What zstd needs more than 8 MiB for, which
-    /// browsers do not have ([RFC 9659]), is not sent either.
+    /// browsers do not have ([RFC 9659]), is not sent either. One that appears is seen within half a second; each that is
+    /// sent is opened for the request, as the plain file is.
     ///
     /// [RFC 9659]: https://www.rfc-editor.org/rfc/rfc9659
     pub fn precompressed(mut self, enabled: bool) -> Self {

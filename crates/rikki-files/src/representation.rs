@@ -11,6 +11,7 @@ use http::header::{
 };
 use http::{HeaderValue, Response, StatusCode};
 
+use super::absences::Absent;
 use super::answer;
 use super::attempt::Attempt;
 use super::compress::{Compressed, Kept};
@@ -65,8 +66,10 @@ impl Attempt<'_> {
         }
         let mut accepted = Coding::accepted(&self.ask.headers);
         if let Some(siblings) = &self.shared.siblings {
+            let mut absent = None;
             for coding in accepted.clone() {
-                if let Some(source) = self.sibling(siblings, &source, relative, coding)? {
+                let absent = absent.get_or_insert_with(|| siblings.absences.of(relative));
+                if let Some(source) = self.sibling(siblings, absent, &source, relative, coding)? {
                     let content = Content::Precompressed(coding);
                     return Ok(Representation { source, relative, media_type, content });
                 }
@@ -91,15 +94,23 @@ impl Attempt<'_> {
     fn sibling(
         &self,
         siblings: &Siblings,
+        absent: &Absent,
         plain: &Source,
         relative: &Path,
         coding: Coding,
     ) -> Result<Option<Source>, Failure> {
+        if absent.has(coding) {
+            return Ok(None);
+        }
         let path = coding.sibling(relative);
         let sibling = match self.open(&path) {
             // An older one may be the coding of what the file was before.
             Ok(Opened::File(sibling)) if sibling.facts().modified >= plain.facts().modified => sibling,
             Err(Failure::WouldBlock) => return Err(Failure::WouldBlock),
+            Err(Failure::Status(StatusCode::NOT_FOUND)) => {
+                siblings.absences.add(absent, coding);
+                return Ok(None);
+            }
             Ok(_) | Err(Failure::Status(_)) => return Ok(None),
         };
         match siblings.fit(plain, &sibling, coding, self.wait) {

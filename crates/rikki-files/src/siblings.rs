@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use brotli::Decompressor;
 use zstd::zstd_safe::get_frame_content_size;
 
+use super::absences::Absences;
 use super::encoding::Coding;
 use super::facts::Facts;
 use super::source::Source;
@@ -28,6 +29,7 @@ const ZSTD_WINDOW: u64 = 8 * 1024 * 1024;
 /// What has been found out of such files.
 #[derive(Default)]
 pub(super) struct Siblings {
+    pub(super) absences: Absences,
     /// By the hash of the facts of the coded file.
     known: Mutex<HashMap<u64, Known>>,
     /// One is looked at at a time: decoding takes memory. Nobody waits for it, since it reads from a disk.

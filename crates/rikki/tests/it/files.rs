@@ -13,6 +13,7 @@ mod options;
 mod race;
 mod ranges;
 mod replaced;
+mod siblings;
 mod table;
 mod tags;
 #[cfg(target_os = "linux")]
