@@ -95,7 +95,7 @@ impl End {
         let bits = script.window_bits[usize::from(role == Role::Client)];
         let compression = Compression::default().window_bits(9 + bits % 7).expect("a window in its range");
         let codecs = Shelf::new(compression, script.context_takeover);
-        let mut connection = role.connection(Limits::default().max_message(LONGEST));
+        let mut connection = role.connection(Limits::default().max_message_size(LONGEST));
         if script.compressed {
             connection.set_codecs(codecs.clone());
         }

@@ -29,11 +29,11 @@ struct Settings {
 
 impl Settings {
     fn new(bits: u8) -> Self {
-        let limits = Limits::default().max_message(1 << 20);
+        let limits = Limits::default().max_message_size(1 << 20);
         let (message, fragments) = SMALL;
         Self {
             role: Role::of_bit(bits),
-            limits: if bits & 2 == 0 { limits } else { limits.max_message(message).max_fragments(fragments) },
+            limits: if bits & 2 == 0 { limits } else { limits.max_message_size(message).max_fragments(fragments) },
             compressed: bits & 4 != 0,
             context_takeover: bits & 8 != 0,
         }

@@ -90,7 +90,7 @@ fn theirs(role: Role, input: &[u8], padding: usize) -> Theirs {
 }
 
 fn ours(role: Role, input: &[u8]) -> (Outcome, Vec<u8>) {
-    let mut connection = role.connection(Limits::default().max_message(LIMIT).max_fragments(FRAGMENTS));
+    let mut connection = role.connection(Limits::default().max_message_size(LIMIT).max_fragments(FRAGMENTS));
     let (mut output, mut outcome) = (Output::default(), Outcome::default());
     receive(&mut connection, input, &mut output, &mut outcome);
     (outcome, output.to_vec())

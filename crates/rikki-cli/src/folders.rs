@@ -39,7 +39,7 @@ fn open(folder: &Path, settings: &Settings) -> Result<Files, Failure> {
         .max_compressions(memory.compressions)
         .precompressed(!args.no_precompressed)
         .charset(args.charset.0.clone());
-    files = args.limits.apply(files, Files::set)?;
+    files = args.limits.apply_to(files)?;
     if args.no_file_compression {
         files = files.compress_above(None);
     }

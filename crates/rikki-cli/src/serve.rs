@@ -36,9 +36,8 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
         .access_log(settings.access_log)
         .hints(hints::flag)
         .cors(settings.files.cors)
-        .subprotocols(settings.subprotocols.iter().map(String::as_str));
-    server = settings.limits.given.apply(server, Server::set)?;
-    server = settings.deflate.limits.apply(server, Server::set)?;
+        .protocols(settings.subprotocols.iter().map(String::as_str));
+    server = settings.deflate.limits.apply(settings.limits.given.apply(server));
     server = match settings.compat_echo {
         false => server.websocket(routes::WEBSOCKET, routes::echo()),
         true => server.websocket(routes::WEBSOCKET, routes::compat_echo()),
@@ -143,6 +142,8 @@ impl From<StartError> for Failure {
         match error {
             StartError::BadUrl { .. }
             | StartError::NoCertificate { .. }
+            | StartError::Limit(_)
+            | StartError::DrainCode(_)
             | StartError::Mount { .. }
             | StartError::Header { .. }
             | StartError::Origin(_)

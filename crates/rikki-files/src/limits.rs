@@ -135,12 +135,19 @@ impl Files {
         }
     }
 
+    /// Whether each limit can be what it has been set to.
+    #[doc(hidden)]
+    pub fn check_limits(&self) -> Result<(), BadLimit> {
+        self.shared.limits.check_limits()
+    }
+
     /// Clones go on sharing what is not changed.
     fn with_limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         let shared = Arc::make_mut(&mut self.shared);
         let before = shared.limits.clone();
         change(&mut shared.limits);
-        let Limits { cache, read_memory, max_open, max_waiting, disk_timeout, max_compressions, .. } = shared.limits;
+        let Limits { cache, read_memory, max_open, max_waiting, disk_timeout, max_compressions, .. } =
+            shared.limits.clone().within_limits();
         if let Some(bytes) = cache.filter(|_| cache != before.cache) {
             shared.root.set_cache(bytes);
         }

@@ -153,8 +153,26 @@ pub trait Value: Sized {
     /// The number that it is: things, bytes or milliseconds; `None` where it is not set.
     fn number(&self) -> Option<u64>;
 
-    /// The nearest value that may be: at least the least of its unit, and a time at most a year, since points in time that
-    /// are further away may not exist.
+    /// Whether the limit can be this: at least the least of its unit, and there may be a most.
+    ///
+    /// # Errors
+    ///
+    /// [`BadNumber`] says what it has to be.
+    fn check(&self, limit: &Limit) -> Result<(), BadNumber> {
+        match self.number() {
+            Some(number) if number < limit.unit.least() => Err(BadNumber::Zero),
+            Some(number) if number > limit.most => Err(BadNumber::Above(limit.most)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What it is taken for, which is a year for a longer time: points in time that are further away may not exist.
+    #[must_use]
+    fn taken(self) -> Self {
+        self
+    }
+
+    /// The nearest value that may be.
     #[must_use]
     fn within(self, limit: &Limit) -> Self;
 }
@@ -192,8 +210,12 @@ impl Value for Duration {
         Some(u64::try_from(self.as_millis()).unwrap_or(u64::MAX))
     }
 
+    fn taken(self) -> Self {
+        self.min(Self::from_secs(365 * 24 * 60 * 60))
+    }
+
     fn within(self, limit: &Limit) -> Self {
-        self.clamp(Self::of(limit.unit.least()), Self::from_secs(365 * 24 * 60 * 60))
+        self.max(Self::of(limit.unit.least())).taken()
     }
 }
 
@@ -210,6 +232,10 @@ impl<V: Value> Value for Option<V> {
 
     fn by_default(_: &Limit) -> Self {
         None
+    }
+
+    fn taken(self) -> Self {
+        self.map(V::taken)
     }
 
     fn within(self, limit: &Limit) -> Self {
@@ -255,7 +281,9 @@ impl<V: Value> Value for Option<V> {
 /// assert_eq!(Config::LIMITS[0].row(), row);
 /// ```
 ///
-/// The setters are methods of whatever has the limits, and `changed` is how it lets them be changed. A limit without a
+/// The setters are methods of whatever has the limits, and `changed` is how it lets them be changed. They keep what they
+/// are given: `check_limits` says whether that can be, for who can tell, and `within_limits` gives the nearest, for who
+/// cannot. A limit without a
 /// `setter` has one that is written by hand. What is no limit stands in front: `beside { field: Type = value, }`.
 #[macro_export]
 macro_rules! limits {
@@ -299,7 +327,7 @@ macro_rules! limits {
                     $($name => {
                         let limit = const { $crate::Limit::named(Self::LIMITS, $name) };
                         let number = limit.parse(text).map_err(|error| $crate::BadLimit::Value($name, error))?;
-                        self.$field = $crate::Value::within($crate::Value::of(number), limit);
+                        self.$field = $crate::Value::taken($crate::Value::of(number));
                     })*
                     _ => return Ok(false),
                 }
@@ -310,6 +338,33 @@ macro_rules! limits {
             $vis fn limit_texts(&self) -> impl Iterator<Item = (&'static str, String)> {
                 let numbers = [$($crate::Value::number(&self.$field),)*];
                 Self::LIMITS.iter().zip(numbers).filter_map(|(limit, number)| Some((limit.name, limit.unit.text(number?))))
+            }
+
+            /// Whether each limit of the table can be what it is.
+            ///
+            /// # Errors
+            ///
+            /// The first that cannot.
+            #[doc(hidden)]
+            #[allow(dead_code, reason = "who cannot tell takes the nearest")]
+            $vis fn check_limits(&self) -> Result<(), $crate::BadLimit> {
+                $(
+                    $crate::Value::check(&self.$field, const { $crate::Limit::named(Self::LIMITS, $name) })
+                        .map_err(|error| $crate::BadLimit::Value($name, error))?;
+                )*
+                Ok(())
+            }
+
+            /// The nearest that each limit of the table can be.
+            #[doc(hidden)]
+            #[allow(dead_code, reason = "what was checked needs none")]
+            #[must_use]
+            $vis fn within_limits(mut self) -> Self {
+                $(
+                    let limit = const { $crate::Limit::named(Self::LIMITS, $name) };
+                    self.$field = $crate::Value::within(self.$field, limit);
+                )*
+                self
             }
         }
 
@@ -330,8 +385,7 @@ macro_rules! limits {
                 ///
                 $(#[$doc])*
                 pub fn $setter(self, value: $argument) -> Self {
-                    let limit = const { $crate::Limit::named($config::LIMITS, $name) };
-                    let value = $crate::Value::within(value.into(), limit);
+                    let value = $crate::Value::taken(value.into());
                     self.$change(|limits| limits.$field = value)
                 }
             )?)*
@@ -404,6 +458,10 @@ mod tests {
     #[test]
     fn values_that_may_not_be() {
         assert_eq!([0_usize, 1, 10, 11].map(|number| number.within(&N)), [1, 1, 10, 10]);
+        let checked = [0_usize, 1, 10, 11].map(|number| number.check(&N));
+        assert_eq!(checked, [Err(BadNumber::Zero), Ok(()), Ok(()), Err(BadNumber::Above(10))]);
+        assert_eq!((Some(0_u32).check(&N), None::<u32>.check(&N)), (Err(BadNumber::Zero), Ok(())));
+        assert_eq!(0_u64.check(&Limit { unit: Unit::SizeOrZero, ..N }), Ok(()));
         assert_eq!(Some(0_u32).within(&N), Some(1));
         assert_eq!(0_u64.within(&Limit { unit: Unit::SizeOrZero, ..N }), 0);
         let year = Duration::from_secs(365 * 24 * 60 * 60);

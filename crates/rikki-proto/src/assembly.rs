@@ -101,7 +101,7 @@ impl PartialMessage {
     ) -> Result<(), Error> {
         self.received = self.received.saturating_add(count(piece.len()));
         let Self { payload, length, held, compressed, .. } = self;
-        let most = if compressed.is_some() { limits.max_compressed() } else { limits.max_message };
+        let most = if compressed.is_some() { limits.max_compressed() } else { limits.max_message_size };
         payload.extend(piece, *length, most, held, memory)
     }
 
@@ -150,8 +150,8 @@ impl PartialMessage {
         let mut held = None;
         let mut scratch: Scratch = [0; SCRATCH_SIZE];
         for piece in [kept.get(HEADROOM..).unwrap_or_default(), last] {
-            let push = |piece: &[u8]| payload.extend(piece, None, limits.max_message, &mut held, memory);
-            decompressor.push(piece, &mut scratch, limits.max_message, push)?;
+            let push = |piece: &[u8]| payload.extend(piece, None, limits.max_message_size, &mut held, memory);
+            decompressor.push(piece, &mut scratch, limits.max_message_size, push)?;
         }
         decompressor.finish(&mut scratch)?;
         payload.finish()

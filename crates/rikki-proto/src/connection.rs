@@ -106,7 +106,7 @@ impl Connection {
 
     fn new(role: Role, limits: Limits) -> Self {
         let masked = matches!(role, Role::Server);
-        Self { role, state: State::Open, decoder: Decoder::new(limits, masked), unanswered: None }
+        Self { role, state: State::Open, decoder: Decoder::new(limits.within_limits(), masked), unanswered: None }
     }
 
     /// Compresses messages from now on and takes compressed ones, as was agreed on in the opening handshake

@@ -82,7 +82,7 @@ impl Decoder {
     pub(crate) fn next_short<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Message<'a>>, Error> {
         let [first @ (0x81 | 0x82), second @ 0x80..=0xfd, a, b, c, d, rest @ ..] = &**input else { return Ok(None) };
         let (is_text, length, key) = (*first == 0x81, usize::from(second & 0x7f), [*a, *b, *c, *d]);
-        if length > rest.len() || length > self.limits.max_message || !self.masked || self.is_mid_message() {
+        if length > rest.len() || length > self.limits.max_message_size || !self.masked || self.is_mid_message() {
             return Ok(None);
         }
         take(input, 6);

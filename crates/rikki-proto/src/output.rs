@@ -23,7 +23,9 @@ pub(crate) const LEAD: usize = 64;
 
 /// Frames waiting to be written, in order: small ones in one buffer, large shared payloads between them.
 ///
-/// Memory: the frames themselves; an empty one with no [`capacity`](Self::capacity) owns no heap memory.
+/// Memory: the frames themselves; one that is new owns no heap memory, and one that was used keeps its buffer.
+///
+/// What only a driver with buffers of its own needs is not shown here, and changes without notice.
 #[derive(Debug, Default)]
 pub struct Output {
     /// Behind [`LEAD`], which no offset counts, once there is anything.
@@ -40,6 +42,7 @@ pub struct Output {
 }
 
 /// A place in an [`Output`] to which it can be rolled back.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct Checkpoint {
     buffer: usize,
@@ -60,6 +63,7 @@ impl Output {
     }
 
     /// The size of the buffer in bytes.
+    #[doc(hidden)]
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.buffer.capacity()
@@ -78,6 +82,7 @@ impl Output {
     }
 
     /// All that is to be written, if it lies in one piece: no large payload is among it.
+    #[doc(hidden)]
     #[must_use]
     pub fn contiguous(&self) -> Option<&[u8]> {
         (self.payload_bytes == 0).then(|| self.piece(self.written, self.end()))
@@ -124,16 +129,17 @@ impl Output {
         self.blocked = blocked;
     }
 
-    /// The end as it is now, for [`rollback`](Self::rollback).
+    /// The end as it is now, for `rollback`.
+    #[doc(hidden)]
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint { buffer: self.end(), payloads: self.payloads.len() }
     }
 
-    /// Takes back what was added since `checkpoint`, which holds until the next [`advance`](Self::advance) or
-    /// [`shrink`](Self::shrink).
+    /// Takes back what was added since `checkpoint`, which holds until the next `advance` or `shrink`.
     ///
     /// With context takeover no compressed message may be sent after it: it could refer to one that was taken back.
+    #[doc(hidden)]
     pub fn rollback(&mut self, checkpoint: Checkpoint) {
         if checkpoint.buffer >= self.written {
             self.buffer.truncate(LEAD + checkpoint.buffer);
@@ -143,6 +149,7 @@ impl Output {
     }
 
     /// Gives back memory that is not needed for what is left to be written.
+    #[doc(hidden)]
     pub fn shrink(&mut self) {
         if self.written > 0 {
             self.buffer.drain(LEAD..LEAD + self.written);
@@ -160,6 +167,7 @@ impl Output {
 
     /// Makes what is in the buffer a payload like the others, so that a new buffer begins. One that grows with what waits
     /// for the peer would be copied again and again, and take up to twice its size.
+    #[doc(hidden)]
     pub fn seal(&mut self) {
         self.shrink();
         let mut buffer = Bytes::from(std::mem::take(&mut self.buffer));

@@ -35,7 +35,7 @@ rikki_limits::limits! {
     /// ```
     /// use std::time::Duration;
     ///
-    /// let config = rikki_ws::Config::default().max_message(64 * 1024).ping_interval(Duration::from_secs(10));
+    /// let config = rikki_ws::Config::default().max_message_size(64 * 1024).ping_interval(Duration::from_secs(10));
     /// assert_eq!(config.clone().set("max-message", "64KiB"), Ok(config));
     /// ```
     #[derive(Clone, Debug, PartialEq)]
@@ -91,7 +91,8 @@ rikki_limits::limits! {
     pub(super) write_queue: usize {
         name: "write-queue", unit: Size, default: "1MiB",
         meaning: "Unsent data of one WebSocket", detail: " at which the overflow policy holds",
-        /// What happens at this mark is for [`overflow`](Self::overflow) to say. A message is taken while the queue is below
+        /// axum and tungstenite have `max_write_buffer_size`, which no message may go beyond; this is a mark: what happens
+        /// there is for [`overflow`](Self::overflow) to say. A message is taken while the queue is below
         /// it, so a connection holds at most the mark and one message.
         setter: write_queue(usize),
     }
@@ -141,6 +142,20 @@ impl Config {
         Ok(self.limits.set_limit(name, text)? || compression.set_limit(name, text)? || self.set_limit(name, text)?)
     }
 
+    /// Whether each limit can be what it has been set to, or read as: a count of none cannot.
+    ///
+    /// A server asks at its start, and a client when it connects. Where nobody can, as under another server, the nearest
+    /// that can be holds.
+    ///
+    /// # Errors
+    ///
+    /// [`BadLimit`] names the first that cannot.
+    pub fn check(&self) -> Result<(), BadLimit> {
+        self.limits.check_limits()?;
+        self.compression.as_ref().map_or(Ok(()), Compression::check_limits)?;
+        self.check_limits()
+    }
+
     /// How messages are compressed with clients that offer permessage-deflate; default [`Compression::default`], `None`
     /// for not at all.
     pub fn compression(mut self, compression: impl Into<Option<Compression>>) -> Self {
@@ -148,10 +163,10 @@ impl Config {
         self
     }
 
-    /// The largest message taken, in bytes of payload: see [`Limits::max_message`]. A connection holds at most this much of
+    /// The largest message taken, in bytes of payload: see [`Limits::max_message_size`]. A connection holds at most this much of
     /// an unfinished message, and all of them [`message_memory`](super::Live::message_memory).
-    pub fn max_message(mut self, bytes: usize) -> Self {
-        self.limits = self.limits.max_message(bytes);
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.limits = self.limits.max_message_size(bytes);
         self
     }
 

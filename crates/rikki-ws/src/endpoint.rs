@@ -12,6 +12,9 @@ use super::{InvalidSubprotocol, Subprotocol};
 /// A handler with its configuration, subprotocols and origins: built once, and mounted with
 /// `Server::endpoint` or used by `Upgrade::at`.
 ///
+/// It may serve under any server, where nothing starts that could report a wrong value: so what cannot be parsed is told
+/// at once, by a `Result`. The limits of its configuration are for whoever mounts it to [check](Config::check).
+///
 /// Without a handler, as [`Endpoint::default`] is, it is for the async face. Clones are the same endpoint; all of its
 /// connections share what has been made ready for them, and cost nothing for it.
 ///
@@ -19,7 +22,7 @@ use super::{InvalidSubprotocol, Subprotocol};
 /// use rikki_ws::{Config, Endpoint, Message, Socket};
 ///
 /// let echo = |socket: &mut Socket<'_>, message: Message<'_>| socket.send(message);
-/// let chat = Endpoint::new(echo).config(Config::default().max_message(64 << 10)).subprotocols(["chat"])?;
+/// let chat = Endpoint::new(echo).config(Config::default().max_message_size(64 << 10)).protocols(["chat"])?;
 /// # Ok::<(), rikki_ws::InvalidSubprotocol>(())
 /// ```
 #[must_use]
@@ -79,8 +82,8 @@ impl<H> Endpoint<H> {
     /// # Errors
     ///
     /// One of them is no token: [section 4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1).
-    pub fn subprotocols<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidSubprotocol> {
-        let names = names.into_iter().map(str::parse).collect::<Result<_, _>>()?;
+    pub fn protocols(self, names: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, InvalidSubprotocol> {
+        let names = names.into_iter().map(|name| name.as_ref().parse()).collect::<Result<_, _>>()?;
         Ok(Self { subprotocols: Some(names), ready: Arc::default(), ..self })
     }
 
@@ -100,6 +103,12 @@ impl<H> Endpoint<H> {
     /// Counts its connections among those of `live`; default those of our server in front, or else of the process.
     pub fn live(self, live: &Live) -> Self {
         Self { live: Some(live.clone()), ready: Arc::default(), ..self }
+    }
+
+    /// Whether each limit can be what it has been set to.
+    #[doc(hidden)]
+    pub fn check_limits(&self) -> Result<(), rikki_limits::BadLimit> {
+        self.config.check()
     }
 
     pub(super) fn handler(&self) -> &Arc<H> {

@@ -88,7 +88,7 @@ impl Live {
     ///
     /// A message that has not arrived whole holds up to twice what has come of it, or four times where its length is
     /// known. Beyond 16 KiB it is counted. Where nothing is left the oldest give way: their connections are closed with
-    /// 1013. One alone may always be as large as [`max_message`](super::Config::max_message).
+    /// 1013. One alone may always be as large as [`max_message_size`](super::Config::max_message_size).
     pub fn message_memory(&self, bytes: usize) {
         self.0.messages.budget().set_most(bytes);
     }

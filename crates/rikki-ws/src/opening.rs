@@ -43,7 +43,7 @@ impl Opening {
 
     /// The subprotocol that was agreed on.
     #[must_use]
-    pub fn subprotocol(&self) -> Option<&str> {
+    pub fn protocol(&self) -> Option<&str> {
         self.subprotocol.as_ref().map(Subprotocol::as_str)
     }
 

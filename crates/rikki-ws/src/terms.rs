@@ -57,6 +57,7 @@ impl Default for Terms {
 impl Terms {
     /// Makes a configuration ready for connections that `live` counts.
     pub fn new(config: &Config, live: &Live) -> Self {
+        let config = config.clone().within_limits();
         Self {
             live: live.clone(),
             queues: live.queues().clone(),

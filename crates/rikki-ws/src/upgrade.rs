@@ -15,7 +15,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, Uri, header};
 use hyper::upgrade::OnUpgrade;
 use rikki_proto::Connection;
-use rikki_proto::handshake::{Refusal, Subprotocol, accept};
+use rikki_proto::handshake::{InvalidSubprotocol, Refusal, Subprotocol, accept};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::field::display;
 
@@ -125,7 +125,7 @@ impl Upgrade {
     /// use axum::response::Response;
     /// use rikki_ws::{Config, Endpoint, Upgrade};
     ///
-    /// static CHAT: LazyLock<Endpoint> = LazyLock::new(|| Endpoint::default().config(Config::default().max_message(4096)));
+    /// static CHAT: LazyLock<Endpoint> = LazyLock::new(|| Endpoint::default().config(Config::default().max_message_size(4096)));
     ///
     /// async fn chat(upgrade: Upgrade) -> Response {
     ///     upgrade.at(&CHAT).on_upgrade(|socket| async move { drop(socket) })
@@ -136,11 +136,15 @@ impl Upgrade {
         self
     }
 
-    /// Sets the subprotocols that are spoken here, the preferred one first; default those of the endpoint or of the server,
-    /// or none. The first that the client offers is agreed on.
-    pub fn subprotocols(mut self, subprotocols: impl IntoIterator<Item = Subprotocol>) -> Self {
-        self.subprotocols = Some(subprotocols.into_iter().collect());
-        self
+    /// Sets the subprotocols that are spoken here, the preferred one first; default those of the endpoint or of the
+    /// server, or none. The first that the client offers is agreed on.
+    ///
+    /// # Errors
+    ///
+    /// One of them is no token: [section 4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1).
+    pub fn protocols(mut self, names: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, InvalidSubprotocol> {
+        self.subprotocols = Some(names.into_iter().map(|name| name.as_ref().parse()).collect::<Result<_, _>>()?);
+        Ok(self)
     }
 
     /// Lets pages of any origin open WebSockets here: for endpoints that know their users by other means than cookies.

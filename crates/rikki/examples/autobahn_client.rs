@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let settings = Config::default()
         // Small messages too: they are most of what the cases are about.
         .compression(Compression::dedicated().threshold(1))
-        .max_message(MAX_MESSAGE)
+        .max_message_size(MAX_MESSAGE)
         .max_fragments(MAX_FRAGMENTS);
     let connect = |resource: String| Builder::new(format!("{suite}/{resource}")).config(settings.clone());
 

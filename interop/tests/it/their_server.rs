@@ -182,7 +182,7 @@ async fn too_large_for_them(servers: &mut Servers, url: &str, settings: Config) 
 }
 
 async fn too_large_for_us(servers: &mut Servers, url: &str, settings: Config) {
-    let mut socket = servers.connect(url, settings.max_message(1000)).await;
+    let mut socket = servers.connect(url, settings.max_message_size(1000)).await;
     echoed(&mut socket, noise(1000)).await;
     socket.send(noise(1001).into()).await.unwrap();
     let error = next(&mut socket).await;

@@ -64,13 +64,16 @@ impl<T: Table> Given<T> {
         self.0.extend(T::limits().find(|limit| limit.name == name).map(|limit| (limit, number.to_string())));
     }
 
-    /// Sets these limits of `target`.
-    pub(crate) fn apply<L>(
-        &self,
-        target: L,
-        set: impl Fn(L, &str, &str) -> Result<L, BadLimit>,
-    ) -> Result<L, BadLimit> {
-        self.0.iter().try_fold(target, |target, (limit, text)| set(target, limit.name, text))
+    /// Sets these limits of a server.
+    pub(crate) fn apply(&self, server: Server) -> Server {
+        self.0.iter().fold(server, |server, (limit, text)| server.set(limit.name, text))
+    }
+}
+
+impl Given<OfFolders> {
+    /// Sets these limits of a folder.
+    pub(crate) fn apply_to(&self, files: Files) -> Result<Files, BadLimit> {
+        self.0.iter().try_fold(files, |files, (limit, text)| files.set(limit.name, text))
     }
 }
 

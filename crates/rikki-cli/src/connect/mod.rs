@@ -50,12 +50,12 @@ fn configure(args: &ConnectArgs) -> Result<Builder, Failure> {
     };
     let config = Config::default()
         .compression(compression)
-        .max_message(args.max_message)
+        .max_message_size(args.max_message)
         .ping_interval(args.ping)
         // The session has its own.
         .close_timeout(Duration::MAX);
     let mut builder = Builder::new(&args.url)
-        .subprotocols(args.subprotocols.iter().map(String::as_str))
+        .protocols(args.subprotocols.iter().map(String::as_str))
         .config(config)
         .connect_timeout(args.connect_timeout);
     for (name, value) in &args.headers {
@@ -120,7 +120,7 @@ const SOON: Duration = Duration::from_millis(500);
 
 fn greeting(url: &str, socket: &WebSocket, response: &Response<()>) -> String {
     let mut text = format!("connected to {url}");
-    if let Some(subprotocol) = socket.subprotocol() {
+    if let Some(subprotocol) = socket.protocol() {
         text += &format!(", subprotocol {subprotocol}");
     }
     if let Some(extensions) = response.headers().get(header::SEC_WEBSOCKET_EXTENSIONS) {

@@ -185,7 +185,7 @@ fn headers_and_subprotocols_reach_the_server() {
             Ok::<(), Error>(())
         })
     });
-    let server = Running::start(Server::new().subprotocols(["v1", "v2"]).route("/", headers));
+    let server = Running::start(Server::new().protocols(["v1", "v2"]).route("/", headers));
     let url = &server.url;
     check(&["--header", "x-token: 1", "--header", "X-Token:2", url], "", 0, "1 and 2\n", &["connected", CLOSED]);
     let both = format!("connected to {url}, subprotocol v2");

@@ -118,7 +118,7 @@ fn a_failure_after_our_close_is_told_to_the_caller_alone() {
 
 #[test]
 fn a_failure_reaches_the_peer_as_a_close() {
-    let limits = Limits::default().max_message(10);
+    let limits = Limits::default().max_message_size(10);
     for from_client in [true, false] {
         let mut pair = Pair::new(limits);
         let (side, _) = pair.sides(from_client);

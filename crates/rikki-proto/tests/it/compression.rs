@@ -156,12 +156,12 @@ fn refuses_what_is_not_deflate_or_not_text() {
     let broken = [&shelf.deflate(b"\xff")[..], b"\x00\x00\xff\xff", b"\xff"].concat();
     refused(&[Frame::new(TEXT, broken).rsv(4)], limits, ProtocolError::InvalidUtf8);
     let long = shelf.deflate(&[&[0xff][..], &[b'x'; 20]].concat());
-    refused(&[Frame::new(TEXT, long).rsv(4)], limits.max_message(20), ProtocolError::InvalidUtf8);
+    refused(&[Frame::new(TEXT, long).rsv(4)], limits.max_message_size(20), ProtocolError::InvalidUtf8);
 }
 
 #[test]
 fn the_limit_is_on_what_comes_out() {
-    let limits = Limits::default().max_message(100_000);
+    let limits = Limits::default().max_message_size(100_000);
     let shelf = Shelf::new(1, 1);
     let exact = Frame::new(TEXT, shelf.deflate(&[b'x'; 100_000])).rsv(4).masked(KEY);
     let (messages, error) = receive(&mut server(limits, &shelf), &exact.bytes(), 7, &mut Output::default());
@@ -182,7 +182,7 @@ fn the_memory_of_all_messages_is_that_of_what_comes_out() {
     let begun = Frame::new(TEXT, [b'x'; 20_000]).part().masked(KEY).bytes();
     for (memory, is_evicted) in [(119_999, true), (120_000, false)] {
         let memory = Arc::new(MessageMemory::new(memory));
-        let [mut first, mut second] = [(); 2].map(|()| server(Limits::default().max_message(100_000), &shelf));
+        let [mut first, mut second] = [(); 2].map(|()| server(Limits::default().max_message_size(100_000), &shelf));
         first.set_message_memory(memory.clone());
         second.set_message_memory(memory);
         assert_eq!(receive(&mut first, &begun, 30_000, &mut Output::default()), (vec![], None));

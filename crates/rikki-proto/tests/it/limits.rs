@@ -36,7 +36,7 @@ fn refused(limits: Limits, frames: &[Frame], error: LimitExceeded, code: u16) {
 #[track_caller]
 fn too_long(limit: usize, frames: &[Frame], length: u64) {
     let error = LimitExceeded::MessageTooLong { length, limit };
-    refused(Limits::default().max_message(limit), frames, error, 1009);
+    refused(Limits::default().max_message_size(limit), frames, error, 1009);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn exactly_the_limit_passes_and_control_frames_do_not_count() {
         Frame::new(CONTINUATION, [b'a'; 40]),
         Frame::new(BINARY, [1; 100]),
     ];
-    for end in both(Limits::default().max_message(100)) {
+    for end in both(Limits::default().max_message_size(100)) {
         let expected = Outcome {
             events: vec![ping(&[0; 125]), text(&"a".repeat(100)), binary(&[1; 100])],
             error: None,

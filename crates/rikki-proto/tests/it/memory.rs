@@ -62,7 +62,7 @@ fn wide_text(length: usize) -> Vec<u8> {
 /// Feeds a message as long as the limit in pieces; no more may be held than twice what has come, nor than the limit.
 #[track_caller]
 fn grows_with_what_arrives(opcode: u8, payload: &[u8], piece: usize) {
-    for end in ENDS.map(|end| end(Limits::default().max_message(payload.len()))) {
+    for end in ENDS.map(|end| end(Limits::default().max_message_size(payload.len()))) {
         let mut measured = Measured::new(end);
         let mut arrived = 0;
         for piece in end.incoming(&[Frame::new(opcode, payload).part()]).chunks_mut(piece) {
@@ -131,7 +131,7 @@ fn a_read_of_nothing_makes_room_for_four_times_what_has_arrived() {
 
 #[test]
 fn an_announcement_costs_nothing() {
-    let limits = Limits::default().max_message(usize::MAX / 2);
+    let limits = Limits::default().max_message_size(usize::MAX / 2);
     for end in ENDS.map(|end| end(limits)) {
         for length in [70_000, 4 << 20, 1 << 62] {
             let announced = |opcode| Frame::new(opcode, []).length(Length::Announced(length)).part();

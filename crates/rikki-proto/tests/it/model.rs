@@ -16,7 +16,7 @@ pub(crate) struct Bounds {
 
 impl Bounds {
     pub(crate) fn limits(self) -> Limits {
-        Limits::default().max_message(self.message).max_fragments(self.fragments)
+        Limits::default().max_message_size(self.message).max_fragments(self.fragments)
     }
 }
 

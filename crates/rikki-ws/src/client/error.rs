@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use rikki_proto::handshake::HandshakeError;
 
-use rikki_limits::Excerpt;
+use rikki_limits::{BadLimit, Excerpt};
 
 #[cfg(feature = "tls")]
 use crate::tls::TlsError;
@@ -27,6 +27,8 @@ pub enum ConnectError {
         /// Which one, and why.
         why: String,
     },
+    /// A limit cannot be what was asked for.
+    Limit(BadLimit),
     /// The host is not known, or nobody listens there.
     Unreachable {
         /// The host of the URL.
@@ -78,6 +80,7 @@ impl fmt::Display for ConnectError {
         match self {
             Self::BadUrl { url, why } => write!(f, "cannot connect to {url:?}: {why}"),
             Self::BadHeader { why } => f.write_str(why),
+            Self::Limit(error) => error.fmt(f),
             Self::Unreachable { host, port, source } => write!(f, "cannot reach {host} port {port}: {source}"),
             #[cfg(feature = "tls")]
             Self::Tls(error) => error.fmt(f),
@@ -119,6 +122,7 @@ impl std::error::Error for ConnectError {
             #[cfg(feature = "tls")]
             Self::TlsHandshake { source, .. } => Some(source),
             Self::Handshake(error) => Some(error),
+            Self::Limit(error) => Some(error),
             Self::Http(error) => Some(error.as_ref()),
             Self::BadUrl { .. }
             | Self::BadHeader { .. }
@@ -138,8 +142,9 @@ impl From<HandshakeError> for ConnectError {
     }
 }
 
-impl From<hyper::Error> for ConnectError {
-    fn from(error: hyper::Error) -> Self {
+impl ConnectError {
+    /// What hyper says of a connection that broke or speaks something else.
+    pub(super) fn http(error: hyper::Error) -> Self {
         Self::Http(error.into())
     }
 }

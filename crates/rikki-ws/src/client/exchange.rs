@@ -42,7 +42,7 @@ pub(super) async fn exchange(io: Box<dyn Io>, request: Request<Empty<Bytes>>) ->
     let mut builder = http1::Builder::new();
     builder.max_headers(MAX_HEADERS).max_header_size(MAX_HEAD);
     let io = ReadOn { io, broken: None };
-    let (mut sender, connection) = builder.handshake(TokioIo::new(io)).await?;
+    let (mut sender, connection) = builder.handshake(TokioIo::new(io)).await.map_err(ConnectError::http)?;
     let mut wire = Wire { connection, ended: false };
     let mut sending = pin!(sender.send_request(request));
     let response = poll_fn(|cx| {
@@ -51,7 +51,7 @@ pub(super) async fn exchange(io: Box<dyn Io>, request: Request<Empty<Bytes>>) ->
         match (sending.as_mut().poll(cx), wire) {
             (Poll::Ready(Ok(response)), _) => Poll::Ready(Ok(response)),
             (_, Poll::Ready(Err(error))) => Poll::Ready(Err(error)),
-            (answer, _) => answer.map_err(ConnectError::from),
+            (answer, _) => answer.map_err(ConnectError::http),
         }
     })
     .await;
@@ -133,7 +133,7 @@ impl Wire {
         }
         let end = ready!(self.connection.poll_without_shutdown(cx));
         self.ended = true;
-        Poll::Ready(end.map_err(ConnectError::from))
+        Poll::Ready(end.map_err(ConnectError::http))
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use rikki_limits::{BadLimit, Limit};
+use rikki_limits::Limit;
 
-use super::Builder;
+use super::{Builder, Mistake};
 use crate::Config;
 
 rikki_limits::limits! {
@@ -28,15 +28,18 @@ impl Builder {
 
     /// Sets a limit by its name, as a person writes it: `connect-timeout` to `5s`.
     ///
-    /// # Errors
-    ///
-    /// [`BadLimit`], if there is no limit of this name or this is no value for it.
-    pub fn set(mut self, name: &str, text: &str) -> Result<Self, BadLimit> {
-        if self.limits.set_limit(name, text)? {
-            return Ok(self);
+    /// A name that no limit has, and what is no value for it, are an error of [`connect`](Self::connect).
+    pub fn set(mut self, name: &str, text: &str) -> Self {
+        let set = self.limits.set_limit(name, text).and_then(|is_ours| match is_ours {
+            true => Ok(None),
+            false => self.config.clone().set(name, text).map(Some),
+        });
+        match set {
+            Ok(Some(config)) => return self.config(config),
+            Ok(None) => {}
+            Err(error) => self.note(Mistake::Limit(error)),
         }
-        let config = self.config.clone().set(name, text)?;
-        Ok(self.config(config))
+        self
     }
 
     fn with_limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {

@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use http_body_util::Empty;
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng as _, SeedableRng as _};
+use rikki_limits::BadLimit;
 use rikki_proto::handshake::ClientHandshake;
 #[cfg(feature = "tls")]
 use rustls::InvalidMessage;
@@ -79,8 +80,8 @@ pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let (socket, response) = Builder::new("wss://localhost:8443/websocket")
 ///     .header("authorization", "Bearer 42")
-///     .subprotocols(["chat.v2", "chat.v1"])
-///     .config(Config::default().compression(Compression::dedicated()).max_message(1 << 20))
+///     .protocols(["chat.v2", "chat.v1"])
+///     .config(Config::default().compression(Compression::dedicated()).max_message_size(1 << 20))
 ///     .tls(ClientTls::ca("ca.crt")?)
 ///     .connect_timeout(Duration::from_secs(5))
 ///     .connect()
@@ -99,8 +100,8 @@ pub struct Builder {
     limits: Limits,
     #[cfg(feature = "tls")]
     tls: Option<ClientTls>,
-    /// Why a header cannot be sent.
-    mistake: Option<String>,
+    /// The first setting that could not be understood.
+    mistake: Option<Mistake>,
 }
 
 impl Builder {
@@ -131,21 +132,20 @@ impl Builder {
             (Ok(name), Ok(value)) => {
                 self.headers.append(name, value);
             }
-            (Ok(name), Err(_)) => self.note(format!("the value of header {name} has bytes that no header can have")),
-            (Err(_), _) => self.note("the name of a header is not a token".to_owned()),
+            (Ok(name), Err(_)) => {
+                self.note(Mistake::Header(format!("the value of header {name} has bytes that no header can have")));
+            }
+            (Err(_), _) => self.note(Mistake::Header("the name of a header is not a token".to_owned())),
         }
         self
     }
 
     /// Offers these subprotocols, the preferred one first; default none.
-    /// [`WebSocket::subprotocol`] is the one that the server chose.
-    pub fn subprotocols<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
-        self.subprotocols.clear();
-        for name in names {
-            match name.parse() {
-                Ok(subprotocol) => self.subprotocols.push(subprotocol),
-                Err(error) => self.note(InvalidSubprotocol::to_string(&error)),
-            }
+    /// [`WebSocket::protocol`] is the one that the server chose.
+    pub fn protocols(mut self, names: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        match names.into_iter().map(|name| name.as_ref().parse()).collect() {
+            Ok(subprotocols) => self.subprotocols = subprotocols,
+            Err(error) => self.note(Mistake::Header(InvalidSubprotocol::to_string(&error))),
         }
         self
     }
@@ -199,9 +199,10 @@ impl Builder {
     }
 
     async fn connect_in_time(&self) -> Result<(WebSocket, Response<()>), ConnectError> {
-        if let Some(why) = &self.mistake {
-            return Err(ConnectError::BadHeader { why: why.clone() });
+        if let Some(mistake) = &self.mistake {
+            return Err(mistake.clone().into());
         }
+        self.config.check().map_err(ConnectError::Limit)?;
         let uri = self.uri()?;
         let mut rng = StdRng::try_from_rng(&mut SysRng)
             .map_err(|error| ConnectError::NoRandom(std::io::Error::other(error.to_string())))?;
@@ -277,8 +278,24 @@ impl Builder {
         Err(ConnectError::BadUrl { url: self.url.clone(), why: "TLS needs the feature `tls`" })
     }
 
-    fn note(&mut self, why: String) {
-        self.mistake.get_or_insert(why);
+    fn note(&mut self, mistake: Mistake) {
+        self.mistake.get_or_insert(mistake);
+    }
+}
+
+/// What was set wrong.
+#[derive(Clone, Debug)]
+enum Mistake {
+    Header(String),
+    Limit(BadLimit),
+}
+
+impl From<Mistake> for ConnectError {
+    fn from(mistake: Mistake) -> Self {
+        match mistake {
+            Mistake::Header(why) => Self::BadHeader { why },
+            Mistake::Limit(error) => Self::Limit(error),
+        }
     }
 }
 

@@ -67,17 +67,31 @@ impl Server {
         http.chain(ws::Config::limits()).chain(ws::internal::Budgets::LIMITS)
     }
 
-    /// Sets a limit by its name, as a person writes it: `max-head` to `64KiB`, `keep-alive` to `30s`. Those of a WebSocket are
-    /// set as in the [configuration](Self::websocket_config) that there is by then.
+    /// Sets a limit by its name, as a person writes it: `max-head` to `64KiB`, `keep-alive` to `30s`. Those of a WebSocket
+    /// are set as in the [configuration](Self::websocket_config) that there is by then.
     ///
-    /// # Errors
-    ///
-    /// [`BadLimit`], if there is no limit of this name or this is no value for it.
-    pub fn set(mut self, name: &str, text: &str) -> Result<Self, BadLimit> {
-        let is_known = self.limits.set_limit(name, text)?
+    /// A name that no limit has, and what is no value for it, are an error of [`start`](Self::start).
+    pub fn set(mut self, name: &str, text: &str) -> Self {
+        match self.set_any(name, text) {
+            Ok(true) => {}
+            Ok(false) => self.note(BadLimit::Unknown(name.to_owned()).into()),
+            Err(error) => self.note(error.into()),
+        }
+        self
+    }
+
+    fn set_any(&mut self, name: &str, text: &str) -> Result<bool, BadLimit> {
+        Ok(self.limits.set_limit(name, text)?
             || self.http.limits.set_limit(name, text)?
             || self.websocket_budgets.set_limit(name, text)?
-            || self.websockets.set_any(name, text)?;
-        if is_known { Ok(self) } else { Err(BadLimit::Unknown(name.to_owned())) }
+            || self.websockets.set_any(name, text)?)
+    }
+
+    /// Whether each limit can be what it has been set to.
+    pub(super) fn check_limits(&self) -> Result<(), BadLimit> {
+        self.limits.check_limits()?;
+        self.http.limits.check_limits()?;
+        self.websocket_budgets.check_limits()?;
+        self.websockets.check()
     }
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::{fmt, io};
 
 use crate::http::BadHost;
-use crate::ws::{BadOrigin, InvalidSubprotocol};
+use crate::ws::{BadOrigin, CloseCode, InvalidSubprotocol};
+use rikki_limits::BadLimit;
 
 /// Why a server could not be started; its text is one line that names what to change.
 #[derive(Debug)]
@@ -44,6 +45,17 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// A route cannot be added.
+    Route {
+        /// Its path; empty for those of an application that was merged.
+        path: String,
+        /// What is wrong with it, mostly in axum's words.
+        why: String,
+    },
+    /// A limit cannot be what was asked for.
+    Limit(BadLimit),
+    /// A code that no Close can have was set for the drain.
+    DrainCode(CloseCode),
     /// Files cannot be served below a path.
     Mount {
         /// The path in the URLs of the server.
@@ -88,6 +100,16 @@ impl fmt::Display for StartError {
             }
             Self::Socket { path, source } => write!(f, "cannot listen on unix:{}: {source}", path.display()),
             Self::Files { path, source } => write!(f, "cannot serve {}: {source}", path.display()),
+            Self::Route { path, why } if path.is_empty() => write!(f, "cannot add the routes of an application: {why}"),
+            Self::Route { path, why } => write!(f, "cannot add a route for {path}: {why}"),
+            Self::Limit(error) => error.fmt(f),
+            Self::DrainCode(code) => {
+                write!(
+                    f,
+                    "cannot close with {} when the server drains: use 1001 (going away) or 1012 (restarting)",
+                    code.0
+                )
+            }
             Self::Mount { path, why } => write!(f, "cannot serve files at {path}: {why}"),
             Self::Header { name, why } => write!(f, "cannot add the header {name}: {why}"),
             Self::Origin(error) => error.fmt(f),
@@ -108,7 +130,13 @@ impl std::error::Error for StartError {
             Self::Origin(error) => Some(error),
             Self::Host(error) => Some(error),
             Self::Subprotocol(error) => Some(error),
-            Self::BadUrl { .. } | Self::NoCertificate { .. } | Self::Mount { .. } | Self::Header { .. } => None,
+            Self::Limit(error) => Some(error),
+            Self::BadUrl { .. }
+            | Self::NoCertificate { .. }
+            | Self::Route { .. }
+            | Self::DrainCode(_)
+            | Self::Mount { .. }
+            | Self::Header { .. } => None,
         }
     }
 }
@@ -116,6 +144,12 @@ impl std::error::Error for StartError {
 impl From<BadOrigin> for StartError {
     fn from(error: BadOrigin) -> Self {
         Self::Origin(error)
+    }
+}
+
+impl From<BadLimit> for StartError {
+    fn from(error: BadLimit) -> Self {
+        Self::Limit(error)
     }
 }
 

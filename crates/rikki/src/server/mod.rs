@@ -14,6 +14,7 @@ mod mount;
 #[path = "unmounted.rs"]
 mod mount;
 mod queue;
+mod routes;
 mod url;
 mod worker;
 
@@ -22,9 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
-use axum::routing::{MethodRouter, any};
 
 use crate::http::{self, Guard};
 use crate::live::{Live, Monitor};
@@ -32,10 +31,10 @@ use crate::live::{Live, Monitor};
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
 use crate::ws::internal::Origins;
-use crate::ws::{self, CloseCode, Endpoint, Handler, Subprotocol, Upgrade};
+use crate::ws::{self, CloseCode, Subprotocol};
 
 use mount::Mounts;
-use rikki_limits::Hint;
+use rikki_limits::{BadLimit, BadNumber, Hint};
 
 pub(crate) use config::Limits;
 pub use error::StartError;
@@ -45,8 +44,9 @@ pub use url::ListenUrl;
 
 /// A server under construction: WebSockets, HTTP routes and files on the same ports.
 ///
-/// One thread per core serves connections, each from its first byte to its last. Setting values never fails; whatever
-/// is wrong with them is reported by [`start`](Self::start) or [`run`](Self::run).
+/// One thread per core serves connections, each from its first byte to its last. Setting values never fails and never
+/// panics; the first that is wrong is noted, and reported by [`start`](Self::start) or [`run`](Self::run). What is built
+/// apart from the server, such as an [`Endpoint`](ws::Endpoint) or [`Files`](crate::Files), tells at once.
 ///
 /// ```no_run
 /// use axum::routing::get;
@@ -111,60 +111,6 @@ impl Server {
     /// A server with nothing but defaults.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Serves WebSockets at `path` with a handler or a closure `Fn(&mut Socket, Message)`.
-    ///
-    /// To decide who may have one, [`route`](Self::route) an axum handler that takes an [`Upgrade`] instead.
-    ///
-    /// # Panics
-    ///
-    /// As axum's `Router::route`: if `path` is taken or does not start with a slash.
-    pub fn websocket<H: Handler>(mut self, path: &str, handler: H) -> Self {
-        let handler = Arc::new(handler);
-        self.router = self.router.route(
-            path,
-            any(move |request: Request| {
-                let handler = handler.clone();
-                async move { Upgrade::new(request).on_upgrade_with(handler) }
-            }),
-        );
-        self
-    }
-
-    /// Serves WebSockets at `path` with an endpoint, which has a configuration, subprotocols and origins of its own.
-    ///
-    /// # Panics
-    ///
-    /// As axum's `Router::route`: if `path` is taken or does not start with a slash.
-    pub fn endpoint<H: Handler>(mut self, path: &str, endpoint: Endpoint<H>) -> Self {
-        let serve = move |request: Request| {
-            let endpoint = endpoint.clone();
-            async move { Upgrade::new(request).serve(&endpoint) }
-        };
-        self.router = self.router.route(path, any(serve));
-        self
-    }
-
-    /// Answers requests for `path` with axum's own handlers, such as `get(|| async { "hello" })`.
-    ///
-    /// # Panics
-    ///
-    /// As axum's `Router::route`: if `path` is taken or does not start with a slash.
-    pub fn route(mut self, path: &str, methods: MethodRouter) -> Self {
-        self.router = self.router.route(path, methods);
-        self
-    }
-
-    /// Adds the routes of an axum application, and its fallback. With a fallback no folder can be served at `/`, which
-    /// would take its place: that is an error of [`start`](Self::start).
-    ///
-    /// # Panics
-    ///
-    /// As axum's `Router::merge`: if a path is taken or both have a fallback.
-    pub fn merge(mut self, routes: Router) -> Self {
-        self.router = self.router.merge(routes);
-        self
     }
 
     /// Adds a header field to every answer that does not have it, apart from the 101 of a WebSocket and the refusal of
@@ -248,8 +194,8 @@ impl Server {
 
     /// Sets the subprotocols that are spoken, the preferred one first; default none. The first that a client offers is
     /// agreed on.
-    pub fn subprotocols<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
-        match names.into_iter().map(str::parse).collect() {
+    pub fn protocols(mut self, names: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        match names.into_iter().map(|name| name.as_ref().parse()).collect() {
             Ok(names) => self.subprotocols = names,
             Err(error) => self.note(StartError::Subprotocol(error)),
         }
@@ -314,20 +260,25 @@ impl Server {
         self
     }
 
-    /// Sets how many threads serve connections; default one per core, at least one.
+    /// Sets how many threads serve connections; default one per core. None is an error of [`start`](Self::start).
     ///
     /// A single one accepts them too, which saves waking it from another thread; several have one more that does.
     pub fn workers(mut self, threads: usize) -> Self {
-        self.workers = Some(threads.max(1));
+        if threads == 0 {
+            self.note(BadLimit::Value("workers", BadNumber::Zero).into());
+        }
+        self.workers = Some(threads);
         self
     }
 
     /// Sets the code that a drain closes WebSockets with: default [`CloseCode::GOING_AWAY`], 1001;
-    /// [`CloseCode::SERVICE_RESTART`], 1012, tells clients to come back. Codes that must not be sent are passed over.
+    /// [`CloseCode::SERVICE_RESTART`], 1012, tells clients to come back. One that must not be sent is an error of
+    /// [`start`](Self::start).
     pub fn drain_code(mut self, code: CloseCode) -> Self {
-        if code.may_be_sent() {
-            self.drain_code = code;
+        if !code.may_be_sent() {
+            self.note(StartError::DrainCode(code));
         }
+        self.drain_code = code;
         self
     }
 
@@ -368,6 +319,7 @@ impl Server {
         if let Some(mistake) = self.mistake.take() {
             return Err(mistake);
         }
+        self.check_limits()?;
         let mut listeners = Vec::new();
         if self.urls.is_empty() {
             self.urls.push(DEFAULT_URL.to_owned());

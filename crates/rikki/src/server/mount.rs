@@ -17,6 +17,7 @@ use rikki_limits::{Budget, Count};
 use tower_service::Service;
 
 use super::memory::Memory;
+use super::routes::added;
 use super::{Server, StartError};
 
 impl Server {
@@ -36,11 +37,12 @@ impl Server {
     ///
     /// The file of the certificate's key is denied in each folder.
     ///
-    /// # Panics
-    ///
-    /// [`start`](Self::start) does, as axum's `Router::nest_service`: if a route has the path, or a parameter or wildcard
-    /// where the next name would stand.
+    /// A path that another folder has, that cannot be one of a URL, or where a route has a parameter or wildcard for the
+    /// next name, is an error of [`start`](Self::start), and so is a limit of `files` that cannot be.
     pub fn mount(mut self, path: &str, files: Files) -> Self {
+        if let Err(error) = files.check_limits() {
+            self.note(error.into());
+        }
         let taken = |path: &str| self.mounts.0.iter().any(|mount| mount.path == path);
         match Mount::new(path, files) {
             Ok(mount) if taken(&mount.path) => {
@@ -91,7 +93,7 @@ impl Mounts {
         }
         // The longest first.
         mounts.sort_by_key(|mount| std::cmp::Reverse(mount.path.len()));
-        Ok(Folders(self.0.into()).add_to(router))
+        Folders(self.0.into()).add_to(router)
     }
 }
 
@@ -151,16 +153,16 @@ impl Mount {
 struct Folders(Arc<[Mount]>);
 
 impl Folders {
-    fn add_to(self, mut router: Router) -> Router {
+    fn add_to(self, mut router: Router) -> Result<Router, StartError> {
         let paths: Vec<_> = self.0.iter().map(|mount| mount.path.clone()).collect();
         for path in paths {
             router = match (path.as_str(), &*self.0) {
                 ("/", [mount]) => router.fallback_service(mount.files.clone()),
                 ("/", _) => router.fallback_service(self.clone()),
-                (path, _) => router.nest_service(path, self.clone()),
+                (path, _) => added(router, path, |router| router.nest_service(path, self.clone()))?,
             };
         }
-        router
+        Ok(router)
     }
 
     /// The folder that a place is in, and where below it. What is in none, or nowhere, is for the one at `/` to refuse, or

@@ -90,7 +90,8 @@ async fn many_refusals_at_once_are_cut_and_the_others_go_on() {
 
 #[tokio::test]
 async fn ends_are_counted_by_reason() {
-    let settings = Config::default().max_message(10).min_payload_rate(1, Duration::from_millis(1)).max_message_rate(3);
+    let settings =
+        Config::default().max_message_size(10).min_payload_rate(1, Duration::from_millis(1)).max_message_rate(3);
     let panics = |_: &mut Socket<'_>, message: Message<'_>| assert_ne!(message.as_bytes(), b"panic");
     let server = Running::start(Server::new().websocket_config(settings).websocket("/", panics)).await;
     for (bytes, expected) in [
@@ -107,13 +108,6 @@ async fn ends_are_counted_by_reason() {
     let counters = server.handle.counters();
     let Counters { closed_violations, closed_timeouts, closed_limits, closed_rates, closed_panics, .. } = counters;
     assert_eq!((closed_violations, closed_timeouts, closed_limits, closed_rates, closed_panics), (1, 1, 1, 1, 1));
-}
-
-/// None at all would be a server that serves nobody.
-#[tokio::test]
-async fn an_address_may_have_one_connection_at_least() {
-    let server = Running::echo(Server::new().max_connections_per_address(0)).await;
-    Talk::open(&server, Via::Tcp, "/echo").await.echo("hello").await;
 }
 
 /// A worker that a callback holds up takes no new clients with it.

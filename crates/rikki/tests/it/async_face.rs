@@ -62,9 +62,9 @@ async fn echoes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_of_an_endpoint() {
     let plain = any(async |upgrade: Upgrade| upgrade.on_upgrade(echo));
-    let endpoint = Endpoint::default().config(Config::default().max_message(3));
+    let endpoint = Endpoint::default().config(Config::default().max_message_size(3));
     let special = any(async move |upgrade: Upgrade| {
-        upgrade.at(&endpoint).subprotocols(["chat".parse().unwrap()]).any_origin().on_upgrade(echo)
+        upgrade.at(&endpoint).protocols(["chat"]).unwrap().any_origin().on_upgrade(echo)
     });
     let address = serve(Router::new().route("/", plain).route("/special", special)).await;
     for (path, more, expected) in [

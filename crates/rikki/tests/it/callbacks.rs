@@ -12,7 +12,7 @@ use crate::wire::{BOTH, Running, soon};
 #[tokio::test]
 async fn each_callback_once() {
     let (recorder, mut calls) = Recorder::new();
-    let server = Running::start(Server::new().subprotocols(["chat"]).websocket("/record", recorder)).await;
+    let server = Running::start(Server::new().protocols(["chat"]).websocket("/record", recorder)).await;
     for via in BOTH {
         // Two connections have two states.
         let mut first = Talk::open(&server, via, "/record?first").await;

@@ -111,11 +111,11 @@ fn plain() -> Config {
 #[tokio::test]
 async fn the_request_is_that_of_section_4_1() {
     let (url, mut requests) = scripted(SWITCHING).await;
-    let mut builder = Builder::new(&url).subprotocols(["v2", "v1"]).header("x-token", "42").header("x-token", "43");
+    let mut builder = Builder::new(&url).protocols(["v2", "v1"]).header("x-token", "42").header("x-token", "43");
     for compression in [None, Some(Compression::shared()), Some(Compression::dedicated())] {
         builder = builder.config(Config::default().compression(compression));
         let (socket, _) = soon("connecting", builder.connect()).await.unwrap();
-        assert_eq!(socket.subprotocol(), None, "the server chose none");
+        assert_eq!(socket.protocol(), None, "the server chose none");
         let (head, _) = requests.recv().await.unwrap();
         assert!(head.starts_with("GET /path?query HTTP/1.1\r\n"), "{head}");
         let host = url.strip_prefix("ws://").unwrap().strip_suffix("/path?query").unwrap();
@@ -219,7 +219,7 @@ async fn what_cannot_be_asked_for_is_refused_before_anything_is_sent() {
     check(url("ws://h").header("a", "x\ny"), "the value of header a has bytes that no header can have").await;
     check(url("ws://h").header("Upgrade", "x"), "the header upgrade is written by the handshake: leave it out").await;
     check(
-        url("ws://h").subprotocols(["a", "b c"]),
+        url("ws://h").protocols(["a", "b c"]),
         "\"b c\" is not a subprotocol name: use ASCII letters, digits and !#$%&'*+-.^_`|~ without spaces",
     )
     .await;
@@ -295,7 +295,7 @@ async fn what_the_server_sends_right_behind_its_answer_is_not_lost() {
 async fn a_server_that_breaks_a_rule_or_a_limit_is_told() {
     async fn check(frames: &'static [u8], code: u16) {
         let (url, mut requests) = scripted(SWITCHING).await;
-        let settings = plain().max_message(1000);
+        let settings = plain().max_message_size(1000);
         let (mut socket, _) = soon("connecting", Builder::new(url).config(settings).connect()).await.unwrap();
         let (_, mut talk) = requests.recv().await.unwrap();
         talk.send(frames).await;
@@ -334,14 +334,14 @@ async fn a_subprotocol_and_headers_are_seen_by_both() {
         type State = ();
         fn open(&self, socket: &mut Socket<'_>, opening: &Opening) {
             let token = opening.headers().get("x-token").and_then(|token| token.to_str().ok());
-            socket.send(format!("{token:?} {:?}", opening.subprotocol())).unwrap();
+            socket.send(format!("{token:?} {:?}", opening.protocol())).unwrap();
         }
         fn message(&self, (): &mut (), _: &mut Socket<'_>, _: Message<'_>) {}
     }
-    let server = Running::start(Server::new().subprotocols(["v1", "v2"]).websocket("/", Greeter)).await;
-    let builder = Builder::new(url(&server, Via::Tcp, "/")).subprotocols(["v3", "v2"]).header("x-token", "42");
+    let server = Running::start(Server::new().protocols(["v1", "v2"]).websocket("/", Greeter)).await;
+    let builder = Builder::new(url(&server, Via::Tcp, "/")).protocols(["v3", "v2"]).header("x-token", "42");
     let (mut socket, _) = soon("connecting", builder.connect()).await.unwrap();
-    assert_eq!(socket.subprotocol(), Some("v2"));
+    assert_eq!(socket.protocol(), Some("v2"));
     assert_eq!(next(&mut socket).await, Some(Message::from("Some(\"42\") Some(\"v2\")")));
 }
 

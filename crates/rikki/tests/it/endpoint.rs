@@ -16,10 +16,10 @@ fn echo(socket: &mut Socket<'_>, message: Message<'_>) {
 /// Each has its limits, subprotocols and origins; what is not set is the server's.
 #[tokio::test]
 async fn each_endpoint_has_its_own() {
-    let small = Endpoint::new(echo).config(Config::default().max_message(3)).subprotocols(["chat"]).unwrap();
+    let small = Endpoint::new(echo).config(Config::default().max_message_size(3)).protocols(["chat"]).unwrap();
     let open = Endpoint::new(echo).allow_origin("https://app.example").unwrap();
     let server = Server::new().endpoint("/small", small).endpoint("/open", open).websocket("/", echo);
-    let config = Config::default().max_message(5);
+    let config = Config::default().max_message_size(5);
     let server = Running::start(server.websocket_config(config).allow_origin("https://other.example")).await;
     for via in BOTH {
         for (path, longest) in [("/small", 3), ("/", 5), ("/open", 4 << 20)] {

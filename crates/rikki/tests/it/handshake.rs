@@ -178,7 +178,7 @@ async fn requests_behind_a_refused_handshake() {
 /// H8 and negotiation: only what the server lists is echoed.
 #[tokio::test]
 async fn subprotocols() {
-    let server = Running::echo(Server::new().subprotocols(["v2.chat", "v1.chat"])).await;
+    let server = Running::echo(Server::new().protocols(["v2.chat", "v1.chat"])).await;
     let offering = |offer: &str| upgrade("/echo", &format!("Sec-WebSocket-Protocol: {offer}\r\n"));
     check_accepted(&server, &offering("v1.chat"), &["sec-websocket-protocol: v1.chat"]).await;
     check_accepted(&server, &offering("v1.chat, v2.chat"), &["sec-websocket-protocol: v2.chat"]).await;

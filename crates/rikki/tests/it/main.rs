@@ -16,6 +16,7 @@ mod http;
 mod interop;
 mod keepalive;
 mod limits;
+mod mistakes;
 mod origin_host;
 mod pressure;
 mod recorder;

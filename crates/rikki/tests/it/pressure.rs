@@ -60,7 +60,7 @@ async fn tiny_fragments_with_the_defaults() {
 #[tokio::test]
 async fn unfinished_messages_of_all_connections() {
     const LARGE: usize = 60_000;
-    let settings = Config::default().max_message(LARGE);
+    let settings = Config::default().max_message_size(LARGE);
     let server = Running::echo(Server::new().websocket_config(settings).message_memory(LARGE * 3 / 2)).await;
     let large = || frame(0x01, [b'a'; LARGE]);
     for via in BOTH {
@@ -88,7 +88,7 @@ async fn unfinished_messages_of_all_connections() {
 /// W7: the sum counts, and it is judged on the header of the fragment that goes beyond.
 #[tokio::test]
 async fn an_endless_message() {
-    let small = || Config::default().max_message(1000);
+    let small = || Config::default().max_message_size(1000);
     let parts = [frame(0x01, [b'a'; 400]), frame(0x00, [b'a'; 400])].concat();
     let header = |length| [header(0x00, length), vec![0; 4]].concat();
     check(small(), &[parts.clone(), header(201)].concat(), "close(1009)").await;

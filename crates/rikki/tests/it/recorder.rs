@@ -30,7 +30,7 @@ impl Handler for Recorder {
     type State = u32;
 
     fn open(&self, socket: &mut Socket<'_>, opening: &Opening) -> u32 {
-        let subprotocol = opening.subprotocol().unwrap_or("none");
+        let subprotocol = opening.protocol().unwrap_or("none");
         let what = format!("{} {subprotocol} {}", opening.uri(), opening.peer_addr().unwrap());
         self.0.send(Called::Open(what, socket.sender())).unwrap();
         assert!(!opening.headers().contains_key("x-panic"), "as asked for");

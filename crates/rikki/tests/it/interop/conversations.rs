@@ -18,7 +18,7 @@ const IN_FLIGHT: usize = 300;
 pub(super) async fn all<P: Peer>(settings: Config) {
     messages::<P>(settings.clone()).await;
     converse(settings.clone(), meet_a_broken_rule, break_a_rule::<P>).await;
-    converse(settings.max_message(1000), meet_a_large_message, send_a_large_message::<P>).await;
+    converse(settings.max_message_size(1000), meet_a_large_message, send_a_large_message::<P>).await;
 }
 
 /// Messages, pings and closing from either side.

@@ -153,7 +153,7 @@ async fn close_codes() {
 
 #[tokio::test]
 async fn subprotocols() {
-    let server = Running::echo(Server::new().subprotocols(["v2.chat", "v1.chat"])).await;
+    let server = Running::echo(Server::new().protocols(["v2.chat", "v1.chat"])).await;
     for via in BOTH {
         for (offer, expected) in [("v1.chat", "v1.chat"), ("v1.chat, v2.chat", "v2.chat"), ("x, v1.chat", "v1.chat")] {
             let mut request = url(via, "/echo").into_client_request().unwrap();
