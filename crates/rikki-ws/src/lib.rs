@@ -38,6 +38,7 @@ mod serving;
 mod socket;
 mod stream;
 mod terms;
+pub mod testing;
 #[cfg(feature = "tls")]
 #[doc(hidden)]
 pub mod tls;

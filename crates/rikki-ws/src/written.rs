@@ -98,7 +98,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let small = Config::default().max_message_size(7).max_age(Duration::from_secs(9)).overflow(Overflow::DropOldest);
+        let small =
+            Config::default().max_message_size(7).max_age(Duration::from_secs(9)).overflow(Overflow::DropOldest);
         let dedicated = Compression::dedicated().level(9).unwrap().threshold(5);
         for config in [Config::default(), small.clone().compression(None), small.compression(dedicated)] {
             let text = serde_json::to_string(&config).unwrap();
@@ -106,7 +107,8 @@ mod tests {
         }
         assert_eq!(serde_json::from_str::<Config>("{}").unwrap(), Config::default());
         let people = r#"{"max-message": "64KiB", "max-fragments": 3, "ping-interval": "5s", "compression": "off"}"#;
-        let expected = Config::default().max_message_size(64 << 10).max_fragments(3).ping_interval(Duration::from_secs(5));
+        let expected =
+            Config::default().max_message_size(64 << 10).max_fragments(3).ping_interval(Duration::from_secs(5));
         assert_eq!(serde_json::from_str::<Config>(people).unwrap(), expected.compression(None));
     }
 

@@ -22,11 +22,11 @@ pub use rikki_files::Files;
 pub use rikki_limits::{BadLimit, BadNumber, Hint, Limit, Unit};
 #[doc(inline)]
 pub use rikki_ws as ws;
-pub use rikki_ws::BadOrigin;
 #[cfg(feature = "tls")]
 pub use rikki_ws::TlsError;
 #[cfg(feature = "client")]
 pub use rikki_ws::client;
+pub use rikki_ws::{BadOrigin, testing};
 pub use server::{Bound, Handle, ListenUrl, Memory, Server, StartError};
 #[cfg(feature = "tls")]
 pub use tls::{ClientCertificate, ServerTls};
