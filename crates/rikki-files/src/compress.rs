@@ -45,7 +45,7 @@ impl Compressed {
         length: Option<u64>,
         coding: Coding,
         permit: OwnedSemaphorePermit,
-        kept: Option<Kept>,
+        kept: Option<Collected>,
     ) -> Self {
         let job = Job { coding, length, encoder: None, kept, _permit: permit };
         Self { plain, state: State::Waiting(Box::new(job)) }
@@ -107,7 +107,7 @@ struct Job {
     /// Made with the first block.
     encoder: Option<Encoder>,
     /// `None` if there is too much of it.
-    kept: Option<Kept>,
+    kept: Option<Collected>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -138,14 +138,14 @@ impl Job {
 }
 
 /// What has come out so far, to be kept in the cache when it is complete.
-pub(super) struct Kept {
+pub(super) struct Collected {
     cache: Arc<Cache>,
     path: PathBuf,
     facts: Facts,
     bytes: Vec<u8>,
 }
 
-impl Kept {
+impl Collected {
     /// For a file at `path` that is as `facts` say.
     pub(super) fn new(cache: &Arc<Cache>, path: &Path, facts: Facts) -> Self {
         Self { cache: Arc::clone(cache), path: path.into(), facts, bytes: Vec::new() }
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn collects_only_what_the_cache_takes() {
         let check = |limit, facts, expected| {
-            let kept = Kept::new(&Arc::new(Cache::new(limit)), Path::new("a"), facts);
+            let kept = Collected::new(&Arc::new(Cache::new(limit)), Path::new("a"), facts);
             assert_eq!(kept.append(b"coded").is_some(), expected, "{limit} bytes");
         };
         check(1024 * 1024, facts(), true);
@@ -333,7 +333,7 @@ mod tests {
                 let plain = blocks.concat();
                 let content = body(blocks.into_iter().map(Ok).collect());
                 let cache = Arc::new(Cache::new(1024 * 1024));
-                let kept = Kept::new(&cache, Path::new("a"), facts());
+                let kept = Collected::new(&cache, Path::new("a"), facts());
                 let compressed = Compressed::new(content, Some(plain.len() as u64), coding, permit, Some(kept));
                 let coded = compressed.collect().await.unwrap().to_bytes();
                 assert!(decode(coding, &coded, plain.len()) == plain, "{coding:?}: {count} times {length}");
@@ -353,7 +353,7 @@ mod tests {
             let truncated = io::Error::from(io::ErrorKind::UnexpectedEof);
             let content = blocks(1, 1000, false).into_iter().map(Ok).chain([Err(truncated)]).collect();
             let cache = Arc::new(Cache::new(1024 * 1024));
-            let kept = Kept::new(&cache, Path::new("a"), facts());
+            let kept = Collected::new(&cache, Path::new("a"), facts());
             let mut compressed = Compressed::new(body(content), Some(2000), coding, permit, Some(kept));
             let end = loop {
                 match compressed.frame().await {

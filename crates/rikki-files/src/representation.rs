@@ -14,7 +14,7 @@ use http::{HeaderValue, Response, StatusCode};
 use super::absences::Absent;
 use super::answer;
 use super::attempt::Attempt;
-use super::compress::{Compressed, Kept};
+use super::compress::{Collected, Compressed};
 use super::conditional::{Validators, Verdict};
 use super::encoding::Coding;
 use super::multipart::Multipart;
@@ -174,7 +174,7 @@ impl Attempt<'_> {
             return self.represent(plain);
         };
         let facts = *source.facts();
-        let result = Kept::new(self.shared.root.cache(), relative, facts);
+        let result = Collected::new(self.shared.root.cache(), relative, facts);
         let plain = source.body(0..facts.length)?;
         *response.body_mut() = Body::new(Compressed::new(plain, Some(facts.length), coding, permit, Some(result)));
         Ok(response)

@@ -28,7 +28,7 @@ pub(super) struct Source {
 
 enum Content {
     /// All of it, in memory: of a file of this path with the same facts, from the cache, or read. The file is closed.
-    Kept(Bytes),
+    InMemory(Bytes),
     OnDisk(OnDisk),
 }
 
@@ -47,7 +47,7 @@ impl Source {
     pub(super) fn new(file: File, metadata: &Metadata, path: &Path, wait: Wait, stores: &Stores) -> Self {
         let facts = Facts::new(metadata);
         match stores.cache.plain(path, &facts) {
-            Some((content, digest)) => Self { facts, content: Content::Kept(content), digest: Some(digest) },
+            Some((content, digest)) => Self { facts, content: Content::InMemory(content), digest: Some(digest) },
             None => {
                 let on_disk =
                     OnDisk { file: Arc::new(file), place: None, path: path.into(), wait, stores: stores.clone() };
@@ -68,13 +68,13 @@ impl Source {
             return Ok(());
         }
         if let Some((content, digest)) = on_disk.keep(&self.facts, length)? {
-            (self.content, self.digest) = (Content::Kept(content), Some(digest));
+            (self.content, self.digest) = (Content::InMemory(content), Some(digest));
             return Ok(());
         }
         let (digest, content) = on_disk.digest(self.facts.length)?;
         self.digest = Some(digest);
         if let Some(content) = content {
-            self.content = Content::Kept(content);
+            self.content = Content::InMemory(content);
         }
         Ok(())
     }
@@ -102,13 +102,13 @@ impl Source {
 
     #[cfg(test)]
     pub(super) fn is_kept(&self) -> bool {
-        matches!(self.content, Content::Kept(_))
+        matches!(self.content, Content::InMemory(_))
     }
 
     /// Reads at `offset`, as [`read_at`] does.
     pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64, wait: Wait) -> Result<usize, Unmet> {
         match &self.content {
-            Content::Kept(content) => {
+            Content::InMemory(content) => {
                 let rest = slice(content, offset..self.facts.length);
                 let length = rest.len().min(buffer.len());
                 if let (Some(buffer), Some(rest)) = (buffer.get_mut(..length), rest.get(..length)) {
@@ -128,7 +128,7 @@ impl Source {
     pub(super) fn body(&self, range: Range<u64>) -> Result<Body, Unmet> {
         match &self.content {
             _ if range.is_empty() => Ok(Body::empty()),
-            Content::Kept(content) => Ok(slice(content, range).into()),
+            Content::InMemory(content) => Ok(slice(content, range).into()),
             Content::OnDisk(on_disk) => on_disk.part(range),
         }
     }

@@ -42,7 +42,7 @@ pub(crate) struct ListingMemory {
 struct Sendings {
     /// How many there have been so far.
     sent: u64,
-    by_index: BTreeMap<u64, (Arc<Kept>, Shares)>,
+    by_index: BTreeMap<u64, (Arc<Evictable>, Shares)>,
 }
 
 /// What a listing holds of both budgets: the same.
@@ -52,7 +52,7 @@ struct Shares {
 }
 
 /// The entries of a listing that is being sent, until it has to give way.
-struct Kept {
+struct Evictable {
     entries: Mutex<Option<Arc<Vec<Entry>>>>,
     /// When a piece of it was, as [`ListingMemory::now`] has it.
     taken: AtomicU64,
@@ -122,7 +122,7 @@ impl Sendings {
 
 impl Shares {
     /// Takes so much more of what all have, in the place of what those that leave hold.
-    fn exchange(&mut self, more: usize, leaving: &mut [(u64, (Arc<Kept>, Self))]) -> bool {
+    fn exchange(&mut self, more: usize, leaving: &mut [(u64, (Arc<Evictable>, Self))]) -> bool {
         self.of_all.exchange(more, leaving.iter_mut().map(|(_, (_, shares))| &mut shares.of_all))
     }
 
@@ -132,7 +132,7 @@ impl Shares {
     }
 }
 
-impl Kept {
+impl Evictable {
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Vec<Entry>>>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -183,7 +183,7 @@ impl Charge {
     pub(super) fn keep(self, entries: Vec<Entry>) -> Sending {
         let Self { memory, shares, .. } = self;
         let taken = memory.now().into();
-        let kept = Arc::new(Kept { entries: Mutex::new(Some(Arc::new(entries))), taken });
+        let kept = Arc::new(Evictable { entries: Mutex::new(Some(Arc::new(entries))), taken });
         let mut sending = memory.lock();
         sending.sent += 1;
         let index = sending.sent;
@@ -199,7 +199,7 @@ impl Charge {
 pub(super) struct Sending {
     memory: Arc<ListingMemory>,
     index: u64,
-    kept: Arc<Kept>,
+    kept: Arc<Evictable>,
 }
 
 impl Sending {

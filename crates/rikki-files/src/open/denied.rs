@@ -27,11 +27,11 @@ pub(super) struct Denied {
 struct Seen {
     last: Option<State>,
     /// The latest last.
-    files: VecDeque<Held>,
+    files: VecDeque<Pinned>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct Pinned {
     identity: Identity,
     _file: fs::File,
 }
@@ -49,7 +49,7 @@ impl Denied {
         let file = fs::File::open(path)?;
         let last = state(&Metadata::from_file(&file)?)
             .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "files have no identity on this platform"))?;
-        let files = VecDeque::from([Held { identity: last.0, _file: file }]);
+        let files = VecDeque::from([Pinned { identity: last.0, _file: file }]);
         let seen = Arc::new(Mutex::new(Seen { last: Some(last), files }));
         Ok(Some(Self { path: std::path::absolute(path)?.into(), seen }))
     }
@@ -82,7 +82,7 @@ impl Denied {
             if seen.files.len() >= REMEMBERED {
                 seen.files.pop_front();
             }
-            seen.files.push_back(Held { identity, _file: file });
+            seen.files.push_back(Pinned { identity, _file: file });
         }
         seen.last
     }
