@@ -130,7 +130,7 @@ pub(crate) struct CodecSet {
 }
 
 /// A client's offer that was accepted.
-pub(crate) struct Accepted {
+pub(crate) struct AgreedCodecs {
     pub(crate) codecs: Arc<dyn Codecs>,
     /// The `Sec-WebSocket-Extensions` of the answer.
     pub(crate) response: HeaderValue,
@@ -155,7 +155,7 @@ impl CodecSet {
     }
 
     /// The server's side: what becomes of a request that may offer compression.
-    pub(crate) fn negotiate(&self, request: &HeaderMap) -> Result<Option<Accepted>, ExtensionError> {
+    pub(crate) fn negotiate(&self, request: &HeaderMap) -> Result<Option<AgreedCodecs>, ExtensionError> {
         let options = if self.context_takeover { ServerOptions::dedicated } else { ServerOptions::shared };
         let Some(accepted) = deflate::negotiate(request, &options(self.deflate))? else { return Ok(None) };
         let agreed = accepted.agreed;
@@ -165,7 +165,7 @@ impl CodecSet {
             peer_takeover: !agreed.client_no_context_takeover,
         };
         let Some(reserved) = self.reserve(sides) else { return Ok(None) };
-        Ok(self.codecs(sides, reserved).map(|codecs| Accepted { codecs, response: accepted.response }))
+        Ok(self.codecs(sides, reserved).map(|codecs| AgreedCodecs { codecs, response: accepted.response }))
     }
 
     /// The client's side: what to offer, or `None` if there is no memory left for it.

@@ -82,7 +82,7 @@ pub mod internal {
     pub use crate::origins::{ListenerKind, Origins};
     pub use crate::refusal::closing;
     pub use crate::terms::Terms;
-    pub use crate::tracker::{Held, Tracker};
+    pub use crate::tracker::{Tracked, Tracker};
     #[cfg(feature = "axum")]
     pub use crate::upgrade::handover::{Agreed, Context};
     #[cfg(feature = "axum")]

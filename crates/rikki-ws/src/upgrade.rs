@@ -19,7 +19,7 @@ use rikki_proto::handshake::{InvalidSubprotocol, Refusal, Subprotocol, accept};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::field::display;
 
-use super::compression::Accepted;
+use super::compression::AgreedCodecs;
 use super::driver::Driver;
 use super::endpoint::Endpoint;
 use super::handler::{Handler, HandlerTask};
@@ -244,7 +244,7 @@ impl Upgrade {
         let opening =
             Opening { parts, peer, subprotocol: accepted.subprotocol().cloned(), is_compressed: compression.is_some() };
         let mut connection = terms.server();
-        let extensions = compression.map(|Accepted { codecs, response }| {
+        let extensions = compression.map(|AgreedCodecs { codecs, response }| {
             connection.set_codecs(codecs);
             response
         });

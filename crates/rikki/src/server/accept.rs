@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::door::{self, Accepted, Door, Listener};
+use super::door::{self, Arrival, Door, Listener};
 use super::queue::{OVERDUE, Queues};
 use super::url::BACKLOG;
 use crate::http::Draining;
@@ -29,7 +29,7 @@ pub(super) enum Destination {
     /// In at the door of the worker that accepts: no other thread has to wake for them.
     Own(Arc<Door>),
     /// To each worker in turn.
-    Workers { queues: Arc<Queues<Accepted>>, turn: usize },
+    Workers { queues: Arc<Queues<Arrival>>, turn: usize },
 }
 
 /// Accepts on each socket, by a task of the runtime, until the server drains.
@@ -74,7 +74,7 @@ async fn accept(socket: Accepting, listener: Arc<Listener>, mut destination: Des
     // No more than the queue holds, on Linux one above its backlog: others have come since. Until this ends, the thread
     // closes no WebSocket and sees no deadline. What cannot be taken back from the runtime is closed.
     let _ = socket.finish(BACKLOG as usize + 1, |stream, peer| {
-        let _full = destination.try_take(Accepted { stream, peer, listener: listener.clone() });
+        let _full = destination.try_take(Arrival { stream, peer, listener: listener.clone() });
     });
 }
 
@@ -116,7 +116,7 @@ impl Destination {
             Ok(stream) => stream,
             Err(error) => return door::log_dropped(peer, &error),
         };
-        let mut accepted = Accepted { stream, peer, listener: listener.clone() };
+        let mut accepted = Arrival { stream, peer, listener: listener.clone() };
         while let Err(back) = self.try_take(accepted) {
             accepted = back;
             tokio::time::sleep(BACK_OFF).await;
@@ -124,7 +124,7 @@ impl Destination {
     }
 
     /// The same without waiting: if there is no room, it is given back.
-    fn try_take(&mut self, accepted: Accepted) -> Result<(), Accepted> {
+    fn try_take(&mut self, accepted: Arrival) -> Result<(), Arrival> {
         match self {
             Self::Own(door) => door.enter(accepted),
             Self::Workers { queues, turn } => {
@@ -174,7 +174,7 @@ mod tests {
         let listener = Arc::new(listener(draining.clone()));
         let socket = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = socket.local_addr().unwrap();
-        let (comes, stuck) = <(Arc<Queue<Accepted>>, Arc<Queue<Accepted>>)>::default();
+        let (comes, stuck) = <(Arc<Queue<Arrival>>, Arc<Queue<Arrival>>)>::default();
         let queues = Arc::new(Queues::new(vec![comes.clone(), stuck]));
         let coming = async {
             let mut clients = Vec::new();
@@ -206,7 +206,7 @@ mod tests {
             let listener = listener(draining.clone());
             let socket = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
             let address = socket.local_addr().unwrap();
-            let queue = Arc::<Queue<Accepted>>::default();
+            let queue = Arc::<Queue<Arrival>>::default();
             let queues = Arc::new(Queues::new(vec![queue.clone()]));
             let destination = Destination::Workers { queues, turn: 0 };
             let mut accepting = pin!(accept(Accepting::Tcp(socket), Arc::new(listener), destination, draining));

@@ -25,7 +25,7 @@ const REFUSALS: usize = 64;
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
 /// A connection on its way from the acceptor to a worker.
-pub(super) struct Accepted {
+pub(super) struct Arrival {
     pub(super) stream: Detached,
     pub(super) peer: Peer,
     pub(super) listener: Arc<Listener>,
@@ -54,8 +54,8 @@ impl Door {
     }
 
     /// Lets in what another thread has accepted.
-    pub(super) fn enter(&self, accepted: Accepted) {
-        let Accepted { stream, peer, listener } = accepted;
+    pub(super) fn enter(&self, arrival: Arrival) {
+        let Arrival { stream, peer, listener } = arrival;
         match stream.attach() {
             Ok(stream) => self.admit(stream, peer, &listener),
             Err(error) => log_dropped(peer, &error),
@@ -66,7 +66,7 @@ impl Door {
     pub(super) fn admit(&self, stream: Stream, peer: Peer, listener: &Listener) {
         match self.admission.admit(peer, || listener.serving.send_idle_away()) {
             Ok(place) => {
-                let tracker = Tracker::new(Held { _alive: self.alive.clone(), _place: Some(place) });
+                let tracker = Tracker::new(Belongings { _alive: self.alive.clone(), _place: Some(place) });
                 let connection =
                     Connection::new(listener.serving.clone(), listener.router.clone(), peer, tracker, true);
                 tokio::spawn(listener.serve(&self.local, connection, stream));
@@ -74,7 +74,7 @@ impl Door {
             Err(excess) => {
                 tracing::debug!(target: "rikki::server", %peer, "connection refused: {excess:?}");
                 let Ok(refusal) = self.local.refusals.clone().try_acquire_owned() else { return };
-                let tracker = Tracker::new(Held { _alive: self.alive.clone(), _place: None });
+                let tracker = Tracker::new(Belongings { _alive: self.alive.clone(), _place: None });
                 let connection = Connection::new(listener.serving.clone(), excess.router(), peer, tracker, false);
                 let answer = timeout(REFUSAL_TIME, listener.serve(&self.local, connection, stream));
                 tokio::spawn(async move {
@@ -106,13 +106,13 @@ impl Default for Local {
 
 /// What goes when a connection does, whatever has become of it.
 #[derive(Debug)]
-struct Held {
+struct Belongings {
     _alive: Alive,
     /// Its place among the connections that the server takes, if it has one.
     _place: Option<Place>,
 }
 
-impl ws::internal::Held for Held {}
+impl ws::internal::Tracked for Belongings {}
 
 pub(super) fn log_dropped(peer: Peer, error: &io::Error) {
     static LINES: Seldom = Seldom::new();

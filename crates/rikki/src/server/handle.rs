@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::accept::{self, Destination, Sockets};
 use super::admission::Admission;
-use super::door::{Accepted, Listener};
+use super::door::{Arrival, Listener};
 use super::drain::{Plan, Stop, Thread, Watch};
 use super::queue::{Queue, Queues};
 use super::url::Place;
@@ -216,7 +216,7 @@ pub(super) fn start(server: &Server, listeners: Vec<Listen>) -> Result<Handle, S
     }
     // One alone accepts itself: while it is busy nothing else could be done with a connection anyway.
     let mut own = if count == 1 { std::mem::take(&mut sockets) } else { Sockets::new() };
-    let of_workers: Vec<Arc<Queue<Accepted>>> = (0..count).map(|_| Arc::default()).collect();
+    let of_workers: Vec<Arc<Queue<Arrival>>> = (0..count).map(|_| Arc::default()).collect();
     let queues = Queues::new(of_workers.clone());
     let workers = (0..count).zip(of_workers);
     let workers = workers
@@ -246,7 +246,7 @@ impl Server {
 /// Accepts for several workers, on a thread of its own, until the server drains, and then watches the workers do so.
 struct Acceptor {
     sockets: Sockets,
-    queues: Queues<Accepted>,
+    queues: Queues<Arrival>,
     draining: Draining,
     watch: Watch,
 }

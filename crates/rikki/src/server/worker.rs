@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::accept::{self, Destination, Sockets};
 use super::admission::Admission;
-use super::door::{Accepted, Door};
+use super::door::{Arrival, Door};
 use super::drain::{Finish, Plan, Thread};
 use super::queue::{Command, Queue};
 use crate::http::Draining;
@@ -34,7 +34,7 @@ pub(super) struct Shared {
 }
 
 /// Starts a worker, which accepts on `sockets` itself. It drains when its queue ends.
-pub(super) fn start(index: usize, shared: Shared, queue: Arc<Queue<Accepted>>, sockets: Sockets) -> io::Result<Thread> {
+pub(super) fn start(index: usize, shared: Shared, queue: Arc<Queue<Arrival>>, sockets: Sockets) -> io::Result<Thread> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .event_interval(EVENT_INTERVAL)
@@ -56,7 +56,7 @@ pub(super) fn start(index: usize, shared: Shared, queue: Arc<Queue<Accepted>>, s
 /// What a worker does until it has drained.
 struct Work {
     /// From the acceptor.
-    queue: Arc<Queue<Accepted>>,
+    queue: Arc<Queue<Arrival>>,
     accepting: JoinSet<()>,
     door: Arc<Door>,
     finish: Finish,

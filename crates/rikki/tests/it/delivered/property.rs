@@ -98,9 +98,9 @@ fn case() -> impl Strategy<Value = Case> {
 
 /// What was accepted, by source: 0 is the connection's own task.
 #[derive(Clone, Default)]
-struct Accepted(Arc<Mutex<BTreeMap<usize, Vec<usize>>>>);
+struct AcceptedMessages(Arc<Mutex<BTreeMap<usize, Vec<usize>>>>);
 
-impl Accepted {
+impl AcceptedMessages {
     fn note<E>(&self, source: usize, number: usize, sent: &Result<(), E>) {
         if sent.is_ok() {
             self.0.lock().unwrap().entry(source).or_default().push(number);
@@ -116,7 +116,7 @@ fn text(source: usize, number: usize, size: usize) -> String {
 #[derive(Clone)]
 struct Run {
     case: Arc<Case>,
-    accepted: Accepted,
+    accepted: AcceptedMessages,
     /// Told when all steps are done: the sender to ask in the end, and the threads to wait for.
     done: mpsc::UnboundedSender<(Sender, Vec<JoinHandle<()>>)>,
 }
@@ -322,7 +322,7 @@ fn check(mut case: Case) -> Result<(), TestCaseError> {
         case.end = End::Close;
     }
     let (done, seen) = mpsc::unbounded_channel();
-    let run = Run { case: Arc::new(case.clone()), accepted: Accepted::default(), done };
+    let run = Run { case: Arc::new(case.clone()), accepted: AcceptedMessages::default(), done };
     let accepted = run.accepted.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (arrived, sender, counters) = runtime.block_on(async {
