@@ -20,27 +20,35 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use clap::Parser;
+
 use case::{Bench, Case, Trouble};
 
 /// What went wrong, in a sentence.
 type Result<T, E = String> = std::result::Result<T, E>;
 
-const USAGE: &str = "Usage: faults --rikki PATH [--long] [--minutes N] [--case NAME]... | --list";
-
-#[derive(Default)]
+/// Drives servers into trouble and measures what becomes of them.
+#[derive(Parser)]
 struct Options {
+    /// The command
+    #[arg(long, value_name = "PATH", required_unless_present = "list")]
     rikki: Option<PathBuf>,
+    /// With the numbers that are reported, not with those of every day
+    #[arg(long)]
     long: bool,
-    /// How long the soak takes.
+    /// How long the soak takes
+    #[arg(long, value_name = "N")]
     minutes: Option<u64>,
+    /// Name the cases, and run none
+    #[arg(long)]
     list: bool,
-    /// Those to run; all if empty.
+    /// A case to run; all by default, may be repeated
+    #[arg(long = "case", value_name = "NAME")]
     cases: Vec<String>,
 }
 
 fn main() -> ExitCode {
-    let passed = parse(std::env::args().skip(1)).and_then(run);
-    match passed {
+    match run(Options::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -48,25 +56,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
-    let mut options = Options::default();
-    while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value\n{USAGE}"));
-        match argument.as_str() {
-            "--rikki" => options.rikki = Some(value()?.into()),
-            "--case" => options.cases.push(value()?),
-            "--minutes" => {
-                let minutes = value()?.parse().map_err(|_| format!("--minutes needs a number\n{USAGE}"))?;
-                options.minutes = Some(minutes);
-            }
-            "--long" => options.long = true,
-            "--list" => options.list = true,
-            _ => return Err(format!("unknown option {argument:?}\n{USAGE}")),
-        }
-    }
-    Ok(options)
 }
 
 /// Runs the cases asked for, and says whether all of them passed.
@@ -81,7 +70,7 @@ fn run(options: Options) -> Result<bool> {
     if let Some(unknown) = options.cases.iter().find(|name| cases.iter().all(|case| case.name != **name)) {
         return Err(format!("there is no case {unknown:?}; --list names them"));
     }
-    let bench = Bench::new(options.rikki.ok_or(USAGE)?, options.long, options.minutes)?;
+    let bench = Bench::new(options.rikki.unwrap_or_default(), options.long, options.minutes)?;
     let (mut passed, mut failed, mut left_out) = (0, 0, 0);
     for case in cases {
         let started = Instant::now();
@@ -105,4 +94,29 @@ fn run(options: Options) -> Result<bool> {
     let verdict = if failed == 0 { "ok" } else { "FAILED" };
     println!("test result: {verdict}. {passed} passed; {failed} failed; {left_out} ignored");
     Ok(failed == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn understands_its_arguments() {
+        let check = |line: &str, expected: Result<(bool, Option<u64>, &[&str])>| {
+            let parsed = Options::try_parse_from(std::iter::once("faults").chain(line.split_whitespace()));
+            match (parsed, expected) {
+                (Ok(options), Ok((long, minutes, cases))) => {
+                    assert_eq!((options.long, options.minutes), (long, minutes), "{line}");
+                    assert_eq!(options.cases, cases, "{line}");
+                }
+                (Err(error), Err(expected)) => assert!(error.to_string().contains(&expected), "{line}: {error}"),
+                (parsed, _) => panic!("{line}: {:?}", parsed.map(drop)),
+            }
+        };
+        check("--rikki a --case x --case y", Ok((false, None, &["x", "y"])));
+        check("--long --rikki a --minutes 3", Ok((true, Some(3), &[])));
+        check("--list", Ok((false, None, &[])));
+        check("", Err("--rikki <PATH>".to_owned()));
+        check("--rikki a --minutes x", Err("invalid value 'x'".to_owned()));
+    }
 }

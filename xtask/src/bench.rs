@@ -30,7 +30,7 @@ use crate::suites::CARGO_LIMIT;
 
 use cases::{CASES, CHANGED, Case, FILES, Mode};
 use goals::Judged;
-pub(crate) use options::Options;
+pub(crate) use options::{Options, Part};
 use programs::Program;
 use samples::{PER_SECOND, REPORTED, Samples};
 use server::{Peer, Server};
@@ -73,7 +73,7 @@ struct Outcome {
 /// Runs the benchmark; false if a goal is missed and that matters.
 pub(crate) fn run(project: &Project, options: &Options) -> Result<bool> {
     let mut cases = select(CASES, |case| case.name, &options.cases)?;
-    if options.files {
+    if options.only == Some(Part::Files) {
         cases.retain(|case| case.mode == Mode::Http);
         if cases.is_empty() {
             return Err("none of these cases is about files".to_owned());
@@ -102,7 +102,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<bool> {
             write_result(&format!("{}.md", case.name), &text)?;
         }
         outcomes.push(outcome);
-        if keep && options.cases.is_empty() && !options.files {
+        if keep && options.cases.is_empty() && options.only.is_none() {
             // After each case: a run that is cut short leaves what it has found.
             write_result("README.md", &summary::page(&outcomes, &machine))?;
             write_result("ratios.svg", &plot::ratios(&outcomes))?;

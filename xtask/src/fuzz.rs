@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use clap::Args;
+
 use crate::Result;
 use crate::install::{self, Missing};
 use crate::process::{Running, output, run as run_command};
@@ -28,31 +30,23 @@ const LIMITS: [&str; 3] = ["-timeout=10", "-rss_limit_mb=2048", "-max_len=4096"]
 const GRACE: Duration = Duration::from_secs(120);
 
 /// What to run.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Args, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
+    /// How long each target runs
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = Self::default().seconds,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     pub(crate) seconds: u64,
-    /// All if there are none.
+    /// Those to run; all if there are none
     pub(crate) targets: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self { seconds: 20, targets: Vec::new() }
-    }
-}
-
-impl Options {
-    /// Takes one argument, and its value if it has one from `rest`.
-    pub(crate) fn parse<'a>(&mut self, argument: &str, rest: &mut impl Iterator<Item = &'a str>) -> Result<()> {
-        match argument {
-            "--seconds" => {
-                let number = rest.next().and_then(|number| number.parse().ok()).filter(|seconds| *seconds > 0);
-                self.seconds = number.ok_or("--seconds needs a number above zero")?;
-            }
-            option if option.starts_with('-') => return Err(format!("unknown option {option:?}")),
-            target => self.targets.push(target.to_owned()),
-        }
-        Ok(())
     }
 }
 

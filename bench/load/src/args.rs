@@ -3,156 +3,121 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::Result;
+use clap::builder::RangedU64ValueParser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, ValueEnum};
 
-const USAGE: &str = "\
-Usage: load MODE --port PORT [OPTION]
-
-Modes:
-  echo     WebSocket messages that come back
-  push     every message of the first connection comes to all connections; the next one when it has come to all
-  raw      the same bytes on bare TCP: no handshake, every byte comes back
-  http     GET requests on connections that stay open
-  connect  connections opened one after another: TCP, upgrade, reset
-  idle     memory of connections that have echoed one message and wait
-
-Options:
-  --pid PID          the server, of which CPU time and memory are read
-  --path PATH        what is requested [/websocket]
-  --header LINE      one more header of a GET request
-  --status CODE      what a GET request is to be answered with [200]
-  --connections N    how many at a time [100]
-  --inflight N       messages under way on each, or from the one that pushes [1]
-  --size BYTES       payload of a message [20]
-  --rate N           messages a second over all connections, sent when they are due and not when there is room
-  --warmup SECONDS   before anything is counted [1]
-  --seconds SECONDS  how long is counted [3]
-  --messages N       stop after so many, without a warm-up
-  --text             text messages, not binary ones
-  --deflate          JSON, compressed with permessage-deflate in both directions
-  --tls              wss or https, with any certificate
-";
-
-/// What one run does.
-#[derive(Debug)]
+/// Makes a server work, checks every answer, and says in one line of JSON what it cost.
+#[derive(Debug, Parser)]
+#[command(max_term_width = 120)]
 pub(crate) struct Args {
+    #[arg(value_enum)]
     pub(crate) mode: Mode,
-    pub(crate) server: SocketAddr,
+    /// Where the server listens on loopback
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// The server, of which CPU time and memory are read
+    #[arg(long)]
     pub(crate) pid: Option<u32>,
+    /// What is requested
+    #[arg(long, default_value = "/websocket")]
     pub(crate) path: String,
-    /// A header of a GET request, as one line.
+    /// One more header of a GET request
+    #[arg(long, value_name = "LINE")]
     pub(crate) header: Option<String>,
-    /// The status that it is answered with.
+    /// What a GET request is to be answered with
+    #[arg(long, value_name = "CODE", default_value_t = 200)]
     pub(crate) status: u16,
+    /// How many at a time
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
     pub(crate) connections: usize,
+    /// Messages under way on each, or from the one that pushes
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one())]
     pub(crate) inflight: usize,
+    /// Payload of a message
+    #[arg(long, value_name = "BYTES", default_value_t = 20)]
     pub(crate) size: usize,
-    /// Messages a second; without it the next one is sent when an earlier one has come back.
+    /// Messages a second over all connections, sent when they are due and not when there is room; without it the next
+    /// one is sent when an earlier one has come back
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive)]
     pub(crate) rate: Option<f64>,
+    /// Before anything is counted
+    #[arg(long, value_name = "SECONDS", default_value = "1", allow_negative_numbers = true, value_parser = seconds)]
     pub(crate) warmup: Duration,
+    /// How long is counted
+    #[arg(
+        long = "seconds",
+        value_name = "SECONDS",
+        default_value = "3",
+        allow_negative_numbers = true,
+        value_parser = seconds
+    )]
     pub(crate) duration: Duration,
+    /// Stop after so many, without a warm-up
+    #[arg(long, value_name = "N")]
     pub(crate) messages: Option<u64>,
+    /// Text messages, not binary ones
+    #[arg(long)]
     pub(crate) text: bool,
+    /// JSON, compressed with permessage-deflate in both directions
+    #[arg(long)]
     pub(crate) deflate: bool,
+    /// wss or https, with any certificate
+    #[arg(long)]
     pub(crate) tls: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
+    /// WebSocket messages that come back
     Echo,
+    /// Every message of the first connection comes to all connections; the next one when it has come to all
     Push,
+    /// The same bytes on bare TCP: no handshake, every byte comes back
     Raw,
+    /// GET requests on connections that stay open
     Http,
+    /// Connections opened one after another: TCP, upgrade, reset
     Connect,
+    /// Memory of connections that have echoed one message and wait
     Idle,
 }
 
 impl Args {
-    pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
-        let mode = match words.next().as_deref() {
-            Some("echo") => Mode::Echo,
-            Some("push") => Mode::Push,
-            Some("raw") => Mode::Raw,
-            Some("http") => Mode::Http,
-            Some("connect") => Mode::Connect,
-            Some("idle") => Mode::Idle,
-            _ => return Err(USAGE.to_owned()),
-        };
-        let mut args = Self {
-            mode,
-            server: (Ipv4Addr::LOCALHOST, 0).into(),
-            pid: None,
-            path: "/websocket".to_owned(),
-            header: None,
-            status: 200,
-            connections: 100,
-            inflight: 1,
-            size: 20,
-            rate: None,
-            warmup: Duration::from_secs(1),
-            duration: Duration::from_secs(3),
-            messages: None,
-            text: false,
-            deflate: false,
-            tls: false,
-        };
-        while let Some(word) = words.next() {
-            args.option(&word, &mut words)?;
-        }
-        if args.server.port() == 0 {
-            return Err(format!("--port is missing\n\n{USAGE}"));
-        }
+    /// The server.
+    pub(crate) fn server(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// Takes the words of the command line, the first of which is the program's name.
+    pub(crate) fn read(words: impl Iterator<Item = String>) -> Result<Self, clap::Error> {
+        let mut args = Self::try_parse_from(words)?;
+        let conflict = |text| Err(Self::command().error(ErrorKind::ArgumentConflict, text));
         if args.deflate && !matches!(args.mode, Mode::Echo | Mode::Idle) {
-            return Err("--deflate goes with echo and idle".to_owned());
+            return conflict("--deflate goes with echo and idle");
         }
         if args.mode == Mode::Push && args.rate.is_some() {
-            return Err("--rate does not go with push".to_owned());
+            return conflict("--rate does not go with push");
         }
         if args.messages.is_some() {
             args.warmup = Duration::ZERO;
         }
         Ok(args)
     }
-
-    fn option(&mut self, word: &str, words: &mut impl Iterator<Item = String>) -> Result<()> {
-        match word {
-            "--port" => self.server.set_port(value(word, words)?),
-            "--pid" => self.pid = Some(value(word, words)?),
-            "--path" => self.path = value(word, words)?,
-            "--header" => self.header = Some(value(word, words)?),
-            "--status" => self.status = value(word, words)?,
-            "--connections" => self.connections = at_least_one(word, words)?,
-            "--inflight" => self.inflight = at_least_one(word, words)?,
-            "--size" => self.size = value(word, words)?,
-            "--rate" => self.rate = Some(value(word, words).and_then(|rate| positive(word, rate))?),
-            "--warmup" => self.warmup = seconds(word, words)?,
-            "--seconds" => self.duration = seconds(word, words)?,
-            "--messages" => self.messages = Some(value(word, words)?),
-            "--text" => self.text = true,
-            "--deflate" => self.deflate = true,
-            "--tls" => self.tls = true,
-            _ => return Err(format!("unknown option {word:?}\n\n{USAGE}")),
-        }
-        Ok(())
-    }
 }
 
-fn value<T: std::str::FromStr>(option: &str, words: &mut impl Iterator<Item = String>) -> Result<T> {
-    let word = words.next().ok_or_else(|| format!("{option} needs a value"))?;
-    word.parse().map_err(|_| format!("{option}: {word:?} is no such value"))
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
 }
 
-fn at_least_one(option: &str, words: &mut impl Iterator<Item = String>) -> Result<usize> {
-    value(option, words).and_then(|count| if count > 0 { Ok(count) } else { Err(format!("{option}: at least 1")) })
+fn positive(text: &str) -> Result<f64, String> {
+    let value = text.parse().ok().filter(|value: &f64| value.is_finite() && *value > 0.0);
+    value.ok_or_else(|| "it has to be a number above zero".to_owned())
 }
 
-fn positive(option: &str, value: f64) -> Result<f64> {
-    if value.is_finite() && value > 0.0 { Ok(value) } else { Err(format!("{option}: above zero")) }
-}
-
-fn seconds(option: &str, words: &mut impl Iterator<Item = String>) -> Result<Duration> {
-    let seconds = value(option, words)?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| format!("{option}: {error}"))
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map_err(|_| "it has to be a number".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -161,26 +126,31 @@ mod tests {
 
     #[test]
     fn understands_its_arguments() {
-        let parse = |line: &str| Args::parse(line.split_whitespace().map(str::to_owned));
+        Args::command().debug_assert();
+        let parse = |line: &str| Args::read(format!("load {line}").split_whitespace().map(str::to_owned));
         let args = parse("echo --port 8000 --inflight 16 --messages 5 --tls").unwrap();
-        assert_eq!((args.mode, args.server.to_string()), (Mode::Echo, "127.0.0.1:8000".to_owned()));
+        assert_eq!((args.mode, args.server().to_string()), (Mode::Echo, "127.0.0.1:8000".to_owned()));
         assert_eq!((args.inflight, args.messages, args.tls, args.warmup), (16, Some(5), true, Duration::ZERO));
+        let args = parse("http --port 1 --warmup 0.3 --header range:x").unwrap();
+        assert_eq!((args.warmup, args.duration), (Duration::from_millis(300), Duration::from_secs(3)));
+        assert_eq!((args.connections, args.size, args.status, args.path.as_str()), (100, 20, 200, "/websocket"));
 
         let check = |line: &str, expected: &str| {
-            let error = parse(line).unwrap_err();
-            assert!(error.starts_with(expected), "{line}: {error}");
+            let error = parse(line).unwrap_err().to_string();
+            assert!(error.contains(expected), "{line}: {error}");
         };
-        check("", "Usage");
-        check("shout --port 1", "Usage");
-        check("echo", "--port is missing");
-        check("echo --port", "--port needs a value");
-        check("echo --port 70000", "--port: \"70000\" is no such value");
-        check("echo --connections 0", "--connections: at least 1");
-        check("echo --rate -3", "--rate: above zero");
-        check("echo --rate NaN", "--rate: above zero");
-        check("echo --seconds -1", "--seconds: ");
+        check("", "Usage: load");
+        check("shout --port 1", "invalid value 'shout'");
+        check("echo", "--port <PORT>");
+        check("echo --port", "a value is required for '--port <PORT>'");
+        check("echo --port 0", "0 is not in 1..");
+        check("echo --port 70000", "invalid value '70000' for '--port <PORT>'");
+        check("echo --port 1 --connections 0", "0 is not in 1..");
+        check("echo --port 1 --rate -3", "it has to be a number above zero");
+        check("echo --port 1 --rate NaN", "it has to be a number above zero");
+        check("echo --port 1 --seconds -1", "'--seconds <SECONDS>'");
         check("push --port 1 --rate 5", "--rate does not go with push");
         check("http --port 1 --deflate", "--deflate goes with echo and idle");
-        check("echo --frob", "unknown option \"--frob\"");
+        check("echo --frob", "unexpected argument '--frob'");
     }
 }

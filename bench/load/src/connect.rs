@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<Value> {
 
 fn open(args: &Args, poll: &Poll, number: usize) -> Result<Slot> {
     let connecting = |error: std::io::Error| format!("connecting: {error}");
-    let mut socket = TcpStream::connect(args.server).map_err(connecting)?;
+    let mut socket = TcpStream::connect(args.server()).map_err(connecting)?;
     SockRef::from(&socket).set_linger(Some(Duration::ZERO)).map_err(connecting)?;
     poll.registry()
         .register(&mut socket, Token(number), Interest::READABLE | Interest::WRITABLE)

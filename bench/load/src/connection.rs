@@ -41,7 +41,7 @@ pub(crate) struct Response {
 
 /// The request that opens a WebSocket, or any GET.
 pub(crate) fn request(args: &Args) -> String {
-    let head = format!("GET {} HTTP/1.1\r\nHost: localhost:{}\r\n", args.path, args.server.port());
+    let head = format!("GET {} HTTP/1.1\r\nHost: localhost:{}\r\n", args.path, args.server().port());
     match args.mode {
         Mode::Http => head + &args.header.as_ref().map_or_else(String::new, |line| format!("{line}\r\n")) + "\r\n",
         _ => {
@@ -73,7 +73,7 @@ impl Connection {
     }
 
     fn try_open(args: &Args, tls: Option<&Arc<ClientConfig>>) -> io::Result<(Self, Option<Response>)> {
-        let mut socket = std::net::TcpStream::connect_timeout(&args.server, OPEN_LIMIT)?;
+        let mut socket = std::net::TcpStream::connect_timeout(&args.server(), OPEN_LIMIT)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(OPEN_LIMIT))?;
         socket.set_write_timeout(Some(OPEN_LIMIT))?;

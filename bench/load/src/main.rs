@@ -24,8 +24,8 @@ use crate::args::{Args, Mode};
 type Result<T> = std::result::Result<T, String>;
 
 fn main() -> ExitCode {
-    let report = Args::parse(std::env::args().skip(1)).and_then(|args| perform(&args));
-    match report {
+    let args = Args::read(std::env::args()).unwrap_or_else(|error| error.exit());
+    match perform(&args) {
         Ok(report) => {
             println!("{report}");
             ExitCode::SUCCESS

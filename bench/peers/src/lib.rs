@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use clap::Parser;
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -54,19 +55,34 @@ enum Service<R> {
     Push(R),
 }
 
-/// Serves on a free port of loopback: the echo, with compression if the argument `--deflate` is given, or from one to
-/// all with `--push`; with TLS if the argument `--tls` is given.
+/// A WebSocket server on a free port of loopback, which it prints: an echo unless told otherwise.
+#[derive(Parser)]
+struct Options {
+    /// What one client sends comes to all
+    #[arg(long, conflicts_with = "deflate")]
+    push: bool,
+    /// Compress at level 1, without context takeover
+    #[arg(long)]
+    deflate: bool,
+    /// A certificate of its own
+    #[arg(long)]
+    tls: bool,
+}
+
+/// Serves on a free port of loopback what the command line asks for.
 ///
 /// # Errors
 ///
 /// What keeps the server from starting.
 pub fn run<L: Library>() -> Result<()> {
-    let has = |wanted: &str| std::env::args().any(|word| word == wanted);
-    let tls = if has("--tls") { Some(acceptor()?) } else { None };
-    let service = match (has("--push"), has("--deflate")) {
-        (true, _) => Service::Push(L::room()),
-        (false, true) => Service::Deflate,
-        (false, false) => Service::Echo,
+    let options = Options::parse();
+    let tls = if options.tls { Some(acceptor()?) } else { None };
+    let service = if options.push {
+        Service::Push(L::room())
+    } else if options.deflate {
+        Service::Deflate
+    } else {
+        Service::Echo
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

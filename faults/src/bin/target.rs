@@ -1,8 +1,4 @@
 //! A server on the library with what the command lacks: handlers that panic, push, or wait; and its counters.
-//!
-//! ```text
-//! target [--tls] [--push PER_SECOND] [--overflow POLICY] [--files FOLDER] [--body-window SECONDS]
-//! ```
 
 use std::io::{Write as _, stdout};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -12,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::routing::{get, post};
+use clap::Parser;
 use futures_util::StreamExt as _;
 use rikki::ws::{self, Handler, Message, Opening, Overflow, PreparedMessage, SendError, Sender, Socket, Upgrade};
 use rikki::{Handle, Server, ServerTls};
@@ -47,7 +44,7 @@ static LATEST: AtomicUsize = AtomicUsize::new(0);
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let options = Options::parse()?;
+    let options = Options::parse();
     let clients = Clients::default();
     let settings = ws::Config::default().write_queue(MARK).overflow(options.overflow);
     let mut server = Server::new()
@@ -62,7 +59,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .route("/panic", get(panic_in_http))
         .route("/wait", get(wait))
         .route("/upload", post(async |body: Bytes| body.len().to_string()))
-        .min_body_rate(500, options.body_window)
+        .min_body_rate(500, Duration::from_secs(options.body_window))
         .route("/counters", get(counters));
     if let Some(folder) = &options.files {
         server = server.files(folder);
@@ -89,42 +86,33 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     })
 }
 
+/// A server on the library, with what the command lacks.
+#[derive(Parser)]
 struct Options {
+    /// A certificate of its own
+    #[arg(long)]
     tls: bool,
-    /// Messages a second.
+    /// Messages a second to everybody at /push
+    #[arg(long, value_name = "PER_SECOND")]
     push: Option<u32>,
+    /// What becomes of messages that a client does not take
+    #[arg(long, value_name = "POLICY", default_value = "pause", value_parser = overflow)]
     overflow: Overflow,
+    /// The folder that is served
+    #[arg(long, value_name = "FOLDER")]
     files: Option<String>,
-    body_window: Duration,
+    /// For how long a body may stay below its pace
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    body_window: u64,
 }
 
-impl Options {
-    fn parse() -> Result<Self, String> {
-        let body_window = Duration::from_secs(20);
-        let mut options = Self { tls: false, push: None, overflow: Overflow::default(), files: None, body_window };
-        let mut arguments = std::env::args().skip(1);
-        while let Some(argument) = arguments.next() {
-            match argument.as_str() {
-                "--tls" => options.tls = true,
-                "--files" => options.files = arguments.next(),
-                "--push" => options.push = arguments.next().and_then(|rate| rate.parse().ok()),
-                "--body-window" => {
-                    let seconds = arguments.next().and_then(|seconds| seconds.parse().ok());
-                    options.body_window = Duration::from_secs(seconds.ok_or("--body-window needs a number")?);
-                }
-                "--overflow" => {
-                    options.overflow = match arguments.next().as_deref() {
-                        Some("pause") => Overflow::Pause,
-                        Some("close") => Overflow::Close,
-                        Some("drop-newest") => Overflow::DropNewest,
-                        Some("drop-oldest") => Overflow::DropOldest,
-                        other => return Err(format!("no policy {other:?}")),
-                    }
-                }
-                other => return Err(format!("unknown option {other:?}")),
-            }
-        }
-        Ok(options)
+fn overflow(policy: &str) -> Result<Overflow, String> {
+    match policy {
+        "pause" => Ok(Overflow::Pause),
+        "close" => Ok(Overflow::Close),
+        "drop-newest" => Ok(Overflow::DropNewest),
+        "drop-oldest" => Ok(Overflow::DropOldest),
+        _ => Err("there is no such policy".to_owned()),
     }
 }
 

@@ -2,33 +2,56 @@
 
 use std::path::PathBuf;
 
-use crate::Result;
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, ValueEnum};
 
 /// The options of `cargo xtask bench`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Args, Clone, Debug, PartialEq)]
 pub(crate) struct Options {
-    /// The cases and the servers to run; all if there are none.
+    /// What to compare alone; everything by default
+    #[arg(value_enum)]
+    pub(crate) only: Option<Part>,
+    /// A case to run; all by default, may be repeated
+    #[arg(long = "case", value_name = "NAME")]
     pub(crate) cases: Vec<String>,
+    /// A server to compare with; all by default, may be repeated
+    #[arg(long = "peer", value_name = "NAME")]
     pub(crate) peers: Vec<String>,
-    /// Of these, HTTP alone.
-    pub(crate) files: bool,
-    /// Fail if a goal is missed.
+    /// Fail if a goal is missed
+    #[arg(long)]
     pub(crate) gate: bool,
-    /// See whether every case and every server works; measure nothing and keep nothing.
+    /// See whether every case and server works; nothing is measured or kept
+    #[arg(long)]
     pub(crate) smoke: bool,
-    /// An echo server on uWebSockets that takes its port as its argument.
+    /// An echo server on uWebSockets that takes its port as its argument
+    #[arg(long, value_name = "PATH")]
     pub(crate) uws: Option<PathBuf>,
+    /// How often everything is measured
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = Self::default().rounds,
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..)
+    )]
     pub(crate) rounds: usize,
-    /// How long a server is measured in a round, after a warm-up of a third of that.
+    /// How long a server is measured in a round, after a warm-up of a third of that
+    #[arg(long, value_name = "N", default_value_t = Self::default().seconds, value_parser = seconds)]
     pub(crate) seconds: f64,
+}
+
+/// A part of what is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Over HTTP alone
+    Files,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
+            only: None,
             cases: Vec::new(),
             peers: Vec::new(),
-            files: false,
             gate: false,
             smoke: false,
             uws: None,
@@ -38,27 +61,7 @@ impl Default for Options {
     }
 }
 
-impl Options {
-    /// Takes one option, with its value from `arguments`.
-    pub(crate) fn parse<'a>(&mut self, option: &str, arguments: &mut impl Iterator<Item = &'a str>) -> Result<()> {
-        let mut value = || arguments.next().ok_or_else(|| format!("{option} needs a value"));
-        match option {
-            "files" => self.files = true,
-            "--case" => self.cases.push(value()?.to_owned()),
-            "--peer" => self.peers.push(value()?.to_owned()),
-            "--uws" => self.uws = Some(value()?.into()),
-            "--gate" => self.gate = true,
-            "--smoke" => self.smoke = true,
-            "--rounds" => {
-                let rounds = value()?.parse().ok().filter(|rounds| *rounds > 0);
-                self.rounds = rounds.ok_or("--rounds needs a number above zero")?;
-            }
-            "--seconds" => {
-                let seconds = value()?.parse().ok().filter(|seconds| (0.1..=60.0).contains(seconds));
-                self.seconds = seconds.ok_or("--seconds needs a number from 0.1 to 60")?;
-            }
-            _ => return Err(format!("unknown option {option:?}")),
-        }
-        Ok(())
-    }
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.1..=60.0).contains(seconds));
+    seconds.ok_or_else(|| "it has to be a number from 0.1 to 60".to_owned())
 }
