@@ -1,8 +1,10 @@
-//! What is judged without running anything: format, lints, features apart, documentation, dependencies.
+//! What is judged without running anything: format, lock files, lints, features apart, documentation, packages,
+//! dependencies.
 //!
 //! Each check is a suite of its own in the account, so that one that was left out is seen there.
 
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use crate::install;
 use crate::process::run as run_command;
@@ -29,10 +31,12 @@ const FEATURES: [(&str, &[&str]); 3] = [
 pub(crate) fn run(project: &Project) -> Vec<Outcome> {
     let mut outcomes = vec![
         check("format", &mut format(project)),
+        check("lock files", &mut locks(project)),
         check("lints", &mut [clippy(project, &["--workspace", "--all-targets"])]),
         features(project),
         check("documentation", &mut [documentation(project)]),
     ];
+    outcomes.push(check("packages", &mut [packages(project)]));
     outcomes.push(dependencies(project));
     outcomes
 }
@@ -54,13 +58,28 @@ fn check(suite: &str, commands: &mut [Command]) -> Outcome {
 }
 
 fn format(project: &Project) -> Vec<Command> {
-    let folders = std::iter::once(project.root.clone()).chain(APART.iter().map(|name| project.folder(name)));
     let command = |folder| {
         let mut command = project.cargo();
         command.current_dir(folder).args(["fmt", "--all", "--check"]);
         command
     };
-    folders.map(command).collect()
+    folders(project).map(command).collect()
+}
+
+/// Whether the lock files know every dependency: nothing else looks at those of the other workspaces each time.
+fn locks(project: &Project) -> Vec<Command> {
+    let command = |folder| {
+        let mut command = project.cargo();
+        command.current_dir(folder).args(["metadata", "--quiet", "--locked", "--format-version", "1"]);
+        command.stdout(Stdio::null());
+        command
+    };
+    folders(project).map(command).collect()
+}
+
+/// The workspace, and those apart.
+fn folders(project: &Project) -> impl Iterator<Item = PathBuf> {
+    std::iter::once(project.root.clone()).chain(APART.iter().map(|name| project.folder(name)))
 }
 
 fn clippy(project: &Project, what: &[&str]) -> Command {
@@ -83,6 +102,13 @@ fn features(project: &Project) -> Outcome {
 fn documentation(project: &Project) -> Command {
     let mut command = project.cargo();
     command.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--quiet", "--workspace", "--no-deps", "--all-features"]);
+    command
+}
+
+/// What a release uploads, made and not sent. It is built from the same sources above.
+fn packages(project: &Project) -> Command {
+    let mut command = project.cargo();
+    command.args(["publish", "--quiet", "--workspace", "--dry-run", "--no-verify", "--allow-dirty"]);
     command
 }
 
