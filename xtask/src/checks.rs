@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use crate::api;
 use crate::install;
 use crate::process::run as run_command;
 use crate::project::Project;
@@ -35,6 +36,7 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
         check("lints", &mut [clippy(project, &["--workspace", "--all-targets"])]),
         features(project),
         check("documentation", &mut [documentation(project)]),
+        api::check(project),
     ];
     outcomes.push(check("packages", &mut [packages(project)]));
     outcomes.push(dependencies(project));
@@ -99,7 +101,7 @@ fn features(project: &Project) -> Outcome {
 }
 
 /// As docs.rs shows it: with every feature.
-fn documentation(project: &Project) -> Command {
+pub(crate) fn documentation(project: &Project) -> Command {
     let mut command = project.cargo();
     command.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--quiet", "--workspace", "--no-deps", "--all-features"]);
     command

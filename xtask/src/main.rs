@@ -1,6 +1,7 @@
 //! The project's commands: `cargo xtask --help` lists them.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "these commands talk to whoever started them")]
 
+mod api;
 mod autobahn;
 mod bench;
 mod checks;
@@ -44,8 +45,10 @@ struct Arguments {
 enum Task {
     /// Run every test: unit, integration, documentation, a real browser, Python, fuzz targets, Autobahn, faults
     Test,
-    /// Check format, lints, features, documentation and dependencies, then do what `test` does
+    /// Check format, lints, features, documentation, the public interface and dependencies, then do what `test` does
     Ci,
+    /// List the public interface anew, in the folder `api`
+    Api,
     /// Run the Autobahn test suite against the server and the client
     Autobahn {
         /// The cases to run, such as 1.*,7.1.6
@@ -101,6 +104,7 @@ fn perform(task: Task, skip_missing: bool) -> Result<bool> {
             }
             outcomes
         }
+        Task::Api => return api::renew(&Project::find()?).map(|()| true),
         Task::Autobahn { cases, all } => autobahn::run(&Project::find()?, &cases, all),
         Task::Bench(options) => return bench::run(&Project::find()?, &options),
         Task::Faults { cases } => faults::run(&Project::find()?, &faults::Options { long: true, minutes: None, cases }),
