@@ -191,7 +191,8 @@ macro_rules! number {
             }
 
             fn within(self, limit: &Limit) -> Self {
-                self.max(Self::of(limit.unit.least())).min(Self::of(limit.most))
+                let least = if limit.unit == Unit::Count { 1 } else { 0 };
+                self.max(least).min(Self::of(limit.most))
             }
         }
     )* };
@@ -466,9 +467,7 @@ mod tests {
         assert_eq!(0_u64.within(&Limit { unit: Unit::SizeOrZero, ..N }), 0);
         let year = Duration::from_secs(365 * 24 * 60 * 60);
         assert_eq!(Duration::MAX.within(&N), year);
-        for (unit, least) in [(Unit::TimeOrZero, 0), (Unit::Time, 1)] {
-            assert_eq!(Duration::ZERO.within(&Limit { unit, ..N }), Duration::from_millis(least));
-        }
+        assert_eq!(Duration::ZERO.within(&N), Duration::ZERO);
     }
 
     #[test]

@@ -73,7 +73,8 @@ impl Terms {
             pong_timeout: ticks(config.pong_timeout),
             max_message_rate: config.max_message_rate,
             max_byte_rate: config.max_byte_rate,
-            write_queue: config.write_queue,
+            // With none at all nothing could ever be sent.
+            write_queue: config.write_queue.max(1),
             overflow: config.overflow,
             write_timeout: ticks(config.write_timeout),
             close_timeout: ticks(config.close_timeout),

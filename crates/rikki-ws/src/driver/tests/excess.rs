@@ -382,3 +382,11 @@ async fn large_messages_have_no_more_memory_than_there_is_for_all() {
         alone.turn().await;
     }
 }
+
+#[tokio::test]
+async fn without_a_queue_one_message_goes_at_a_time() {
+    let config = Config::default().write_queue(0);
+    let mut fixture = Fixture::new(Script::new([[frame(0x81, b"a"), frame(0x81, b"b")].concat()]), config, echo);
+    assert!(fixture.poll().is_pending());
+    assert_eq!(fixture.driver.line.io.written, b"\x81\x01a\x81\x01b");
+}
