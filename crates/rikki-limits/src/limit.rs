@@ -467,7 +467,9 @@ mod tests {
         assert_eq!(0_u64.within(&Limit { unit: Unit::SizeOrZero, ..N }), 0);
         let year = Duration::from_secs(365 * 24 * 60 * 60);
         assert_eq!(Duration::MAX.within(&N), year);
-        assert_eq!(Duration::ZERO.within(&N), Duration::ZERO);
+        for (unit, least) in [(Unit::TimeOrZero, 0), (Unit::Time, 1)] {
+            assert_eq!(Duration::ZERO.within(&Limit { unit, ..N }), Duration::from_millis(least));
+        }
     }
 
     #[test]
