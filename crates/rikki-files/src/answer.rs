@@ -23,7 +23,7 @@ use super::{Files, listing, open};
 
 /// Where a request leads: the path that the client sees, and how much of it is above the folder.
 pub struct Place {
-    /// As the client sent it.
+    /// The target as the client sent it.
     uri: Uri,
     /// Its path without dot segments, if it had any.
     resolved: Option<String>,
@@ -63,7 +63,7 @@ impl Place {
         self.uri.query()
     }
 
-    /// The same place as one below a folder that is mounted at the first so many bytes of the path.
+    /// Makes it a place below a folder that is mounted at the first so many bytes of the path.
     pub fn below(self, above: usize) -> Self {
         Self { above, ..self }
     }

@@ -30,7 +30,7 @@ pub(super) struct Blocks {
     budget: Arc<Budget>,
     /// Without.
     part: Arc<Budget>,
-    /// Of [`BLOCK`] bytes each.
+    /// Buffers of [`BLOCK`] bytes that nobody has now.
     spare: Mutex<Vec<Vec<u8>>>,
 }
 
@@ -79,7 +79,7 @@ pub(super) fn part_of(budget: &Budget, name: &'static str) -> Budget {
 pub(super) struct Block {
     memory: Vec<u8>,
     filled: usize,
-    /// Of both budgets, if it counts.
+    /// Its shares of both budgets, if it counts.
     _shares: Option<[Share; 2]>,
     blocks: Arc<Blocks>,
 }

@@ -187,12 +187,12 @@ impl Room<'_> {
 /// The content of an entry, which counts until nobody holds it.
 struct Kept {
     content: Bytes,
-    /// Of the file itself.
+    /// The digest of the file itself, which is not that of its content in a coding.
     digest: Option<Digest>,
     _share: Share,
 }
 
-/// The same on its way to a client.
+/// Content of the cache on its way to a client.
 struct Sent(Arc<Kept>);
 
 impl AsRef<[u8]> for Sent {
@@ -207,7 +207,7 @@ mod tests {
 
     use super::*;
 
-    /// Of a file that has long not changed.
+    /// The facts of a file that has long not changed.
     fn facts(inode: u64) -> Facts {
         Facts { inode, changed: Some(SystemTime::UNIX_EPOCH), ..Facts::default() }
     }

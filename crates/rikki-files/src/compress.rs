@@ -309,7 +309,7 @@ mod tests {
         }
     }
 
-    /// Of a file that has long not changed.
+    /// The facts of a file that has long not changed.
     fn facts() -> Facts {
         Facts { changed: Some(SystemTime::UNIX_EPOCH), ..Facts::default() }
     }

@@ -60,7 +60,7 @@ impl Validators {
         }
     }
 
-    /// The same with a weak tag: for what is compressed anew each time, perhaps by another version.
+    /// Makes the tag weak: for what is compressed anew each time, perhaps by another version.
     pub(super) fn weakened(self) -> Self {
         Self { weak: true, ..self }
     }
@@ -131,7 +131,7 @@ fn is_listed(headers: &HeaderMap, name: &HeaderName, matches: impl Fn(&[u8]) -> 
     Some(tags.any(|tag| tag == b"*" || matches(tag)))
 }
 
-/// As `{:x}` does, which takes eight times as many instructions: this is done for each request.
+/// Appends a number in hexadecimal, for each request: `{:x}` takes eight times as many instructions.
 fn push_hex(text: &mut String, number: u128) {
     let digits = (u128::BITS - number.leading_zeros()).div_ceil(4).max(1);
     text.extend((0..digits).rev().filter_map(|digit| char::from_digit((number >> (4 * digit)) as u32 & 15, 16)));
@@ -183,7 +183,7 @@ mod tests {
         Validators::new(&facts(), None, None, modified() + DAY).opaque_tag
     }
 
-    /// As of a build or a copy that sets the time of modification.
+    /// A build or a copy may set the time of modification.
     #[test]
     fn a_change_that_only_the_time_of_change_shows_is_another_state() {
         let now = modified() + DAY;

@@ -20,7 +20,7 @@ impl Coding {
     /// The best first, among those that a client likes equally.
     pub(super) const ALL: [Self; 3] = [Self::Brotli, Self::Zstd, Self::Gzip];
 
-    /// As in `Content-Encoding`.
+    /// Its name in `Content-Encoding`.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Brotli => "br",

@@ -14,13 +14,13 @@ use super::wait::{Unmet, Wait};
 pub(super) struct Types {
     /// The operator's, by extension in lower case.
     own: Arc<HashMap<String, HeaderValue>>,
-    /// Of text; `None` to say nothing.
+    /// The charset of text; `None` to say nothing.
     charset: Option<HeaderValue>,
 }
 
 /// What is known of the content of a file before it is read.
 pub(super) struct Media {
-    /// As in `Content-Type`.
+    /// The value of `Content-Type`.
     pub(super) content_type: HeaderValue,
     /// Whether it becomes shorter by compressing: text, and the few binary formats that are not compressed themselves.
     pub(super) is_compressible: bool,

@@ -53,9 +53,9 @@ pub(super) fn content_range(range: &Range<u64>, length: u64) -> String {
 #[derive(Clone, Copy)]
 enum Spec {
     From(u64),
-    /// Both are included.
+    /// From the one byte to the other, both included.
     FromTo(u64, u64),
-    /// As many bytes at the end.
+    /// So many bytes at the end of the file.
     Suffix(u64),
 }
 

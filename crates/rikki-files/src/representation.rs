@@ -29,14 +29,14 @@ struct Representation<'a> {
     source: Source,
     /// The name of the plain file, relative to the root.
     relative: &'a Path,
-    /// Of the plain file.
+    /// The media type of the plain file.
     media_type: HeaderValue,
     content: Content,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Content {
-    /// As it is.
+    /// The source is sent as it is.
     Plain,
     /// The source is a sibling in this coding.
     Precompressed(Coding),

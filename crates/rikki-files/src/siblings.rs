@@ -42,7 +42,7 @@ impl fmt::Debug for Siblings {
     }
 }
 
-/// Of two files in this state.
+/// What is known of two files in this state.
 struct Known {
     plain: Facts,
     coded: Facts,

@@ -22,7 +22,7 @@ use super::wait::{Unmet, Wait};
 pub(super) struct Source {
     facts: Facts,
     content: Content,
-    /// Of the content, if that is small and was read.
+    /// The digest of the content, if that is small and was read.
     digest: Option<Digest>,
 }
 

@@ -59,7 +59,7 @@ impl Waits {
         when_at_work(Arc::clone(&self.at_work), work)
     }
 
-    /// As [`Waits::work`], for a listing: of those fewer are made at a time.
+    /// Has a listing made like other [work](Waits::work), but fewer of them at a time.
     pub(super) fn list<T, F>(&self, work: F) -> impl Future<Output = io::Result<T>> + Send + use<T, F>
     where
         T: Send + 'static,
@@ -152,7 +152,7 @@ mod tests {
 
     use super::*;
 
-    /// As a mount that does not answer: threads are taken until it does, and nobody waits for them for ever.
+    /// A mount that does not answer takes threads until it does, and nobody waits for them for ever.
     #[tokio::test]
     async fn work_that_hangs_takes_so_many_threads() {
         let waits = Waits::new(100, Duration::from_millis(300));

@@ -118,7 +118,7 @@ impl Share {
         grown
     }
 
-    /// As [`grow`](Self::grow), but one that is alone may hold any amount.
+    /// Takes more like [`grow`](Self::grow), but one that is alone may hold any amount.
     #[must_use]
     pub fn grow_alone(&mut self, amount: usize) -> bool {
         let (held, most) = (self.held, self.budget.most());

@@ -17,7 +17,7 @@ impl Count {
         self.0.fetch_sub(1, Relaxed);
     }
 
-    /// So many more.
+    /// Counts so many more.
     pub fn add(&self, count: usize) {
         self.0.fetch_add(count as u64, Relaxed);
     }

@@ -13,7 +13,7 @@ pub struct Limit {
     pub name: &'static str,
     /// What its number counts.
     pub unit: Unit,
-    /// As a person writes it, such as `4MiB`.
+    /// The default as a person writes it, such as `4MiB`.
     pub default: Option<&'static str>,
     /// What holds where there is no such default and none is set.
     pub otherwise: &'static str,
@@ -38,7 +38,7 @@ impl Limit {
         Self { name, unit, default, otherwise, most: u64::MAX, meaning, detail }
     }
 
-    /// The same with a bound of its own, if that is lower.
+    /// Lowers the most that may be asked for, if this is lower.
     #[must_use]
     pub const fn at_most(self, most: u64) -> Self {
         Self { most: if most < self.most { most } else { self.most }, ..self }
@@ -422,7 +422,7 @@ macro_rules! sentence {
     };
 }
 
-/// The same of a default.
+/// What a setter says of a default.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! default_words {

@@ -38,7 +38,7 @@ impl<K> Default for Seldom<K> {
 }
 
 impl<K> Seldom<K> {
-    /// Of which there has been no line yet.
+    /// Lines of which none has been logged yet.
     #[must_use]
     pub const fn new() -> Self {
         Self(Mutex::new(Vec::new()))

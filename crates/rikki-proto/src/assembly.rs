@@ -158,7 +158,7 @@ impl PartialMessage {
     }
 }
 
-/// As much as four bytes hold: more in one window is fast enough.
+/// A length as far as four bytes hold it: more in one window is fast enough.
 fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }

@@ -106,7 +106,9 @@ impl Connection {
 
     fn new(role: Role, limits: Limits) -> Self {
         let masked = matches!(role, Role::Server);
-        Self { role, state: State::Open, decoder: Decoder::new(limits.within_limits(), masked), unanswered: None }
+        // A frame may come whole or in pieces: a limit of none would refuse it in pieces alone.
+        let limits = limits.max_fragments(limits.max_fragments.max(1));
+        Self { role, state: State::Open, decoder: Decoder::new(limits, masked), unanswered: None }
     }
 
     /// Compresses messages from now on and takes compressed ones, as was agreed on in the opening handshake

@@ -19,8 +19,7 @@ rikki_limits::limits! {
     pub(crate) max_fragments: u32 {
         name: "max-fragments", unit: Count, default: "16384",
         meaning: "Most fragments in a message", detail: "; one more is closed with 1008",
-        // A frame may come whole or in pieces: a limit of none would refuse it in pieces alone.
-        /// At least 1.
+        /// At least 1, which is what a [`Connection`](crate::Connection) takes none for.
         setter: max_fragments(u32),
     }
 }

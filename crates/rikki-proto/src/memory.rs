@@ -50,7 +50,7 @@ struct Holder {
 }
 
 impl MessageMemory {
-    /// So many bytes for all [connections](crate::Connection::set_message_memory) that share it.
+    /// Memory of so many bytes, for all [connections](crate::Connection::set_message_memory) that share it.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
         let budget = Arc::new(Budget::new("message-memory", bytes));
@@ -171,7 +171,7 @@ impl Drop for MessageShare {
 mod tests {
     use super::*;
 
-    /// As where a worker that is busy gets to many connections at once, before it gets to those that were evicted.
+    /// A worker that is busy gets to many connections at once, before it gets to those that were evicted.
     #[test]
     fn others_give_way_while_those_before_them_have_gone() {
         const MIB: usize = 1 << 20;

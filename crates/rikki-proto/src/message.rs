@@ -49,7 +49,7 @@ impl Message<'_> {
         }
     }
 
-    /// The same message, no longer borrowed from a read: copies the payload unless it is shared already.
+    /// Makes the message its own, no longer borrowed from a read: copies the payload unless it is shared already.
     #[must_use]
     pub fn into_owned(self) -> Message<'static> {
         match self {
@@ -100,7 +100,7 @@ enum BinaryRepr<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// The same text, no longer borrowed; copies it unless it is shared already.
+    /// Makes the text its own, no longer borrowed; copies it unless it is shared already.
     #[must_use]
     pub fn into_owned(self) -> Text<'static> {
         match self.0 {
@@ -120,7 +120,7 @@ impl<'a> Text<'a> {
 }
 
 impl<'a> Binary<'a> {
-    /// The same bytes, no longer borrowed; copies them unless they are shared already.
+    /// Makes the bytes its own, no longer borrowed; copies them unless they are shared already.
     #[must_use]
     pub fn into_owned(self) -> Binary<'static> {
         Binary(BinaryRepr::Shared(self.into_bytes()))

@@ -133,7 +133,7 @@ impl Config {
         }
     }
 
-    /// The same, telling whether there is such a limit.
+    /// Sets a limit by its name, and tells whether there is one of that name.
     #[doc(hidden)]
     pub fn set_any(&mut self, name: &str, text: &str) -> Result<bool, BadLimit> {
         // One that is not used is read all the same.

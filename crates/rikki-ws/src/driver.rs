@@ -40,7 +40,7 @@ pub(super) const WORK_PER_POLL: usize = 1024 * 1024;
 /// Answers beyond this many bytes are written before the next message of the same read is looked at.
 const WRITE_AT: usize = 64 * 1024;
 
-/// Of a message under way that has waited for us.
+/// When a message under way is judged that has waited for us: not yet.
 const UNJUDGED: Tick = NEVER - 1;
 
 /// Who messages go to: a handler's callbacks, or the task that polls the async face.
@@ -94,7 +94,7 @@ pub(super) struct Driver<I> {
     pinged_at: Tick,
     /// Since when the message under way is judged: [`UNJUDGED`] if it is not yet, [`NEVER`] if there is none.
     message_since: Tick,
-    /// Of its next turn, if it has had one and waits for that.
+    /// The ticket for its next turn, if it has had one and waits for that.
     ticket: Option<Ticket>,
 }
 

@@ -81,7 +81,7 @@ impl<H> Endpoint<H> {
     ///
     /// # Errors
     ///
-    /// One of them is no token: [section 4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1).
+    /// A name is no token: [section 4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1).
     pub fn protocols(self, names: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, InvalidSubprotocol> {
         let names = names.into_iter().map(|name| name.as_ref().parse()).collect::<Result<_, _>>()?;
         Ok(Self { subprotocols: Some(names), ready: Arc::default(), ..self })

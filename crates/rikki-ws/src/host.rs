@@ -50,7 +50,7 @@ impl<'a> Authority<'a> {
         self.port.or_else(|| default_port(scheme))
     }
 
-    /// The same without what it was read from.
+    /// Makes the authority its own, apart from what it was read from.
     pub fn into_owned(self) -> Authority<'static> {
         Authority { host: self.host.into_owned(), port: self.port }
     }
@@ -97,7 +97,7 @@ impl<'a> Host<'a> {
         name.rsplit_once('.').is_some_and(|(_, last)| last.eq_ignore_ascii_case("localhost"))
     }
 
-    /// The same without what it was read from.
+    /// Makes the host its own, apart from what it was read from.
     pub fn into_owned(self) -> Host<'static> {
         match self {
             Self::Name(name) => Host::Name(Cow::Owned(name.into_owned())),
@@ -154,7 +154,7 @@ pub(crate) fn default_port(scheme: &str) -> Option<u16> {
 pub enum HostError {
     /// There is no field `Host`, nor a target that names one.
     Missing,
-    /// There are several.
+    /// There are several fields `Host`.
     Repeated,
     /// It is not `name[:port]`.
     Invalid {

@@ -236,7 +236,7 @@ impl Mailbox {
         self.push_below(command, self.terms.mark())
     }
 
-    /// The same for a message that was promised room when less waited: there is one for each time that somebody asked.
+    /// Queues a message that was promised room when less waited: there is one for each time that somebody asked.
     pub(super) fn push_promised(&self, command: Command) -> Result<(), SendError> {
         self.push_below(command, usize::MAX)
     }

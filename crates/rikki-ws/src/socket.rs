@@ -23,7 +23,7 @@ pub struct Socket<'a> {
     pub(super) mailbox: &'a mut Option<Arc<Mailbox>>,
     pub(super) terms: &'a Arc<Terms>,
     pub(super) wire: &'a mut dyn Wire,
-    /// Of the task that will write what the peer does not take now.
+    /// The waker of the task that will write what the peer does not take now.
     pub(super) waker: &'a Waker,
     /// What may be framed without looking further when more is sent, in bytes.
     pub(super) mark: usize,
@@ -68,7 +68,7 @@ impl Socket<'_> {
         }
     }
 
-    /// The same where something may stand in its way.
+    /// Sends a message where something may stand in its way.
     #[cold]
     #[inline(never)]
     fn send_in_turn(&mut self, message: Message<'_>) -> Result<(), SendError> {

@@ -26,7 +26,7 @@ const FRAMED_AHEAD: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub struct Terms {
     pub(crate) live: Live,
-    /// Of `live`: looked at for each message.
+    /// The queue memory of `live`, which is looked at for each message.
     queues: Arc<Budget>,
     pub(crate) codecs: Option<CodecSet>,
     pub(crate) origins: Arc<Origins>,
@@ -82,17 +82,17 @@ impl Terms {
         }
     }
 
-    /// The same for pages of these origins.
+    /// Takes pages of these origins.
     pub fn with_origins(self, origins: Arc<Origins>) -> Self {
         Self { origins, ..self }
     }
 
-    /// These terms where settings are written like this.
+    /// Writes settings like this where one would let in what is refused.
     pub fn with_hints(self, hints: Hints) -> Self {
         Self { hints, ..self }
     }
 
-    /// The same with these subprotocols, the preferred one first.
+    /// Speaks these subprotocols, the preferred one first.
     pub fn with_subprotocols(self, subprotocols: Arc<[Subprotocol]>) -> Self {
         Self { subprotocols, ..self }
     }

@@ -141,7 +141,7 @@ impl Upgrade {
     ///
     /// # Errors
     ///
-    /// One of them is no token: [section 4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1).
+    /// A name is no token: [section 4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1).
     pub fn protocols(mut self, names: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, InvalidSubprotocol> {
         self.subprotocols = Some(names.into_iter().map(|name| name.as_ref().parse()).collect::<Result<_, _>>()?);
         Ok(self)

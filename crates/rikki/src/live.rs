@@ -15,7 +15,7 @@ pub(crate) struct Live {
     pub(crate) connections: Arc<Budget>,
     #[cfg(feature = "tls")]
     pub(crate) http2: Arc<Budget>,
-    /// Those of each folder, with the path that it is mounted at, once the server has started.
+    /// The budgets of each folder, with the path that it is mounted at, once the server has started.
     pub(crate) folders: OnceLock<Vec<(String, Arc<Budget>)>>,
 }
 

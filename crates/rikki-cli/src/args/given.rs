@@ -13,15 +13,15 @@ pub(crate) trait Table {
     fn limits() -> impl Iterator<Item = &'static Limit>;
 }
 
-/// Those of a folder.
+/// The limits of a folder.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum OfFolders {}
 
-/// Those of compressing messages.
+/// The limits of compressing messages.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum OfCompression {}
 
-/// All others.
+/// The limits that are neither of a folder nor of compressing messages.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum OfServer {}
 

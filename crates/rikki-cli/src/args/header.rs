@@ -17,7 +17,7 @@ fn header_value(text: &str) -> Result<HeaderValue, String> {
 /// Directives of `Cache-Control`, as far as they are known to be wrong: the usual mistake is a bare number
 /// ([RFC 9111 section 5.2](https://www.rfc-editor.org/rfc/rfc9111#section-5.2)).
 pub(crate) fn cache_control(text: &str) -> Result<HeaderValue, String> {
-    /// Those that have a number of seconds.
+    /// The directives of Cache-Control that have a number of seconds.
     const TIMES: [&str; 4] = ["max-age", "s-maxage", "stale-while-revalidate", "stale-if-error"];
     let value = header_value(text)?;
     for directive in text.split(',').map(str::trim) {

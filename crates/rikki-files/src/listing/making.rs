@@ -28,15 +28,15 @@ type Made = Result<Arc<Listing>, StatusCode>;
 #[derive(Default)]
 pub(crate) struct Listings(Mutex<HashMap<Key, Weak<Queue>>>);
 
-/// Those of one folder and one view of it.
+/// The listings of one folder, in one view of it, that are made or will be.
 struct Queue {
-    /// Of one thread.
+    /// Held by the one thread that makes a listing.
     turn: Arc<Semaphore>,
     /// The one that is not begun.
     next: Mutex<Weak<Making>>,
 }
 
-/// One of them, held by all who ask for it.
+/// A listing that is made, held by all who ask for it.
 struct Making {
     made: watch::Receiver<Option<Made>>,
     task: AbortHandle,

@@ -111,7 +111,7 @@ impl ListingMemory {
 }
 
 impl Sendings {
-    /// Those of which nothing was taken from `spared` on, first the one of which nothing was taken for longest.
+    /// The listings of which nothing was taken from `spared` on, first the one of which nothing was taken for longest.
     fn in_turn(&self, spared: u64) -> Vec<u64> {
         let listed = self.by_index.iter().map(|(index, (kept, _))| (kept.taken.load(Relaxed), *index));
         let mut in_turn: Vec<_> = listed.filter(|(taken, _)| *taken < spared).collect();
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
     use crate::blocks::BLOCK;
 
-    /// Of which listings may have 9 and files as many.
+    /// Memory of 12 blocks, of which listings may have 9 and files as many.
     fn memory() -> (Arc<Blocks>, Arc<ListingMemory>) {
         let blocks = Arc::new(Blocks::new(12 * BLOCK));
         (Arc::clone(&blocks), Arc::new(ListingMemory::new(&blocks)))

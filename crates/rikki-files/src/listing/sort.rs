@@ -64,7 +64,7 @@ impl View {
         view
     }
 
-    /// As a query, of another page.
+    /// The query of another page in this order.
     pub(super) fn query(&self, page: usize) -> String {
         let mut query = format!("?sort={}&page={page}", self.sort.value());
         if !self.filter.is_empty() {

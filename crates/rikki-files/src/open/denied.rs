@@ -59,7 +59,7 @@ impl Denied {
         self.remember(now::locate_waiting(&self.path).ok())
     }
 
-    /// As [`Denied::look`], without blocking.
+    /// Looks at the file like [`Denied::look`], without blocking.
     fn look_now(&self) -> Result<Option<State>, Unmet> {
         match now::locate(&self.path) {
             Ok(file) => Ok(self.remember(Some(file))),

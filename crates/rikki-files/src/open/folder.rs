@@ -13,7 +13,7 @@ use super::now;
 #[derive(Debug)]
 pub(crate) struct Folder {
     pub(super) dir: Dir,
-    /// As it was named, absolute.
+    /// The path as it was named, absolute.
     pub(super) given: PathBuf,
     /// Without links.
     pub(super) real: PathBuf,

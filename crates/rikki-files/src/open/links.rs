@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use super::folder::Folder;
 use crate::path::{WELL_KNOWN, check_name};
 
-/// As many as Linux follows in one path.
+/// The most links that are followed in one path, as on Linux.
 const MOST: usize = 40;
 
 /// The path below `folder` that `relative` leads to, without links.

@@ -36,7 +36,7 @@ pub(super) fn open(folder: &Folder, relative: &Path, hidden: bool) -> Result<Fil
     })
 }
 
-/// As [`open`], through any link.
+/// Opens without waiting like [`open`], through any link.
 #[cfg(target_os = "linux")]
 pub(super) fn open_anywhere(root: &Dir, relative: &Path) -> Result<File, Unmet> {
     linux::open(root, relative, linux::READ, rustix::fs::ResolveFlags::NO_XDEV)
@@ -64,7 +64,7 @@ pub(super) fn locate(path: &Path) -> Result<File, Unmet> {
     linux::open(CWD, path, OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::empty())
 }
 
-/// The same where it may wait.
+/// Finds what is at a path where that may wait.
 #[cfg(target_os = "linux")]
 pub(super) fn locate_waiting(path: &Path) -> io::Result<File> {
     use rustix::fs::{CWD, Mode, OFlags, openat};

@@ -36,7 +36,7 @@ impl Default for Compression {
     }
 }
 
-/// The same as it is read.
+/// A configuration of compression as it is read, and not checked yet.
 #[cfg(feature = "serde")]
 #[derive(serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -95,7 +95,7 @@ impl Compression {
         Ok(Self { level: in_range("level", level, 1, 9)?, ..self })
     }
 
-    /// The same with a window no larger than what was agreed on for this end in [`Agreed`](super::Agreed).
+    /// Makes the window no larger than what was agreed on for this end in [`Agreed`](super::Agreed).
     pub fn limited_to(self, window_bits: u8) -> Self {
         // An agreed 8, which only a server may ask of a client, is kept with 9: zlib leaves the oldest 262 bytes of its
         // window alone, so with 9 no distance is above 250, which is within the 256 bytes of 8.

@@ -2,7 +2,7 @@
 
 use crate::clock::{NEVER, Tick};
 
-/// Of several that are due, the first comes first.
+/// What may be due; of several, the first comes first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Timer {
     /// The longest life of a connection is over: it is closed.

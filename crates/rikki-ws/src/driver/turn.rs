@@ -25,7 +25,7 @@ pub(super) struct Turn<'t, 'w, C> {
 /// What may be done before others run.
 pub(super) struct Allowance {
     pub(super) reads: usize,
-    /// Of large messages, in bytes.
+    /// How much may go straight into large messages, in bytes.
     pub(super) payload: usize,
     pub(super) queued: usize,
 }

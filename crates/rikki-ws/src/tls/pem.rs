@@ -13,7 +13,7 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErro
     certificates_in(&read(path)?, path)
 }
 
-/// The same of a text; `path` is what errors call it.
+/// The certificates in a text; `path` is what errors call it.
 pub fn certificates_in(text: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certificates =
         CertificateDer::pem_slice_iter(text).collect::<Result<Vec<_>, _>>().map_err(|error| bad_pem(path, &error))?;

@@ -23,7 +23,7 @@ const LEFT_OVER: usize = 20 * 1024;
 /// How much is read at once from TCP, in bytes, where there is room for all that comes of it.
 const SEALED_SIZE: usize = READ_SIZE - LEFT_OVER;
 
-/// The same where there is little room, in bytes; no more than rustls can keep of what comes of it.
+/// How much is read at a time where there is little room, in bytes; no more than rustls can keep of what comes of it.
 const LITTLE: std::ops::RangeInclusive<usize> = 1024..=4096;
 
 thread_local! {

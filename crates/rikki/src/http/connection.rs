@@ -96,7 +96,7 @@ impl Serving {
     }
 }
 
-/// One of them.
+/// A connection of HTTP, from its first byte to its last or to an upgrade.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(super) serving: Arc<Serving>,

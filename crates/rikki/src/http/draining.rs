@@ -36,7 +36,8 @@ impl Draining {
         let _ = self.0.clone().wait_for(|begun| *begun).await;
     }
 
-    /// The same, when the runtime has looked at the sockets once more: a request that has arrived is read.
+    /// Waits until it has begun and the runtime has looked at the sockets once more: a request that has arrived is
+    /// read.
     pub(super) async fn begun_and_read(&self) {
         self.begun().await;
         tokio::task::yield_now().await;

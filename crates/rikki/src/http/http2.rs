@@ -25,7 +25,7 @@ use super::refusal::later;
 use super::stream::{PacedStreams, Pieces, Streams};
 use super::watch::Socket;
 
-/// As many streams as browsers use.
+/// Streams of a connection at a time: as many as browsers use.
 const STREAMS: u32 = 100;
 
 /// How many streams a connection has when memory is scarce; more are answered with 503.
@@ -37,7 +37,7 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// How much of request bodies a connection takes ahead of the application, in bytes.
 const RECEIVED: u32 = 256 * 1024;
 
-/// The same for connections that begin when memory is scarce: what cannot be less
+/// What a connection that begins when memory is scarce may receive unasked, in bytes: it cannot be less
 /// ([RFC 9113 section 6.9.2](https://www.rfc-editor.org/rfc/rfc9113#section-6.9.2)).
 const RECEIVED_WHEN_SCARCE: u32 = 65_535;
 

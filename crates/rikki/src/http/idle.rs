@@ -31,7 +31,8 @@ pub(crate) struct Idling {
 #[derive(Debug, Default)]
 struct Registry {
     waits: Slab<Arc<Wait>>,
-    /// Those that had waited longest when they were looked for, the longest last, with the time since which they did.
+    /// Connections that had waited longest when they were looked for, the longest last, with the time since which they
+    /// did.
     longest: Vec<(u64, usize)>,
     looked_in_vain: Option<Instant>,
 }

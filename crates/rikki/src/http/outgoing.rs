@@ -16,7 +16,7 @@ use rikki_limits::{Budget, Share};
 /// What a connection may hold, in bytes, beside one piece of each stream: more than a socket takes at once.
 const OF_CONNECTION: usize = 256 * 1024;
 
-/// The same where memory is scarce.
+/// How much a connection may have to send where memory is scarce, in bytes.
 const OF_CONNECTION_WHEN_SCARCE: usize = 16 * 1024;
 
 /// The least that is given at once then, in bytes: frames of a few bytes cost more than they bring.

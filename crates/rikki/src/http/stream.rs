@@ -55,7 +55,7 @@ fn did(last: Last) {
 /// The streams of a connection.
 #[derive(Debug)]
 pub(super) struct Streams {
-    /// So far.
+    /// How many streams the client has opened so far.
     opened: AtomicU32,
     open: AtomicU32,
     /// One of the two has changed.

@@ -25,7 +25,7 @@ pub(crate) enum Detached {
     Unix(std::os::unix::net::UnixStream),
 }
 
-/// The same for whichever it is.
+/// Does the same with the stream, whichever it is.
 macro_rules! each {
     ($stream:expr, $io:ident => $result:expr) => {
         match $stream {

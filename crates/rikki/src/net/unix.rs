@@ -14,7 +14,7 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 /// default steps are of 200 KiB, in which the slowest client of a body would be taken for one that takes nothing.
 const SEND_BUFFER: usize = 4 * 1024;
 
-/// The same for a WebSocket, in bytes: the kernel doubles it, to what Linux gives by default.
+/// The send buffer of a WebSocket, in bytes: the kernel doubles it, to what Linux gives by default.
 const WEBSOCKET_SEND_BUFFER: usize = 104 * 1024;
 
 /// How many names are tried for a socket that does not listen yet. Those that are taken were left by a process with our

@@ -48,7 +48,7 @@ rikki_limits::limits! {
     pub(crate) drain_window: Duration {
         name: "drain-window", unit: TimeOrZero, default: "1s",
         meaning: "Over what a shutdown is spread", detail: ": WebSockets are closed in random order",
-        /// Then their clients do not all come back at the same moment. At most half of
+        /// So clients do not all come back at the same moment. At most half of
         /// [`drain_timeout`](Self::drain_timeout); zero for all at once.
         setter: drain_window(Duration),
     }

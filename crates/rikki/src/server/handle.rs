@@ -102,7 +102,7 @@ impl Handle {
         self.monitor().counters()
     }
 
-    /// The same as a view that can be kept.
+    /// A view of what is counted and held, which can be kept.
     #[must_use]
     pub fn monitor(&self) -> Monitor {
         Monitor(self.0.live.clone())

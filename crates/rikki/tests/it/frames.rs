@@ -45,18 +45,18 @@ fn empty(first: u8) -> Vec<u8> {
 #[tokio::test]
 async fn masks_and_lengths() {
     let mut attacked = Attacked::new(Server::new()).await;
-    // W1: not masked
+    // Not masked.
     attacked.check(hex("81 05 48656c6c6f"), "close(1002)").await;
-    // W3: the top bit of a length
+    // The top bit of a length is set.
     attacked.check(hex("82 ff ffffffffffffffff 00000000"), "close(1002)").await;
-    // W4: on the header alone, nothing of the payload is sent
+    // Too large, judged on the header alone: nothing of the payload is sent.
     attacked.check(hex("82 ff 7fffffffffffffff 00000000"), "close(1009)").await;
     attacked.check([header(0x82, 4 * 1024 * 1024 + 1), vec![0; 4]].concat(), "close(1009)").await;
-    // W5: a sum beyond 64 bits
+    // Fragments whose sum is beyond 64 bits.
     let sum = [frame(0x01, "a"), hex("00 ff 7ffffffffffffff0 00000000")].concat();
     attacked.check(sum, "close(1009)").await;
     attacked.check([hex("01 ff 7ffffffffffffff0 00000000")].concat(), "close(1009)").await;
-    // W12: not the shortest form
+    // A length that is not in the shortest form.
     attacked.check(hex("82 fe 0005 00000000 0000000000"), "close(1002)").await;
     attacked.check(hex("82 ff 0000000000000005 00000000 0000000000"), "close(1002)").await;
     attacked.check(hex("82 ff 000000000000ffff 00000000"), "close(1002)").await;
@@ -65,11 +65,11 @@ async fn masks_and_lengths() {
 #[tokio::test]
 async fn reserved_bits_and_opcodes() {
     let mut attacked = Attacked::new(Server::new()).await;
-    // W9
+    // Reserved bits that no extension has agreed on.
     for first in [0xa1, 0x91, 0xc1, 0xc9, 0xc0, 0xf1, 0x99, 0xa8] {
         attacked.check(empty(first), "close(1002)").await;
     }
-    // W10
+    // Opcodes that mean nothing.
     for first in (0x83..=0x87).chain(0x8b..=0x8f) {
         attacked.check(empty(first), "close(1002)").await;
     }
@@ -80,7 +80,7 @@ async fn reserved_bits_and_opcodes() {
 #[tokio::test]
 async fn control_frames() {
     let mut attacked = Attacked::new(Server::new()).await;
-    // W11
+    // Control frames that are longer than 125 bytes, or fragments.
     for first in [0x88, 0x89, 0x8a] {
         attacked.check(frame(first, [b'a'; 126]), "close(1002)").await;
     }
@@ -95,7 +95,7 @@ async fn control_frames() {
 #[tokio::test]
 async fn fragments() {
     let mut attacked = Attacked::new(Server::new()).await;
-    // W13
+    // A continuation of nothing, and a message that begins inside of another.
     attacked.check(frame(0x80, "a"), "close(1002)").await;
     attacked.check(frame(0x00, "a"), "close(1002)").await;
     attacked.check([frame(0x01, "a"), frame(0x81, "b")].concat(), "close(1002)").await;
@@ -106,7 +106,7 @@ async fn fragments() {
 #[tokio::test]
 async fn close_frames() {
     let mut attacked = Attacked::new(Server::new()).await;
-    // W14
+    // Closes with half a code, with a code that must not be sent, with a reason that is not UTF-8.
     attacked.check(frame(0x88, "\x03"), "close(1002)").await;
     for code in [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535] {
         attacked.check(close(code, "x"), "close(1002)").await;
@@ -123,7 +123,7 @@ async fn close_frames() {
 #[tokio::test]
 async fn nothing_after_a_close_counts() {
     let mut attacked = Attacked::new(Server::new()).await;
-    // W16
+    // Whatever comes behind a Close is not looked at.
     let after = [close(1000, "bye"), frame(0x81, "late"), frame(0x89, "late"), close(4000, "")].concat();
     attacked.check(after, "close(1000)").await;
     attacked.check([close(1000, ""), hex("ff ff ff ff ff ff")].concat(), "close(1000)").await;
@@ -133,7 +133,7 @@ async fn nothing_after_a_close_counts() {
 #[tokio::test]
 async fn text_that_is_not_utf8() {
     let mut attacked = Attacked::new(Server::new()).await;
-    // W15
+    // Text that is not UTF-8, whole and in pieces.
     let invalid: [&[u8]; 13] = [
         b"\x80",
         b"\xbf",
@@ -168,7 +168,7 @@ async fn text_that_is_not_utf8() {
 #[tokio::test]
 async fn text_is_judged_as_it_arrives() {
     let mut attacked = Attacked::new(Server::new()).await;
-    // W15: the frame says 100 bytes, and no more of them comes than the one that is wrong.
+    // The frame says 100 bytes, and no more of them comes than the one that is wrong.
     for bad in [&b"hello \xff"[..], b"\xed\xa0", b"\xf4\x90", b"\xc0", b"\xe1\xbd "] {
         for first in [0x81, 0x01] {
             let mut started = frame(first, [bad, &[b'a'; 100]].concat());
@@ -183,7 +183,7 @@ async fn text_is_judged_as_it_arrives() {
 
 #[tokio::test]
 async fn a_client_that_goes_on_sending_sees_the_close() {
-    // W16: closing TCP over unread bytes would reset it and take the Close with it.
+    // Closing TCP over unread bytes would reset it and take the Close with it.
     let server = Running::echo(Server::new()).await;
     for via in BOTH {
         let mut talk = Talk::open(&server, via, "/echo").await;

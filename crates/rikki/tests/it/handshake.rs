@@ -59,7 +59,7 @@ fn changed(from: &str, to: &str) -> String {
 const VERSION: &str = "Sec-WebSocket-Version: 13\r\n";
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
-/// H1
+/// A version other than 13, or one given twice, is refused with the one that is spoken.
 #[tokio::test]
 async fn versions() {
     let server = Running::echo(Server::new()).await;
@@ -71,7 +71,7 @@ async fn versions() {
     check(&server, &changed(VERSION, ""), 400, "the header Sec-WebSocket-Version is missing").await;
 }
 
-/// H2
+/// The key is there once, and is 16 bytes in base64.
 #[tokio::test]
 async fn keys() {
     let server = Running::echo(Server::new()).await;
@@ -90,7 +90,7 @@ async fn keys() {
     }
 }
 
-/// H3, what is refused
+/// Another method, and fields that do not ask for a WebSocket, are refused.
 #[tokio::test]
 async fn methods_versions_and_upgrade_fields() {
     let server = Running::echo(Server::new()).await;
@@ -104,7 +104,7 @@ async fn methods_versions_and_upgrade_fields() {
     check(&server, &changed("websocket", "websocketx"), 426, "must name websocket\n").await;
 }
 
-/// H3: HTTP/1.0 has no Upgrade; hyper answers in the version that it was asked in.
+/// HTTP/1.0 has no Upgrade; hyper answers in the version that it was asked in.
 #[tokio::test]
 async fn http_1_0() {
     let server = Running::echo(Server::new()).await;
@@ -117,7 +117,7 @@ async fn http_1_0() {
     }
 }
 
-/// H3, what must pass
+/// Lists, spellings and repeated fields that ask for a WebSocket all the same must pass.
 #[tokio::test]
 async fn what_is_accepted() {
     let server = Running::echo(Server::new()).await;
@@ -132,7 +132,7 @@ async fn what_is_accepted() {
         .await;
 }
 
-/// H4
+/// A request that has a body is no handshake.
 #[tokio::test]
 async fn bodies() {
     let server = Running::echo(Server::new()).await;
@@ -143,7 +143,7 @@ async fn bodies() {
     check(&server, &(chunked + "5\r\naaaaa\r\n0\r\n\r\n"), 400, words).await;
 }
 
-/// H5: frames in the same write as the handshake are not lost.
+/// Frames in the same write as the handshake are not lost.
 #[tokio::test]
 async fn frames_behind_the_handshake() {
     let server = Running::echo(Server::new()).await;
@@ -158,7 +158,7 @@ async fn frames_behind_the_handshake() {
     }
 }
 
-/// H5: what follows a refused handshake is never a request.
+/// What follows a refused handshake is never a request.
 #[tokio::test]
 async fn requests_behind_a_refused_handshake() {
     let server = Running::echo(Server::new()).await;
@@ -175,7 +175,7 @@ async fn requests_behind_a_refused_handshake() {
     }
 }
 
-/// H8 and negotiation: only what the server lists is echoed.
+/// Only one subprotocol that the server lists is echoed, its preferred one.
 #[tokio::test]
 async fn subprotocols() {
     let server = Running::echo(Server::new().protocols(["v2.chat", "v1.chat"])).await;

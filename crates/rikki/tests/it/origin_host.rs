@@ -41,7 +41,7 @@ async fn check_origin(server: &Running, via: Via, origin: &str, host: &str, expe
     }
 }
 
-/// H6, what no listener takes
+/// Origins that no listener takes.
 #[tokio::test]
 async fn foreign_origins() {
     let server = Running::echo(Server::new().allow_host("good.test")).await;
@@ -75,7 +75,7 @@ async fn foreign_origins() {
     check_origin(&server, Via::Tls, "http://good.test:443", "good.test", 403).await;
 }
 
-/// H6: names of this machine are one.
+/// The names of this machine are one origin.
 #[tokio::test]
 async fn loopback_origins() {
     let server = Running::echo(Server::new()).await;
@@ -140,7 +140,7 @@ fn site() -> Server {
     Server::new().route("/rest", axum::routing::get(|| async { "rest" })).files(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// H7
+/// By a foreign name, or one that only looks like this machine's, a loopback listener is not reached.
 #[tokio::test]
 async fn hosts_of_a_loopback_listener() {
     let server = Running::echo(site()).await;
@@ -183,7 +183,7 @@ async fn hosts_of_http_1_0() {
     }
 }
 
-/// H7: a target in absolute form
+/// A target in absolute form is judged like the field.
 #[tokio::test]
 async fn targets_that_name_a_host() {
     let server = Running::echo(site()).await;

@@ -22,7 +22,7 @@ async fn check(settings: Config, input: &[u8], expected: &str) {
     }
 }
 
-/// W6, with a limit of 100 in every delivery.
+/// Fragments of next to nothing, with a limit of 100 in every delivery.
 #[tokio::test]
 async fn tiny_fragments() {
     let few = || Config::default().max_fragments(100);
@@ -34,7 +34,7 @@ async fn tiny_fragments() {
     check(few(), &[fragments("a", 99), end].concat(), "close(1008)").await;
 }
 
-/// W6, with the default limit and ten times as many fragments as it allows.
+/// Fragments of next to nothing, with the default limit and ten times as many fragments as it allows.
 #[tokio::test]
 async fn tiny_fragments_with_the_defaults() {
     let server = Running::echo(Server::new()).await;
@@ -85,7 +85,7 @@ async fn unfinished_messages_of_all_connections() {
     assert_eq!(server.handle.counters().closed_memory, 2);
 }
 
-/// W7: the sum counts, and it is judged on the header of the fragment that goes beyond.
+/// Of a message in fragments the sum counts, and it is judged on the header of the fragment that goes beyond.
 #[tokio::test]
 async fn an_endless_message() {
     let small = || Config::default().max_message_size(1000);
@@ -107,7 +107,7 @@ async fn an_endless_message() {
     }
 }
 
-/// W8: what comes of it is judged, and not how often.
+/// How much comes of a message is judged, and not how often.
 #[tokio::test]
 async fn a_slow_message() {
     let timeout = Duration::from_millis(400);
@@ -141,7 +141,7 @@ async fn a_slow_message() {
     }
 }
 
-/// W17: while the peer does not read, only the latest ping is remembered.
+/// While the peer does not read, only the latest ping is remembered.
 #[tokio::test]
 async fn pings_without_reading() {
     const PINGS: u32 = 20_000;
@@ -170,7 +170,7 @@ async fn pings_without_reading() {
     }
 }
 
-/// W18: a server that cannot write does not read either; when it can, nothing is missing.
+/// A server that cannot write does not read either; when it can, nothing is missing.
 #[tokio::test]
 async fn echo_without_reading() {
     const SIZE: usize = 64 * 1024;
