@@ -214,8 +214,8 @@ impl End {
         }
     }
 
-    /// Sections 5.5.2 and 5.5.3: this end has answered the pings of the peer in order, all of them or, when it could not
-    /// write, the latest.
+    /// Sections 5.5.2 and 5.5.3: this end has answered the pings of the peer in order, all of them or, when it could
+    /// not write, the latest.
     fn check_pongs(&self, peer: &Self) {
         let pings: Vec<_> = peer.sent.iter().filter_map(payload_of_ping).collect();
         let pongs: Vec<_> = peer.received.events.iter().filter_map(payload_of_pong).collect();

@@ -1,5 +1,5 @@
-//! Frames read by the letter of [RFC 6455 section 5](https://www.rfc-editor.org/rfc/rfc6455#section-5), without any code
-//! of the crate under test.
+//! Frames read by the letter of [RFC 6455 section 5](https://www.rfc-editor.org/rfc/rfc6455#section-5), without any
+//! code of the crate under test.
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {

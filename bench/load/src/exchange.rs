@@ -35,8 +35,8 @@ impl Exchange {
         }
     }
 
-    /// Takes the next bytes of the reply from the front of `bytes`: how many, and whether it is whole now. What is wrong
-    /// with them is said as the end of a sentence about the message.
+    /// Takes the next bytes of the reply from the front of `bytes`: how many, and whether it is whole now. What is
+    /// wrong with them is said as the end of a sentence about the message.
     pub(crate) fn check(&mut self, bytes: &[u8]) -> Result<(usize, bool), &'static str> {
         match self {
             Self::Plain { reply, .. } => reply.check(bytes),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::Result;
 
-/// The CPU time of a process so far, user and kernel: the sum over the threads that it has now, to the nanosecond as the
-/// scheduler counts it.
+/// The CPU time of a process so far, user and kernel: the sum over the threads that it has now, to the nanosecond as
+/// the scheduler counts it.
 pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
     let folder = format!("/proc/{pid}/task");
     let threads = fs::read_dir(&folder).map_err(|error| format!("{folder}: {error}"))?;

@@ -1,5 +1,6 @@
 //! Messages there and back: closed loop (the next one when an earlier one has come back) or open loop (each when it is
-//! due, whatever the server does; its latency counts from then, so that a stall is not left out). Or messages from one to all.
+//! due, whatever the server does; its latency counts from then, so that a stall is not left out). Or messages from one
+//! to all.
 
 mod fan_out;
 mod talker;

@@ -11,8 +11,8 @@ const REFUSED: u64 = 64;
 /// Files that are being sent have this part where there are few descriptors.
 const SHARE_OF_FILES: u64 = 4;
 
-/// Raises the limit as far as the system lets it, and lowers settings that go beyond it. Returns what there is to say of
-/// that.
+/// Raises the limit as far as the system lets it, and lowers settings that go beyond it. Returns what there is to say
+/// of that.
 pub(crate) fn share_out(settings: &mut Settings) -> Option<String> {
     let most = raise()?;
     let workers = settings.workers.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);

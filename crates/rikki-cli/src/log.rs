@@ -1,8 +1,8 @@
 //! The log on stderr, written by a thread of its own.
 //!
-//! Whoever reads stderr may stop doing so: a pipe fills up, a terminal is stopped. A write to it then lasts as long as they
-//! like, and must hold up neither a connection nor a signal. So lines are queued up to a bound; those that find no room
-//! are counted and left out, and the log says how many there were when it can be written again.
+//! Whoever reads stderr may stop doing so: a pipe fills up, a terminal is stopped. A write to it then lasts as long as
+//! they like, and must hold up neither a connection nor a signal. So lines are queued up to a bound; those that find no
+//! room are counted and left out, and the log says how many there were when it can be written again.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal as _, Write};

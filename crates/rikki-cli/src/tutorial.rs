@@ -1,7 +1,7 @@
 //! The Mongoose tutorial's spelling of the flags, `-url URL -cert FILE -key FILE -ca FILE`, turned into ours.
 //!
-//! This is a pass over the arguments before clap sees them. What follows `--`, and what is the value of another flag, is
-//! left as it is.
+//! This is a pass over the arguments before clap sees them. What follows `--`, and what is the value of another flag,
+//! is left as it is.
 
 use std::ffi::OsString;
 
@@ -9,7 +9,8 @@ use clap::Command;
 
 const SPELLINGS: [(&str, &str); 4] = [("-url", "--listen"), ("-cert", "--cert"), ("-key", "--key"), ("-ca", "--ca")];
 
-/// Rewrites the tutorial's flags of a command line, the program's name first. The command says which flags take a value.
+/// Rewrites the tutorial's flags of a command line, the program's name first. The command says which flags take a
+/// value.
 pub(crate) fn rewrite(args: impl IntoIterator<Item = OsString>, command: &Command) -> Vec<OsString> {
     let mut args = args.into_iter();
     let mut rewritten: Vec<OsString> = args.next().into_iter().collect();

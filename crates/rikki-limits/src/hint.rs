@@ -8,8 +8,8 @@
 pub struct Hint<'a> {
     /// Its name, such as `allow-origin` or `max-head`.
     pub setting: &'static str,
-    /// What it would have to be, such as `https://app.example` or `*`: printable text without quotes, of bounded length,
-    /// and for the rest whatever a client has sent. `None` for any number that is large enough.
+    /// What it would have to be, such as `https://app.example` or `*`: printable text without quotes, of bounded
+    /// length, and for the rest whatever a client has sent. `None` for any number that is large enough.
     pub value: Option<&'a str>,
 }
 

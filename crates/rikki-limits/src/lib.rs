@@ -1,7 +1,8 @@
 //! What bounds a server: limits, each written down once, how much may be held together, how often a line is logged, how
 //! much of a peer's text is shown, and which setting would let in what is refused.
 //!
-//! The crates of rikki stand on this; there is no socket, clock or runtime here, and no crate beside the standard library.
+//! The crates of rikki stand on this; there is no socket, clock or runtime here, and no crate beside the standard
+//! library.
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]

@@ -136,8 +136,8 @@ impl std::error::Error for BadLimit {}
 
 /// The type of a field that is a limit.
 ///
-/// An `Option` is `None` until it is set. That is no limit, or, where the table has a default, a budget that is a part of
-/// something else.
+/// An `Option` is `None` until it is set. That is no limit, or, where the table has a default, a budget that is a part
+/// of something else.
 pub trait Value: Sized {
     /// The largest number that it can be.
     const MOST: u64;
@@ -244,7 +244,8 @@ impl<V: Value> Value for Option<V> {
     }
 }
 
-/// A struct of limits, each of them written once: its field, its line in the table, its default and its setter come of it.
+/// A struct of limits, each of them written once: its field, its line in the table, its default and its setter come of
+/// it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -282,10 +283,10 @@ impl<V: Value> Value for Option<V> {
 /// assert_eq!(Config::LIMITS[0].row(), row);
 /// ```
 ///
-/// The setters are methods of whatever has the limits, and `changed` is how it lets them be changed. They keep what they
-/// are given: `check_limits` says whether that can be, for who can tell, and `within_limits` gives the nearest, for who
-/// cannot. A limit without a
-/// `setter` has one that is written by hand. What is no limit stands in front: `beside { field: Type = value, }`.
+/// The setters are methods of whatever has the limits, and `changed` is how it lets them be changed. They keep what
+/// they are given: `check_limits` says whether that can be, for who can tell, and `within_limits` gives the nearest,
+/// for who cannot. A limit without a `setter` has one that is written by hand. What is no limit stands in front:
+/// `beside { field: Type = value, }`.
 #[macro_export]
 macro_rules! limits {
     (
@@ -338,7 +339,8 @@ macro_rules! limits {
             /// Each limit that is set, as [`set_limit`](Self::set_limit) reads it.
             $vis fn limit_texts(&self) -> impl Iterator<Item = (&'static str, String)> {
                 let numbers = [$($crate::Value::number(&self.$field),)*];
-                Self::LIMITS.iter().zip(numbers).filter_map(|(limit, number)| Some((limit.name, limit.unit.text(number?))))
+                let texts = Self::LIMITS.iter().zip(numbers);
+                texts.filter_map(|(limit, number)| Some((limit.name, limit.unit.text(number?))))
             }
 
             /// Whether each limit of the table can be what it is.

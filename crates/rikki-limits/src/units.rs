@@ -1,7 +1,7 @@
 //! Sizes, durations and counts as people write them: `64KiB`, `30s`, `100`.
 //!
-//! A number is whole and is never guessed at: what is not a known unit, is too large or is zero where zero would turn the
-//! limit into nonsense, is refused with a text that says what is accepted.
+//! A number is whole and is never guessed at: what is not a known unit, is too large or is zero where zero would turn
+//! the limit into nonsense, is refused with a text that says what is accepted.
 
 use std::fmt;
 use std::time::Duration;

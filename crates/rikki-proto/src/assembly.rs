@@ -32,8 +32,8 @@ pub(crate) struct PartialMessage {
     fragments: u32,
     /// How much of it has arrived, compressed or not, since that was last asked for.
     received: u32,
-    /// If it is compressed, whether it will be a text. It is kept as it came until it is whole: a decompressor that waited
-    /// for the rest would be one that others do not have.
+    /// If it is compressed, whether it will be a text. It is kept as it came until it is whole: a decompressor that
+    /// waited for the rest would be one that others do not have.
     compressed: Option<bool>,
     /// What it takes of the memory for all.
     held: Option<MessageShare>,

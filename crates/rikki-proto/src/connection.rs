@@ -72,8 +72,8 @@ pub struct Connection {
     unanswered: Option<Box<Unanswered>>,
 }
 
-/// The latest ping that could not be answered because writing was blocked: behind one word, which is all that a connection
-/// without one has room for.
+/// The latest ping that could not be answered because writing was blocked: behind one word, which is all that a
+/// connection without one has room for.
 struct Unanswered {
     payload: Box<[u8]>,
 }
@@ -186,12 +186,13 @@ impl Connection {
 
     /// Lets `read` put what comes next straight into the large binary message that is under way, without a copy.
     ///
-    /// To be called before each read from the network, when [`next_event`](Self::next_event) has taken all that was read
-    /// before: what `read` puts there comes next, and is not given to it.
+    /// To be called before each read from the network, when [`next_event`](Self::next_event) has taken all that was
+    /// read before: what `read` puts there comes next, and is not given to it.
     ///
     /// Where this gives `None`, `read` has not been called, and what comes next is for `next_event`. That is so unless
-    /// the last frame of an uncompressed binary message is arriving, with 32 KiB of the message there and 64 KiB to come;
-    /// and also where `most` is below 32 KiB, or no [memory](Self::set_message_memory) is left for more of the message.
+    /// the last frame of an uncompressed binary message is arriving, with 32 KiB of the message there and 64 KiB to
+    /// come; and also where `most` is below 32 KiB, or no [memory](Self::set_message_memory) is left for more of the
+    /// message.
     ///
     /// Memory: there is room for 32 KiB to `most` bytes, counted as that of any unfinished message. It is not
     /// initialized before it is written to.
@@ -234,8 +235,8 @@ impl Connection {
         }
     }
 
-    /// Sends a message as it is: for one that mixes a secret with what others choose, whose compressed length would tell
-    /// of the secret ([RFC 7692 section 8](https://www.rfc-editor.org/rfc/rfc7692#section-8)).
+    /// Sends a message as it is: for one that mixes a secret with what others choose, whose compressed length would
+    /// tell of the secret ([RFC 7692 section 8](https://www.rfc-editor.org/rfc/rfc7692#section-8)).
     ///
     /// # Errors
     ///
@@ -337,8 +338,8 @@ impl Connection {
         self.decoder.is_mid_message()
     }
 
-    /// How much has arrived of the payload of the message under way, in bytes as they came, since this was last called or
-    /// since the message began; 0 if there is none. A peer can be judged by it that sends too slowly.
+    /// How much has arrived of the payload of the message under way, in bytes as they came, since this was last called
+    /// or since the message began; 0 if there is none. A peer can be judged by it that sends too slowly.
     pub fn take_received(&mut self) -> u64 {
         self.decoder.take_received()
     }

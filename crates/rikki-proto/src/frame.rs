@@ -72,7 +72,8 @@ impl FrameHeader {
         let fin = first & FIN != 0;
         let opcode = Opcode::parse(first & 0x0f)?;
         let compressed = first & RSV1 != 0;
-        // https://www.rfc-editor.org/rfc/rfc7692#section-6.1: the bit belongs to the first frame of a data message alone.
+        // https://www.rfc-editor.org/rfc/rfc7692#section-6.1: the bit belongs to the first frame of a data message
+        // alone.
         if compressed && !matches!(opcode, Opcode::Text | Opcode::Binary) {
             return Err(ProtocolError::ReservedBits);
         }

@@ -12,8 +12,8 @@ rikki_limits::limits! {
         name: "max-message", unit: Size, default: "4MiB",
         meaning: "Largest message", detail: "; a larger one is closed with 1009",
         /// It is refused as soon as a frame header announces it, or as soon as it has been decompressed that far. One
-        /// connection holds at most this much of an unfinished message; of a compressed one an eighth more, and both while
-        /// it is decompressed.
+        /// connection holds at most this much of an unfinished message; of a compressed one an eighth more, and both
+        /// while it is decompressed.
         setter: max_message_size(usize),
     }
     pub(crate) max_fragments: u32 {
@@ -30,7 +30,8 @@ impl Limits {
         self
     }
 
-    /// How long a compressed message may be on the wire: see [`check_compressed_length`](Self::check_compressed_length).
+    /// How long a compressed message may be on the wire: see
+    /// [`check_compressed_length`](Self::check_compressed_length).
     pub(crate) fn max_compressed(&self) -> usize {
         self.max_message_size.saturating_add(self.max_message_size / 8).saturating_add(1024)
     }

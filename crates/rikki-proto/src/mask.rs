@@ -13,7 +13,8 @@ impl Mask {
     pub(crate) fn apply(&mut self, data: &mut [u8]) {
         let key = u32::from_ne_bytes(self.0);
         let wide = u64::from(key) << 32 | u64::from(key);
-        // Words of eight bytes, which the compiler turns into vector instructions; what is left in one of four and bytes.
+        // Words of eight bytes, which the compiler turns into vector instructions; what is left in one of four and
+        // bytes.
         let (words, rest) = data.as_chunks_mut::<8>();
         for word in words {
             *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();

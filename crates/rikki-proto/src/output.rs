@@ -17,8 +17,9 @@ use unsent::Begun;
 const SPLICE_FROM: usize = 16 * 1024;
 
 /// Bytes left free in front of what is written. Large buffers begin where a page does, and so do those that TLS copies
-/// it to, behind a header of five bytes. A processor takes a load for dependent on a store a few bytes before it in another
-/// page ("4 KiB aliasing"), and copies at a fraction of the speed. From here on no load is that close behind a store.
+/// it to, behind a header of five bytes. A processor takes a load for dependent on a store a few bytes before it in
+/// another page ("4 KiB aliasing"), and copies at a fraction of the speed. From here on no load is that close behind a
+/// store.
 pub(crate) const LEAD: usize = 64;
 
 /// Frames waiting to be written, in order: small ones in one buffer, large shared payloads between them.
@@ -165,8 +166,8 @@ impl Output {
         self.payloads.shrink_to_fit();
     }
 
-    /// Makes what is in the buffer a payload like the others, so that a new buffer begins. One that grows with what waits
-    /// for the peer would be copied again and again, and take up to twice its size.
+    /// Makes what is in the buffer a payload like the others, so that a new buffer begins. One that grows with what
+    /// waits for the peer would be copied again and again, and take up to twice its size.
     #[doc(hidden)]
     pub fn seal(&mut self) {
         self.shrink();

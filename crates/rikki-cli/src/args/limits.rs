@@ -25,8 +25,8 @@ pub(crate) enum OverflowPolicy {
     DropOldest,
 }
 
-/// Where a part of the help begins that is about one thing, in this order; a limit that is not named here follows the one
-/// before it in its table.
+/// Where a part of the help begins that is about one thing, in this order; a limit that is not named here follows the
+/// one before it in its table.
 const PARTS: [&str; 11] = [
     "memory",
     "max-requests",

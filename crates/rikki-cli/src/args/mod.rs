@@ -225,8 +225,8 @@ mod tests {
         );
     }
 
-    /// Each limit of the library has a flag, a default that can be set, and refuses what is no number of its unit, in the
-    /// same words under its name as under its flag.
+    /// Each limit of the library has a flag, a default that can be set, and refuses what is no number of its unit, in
+    /// the same words under its name as under its flag.
     #[test]
     fn every_limit_of_the_library() {
         type Set<'a> = &'a dyn Fn(&str, &str) -> Result<(), BadLimit>;

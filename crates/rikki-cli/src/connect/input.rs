@@ -1,5 +1,5 @@
-//! Messages from stdin, which is read on a thread of its own: a read cannot be given up, and nobody waits for one at the
-//! end of the process.
+//! Messages from stdin, which is read on a thread of its own: a read cannot be given up, and nobody waits for one at
+//! the end of the process.
 
 use std::io::{self, Read as _};
 use std::task::{Context, Poll, ready};

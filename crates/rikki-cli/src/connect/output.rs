@@ -1,5 +1,5 @@
-//! Messages to stdout, which is written on a thread of its own: a reader that has stopped, as a pager does, must not hold
-//! up the connection or a signal.
+//! Messages to stdout, which is written on a thread of its own: a reader that has stopped, as a pager does, must not
+//! hold up the connection or a signal.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::task::{Context, Poll, ready};

@@ -41,9 +41,9 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// `close_timeout` bounds the silence while the connection closes: what still arrives puts the end off, as does what
-    /// the server takes. The deadline of [`rikki::ws::Config`] counts from the Close, and would lose the answers that
-    /// need longer.
+    /// `close_timeout` bounds the silence while the connection closes: what still arrives puts the end off, as does
+    /// what the server takes. The deadline of [`rikki::ws::Config`] counts from the Close, and would lose the answers
+    /// that need longer.
     pub(super) fn new(mut socket: WebSocket, input: Input, output: Output, close_timeout: Duration) -> Self {
         Self {
             sender: socket.sender(),

@@ -11,8 +11,8 @@ fn get(address: &str, path: &str, headers: &str) -> String {
     ask(address, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Connection: close\r\n\r\n"))
 }
 
-/// Starts with these flags in front of the folder, and looks for a part of the answer to each path. A `!` in front means
-/// that there is none.
+/// Starts with these flags in front of the folder, and looks for a part of the answer to each path. A `!` in front
+/// means that there is none.
 fn check(folder: &Folder, flags: &[&str], cases: &[(&str, &str, &str)]) {
     let (_server, address) = serve(&[flags, &[&folder.path("")]].concat());
     for (path, headers, part) in cases {

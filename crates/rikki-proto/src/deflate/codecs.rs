@@ -1,4 +1,5 @@
-//! Where a connection's compressors and decompressors come from: the endpoint owns them, for one connection or for many.
+//! Where a connection's compressors and decompressors come from: the endpoint owns them, for one connection or for
+//! many.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,12 +18,12 @@ pub trait Codecs: Send + Sync {
 
     /// Compresses a whole message and hands the result to `use_it`, at most once, to be sent.
     ///
-    /// It is not called if there is no compressor to spare, or if compressing gains nothing: the message is then sent as
-    /// it is. With context takeover later messages may refer to what was handed over, and to nothing else.
+    /// It is not called if there is no compressor to spare, or if compressing gains nothing: the message is then sent
+    /// as it is. With context takeover later messages may refer to what was handed over, and to nothing else.
     fn compress(&self, payload: &[u8], use_it: &mut dyn FnMut(&[u8]));
 
-    /// A decompressor that is ready for the next message: [reset](Decompressor::reset), or as it was given back after the
-    /// message before if the peer's messages refer to earlier ones. `None` if all there may be are lent.
+    /// A decompressor that is ready for the next message: [reset](Decompressor::reset), or as it was given back after
+    /// the message before if the peer's messages refer to earlier ones. `None` if all there may be are lent.
     fn lend(&self) -> Option<Decompressor>;
 
     /// Takes a decompressor back, in whatever state it is.

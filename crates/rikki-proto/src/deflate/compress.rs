@@ -50,8 +50,8 @@ impl Compressor {
 
     /// Appends a whole message, compressed, to `out`.
     ///
-    /// What cannot be compressed grows, by up to an eighth and 6 bytes at level 1. The next message relies on this one: it
-    /// must be sent, or else [`reset`](Self::reset) be called.
+    /// What cannot be compressed grows, by up to an eighth and 6 bytes at level 1. The next message relies on this one:
+    /// it must be sent, or else [`reset`](Self::reset) be called.
     pub fn compress(&mut self, payload: &[u8], out: &mut Vec<u8>) {
         if payload.is_empty() {
             // https://www.rfc-editor.org/rfc/rfc7692#section-7.2.3.6: an empty stored block without its tail.

@@ -68,8 +68,9 @@ impl Decompressor {
     ///
     /// # Errors
     ///
-    /// [`ProtocolError::InvalidDeflate`] if the piece is not DEFLATE, [`LimitExceeded::CompressedTooLong`] if the message
-    /// has more than `limit` bytes, and what `sink` returns. After each of them only [`reset`](Self::reset) may follow.
+    /// [`ProtocolError::InvalidDeflate`] if the piece is not DEFLATE, [`LimitExceeded::CompressedTooLong`] if the
+    /// message has more than `limit` bytes, and what `sink` returns. After each of them only [`reset`](Self::reset) may
+    /// follow.
     pub fn push(
         &mut self,
         piece: &[u8],

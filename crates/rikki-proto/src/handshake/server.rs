@@ -17,7 +17,8 @@ use super::subprotocol::Subprotocol;
 /// Judges an upgrade request; `subprotocols` are those the server speaks, the preferred one first.
 ///
 /// The first of them that the client offers is chosen. If none is common, or the list is empty, none is, and the
-/// client decides whether it goes on without. An offer of extensions is passed over: [`negotiate`](crate::deflate::negotiate) judges it.
+/// client decides whether it goes on without. An offer of extensions is passed over:
+/// [`negotiate`](crate::deflate::negotiate) judges it.
 ///
 /// The caller answers with [`Accepted::into_response`] or [`Refusal::response`]. After a refusal it must close the
 /// connection: the client may already have sent frames, which must not be read as a request.

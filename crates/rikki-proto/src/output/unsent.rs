@@ -18,7 +18,8 @@ struct Unsent {
 }
 
 impl Output {
-    /// The messages that have not been written, or in part alone: what the peer does not get if nothing more is written.
+    /// The messages that have not been written, or in part alone: what the peer does not get if nothing more is
+    /// written.
     ///
     /// Takes a time in proportion to their number.
     #[must_use]

@@ -7,8 +7,8 @@ use crate::wire::{BINARY, CONTINUATION, Frame, Length, PING, PONG, TEXT};
 
 const ENDS: [fn(Limits) -> End; 2] = [server, client];
 
-/// Bytes of bookkeeping allowed beside the payload of an unfinished message or control frame, what is left free in front
-/// of it included.
+/// Bytes of bookkeeping allowed beside the payload of an unfinished message or control frame, what is left free in
+/// front of it included.
 const BOOKKEEPING: i64 = 320;
 
 /// One end, and the heap memory it holds and has allocated.
