@@ -1,7 +1,7 @@
 //! From a request to a response.
 //!
-//! An answer is tried twice at most: first on the thread of the request, where nothing may wait for a disk, and then, if
-//! that did not do, on the blocking pool. A listing is made there once more, when it is known to be one.
+//! An answer is tried twice at most: first on the thread of the request, where nothing may wait for a disk, and then,
+//! if that did not do, on the blocking pool. A listing is made there once more, when it is known to be one.
 
 use std::borrow::Cow;
 use std::path::Path;

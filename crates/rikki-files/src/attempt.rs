@@ -99,7 +99,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// What a path without a slash at its end leads to: a file, `about.html` for `about`, or a folder by its right name.
+    /// What a path without a slash at its end leads to: a file, `about.html` for `about`, or a folder by its right
+    /// name.
     fn find_file(&self, relative: &Path) -> Result<Response<Body>, Failure> {
         let is_folder = match self.open(relative) {
             Ok(Opened::File(source)) => return self.content(source, relative),

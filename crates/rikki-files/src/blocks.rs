@@ -20,8 +20,8 @@ pub(super) const SMALL: usize = 4 * 1024;
 /// How many blocks are kept for the next reader: without them each block would be zeroed first.
 const SPARE: usize = 8;
 
-/// The share of the bound that blocks and listings leave to each other, as a divisor: so neither finds nothing, whatever
-/// the clients of the others do not take.
+/// The share of the bound that blocks and listings leave to each other, as a divisor: so neither finds nothing,
+/// whatever the clients of the others do not take.
 const LEFT: usize = 4;
 
 /// The blocks that are being read into or being sent.

@@ -17,10 +17,10 @@ use rikki_limits::Seldom;
 
 /// Exactly as many bytes of a file as its head has announced.
 ///
-/// What is in memory already is read where the body is polled, when it is asked for and not before; anything else on the
-/// blocking pool, one block ahead where nothing else can be. A file that has grown in the meantime is cut there. One that
-/// has been truncated ends the body with an error, so that the connection is cut short and the client sees that the
-/// response is incomplete (RFC 9112, section 8).
+/// What is in memory already is read where the body is polled, when it is asked for and not before; anything else on
+/// the blocking pool, one block ahead where nothing else can be. A file that has grown in the meantime is cut there.
+/// One that has been truncated ends the body with an error, so that the connection is cut short and the client sees
+/// that the response is incomplete (RFC 9112, section 8).
 pub(super) struct FileBody {
     open: Open,
     blocks: Arc<Blocks>,

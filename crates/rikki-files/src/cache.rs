@@ -18,8 +18,8 @@ use super::facts::Facts;
 /// hardly counts, and each would push out many.
 pub(super) const MAX_CONTENT: usize = 256 * 1024;
 
-/// What an entry takes beside its name and content, in bytes, rounded up: places in the map and in the queue, the facts,
-/// the list of variants and the owner of the content.
+/// What an entry takes beside its name and content, in bytes, rounded up: places in the map and in the queue, the
+/// facts, the list of variants and the owner of the content.
 const OVERHEAD: usize = 512;
 
 /// The variant that is the file as it is.
@@ -89,8 +89,8 @@ impl Cache {
         Some(content)
     }
 
-    /// Keeps what was made of the file at `path` when it was as `facts` say. Gives back the same content; what is handed
-    /// out of it counts as long as it is held.
+    /// Keeps what was made of the file at `path` when it was as `facts` say. Gives back the same content; what is
+    /// handed out of it counts as long as it is held.
     pub(super) fn insert(&self, path: &Path, variant: &'static str, facts: &Facts, content: Bytes) -> Bytes {
         match self.room(path, facts, content.len()) {
             Some(room) => room.keep(variant, content, None),

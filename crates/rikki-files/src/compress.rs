@@ -175,7 +175,8 @@ enum Encoder {
 }
 
 impl Encoder {
-    /// With levels in the middle, where zstd and brotli save more than gzip does: higher ones take several times as long.
+    /// With levels in the middle, where zstd and brotli save more than gzip does: higher ones take several times as
+    /// long.
     fn new(coding: Coding, length: Option<u64>) -> io::Result<Self> {
         Ok(match coding {
             Coding::Brotli => {

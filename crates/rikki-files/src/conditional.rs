@@ -37,8 +37,8 @@ impl Validators {
     /// The validators of a file in this coding. Each has a tag of its own, since the bytes differ:
     /// <https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3.3>
     ///
-    /// The digest of the content tells states apart and nothing else. Where there is none, the times do, and not the one of
-    /// modification alone: a build or a copy may give a file of the same length the old one.
+    /// The digest of the content tells states apart and nothing else. Where there is none, the times do, and not the
+    /// one of modification alone: a build or a copy may give a file of the same length the old one.
     pub(super) fn new(facts: &Facts, digest: Option<Digest>, coding: Option<Coding>, now: SystemTime) -> Self {
         let modified = facts.modified;
         let state = digest.map_or_else(|| u128::from(facts.hash()), |Digest(digest)| digest);

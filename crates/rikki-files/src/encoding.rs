@@ -48,8 +48,8 @@ impl Coding {
 
     /// The codings that a request would rather have than none, the most welcome first.
     ///
-    /// Without the field there are none. Whether `identity` is refused makes no difference: it is sent where nothing else
-    /// can be, since 406 (Not Acceptable) would help nobody.
+    /// Without the field there are none. Whether `identity` is refused makes no difference: it is sent where nothing
+    /// else can be, since 406 (Not Acceptable) would help nobody.
     pub(super) fn accepted(headers: &HeaderMap) -> impl Iterator<Item = Self> + Clone + use<> {
         let weights = Weights::new(headers);
         let mut codings = Self::ALL;

@@ -1,15 +1,15 @@
 //! Static files: [`Files`] answers GET, HEAD and OPTIONS from a folder.
 //!
-//! `answer` turns a request into a response, in an `attempt` or two; `path` judges the path, `open` opens what it leads to, `source` is the file
-//! that was opened, `facts` tells its states apart, `body` sends the content and `listing` shows a folder, as `accept` would
-//! have it; `missing` answers where there is nothing. `options` says what of all that is wanted. `stores` is what the files
-//! of a folder share: `cache` keeps contents, `digest` tells one from another, `blocks` bounds the memory of those being
-//! sent, `waits` has done what may wait for a disk. `read` reads, and `wait` says whether that may take its time. Nothing
-//! here knows of WebSockets, routes or connections.
+//! `answer` turns a request into a response, in an `attempt` or two; `path` judges the path, `open` opens what it leads
+//! to, `source` is the file that was opened, `facts` tells its states apart, `body` sends the content and `listing`
+//! shows a folder, as `accept` would have it; `missing` answers where there is nothing. `options` says what of all that
+//! is wanted. `stores` is what the files of a folder share: `cache` keeps contents, `digest` tells one from another,
+//! `blocks` bounds the memory of those being sent, `waits` has done what may wait for a disk. `read` reads, and `wait`
+//! says whether that may take its time. Nothing here knows of WebSockets, routes or connections.
 //!
-//! `representation` decides what of a file is sent: `encoding` chooses a coding, `siblings` looks whether a file is another
-//! one in a coding, `absences` knows which are not there, `compress` compresses, `conditional` judges preconditions, `range` and `multipart` are about parts,
-//! `media` knows the types.
+//! `representation` decides what of a file is sent: `encoding` chooses a coding, `siblings` looks whether a file is
+//! another one in a coding, `absences` knows which are not there, `compress` compresses, `conditional` judges
+//! preconditions, `range` and `multipart` are about parts, `media` knows the types.
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
@@ -72,39 +72,44 @@ use self::siblings::Siblings;
 
 /// A service that answers GET and HEAD with the files below a folder.
 ///
-/// - A folder is answered with its `index.html`, or else with a listing: a page, or JSON for clients that would rather have
-///   `application/json`. `?sort=size` sorts it, by `name`, `size` or `modified`, and the other way round with a minus in
-///   front; `?filter=log` shows the names that contain a text; and `?page=2` has the next 10,000 entries, of 100,000 at
-///   most. Of a folder with more than 1,000,000 entries so many are read.
+/// - A folder is answered with its `index.html`, or else with a listing: a page, or JSON for clients that would rather
+///   have `application/json`. `?sort=size` sorts it, by `name`, `size` or `modified`, and the other way round with a
+///   minus in front; `?filter=log` shows the names that contain a text; and `?page=2` has the next 10,000 entries, of
+///   100,000 at most. Of a folder with more than 1,000,000 entries so many are read.
 /// - `/about` is answered with `about.html`, if there is neither a file `about` nor a folder of that name with an
-///   `index.html`. Where nothing is found, `404.html` is sent with the status. Redirects and links are relative, so that they
-///   hold behind a proxy that serves the folder at another path.
-/// - Files have an `ETag` and a `Last-Modified` date, for every precondition of RFC 9110, section 13. The tag of a file up to
-///   256 KiB is a hash of its content, and the same on every machine; that of a larger one tells one state of the file from
-///   another.
-/// - A GET may ask for ranges: one, or up to 16 as `multipart/byteranges`. More than that, ranges that overlap and what is
-///   malformed are answered with the whole file.
-/// - In the place of `app.js`, `app.js.br`, `app.js.zst` or `app.js.gz` is sent to clients that accept the coding, unless
-///   it is older than `app.js` or of another content, as far as that can be told (see [`Files::precompressed`]). Each coding has an `ETag` of its own, and ranges are those of the coded bytes; several at
-///   once are answered with the whole file. What has no such sibling is compressed on the way, see
-///   [`Files::compress_above`]. A client that refuses everything there is, `identity` included, gets the plain file.
+///   `index.html`. Where nothing is found, `404.html` is sent with the status. Redirects and links are relative, so
+///   that they hold behind a proxy that serves the folder at another path.
+/// - Files have an `ETag` and a `Last-Modified` date, for every precondition of RFC 9110, section 13. The tag of a file
+///   up to 256 KiB is a hash of its content, and the same on every machine; that of a larger one tells one state of the
+///   file from another.
+/// - A GET may ask for ranges: one, or up to 16 as `multipart/byteranges`. More than that, ranges that overlap and what
+///   is malformed are answered with the whole file.
+/// - In the place of `app.js`, `app.js.br`, `app.js.zst` or `app.js.gz` is sent to clients that accept the coding,
+///   unless it is older than `app.js` or of another content, as far as that can be told (see [`Files::precompressed`]).
+///   Each coding has an `ETag` of its own, and ranges are those of the coded bytes; several at once are answered with
+///   the whole file. What has no such sibling is compressed on the way, see [`Files::compress_above`]. A client that
+///   refuses everything there is, `identity` included, gets the plain file.
 /// - Not served, and not listed: names that begin with a dot, unless [`Files::hidden`] lets them, but for
 ///   what is in `/.well-known/`, which is served and not listed; names with a control
-///   character, and on Windows those that mean something else there, such as `a:b` or `nul.txt`; what a symbolic link leads to outside the folder, unless
-///   [`Files::follow_symlinks`] lets it; anything but regular files and folders; and what [`Files::deny`] names.
-/// - A symbolic link that stays inside is followed, relative or absolute, if no name on its way is one that is not served.
-/// - In a path, `.` and `..` are resolved once, also as `%2e`: what would leave the folder is refused with 400. Beyond that a
-///   path is decoded once and taken as it is: `/a//b` and `/a%2Fb` are not found.
+///   character, and on Windows those that mean something else there, such as `a:b` or `nul.txt`; what a symbolic link
+///   leads to outside the folder, unless [`Files::follow_symlinks`] lets it; anything but regular files and folders;
+///   and what [`Files::deny`] names.
+/// - A symbolic link that stays inside is followed, relative or absolute, if no name on its way is one that is not
+///   served.
+/// - In a path, `.` and `..` are resolved once, also as `%2e`: what would leave the folder is refused with 400. Beyond
+///   that a path is decoded once and taken as it is: `/a//b` and `/a%2Fb` are not found.
 ///
-/// The JSON of a listing is an array of objects with the members `name`, `type` (`file` or `directory`), `size` (in bytes,
-/// `null` for a folder) and `modified` (such as `1994-11-06T08:49:37Z`, or `null`). In a name that is not UTF-8, what is
-/// broken is replaced by U+FFFD, and a member `path` has the name as it stands in a URL. A listing without all entries has
-/// the header `listing-truncated`, with the number of those that it has, and `Link` says where the next ones are.
+/// The JSON of a listing is an array of objects with the members `name`, `type` (`file` or `directory`), `size` (in
+/// bytes, `null` for a folder) and `modified` (such as `1994-11-06T08:49:37Z`, or `null`). In a name that is not UTF-8,
+/// what is broken is replaced by U+FFFD, and a member `path` has the name as it stands in a URL. A listing without all
+/// entries has the header `listing-truncated`, with the number of those that it has, and `Link` says where the next
+/// ones are.
 ///
-/// The folder is the one that is at its path at the time: a build may remove and make it again, and a link to the current
-/// release may be switched. That is seen at once where something is missing or listed, and within 50 ms otherwise. While
-/// there is no folder that can be opened, the answer is 503, and a line of the log says why. A request is answered from one
-/// folder from its beginning to its end. (Where files have no identity, as on Windows, only a missing one is noticed.)
+/// The folder is the one that is at its path at the time: a build may remove and make it again, and a link to the
+/// current release may be switched. That is seen at once where something is missing or listed, and within 50 ms
+/// otherwise. While there is no folder that can be opened, the answer is 503, and a line of the log says why. A request
+/// is answered from one folder from its beginning to its end. (Where files have no identity, as on Windows, only a
+/// missing one is noticed.)
 ///
 /// On Linux, what the system has in memory is opened and read on the calling thread. Everything else waits for the disk
 /// on the blocking pool of the tokio runtime, so the service must be called inside one, with its time enabled.
@@ -178,11 +183,11 @@ impl Files {
 
     /// Sends the file beside another one, such as `app.js.br`, as its coding; the default.
     ///
-    /// It has to be no older than the plain file, and to be in its coding: gzip and zstd by their magic and by the length
-    /// that they record; brotli, and zstd where it records none, by the first MiB of what comes out. It is looked at once
-    /// in each state of both files, one at a time and on the blocking pool. What zstd needs more than 8 MiB for, which
-    /// browsers do not have ([RFC 9659]), is not sent either. One that appears is seen within half a second; each that is
-    /// sent is opened for the request, as the plain file is.
+    /// It has to be no older than the plain file, and to be in its coding: gzip and zstd by their magic and by the
+    /// length that they record; brotli, and zstd where it records none, by the first MiB of what comes out. It is
+    /// looked at once in each state of both files, one at a time and on the blocking pool. What zstd needs more than 8
+    /// MiB for, which browsers do not have ([RFC 9659]), is not sent either. One that appears is seen within half a
+    /// second; each that is sent is opened for the request, as the plain file is.
     ///
     /// [RFC 9659]: https://www.rfc-editor.org/rfc/rfc9659
     pub fn precompressed(mut self, enabled: bool) -> Self {
@@ -192,8 +197,8 @@ impl Files {
 
     /// What is held of each budget: of `read-memory`, by what is read and not sent yet, and of `file-cache`, in bytes.
     ///
-    /// How much that may be is what [`Files::read_memory`] and [`Files::cache`] have set. In a server, what is not set is
-    /// known when it has started, and told by its `Monitor`.
+    /// How much that may be is what [`Files::read_memory`] and [`Files::cache`] have set. In a server, what is not set
+    /// is known when it has started, and told by its `Monitor`.
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
@@ -217,10 +222,10 @@ impl Files {
 
     /// Never serves or lists `file`, whatever name or link leads to it: for a TLS key that may lie below the root.
     ///
-    /// Both the file that is there now and those that take its place later are meant, as when a key is renewed, also while
-    /// a request is answered. The last 16 of them that were seen there stay denied under any other name: they are kept
-    /// open, which costs one file descriptor each. A path to anything but a regular file
-    /// (a pipe, say) has no effect, since only regular files are served.
+    /// Both the file that is there now and those that take its place later are meant, as when a key is renewed, also
+    /// while a request is answered. The last 16 of them that were seen there stay denied under any other name: they are
+    /// kept open, which costs one file descriptor each. A path to anything but a regular file (a pipe, say) has no
+    /// effect, since only regular files are served.
     ///
     /// # Errors
     ///

@@ -19,10 +19,10 @@ rikki_limits::limits! {
         name: "file-cache", unit: SizeOrZero, default: "32MiB",
         meaning: "Memory for small files",
         detail: ", shared by the folders, or for each if it is set; 0 keeps none",
-        /// A file of at most 256 KiB is kept when it is sent whole, unless it has changed within the last two seconds. It is
-        /// still opened and looked at for each request, so that an edit shows at once; what a program writes through a
-        /// memory map shows when the system has noticed. The names and the bookkeeping count too, and so does what is no
-        /// longer kept while it is still being sent.
+        /// A file of at most 256 KiB is kept when it is sent whole, unless it has changed within the last two seconds.
+        /// It is still opened and looked at for each request, so that an edit shows at once; what a program writes
+        /// through a memory map shows when the system has noticed. The names and the bookkeeping count too, and so does
+        /// what is no longer kept while it is still being sent.
         setter: cache(usize),
     }
     pub(super) read_memory: Option<usize> {
@@ -33,22 +33,22 @@ rikki_limits::limits! {
                  least is taken, and a connection or HTTP/2 stream holds at most 64 KiB",
         /// Files may have three quarters of it, and listings too, so that neither leaves the other nothing.
         ///
-        /// What is read 4 KiB at a time does not count: no response waits for others. The server of this crate takes at most
-        /// 64 KiB ahead of what the client takes, and the block that exceeds them.
+        /// What is read 4 KiB at a time does not count: no response waits for others. The server of this crate takes at
+        /// most 64 KiB ahead of what the client takes, and the block that exceeds them.
         ///
-        /// What is known of the entries of a listing counts from when it is read, beyond 64 KiB; the page is written as it is
-        /// sent. Where there is no room for the next listing, the ones that are being sent give way, first the one of which
-        /// nothing was taken for longest: its response ends with an error, and its connection is cut. To one that takes more
-        /// than half of what listings may have, only those give way of which nothing was taken for 5 s. A listing is answered
-        /// with 503 if those that remain, and those that are being made, leave no room for it; one alone may be of any
-        /// length.
+        /// What is known of the entries of a listing counts from when it is read, beyond 64 KiB; the page is written as
+        /// it is sent. Where there is no room for the next listing, the ones that are being sent give way, first the
+        /// one of which nothing was taken for longest: its response ends with an error, and its connection is cut. To
+        /// one that takes more than half of what listings may have, only those give way of which nothing was taken for
+        /// 5 s. A listing is answered with 503 if those that remain, and those that are being made, leave no room for
+        /// it; one alone may be of any length.
         setter: read_memory(usize),
     }
     pub(super) max_open: Option<usize> {
         name: "max-open", unit: Count, default: ["what the system lets it open, less connections"],
         meaning: "Most files open while they are sent", detail: ", for each folder; more get 503",
-        /// In the library, by default a quarter of the descriptors that the process may have when this is made, on Unix, and
-        /// any number elsewhere. Who is answered with 503 is told `Retry-After`.
+        /// In the library, by default a quarter of the descriptors that the process may have when this is made, on
+        /// Unix, and any number elsewhere. Who is answered with 503 is told `Retry-After`.
         ///
         /// That is for files which do not fit into the cache, see [`Files::cache`], and into one block. A connection of
         /// HTTP/2 can have a hundred of them: so many that the process had none left could accept nobody.
@@ -57,16 +57,16 @@ rikki_limits::limits! {
     pub(super) max_waiting: usize {
         name: "max-waiting", unit: Count, default: "1024",
         meaning: "Most that wait for a disk", detail: ", of the requests for a folder; more get 503",
-        /// Who is answered with 503 is told `Retry-After`. A request takes little while it waits, and gives its place up as
-        /// soon as its client does. The disk is asked for 16 of them at a time. One listing is made for all who ask for it
-        /// at the same time.
+        /// Who is answered with 503 is told `Retry-After`. A request takes little while it waits, and gives its place
+        /// up as soon as its client does. The disk is asked for 16 of them at a time. One listing is made for all who
+        /// ask for it at the same time.
         setter: max_waiting(usize),
     }
     pub(super) disk_timeout: Duration {
         name: "disk-timeout", unit: Time, default: "20s",
         meaning: "Longest wait for a disk", detail: ", then 503",
-        /// What was sent in part is cut short then. What hangs, such as a read from a server that is gone, holds one of the
-        /// 16 until the system ends it: none of another folder.
+        /// What was sent in part is cut short then. What hangs, such as a read from a server that is gone, holds one of
+        /// the 16 until the system ends it: none of another folder.
         setter: disk_timeout(Duration),
     }
     // What is smaller fits into one packet as it is.
@@ -79,8 +79,8 @@ rikki_limits::limits! {
         meaning: "Most of them at a time",
         detail: ", with up to 13 MiB for each, shared by the folders, or for each if it is set; others are sent as they \
                  are",
-        /// 0 is for none. Each takes so much while it lasts, which is as long as its client takes: 13 MiB with brotli, 3
-        /// with zstd, 1 with gzip.
+        /// 0 is for none. Each takes so much while it lasts, which is as long as its client takes: 13 MiB with brotli,
+        /// 3 with zstd, 1 with gzip.
         setter: max_compressions(usize),
     }
 }
@@ -106,10 +106,10 @@ impl Files {
 
     /// Compresses files of at least this size, in bytes, while they are sent; `None` turns it off.
     ///
-    /// This is for text and the like, and for clients that accept `br`, `zstd` or `gzip`. A request for a range gets the
-    /// plain file, since how long a compressed one becomes is not known before; for the same reason it has no
-    /// `Content-Length`, unless it is in the cache: results of up to 256 KiB are kept, see [`Files::cache`]. Its `ETag` is
-    /// weak.
+    /// This is for text and the like, and for clients that accept `br`, `zstd` or `gzip`. A request for a range gets
+    /// the plain file, since how long a compressed one becomes is not known before; for the same reason it has no
+    /// `Content-Length`, unless it is in the cache: results of up to 256 KiB are kept, see [`Files::cache`]. Its `ETag`
+    /// is weak.
     ///
     /// Compressing is done on the blocking pool, for as many responses at a time as [`Files::max_compressions`] says.
     /// Files hold nothing that the client has sent, so that their length tells nobody a secret (BREACH).
@@ -118,8 +118,8 @@ impl Files {
         self.with_limits(|limits| limits.compress_above = bytes)
     }
 
-    /// Takes this much for reading and for the cache, in bytes, and so many compressions, where no budget has been set: its
-    /// part of what a server has for all folders.
+    /// Takes this much for reading and for the cache, in bytes, and so many compressions, where no budget has been set:
+    /// its part of what a server has for all folders.
     #[doc(hidden)]
     pub fn share(&mut self, reading: usize, cache: usize, compressions: usize) {
         let shared = Arc::make_mut(&mut self.shared);

@@ -1,4 +1,5 @@
-//! Media types: by the extension of a name, or the name itself, and by the content where one extension means two things.
+//! Media types: by the extension of a name, or the name itself, and by the content where one extension means two
+//! things.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -149,15 +149,15 @@ impl Root {
         Ok(Arc::ptr_eq(folder, &self.folder(wait, Look::Now)?))
     }
 
-    /// Opens what `relative` leads to, through symbolic links as long as they stay below the root and lead to names that
-    /// are served, or through any.
+    /// Opens what `relative` leads to, through symbolic links as long as they stay below the root and lead to names
+    /// that are served, or through any.
     pub(super) fn open(&self, folder: &Folder, relative: &Path, wait: Wait) -> Result<Opened, Failure> {
         let opened = self.try_open(folder, relative, wait).map_err(|unmet| failure(unmet, relative))?;
         opened.ok_or(StatusCode::NOT_FOUND.into())
     }
 
-    /// A file that is denied may take the place of another one at any moment, and the next one its place: nothing is told
-    /// of what was opened unless the same is denied before and after.
+    /// A file that is denied may take the place of another one at any moment, and the next one its place: nothing is
+    /// told of what was opened unless the same is denied before and after.
     fn try_open(&self, folder: &Folder, relative: &Path, wait: Wait) -> Result<Option<Opened>, Unmet> {
         for _ in 0..RENEWALS {
             let known = Denials::known(&self.denied);

@@ -57,8 +57,8 @@ impl Files {
     /// Where nothing is found, the answer is the `index.html` of the root, with status 200, and folders are not listed.
     /// That goes for clients that name `text/html` in `Accept`, as a browser does when it opens a page and not when it
     /// loads a part of one: then a missing `/app.js` is 404. Whatever a path looks like, it may be a route of the
-    /// application, as `/time/10:30` or `/search/100%`; only what leads out of the folder is still refused. A line of the
-    /// log warns if there is no `index.html` now.
+    /// application, as `/time/10:30` or `/search/100%`; only what leads out of the folder is still refused. A line of
+    /// the log warns if there is no `index.html` now.
     pub fn spa(mut self, enabled: bool) -> Self {
         if enabled && !matches!(self.find_now(Path::new(INDEX)), Ok(Opened::File(_))) {
             let folder = self.shared.root.path().display();
@@ -68,8 +68,8 @@ impl Files {
         self
     }
 
-    /// Answers errors with a page, which has a link back, for clients that name `text/html` in `Accept`; default not: each is
-    /// a line of text. [`Files::error_page`] goes before it.
+    /// Answers errors with a page, which has a link back, for clients that name `text/html` in `Accept`; default not:
+    /// each is a line of text. [`Files::error_page`] goes before it.
     pub fn html_errors(mut self, enabled: bool) -> Self {
         self.options().html_errors = enabled;
         self
@@ -84,8 +84,8 @@ impl Files {
     /// Sends the content of `page`, a path below the root with slashes, with each status 404; without this that of
     /// `404.html`, if there is such a file.
     ///
-    /// The file is opened for each answer; without it the answer is a line of text. [`Files::follow_symlinks`] goes before
-    /// this, if a link out of the folder leads to it.
+    /// The file is opened for each answer; without it the answer is a line of text. [`Files::follow_symlinks`] goes
+    /// before this, if a link out of the folder leads to it.
     ///
     /// # Errors
     ///
@@ -105,8 +105,9 @@ impl Files {
         Ok(self)
     }
 
-    /// Says in `Cache-Control` how long files may be kept, such as `max-age=3600`; default `no-cache`, with which clients ask
-    /// each time and have a 304 if nothing has changed. Listings, redirects and errors are `no-cache` all the same.
+    /// Says in `Cache-Control` how long files may be kept, such as `max-age=3600`; default `no-cache`, with which
+    /// clients ask each time and have a 304 if nothing has changed. Listings, redirects and errors are `no-cache` all
+    /// the same.
     ///
     /// With `None` nothing is said of anything. Then clients guess, by how long ago a file was changed
     /// ([RFC 9111 section 4.2.2]): what has not changed for a year may be kept for weeks.
@@ -136,7 +137,8 @@ impl Files {
     }
 
     /// Serves and lists names that begin with a dot; default not, since such files are settings and secrets more often
-    /// than not. Only what is in `/.well-known/` is served all the same ([RFC 8615]), at the root of a server alone. `.` and `..` are refused all the same.
+    /// than not. Only what is in `/.well-known/` is served all the same ([RFC 8615]), at the root of a server alone.
+    /// `.` and `..` are refused all the same.
     ///
     /// [RFC 8615]: https://www.rfc-editor.org/rfc/rfc8615#section-3
     pub fn hidden(mut self, enabled: bool) -> Self {
@@ -144,13 +146,13 @@ impl Files {
         self
     }
 
-    /// Follows symbolic links out of the folder; default not, only those that stay inside. Unix only: elsewhere it changes
-    /// nothing.
+    /// Follows symbolic links out of the folder; default not, only those that stay inside. Unix only: elsewhere it
+    /// changes nothing.
     ///
     /// Then whoever can make a link below the folder decides what is served: anything that this process can read, also
     /// by way of `/proc`, and a link that is exchanged between two requests leads elsewhere at once. What
-    /// [`Files::deny`] names is still refused, whatever leads to it; names with a dot that only the link's target has are
-    /// not looked at.
+    /// [`Files::deny`] names is still refused, whatever leads to it; names with a dot that only the link's target has
+    /// are not looked at.
     pub fn follow_symlinks(mut self, enabled: bool) -> Self {
         Arc::make_mut(&mut self.shared).root.follow_symlinks(enabled);
         self

@@ -1,8 +1,8 @@
 //! From the raw path of a request to a relative path below the root, and from names back to URLs.
 //!
-//! Dot segments are resolved once, by [`resolve`], before anything else judges the path. Beyond that a path is taken as it
-//! is, or refused, so that what a proxy in front, an access rule and the file system each understand by it is one and the
-//! same. Whether a file of that name exists, and where its links lead, is left to [`super::open`].
+//! Dot segments are resolved once, by [`resolve`], before anything else judges the path. Beyond that a path is taken as
+//! it is, or refused, so that what a proxy in front, an access rule and the file system each understand by it is one
+//! and the same. Whether a file of that name exists, and where its links lead, is left to [`super::open`].
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -34,8 +34,8 @@ impl Refused {
 
 /// Removes dot segments, also where the dots are percent-encoded, and leaves everything else as it is.
 ///
-/// Names that are taken back by `..` are judged too, but for the dot in front: what they mean is not the same everywhere.
-/// A proxy that merges slashes or decodes `%2F` would take back another name.
+/// Names that are taken back by `..` are judged too, but for the dot in front: what they mean is not the same
+/// everywhere. A proxy that merges slashes or decodes `%2F` would take back another name.
 /// <https://www.rfc-editor.org/rfc/rfc3986#section-5.2.4>, <https://www.rfc-editor.org/rfc/rfc3986#section-6.2.2.3>
 pub(crate) fn resolve(raw: &str) -> Result<Cow<'_, str>, Refused> {
     if raw.split('/').all(|segment| dots(segment).is_none()) {
@@ -141,8 +141,8 @@ impl RequestPath {
     }
 }
 
-/// Says whether and why a name is refused: the rule for one decoded segment and for one listed entry. With `hidden`, names
-/// may begin with a dot.
+/// Says whether and why a name is refused: the rule for one decoded segment and for one listed entry. With `hidden`,
+/// names may begin with a dot.
 pub(super) fn check_name(name: &[u8], hidden: bool) -> Result<(), Refused> {
     // No dot segment is left when they have been resolved.
     let is_dots = name == b"." || name == b"..";
@@ -213,8 +213,8 @@ pub(super) fn encode(name: &[u8]) -> PercentEncode<'_> {
 
 /// The `Location` of the folder that a raw path without dot segments names without its slash.
 ///
-/// It is relative to that path, so that it holds behind a proxy that serves the folder at another one, and begins with a
-/// dot: `10:30/` would be of another scheme, and two slashes would name another host (RFC 3986, section 4.2).
+/// It is relative to that path, so that it holds behind a proxy that serves the folder at another one, and begins with
+/// a dot: `10:30/` would be of another scheme, and two slashes would name another host (RFC 3986, section 4.2).
 pub(super) fn location(raw: &str, query: Option<&str>) -> String {
     let name = Cow::from(percent_decode_str(raw.rsplit('/').next().unwrap_or_default()));
     let mut location = format!("./{}/", encode(&name));

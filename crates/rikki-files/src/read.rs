@@ -10,7 +10,8 @@ use super::wait::{Unmet, Wait};
 ///
 /// # Errors
 ///
-/// [`Unmet::WouldWait`] if nothing can be read without waiting, [`Unmet::MayWait`] if that cannot be told for this file.
+/// [`Unmet::WouldWait`] if nothing can be read without waiting, [`Unmet::MayWait`] if that cannot be told for this
+/// file.
 pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64, wait: Wait) -> Result<usize, Unmet> {
     match wait {
         Wait::No => read_now(file, buffer, offset),

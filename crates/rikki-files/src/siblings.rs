@@ -1,7 +1,7 @@
 //! Whether the file beside another one, such as `app.js.br`, is that one in a coding.
 //!
-//! Its name and time alone say little: `dump.sql.gz` may be the dump of another day, or no gzip at all. Clients would take
-//! it for `dump.sql` all the same. So it is looked at once in each state of the two files, where that may wait.
+//! Its name and time alone say little: `dump.sql.gz` may be the dump of another day, or no gzip at all. Clients would
+//! take it for `dump.sql` all the same. So it is looked at once in each state of the two files, where that may wait.
 
 use std::collections::HashMap;
 use std::fmt;

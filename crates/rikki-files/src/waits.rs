@@ -1,7 +1,7 @@
 //! Work that may have to wait for a disk: done on the blocking pool, for so many at a time, and for so long.
 //!
-//! What waits for its turn waits here, where it costs a request and no thread, and goes when its client does: the queue of
-//! the pool has no end. A disk that hangs keeps the threads that it has, and none of those of other folders.
+//! What waits for its turn waits here, where it costs a request and no thread, and goes when its client does: the queue
+//! of the pool has no end. A disk that hangs keeps the threads that it has, and none of those of other folders.
 
 use std::io;
 use std::sync::Arc;
@@ -45,8 +45,8 @@ impl Waits {
         Arc::clone(&self.places).try_acquire_owned().ok().map(|permit| Place { _permit: permit })
     }
 
-    /// Does `work` on the blocking pool, when it is its turn. Dropping the future gives it up: it is not begun, or is told
-    /// so when it asks.
+    /// Does `work` on the blocking pool, when it is its turn. Dropping the future gives it up: it is not begun, or is
+    /// told so when it asks.
     ///
     /// # Errors
     ///

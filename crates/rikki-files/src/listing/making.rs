@@ -1,7 +1,7 @@
 //! One listing for all who ask for it at the same time.
 //!
-//! Whoever asks before it is begun gets the same; who asks later may know of a file that it misses, and gets the next one,
-//! which waits for this one. So a folder is read by one thread at most, for each order and page, however many ask.
+//! Whoever asks before it is begun gets the same; who asks later may know of a file that it misses, and gets the next
+//! one, which waits for this one. So a folder is read by one thread at most, for each order and page, however many ask.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,9 +1,10 @@
 //! The memory of listings: a part of that for reading, counted entry by entry before it is there.
 //!
 //! Where there is none left, the listings that are being sent give way, first the one of which nothing was taken for
-//! longest. Its memory is there at once; its client finds out when it takes more, or is given up as too slow for the rate
-//! of bodies. So whoever takes nothing holds nothing that somebody else needs, and who takes steadily is cut last: others
-//! would have to fill all of the memory anew between two of its pieces, and one that fills it alone has to leave it be.
+//! longest. Its memory is there at once; its client finds out when it takes more, or is given up as too slow for the
+//! rate of bodies. So whoever takes nothing holds nothing that somebody else needs, and who takes steadily is cut last:
+//! others would have to fill all of the memory anew between two of its pieces, and one that fills it alone has to leave
+//! it be.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,11 +18,12 @@ use rikki_limits::{Budget, Share};
 use super::Entry;
 use crate::blocks::{Blocks, part_of};
 
-/// How much of a listing does not count, in bytes: one that takes no more than that is always made, and never gives way.
+/// How much of a listing does not count, in bytes: one that takes no more than that is always made, and never gives
+/// way.
 const UNCOUNTED: usize = 64 * 1024;
 
-/// From which share of the memory on, as a divisor, a listing has only those give way that are [`IDLE`]: it would take the
-/// place of too many.
+/// From which share of the memory on, as a divisor, a listing has only those give way that are [`IDLE`]: it would take
+/// the place of too many.
 const LARGE: usize = 2;
 
 /// How long nothing was taken of a listing that gives way to any other.
@@ -161,8 +163,8 @@ impl Charge {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::OutOfMemory`] if others leave no room for them now: those that are being made, and for a large one
-    /// those that are taken. One alone may be of any length.
+    /// [`io::ErrorKind::OutOfMemory`] if others leave no room for them now: those that are being made, and for a large
+    /// one those that are taken. One alone may be of any length.
     pub(super) fn grow(&mut self, bytes: usize) -> io::Result<()> {
         let grown = self.bytes.saturating_add(bytes);
         let more = grown.saturating_sub(UNCOUNTED) - self.shares.of_part.held();

@@ -1,8 +1,8 @@
 //! The listing of a folder: what it shows, in which order, and whether as a page or as JSON.
 //!
 //! What is listed is what can be fetched: names that [`super::path`] refuses, hidden and denied files, links that lead
-//! out of the root and whatever is neither file nor folder are left out. `making` has a folder read once for all who ask
-//! at the same time; `body` writes the rows as they are sent, and `memory` bounds what all of them hold.
+//! out of the root and whatever is neither file nor folder are left out. `making` has a folder read once for all who
+//! ask at the same time; `body` writes the rows as they are sent, and `memory` bounds what all of them hold.
 
 mod body;
 mod json;

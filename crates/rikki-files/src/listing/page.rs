@@ -58,8 +58,8 @@ pub(crate) fn error(status: StatusCode, back: Option<&str>) -> String {
     )
 }
 
-/// The filter, by whose form the heads of the columns sort too: links to each order would be followed by whoever fetches
-/// all of a folder. And what is missing on the page, and where it is.
+/// The filter, by whose form the heads of the columns sort too: links to each order would be followed by whoever
+/// fetches all of a folder. And what is missing on the page, and where it is.
 struct Tools<'a>(&'a Listing, &'a View);
 
 impl Display for Tools<'_> {

@@ -76,7 +76,8 @@ fn classify(error: &io::Error) -> StatusCode {
 fn classify_number(error: &io::Error) -> StatusCode {
     use rustix::io::Errno;
     match Errno::from_io_error(error) {
-        // No loop of links, no socket, no name that this file system cannot have and nothing outside the root is a file.
+        // No loop of links, no socket, no name that this file system cannot have and nothing outside the root is a
+        // file.
         Some(Errno::LOOP | Errno::NXIO | Errno::NODEV | Errno::ILSEQ | Errno::INVAL | Errno::XDEV) => {
             StatusCode::NOT_FOUND
         }

@@ -9,8 +9,8 @@ use cap_std::fs::{Dir, Metadata, OpenOptions};
 use super::folder::Folder;
 use super::{links, now};
 
-/// Opens what `relative` leads to, through no name that is not served. By `openat2` where there is one, and elsewhere step
-/// by step.
+/// Opens what `relative` leads to, through no name that is not served. By `openat2` where there is one, and elsewhere
+/// step by step.
 pub(super) fn open(folder: &Folder, relative: &Path, hidden: bool) -> io::Result<File> {
     if let Some(opened) = now::open_waiting(&folder.dir, relative)
         && !opened.as_ref().is_err_and(is_link)

@@ -1,7 +1,8 @@
 //! Symbolic links, followed one by one, so that each step is judged by the rules for names.
 //!
-//! Nothing is opened here. What comes out is a path without links, which is opened as such. If one has taken the place of
-//! a folder meanwhile, that fails where there is `openat2`; elsewhere it is followed, unjudged, but never out of the root.
+//! Nothing is opened here. What comes out is a path without links, which is opened as such. If one has taken the place
+//! of a folder meanwhile, that fails where there is `openat2`; elsewhere it is followed, unjudged, but never out of the
+//! root.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -16,9 +17,9 @@ const MOST: usize = 40;
 
 /// The path below `folder` that `relative` leads to, without links.
 ///
-/// `read` reads a link below the folder, and says `None` for what is no link. A link may be absolute, or lead out of the
-/// folder and in again, as long as its text names the folder by its real path or by the one that was given; what lies
-/// beside the folder is never looked at.
+/// `read` reads a link below the folder, and says `None` for what is no link. A link may be absolute, or lead out of
+/// the folder and in again, as long as its text names the folder by its real path or by the one that was given; what
+/// lies beside the folder is never looked at.
 ///
 /// # Errors
 ///

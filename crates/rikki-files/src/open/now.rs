@@ -117,9 +117,9 @@ mod linux {
                 MISSING.store(true, Relaxed);
                 Unmet::WouldWait
             }
-            // Kernels before 5.12 do not know CACHED, and say that something is invalid. Sandboxes do not permit what they
-            // do not know; but so may a file system that is a program, which says nothing of other files.
-            // What leads to another file system, or out of the root, is for the other way to judge.
+            // Kernels before 5.12 do not know CACHED, and say that something is invalid. Sandboxes do not permit what
+            // they do not know; but so may a file system that is a program, which says nothing of other files. What
+            // leads to another file system, or out of the root, is for the other way to judge.
             Errno::AGAIN | Errno::INVAL | Errno::INTR | Errno::PERM | Errno::XDEV => Unmet::WouldWait,
             errno => Unmet::Failed(errno.into()),
         })
