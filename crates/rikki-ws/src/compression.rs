@@ -24,8 +24,8 @@ const KEPT_DECOMPRESSORS: usize = 8;
 /// An output buffer that has grown beyond this many bytes is not kept.
 const KEPT_OUTPUT: usize = 256 * 1024;
 
-/// How many bytes this thread has compressed, and has got by decompressing, since [`forget_work`]: what a connection costs
-/// beyond its bytes on the wire.
+/// How many bytes this thread has compressed, and has got by decompressing, since [`forget_work`]: what a connection
+/// costs beyond its bytes on the wire.
 #[inline]
 pub(super) fn worked() -> usize {
     Local::with(|local| local.worked.get()).unwrap_or_default()
@@ -42,13 +42,13 @@ fn work(bytes: usize) {
 rikki_limits::limits! {
     /// How messages are compressed with peers that can do it (permessage-deflate).
     ///
-    /// - [`shared`](Self::shared), the default: no message refers to an earlier one, so a connection needs a compressor or
-    ///   decompressor only while one of its messages is compressed or decompressed, and all connections of a thread share a
-    ///   few. Memory: about 280 KiB a thread for each window size that peers ask for and 48 KiB for each of 8 decompressors,
-    ///   nothing for a connection. A compressed message is kept as it came until it is whole.
-    /// - [`dedicated`](Self::dedicated): messages refer to earlier ones, which makes similar messages much smaller. Memory:
-    ///   about 330 KiB a connection, less with a smaller [window](Self::window_bits) and
-    ///   [memory level](Self::memory_level): 193 KiB with 9 and 1.
+    /// - [`shared`](Self::shared), the default: no message refers to an earlier one, so a connection needs a compressor
+    ///   or decompressor only while one of its messages is compressed or decompressed, and all connections of a thread
+    ///   share a few. Memory: about 280 KiB a thread for each window size that peers ask for and 48 KiB for each of 8
+    ///   decompressors, nothing for a connection. A compressed message is kept as it came until it is whole.
+    /// - [`dedicated`](Self::dedicated): messages refer to earlier ones, which makes similar messages much smaller.
+    ///   Memory: about 330 KiB a connection, less with a smaller [window](Self::window_bits) and [memory
+    ///   level](Self::memory_level): 193 KiB with 9 and 1.
     ///
     /// A secret beside text that others choose can be told from the compressed length: send such a message with
     /// [`send_uncompressed`](super::Socket::send_uncompressed).

@@ -21,9 +21,11 @@ pub enum Overflow {
     /// The connection is cut at once, with [`Error::Overflow`](super::Error::Overflow): a peer that does not read would
     /// not see a Close either. The mark has to be well above the largest message that is sent.
     Close,
-    /// New messages are dropped and counted; [`SendError::Dropped`](super::SendError::Dropped) says so. Reading goes on.
+    /// New messages are dropped and counted; [`SendError::Dropped`](super::SendError::Dropped) says so. Reading goes
+    /// on.
     DropNewest,
-    /// The oldest messages that wait are dropped and counted, but for about 64 KiB that are on their way. Reading goes on.
+    /// The oldest messages that wait are dropped and counted, but for about 64 KiB that are on their way. Reading goes
+    /// on.
     DropOldest,
 }
 
@@ -50,16 +52,16 @@ rikki_limits::limits! {
         name: "max-age", unit: Time, default: none,
         meaning: "Longest life of a WebSocket",
         detail: ", or up to a tenth less, then 1001: for tokens that expire, and to spread clients anew",
-        /// `None` is without end. It holds for WebSockets of a server, which are closed behind what has been sent, so that
-        /// their clients connect anew: with a token that is still good, or to another server. What begins together does not
-        /// end together: each lasts between nine tenths of this and all of it.
+        /// `None` is without end. It holds for WebSockets of a server, which are closed behind what has been sent, so
+        /// that their clients connect anew: with a token that is still good, or to another server. What begins together
+        /// does not end together: each lasts between nine tenths of this and all of it.
         setter: max_age(impl Into<Option<Duration>>),
     }
     pub(super) max_message_rate: Option<u32> {
         name: "max-message-rate", unit: Count, default: none,
         meaning: "Most messages in a second", detail: ", from a WebSocket, pings and pongs included; then 1008",
-        /// `None` is no limit. Seconds are those in which they are read, and counted whole: twice as many may come around
-        /// the end of one, and after a silence, or when we did not read, what was left unused in the last 10.
+        /// `None` is no limit. Seconds are those in which they are read, and counted whole: twice as many may come
+        /// around the end of one, and after a silence, or when we did not read, what was left unused in the last 10.
         setter: max_message_rate(impl Into<Option<u32>>),
     }
     pub(super) max_byte_rate: Option<u64> {
@@ -91,9 +93,9 @@ rikki_limits::limits! {
     pub(super) write_queue: usize {
         name: "write-queue", unit: Size, default: "1MiB",
         meaning: "Unsent data of one WebSocket", detail: " at which the overflow policy holds",
-        /// axum and tungstenite have `max_write_buffer_size`, which no message may go beyond; this is a mark: what happens
-        /// there is for [`overflow`](Self::overflow) to say. A message is taken while the queue is below
-        /// it, so a connection holds at most the mark and one message.
+        /// axum and tungstenite have `max_write_buffer_size`, which no message may go beyond; this is a mark: what
+        /// happens there is for [`overflow`](Self::overflow) to say. A message is taken while the queue is below it, so
+        /// a connection holds at most the mark and one message.
         setter: write_queue(usize),
     }
     pub(super) write_timeout: Duration {
@@ -109,8 +111,8 @@ rikki_limits::limits! {
     pub(super) linger_timeout: Duration {
         name: "linger-timeout", unit: TimeOrZero, default: "1s",
         meaning: "Longest wait for the peer to end", detail: " TCP after the closing handshake",
-        /// Input is discarded meanwhile. Closing while unread bytes are in the socket would reset the connection and could lose the Close frame
-        /// ([RFC 6455 section 7.1.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.1)).
+        /// Input is discarded meanwhile. Closing while unread bytes are in the socket would reset the connection and
+        /// could lose the Close frame ([RFC 6455 section 7.1.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.1)).
         setter: linger_timeout(Duration),
     }
 }
@@ -144,8 +146,8 @@ impl Config {
 
     /// Whether each limit can be what it has been set to, or read as: a count of none cannot.
     ///
-    /// A server asks at its start, and a client when it connects. Where nobody can, as under another server, the nearest
-    /// that can be holds.
+    /// A server asks at its start, and a client when it connects. Where nobody can, as under another server, the
+    /// nearest that can be holds.
     ///
     /// # Errors
     ///
@@ -163,8 +165,8 @@ impl Config {
         self
     }
 
-    /// The largest message taken, in bytes of payload: see [`Limits::max_message_size`]. A connection holds at most this much of
-    /// an unfinished message, and all of them [`message_memory`](super::Live::message_memory).
+    /// The largest message taken, in bytes of payload: see [`Limits::max_message_size`]. A connection holds at most
+    /// this much of an unfinished message, and all of them [`message_memory`](super::Live::message_memory).
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.limits = self.limits.max_message_size(bytes);
         self
@@ -177,8 +179,8 @@ impl Config {
     }
 
     /// How much of an unfinished message has to come: in each `window`, `bytes_per_second` of its payload on average. A
-    /// message that comes more slowly, fragments or not, is refused with close code 1008; one that keeps up may take as long
-    /// as it needs. Time in which nothing is read of the peer does not count.
+    /// message that comes more slowly, fragments or not, is refused with close code 1008; one that keeps up may take as
+    /// long as it needs. Time in which nothing is read of the peer does not count.
     pub fn min_payload_rate(mut self, bytes_per_second: u32, window: Duration) -> Self {
         (self.payload_rate, self.payload_window) = (bytes_per_second, window);
         self

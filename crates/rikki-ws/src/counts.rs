@@ -31,13 +31,13 @@ pub struct Counters {
     pub closed_overflows: u64,
     /// WebSockets closed with 1011 since their handler, or the task that served them, panicked.
     pub closed_panics: u64,
-    /// Tasks that served a WebSocket and ended with an error; it is closed with 1011, or 1013 where too much waited for its
-    /// peer, if it is still open.
+    /// Tasks that served a WebSocket and ended with an error; it is closed with 1011, or 1013 where too much waited for
+    /// its peer, if it is still open.
     pub closed_errors: u64,
     /// Messages dropped since their receiver did not read.
     pub dropped_messages: u64,
-    /// Messages that had been accepted and were not written when their WebSocket ended: it broke, ran into a deadline or
-    /// was cut, or its peer closed first.
+    /// Messages that had been accepted and were not written when their WebSocket ended: it broke, ran into a deadline
+    /// or was cut, or its peer closed first.
     pub lost_messages: u64,
     /// Bytes that wait now to be written.
     pub queued_bytes: u64,

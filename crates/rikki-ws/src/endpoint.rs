@@ -12,8 +12,8 @@ use super::{InvalidSubprotocol, Subprotocol};
 /// A handler with its configuration, subprotocols and origins: built once, and mounted with
 /// `Server::endpoint` or used by `Upgrade::at`.
 ///
-/// It may serve under any server, where nothing starts that could report a wrong value: so what cannot be parsed is told
-/// at once, by a `Result`. The limits of its configuration are for whoever mounts it to [check](Config::check).
+/// It may serve under any server, where nothing starts that could report a wrong value: so what cannot be parsed is
+/// told at once, by a `Result`. The limits of its configuration are for whoever mounts it to [check](Config::check).
 ///
 /// Without a handler, as [`Endpoint::default`] is, it is for the async face. Clones are the same endpoint; all of its
 /// connections share what has been made ready for them, and cost nothing for it.
@@ -76,8 +76,8 @@ impl<H> Endpoint<H> {
         Self { config: Arc::new(config), ready: Arc::default(), ..self }
     }
 
-    /// Sets the subprotocols that are spoken here, the preferred one first; default those of the server in front, or none.
-    /// The first that the client offers is agreed on.
+    /// Sets the subprotocols that are spoken here, the preferred one first; default those of the server in front, or
+    /// none. The first that the client offers is agreed on.
     ///
     /// # Errors
     ///
@@ -87,9 +87,9 @@ impl<H> Endpoint<H> {
         Ok(Self { subprotocols: Some(names), ready: Arc::default(), ..self })
     }
 
-    /// Lets pages of another origin open WebSockets here: `https://app.example:8443`, `null`, or `*` for all; what devices
-    /// and applications send, such as `file://`, is compared byte for byte. May be repeated; those of the server in front
-    /// hold here only if there is none.
+    /// Lets pages of another origin open WebSockets here: `https://app.example:8443`, `null`, or `*` for all; what
+    /// devices and applications send, such as `file://`, is compared byte for byte. May be repeated; those of the
+    /// server in front hold here only if there is none.
     ///
     /// # Errors
     ///

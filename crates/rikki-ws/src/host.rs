@@ -82,8 +82,8 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// `localhost` and the two addresses that it stands for. Other addresses of loopback are other hosts, on which somebody
-    /// else may serve on the same port.
+    /// `localhost` and the two addresses that it stands for. Other addresses of loopback are other hosts, on which
+    /// somebody else may serve on the same port.
     pub fn is_localhost(&self) -> bool {
         match self {
             Self::Name(_) => self.is_loopback(),

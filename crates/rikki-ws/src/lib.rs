@@ -1,13 +1,13 @@
-//! WebSockets on tokio, in two styles: callbacks and async streams. This is the engine of the server `rikki`, which has it
-//! as `rikki::ws`.
+//! WebSockets on tokio, in two styles: callbacks and async streams. This is the engine of the server `rikki`, which has
+//! it as `rikki::ws`.
 //!
 //! - [`Handler`]: callbacks with borrowed messages, for servers that count every microsecond. A closure is one.
 //! - [`WebSocket`]: a `Stream` and `Sink`, for any axum application on any tokio runtime, by way of `Upgrade` (feature
 //!   `axum`, on by default), or as a client, by way of `client` (feature `client`).
 //! - [`Sender`]: sends to either from any thread or task at any time.
 //!
-//! The protocol is `rikki-proto`'s; here it gets a socket, a clock and a bounded queue. Who may open a WebSocket is judged
-//! here too; HTTP around it is the server's.
+//! The protocol is `rikki-proto`'s; here it gets a socket, a clock and a bounded queue. Who may open a WebSocket is
+//! judged here too; HTTP around it is the server's.
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]

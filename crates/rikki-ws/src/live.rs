@@ -96,9 +96,9 @@ impl Live {
     /// What may wait to be written over all connections, in bytes.
     ///
     /// A message of more than 16 KiB is not taken where it would go beyond that, unless nothing else waits:
-    /// [`SendError::Full`](super::SendError::Full), or as [`overflow`](super::Config::overflow) says. Then each connection
-    /// has a mark of 16 KiB, so that one whose peer reads is served on; and each thread may hold one message more while it
-    /// tries to write it.
+    /// [`SendError::Full`](super::SendError::Full), or as [`overflow`](super::Config::overflow) says. Then each
+    /// connection has a mark of 16 KiB, so that one whose peer reads is served on; and each thread may hold one message
+    /// more while it tries to write it.
     pub fn queue_memory(&self, bytes: usize) {
         self.0.queues.set_most(bytes);
     }
@@ -106,8 +106,8 @@ impl Live {
     /// The memory that compression may take, in bytes over all connections.
     ///
     /// [Shared](super::Compression::shared), it bounds what decompresses: one message at a time for each thread.
-    /// [Dedicated](super::Compression::dedicated), it is set aside for a connection at the handshake: enough for about 200,
-    /// and further connections go without compression.
+    /// [Dedicated](super::Compression::dedicated), it is set aside for a connection at the handshake: enough for about
+    /// 200, and further connections go without compression.
     pub fn compression_memory(&self, bytes: usize) {
         self.0.compression.set_most(bytes.max(Decompressor::MEMORY));
     }

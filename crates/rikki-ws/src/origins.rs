@@ -1,7 +1,7 @@
 //! Who may open WebSockets: the `Origin` of the page that asks.
 //!
-//! Browsers send cookies with cross-site WebSockets and let any page open them. What else an upgrade request must have is
-//! left to `rikki-proto`.
+//! Browsers send cookies with cross-site WebSockets and let any page open them. What else an upgrade request must have
+//! is left to `rikki-proto`.
 
 use std::fmt;
 use std::mem::{Discriminant, discriminant};
@@ -76,7 +76,8 @@ impl Origins {
             let allowed = self.allowed.iter().any(|allowed| matches!(allowed, AllowedOrigin::Null));
             return if allowed { Ok(()) } else { Err(RefusedOrigin::Null) };
         }
-        let is_given = |allowed: &AllowedOrigin| matches!(allowed, AllowedOrigin::Text(text) if text.as_bytes() == given.as_bytes());
+        let given_bytes = given.as_bytes();
+        let is_given = |allowed: &_| matches!(allowed, AllowedOrigin::Text(text) if text.as_bytes() == given_bytes);
         let Some(origin) = given.to_str().ok().and_then(Origin::parse) else {
             let allowed = self.allowed.iter().any(is_given);
             return if allowed { Ok(()) } else { Err(RefusedOrigin::invalid(given)) };

@@ -18,8 +18,8 @@ use super::origins::Origins;
 /// The mark of a connection when the memory for all of them is used up, in bytes.
 const SCARCE_QUEUE: usize = 16 * 1024;
 
-/// How much is framed ahead of a peer that does not read, in bytes, where the oldest messages are dropped: what has been
-/// framed can no longer be.
+/// How much is framed ahead of a peer that does not read, in bytes, where the oldest messages are dropped: what has
+/// been framed can no longer be.
 const FRAMED_AHEAD: usize = 64 * 1024;
 
 /// Each connection holds one `Arc` of this.

@@ -35,8 +35,8 @@ use super::tracker::Tracker;
 /// How much may be on its way in either direction, in bytes.
 const PIPE: usize = 64 * 1024;
 
-/// How often every task that is ready has its turn without a byte that moves, until it is silent. Tasks of a handler may
-/// wake one another that often before one of them sends something.
+/// How often every task that is ready has its turn without a byte that moves, until it is silent. Tasks of a handler
+/// may wake one another that often before one of them sends something.
 const QUIET_ROUNDS: usize = 64;
 
 /// How long an expectation waits for what other threads or timers of a handler bring.
@@ -44,8 +44,9 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 /// The client's end of a WebSocket in memory, of which a handler is the other end: for unit tests.
 ///
-/// It has a runtime of its own, on this thread, on which the handler's callbacks and the tasks that it spawns run while a
-/// method of this is called. So a test is a plain function, and what it sees does not depend on how fast a machine is.
+/// It has a runtime of its own, on this thread, on which the handler's callbacks and the tasks that it spawns run while
+/// a method of this is called. So a test is a plain function, and what it sees does not depend on how fast a machine
+/// is.
 ///
 /// ```
 /// use rikki_ws::testing::Client;
@@ -99,8 +100,8 @@ impl Client {
 
     /// Opens a WebSocket at an endpoint, by its configuration and subprotocols.
     ///
-    /// The handler finds path, header fields and extensions of the request in its [`Opening`], so that a test can attach
-    /// what middleware would; the fields of the handshake are added. Compression is not offered.
+    /// The handler finds path, header fields and extensions of the request in its [`Opening`], so that a test can
+    /// attach what middleware would; the fields of the handshake are added. Compression is not offered.
     ///
     /// # Panics
     ///
@@ -255,8 +256,8 @@ impl Client {
         }
     }
 
-    /// Takes the handler's Close, which has to have this code, and returns its reason; it is answered. One without a code
-    /// is [`CloseCode::NO_STATUS`]. The answer to [`close`](Self::close) is a Close too.
+    /// Takes the handler's Close, which has to have this code, and returns its reason; it is answered. One without a
+    /// code is [`CloseCode::NO_STATUS`]. The answer to [`close`](Self::close) is a Close too.
     #[track_caller]
     pub fn expect_close(&mut self, code: CloseCode) -> String {
         match self.next() {

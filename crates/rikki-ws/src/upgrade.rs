@@ -43,8 +43,8 @@ use transport::Transport;
 /// headers, cookies and address are there to judge by, and what is learned of the client can be
 /// [attached](Self::attach) for a [`Handler`].
 ///
-/// Under rikki's own server what has been set for all of its WebSockets applies; under `axum::serve` the defaults do, with
-/// one bound on the memory of all connections of the process, unless the upgrade is [at](Self::at) an endpoint.
+/// Under rikki's own server what has been set for all of its WebSockets applies; under `axum::serve` the defaults do,
+/// with one bound on the memory of all connections of the process, unless the upgrade is [at](Self::at) an endpoint.
 ///
 /// ```
 /// use axum::response::Response;
@@ -125,7 +125,8 @@ impl Upgrade {
     /// use axum::response::Response;
     /// use rikki_ws::{Config, Endpoint, Upgrade};
     ///
-    /// static CHAT: LazyLock<Endpoint> = LazyLock::new(|| Endpoint::default().config(Config::default().max_message_size(4096)));
+    /// static CHAT: LazyLock<Endpoint> =
+    ///     LazyLock::new(|| Endpoint::default().config(Config::default().max_message_size(4096)));
     ///
     /// async fn chat(upgrade: Upgrade) -> Response {
     ///     upgrade.at(&CHAT).on_upgrade(|socket| async move { drop(socket) })
@@ -149,8 +150,8 @@ impl Upgrade {
 
     /// Lets pages of any origin open WebSockets here: for endpoints that know their users by other means than cookies.
     ///
-    /// Without it, a page must come from the host and port that the request names, or from an origin that the endpoint or the
-    /// server allows.
+    /// Without it, a page must come from the host and port that the request names, or from an origin that the endpoint
+    /// or the server allows.
     pub fn any_origin(mut self) -> Self {
         self.origins = Some(Arc::new(Origins::any()));
         self
@@ -162,8 +163,8 @@ impl Upgrade {
     /// handshake is refused or answered with another response, or the client goes away before it is answered, `serve`
     /// is not called.
     ///
-    /// The future may end with an error, as functions that use `?` do: see [`Termination`]. The WebSocket is then closed
-    /// with 1011 instead of 1000, if it is dropped at that moment, as it is by the functions that own it.
+    /// The future may end with an error, as functions that use `?` do: see [`Termination`]. The WebSocket is then
+    /// closed with 1011 instead of 1000, if it is dropped at that moment, as it is by the functions that own it.
     pub fn on_upgrade<F, Fut>(self, serve: F) -> Response
     where
         F: FnOnce(WebSocket) -> Fut + Send + 'static,
@@ -230,7 +231,8 @@ impl Upgrade {
             terms.counts().refused_origins.up();
             if let Some(left_out) = refused.turn_to_log() {
                 let (peer, path) = (peer_addr(&parts).map(display), Excerpt::of(parts.uri.path()));
-                tracing::warn!(target: "rikki::ws", peer, %path, left_out, "handshake refused: {}", refused.told(terms.hints));
+                let told = refused.told(terms.hints);
+                tracing::warn!(target: "rikki::ws", peer, %path, left_out, "handshake refused: {told}");
             }
             return refused.response(terms.hints).map(Body::from);
         }

@@ -1,7 +1,8 @@
-//! A configuration as it is written: a map from the names of its limits to what people write, such as `"max-message": "4MiB"`.
+//! A configuration as it is written: a map from the names of its limits to what people write, such as `"max-message":
+//! "4MiB"`.
 //!
-//! Beside them are `compression` (`shared`, `dedicated` or `off`), `deflate` (what a compressor is made with) and `overflow`.
-//! What is read is checked as it is on the command line.
+//! Beside them are `compression` (`shared`, `dedicated` or `off`), `deflate` (what a compressor is made with) and
+//! `overflow`. What is read is checked as it is on the command line.
 
 use std::fmt;
 

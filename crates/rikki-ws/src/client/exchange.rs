@@ -73,8 +73,8 @@ pub(super) async fn exchange(io: Box<dyn Io>, request: Request<Empty<Bytes>>) ->
 /// How the answer of a server begins that expects TLS: <https://www.rfc-editor.org/rfc/rfc8446#section-5.1>.
 const TLS_ALERT: &[u8] = &[21, 3];
 
-/// A stream that is read on when nothing can be written to it any more: what the server has said before that, such as an
-/// alert of TLS or a refusal, tells more than the failure does.
+/// A stream that is read on when nothing can be written to it any more: what the server has said before that, such as
+/// an alert of TLS or a refusal, tells more than the failure does.
 struct ReadOn {
     io: Box<dyn Io>,
     broken: Option<io::Error>,

@@ -157,9 +157,9 @@ impl Builder {
         self
     }
 
-    /// Counts the connection among those of `live`; default [those of the process](Live::process), of which about 200 clients
-    /// may have compression of their own. A server in the same process has a `Live` of its own, and its `--memory` is without
-    /// clients.
+    /// Counts the connection among those of `live`; default [those of the process](Live::process), of which about 200
+    /// clients may have compression of their own. A server in the same process has a `Live` of its own, and its
+    /// `--memory` is without clients.
     pub fn live(mut self, live: &Live) -> Self {
         self.terms = Arc::new(Terms::new(&self.config, live));
         self
@@ -173,12 +173,12 @@ impl Builder {
         self
     }
 
-    /// Connects, and returns the WebSocket with the server's answer to the handshake. It can be called again, for another
-    /// connection.
+    /// Connects, and returns the WebSocket with the server's answer to the handshake. It can be called again, for
+    /// another connection.
     ///
     /// Compression is offered as the configuration says, unless the memory for it is used up. The masks of
-    /// [section 5.3](https://www.rfc-editor.org/rfc/rfc6455#section-5.3) come from a ChaCha generator that the system has
-    /// seeded. Memory: about 400 bytes a connection beside those of the [`WebSocket`].
+    /// [section 5.3](https://www.rfc-editor.org/rfc/rfc6455#section-5.3) come from a ChaCha generator that the system
+    /// has seeded. Memory: about 400 bytes a connection beside those of the [`WebSocket`].
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! How long a chain of certificates may be. Looking for a way through one takes time that grows with its factorial, as far
-//! as the names go, and whoever shows it is nobody yet.
+//! How long a chain of certificates may be. Looking for a way through one takes time that grows with its factorial, as
+//! far as the names go, and whoever shows it is nobody yet.
 
 use std::sync::Arc;
 

@@ -61,7 +61,8 @@ impl ClientTls {
         Self::trusting_certificates(pem::certificates(path)?, path)
     }
 
-    /// Trusts the authorities in this PEM text and no others, such as what `ServerTls::certificate_pem` of the server gives.
+    /// Trusts the authorities in this PEM text and no others, such as what `ServerTls::certificate_pem` of the server
+    /// gives.
     ///
     /// # Errors
     ///
@@ -71,8 +72,8 @@ impl ClientTls {
         Self::trusting_certificates(pem::certificates_in(text.as_ref(), name)?, name)
     }
 
-    /// Shows this certificate to servers that ask for one: from two PEM files, of which the first holds its chain and the
-    /// second its private key, without a passphrase.
+    /// Shows this certificate to servers that ask for one: from two PEM files, of which the first holds its chain and
+    /// the second its private key, without a passphrase.
     ///
     /// # Errors
     ///
@@ -113,8 +114,8 @@ impl fmt::Debug for ClientTls {
     }
 }
 
-/// rustls's own verifier, which refuses an authority that is the server itself, such as `openssl req -x509` makes: it may
-/// be one if it was named.
+/// rustls's own verifier, which refuses an authority that is the server itself, such as `openssl req -x509` makes: it
+/// may be one if it was named.
 #[derive(Debug)]
 struct Trusting {
     usual: Arc<WebPkiServerVerifier>,

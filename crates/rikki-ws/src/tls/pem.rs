@@ -52,8 +52,8 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// PKCS#8 says it in the label ([RFC 7468](https://www.rfc-editor.org/rfc/rfc7468#section-11)), the older forms in a header
-/// ([RFC 1421](https://www.rfc-editor.org/rfc/rfc1421#section-4.6.1.1)).
+/// PKCS#8 says it in the label ([RFC 7468](https://www.rfc-editor.org/rfc/rfc7468#section-11)), the older forms in a
+/// header ([RFC 1421](https://www.rfc-editor.org/rfc/rfc1421#section-4.6.1.1)).
 fn is_encrypted(text: &[u8]) -> bool {
     text.split(|byte| matches!(byte, b'\r' | b'\n')).any(|line| {
         line.starts_with(b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || line.starts_with(b"Proc-Type: 4,ENCRYPTED")

@@ -1,7 +1,7 @@
 //! A TLS stream after its handshake, for HTTP, WebSockets and the client: read in large steps, several records at once.
 //!
-//! rustls takes 4 KiB at a time, and tokio-rustls makes a system call for each of them and hands out one record at most,
-//! so that a message of 16 KiB, which takes two, costs five calls and comes in pieces.
+//! rustls takes 4 KiB at a time, and tokio-rustls makes a system call for each of them and hands out one record at
+//! most, so that a message of 16 KiB, which takes two, costs five calls and comes in pieces.
 
 use std::cell::Cell;
 use std::io::{self, BufRead as _, ErrorKind, IoSlice, Write};
@@ -16,8 +16,9 @@ use tokio_rustls::{client, server};
 
 use crate::buffers::READ_SIZE;
 
-/// What comes out of rustls beyond what goes in, in bytes: the part of a record that came before. One has at most 16 KiB,
-/// a header and 2 KiB of overhead ([RFC 5246 section 6.2.3](https://www.rfc-editor.org/rfc/rfc5246#section-6.2.3)).
+/// What comes out of rustls beyond what goes in, in bytes: the part of a record that came before. One has at most 16
+/// KiB, a header and 2 KiB of overhead ([RFC 5246 section
+/// 6.2.3](https://www.rfc-editor.org/rfc/rfc5246#section-6.2.3)).
 const LEFT_OVER: usize = 20 * 1024;
 
 /// How much is read at once from TCP, in bytes, where there is room for all that comes of it.

@@ -18,11 +18,12 @@
 //!    `- the task of HTTP ends, and nothing is left of the request
 //! ```
 //!
-//! What starts a WebSocket is in its answer and nowhere else. So one in its place starts none, nor does one that comes when
-//! the request has been answered. The connection's place is the tracker's, of which HTTP holds a clone and then the driver.
+//! What starts a WebSocket is in its answer and nowhere else. So one in its place starts none, nor does one that comes
+//! when the request has been answered. The connection's place is the tracker's, of which HTTP holds a clone and then
+//! the driver.
 //!
-//! Another server looks into no answers: there a task waits for hyper as soon as the application has agreed, and ends when
-//! hyper has sent another answer.
+//! Another server looks into no answers: there a task waits for hyper as soon as the application has agreed, and ends
+//! when hyper has sent another answer.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -45,8 +46,8 @@ pub struct Context {
     pub listener: ListenerKind,
     /// What the connection holds of the server.
     pub tracker: Tracker,
-    /// The request, gone when it has been answered: whether its handshake was agreed on. `None` under another server than
-    /// ours, and for a request that asks for no upgrade.
+    /// The request, gone when it has been answered: whether its handshake was agreed on. `None` under another server
+    /// than ours, and for a request that asks for no upgrade.
     pub request: Option<Weak<AtomicBool>>,
 }
 
@@ -79,8 +80,8 @@ impl Agreed {
         Self { on_upgrade, start: Arc::new(Mutex::new(Some(Box::new(start)))), answer: None }
     }
 
-    /// Lets `answer` carry it, unless `request` has been answered: then it is given up, and this is false. How the answer
-    /// tells the client is for each version of HTTP to say.
+    /// Lets `answer` carry it, unless `request` has been answered: then it is given up, and this is false. How the
+    /// answer tells the client is for each version of HTTP to say.
     pub(super) fn attach_to<B>(mut self, answer: &mut Response<B>, request: Weak<AtomicBool>) -> bool {
         let Some(is_agreed) = request.upgrade() else { return false };
         is_agreed.store(true, Relaxed);
@@ -89,7 +90,8 @@ impl Agreed {
         true
     }
 
-    /// Takes it out of the answer to `request`; `None` if this is another than it was attached to, which starts nothing.
+    /// Takes it out of the answer to `request`; `None` if this is another than it was attached to, which starts
+    /// nothing.
     pub fn take_from<B>(answer: &mut Response<B>, request: &Arc<AtomicBool>) -> Option<Self> {
         let agreed: Self = answer.extensions_mut().remove()?;
         let (of, status) = agreed.answer.as_ref()?;

@@ -1,7 +1,7 @@
 //! The byte stream below an upgraded connection, as bare as it can be had.
 //!
-//! hyper hides it in a box. Under our server and under `axum::serve` the TCP, Unix or TLS stream can be taken out again, so
-//! that reads and writes go to it directly; under anything else the box itself serves.
+//! hyper hides it in a box. Under our server and under `axum::serve` the TCP, Unix or TLS stream can be taken out
+//! again, so that reads and writes go to it directly; under anything else the box itself serves.
 
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
