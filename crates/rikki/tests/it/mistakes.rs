@@ -1,5 +1,5 @@
-//! One policy for what is set wrong: it is noted, and a `StartError` says so; nothing panics, is passed over or taken for
-//! something else.
+//! One policy for what is set wrong: it is noted, and a `StartError` says so; nothing panics, is passed over or taken
+//! for something else.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ fn a_server_says_at_its_start_what_was_set_wrong() {
 #[tokio::test]
 async fn what_is_right_starts() {
     let server = Server::new().route("/a", get(|| async {})).route("/a", post(|| async {}));
-    let server = server.keep_alive(Duration::MAX).min_body_rate(0, Duration::MAX).listen("http://localhost:0");
+    let server = server.keep_alive(Duration::MAX).min_body_rate(1, Duration::MAX).listen("http://localhost:0");
     server.start().await.unwrap().shutdown().await;
 }
 
