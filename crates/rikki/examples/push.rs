@@ -4,8 +4,8 @@
 //! cargo run --package rikki --example push
 //! ```
 //!
-//! Try: connect several clients to `ws://localhost:8000/ticks`, such as `python3 -m websockets` (from PyPI) or `websocat`,
-//! and end one of them.
+//! Try: connect several clients to `ws://localhost:8000/ticks`, such as `python3 -m websockets` (from PyPI) or
+//! `websocat`, and end one of them.
 
 use std::error::Error;
 use std::io::{Write as _, stdout};

@@ -29,8 +29,8 @@ pub struct Counters {
     pub replaced_idle: u64,
     /// Requests answered with 429, beyond [`max_request_rate`](crate::Server::max_request_rate).
     pub refused_requests: u64,
-    /// Requests answered with 400, 414 or 431 since their head cannot be read, is too large, or may be read differently by
-    /// others.
+    /// Requests answered with 400, 414 or 431 since their head cannot be read, is too large, or may be read differently
+    /// by others.
     pub refused_heads: u64,
     /// Requests refused for their Host.
     pub refused_hosts: u64,
@@ -54,13 +54,13 @@ pub struct Counters {
     pub closed_overflows: u64,
     /// WebSockets closed with 1011 since their handler, or the task that served them, panicked.
     pub closed_panics: u64,
-    /// Tasks that served a WebSocket and ended with an error; it is closed with 1011, or 1013 where too much waited for its
-    /// peer, if it is still open.
+    /// Tasks that served a WebSocket and ended with an error; it is closed with 1011, or 1013 where too much waited for
+    /// its peer, if it is still open.
     pub closed_errors: u64,
     /// Messages dropped since their receiver did not read.
     pub dropped_messages: u64,
-    /// Messages that had been accepted and were not written when their WebSocket ended: it broke, ran into a deadline or
-    /// was cut, or its peer closed first.
+    /// Messages that had been accepted and were not written when their WebSocket ended: it broke, ran into a deadline
+    /// or was cut, or its peer closed first.
     pub lost_messages: u64,
     /// Bytes that wait now to be written to WebSockets.
     pub queued_bytes: u64,

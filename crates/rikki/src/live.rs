@@ -71,9 +71,9 @@ impl Monitor {
         Counters::read(&self.0)
     }
 
-    /// How much of each budget is used. How much there is of connections and of HTTP/2 is known when the server has started:
-    /// before that it is anything. From then on there are `read-memory` and `file-cache` of each folder that is mounted; what
-    /// two mounts of the same [`Files`](crate::Files) share is there twice.
+    /// How much of each budget is used. How much there is of connections and of HTTP/2 is known when the server has
+    /// started: before that it is anything. From then on there are `read-memory` and `file-cache` of each folder that
+    /// is mounted; what two mounts of the same [`Files`](crate::Files) share is there twice.
     #[must_use]
     pub fn budgets(&self) -> Vec<BudgetUse> {
         let Live { websockets, connections, folders, .. } = &*self.0;

@@ -137,7 +137,8 @@ fn compressing_takes_what_is_told() {
     });
 }
 
-/// As many ranges as a head has room for, and many requests for as many parts as there may be, none of which is read on.
+/// As many ranges as a head has room for, and many requests for as many parts as there may be, none of which is read
+/// on.
 #[test]
 fn floods_of_ranges_are_bounded() {
     let _counting = count();

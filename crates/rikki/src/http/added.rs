@@ -1,4 +1,5 @@
-//! What is added to answers, whoever gave them: header fields of the operator's, and leave for other origins to read them.
+//! What is added to answers, whoever gave them: header fields of the operator's, and leave for other origins to read
+//! them.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -84,8 +85,8 @@ impl Added {
     }
 }
 
-/// What a page needs to load a file in parts or to compare it, as viewers of documents and maps do. Without leave it sees
-/// none of it (<https://fetch.spec.whatwg.org/#http-access-control-expose-headers>).
+/// What a page needs to load a file in parts or to compare it, as viewers of documents and maps do. Without leave it
+/// sees none of it (<https://fetch.spec.whatwg.org/#http-access-control-expose-headers>).
 const EXPOSED: HeaderValue = HeaderValue::from_static("content-range, accept-ranges, etag, content-length");
 
 const MAX_ADDED: usize = 100;

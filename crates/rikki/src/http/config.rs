@@ -19,7 +19,8 @@ pub(crate) struct Config {
     pub(crate) hints: Wording,
 }
 
-/// How the settings are written that would let in what is refused: as methods of [`Server`], unless a command has flags.
+/// How the settings are written that would let in what is refused: as methods of [`Server`], unless a command has
+/// flags.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wording(pub(crate) Hints);
 
@@ -67,8 +68,9 @@ rikki_limits::limits! {
     pub(crate) max_requests: u32 {
         name: "max-requests", unit: Count, default: "10000",
         meaning: "Most requests on a connection", detail: ", which is then closed",
-        /// It is closed as after `Connection: close`, or with GOAWAY, and the client connects anew. A client of HTTP/2 that
-        /// does not acknowledge that is cut after 100 more requests, or after [`head_timeout`](Self::head_timeout).
+        /// It is closed as after `Connection: close`, or with GOAWAY, and the client connects anew. A client of HTTP/2
+        /// that does not acknowledge that is cut after 100 more requests, or after
+        /// [`head_timeout`](Self::head_timeout).
         setter: max_requests(u32),
     }
     pub(crate) http2_memory: Option<usize> {
@@ -76,19 +78,19 @@ rikki_limits::limits! {
         meaning: "Memory for streams of HTTP/2",
         detail: ": their requests and what is to be sent to them, over all connections; beyond it each holds 16 KiB at a \
                  time, and more than 10 of its streams get 503",
-        /// It counts whatever is to be sent and is not written yet, whatever the bodies are of. A connection holds at most
-        /// 256 KiB of that, and 16 KiB more for each stream, while there is enough. What the application makes before it is
-        /// sent, such as a body that is one large string, is its own. What clients send is not counted before it is asked
-        /// for: at most 256 KiB a connection.
+        /// It counts whatever is to be sent and is not written yet, whatever the bodies are of. A connection holds at
+        /// most 256 KiB of that, and 16 KiB more for each stream, while there is enough. What the application makes
+        /// before it is sent, such as a body that is one large string, is its own. What clients send is not counted
+        /// before it is asked for: at most 256 KiB a connection.
         #[cfg(feature = "tls")]
         setter: http2_memory(usize),
     }
     pub(crate) max_request_rate: Option<u32> {
         name: "max-request-rate", unit: Count, default: none,
         meaning: "Most from an address in a second", detail: ", and at once, of requests; more get 429",
-        /// Upgrades to WebSockets are requests, and an address is a network of 64 bits for IPv6. All clients of a reverse
-        /// proxy share its address, so there is none by default, which is `None`. Who is answered with 429 is told
-        /// `Retry-After`, and the connection is closed. 65,536 addresses are remembered.
+        /// Upgrades to WebSockets are requests, and an address is a network of 64 bits for IPv6. All clients of a
+        /// reverse proxy share its address, so there is none by default, which is `None`. Who is answered with 429 is
+        /// told `Retry-After`, and the connection is closed. 65,536 addresses are remembered.
         setter: max_request_rate(impl Into<Option<u32>>),
     }
     pub(crate) max_head: usize {
@@ -111,11 +113,11 @@ rikki_limits::limits! {
         meaning: "Longest silence between requests",
         detail: ", which `Keep-Alive` tells clients of HTTP/1; one of HTTP/2 that has no stream open is told to go away; \
                  keep it above the one of a proxy in front",
-        /// Common proxies' pools have 60 s. It is told if it is a second or more. A connection of HTTP/2 idles while it has
-        /// no stream open, and is pinged every 30 s.
+        /// Common proxies' pools have 60 s. It is told if it is a second or more. A connection of HTTP/2 idles while it
+        /// has no stream open, and is pinged every 30 s.
         ///
-        /// Where [`max_connections`](Self::max_connections) are open, the one that has idled longest gives its place to a
-        /// new one.
+        /// Where [`max_connections`](Self::max_connections) are open, the one that has idled longest gives its place to
+        /// a new one.
         setter: keep_alive(Duration),
     }
     pub(crate) min_body_rate: u32 {

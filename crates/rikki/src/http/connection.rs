@@ -192,7 +192,8 @@ impl Connection {
 
     /// Lets the application answer, unless the request is `declined` or names a host that it may not.
     ///
-    /// Not an `async fn`, whose future would have room for the request several times, for as long as the connection lasts.
+    /// Not an `async fn`, whose future would have room for the request several times, for as long as the connection
+    /// lasts.
     pub(super) fn answer(
         &self,
         request: http::Request<Incoming>,
@@ -221,7 +222,8 @@ impl Connection {
         } else if let Err(refused) = known_host.check(&terms.guard, terms.listener, &parts) {
             terms.live.counts.refused_hosts.up();
             if let Some(left_out) = refused.turn_to_log() {
-                tracing::warn!(target: "rikki::http", %peer, left_out, "request refused: {}", refused.told(config.hints.0));
+                let told = refused.told(config.hints.0);
+                tracing::warn!(target: "rikki::http", %peer, left_out, "request refused: {told}");
             }
             Answering::Known(refused.response(config.hints.0).map(Body::from))
         } else if let Some(preflight) = config.added.preflight(&parts) {
@@ -378,8 +380,8 @@ fn is_endless(response: &Response) -> bool {
 }
 
 /// Whether the connection ends if nobody reads the body of a request: the client waits for being asked to send it
-/// ([RFC 9110 section 10.1.1](https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1)), or it is more than comes with the
-/// head, which hyper passes over.
+/// ([RFC 9110 section 10.1.1](https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1)), or it is more than comes with
+/// the head, which hyper passes over.
 fn may_stay_unread(request: &Parts, body: &Incoming) -> bool {
     request.version < Version::HTTP_2
         && !body.is_end_stream()
@@ -390,7 +392,8 @@ fn may_stay_unread(request: &Parts, body: &Incoming) -> bool {
 /// In bytes.
 const PASSED_OVER: u64 = 4 * 1024;
 
-/// Whether the client of HTTP/1 wants to send more on its connection: <https://www.rfc-editor.org/rfc/rfc9112#section-9.3>.
+/// Whether the client of HTTP/1 wants to send more on its connection:
+/// <https://www.rfc-editor.org/rfc/rfc9112#section-9.3>.
 fn is_kept_alive(request: &Parts) -> bool {
     let has = |option: &str| {
         let lines = request.headers.get_all(header::CONNECTION).iter().filter_map(|line| line.to_str().ok());

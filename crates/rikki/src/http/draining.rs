@@ -20,8 +20,8 @@ impl Begin {
 
 /// Whether the server drains.
 ///
-/// A `watch` and no `CancellationToken`, in which a lock that all threads share is taken whenever one who waits is polled:
-/// every connection waits here, and is polled with each request.
+/// A `watch` and no `CancellationToken`, in which a lock that all threads share is taken whenever one who waits is
+/// polled: every connection waits here, and is polled with each request.
 #[derive(Clone, Debug)]
 pub(crate) struct Draining(watch::Receiver<bool>);
 

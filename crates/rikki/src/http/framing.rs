@@ -18,8 +18,9 @@ pub(super) fn refuse(request: &Parts, max_headers: usize) -> Option<Response> {
     }
     let mut codings = request.headers.get_all(header::TRANSFER_ENCODING).iter();
     let (first, second) = (codings.next()?, codings.next());
-    // "A server that receives a request message with a transfer coding it does not understand" refuses it, and "a sender
-    // MUST NOT apply the chunked transfer coding more than once": https://www.rfc-editor.org/rfc/rfc9112#section-6.1
+    // "A server that receives a request message with a transfer coding it does not understand" refuses it, and "a
+    // sender MUST NOT apply the chunked transfer coding more than once":
+    // https://www.rfc-editor.org/rfc/rfc9112#section-6.1
     if second.is_none() && first.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
         return None;
     }
@@ -34,8 +35,8 @@ pub(super) fn is_last(request: &Parts) -> bool {
 }
 
 /// Whether the target is a path, a host and port, `*`, or of a scheme that is served here
-/// ([RFC 9112 section 3.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2)). That of the other scheme may come by way of
-/// a proxy that has ended TLS.
+/// ([RFC 9112 section 3.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2)). That of the other scheme may come by
+/// way of a proxy that has ended TLS.
 fn is_of_the_web(request: &Parts) -> bool {
     request.uri.scheme().is_none_or(|scheme| *scheme == http::uri::Scheme::HTTP || *scheme == http::uri::Scheme::HTTPS)
 }

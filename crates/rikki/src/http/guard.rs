@@ -1,8 +1,8 @@
-//! What a request must show before it is routed: a valid `Host`, and one that this server may be reached by on a loopback
-//! listener.
+//! What a request must show before it is routed: a valid `Host`, and one that this server may be reached by on a
+//! loopback listener.
 //!
-//! A name that resolves to 127.0.0.1 makes any page "same origin" with a server that listens there. The caller writes the
-//! log line and sends the response; the `Origin` of upgrades is judged with their handshake.
+//! A name that resolves to 127.0.0.1 makes any page "same origin" with a server that listens there. The caller writes
+//! the log line and sends the response; the `Origin` of upgrades is judged with their handshake.
 
 use std::fmt;
 use std::mem::{Discriminant, discriminant};

@@ -1,5 +1,5 @@
-//! How long a client of HTTP/2 may take for a frame that carries no body, and for all frames of a request head: hyper has no
-//! deadline for them, and until they have come it reads nothing else.
+//! How long a client of HTTP/2 may take for a frame that carries no body, and for all frames of a request head: hyper
+//! has no deadline for them, and until they have come it reads nothing else.
 //!
 //! Frames are passed over here, not read: lengths, kinds and one flag are all that is looked at
 //! ([RFC 9113 section 4.1](https://www.rfc-editor.org/rfc/rfc9113#section-4.1)).
@@ -19,7 +19,8 @@ const PREFACE: usize = 24;
 
 const HEADER: usize = 9;
 
-/// Kinds of frames, and the flag that says that a head ends with this one ([section 6](https://www.rfc-editor.org/rfc/rfc9113#section-6)).
+/// Kinds of frames, and the flag that says that a head ends with this one ([section
+/// 6](https://www.rfc-editor.org/rfc/rfc9113#section-6)).
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;

@@ -131,7 +131,8 @@ async fn goes_away(draining: &Draining, streams: &Streams, waiting: &Waiting, ke
 }
 
 impl Serving {
-    /// The answer to a stream that is one too many, by how many the connection has opened and how many of them are open.
+    /// The answer to a stream that is one too many, by how many the connection has opened and how many of them are
+    /// open.
     fn decline(&self, opened: u32, open: u32, waiting: &Waiting) -> Option<Response> {
         let Self { config, terms, .. } = self;
         let why = if waiting.leaves() {

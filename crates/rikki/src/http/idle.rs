@@ -1,7 +1,7 @@
 //! Connections that wait for a request: how long each may, and which one goes when another needs its place.
 //!
-//! For HTTP/1 hyper has one deadline for both, the silence between two requests and the head of a request. It sets a timer
-//! when it begins to wait for a head; ours tells the two apart by whether anything has been read since then.
+//! For HTTP/1 hyper has one deadline for both, the silence between two requests and the head of a request. It sets a
+//! timer when it begins to wait for a head; ours tells the two apart by whether anything has been read since then.
 
 #[cfg(feature = "tls")]
 use std::future::poll_fn;

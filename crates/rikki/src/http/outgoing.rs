@@ -1,9 +1,9 @@
-//! Memory for HTTP/2: what its streams cost, and what they have given to be sent and is not written yet, counted for each
-//! connection and in all.
+//! Memory for HTTP/2: what its streams cost, and what they have given to be sent and is not written yet, counted for
+//! each connection and in all.
 //!
-//! hyper takes up to 64 KiB ahead for each of 100 streams. Here a piece is given only where there is room for it, whatever
-//! the body is of. Where memory is scarce a connection has room for little, one stream after the other; so each goes on,
-//! and all of them together hold no more than the limit and that little.
+//! hyper takes up to 64 KiB ahead for each of 100 streams. Here a piece is given only where there is room for it,
+//! whatever the body is of. Where memory is scarce a connection has room for little, one stream after the other; so
+//! each goes on, and all of them together hold no more than the limit and that little.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -154,7 +154,8 @@ mod tests {
         let memory = Arc::new(Budget::new("http2-memory", 1 << 20));
         let outgoing = Arc::new(Outgoing::new(memory.clone()));
         let streams: Vec<_> = (0..100).map(|_| Arc::new(Given::new(outgoing.clone()))).collect();
-        // One takes all that there is for a connection; the others have a piece each all the same, as far as memory goes.
+        // One takes all that there is for a connection; the others have a piece each all the same, as far as memory
+        // goes.
         let mut pieces: Vec<Piece> = std::iter::from_fn(|| give(&streams[0])).collect();
         assert_eq!(pieces.len() * PIECE, OF_CONNECTION);
         pieces.extend(streams[1..].iter().filter_map(give));

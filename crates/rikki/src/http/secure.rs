@@ -53,8 +53,8 @@ impl Connection {
     }
 }
 
-/// Whose handshake goes on, of those of a worker: a signature takes a processor for milliseconds, and a thousand of them
-/// would hold up what else the thread has to do for seconds.
+/// Whose handshake goes on, of those of a worker: a signature takes a processor for milliseconds, and a thousand of
+/// them would hold up what else the thread has to do for seconds.
 #[derive(Clone, Debug)]
 pub(crate) struct Handshakes(Arc<Semaphore>);
 
@@ -64,8 +64,8 @@ impl Default for Handshakes {
     }
 }
 
-/// A handshake that shares its thread with others: whoever comes first goes one step, then the thread does what else there
-/// is to do and looks at its sockets. Nobody waits for a client that has its turn.
+/// A handshake that shares its thread with others: whoever comes first goes one step, then the thread does what else
+/// there is to do and looks at its sockets. Nobody waits for a client that has its turn.
 async fn in_turn(
     turn: Handshakes,
     mut handshake: FallibleAccept<TcpStream>,

@@ -2,8 +2,8 @@
 //! moves.
 //!
 //! hyper asks a body for one piece ahead, and for the next when flow control had room for that one
-//! ([RFC 9113 section 5.2](https://www.rfc-editor.org/rfc/rfc9113#section-5.2)). So a body that has given a piece and was
-//! not asked again waits for the client, and one that was asked and has nothing yet is waited for itself.
+//! ([RFC 9113 section 5.2](https://www.rfc-editor.org/rfc/rfc9113#section-5.2)). So a body that has given a piece and
+//! was not asked again waits for the client, and one that was asked and has nothing yet is waited for itself.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -70,8 +70,8 @@ impl Streams {
         Self { opened, open, changed, enough, outgoing }
     }
 
-    /// Counts a stream that the client has opened and that is about to be run; gives how many it has opened, and how many
-    /// are open with it.
+    /// Counts a stream that the client has opened and that is about to be run; gives how many it has opened, and how
+    /// many are open with it.
     pub(super) fn opened(&self) -> (u32, u32) {
         self.changed.notify_one();
         (self.opened.fetch_add(1, Relaxed) + 1, self.open.load(Relaxed) + 1)
@@ -128,8 +128,8 @@ impl Streams {
     }
 }
 
-/// Counts a stream as open until it is dropped. hyper also runs what it passes on for a CONNECT that was answered with 2xx,
-/// which nobody has opened.
+/// Counts a stream as open until it is dropped. hyper also runs what it passes on for a CONNECT that was answered with
+/// 2xx, which nobody has opened.
 struct Open(Arc<Streams>);
 
 impl Open {

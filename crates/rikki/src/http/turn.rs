@@ -3,8 +3,8 @@
 
 use std::task::{Context, Poll};
 
-/// What is read in turn, in bytes; a last read goes beyond it. Frames of HTTP/2 may be of 13 bytes and cost a microsecond
-/// each, and so may requests behind each other.
+/// What is read in turn, in bytes; a last read goes beyond it. Frames of HTTP/2 may be of 13 bytes and cost a
+/// microsecond each, and so may requests behind each other.
 pub(super) const READ: usize = 4 * 1024;
 
 /// What is written in turn, in bytes; a last write goes beyond it.

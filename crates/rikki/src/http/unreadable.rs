@@ -11,8 +11,8 @@ use crate::net::Peer;
 use crate::ws::internal::closing;
 use rikki_limits::{Hint, Seldom};
 
-/// Tells hyper's own answers from those that it was given. It writes all of an answer before it waits for the next head,
-/// so what it writes while it waits is its own.
+/// Tells hyper's own answers from those that it was given. It writes all of an answer before it waits for the next
+/// head, so what it writes while it waits is its own.
 #[derive(Debug, Default)]
 pub(super) struct OwnAnswer {
     /// Whether hyper may hold something of what it was given.
@@ -23,8 +23,8 @@ pub(super) struct OwnAnswer {
 impl OwnAnswer {
     /// To be told of each write before it is made: whether it is kept back.
     pub(super) fn keeps_back(&mut self, awaits_head: bool, bytes: &[u8]) -> bool {
-        // An answer that was given while the body of its request was still coming may not be all written; what is behind
-        // it could not be told from it.
+        // An answer that was given while the body of its request was still coming may not be all written; what is
+        // behind it could not be told from it.
         if std::mem::replace(&mut self.is_unflushed, true) || !awaits_head {
             return false;
         }

@@ -10,8 +10,8 @@ use crate::ws::internal::{Transport, take as take_of};
 #[cfg(feature = "tls")]
 use crate::ws::tls::TlsStream;
 
-/// Takes the bare stream out of what HTTP needs around it. From here on it is known which kind it is: no read or write of a
-/// WebSocket has to ask.
+/// Takes the bare stream out of what HTTP needs around it. From here on it is known which kind it is: no read or write
+/// of a WebSocket has to ask.
 pub(super) fn take(upgraded: Upgraded) -> Transport {
     let upgraded = match take_of::<PacedIo<Stream>>(upgraded) {
         Ok((paced, read_ahead)) => {

@@ -2,8 +2,8 @@
 //!
 //! hyper reads nothing in that time, since a client may have ended its half of TCP when it had sent all: it is answered
 //! whole, as a request is never over by the end of what is sent
-//! ([RFC 9112 section 6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3)). That nobody is there any more, a reset,
-//! is looked for here, so that nothing is done for them.
+//! ([RFC 9112 section 6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3)). That nobody is there any more, a
+//! reset, is looked for here, so that nothing is done for them.
 
 use std::io;
 use std::pin::Pin;
@@ -90,8 +90,8 @@ impl Watch {
         }
     }
 
-    /// To be called at the end of each round, when there is nothing to write. A stream that `is_endless` ends when the client
-    /// has sent all: by then it has closed the page that showed it.
+    /// To be called at the end of each round, when there is nothing to write. A stream that `is_endless` ends when the
+    /// client has sent all: by then it has closed the page that showed it.
     ///
     /// # Errors
     ///

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
-/// What the system may spend on what the client has not taken yet, in bytes: Linux doubles it, fills it with one piece and
-/// takes the next when all of that has gone, so that progress of writing shows in steps of 8 KiB, as it does on TCP. By
-/// default steps are of 200 KiB, in which the slowest client of a body would be taken for one that takes nothing.
+/// What the system may spend on what the client has not taken yet, in bytes: Linux doubles it, fills it with one piece
+/// and takes the next when all of that has gone, so that progress of writing shows in steps of 8 KiB, as it does on
+/// TCP. By default steps are of 200 KiB, in which the slowest client of a body would be taken for one that takes
+/// nothing.
 const SEND_BUFFER: usize = 4 * 1024;
 
 /// The send buffer of a WebSocket, in bytes: the kernel doubles it, to what Linux gives by default.
@@ -50,8 +51,9 @@ impl Drop for SocketFile {
     }
 }
 
-/// Listens at a path, where a socket that nobody listens on any more is replaced. Whoever finds the socket there can connect,
-/// and has the permissions of `mode` to do so, or what the process's umask leaves of all: it has another name until then.
+/// Listens at a path, where a socket that nobody listens on any more is replaced. Whoever finds the socket there can
+/// connect, and has the permissions of `mode` to do so, or what the process's umask leaves of all: it has another name
+/// until then.
 pub(super) fn listen(path: &Path, mode: Option<u32>, backlog: i32) -> io::Result<(SocketFile, UnixListener)> {
     let is_free = look(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -118,7 +120,8 @@ pub(super) fn prepare(stream: &impl AsFd) -> io::Result<()> {
     SockRef::from(stream).set_send_buffer_size(SEND_BUFFER)
 }
 
-/// For one that is a WebSocket from now on, whose progress is seen by its own means: as much as the system gives by default.
+/// For one that is a WebSocket from now on, whose progress is seen by its own means: as much as the system gives by
+/// default.
 pub(crate) fn widen(stream: &impl AsFd) {
     // A small one does as well, at more system calls.
     let _ = SockRef::from(stream).set_send_buffer_size(WEBSOCKET_SEND_BUFFER);

@@ -18,12 +18,12 @@ rikki_limits::limits! {
         detail: ", split into what of it is not set itself: an eighth each for unfinished messages, unsent data, HTTP/2 \
                  and reading files, a sixteenth for compressed messages, a 32nd for small files, a fifth for compressing \
                  files, a quarter for connections",
-        /// The budgets and limits that it is split into may be set before or after: see [`Memory`](crate::Memory). Without
-        /// it each is what it says of itself, and less where the control group of the process has a limit: then all of them
-        /// share half of that, and the number of connections stays what it is.
+        /// The budgets and limits that it is split into may be set before or after: see [`Memory`](crate::Memory).
+        /// Without it each is what it says of itself, and less where the control group of the process has a limit: then
+        /// all of them share half of that, and the number of connections stays what it is.
         ///
-        /// What the application holds is not among it, nor are folders that are no [`mount`](Self::mount) of the server. The
-        /// bounds of WebSockets are those of [`websocket_config`](Self::websocket_config).
+        /// What the application holds is not among it, nor are folders that are no [`mount`](Self::mount) of the
+        /// server. The bounds of WebSockets are those of [`websocket_config`](Self::websocket_config).
         setter: memory(usize),
     }
     pub(crate) max_connections: Option<usize> {
@@ -34,15 +34,16 @@ rikki_limits::limits! {
         /// At least 1. Who is answered with 503 is told `Retry-After`; if there are many of them, they are cut.
         ///
         /// The system bounds descriptors too: where those run out first, accepting pauses until one is free. A program
-        /// should raise its soft limit of them (1,024 on most systems) to the hard one, as the command of this project does.
+        /// should raise its soft limit of them (1,024 on most systems) to the hard one, as the command of this project
+        /// does.
         setter: max_connections(usize),
     }
     pub(crate) max_connections_per_address: Option<u32> {
         name: "max-per-address", unit: Count, default: none,
         meaning: "Most of them from one address", detail: "; more get 429",
-        /// At least 1, and an address is a network of 64 bits for IPv6. All clients of a reverse proxy share its address, so
-        /// there is none by default, which is `None`. Who is answered with 429 is told `Retry-After`; if there are many of
-        /// them, they are cut.
+        /// At least 1, and an address is a network of 64 bits for IPv6. All clients of a reverse proxy share its
+        /// address, so there is none by default, which is `None`. Who is answered with 429 is told `Retry-After`; if
+        /// there are many of them, they are cut.
         setter: max_connections_per_address(impl Into<Option<u32>>),
     }
     pub(crate) drain_window: Duration {
@@ -67,8 +68,8 @@ impl Server {
         http.chain(ws::Config::limits()).chain(ws::internal::Budgets::LIMITS)
     }
 
-    /// Sets a limit by its name, as a person writes it: `max-head` to `64KiB`, `keep-alive` to `30s`. Those of a WebSocket
-    /// are set as in the [configuration](Self::websocket_config) that there is by then.
+    /// Sets a limit by its name, as a person writes it: `max-head` to `64KiB`, `keep-alive` to `30s`. Those of a
+    /// WebSocket are set as in the [configuration](Self::websocket_config) that there is by then.
     ///
     /// A name that no limit has, and what is no value for it, are an error of [`start`](Self::start).
     pub fn set(mut self, name: &str, text: &str) -> Self {

@@ -21,8 +21,8 @@
 //! ```
 //!
 //! `Draining` is HTTP's (`http::draining`), `Clock::drain` that of the WebSockets' clock, the end of the queue is
-//! `queue::Command::Drain`. The rest is here: tokens that are given once and stay given, and are given too when whoever had to give
-//! them is gone.
+//! `queue::Command::Drain`. The rest is here: tokens that are given once and stay given, and are given too when whoever
+//! had to give them is gone.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -157,7 +157,8 @@ impl Watch {
 
 /// What each connection holds, and the door that lets them in: a drain waits for the last clone.
 ///
-/// A channel on which nothing is sent. tokio-util's `TaskTracker` is the same, and would bring futures-macro into the tree.
+/// A channel on which nothing is sent. tokio-util's `TaskTracker` is the same, and would bring futures-macro into the
+/// tree.
 #[derive(Clone, Debug)]
 pub(super) struct Alive {
     _held: mpsc::Sender<Infallible>,

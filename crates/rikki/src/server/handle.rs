@@ -27,8 +27,8 @@ use crate::ws;
 use crate::ws::internal::ListenerKind;
 
 /// A running server. Clones are of the same one: dropping the last of them stops it in the background, as
-/// [`shutdown`](Self::shutdown) does with nobody waiting. One that the server itself holds, in a route or a handler, keeps
-/// it running: it may call `shutdown`.
+/// [`shutdown`](Self::shutdown) does with nobody waiting. One that the server itself holds, in a route or a handler,
+/// keeps it running: it may call `shutdown`.
 ///
 /// ```
 /// # async fn example() -> Result<(), rikki::StartError> {
@@ -83,8 +83,8 @@ impl fmt::Display for Bound {
 }
 
 impl Handle {
-    /// The addresses listened on, with the ports that were free where port 0 was asked for; `localhost` may be two. Unix
-    /// sockets have none.
+    /// The addresses listened on, with the ports that were free where port 0 was asked for; `localhost` may be two.
+    /// Unix sockets have none.
     #[must_use]
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.0.addresses
@@ -122,9 +122,9 @@ impl Handle {
     ///
     /// # Cancel safety
     ///
-    /// The future holds a clone of the handle. Dropping it before a signal has come stops the server if there is no other
-    /// clone; where there is, the server goes on, and the signals still do not end the process: `run` waits for them anew.
-    /// A drain that has begun goes on with nobody waiting.
+    /// The future holds a clone of the handle. Dropping it before a signal has come stops the server if there is no
+    /// other clone; where there is, the server goes on, and the signals still do not end the process: `run` waits for
+    /// them anew. A drain that has begun goes on with nobody waiting.
     pub fn run(&self) -> impl Future<Output = io::Result<()>> + Send + use<> {
         let (handle, signals) = (self.clone(), Signals::new());
         async move {
@@ -145,9 +145,9 @@ impl Handle {
         }
     }
 
-    /// Drains the server: closes the listeners at once (a single worker that is stuck in a callback closes them when the
-    /// callback returns) and every WebSocket with [`drain_code`](Server::drain_code),
-    /// spread over [`drain_window`](Server::drain_window); lets HTTP requests finish, and returns when all is done or
+    /// Drains the server: closes the listeners at once (a single worker that is stuck in a callback closes them when
+    /// the callback returns) and every WebSocket with [`drain_code`](Server::drain_code), spread over
+    /// [`drain_window`](Server::drain_window); lets HTTP requests finish, and returns when all is done or
     /// [`drain_timeout`](Server::drain_timeout) has passed and the rest was cut.
     ///
     /// [`counters`](Self::counters) tell how far it has come; they are logged once a second too.

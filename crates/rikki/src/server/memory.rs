@@ -28,7 +28,8 @@ pub struct Memory {
     pub compression: usize,
     /// An eighth, for streams of HTTP/2: [`http2_memory`](crate::Server::http2_memory).
     pub http2: usize,
-    /// An eighth, for files and listings that are being sent: [`Files::read_memory`](crate::Files::read_memory), over all folders.
+    /// An eighth, for files and listings that are being sent: [`Files::read_memory`](crate::Files::read_memory), over
+    /// all folders.
     pub reading: usize,
     /// A 32nd, for small files: [`Files::cache`](crate::Files::cache), over all folders.
     pub cache: usize,

@@ -45,8 +45,8 @@ pub use url::ListenUrl;
 /// A server under construction: WebSockets, HTTP routes and files on the same ports.
 ///
 /// One thread per core serves connections, each from its first byte to its last. Setting values never fails and never
-/// panics; the first that is wrong is noted, and reported by [`start`](Self::start) or [`run`](Self::run). What is built
-/// apart from the server, such as an [`Endpoint`](ws::Endpoint) or [`Files`](crate::Files), tells at once.
+/// panics; the first that is wrong is noted, and reported by [`start`](Self::start) or [`run`](Self::run). What is
+/// built apart from the server, such as an [`Endpoint`](ws::Endpoint) or [`Files`](crate::Files), tells at once.
 ///
 /// ```no_run
 /// use axum::routing::get;
@@ -116,7 +116,8 @@ impl Server {
     /// Adds a header field to every answer that does not have it, apart from the 101 of a WebSocket and the refusal of
     /// what is no request. Repeated, it adds several of a name.
     ///
-    /// At most 100 of them. Those that HTTP itself needs, such as `content-length`, are an error of [`start`](Self::start).
+    /// At most 100 of them. Those that HTTP itself needs, such as `content-length`, are an error of
+    /// [`start`](Self::start).
     pub fn header<N, V>(mut self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName>,
@@ -139,9 +140,9 @@ impl Server {
 
     /// Lets pages of every origin read the answers to GET and HEAD, and ask for them with any header; default not.
     ///
-    /// Answers have `Access-Control-Allow-Origin: *`, with which browsers send no cookies, and let pages see what tells of
-    /// ranges and entity tags (`Access-Control-Expose-Headers`), unless they say that themselves; preflight requests are
-    /// answered. WebSockets have [`allow_origin`](Self::allow_origin).
+    /// Answers have `Access-Control-Allow-Origin: *`, with which browsers send no cookies, and let pages see what tells
+    /// of ranges and entity tags (`Access-Control-Expose-Headers`), unless they say that themselves; preflight requests
+    /// are answered. WebSockets have [`allow_origin`](Self::allow_origin).
     pub fn cors(mut self, enabled: bool) -> Self {
         Arc::make_mut(&mut self.http.added).cors = enabled;
         self
@@ -173,7 +174,8 @@ impl Server {
         self
     }
 
-    /// Sets what may wait to be written to all WebSockets, in bytes: see [`Live::queue_memory`](ws::Live::queue_memory).
+    /// Sets what may wait to be written to all WebSockets, in bytes: see
+    /// [`Live::queue_memory`](ws::Live::queue_memory).
     pub fn queue_memory(mut self, bytes: usize) -> Self {
         self.websocket_budgets.queues = Some(bytes);
         self
@@ -204,10 +206,11 @@ impl Server {
 
     /// Lets pages of another origin open WebSockets: `https://app.example:8443`, `null`, or `*` for all.
     ///
-    /// What devices and applications send, such as `file://` or a URL with a path, is any other text: it is compared byte
-    /// for byte. One that no header field can have is an error of [`start`](Self::start).
+    /// What devices and applications send, such as `file://` or a URL with a path, is any other text: it is compared
+    /// byte for byte. One that no header field can have is an error of [`start`](Self::start).
     ///
-    /// Without it a page has to come from the host and port that it connects to; clients that send no origin are let in.
+    /// Without it a page has to come from the host and port that it connects to; clients that send no origin are let
+    /// in.
     pub fn allow_origin(mut self, origin: &str) -> Self {
         if let Err(error) = self.origins.allow_origin(origin) {
             self.note(error.into());
@@ -226,11 +229,13 @@ impl Server {
         self
     }
 
-    /// Sets how much of a request's body a client has to send, and of a response it has to take, while it is waited for:
-    /// in each `window` of waiting, `bytes_per_second` on average. A slower
-    /// connection is closed, and a slower stream of HTTP/2 is reset; a handler that reads the body gets an error.
-    /// A stream has the window and the time that 16 KiB may take, since no smaller progress of it shows; 100 streams that
-    /// share a link need 31 KiB a second of it by default.
+    /// Sets how much of a request's body a client has to send, and of a response it has to take, while it is waited
+    /// for: in each `window` of waiting, `bytes_per_second` on average. A slower connection is closed, and a slower
+    /// stream of HTTP/2 is reset; a handler that reads the body gets an error. A stream has the window and the time
+    /// that 16 KiB may take, since no smaller progress of it shows; 100 streams that share a link need 31 KiB a second
+    /// of it by default.
+    ///
+    /// Nothing a second, and no time, are an error of [`start`](Self::start).
     pub fn min_body_rate(mut self, bytes_per_second: u32, window: Duration) -> Self {
         let limits = &mut self.http.limits;
         (limits.min_body_rate, limits.body_window) = (bytes_per_second, window.min(LONGEST));
@@ -239,15 +244,16 @@ impl Server {
 
     /// Logs each request when it has been answered, at the level `info` with the target `rikki::access`; default not.
     ///
-    /// What the client wrote is escaped and cut, and queries are left out, since they may hold secrets. A WebSocket is logged when it is opened, with status 101.
+    /// What the client wrote is escaped and cut, and queries are left out, since they may hold secrets. A WebSocket is
+    /// logged when it is opened, with status 101.
     pub fn access_log(mut self, enabled: bool) -> Self {
         self.http.access_log = enabled;
         self
     }
 
-    /// Sets how a setting is written here, for the refusals that say which one would let a client in: to the client and in
-    /// the log. Default as a method of this type, such as `Server::allow_origin("https://app.example")`; a command says
-    /// its flag, and an application what it has in its configuration.
+    /// Sets how a setting is written here, for the refusals that say which one would let a client in: to the client and
+    /// in the log. Default as a method of this type, such as `Server::allow_origin("https://app.example")`; a command
+    /// says its flag, and an application what it has in its configuration.
     ///
     /// ```
     /// let server = rikki::Server::new().hints(|hint| match hint.value {

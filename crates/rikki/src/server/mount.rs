@@ -21,7 +21,8 @@ use super::routes::added;
 use super::{Server, StartError};
 
 impl Server {
-    /// Serves the files below `folder` where no route matches: [`mount`](Self::mount) at `/`, with nothing but defaults.
+    /// Serves the files below `folder` where no route matches: [`mount`](Self::mount) at `/`, with nothing but
+    /// defaults.
     pub fn files(mut self, folder: impl AsRef<Path>) -> Self {
         match Files::new(&folder) {
             Ok(files) => self.mount("/", files),
@@ -32,13 +33,13 @@ impl Server {
         }
     }
 
-    /// Serves files below `path`, such as `/docs`, or where nothing else matches, which is `/`. The longest path counts, when
-    /// `.` and `..` have been resolved; routes are compared with the path as it was sent.
+    /// Serves files below `path`, such as `/docs`, or where nothing else matches, which is `/`. The longest path
+    /// counts, when `.` and `..` have been resolved; routes are compared with the path as it was sent.
     ///
     /// The file of the certificate's key is denied in each folder.
     ///
-    /// A path that another folder has, that cannot be one of a URL, or where a route has a parameter or wildcard for the
-    /// next name, is an error of [`start`](Self::start), and so is a limit of `files` that cannot be.
+    /// A path that another folder has, that cannot be one of a URL, or where a route has a parameter or wildcard for
+    /// the next name, is an error of [`start`](Self::start), and so is a limit of `files` that cannot be.
     pub fn mount(mut self, path: &str, files: Files) -> Self {
         if let Err(error) = files.check_limits() {
             self.note(error.into());
@@ -134,8 +135,8 @@ impl Mount {
         }
     }
 
-    /// The length of what stands in `path` for the folder, if it is one below it, in whatever spelling: any letter may be
-    /// percent-encoded.
+    /// The length of what stands in `path` for the folder, if it is one below it, in whatever spelling: any letter may
+    /// be percent-encoded.
     fn length_in(&self, path: &str) -> Option<usize> {
         let mut segments = path.strip_prefix('/')?.split('/');
         let mut length = 0;
@@ -147,8 +148,8 @@ impl Mount {
     }
 }
 
-/// All folders, the longest path first. Which of them is meant is told by the path without its dot segments, by whatever
-/// route the request has come.
+/// All folders, the longest path first. Which of them is meant is told by the path without its dot segments, by
+/// whatever route the request has come.
 #[derive(Clone)]
 struct Folders(Arc<[Mount]>);
 
@@ -165,8 +166,8 @@ impl Folders {
         Ok(router)
     }
 
-    /// The folder that a place is in, and where below it. What is in none, or nowhere, is for the one at `/` to refuse, or
-    /// else for any.
+    /// The folder that a place is in, and where below it. What is in none, or nowhere, is for the one at `/` to refuse,
+    /// or else for any.
     fn find(&self, place: Result<Place, Refused>) -> Option<(Files, Result<Place, Refused>)> {
         let below = |place: &Place| self.0.iter().find_map(|mount| Some((mount, mount.length_in(place.path())?)));
         let (mount, place) = match place.map(|place| (below(&place), place)) {
@@ -198,8 +199,8 @@ impl Service<Request> for Folders {
     }
 }
 
-/// Whether what no route matches has an answer of its own already, which another one would replace in silence. axum tells
-/// that by `Debug` alone, and by a panic of `merge`.
+/// Whether what no route matches has an answer of its own already, which another one would replace in silence. axum
+/// tells that by `Debug` alone, and by a panic of `merge`.
 fn has_fallback(router: &Router) -> bool {
     format!("{router:?}").contains("default_fallback: false")
 }

@@ -1,5 +1,5 @@
-//! What a worker is told by the acceptor: mostly that a connection is for it. A worker that is stuck in a callback does not
-//! come for those that were dealt to it: after a moment others get them.
+//! What a worker is told by the acceptor: mostly that a connection is for it. A worker that is stuck in a callback does
+//! not come for those that were dealt to it: after a moment others get them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

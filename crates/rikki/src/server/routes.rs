@@ -14,8 +14,8 @@ use crate::ws::{Endpoint, Handler, Upgrade};
 impl Server {
     /// Serves WebSockets at `path` with a handler or a closure `Fn(&mut Socket, Message)`.
     ///
-    /// To decide who may have one, [`route`](Self::route) an axum handler that takes an [`Upgrade`] instead. A path that is
-    /// taken or does not begin with a slash is an error of [`start`](Self::start).
+    /// To decide who may have one, [`route`](Self::route) an axum handler that takes an [`Upgrade`] instead. A path
+    /// that is taken or does not begin with a slash is an error of [`start`](Self::start).
     pub fn websocket<H: Handler>(self, path: &str, handler: H) -> Self {
         let handler = Arc::new(handler);
         let serve = move |request: Request| {
@@ -27,8 +27,8 @@ impl Server {
 
     /// Serves WebSockets at `path` with an endpoint, which has a configuration, subprotocols and origins of its own.
     ///
-    /// A path that is taken or does not begin with a slash is an error of [`start`](Self::start), and so is a limit of the
-    /// endpoint that cannot be.
+    /// A path that is taken or does not begin with a slash is an error of [`start`](Self::start), and so is a limit of
+    /// the endpoint that cannot be.
     pub fn endpoint<H: Handler>(mut self, path: &str, endpoint: Endpoint<H>) -> Self {
         if let Err(error) = endpoint.check_limits() {
             self.note(error.into());
@@ -42,8 +42,8 @@ impl Server {
 
     /// Answers requests for `path` with axum's own handlers, such as `get(|| async { "hello" })`.
     ///
-    /// Several calls may have the same path for other methods. What axum's `Router::route` would not take, such as a path
-    /// that is taken or does not begin with a slash, is an error of [`start`](Self::start).
+    /// Several calls may have the same path for other methods. What axum's `Router::route` would not take, such as a
+    /// path that is taken or does not begin with a slash, is an error of [`start`](Self::start).
     pub fn route(mut self, path: &str, methods: MethodRouter) -> Self {
         if !path.starts_with('/') {
             self.note(StartError::Route { path: path.to_owned(), why: "it must begin with a slash".to_owned() });
@@ -53,8 +53,8 @@ impl Server {
     }
 
     /// Adds the routes of an axum application, and its fallback. With a fallback no folder can be served at `/`, which
-    /// would take its place: that is an error of [`start`](Self::start), and so is what axum's `Router::merge` would not
-    /// take, such as a path that is taken or a second fallback.
+    /// would take its place: that is an error of [`start`](Self::start), and so is what axum's `Router::merge` would
+    /// not take, such as a path that is taken or a second fallback.
     pub fn merge(self, routes: Router) -> Self {
         self.add_routes("", |router| router.merge(routes))
     }

@@ -14,8 +14,9 @@ use crate::net::Listening;
 /// How many connections may wait to be accepted.
 pub(super) const BACKLOG: i32 = 1024;
 
-/// How much that has not been sent yet the system takes from us for one connection, in bytes. It takes more when half of it
-/// has gone: less than the slowest client of a body has to take in its time, or it would be taken for one that takes nothing.
+/// How much that has not been sent yet the system takes from us for one connection, in bytes. It takes more when half
+/// of it has gone: less than the slowest client of a body has to take in its time, or it would be taken for one that
+/// takes nothing.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const NOTSENT_LOWAT: u32 = 16 * 1024;
 
@@ -25,11 +26,11 @@ const NOTSENT_LOWAT: u32 = 16 * 1024;
 /// or `localhost`, which is 127.0.0.1 and, where there is one, `::1`. Port 0 takes a free one; without a port it is 80,
 /// or 443 with TLS. A path is allowed and ignored.
 ///
-/// `unix:` and a path is a Unix socket, for a reverse proxy on the same machine, without TLS, and on Unix alone. Who may
-/// connect is up to the permissions of its folder and its own, which are `mode` in octal, or what the umask leaves. It
-/// answers to every Host, since no web page can reach it, and clients have no address that limits could hold for. A socket
-/// that nobody listens on any more is replaced; it is removed when the server stops listening. At most about 100 bytes, as
-/// systems have it, without a comma.
+/// `unix:` and a path is a Unix socket, for a reverse proxy on the same machine, without TLS, and on Unix alone. Who
+/// may connect is up to the permissions of its folder and its own, which are `mode` in octal, or what the umask leaves.
+/// It answers to every Host, since no web page can reach it, and clients have no address that limits could hold for. A
+/// socket that nobody listens on any more is replaced; it is removed when the server stops listening. At most about 100
+/// bytes, as systems have it, without a comma.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenUrl(pub(super) Place);
 

@@ -16,8 +16,8 @@ use super::queue::{Command, Queue};
 use crate::http::Draining;
 use crate::ws::internal::Clock;
 
-/// Threads for blocking work, such as reading files, for each worker: as many as tokio has by default. Folders bound what
-/// they take of them, each for itself, so that one whose disk hangs leaves the others theirs.
+/// Threads for blocking work, such as reading files, for each worker: as many as tokio has by default. Folders bound
+/// what they take of them, each for itself, so that one whose disk hangs leaves the others theirs.
 const BLOCKING_THREADS: usize = 512;
 
 /// After how many tasks a runtime looks at its sockets and timers, if there are always more that can go on; tokio's own

@@ -21,7 +21,8 @@ pub(super) struct Made {
     pub(super) key: PrivateKeyDer<'static>,
 }
 
-/// Makes a certificate for DNS names and IP addresses, valid from a day ago so that a slow clock elsewhere does no harm.
+/// Makes a certificate for DNS names and IP addresses, valid from a day ago so that a slow clock elsewhere does no
+/// harm.
 pub(super) fn certificate(names: Vec<String>) -> Result<Made, TlsError> {
     if names.is_empty() {
         return Err(TlsError::NoNames);

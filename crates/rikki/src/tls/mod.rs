@@ -1,8 +1,8 @@
 //! Certificates of a server, loaded from PEM files or made in memory, and checked before a listener uses them.
 //!
 //! What is accepted here can serve: the key fits the certificate, and TLS 1.2 and 1.3 are offered with ALPN `h2` and
-//! `http/1.1`. Accepting connections, handshakes and their deadline belong to the server. The cryptography is always that
-//! of aws-lc, whatever provider the embedding program has made its process default.
+//! `http/1.1`. Accepting connections, handshakes and their deadline belong to the server. The cryptography is always
+//! that of aws-lc, whatever provider the embedding program has made its process default.
 
 #[cfg(feature = "self-signed")]
 mod development;
@@ -30,8 +30,8 @@ const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// A server certificate with its key, checked and ready for a TLS listener.
 ///
-/// TLS 1.2 and 1.3 are offered, with ALPN `h2` and `http/1.1`. A clone shares everything with the original. Whom a client
-/// trusts is its `ClientTls`.
+/// TLS 1.2 and 1.3 are offered, with ALPN `h2` and `http/1.1`. A clone shares everything with the original. Whom a
+/// client trusts is its `ClientTls`.
 ///
 /// ```no_run
 /// use rikki::ServerTls;
@@ -50,14 +50,14 @@ pub struct ServerTls {
 impl ServerTls {
     /// Loads a certificate chain and its private key from two PEM files, which may be one and the same.
     ///
-    /// `certificate` holds the server's own certificate first, then the intermediate ones. `key` holds the private key as
-    /// PKCS#8 (`PRIVATE KEY`), PKCS#1 (`RSA PRIVATE KEY`) or SEC1 (`EC PRIVATE KEY`), without a passphrase; the first key in
-    /// the file is taken. Both are read once, now: a later change of the files is not seen.
+    /// `certificate` holds the server's own certificate first, then the intermediate ones. `key` holds the private key
+    /// as PKCS#8 (`PRIVATE KEY`), PKCS#1 (`RSA PRIVATE KEY`) or SEC1 (`EC PRIVATE KEY`), without a passphrase; the
+    /// first key in the file is taken. Both are read once, now: a later change of the files is not seen.
     ///
     /// # Errors
     ///
-    /// Each [`TlsError`] names the file and says what to do about it. A key that does not belong to the first certificate
-    /// is [`TlsError::KeyMismatch`]. Expiry is not judged: clients do that.
+    /// Each [`TlsError`] names the file and says what to do about it. A key that does not belong to the first
+    /// certificate is [`TlsError::KeyMismatch`]. Expiry is not judged: clients do that.
     pub fn pem_files(certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<ServerTls, TlsError> {
         let (certificate, key) = (certificate.as_ref(), key.as_ref());
         let chain = pem::certificates(certificate)?;
@@ -95,9 +95,9 @@ impl ServerTls {
 
     /// Requires of every client a certificate that one of the authorities in this PEM file has issued.
     ///
-    /// Handlers find it as [`ClientCertificate`]. A client without one is refused during the handshake and never sends a request, and so is one that shows more than 6
-    /// certificates between its own and an authority's. A later call replaces the
-    /// authorities of an earlier one.
+    /// Handlers find it as [`ClientCertificate`]. A client without one is refused during the handshake and never sends
+    /// a request, and so is one that shows more than 6 certificates between its own and an authority's. A later call
+    /// replaces the authorities of an earlier one.
     ///
     /// # Errors
     ///
@@ -118,8 +118,8 @@ impl ServerTls {
         Ok(self)
     }
 
-    /// The files that hold a private key, of those that this was loaded from, as they were named: the file service never
-    /// serves them. Certificates are public.
+    /// The files that hold a private key, of those that this was loaded from, as they were named: the file service
+    /// never serves them. Certificates are public.
     pub fn secrets(&self) -> &[PathBuf] {
         &self.secrets
     }

@@ -9,8 +9,8 @@ use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
-/// The certificate that a client has shown, where [`ServerTls::client_ca`](crate::ServerTls::client_ca) requires one: one of
-/// those authorities has issued it, and the client has its key.
+/// The certificate that a client has shown, where [`ServerTls::client_ca`](crate::ServerTls::client_ca) requires one:
+/// one of those authorities has issued it, and the client has its key.
 ///
 /// Each request of the connection has it among its extensions, for axum's `Extension<ClientCertificate>`, and each
 /// WebSocket in [`Opening::extensions`](crate::ws::Opening::extensions). A clone shares it.

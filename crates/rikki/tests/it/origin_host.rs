@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 use crate::talk::{Talk, upgrade};
 use crate::wire::{BOTH, Delivery, Running, Via, soon};
 
-/// Sends a request in each delivery, with the same outcome; returns the status, and the whole answer for more questions.
-/// A switch of protocols ends it.
+/// Sends a request in each delivery, with the same outcome; returns the status, and the whole answer for more
+/// questions. A switch of protocols ends it.
 async fn answer(server: &Running, via: Via, request: &str) -> (u16, String) {
     let mut answers = Vec::new();
     for delivery in [Delivery::Whole, Delivery::Bytewise, Delivery::Random] {

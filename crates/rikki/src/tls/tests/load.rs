@@ -179,8 +179,8 @@ fn check_error(folder: &Folder, tls: Result<ServerTls, TlsError>, expected: &str
     assert!(!text.contains('\n'), "{text:?}");
 }
 
-/// The key inside PKCS#8, which is PKCS#1 for RSA and SEC1 for elliptic curves: the content of the outer sequence's third
-/// element ([RFC 5958](https://www.rfc-editor.org/rfc/rfc5958#section-2)).
+/// The key inside PKCS#8, which is PKCS#1 for RSA and SEC1 for elliptic curves: the content of the outer sequence's
+/// third element ([RFC 5958](https://www.rfc-editor.org/rfc/rfc5958#section-2)).
 fn inner_key(pkcs8: &[u8]) -> &[u8] {
     let (sequence, _) = element(pkcs8);
     let (_version, rest) = element(sequence);

@@ -40,8 +40,8 @@ async fn begin(server: &Running, target: &str) -> (Talk, String) {
     ask(Talk::from(connection), target).await
 }
 
-/// So many clients of each target take nothing, while others want something of everything. Then the first ones go on, and so
-/// many of them are cut.
+/// So many clients of each target take nothing, while others want something of everything. Then the first ones go on,
+/// and so many of them are cut.
 async fn check(clients: usize, targets: &[&str], cut: usize) {
     let fixture = fixture();
     let server = Running::start(Server::new().mount("/", fixture.files().cache(0).read_memory(MEMORY))).await;

@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// What would get out of an element, of an attribute in any quotes or none, of a script, a style, a comment, a string of
-/// JSON or a line of a header, and what browsers take for one of these.
+/// What would get out of an element, of an attribute in any quotes or none, of a script, a style, a comment, a string
+/// of JSON or a line of a header, and what browsers take for one of these.
 const NAMES: [&str; 18] = [
     "<script>alert(1)<",
     "<svg onload=alert(1)>",
@@ -30,8 +30,8 @@ fn name(name: &str) -> String {
     name.replace('/', "\u{2215}")
 }
 
-/// The elements of a page, each with its attributes as they stand there; what is between the tags of a script or a style
-/// sheet is left out. Nothing but this is markup: an entity is text, and so is what is in quotes.
+/// The elements of a page, each with its attributes as they stand there; what is between the tags of a script or a
+/// style sheet is left out. Nothing but this is markup: an entity is text, and so is what is in quotes.
 fn elements(page: &str) -> Vec<(String, Vec<String>)> {
     let mut elements = Vec::new();
     let mut rest = page;

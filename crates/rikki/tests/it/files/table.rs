@@ -4,8 +4,8 @@
 //! stand apart by ` & `; `!name` is a field that must not be there. `{tag TARGET}` is the entity tag that a GET of the
 //! target has, `{tag TARGET CODING}` the one it has where that coding is accepted. `{length NAME}` is that of a file.
 //!
-//! The content is `-` for none, `'text`, `status` for the status as text, the `name` of a file, `name[a..b]` for a slice
-//! of it, `name[a..b, c..d]` for a multipart document, `br(name)` for a file in a coding, or `*` for anything.
+//! The content is `-` for none, `'text`, `status` for the status as text, the `name` of a file, `name[a..b]` for a
+//! slice of it, `name[a..b, c..d]` for a multipart document, `br(name)` for a file in a coding, or `*` for anything.
 
 use std::collections::HashMap;
 use std::fs::{self, File};

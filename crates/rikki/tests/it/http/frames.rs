@@ -83,7 +83,8 @@ pub(crate) fn get(stream: u32, host: &str, path: &str) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, stream, &block(host, path, &[]))
 }
 
-/// The fields of it, none of them compressed ([RFC 7541 section 6.2.2](https://www.rfc-editor.org/rfc/rfc7541#section-6.2.2)).
+/// The fields of it, none of them compressed ([RFC 7541 section
+/// 6.2.2](https://www.rfc-editor.org/rfc/rfc7541#section-6.2.2)).
 pub(crate) fn block(host: &str, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     // GET and https from the table, then literals with the names `:path` and `:authority`.
     let mut block = vec![0x82, 0x87];

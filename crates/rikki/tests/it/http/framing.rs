@@ -9,8 +9,8 @@ use crate::wire::{BOTH, Running};
 /// What a client would smuggle behind a request of the form `head`.
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// Sends a request and another one behind it; the first is answered with `expected`, and `follows` says whether the other
-/// one is answered too.
+/// Sends a request and another one behind it; the first is answered with `expected`, and `follows` says whether the
+/// other one is answered too.
 async fn check(server: &Running, request: &str, expected: u16, follows: bool) {
     for via in BOTH {
         let before = server.handle.counters().refused_heads;

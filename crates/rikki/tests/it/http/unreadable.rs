@@ -1,4 +1,5 @@
-//! Request heads that nobody can read: the client is told so in words, and what it had asked for before is answered first.
+//! Request heads that nobody can read: the client is told so in words, and what it had asked for before is answered
+//! first.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Foreign implementations on the other end, each as a client of our server and as a server of our client.
 //!
-//! A [`Peer`] is one of them. A conversation has two halves, ours and theirs, and [`converse`] holds it over TCP and TLS
-//! and with the roles swapped; what is said is in `conversations`.
+//! A [`Peer`] is one of them. A conversation has two halves, ours and theirs, and [`converse`] holds it over TCP and
+//! TLS and with the roles swapped; what is said is in `conversations`.
 
 mod conversations;
 mod fastwebsockets;
@@ -55,12 +55,13 @@ trait Peer: Sized {
     /// Sends a final continuation frame that continues nothing.
     async fn break_the_rules(&mut self);
 
-    /// Receives the next message or control frame. Pings are answered on the way, and some implementations do not tell of
-    /// control frames.
+    /// Receives the next message or control frame. Pings are answered on the way, and some implementations do not tell
+    /// of control frames.
     async fn next(&mut self) -> Event;
 }
 
-/// Holds a conversation with `P` over each transport in either role. The server goes last: it lets the client's half end.
+/// Holds a conversation with `P` over each transport in either role. The server goes last: it lets the client's half
+/// end.
 async fn converse<P, Ours>(settings: Config, ours: fn(WebSocket) -> Ours, theirs: impl AsyncFn(P, Log))
 where
     P: Peer,

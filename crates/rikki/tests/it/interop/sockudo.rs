@@ -1,5 +1,5 @@
-//! sockudo-ws, with and without permessage-deflate. It departs from the RFCs in what follows, none of which keeps it from
-//! talking to us:
+//! sockudo-ws, with and without permessage-deflate. It departs from the RFCs in what follows, none of which keeps it
+//! from talking to us:
 //!
 //! - at an error of its peer it drops the connection without a Close
 //!   ([RFC 6455 section 7.1.7](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.7)).
