@@ -15,14 +15,14 @@ use crate::server::Server;
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// A good client whose echoes take no longer than this has not been held up: timers and schedulers of a machine that is
-/// shared with the attack are not finer. The short form runs where tests share the machine with anything: it judges what
-/// people would notice, and prints the figures for the rest.
+/// shared with the attack are not finer. The short form runs where tests share the machine with anything: it judges
+/// what people would notice, and prints the figures for the rest.
 pub(crate) fn unnoticed(bench: &Bench) -> Duration {
     bench.pick(Duration::from_millis(10), Duration::from_millis(250))
 }
 
-/// How often an attack is measured until it holds nobody up: what else runs here can add to the figure, and take nothing
-/// away.
+/// How often an attack is measured until it holds nobody up: what else runs here can add to the figure, and take
+/// nothing away.
 const TRIES: u32 = 3;
 
 /// What an attack may leave behind when it is made for the first times, in bytes. The allocator has pages for each size
@@ -37,8 +37,8 @@ pub(crate) fn duration(bench: &Bench) -> Duration {
     bench.pick(Duration::from_secs(10), Duration::from_secs(2))
 }
 
-/// Makes `attack`, which judges what becomes of it, beside a good client, whose echoes may take twice the time that they
-/// took before. Gives both figures.
+/// Makes `attack`, which judges what becomes of it, beside a good client, whose echoes may take twice the time that
+/// they took before. Gives both figures.
 pub(crate) fn beside(
     bench: &Bench,
     server: &Server,

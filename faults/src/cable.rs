@@ -9,8 +9,8 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// The server's address: one that is for documentation alone (<https://www.rfc-editor.org/rfc/rfc5737>), so that nothing
-/// real is ever hidden behind it.
+/// The server's address: one that is for documentation alone (<https://www.rfc-editor.org/rfc/rfc5737>), so that
+/// nothing real is ever hidden behind it.
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 

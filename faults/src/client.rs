@@ -195,7 +195,8 @@ pub(crate) async fn in_time<T>(what: &str, wait: impl Future<Output = Result<T>>
     timeout(LIMIT, wait).await.unwrap_or_else(|_| Err(format!("{what} took longer than {LIMIT:?}")))
 }
 
-/// A masked frame ([RFC 6455 section 5.2](https://www.rfc-editor.org/rfc/rfc6455#section-5.2)), the last of its message.
+/// A masked frame ([RFC 6455 section 5.2](https://www.rfc-editor.org/rfc/rfc6455#section-5.2)), the last of its
+/// message.
 pub(crate) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     raw_frame(0x80 | opcode, payload)
 }

@@ -120,7 +120,8 @@ async fn echo_on(server: SocketAddr, stop: Arc<AtomicBool>, number: u32) -> Figu
         };
         due = due.max(Instant::now());
         for _ in 0..ECHOES {
-            // An echo that the one before it has held up is late by that too; a timer that is late is not the server's fault.
+            // An echo that the one before it has held up is late by that too; a timer that is late is not the server's
+            // fault.
             let started = if due > Instant::now() {
                 tokio::time::sleep_until(due.into()).await;
                 Instant::now()

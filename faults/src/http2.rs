@@ -45,8 +45,8 @@ pub(crate) const END_HEADERS: u8 = 4;
 /// The error code of a request that is taken back (section 7).
 pub(crate) const CANCEL: u32 = 8;
 
-/// `:status: 200` in the table of HPACK ([RFC 7541](https://www.rfc-editor.org/rfc/rfc7541#appendix-A)), the first field of
-/// an answer.
+/// `:status: 200` in the table of HPACK ([RFC 7541](https://www.rfc-editor.org/rfc/rfc7541#appendix-A)), the first
+/// field of an answer.
 const OK: u8 = 0x88;
 
 /// Appends a frame.
@@ -136,8 +136,8 @@ impl Http2 {
         String::from_utf8(body).map_err(|error| error.to_string())
     }
 
-    /// Asks for `path` in rounds of 50 streams, `most` times in all, and acknowledges nothing; gives how many were answered
-    /// with 200 until the server ended the connection, and whether it did.
+    /// Asks for `path` in rounds of 50 streams, `most` times in all, and acknowledges nothing; gives how many were
+    /// answered with 200 until the server ended the connection, and whether it did.
     pub(crate) async fn ask_on(mut self, path: &str, most: usize) -> (usize, bool) {
         const ROUND: u32 = 50;
         let mut answered = 0;
@@ -178,7 +178,8 @@ impl Http2 {
         Ok(answered)
     }
 
-    /// Lets the server send as much again on the connection: without it, it may send 65,535 bytes in all (section 6.9.2).
+    /// Lets the server send as much again on the connection: without it, it may send 65,535 bytes in all (section
+    /// 6.9.2).
     async fn give_room(&mut self, taken: usize) -> Result<()> {
         // "A receiver MUST treat the receipt of a WINDOW_UPDATE frame with a flow-control window increment of 0 as a
         // stream error", of a connection: https://www.rfc-editor.org/rfc/rfc9113#section-6.9

@@ -179,7 +179,8 @@ impl Server {
 
     /// Time on a processor so far, in steps of 10 ms.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        // https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html: fields 14 and 15, of which the second is in brackets.
+        // https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html: fields 14 and 15, of which the second is in
+        // brackets.
         let text = self.proc("stat")?;
         let fields = text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace());
         let ticks = fields.map(|fields| fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum());

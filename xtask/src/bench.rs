@@ -1,7 +1,7 @@
 //! The benchmark: rikki beside other servers, on one core each time, under the same load from another core.
 //!
-//! The load generator and the other servers are a workspace of their own in `bench/`. What is compared is in `cases`, what
-//! rikki has to reach in `goals`; a round starts every server afresh, and rounds alternate between them.
+//! The load generator and the other servers are a workspace of their own in `bench/`. What is compared is in `cases`,
+//! what rikki has to reach in `goals`; a round starts every server afresh, and rounds alternate between them.
 
 mod cases;
 mod counts;

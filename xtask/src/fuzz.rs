@@ -1,7 +1,7 @@
 //! The fuzz targets of the folder `fuzz`: built once, replayed on the committed inputs, then run for a while each.
 //!
-//! Inputs that reach something new, crashes and logs stay in the folder `fuzz` below cargo's target folder, and the next
-//! run goes on from them. What the targets demand is theirs to say.
+//! Inputs that reach something new, crashes and logs stay in the folder `fuzz` below cargo's target folder, and the
+//! next run goes on from them. What the targets demand is theirs to say.
 
 mod report;
 

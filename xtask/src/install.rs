@@ -98,8 +98,8 @@ pub(crate) fn file_clients() -> std::result::Result<(), Missing> {
     apt(&["wget", "aria2"], "install wget and aria2c (Debian: apt-get install wget aria2)")
 }
 
-/// Finds slowhttptest, iproute2's ip, nginx and haproxy, or installs them: for the cases of the faults suite that attack
-/// with slow clients, that cut a cable, and that come through a proxy.
+/// Finds slowhttptest, iproute2's ip, nginx and haproxy, or installs them: for the cases of the faults suite that
+/// attack with slow clients, that cut a cable, and that come through a proxy.
 pub(crate) fn faults() -> std::result::Result<(), Missing> {
     // Not by starting it: slowhttptest has no option that ends well.
     if !works(Command::new("sh").args(["-c", "command -v slowhttptest && command -v ip"])) {

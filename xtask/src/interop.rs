@@ -1,6 +1,6 @@
-//! The tests against programs of others: `websockets` of Python, which is installed for them in an environment of its own
-//! below cargo's target folder, and those that people take files with. What they test is in the package; here is only what
-//! they need.
+//! The tests against programs of others: `websockets` of Python, which is installed for them in an environment of its
+//! own below cargo's target folder, and those that people take files with. What they test is in the package; here is
+//! only what they need.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -122,8 +122,8 @@ fn folders(source: &Path) -> Arrows {
     arrows
 }
 
-/// What the code of a file names of its crate: modules, and the builder that the top of the house exports. Tests at its end
-/// and comments name what they like.
+/// What the code of a file names of its crate: modules, and the builder that the top of the house exports. Tests at its
+/// end and comments name what they like.
 fn named(source: &str) -> BTreeSet<String> {
     let code = source.split("#[cfg(test)]\nmod ").next().unwrap();
     let lines = code.lines().filter_map(|line| line.split("//").next());

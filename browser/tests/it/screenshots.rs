@@ -1,4 +1,5 @@
-//! What the test page and listings look like: on a desktop, in the dark and on phones. The pictures stay in `target/screenshots`.
+//! What the test page and listings look like: on a desktop, in the dark and on phones. The pictures stay in
+//! `target/screenshots`.
 
 use std::fs;
 use std::path::Path;

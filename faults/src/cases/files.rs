@@ -35,8 +35,8 @@ const BATCH: usize = 100;
 /// How long the listing of somebody who waits may take after those who do not.
 const HONEST: Duration = Duration::from_secs(2);
 
-/// What requests of clients that are gone may hold, in bytes: the read memory of the settings, and as much for 100 streams
-/// that are begun, and what the allocator keeps.
+/// What requests of clients that are gone may hold, in bytes: the read memory of the settings, and as much for 100
+/// streams that are begun, and what the allocator keeps.
 const ABANDONED: u64 = 64 << 20;
 
 /// Clients that ask for a large listing and reset: who asks after them is answered soon.

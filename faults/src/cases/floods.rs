@@ -69,8 +69,8 @@ fn ping_flood(bench: &Bench) -> Result<String, Trouble> {
 }
 
 /// Pings without a limit from a client that reads no pong: no more than the latest is answered
-/// ([RFC 6455 section 5.5.3](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.3)), and the connection is dropped since
-/// writing to it makes no progress.
+/// ([RFC 6455 section 5.5.3](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.3)), and the connection is dropped
+/// since writing to it makes no progress.
 fn ping_flood_unread(bench: &Bench) -> Result<String, Trouble> {
     let server = server(bench, &["--write-timeout", "1s"])?;
     let pings = frame(PING, &[b'x'; 125]).repeat(CHUNK);

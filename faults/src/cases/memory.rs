@@ -16,7 +16,8 @@ const LIMIT: u64 = 256 << 20;
 /// What the server is told about it.
 const FLAG: [&str; 2] = ["--memory", "256MiB"];
 
-/// How many clients of floods there are at a time: with those that have just left, no more than the flag has places for.
+/// How many clients of floods there are at a time: with those that have just left, no more than the flag has places
+/// for.
 const CLIENTS: usize = 400;
 
 /// Floods that nobody waits for the end of; who sends what is no message, or too much, is cut.

@@ -212,8 +212,8 @@ fn peak(server: &Server, time: Duration) -> Result<u64> {
     Ok(most)
 }
 
-/// Clients that send messages to be echoed for as long as the server takes them, and read nothing until they are told to
-/// stop. Their tasks give how much they have sent.
+/// Clients that send messages to be echoed for as long as the server takes them, and read nothing until they are told
+/// to stop. Their tasks give how much they have sent.
 fn flood(bench: &Bench, server: SocketAddr, clients: usize) -> Result<(JoinSet<Result<usize>>, watch::Sender<bool>)> {
     let (stop, stopping) = watch::channel(false);
     let message = client::frame(BINARY, &vec![b'x'; 16 * 1024]);

@@ -26,8 +26,8 @@ const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\nX: y\r\n\r\
 /// How long the proxy may take for what it makes of a request.
 const ANSWER: Duration = Duration::from_millis(300);
 
-/// Heads with which the start, the end or the length of what follows could be read in several ways; `LEN` is the length of
-/// what follows.
+/// Heads with which the start, the end or the length of what follows could be read in several ways; `LEN` is the length
+/// of what follows.
 const HEADS: &[&str] = &[
     "POST /rest HTTP/1.1\r\nHost: localhost\r\nContent-Length: LEN\r\nTransfer-Encoding: chunked\r\n\r\n",
     "POST /rest HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: LEN\r\n\r\n",
@@ -50,8 +50,8 @@ const HEADS: &[&str] = &[
     "GET ftp://localhost/rest HTTP/1.1\r\nHost: localhost\r\nContent-Length: LEN\r\n\r\n",
 ];
 
-/// What comes before the smuggled request: an end of a chunked body, as it should be and not; `SIZE` is the length of the
-/// request as a chunk.
+/// What comes before the smuggled request: an end of a chunked body, as it should be and not; `SIZE` is the length of
+/// the request as a chunk.
 const BODIES: &[&str] =
     &["", "0\r\n\r\n", "0\n\n", "0\n\r\n", "0;\n\r\n\r\n", "1;x=\n\r\na\r\n0\r\n\r\n", "0\r\nX: y\n\r\n", "SIZE\r\n"];
 
@@ -110,7 +110,8 @@ struct Program {
     name: &'static str,
     /// What comes before the path of its configuration.
     arguments: &'static [&'static str],
-    /// Its configuration: from `listen` to `server`, with the requests it has seen in `access` of the folder, or on stdout.
+    /// Its configuration: from `listen` to `server`, with the requests it has seen in `access` of the folder, or on
+    /// stdout.
     configuration: fn(folder: &Path, listen: SocketAddr, server: SocketAddr) -> String,
 }
 
@@ -136,8 +137,8 @@ const NGINX: Program = Program {
 const HAPROXY: Program = Program {
     name: "haproxy",
     arguments: &["-db", "-f"],
-    // One thread: each has connections to the server of its own. And `httplog`: it logs requests twice by a format in which
-    // there is nothing of the answer.
+    // One thread: each has connections to the server of its own. And `httplog`: it logs requests twice by a format in
+    // which there is nothing of the answer.
     configuration: |_, listen, server| {
         format!(
             "global\n nbthread 1\n log stdout format raw local0\n\

@@ -148,8 +148,8 @@ impl Attack<'_> {
         }
     }
 
-    /// Makes it beside a WebSocket and small requests, which begin so long before it; gives the figures of each flood, and
-    /// what others have seen before and beside it.
+    /// Makes it beside a WebSocket and small requests, which begin so long before it; gives the figures of each flood,
+    /// and what others have seen before and beside it.
     pub(crate) fn beside(
         &self,
         bench: &Bench,

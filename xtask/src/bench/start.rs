@@ -16,8 +16,8 @@ const STARTS: usize = 5;
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// From the start of the process, `taskset` included, to the first byte of an answer to a request that is sent as soon as
-/// the server says that it listens.
+/// From the start of the process, `taskset` included, to the first byte of an answer to a request that is sent as soon
+/// as the server says that it listens.
 pub(super) fn time(bench: &Bench, case: &Case, samples: &mut Samples) -> Result<()> {
     for _ in 0..STARTS {
         let began = Instant::now();

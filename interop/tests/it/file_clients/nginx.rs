@@ -79,8 +79,8 @@ impl Answer {
     }
 }
 
-/// With the status that both answer with. Slashes in a row and encoded ones are left out: nginx merges and decodes them,
-/// and here they are names that no file has.
+/// With the status that both answer with. Slashes in a row and encoded ones are left out: nginx merges and decodes
+/// them, and here they are names that no file has.
 const PATHS: [(&str, u16); 34] = [
     ("/./ok.txt", 200),
     ("/sub/./inner.txt", 200),
