@@ -1,7 +1,7 @@
 //! The public interface of the libraries, as files in the folder `api`: a change of it is seen in a commit.
 //!
-//! It is taken from the pages that rustdoc makes, with every feature: what macros make is there, what is hidden is not, and
-//! the stable compiler will do. How a page is read is in `page`.
+//! It is taken from the pages that rustdoc makes, with every feature: what macros make is there, what is hidden is not,
+//! and the stable compiler will do. How a page is read is in `page`.
 
 mod page;
 
@@ -75,8 +75,8 @@ fn list(project: &Project) -> Result<Vec<(&'static str, Listing)>> {
     Ok(listings)
 }
 
-/// Whether a listing has an item of that kind, name and declaration, wherever in its crate. Of what follows the declaration,
-/// rustdoc writes the same in other words where it shows an item of another crate: types for `Self`.
+/// Whether a listing has an item of that kind, name and declaration, wherever in its crate. Of what follows the
+/// declaration, rustdoc writes the same in other words where it shows an item of another crate: types for `Self`.
 fn shows(listing: &Listing, heading: &str, lines: &[String]) -> bool {
     let kind_and_name = |heading: &str| {
         let (kind, path) = heading.split_once(' ')?;

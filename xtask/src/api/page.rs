@@ -58,8 +58,8 @@ pub(super) fn item(page: &str) -> Vec<String> {
     declaration.into_iter().chain(found).collect()
 }
 
-/// Adds the implementations of a section that are wanted, with their members or without, sorted: where they stand in the
-/// sources is nobody's business.
+/// Adds the implementations of a section that are wanted, with their members or without, sorted: where they stand in
+/// the sources is nobody's business.
 fn implementations(
     section: &str,
     keep: fn(&str) -> bool,

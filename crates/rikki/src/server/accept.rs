@@ -123,7 +123,7 @@ impl Destination {
         }
     }
 
-    /// The same without waiting: if there is no room, it is given back.
+    /// Takes a connection without waiting: if there is no room, it is given back.
     fn try_take(&mut self, accepted: Arrival) -> Result<(), Arrival> {
         match self {
             Self::Own(door) => door.enter(accepted),
