@@ -29,7 +29,7 @@ use super::access::Access;
 use super::config::{Config, Limits, Shared};
 use super::draining::Draining;
 use super::framing;
-use super::guard::{Guard, KnownHost};
+use super::guard::{Guard, KnownHost, Refused};
 use super::idle::Waiting;
 use super::linger;
 use super::pace::{PacedBody, PacedIo};
@@ -220,12 +220,7 @@ impl Connection {
         let mut answering = if let Some(declined) = declined {
             Answering::Known(declined)
         } else if let Err(refused) = known_host.check(&terms.guard, terms.listener, &parts) {
-            terms.live.counts.refused_hosts.up();
-            if let Some(left_out) = refused.turn_to_log() {
-                let told = refused.told(config.hints.0);
-                tracing::warn!(target: "rikki::http", %peer, left_out, "request refused: {told}");
-            }
-            Answering::Known(refused.response(config.hints.0).map(Body::from))
+            Answering::Known(self.refuse_host(&refused))
         } else if let Some(preflight) = config.added.preflight(&parts) {
             Answering::Known(preflight)
         } else {
@@ -262,6 +257,16 @@ impl Connection {
             }
             Ok(response)
         }
+    }
+
+    fn refuse_host(&self, refused: &Refused) -> Response {
+        let Serving { config, terms, .. } = &*self.serving;
+        terms.live.counts.refused_hosts.up();
+        if let Some(left_out) = refused.turn_to_log() {
+            let (peer, told) = (self.peer, refused.told(config.hints.0));
+            tracing::warn!(target: "rikki::http", %peer, left_out, "request refused: {told}");
+        }
+        refused.response(config.hints.0).map(Body::from)
     }
 
     /// Says whether the connection goes on.
