@@ -23,7 +23,7 @@ use peers::{Server, Shard};
 use table::{CaseId, Table};
 
 /// The verdicts that server and client must earn.
-const EXPECTED: &str = include_str!("../../autobahn/expected.tsv");
+const EXPECTED: &str = include_str!("../../../autobahn/expected.tsv");
 
 /// What is tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

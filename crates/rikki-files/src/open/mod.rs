@@ -231,5 +231,4 @@ fn name_path(path: &Path, error: &io::Error) -> io::Error {
 
 // Elsewhere there is only one way to open, and cap-std has tests of its own.
 #[cfg(all(test, target_os = "linux"))]
-#[path = "open/tests.rs"]
 mod tests;
