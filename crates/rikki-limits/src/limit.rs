@@ -153,14 +153,15 @@ pub trait Value: Sized {
     /// The number that it is: things, bytes or milliseconds; `None` where it is not set.
     fn number(&self) -> Option<u64>;
 
-    /// Whether the limit can be this: at least the least of its unit, and there may be a most.
+    /// Whether the limit can be this: a count or a time of none cannot, and there may be a most. A size of 0 in code is
+    /// taken for what it says.
     ///
     /// # Errors
     ///
     /// [`BadNumber`] says what it has to be.
     fn check(&self, limit: &Limit) -> Result<(), BadNumber> {
         match self.number() {
-            Some(number) if number < limit.unit.least() => Err(BadNumber::Zero),
+            Some(number) if number < limit.unit.least() && limit.unit != Unit::Size => Err(BadNumber::Zero),
             Some(number) if number > limit.most => Err(BadNumber::Above(limit.most)),
             _ => Ok(()),
         }
@@ -464,7 +465,8 @@ mod tests {
         let checked = [0_usize, 1, 10, 11].map(|number| number.check(&N));
         assert_eq!(checked, [Err(BadNumber::Zero), Ok(()), Ok(()), Err(BadNumber::Above(10))]);
         assert_eq!((Some(0_u32).check(&N), None::<u32>.check(&N)), (Err(BadNumber::Zero), Ok(())));
-        assert_eq!(0_u64.check(&Limit { unit: Unit::SizeOrZero, ..N }), Ok(()));
+        assert_eq!(0_u64.check(&Limit { unit: Unit::Size, ..N }), Ok(()));
+        assert_eq!(Duration::ZERO.check(&Limit { unit: Unit::Time, ..N }), Err(BadNumber::Zero));
         assert_eq!(Some(0_u32).within(&N), Some(1));
         assert_eq!(0_u64.within(&Limit { unit: Unit::SizeOrZero, ..N }), 0);
         let year = Duration::from_secs(365 * 24 * 60 * 60);

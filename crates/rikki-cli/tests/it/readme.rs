@@ -122,3 +122,36 @@ fn links_lead_somewhere() {
         }
     }
 }
+
+/// Appends the text of every source file below a folder.
+fn sources(folder: &Path, all: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, all);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            *all += &std::fs::read_to_string(path).unwrap();
+        }
+    }
+}
+
+/// What the glossary explains is there, under that name.
+#[test]
+fn words_are_types() {
+    let architecture = read("ARCHITECTURE.md");
+    let section = architecture.split("\n## ").find(|section| section.starts_with("Words\n")).unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| ")).skip(1);
+    let words: Vec<_> = rows.filter_map(|row| row.split(" |").next()).flat_map(|cell| cell.split(", ")).collect();
+    assert!(words.len() >= 15, "{words:?}");
+    let mut text = String::new();
+    for library in ["rikki-limits", "rikki-ws", "rikki-files", "rikki"] {
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(library).join("src"), &mut text);
+    }
+    for word in words.into_iter().filter(|word| *word != "Mark") {
+        let is_type = |kind: &str| {
+            let named = format!("{kind} {word}");
+            text.match_indices(&named).any(|(at, _)| !text[at + named.len()..].starts_with(char::is_alphanumeric))
+        };
+        assert!(["struct", "enum", "trait", "type"].into_iter().any(is_type), "{word} of ARCHITECTURE.md is no type");
+    }
+}

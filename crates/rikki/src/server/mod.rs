@@ -235,7 +235,7 @@ impl Server {
     /// that 16 KiB may take, since no smaller progress of it shows; 100 streams that share a link need 31 KiB a second
     /// of it by default.
     ///
-    /// Nothing a second, and no time, are an error of [`start`](Self::start).
+    /// A window of no time is an error of [`start`](Self::start).
     pub fn min_body_rate(mut self, bytes_per_second: u32, window: Duration) -> Self {
         let limits = &mut self.http.limits;
         (limits.min_body_rate, limits.body_window) = (bytes_per_second, window.min(LONGEST));

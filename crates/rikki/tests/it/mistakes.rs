@@ -48,6 +48,7 @@ fn a_server_says_at_its_start_what_was_set_wrong() {
     check(new().max_headers(24_577), "max-headers: it must be 24576 or less");
     check(new().max_requests(0), "max-requests: it must be above zero");
     check(new().max_request_rate(0), "max-request-rate: it must be above zero");
+    check(new().keep_alive(Duration::ZERO), "keep-alive: it must be above zero");
     check(new().set("max-head", "much"), "max-head: ");
     check(new().set("max-nothing", "1"), "there is no limit called \"max-nothing\"");
     check(new().websocket_config(Config::default().max_fragments(0)), "max-fragments: it must be above zero");
@@ -65,7 +66,7 @@ fn a_server_says_at_its_start_what_was_set_wrong() {
 #[tokio::test]
 async fn what_is_right_starts() {
     let server = Server::new().route("/a", get(|| async {})).route("/a", post(|| async {}));
-    let server = server.keep_alive(Duration::MAX).min_body_rate(1, Duration::MAX).listen("http://localhost:0");
+    let server = server.keep_alive(Duration::MAX).min_body_rate(0, Duration::MAX).listen("http://localhost:0");
     server.start().await.unwrap().shutdown().await;
 }
 

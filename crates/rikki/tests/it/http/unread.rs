@@ -123,7 +123,7 @@ async fn all_of_them_hold_no_more_than_the_limit_and_a_little_each() {
 async fn streams_go_on_where_memory_is_scarce() {
     const LENGTH: usize = 1 << 20;
     let body = || async { Bytes::from(vec![b'x'; LENGTH]) };
-    let server = Running::start(Server::new().http2_memory(1).route("/", on_get(body))).await;
+    let server = Running::start(Server::new().http2_memory(0).route("/", on_get(body))).await;
     let stream = TokioIo::new(server.connect_with(Via::Tls, b"h2").await);
     let (sender, connection) = soon("a handshake", http2::handshake(TokioExecutor::new(), stream)).await.unwrap();
     let _connection = tokio::spawn(connection);
