@@ -155,3 +155,14 @@ fn words_are_types() {
         assert!(["struct", "enum", "trait", "type"].into_iter().any(is_type), "{word} of ARCHITECTURE.md is no type");
     }
 }
+
+/// The version of axum that a version of rikki stands for is the one that it depends on.
+#[test]
+fn the_version_of_axum_is_told() {
+    let manifest = read("Cargo.toml");
+    let version = manifest.lines().find_map(|line| line.strip_prefix("axum = { version = \"")).unwrap();
+    let breaking: Vec<_> = version.split(['.', '"']).take(2).collect();
+    let told = format!("breaking version of axum, {} now", breaking.join("."));
+    let library = read("crates/rikki/README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(library.contains(&told), "crates/rikki/README.md does not say: {told}");
+}
