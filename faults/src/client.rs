@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// A masked frame of which the first byte is given: FIN, reserved bits and opcode.
+pub(crate) use testkit::frame as raw_frame;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -195,30 +197,9 @@ pub(crate) async fn in_time<T>(what: &str, wait: impl Future<Output = Result<T>>
     timeout(LIMIT, wait).await.unwrap_or_else(|_| Err(format!("{what} took longer than {LIMIT:?}")))
 }
 
-/// A masked frame ([RFC 6455 section 5.2](https://www.rfc-editor.org/rfc/rfc6455#section-5.2)), the last of its
-/// message.
+/// A masked frame, the last of its message.
 pub(crate) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     raw_frame(0x80 | opcode, payload)
-}
-
-/// The same with all of the first byte: FIN, reserved bits and opcode.
-pub(crate) fn raw_frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![first];
-    match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
-        (Ok(short @ 0..=125), _) => bytes.push(0x80 | short),
-        (_, Ok(medium)) => {
-            bytes.push(0x80 | 126);
-            bytes.extend(medium.to_be_bytes());
-        }
-        _ => {
-            bytes.push(0x80 | 127);
-            bytes.extend((payload.len() as u64).to_be_bytes());
-        }
-    }
-    const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-    bytes.extend(KEY);
-    bytes.extend(payload.iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key));
-    bytes
 }
 
 /// The frame at the start of `bytes` if all of it is there, and its length.

@@ -103,7 +103,7 @@ fn tiny_fragments(bench: &Bench) -> Result<String, Trouble> {
 fn endless_message(bench: &Bench) -> Result<String, Trouble> {
     const MAX_MESSAGE: u64 = 4 << 20;
     let server = server(bench, &[])?;
-    let (first, chunk) = (&raw_frame(BINARY, b"x"), &raw_frame(0, &vec![b'x'; 1 << 16]));
+    let (first, chunk) = (&raw_frame(BINARY, b"x"), &raw_frame(0, vec![b'x'; 1 << 16]));
     let flood = Flood { first, chunk, times: bench.pick(10_000, 1000), pause: Duration::ZERO, code: TOO_BIG };
     let attack = async || flood.send(&server).await;
     // A message grows by moving to twice the room. What it leaves, half of it, the allocator gives back a little later.

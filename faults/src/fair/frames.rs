@@ -41,7 +41,7 @@ pub(crate) async fn fragments(Addresses { http, .. }: Addresses, done: Done) -> 
 /// A message without an end.
 pub(crate) async fn endless_message(Addresses { http, .. }: Addresses, done: Done) -> Result<()> {
     let client = Client::connect(http, ECHO).await?;
-    send(client.stream, &raw_frame(BINARY, b""), &raw_frame(CONTINUATION, &[b'x'; 1 << 16]), done).await
+    send(client.stream, &raw_frame(BINARY, b""), &raw_frame(CONTINUATION, [b'x'; 1 << 16]), done).await
 }
 
 /// The head of a request without an end.

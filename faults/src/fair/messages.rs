@@ -19,7 +19,7 @@ const FIN: u8 = 0x80;
 
 static PLAIN: LazyLock<Vec<u8>> = LazyLock::new(|| frame(BINARY, &vec![0; LARGEST]));
 static DEFLATED: LazyLock<Vec<u8>> = LazyLock::new(zeros);
-static SMALL: LazyLock<Vec<u8>> = LazyLock::new(|| raw_frame(FIN | COMPRESSED | BINARY, &DEFLATED));
+static SMALL: LazyLock<Vec<u8>> = LazyLock::new(|| raw_frame(FIN | COMPRESSED | BINARY, &*DEFLATED));
 
 /// The largest message, of zeros, as permessage-deflate has it: about 4 KiB.
 fn zeros() -> Vec<u8> {

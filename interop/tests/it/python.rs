@@ -39,10 +39,9 @@ impl Certificate {
     pub(crate) fn new(name: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("interop-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-        let pem = made.cert.pem();
+        let testkit::Certificate { certificate: pem, key } = testkit::Certificate::new(["localhost", "127.0.0.1"]);
         fs::write(folder.join("certificate.pem"), &pem).unwrap();
-        fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        fs::write(folder.join("key.pem"), key).unwrap();
         Self { folder, pem }
     }
 

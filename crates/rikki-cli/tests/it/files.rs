@@ -279,10 +279,9 @@ fn folders_at_paths_of_their_own() {
 #[test]
 fn the_key_is_in_none_of_the_folders() {
     let folder = site();
-    let rcgen::CertifiedKey { cert, signing_key } =
-        rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let certificate = folder.write("docs/server.crt", cert.pem());
-    let key = folder.write("docs/server.key", signing_key.serialize_pem());
+    let testkit::Certificate { certificate, key } = testkit::Certificate::new(["localhost"]);
+    let certificate = folder.write("docs/server.crt", certificate);
+    let key = folder.write("docs/server.key", key);
     fs::hard_link(&key, folder.path("test.html")).unwrap();
     let tls = ["--listen", "https://127.0.0.1:0", "--cert", &certificate, "--key", &key];
     let mount = format!("/books={}", folder.path("docs"));

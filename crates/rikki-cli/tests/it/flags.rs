@@ -2,7 +2,8 @@
 
 use std::net::TcpListener;
 
-use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
+use rcgen::KeyPair;
+use testkit::Certificate;
 
 use crate::process::{Folder, Process};
 
@@ -62,9 +63,9 @@ fn a_root_that_is_no_folder() {
 #[test]
 fn certificates_that_cannot_be_used() {
     let folder = Folder::new();
-    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let certificate = folder.write("server.crt", cert.pem());
-    let key = folder.write("server.key", signing_key.serialize_pem());
+    let Certificate { certificate, key } = Certificate::new(["localhost"]);
+    let certificate = folder.write("server.crt", certificate);
+    let key = folder.write("server.key", key);
     let other = folder.write("other.key", KeyPair::generate().unwrap().serialize_pem());
     let empty = folder.write("empty.pem", "");
     let missing = folder.path("missing.pem");
@@ -89,9 +90,9 @@ fn the_two_spellings_start_a_server() {
     check_starts(&["--listen", "https://127.0.0.1:0", "--tls-self-signed", &root], "wss://127.0.0.1:");
     check_starts(&["-url", "ws://127.0.0.1:0", &root], "ws://127.0.0.1:");
 
-    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let certificate = folder.write("server.crt", cert.pem());
-    let key = folder.write("server.key", signing_key.serialize_pem());
+    let Certificate { certificate, key } = Certificate::new(["localhost"]);
+    let certificate = folder.write("server.crt", certificate);
+    let key = folder.write("server.key", key);
     let tls = ["-url", "wss://127.0.0.1:0", "-cert", &certificate, "-key", &key, "-ca", &certificate, &root];
     check_starts(&tls, "wss://127.0.0.1:");
 }

@@ -137,20 +137,12 @@ mod tests {
     async fn bare_tls_under_this_server() {
         use std::sync::Arc;
 
-        use rustls::crypto::aws_lc_rs::default_provider;
-        use rustls_pki_types::pem::PemObject;
-        use rustls_pki_types::{CertificateDer, ServerName};
+        use rustls_pki_types::ServerName;
 
         let (router, mut found) = application();
         let tls = crate::ServerTls::self_signed(["localhost"]).unwrap();
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(tls.certificate_pem().unwrap().as_bytes()).unwrap()).unwrap();
+        let config = testkit::trusting(tls.certificate_pem().unwrap(), rustls::ALL_VERSIONS).with_no_client_auth();
         let server = Server::new().merge(router).tls(tls).listen("https://127.0.0.1:0").start().await.unwrap();
-        let config = rustls::ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         let tcp = TcpStream::connect(server.local_addrs()[0]).await.unwrap();
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         let client = connector.connect(ServerName::try_from("localhost").unwrap(), tcp).await.unwrap();

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 
+pub(crate) use testkit::{frame, header};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -206,33 +207,6 @@ fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
     };
     let payload = bytes.get(header..header + length)?.to_vec();
     Some((Frame { first, payload }, header + length))
-}
-
-/// A client's frame, masked with a key that shows if it is not applied.
-pub(crate) fn frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
-    const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-    let payload = payload.as_ref();
-    let mut frame = header(first, payload.len() as u64);
-    frame.extend_from_slice(&KEY);
-    frame.extend(payload.iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key));
-    frame
-}
-
-/// The header of a masked frame, up to its key.
-pub(crate) fn header(first: u8, length: u64) -> Vec<u8> {
-    let mut header = vec![first];
-    match length {
-        0..=125 => header.push(0x80 | length as u8),
-        126..=0xffff => {
-            header.push(0xfe);
-            header.extend_from_slice(&(length as u16).to_be_bytes());
-        }
-        _ => {
-            header.push(0xff);
-            header.extend_from_slice(&length.to_be_bytes());
-        }
-    }
-    header
 }
 
 /// A client's Close.

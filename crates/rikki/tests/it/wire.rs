@@ -10,10 +10,8 @@ use std::time::Duration;
 
 use rikki::ws::{Message, Socket};
 use rikki::{Handle, Server, ServerTls};
-use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls::{ALL_VERSIONS, ClientConfig};
+use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
@@ -127,14 +125,7 @@ impl Running {
 
 /// A client's configuration that trusts this certificate alone.
 fn client_config(pem: &str) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Arc::new(config)
+    Arc::new(testkit::trusting(pem, ALL_VERSIONS).with_no_client_auth())
 }
 
 /// A client's end of a connection.

@@ -184,21 +184,7 @@ fn quiet(_: &mut Socket<'_>, _: Message<'_>) {}
 
 /// A masked frame with the key 0, so that its payload is readable.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![first];
-    match payload.len() {
-        short @ 0..126 => bytes.push(0x80 | short as u8),
-        medium @ 126..65536 => {
-            bytes.push(0xfe);
-            bytes.extend_from_slice(&(medium as u16).to_be_bytes());
-        }
-        long => {
-            bytes.push(0xff);
-            bytes.extend_from_slice(&(long as u64).to_be_bytes());
-        }
-    }
-    bytes.extend_from_slice(&[0; 4]);
-    bytes.extend_from_slice(payload);
-    bytes
+    testkit::frame_with([0; 4], first, payload)
 }
 
 #[tokio::test]

@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    AlertDescription, ClientConfig, ClientConnection, ConfigBuilder, Connection, Error, HandshakeKind, ProtocolVersion,
-    RootCertStore, ServerConnection, SupportedProtocolVersion,
+    AlertDescription, ClientConfig, ClientConnection, Connection, Error, HandshakeKind, ProtocolVersion,
+    ServerConnection, SupportedProtocolVersion,
 };
 
-use super::super::{ServerTls, provider};
+use testkit::trusting;
+
+use super::super::ServerTls;
 use super::{Authority, Folder};
 
 #[test]
@@ -21,7 +22,7 @@ fn versions_and_alpn() {
     let tls = ServerTls::self_signed(["localhost"]).unwrap();
     let check =
         |version: &'static SupportedProtocolVersion, offered: &[&str], expected: Result<Option<&str>, Error>| {
-            let mut client = trusting(tls.certificate_pem().unwrap(), version).with_no_client_auth();
+            let mut client = trusting(tls.certificate_pem().unwrap(), &[version]).with_no_client_auth();
             client.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
             let agreed = handshake(&tls, client, "localhost");
             let expected = expected.map(|name| (version.version, name.map(str::to_owned)));
@@ -39,7 +40,7 @@ fn versions_and_alpn() {
 fn a_development_certificate_is_for_its_names() {
     let tls = ServerTls::self_signed(["localhost", "app.example", "127.0.0.1", "::1"]).unwrap();
     let check = |name: &str, expected: bool| {
-        let client = trusting(tls.certificate_pem().unwrap(), &TLS13).with_no_client_auth();
+        let client = trusting(tls.certificate_pem().unwrap(), &[&TLS13]).with_no_client_auth();
         let agreed = handshake(&tls, client, name);
         assert_eq!(agreed.is_ok(), expected, "{name}: {agreed:?}");
     };
@@ -54,7 +55,7 @@ fn a_development_certificate_is_for_its_names() {
 #[test]
 fn a_development_certificate_is_not_known_to_others() {
     let other = ServerTls::self_signed(["localhost"]).unwrap();
-    let client = trusting(other.certificate_pem().unwrap(), &TLS13).with_no_client_auth();
+    let client = trusting(other.certificate_pem().unwrap(), &[&TLS13]).with_no_client_auth();
     let refused = handshake(&ServerTls::self_signed(["localhost"]).unwrap(), client, "localhost");
     assert!(matches!(refused, Err(Error::InvalidCertificate(_))), "{refused:?}");
 }
@@ -67,7 +68,7 @@ fn client_certificates() {
     let tls = ServerTls::pem_files(certificate, key).unwrap();
     let tls = tls.client_ca(folder.write("ca.crt", clients.pem())).unwrap();
     let check = |version, issuer: Option<&Authority>, expected: Result<(), Error>| {
-        let client = trusting(&servers.pem(), version);
+        let client = trusting(&servers.pem(), &[version]);
         let client = match issuer {
             None => client.with_no_client_auth(),
             Some(issuer) => {
@@ -109,7 +110,7 @@ fn huge_chains_of_clients_are_refused_soon() {
     assert!(bytes(&chain) < 1 << 16 && bytes(&huge) > 1 << 16);
     for (version, chain) in [&longest, &chain, &huge].into_iter().flat_map(|chain| [(&TLS12, chain), (&TLS13, chain)]) {
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let client = trusting(&servers.pem(), version).with_client_auth_cert(chain.clone(), key).unwrap();
+        let client = trusting(&servers.pem(), &[version]).with_client_auth_cert(chain.clone(), key).unwrap();
         let since = Instant::now();
         let refused = handshake(&tls, client, "localhost");
         assert!(refused.is_err(), "{} bytes", bytes(chain));
@@ -133,7 +134,7 @@ fn sessions_that_can_be_resumed_are_bounded() {
         server.handshake_kind() == Some(HandshakeKind::Resumed)
     };
     for version in [&TLS12, &TLS13] {
-        let client = || Arc::new(trusting(tls.certificate_pem().unwrap(), version).with_no_client_auth());
+        let client = || Arc::new(trusting(tls.certificate_pem().unwrap(), &[version]).with_no_client_auth());
         let (first, last) = (client(), client());
         assert!(!resumed(&first));
         for _ in 0..SESSIONS {
@@ -142,19 +143,6 @@ fn sessions_that_can_be_resumed_are_bounded() {
         assert!(!resumed(&last));
         assert_eq!((resumed(&first), resumed(&last)), (false, true), "{:?}", version.version);
     }
-}
-
-/// A client that speaks one version and trusts one authority.
-fn trusting(
-    authority: &str,
-    version: &'static SupportedProtocolVersion,
-) -> ConfigBuilder<ClientConfig, WantsClientCert> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
-    ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[version])
-        .unwrap()
-        .with_root_certificates(roots)
 }
 
 /// Joins client and server in memory: what the client saw at the end, and that the server saw the same.

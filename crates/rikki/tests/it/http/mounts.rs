@@ -2,6 +2,7 @@
 
 use axum::Router;
 use rikki::{Files, StartError};
+use testkit::Certificate;
 
 use super::*;
 
@@ -137,15 +138,14 @@ async fn each_folder_may_be_replaced() {
 #[tokio::test]
 async fn the_key_is_served_from_no_folder() {
     let (site, docs) = (Site::new(), Site::new());
-    let key = rcgen::KeyPair::generate().unwrap();
-    let certificate = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
-    let key_file = docs.write("server.key", &key.serialize_pem());
-    let certificate_file = site.write("server.crt", &certificate.pem());
+    let Certificate { certificate, key } = Certificate::new(["localhost"]);
+    let key_file = docs.write("server.key", &key);
+    let certificate_file = site.write("server.crt", &certificate);
     fs::hard_link(&key_file, site.0.join("copy.key")).unwrap();
     let tls = ServerTls::pem_files(certificate_file, key_file).unwrap();
     let server =
         server(&site.0).mount("/docs", Files::new(&docs.0).unwrap()).mount("/again", Files::new(&site.0).unwrap());
-    let server = Running::start_with(server, tls, &certificate.pem()).await;
+    let server = Running::start_with(server, tls, &certificate).await;
     for path in ["/docs/server.key", "/copy.key", "/again/copy.key"] {
         assert_eq!(get_path(&server, Via::Tls, path).await.status, 404, "{path}");
     }

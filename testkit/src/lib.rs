@@ -1,0 +1,11 @@
+//! What tests of several crates need, and none of what they test: frames of a client, certificates, whom a client trusts.
+//!
+//! Its functions panic on what cannot be: they are called by tests alone.
+
+mod frame;
+#[cfg(feature = "tls")]
+mod tls;
+
+pub use frame::{frame, frame_with, header};
+#[cfg(feature = "tls")]
+pub use tls::{Certificate, trusting};
