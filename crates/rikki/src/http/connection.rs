@@ -245,15 +245,7 @@ impl Connection {
             let is_last = is_last || unread.is_some_and(|read| !read.load(Relaxed));
             self.set_connection(version, is_last, goes_on, &mut response);
             if let Some((upgrade, is_agreed)) = upgrade {
-                // Whatever became of the answer that the handshake gave: only that one starts a WebSocket.
-                if let Some(agreed) = Agreed::take_from(&mut response, &is_agreed) {
-                    let before = self.websocket().replace(agreed);
-                    drop(before); // without the lock: it has what the application has attached
-                } else if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                    self.close_after(upgrade);
-                } else if is_agreed.load(Relaxed) {
-                    log_replaced(*peer);
-                }
+                self.hand_over(&mut response, &is_agreed, upgrade);
             }
             Ok(response)
         }
@@ -309,6 +301,18 @@ impl Connection {
         }
         let Serving { config, terms, .. } = &*self.serving;
         Body::new(PacedBody::new(body, config.limits.body_rate(), terms.live.counts.clone(), read))
+    }
+
+    /// Keeps the WebSocket that an answer starts. Whatever became of the one that the handshake gave: only that one does.
+    fn hand_over(&self, response: &mut Response, is_agreed: &Arc<AtomicBool>, upgrade: OnUpgrade) {
+        if let Some(agreed) = Agreed::take_from(response, is_agreed) {
+            let before = self.websocket().replace(agreed);
+            drop(before); // without the lock: it has what the application has attached
+        } else if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            self.close_after(upgrade);
+        } else if is_agreed.load(Relaxed) {
+            log_replaced(self.peer);
+        }
     }
 
     fn websocket(&self) -> MutexGuard<'_, Option<Agreed>> {
