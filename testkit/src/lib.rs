@@ -1,4 +1,5 @@
-//! What tests of several crates need, and none of what they test: frames of a client, certificates, whom a client trusts.
+//! What tests of several crates need, and none of what they test: frames of a client, certificates, whom a client
+//! trusts.
 //!
 //! Its functions panic on what cannot be: they are called by tests alone.
 

@@ -195,10 +195,11 @@ impl Files {
         self
     }
 
-    /// What is held of each budget: of `read-memory`, by what is read and not sent yet, and of `file-cache`, in bytes.
+    /// The two budgets of the folder, in bytes: `read-memory`, for what is read and not sent yet, and `file-cache`.
     ///
-    /// How much that may be is what [`Files::read_memory`] and [`Files::cache`] have set. In a server, what is not set
-    /// is known when it has started, and told by its `Monitor`.
+    /// They tell what is held at the moment they are asked. [`Files::read_memory`] and [`Files::cache`] make new ones, so
+    /// they are to be had after those. In a server, one that is not set is a part of the server's memory, known when it
+    /// has started and told by its `Monitor`.
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {

@@ -30,9 +30,11 @@ pub enum Overflow {
 }
 
 rikki_limits::limits! {
-    /// The limits and deadlines of each WebSocket connection: plain data, of which a copy is as good as the original.
+    /// Limits, deadlines, compression and overflow policy of each WebSocket connection: plain data.
     ///
-    /// What all connections may hold together is apart from it, in [`Live`](super::Live).
+    /// It is for `Server::websocket_config`, an [`Endpoint`](super::Endpoint) or a client. Setters take any value: a
+    /// server reports one that cannot be when it starts, a client when it connects, and [`check`](Self::check) where
+    /// nobody else can; unchecked, the nearest that can be holds. What all connections may hold together is apart from it, in [`Live`](super::Live).
     ///
     /// ```
     /// use std::time::Duration;

@@ -9,14 +9,14 @@ use super::origins::{BadOrigin, Origins};
 use super::terms::Terms;
 use super::{InvalidSubprotocol, Subprotocol};
 
-/// A handler with its configuration, subprotocols and origins: built once, and mounted with
-/// `Server::endpoint` or used by `Upgrade::at`.
+/// What a path of WebSockets is served by: a handler, a configuration, subprotocols and origins. It is built once, and
+/// mounted with `Server::endpoint` or used with `Upgrade::at`.
 ///
-/// It may serve under any server, where nothing starts that could report a wrong value: so what cannot be parsed is
-/// told at once, by a `Result`. The limits of its configuration are for whoever mounts it to [check](Config::check).
+/// What cannot be parsed is told at once, by a `Result`. Limits are judged later: by `Server::start` if it is mounted
+/// there, or by [`Config::check`]; under another server one that cannot be is taken for the nearest that can.
 ///
-/// Without a handler, as [`Endpoint::default`] is, it is for the async face. Clones are the same endpoint; all of its
-/// connections share what has been made ready for them, and cost nothing for it.
+/// Without a handler, as [`Endpoint::default`] is, it is for [`WebSocket`](super::WebSocket), the stream and sink. Clones
+/// are the same endpoint: all of its connections share what is made ready once.
 ///
 /// ```
 /// use rikki_ws::{Config, Endpoint, Message, Socket};

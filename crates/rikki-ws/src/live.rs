@@ -8,11 +8,11 @@ use rikki_proto::deflate::Decompressor;
 
 use super::counts::{Counters, Counts};
 
-/// What the WebSockets of a server share, or elsewhere those of the process: budgets and counters. Clones are the same.
+/// Budgets and counters that many WebSockets share. Clones share the same ones.
 ///
-/// A server has its own, which its endpoints and its `Monitor` use. Under another server, and for
-/// clients, there is [one for the process](Self::process), unless an [`Endpoint`](super::Endpoint) or a client is given
-/// another.
+/// A server of `rikki` has its own, of which its `Monitor` tells. WebSockets under another server, and clients, have
+/// [that of the process](Self::process), unless their [`Endpoint`](super::Endpoint) or client is given another. There may
+/// be 256 MiB of unfinished messages, 64 MiB that are unsent and 64 MiB for compression, unless that is set.
 ///
 /// ```
 /// use rikki_ws::Live;

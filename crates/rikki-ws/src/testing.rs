@@ -1,4 +1,4 @@
-//! Tests of handlers in memory: a client whose server is the handler alone, without ports, threads and waiting.
+//! Tests of handlers in memory: a client whose server is the handler alone, without ports and threads.
 //!
 //! Between the two is the engine as it is on a network: what is sent goes through frames, limits and the driver. The
 //! handshake is made as far as a handler learns of it; HTTP and who may open a WebSocket are left out.
@@ -71,7 +71,8 @@ const LONGEST: Duration = Duration::from_secs(10);
 ///
 /// # Panics
 ///
-/// Where something else comes than is expected, and inside of a tokio runtime, whose thread it would block.
+/// If something else comes than is expected, or nothing within the 10 s in which other threads and timers may bring it;
+/// and inside of a tokio runtime, whose thread it would block: write `#[test]`, not `#[tokio::test]`.
 pub struct Client {
     runtime: Runtime,
     connection: Connection,
@@ -134,7 +135,7 @@ impl Client {
         })
     }
 
-    /// Opens a WebSocket for a function of the async face, such as one that [`Upgrade::on_upgrade`] would run, with the
+    /// Opens a WebSocket for a function that takes a [`WebSocket`], such as one that [`Upgrade::on_upgrade`] would run, with the
     /// defaults of [`Config`]. What it ends with decides how a WebSocket that it drops is closed: see [`Termination`].
     ///
     /// ```

@@ -33,9 +33,10 @@ impl Default for Live {
     }
 }
 
-/// A view of what a server counts and holds, which can be had before it starts: for a route that tells, or a log.
+/// Reads the counters and the budgets of a server: before it starts, while it runs and after it has stopped.
 ///
-/// Clones are the same view. It keeps nothing of the server running.
+/// [`Server::monitor`](crate::Server::monitor) gives it for a route such as `/stats`, and
+/// [`Handle::monitor`](crate::Handle::monitor) later. Clones read the same server, and do not keep it running.
 ///
 /// ```
 /// use axum::routing::get;
@@ -71,8 +72,8 @@ impl Monitor {
         Counters::read(&self.0)
     }
 
-    /// How much of each budget is used. How much there is of connections and of HTTP/2 is known when the server has
-    /// started: before that it is anything. From then on there are `read-memory` and `file-cache` of each folder that
+    /// How much of each budget is used. Until the server has started, `most` of `max-connections` and of `http2-memory`
+    /// is `usize::MAX`. From then on there are `read-memory` and `file-cache` of each folder that
     /// is mounted; what two mounts of the same [`Files`](crate::Files) share is there twice.
     #[must_use]
     pub fn budgets(&self) -> Vec<BudgetUse> {

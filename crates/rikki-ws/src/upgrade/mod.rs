@@ -117,7 +117,11 @@ impl Upgrade {
         self
     }
 
-    /// Takes the configuration, subprotocols and origins of an endpoint for this connection.
+    /// Serves this connection by the configuration, subprotocols, origins and [`Live`](crate::Live) of an endpoint.
+    ///
+    /// Those that it does not set are the server's, but for the configuration, which is always its own.
+    /// [`protocols`](Self::protocols) and [`any_origin`](Self::any_origin) go before its own, whatever the order of calls.
+    /// Its handler is not used: [`serve`](Self::serve) does that.
     ///
     /// ```
     /// use std::sync::LazyLock;

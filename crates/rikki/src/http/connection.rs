@@ -303,7 +303,8 @@ impl Connection {
         Body::new(PacedBody::new(body, config.limits.body_rate(), terms.live.counts.clone(), read))
     }
 
-    /// Keeps the WebSocket that an answer starts. Whatever became of the one that the handshake gave: only that one does.
+    /// Keeps the WebSocket that an answer starts. Whatever became of the one that the handshake gave: only that one
+    /// does.
     fn hand_over(&self, response: &mut Response, is_agreed: &Arc<AtomicBool>, upgrade: OnUpgrade) {
         if let Some(agreed) = Agreed::take_from(response, is_agreed) {
             let before = self.websocket().replace(agreed);

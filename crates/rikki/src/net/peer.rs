@@ -7,11 +7,11 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use http::request::Parts;
 use http::{Extensions, StatusCode};
 
-/// Who is at the other end of a connection: an extractor for routes, also under `axum::serve` where that provides
-/// `ConnectInfo<SocketAddr>`. Elsewhere a request is answered with 500.
+/// The client's end of a connection, an IP address with its port or a Unix socket: an extractor for routes.
 ///
-/// What layers and handlers have of a request tells it by way of [`of`](Self::of). Clients with an address have axum's
-/// `ConnectInfo<SocketAddr>` too.
+/// Behind a reverse proxy it is the proxy: fields such as `X-Forwarded-For` are not read. rikki's server always provides
+/// it, and `axum::serve` does where it provides `ConnectInfo<SocketAddr>`; elsewhere a request is answered with 500. In a
+/// layer or a handler of WebSockets, [`of`](Self::of) finds it among the extensions of the request.
 ///
 /// ```
 /// use axum::routing::get;

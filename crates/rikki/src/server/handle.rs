@@ -108,7 +108,8 @@ impl Handle {
         Monitor(self.0.live.clone())
     }
 
-    /// Serves until SIGINT or SIGTERM arrives (Ctrl-C elsewhere), then drains as [`shutdown`](Self::shutdown) does.
+    /// Serves until SIGINT or SIGTERM arrives (Ctrl-C elsewhere), then drains as [`shutdown`](Self::shutdown) does. A
+    /// second signal returns at once.
     ///
     /// From the call on the signals no longer end the process, also before the future is polled.
     ///
@@ -145,15 +146,17 @@ impl Handle {
         }
     }
 
-    /// Drains the server: closes the listeners at once (a single worker that is stuck in a callback closes them when
-    /// the callback returns) and every WebSocket with [`drain_code`](Server::drain_code), spread over
-    /// [`drain_window`](Server::drain_window); lets HTTP requests finish, and returns when all is done or
-    /// [`drain_timeout`](Server::drain_timeout) has passed and the rest was cut.
+    /// Drains the server, and returns when it has stopped.
+    ///
+    /// It stops listening, closes every WebSocket with [`drain_code`](Server::drain_code), by default 1001, spread over
+    /// [`drain_window`](Server::drain_window), 1 s, and lets HTTP requests finish. What is left after
+    /// [`drain_timeout`](Server::drain_timeout), 8 s, is cut. A worker that a callback holds up for half a second more is
+    /// left behind with its thread; a single worker accepts too, so its sockets close when such a callback returns.
     ///
     /// [`counters`](Self::counters) tell how far it has come; they are logged once a second too.
     ///
-    /// Awaited on one of the server's own threads, as in a route or by what serves a WebSocket, it starts the drain and
-    /// returns at once: the end would wait for whoever awaits it.
+    /// Awaited on one of the server's own threads, as in a route or by what serves a WebSocket, it begins the drain and
+    /// returns at once, since it would wait for itself. At the end it joins threads that have drained.
     ///
     /// # Cancel safety
     ///

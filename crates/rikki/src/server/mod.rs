@@ -304,7 +304,8 @@ impl Server {
         self.start_now()
     }
 
-    /// Runs the server on this thread's behalf until SIGINT or SIGTERM (Ctrl-C elsewhere), then drains it.
+    /// Starts the server, and blocks this thread until SIGINT or SIGTERM (Ctrl-C elsewhere) and the drain that follows. A
+    /// second signal returns at once.
     ///
     /// # Errors
     ///

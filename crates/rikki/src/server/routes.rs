@@ -25,10 +25,11 @@ impl Server {
         self.route(path, any(serve))
     }
 
-    /// Serves WebSockets at `path` with an endpoint, which has a configuration, subprotocols and origins of its own.
+    /// Serves WebSockets at `path` with an [`Endpoint`]: a handler with a configuration, subprotocols and origins.
     ///
-    /// A path that is taken or does not begin with a slash is an error of [`start`](Self::start), and so is a limit of
-    /// the endpoint that cannot be.
+    /// Its configuration takes the place of [`websocket_config`](Self::websocket_config), also where it sets none.
+    /// Subprotocols and origins that it does not set are those of the server. [`start`](Self::start) gives an error if the
+    /// path is taken or does not begin with a slash, or if a limit of the endpoint is out of its range.
     pub fn endpoint<H: Handler>(mut self, path: &str, endpoint: Endpoint<H>) -> Self {
         if let Err(error) = endpoint.check_limits() {
             self.note(error.into());

@@ -47,7 +47,8 @@ async fn a_request_body_that_stalls_is_given_up() {
     assert_eq!(server.handle.counters().closed_slow, 4);
 }
 
-/// It takes longer than the window, and moves ten times what it has to: a machine that is busy may stall for most of it.
+/// It takes longer than the window, and moves ten times what it has to: a machine that is busy may stall for most of
+/// it.
 #[tokio::test]
 async fn a_request_body_that_is_slow_is_taken() {
     let window = Duration::from_secs(3);
