@@ -77,8 +77,8 @@ rikki_limits::limits! {
     pub(super) max_compressions: Option<usize> {
         name: "max-compressions", unit: CountOrZero, default: "16",
         meaning: "Most of them at a time",
-        detail: ", with up to 13 MiB for each, shared by the folders, or for each if it is set; others are sent as they \
-                 are",
+        detail: ", with up to 13 MiB for each, shared by the folders, or for each if it is set; others are sent as \
+                 they are",
         /// 0 is for none. Each takes so much while it lasts, which is as long as its client takes: 13 MiB with brotli,
         /// 3 with zstd, 1 with gzip.
         setter: max_compressions(usize),

@@ -40,8 +40,8 @@ rikki_limits::limits! {
     pub messages: Option<usize> {
         name: "message-memory", unit: Size, default: "256MiB",
         meaning: "Memory for unfinished messages",
-        detail: " of all WebSockets, but for the first 16 KiB of each: where there is no more, the oldest are closed with \
-                 1013",
+        detail: " of all WebSockets, but for the first 16 KiB of each: where there is no more, the oldest are closed \
+                 with 1013",
     }
     pub queues: Option<usize> {
         name: "queue-memory", unit: Size, default: "64MiB",
@@ -51,8 +51,8 @@ rikki_limits::limits! {
     pub compression: Option<usize> {
         name: "deflate-memory", unit: Size, default: "64MiB",
         meaning: "Memory of all compression",
-        detail: ", over all connections: when it is used up, new `dedicated` connections go without; a `shared` one needs \
-                 it for the moment of decompressing alone",
+        detail: ", over all connections: when it is used up, new `dedicated` connections go without; a `shared` one \
+                 needs it for the moment of decompressing alone",
     }
 }
 

@@ -26,8 +26,8 @@ static FAILURES: Seldom = Seldom::new();
 #[diagnostic::on_unimplemented(
     message = "a task that serves a WebSocket cannot end with `{Self}`",
     label = "this future ends with `{Self}`",
-    note = "it may end with `()`, or with a `Result` whose error is a `std::error::Error + Send + Sync + 'static` or can \
-            be made one, such as `rikki_ws::Error` or `Box<dyn std::error::Error + Send + Sync>`"
+    note = "it may end with `()`, or with a `Result` whose error is a `std::error::Error + Send + Sync + 'static` or \
+            can be made one, such as `rikki_ws::Error` or `Box<dyn std::error::Error + Send + Sync>`"
 )]
 pub trait Termination: sealed::Sealed {
     #[doc(hidden)]

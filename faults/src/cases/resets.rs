@@ -45,8 +45,8 @@ fn resets(bench: &Bench) -> Result<String, Trouble> {
         let none_left = freed(&server, started, memory).await?;
         let (all, most) = (2 * half, (most - memory) / 1024);
         Ok(format!(
-            "{half} of {all} descriptors back after {closed:.1?}; of {most} KiB, half of them gone: {half_left}, and all: \
-             {none_left}"
+            "{half} of {all} descriptors back after {closed:.1?}; of {most} KiB, half of them gone: {half_left}, and \
+             all: {none_left}"
         ))
     })
 }

@@ -72,8 +72,8 @@ fn noise(outcomes: &[Outcome]) -> String {
         return String::new();
     };
     format!(
-        "\nHow noisy it was: the rounds of a server lie ±{:.1} % around their middle in the median, ±{:.0} % at most; the \
-         column shows the noisiest server of a case.\n",
+        "\nHow noisy it was: the rounds of a server lie ±{:.1} % around their middle in the median, ±{:.0} % at most; \
+         the column shows the noisiest server of a case.\n",
         middle * 100.0,
         widest * 100.0
     )

@@ -14,13 +14,22 @@ pub(crate) struct Deflate {
     #[arg(long, value_name = "MODE", default_value = "shared", hide_possible_values = true)]
     pub(crate) compression: CompressionMode,
     /// Effort, from 1 (fastest) to 9
-    #[arg(long = "deflate-level", value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=9))]
+    #[arg(
+        long = "deflate-level", value_name = "N", default_value = "1",
+        value_parser = clap::value_parser!(u8).range(1..=9)
+    )]
     pub(crate) level: u8,
     /// Window of 2^N bytes, 9 to 15
-    #[arg(long = "deflate-window", value_name = "N", default_value = "15", value_parser = clap::value_parser!(u8).range(9..=15))]
+    #[arg(
+        long = "deflate-window", value_name = "N", default_value = "15",
+        value_parser = clap::value_parser!(u8).range(9..=15)
+    )]
     pub(crate) window: u8,
     /// Memory of a compressor, 1 to 9
-    #[arg(long = "deflate-memory-level", value_name = "N", default_value = "5", value_parser = clap::value_parser!(u8).range(1..=9))]
+    #[arg(
+        long = "deflate-memory-level", value_name = "N", default_value = "5",
+        value_parser = clap::value_parser!(u8).range(1..=9)
+    )]
     pub(crate) memory_level: u8,
     #[command(flatten)]
     pub(crate) limits: Given<OfCompression>,

@@ -42,7 +42,10 @@ pub(crate) struct ConnectArgs {
     #[arg(long = "subprotocol", value_name = "NAME", help_heading = REQUEST)]
     pub(super) subprotocols: Vec<String>,
     /// Longest wait for the connection
-    #[arg(long, value_name = "DUR", default_value = default_of("connect-timeout"), value_parser = units::duration, help_heading = REQUEST)]
+    #[arg(
+        long, value_name = "DUR", default_value = default_of("connect-timeout"),
+        value_parser = units::duration, help_heading = REQUEST
+    )]
     pub(super) connect_timeout: Duration,
 
     /// Authorities to trust instead of the system's, PEM
@@ -56,16 +59,28 @@ pub(crate) struct ConnectArgs {
     pub(super) key: Option<PathBuf>,
 
     /// One of shared, dedicated, off
-    #[arg(long, value_name = "MODE", default_value = "dedicated", hide_possible_values = true, help_heading = WEBSOCKET)]
+    #[arg(
+        long, value_name = "MODE", default_value = "dedicated", hide_possible_values = true,
+        help_heading = WEBSOCKET
+    )]
     pub(super) compression: CompressionMode,
     /// Largest message, and longest line
-    #[arg(long, value_name = "SIZE", default_value = default_of("max-message"), value_parser = units::size, help_heading = WEBSOCKET)]
+    #[arg(
+        long, value_name = "SIZE", default_value = default_of("max-message"),
+        value_parser = units::size, help_heading = WEBSOCKET
+    )]
     pub(super) max_message: usize,
     /// Silence before the server is pinged
-    #[arg(long, value_name = "DUR", default_value = default_of("ping-interval"), value_parser = units::duration, help_heading = WEBSOCKET)]
+    #[arg(
+        long, value_name = "DUR", default_value = default_of("ping-interval"),
+        value_parser = units::duration, help_heading = WEBSOCKET
+    )]
     pub(super) ping: Duration,
     /// Longest silence while closing
-    #[arg(long, value_name = "DUR", default_value = default_of("close-timeout"), value_parser = units::duration, help_heading = WEBSOCKET)]
+    #[arg(
+        long, value_name = "DUR", default_value = default_of("close-timeout"),
+        value_parser = units::duration, help_heading = WEBSOCKET
+    )]
     pub(super) close_timeout: Duration,
 
     /// What to log, as in rikki=debug

@@ -84,8 +84,8 @@ fn compression_is_agreed_on_as_offered() {
     assert_eq!(refused, HandshakeError::Extensions(ExtensionError::Missing("server_no_context_takeover")));
     assert_eq!(
         refused.to_string(),
-        "in the server's answer the header Sec-WebSocket-Extensions lacks the parameter server_no_context_takeover, which \
-         was demanded"
+        "in the server's answer the header Sec-WebSocket-Extensions lacks the parameter server_no_context_takeover, \
+         which was demanded"
     );
 }
 

@@ -76,8 +76,8 @@ rikki_limits::limits! {
     pub(crate) http2_memory: Option<usize> {
         name: "http2-memory", unit: Size, default: "64MiB",
         meaning: "Memory for streams of HTTP/2",
-        detail: ": their requests and what is to be sent to them, over all connections; beyond it each holds 16 KiB at a \
-                 time, and more than 10 of its streams get 503",
+        detail: ": their requests and what is to be sent to them, over all connections; beyond it each holds 16 KiB at \
+                 a time, and more than 10 of its streams get 503",
         /// It counts whatever is to be sent and is not written yet, whatever the bodies are of. A connection holds at
         /// most 256 KiB of that, and 16 KiB more for each stream, while there is enough. What the application makes
         /// before it is sent, such as a body that is one large string, is its own. What clients send is not counted
@@ -111,8 +111,8 @@ rikki_limits::limits! {
     pub(crate) keep_alive: Duration {
         name: "keep-alive", unit: Time, default: "75s",
         meaning: "Longest silence between requests",
-        detail: ", which `Keep-Alive` tells clients of HTTP/1; one of HTTP/2 that has no stream open is told to go away; \
-                 keep it above the one of a proxy in front",
+        detail: ", which `Keep-Alive` tells clients of HTTP/1; one of HTTP/2 that has no stream open is told to go \
+                 away; keep it above the one of a proxy in front",
         /// Common proxies' pools have 60 s. It is told if it is a second or more. A connection of HTTP/2 idles while it
         /// has no stream open, and is pinged every 30 s.
         ///

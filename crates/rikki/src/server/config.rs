@@ -15,9 +15,9 @@ rikki_limits::limits! {
     pub(crate) memory: Option<usize> {
         name: "memory", unit: Size, default: ["half of the control group's, but for the number of connections"],
         meaning: "Memory for all of what follows",
-        detail: ", split into what of it is not set itself: an eighth each for unfinished messages, unsent data, HTTP/2 \
-                 and reading files, a sixteenth for compressed messages, a 32nd for small files, a fifth for compressing \
-                 files, a quarter for connections",
+        detail: ", split into what of it is not set itself: an eighth each for unfinished messages, unsent data, \
+                 HTTP/2 and reading files, a sixteenth for compressed messages, a 32nd for small files, a fifth for \
+                 compressing files, a quarter for connections",
         /// The budgets and limits that it is split into may be set before or after: see [`Memory`](crate::Memory).
         /// Without it each is what it says of itself, and less where the control group of the process has a limit: then
         /// all of them share half of that, and the number of connections stays what it is.
@@ -29,8 +29,8 @@ rikki_limits::limits! {
     pub(crate) max_connections: Option<usize> {
         name: "max-connections", unit: Count, default: "16384",
         meaning: "Most connections at a time",
-        detail: ", WebSockets included; one more takes the place of the one that has idled longest between requests, or \
-                 gets 503; fewer where the system lets the process open fewer files, which is said at the start",
+        detail: ", WebSockets included; one more takes the place of the one that has idled longest between requests, \
+                 or gets 503; fewer where the system lets the process open fewer files, which is said at the start",
         /// At least 1. Who is answered with 503 is told `Retry-After`; if there are many of them, they are cut.
         ///
         /// The system bounds descriptors too: where those run out first, accepting pauses until one is free. A program

@@ -81,8 +81,8 @@ impl Mounts {
     pub(super) fn add_to(mut self, router: Router, secrets: &[PathBuf]) -> Result<Router, StartError> {
         let mounts = &mut self.0;
         if mounts.iter().any(|mount| mount.path == "/") && has_fallback(&router) {
-            let why = "the application that was merged has a fallback, which answers the same requests: leave out either, \
-                       or mount the files at a path of their own";
+            let why = "the application that was merged has a fallback, which answers the same requests: leave out \
+                       either, or mount the files at a path of their own";
             return Err(StartError::Mount { path: "/".to_owned(), why });
         }
         let paths: Vec<_> = mounts.iter().map(|mount| mount.path.clone()).collect();
