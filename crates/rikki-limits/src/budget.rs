@@ -118,18 +118,6 @@ impl Share {
         grown
     }
 
-    /// Takes more like [`grow`](Self::grow), but one that is alone may hold any amount.
-    #[must_use]
-    pub fn grow_alone(&mut self, amount: usize) -> bool {
-        let (held, most) = (self.held, self.budget.most());
-        let more = |used: usize| used.checked_add(amount).filter(|sum| *sum <= most || amount == 0 || used == held);
-        let grown = self.budget.used.fetch_update(Relaxed, Relaxed, more).is_ok();
-        if grown {
-            self.held += amount;
-        }
-        grown
-    }
-
     /// Takes so much more in the place of all that `others` hold, in one step: nobody takes what is theirs in between.
     /// `false`, and nothing changes hands, if there is no room for it. Shares of another budget are left alone.
     #[must_use]
@@ -211,16 +199,5 @@ mod tests {
         assert!(!own.exchange(usize::MAX, []), "no overflow");
         drop(own);
         assert_eq!(budget.used(), 0);
-    }
-
-    #[test]
-    fn whoever_is_alone_may_hold_any_amount() {
-        let budget = Arc::new(Budget::new("of a test", 10));
-        let (mut one, mut other) = (budget.share(), budget.share());
-        assert!(one.grow_alone(8) && one.grow_alone(8));
-        assert!(!other.grow_alone(1) && other.grow_alone(0));
-        drop(one);
-        assert!(other.grow_alone(usize::MAX));
-        assert!(!other.grow_alone(1), "no overflow");
     }
 }

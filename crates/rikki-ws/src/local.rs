@@ -26,6 +26,9 @@ pub(super) struct Local {
     pub(super) lent: Cell<Vec<Share>>,
     /// That of the runtime with this id.
     pub(super) clock: RefCell<Option<(Id, Arc<Clock>)>>,
+    /// What TCP is read into before it is decrypted; nothing stays in it.
+    #[cfg(feature = "tls")]
+    pub(super) sealed: Cell<Vec<u8>>,
     /// The WebSockets that a task has dropped in the poll under way, if it serves one.
     pub(super) dropped: RefCell<Option<Vec<Unfinished>>>,
 }
@@ -39,6 +42,8 @@ impl Local {
             decompressors: Cell::new(Vec::new()),
             lent: Cell::new(Vec::new()),
             clock: RefCell::new(None),
+            #[cfg(feature = "tls")]
+            sealed: Cell::new(Vec::new()),
             dropped: RefCell::new(None),
         }
     }

@@ -3,7 +3,6 @@
 //! rustls takes 4 KiB at a time, and tokio-rustls makes a system call for each of them and hands out one record at
 //! most, so that a message of 16 KiB, which takes two, costs five calls and comes in pieces.
 
-use std::cell::Cell;
 use std::io::{self, BufRead as _, ErrorKind, IoSlice, Write};
 use std::ops::DerefMut;
 use std::pin::Pin;
@@ -15,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
 use crate::buffers::READ_SIZE;
+use crate::local::Local;
 
 /// What comes out of rustls beyond what goes in, in bytes: the part of a record that came before. One has at most 16
 /// KiB, a header and 2 KiB of overhead ([RFC 5246 section
@@ -26,11 +26,6 @@ const SEALED_SIZE: usize = READ_SIZE - LEFT_OVER;
 
 /// How much is read at a time where there is little room, in bytes; no more than rustls can keep of what comes of it.
 const LITTLE: std::ops::RangeInclusive<usize> = 1024..=4096;
-
-thread_local! {
-    /// What TCP is read into; nothing stays in it.
-    static SEALED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
 
 /// One end of a TLS connection, whose session is a `ServerConnection` or a `ClientConnection`.
 #[derive(Debug)]
@@ -157,13 +152,13 @@ where
         let before = buffer.filled().len();
         let mut open = self.take_plaintext(buffer)?;
         while open && buffer.filled().len() == before && buffer.remaining() > 0 {
-            let mut sealed = SEALED.take();
+            let mut sealed = Local::with(|local| local.sealed.take()).unwrap_or_default();
             sealed.resize(SEALED_SIZE, 0);
             // All that comes of it has to find room: rustls keeps no more than one record.
             let little = buffer.remaining().clamp(*LITTLE.start(), *LITTLE.end());
             let most = buffer.remaining().saturating_sub(LEFT_OVER).clamp(little, SEALED_SIZE);
             let read = self.poll_tcp(cx, sealed.get_mut(..most).unwrap_or_default(), buffer);
-            SEALED.set(sealed);
+            let _ = Local::with(|local| local.sealed.set(sealed));
             open = match read {
                 // What came before an error is read first: rustls repeats it.
                 Poll::Ready(Err(_)) if buffer.filled().len() > before => true,
