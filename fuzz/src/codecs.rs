@@ -54,6 +54,10 @@ impl Codecs for Shelf {
         }
     }
 
+    fn window_bits(&self) -> Option<u8> {
+        (!self.context_takeover).then_some(self.compression.window())
+    }
+
     fn lend(&self) -> Option<Decompressor> {
         if self.is_lent.swap(true, Relaxed) {
             return None;

@@ -289,6 +289,10 @@ impl Codecs for Shared {
         });
     }
 
+    fn window_bits(&self) -> Option<u8> {
+        Some(self.compression.window())
+    }
+
     fn lend(&self) -> Option<Decompressor> {
         let share = self.budget.take(Decompressor::MEMORY)?;
         let kept = Local::with(|local| {
@@ -343,6 +347,10 @@ impl Codecs for Dedicated {
         });
     }
 
+    fn window_bits(&self) -> Option<u8> {
+        if self.compressor.is_some() { None } else { self.shared.window_bits() }
+    }
+
     fn lend(&self) -> Option<Decompressor> {
         match &self.decompressor {
             Some(own) => Some(lock(own).take().unwrap_or_default()),
@@ -372,4 +380,32 @@ fn change<T: Default, R>(cell: &Cell<T>, change: impl FnOnce(&mut T) -> R) -> R 
 /// Only the connection's own task ever locks, so nobody waits.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The codecs that come of an offer.
+    fn agreed(compression: Compression, offer: &'static str) -> Arc<dyn Codecs> {
+        let set = CodecSet::new(compression, &Arc::new(Budget::new("of a test", usize::MAX)));
+        let request = [(http::header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(offer))].into_iter().collect();
+        set.negotiate(&request).unwrap().unwrap().codecs
+    }
+
+    #[test]
+    fn the_window_is_told_where_messages_are_compressed_by_themselves() {
+        let [shared, dedicated] = [Compression::shared(), Compression::dedicated()];
+        let narrow = shared.window_bits(12).unwrap();
+        for (compression, offer, expected) in [
+            (shared, "permessage-deflate", Some(15)),
+            (shared, "permessage-deflate; server_max_window_bits=10", Some(10)),
+            (narrow, "permessage-deflate", Some(12)),
+            (narrow, "permessage-deflate; server_max_window_bits=10", Some(10)),
+            (dedicated, "permessage-deflate", None),
+            (dedicated, "permessage-deflate; server_no_context_takeover", Some(15)),
+        ] {
+            assert_eq!(agreed(compression, offer).window_bits(), expected, "{offer}");
+        }
+    }
 }

@@ -22,6 +22,17 @@ pub trait Codecs: Send + Sync {
     /// as it is. With context takeover later messages may refer to what was handed over, and to nothing else.
     fn compress(&self, payload: &[u8], use_it: &mut dyn FnMut(&[u8]));
 
+    /// The window that a message is compressed with, as a power of two from 9 to 15, where each is compressed by
+    /// itself: what comes out is then sent to every connection with the same window, whichever codecs made it
+    /// ([`PreparedMessage`](crate::PreparedMessage)). That [`compress`](Self::compress) hands nothing over holds for
+    /// all of them too.
+    ///
+    /// `None`, the default, where a message may refer to earlier ones, so that no two connections can share what comes
+    /// out. With a number outside the range what is prepared is sent as it is.
+    fn window_bits(&self) -> Option<u8> {
+        None
+    }
+
     /// A decompressor that is ready for the next message: [reset](Decompressor::reset), or as it was given back after
     /// the message before if the peer's messages refer to earlier ones. `None` if all there may be are lent.
     fn lend(&self) -> Option<Decompressor>;

@@ -102,6 +102,12 @@ impl Compression {
         Self { window_bits: self.window_bits.min(window_bits.max(MIN_WINDOW_BITS)), ..self }
     }
 
+    /// The window as it is now, as a power of two: 9 to 15.
+    #[must_use]
+    pub fn window(self) -> u8 {
+        self.window_bits
+    }
+
     /// The heap memory of one [`Compressor`](super::Compressor) in bytes.
     #[must_use]
     pub fn memory(self) -> usize {
