@@ -24,8 +24,9 @@ use crate::frame::{FrameHeader, MAX_CONTROL, Opcode};
 use crate::limits::Limits;
 use crate::mask::Mask;
 use crate::memory::MessageMemory;
-use crate::message::{Binary, Message, PreparedMessage};
+use crate::message::{Binary, Message};
 use crate::output::Output;
+use crate::prepared::PreparedMessage;
 
 /// Where a client's masking keys come from.
 ///

@@ -12,7 +12,7 @@
 //! | [`handshake`] | the opening handshake, section 4 |
 //! | [`deflate`] | compression, RFC 7692 |
 //! | `frame`, `mask` | the frame header and the masking of section 5 |
-//! | `message` | messages, borrowed or shared |
+//! | `message`, `prepared` | messages, borrowed or shared, and those for many receivers |
 //! | `utf8`, `assembly` | fragments into messages, text checked as it arrives |
 //! | `limits`, `memory` | what a peer may send, and what all messages under assembly may take together |
 //! | `close` | close codes, and the one place where an error becomes a code |
@@ -55,6 +55,7 @@ mod mask;
 mod memory;
 mod message;
 mod output;
+mod prepared;
 mod utf8;
 
 pub use close::{CloseCode, CloseFrame};
@@ -62,5 +63,6 @@ pub use connection::{Connection, Event, MaskKeys};
 pub use error::{Error, LimitExceeded, ProtocolError, SendError};
 pub use limits::Limits;
 pub use memory::MessageMemory;
-pub use message::{Binary, Message, PreparedMessage, Text};
+pub use message::{Binary, Message, Text};
 pub use output::{Checkpoint, Output};
+pub use prepared::PreparedMessage;
