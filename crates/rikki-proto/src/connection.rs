@@ -225,15 +225,19 @@ impl Connection {
     }
 
     fn send_compressed(&mut self, codecs: &dyn Codecs, message: Message<'_>, output: &mut Output) {
-        let opcode = message.opcode();
-        let mut sent = false;
-        codecs.compress(message.as_bytes(), &mut |compressed| {
-            self.encode_frame(opcode, true, compressed, output);
-            sent = true;
-        });
-        if !sent {
+        if !self.compress(codecs, &message, output) {
             self.encode_message(message, output);
         }
+    }
+
+    /// Sends a message compressed, unless nothing is gained by it: `false` then.
+    fn compress(&mut self, codecs: &dyn Codecs, message: &Message<'_>, output: &mut Output) -> bool {
+        let mut sent = false;
+        codecs.compress(message.as_bytes(), &mut |compressed| {
+            self.encode_frame(message.opcode(), true, compressed, output);
+            sent = true;
+        });
+        sent
     }
 
     /// Sends a message as it is: for one that mixes a secret with what others choose, whose compressed length would
@@ -252,18 +256,34 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends a message that was framed before; a client has to mask it and gains nothing by that.
+    /// Sends a message that was prepared for many receivers, compressed as [`send`](Self::send) does.
+    ///
+    /// For a server whose messages refer to none before them ([`Codecs::window_bits`]) it is compressed once, by whoever
+    /// needs it first; others wait for that. Where they do refer to earlier ones it is compressed for this connection
+    /// alone, and so it is for a client, which has to mask it besides and gains nothing by what was prepared.
     ///
     /// # Errors
     ///
     /// [`SendError::Closed`] after a Close frame was sent or the connection failed.
     pub fn send_prepared(&mut self, message: &PreparedMessage, output: &mut Output) -> Result<(), SendError> {
         self.check_open()?;
-        match self.role {
-            Role::Server => output.push_shared(message.frame().clone()),
-            Role::Client(_) => self.encode(message.opcode(), &message.payload(), output),
+        if !self.send_prepared_compressed(message, output) {
+            self.encode_prepared(message, output);
         }
         Ok(())
+    }
+
+    /// `false` if it is to be sent as it is.
+    fn send_prepared_compressed(&mut self, message: &PreparedMessage, output: &mut Output) -> bool {
+        let codecs = self.decoder.codecs().filter(|codecs| message.is_compressed_from(codecs.threshold()));
+        let Some(codecs) = codecs else { return false };
+        let Some(window_bits) = codecs.window_bits().filter(|_| self.is_server()) else {
+            let codecs = codecs.clone();
+            return self.compress(&*codecs, message.message(), output);
+        };
+        let Some(frame) = message.compressed(window_bits, &**codecs) else { return false };
+        output.push_with(frame, || frame.clone());
+        true
     }
 
     /// Sends a ping; the peer answers with a pong of the same payload.
@@ -404,6 +424,16 @@ impl Connection {
             output.push_shared(payload);
         } else {
             self.encode(opcode, &payload, output);
+        }
+    }
+
+    fn encode_prepared(&mut self, prepared: &PreparedMessage, output: &mut Output) {
+        let message = prepared.message();
+        if self.is_server() {
+            output.buffer().extend_from_slice(prepared.header());
+            output.push_with(message.as_bytes(), || message.to_bytes());
+        } else {
+            self.encode(message.opcode(), message.as_bytes(), output);
         }
     }
 

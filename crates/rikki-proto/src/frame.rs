@@ -2,6 +2,8 @@
 //!
 //! What one header says on its own is judged here; how frames follow each other is `connection`'s business.
 
+use bytes::BufMut;
+
 use crate::error::ProtocolError;
 
 /// The longest payload of a control frame, in bytes (section 5.5).
@@ -9,6 +11,9 @@ pub(crate) const MAX_CONTROL: usize = 125;
 
 /// The longest header, in bytes: two, eight of length, four of masking key.
 pub(crate) const MAX_HEADER: usize = 14;
+
+/// The same without a masking key.
+const MAX_UNMASKED: usize = MAX_HEADER - 4;
 
 const FIN: u8 = 0x80;
 /// Set on the first frame of a compressed message.
@@ -106,38 +111,60 @@ impl FrameHeader {
 
     /// Appends the header to `out`.
     #[inline]
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, out: &mut impl BufMut) {
         // Most messages that a server sends are short.
         if self.length < u64::from(LENGTH_16) && self.mask.is_none() {
-            out.extend_from_slice(&[self.first_byte(), self.length as u8]);
+            out.put_slice(&[self.first_byte(), self.length as u8]);
         } else {
             self.encode_any(out);
         }
     }
 
     #[inline(never)]
-    fn encode_any(&self, out: &mut Vec<u8>) {
+    fn encode_any(&self, out: &mut impl BufMut) {
         let first = self.first_byte();
         let masked = if self.mask.is_some() { MASKED } else { 0 };
         // "the minimal number of bytes MUST be used to encode the length"
         match (u8::try_from(self.length), u16::try_from(self.length)) {
-            (Ok(short), _) if short < LENGTH_16 => out.extend_from_slice(&[first, masked | short]),
+            (Ok(short), _) if short < LENGTH_16 => out.put_slice(&[first, masked | short]),
             (_, Ok(length)) => {
                 let [high, low] = length.to_be_bytes();
-                out.extend_from_slice(&[first, masked | LENGTH_16, high, low]);
+                out.put_slice(&[first, masked | LENGTH_16, high, low]);
             }
             _ => {
-                out.extend_from_slice(&[first, masked | LENGTH_64]);
-                out.extend_from_slice(&self.length.to_be_bytes());
+                out.put_slice(&[first, masked | LENGTH_64]);
+                out.put_slice(&self.length.to_be_bytes());
             }
         }
         if let Some(key) = self.mask {
-            out.extend_from_slice(&key);
+            out.put_slice(&key);
         }
     }
 
     fn first_byte(&self) -> u8 {
         self.opcode as u8 | if self.fin { FIN } else { 0 } | if self.compressed { RSV1 } else { 0 }
+    }
+}
+
+/// The header of a whole message as a server sends it, encoded once.
+pub(crate) struct EncodedHeader {
+    bytes: [u8; MAX_UNMASKED],
+    length: u8,
+}
+
+impl EncodedHeader {
+    pub(crate) fn new(opcode: Opcode, compressed: bool, payload: &[u8]) -> Self {
+        let mut bytes = [0; MAX_UNMASKED];
+        let mut free = &mut bytes[..];
+        let length = payload.len() as u64;
+        FrameHeader { fin: true, compressed, opcode, length, mask: None }.encode(&mut free);
+        let length = (MAX_UNMASKED - free.len()) as u8; // at most 10
+        Self { bytes, length }
+    }
+
+    #[inline]
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
     }
 }
 

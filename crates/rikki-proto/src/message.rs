@@ -58,6 +58,14 @@ impl Message<'_> {
         }
     }
 
+    /// The payload, shared: copied if it is borrowed.
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        match self.clone().into_parts() {
+            (_, Ok(borrowed)) => Bytes::copy_from_slice(borrowed),
+            (_, Err(shared)) => shared,
+        }
+    }
+
     pub(crate) fn opcode(&self) -> Opcode {
         match self {
             Self::Text(_) => Opcode::Text,

@@ -51,7 +51,8 @@ rikki_limits::limits! {
     ///   level](Self::memory_level): 193 KiB with 9 and 1.
     ///
     /// A secret beside text that others choose can be told from the compressed length: send such a message with
-    /// [`send_uncompressed`](super::Socket::send_uncompressed).
+    /// [`send_uncompressed`](super::Socket::send_uncompressed), or prepare it with
+    /// [`PreparedMessage::uncompressed`](super::PreparedMessage::uncompressed).
     ///
     /// ```
     /// use rikki_ws::{Compression, Config};
@@ -384,6 +385,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use rikki_proto::{Connection, Limits, Output, PreparedMessage};
+
     use super::*;
 
     /// The codecs that come of an offer.
@@ -407,5 +410,25 @@ mod tests {
         ] {
             assert_eq!(agreed(compression, offer).window_bits(), expected, "{offer}");
         }
+    }
+
+    #[test]
+    fn what_is_prepared_is_work_once() {
+        let message = PreparedMessage::new("over and over, ".repeat(1000));
+        let mut output = Output::default();
+        forget_work();
+        for (compression, expected) in [
+            (Compression::shared(), 15_000),
+            (Compression::shared(), 15_000),
+            (Compression::dedicated(), 30_000),
+            (Compression::dedicated(), 45_000),
+        ] {
+            let mut server = Connection::server(Limits::default());
+            server.set_codecs(agreed(compression, "permessage-deflate"));
+            server.send_prepared(&message, &mut output).unwrap();
+            assert_eq!(worked(), expected);
+        }
+        assert!(output.len() < 1000, "{} bytes", output.len());
+        forget_work();
     }
 }

@@ -66,6 +66,9 @@ impl Sender {
 
     /// Queues a message that was framed once for many receivers.
     ///
+    /// Where compression was agreed on it is compressed once for all whose messages refer to none before them, for each
+    /// size of window; [`PreparedMessage::uncompressed`] never is.
+    ///
     /// # Errors
     ///
     /// As [`send`](Self::send).

@@ -221,6 +221,16 @@ impl Output {
             self.buffer().extend_from_slice(&payload);
         }
     }
+
+    /// The same with a payload that others send too: `share` gives it, and is not called where it is copied.
+    #[inline]
+    pub(crate) fn push_with(&mut self, payload: &[u8], share: impl FnOnce() -> Bytes) {
+        if payload.len() >= SPLICE_FROM {
+            self.push_shared(share());
+        } else {
+            self.buffer().extend_from_slice(payload);
+        }
+    }
 }
 
 #[cfg(test)]

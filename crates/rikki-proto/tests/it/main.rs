@@ -15,6 +15,7 @@ mod memory;
 mod model;
 mod output;
 mod pair;
+mod prepared;
 mod refusals;
 mod sending;
 mod strategies;

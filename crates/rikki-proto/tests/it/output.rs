@@ -91,17 +91,18 @@ fn chunks(send: impl FnOnce(&mut Connection, &mut Output)) -> Vec<(*const u8, us
 fn large_shared_payloads_are_written_from_where_they_lie() {
     for length in [16 * 1024, 70_000] {
         let bytes = Bytes::from(vec![b'x'; length]);
-        let lies_at = (bytes.as_ptr(), length);
-        assert_eq!(chunks(|end, out| end.send(bytes.clone(), out).unwrap())[1], lies_at);
+        let bytes_lie_at = (bytes.as_ptr(), length);
+        assert_eq!(chunks(|end, out| end.send(bytes.clone(), out).unwrap())[1], bytes_lie_at);
         let text = String::from("x").repeat(length);
         let lies_at = (text.as_ptr(), length);
         assert_eq!(chunks(|end, out| end.send(text, out).unwrap())[1], lies_at);
         let prepared = PreparedMessage::new(bytes);
         let twice = chunks(|end, out| (0..2).for_each(|_| end.send_prepared(&prepared, out).unwrap()));
-        assert_eq!(twice[0], twice[1]);
+        assert_eq!((twice[1], twice[3]), (bytes_lie_at, bytes_lie_at));
     }
     let below = Bytes::from(vec![b'x'; 16 * 1024 - 1]);
-    assert_eq!(chunks(|end, out| end.send(below, out).unwrap()).len(), 1);
+    assert_eq!(chunks(|end, out| end.send(below.clone(), out).unwrap()).len(), 1);
+    assert_eq!(chunks(|end, out| end.send_prepared(&PreparedMessage::new(below), out).unwrap()).len(), 1);
 }
 
 fn message() -> impl Strategy<Value = Message<'static>> {
