@@ -26,10 +26,10 @@ pub(super) const TICKS_PER_SECOND: Tick = 4;
 const DRAIN_STEP: Duration = Duration::from_millis(10);
 
 /// A point in time, in ticks since the clock was made; four bytes last for 34 years.
-pub(crate) type Tick = u32;
+pub type Tick = u32;
 
 /// No deadline.
-pub(crate) const NEVER: Tick = Tick::MAX;
+pub const NEVER: Tick = Tick::MAX;
 
 /// The timer of one thread, and where its connections learn that they are to close.
 #[derive(Debug, Default)]
@@ -79,7 +79,8 @@ impl Clock {
         &self.turns
     }
 
-    pub(crate) fn now(&self) -> Tick {
+    /// How far it has come.
+    pub fn now(&self) -> Tick {
         self.now.load(Relaxed)
     }
 
@@ -140,7 +141,7 @@ pub(crate) fn second_of(tick: Tick) -> Tick {
 }
 
 /// How many ticks it takes until at least `duration` has passed.
-pub(crate) fn ticks(duration: Duration) -> Tick {
+pub fn ticks(duration: Duration) -> Tick {
     let whole = duration.as_millis().div_ceil(TICK.as_millis());
     Tick::try_from(whole).unwrap_or(NEVER).saturating_add(1)
 }
@@ -178,7 +179,7 @@ async fn count(clock: StopOnDrop, used: Arc<Notify>) {
 
 /// A connection's slot in the clock: one deadline at a time.
 #[derive(Debug)]
-pub(crate) struct Alarm {
+pub struct Alarm {
     clock: Arc<Clock>,
     /// One more than its key.
     slot: Option<NonZeroU32>,
@@ -187,11 +188,15 @@ pub(crate) struct Alarm {
 }
 
 impl Alarm {
-    pub(crate) fn new(clock: Arc<Clock>) -> Self {
+    /// None that rings yet.
+    #[must_use]
+    pub fn new(clock: Arc<Clock>) -> Self {
         Self { clock, slot: None, due: NEVER }
     }
 
-    pub(crate) fn clock(&self) -> &Clock {
+    /// The clock that it is of.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
@@ -207,7 +212,8 @@ impl Alarm {
 
     /// The code that the connection is to close with, if its turn has come.
     #[inline]
-    pub(crate) fn draining(&self) -> Option<CloseCode> {
+    #[must_use]
+    pub fn draining(&self) -> Option<CloseCode> {
         self.clock.draining().and_then(|code| self.is_its_turn().then_some(code))
     }
 
@@ -218,14 +224,15 @@ impl Alarm {
     }
 
     /// Whether the waker that is kept still wakes the task behind `waker`, if one is kept yet.
-    fn wakes(&self, waker: &Waker) -> bool {
+    #[must_use]
+    pub fn wakes(&self, waker: &Waker) -> bool {
         self.key().is_none_or(|key| self.clock.slots().get(key).is_some_and(|slot| slot.waker.will_wake(waker)))
     }
 
     /// Makes sure that the task behind `waker` is polled when `due` has come.
     ///
     /// The waker of the first call is kept: a connection is driven with one and the same all its life.
-    pub(crate) fn set(&mut self, due: Tick, waker: &Waker) {
+    pub fn set(&mut self, due: Tick, waker: &Waker) {
         debug_assert!(self.wakes(waker), "the alarm would wake another task");
         let rang = self.due <= self.clock.now();
         if due >= self.due && !rang && self.slot.is_some() {

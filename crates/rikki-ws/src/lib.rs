@@ -24,6 +24,7 @@ mod counts;
 mod driver;
 mod endpoint;
 mod error;
+mod feeds;
 mod handler;
 mod host;
 mod live;
@@ -76,7 +77,8 @@ pub use upgrade::Upgrade;
 /// What the server of `rikki` needs of this crate: no part of its interface, and it changes without notice.
 #[doc(hidden)]
 pub mod internal {
-    pub use crate::clock::Clock;
+    pub use crate::clock::{Alarm, Clock, NEVER, Tick, ticks};
+    pub use crate::feeds::{Fed, Feeds, Outlet};
     pub use crate::host::{Authority, Field, Host, HostError, host_field, only, target_authority};
     pub use crate::live::Budgets;
     pub use crate::origins::{ListenerKind, Origins};

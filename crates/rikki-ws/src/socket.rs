@@ -9,6 +9,7 @@ use rikki_proto::{Checkpoint, CloseCode, Connection, Message, Output, PreparedMe
 
 use super::compression::forget_work;
 use super::config::Overflow;
+use super::feeds::{Extras, Feeds};
 use super::sender::{Command, Mailbox, Sender};
 use super::terms::Terms;
 
@@ -21,6 +22,7 @@ pub struct Socket<'a> {
     pub(super) connection: &'a mut Connection,
     pub(super) output: &'a mut Output,
     pub(super) mailbox: &'a mut Option<Arc<Mailbox>>,
+    pub(super) extras: &'a mut Option<Box<Extras>>,
     pub(super) terms: &'a Arc<Terms>,
     pub(super) wire: &'a mut dyn Wire,
     /// The waker of the task that will write what the peer does not take now.
@@ -151,6 +153,12 @@ impl Socket<'_> {
             mailbox.close();
         }
         Sender::new(mailbox)
+    }
+
+    /// What the connection takes messages from by itself; its task looks at it when the callback has returned.
+    #[doc(hidden)]
+    pub fn feeds(&mut self) -> &mut Option<Box<dyn Feeds>> {
+        &mut self.extras.get_or_insert_default().feeds
     }
 
     /// Whether messages can still be sent.

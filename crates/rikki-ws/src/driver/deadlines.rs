@@ -23,7 +23,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             let Some(due) = self.handle_deadlines(turn) else { return false };
             self.line.alarm.set(due, turn.cx.waker());
             // Looked at again: a drain wakes those alone that have set an alarm.
-            if self.draining().is_some() {
+            if self.draining().is_some() && self.is_fed() {
                 return false;
             }
         }
@@ -65,7 +65,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let timers = self.timers(now, turn);
         let Some(expired) = timers.expired(now) else { return Some(timers.next_timeout()) };
         match expired {
-            Timer::Life => self.close_in_turn(CloseCode::GOING_AWAY, turn.output),
+            Timer::Life => self.close_in_turn(CloseCode::GOING_AWAY, "", turn.output),
             Timer::Message => self.refuse(turn, "message too slow", Error::TimedOut(Deadline::Message)),
             Timer::Pong => self.lose(turn, Error::TimedOut(Deadline::Pong)),
             Timer::Ping => {

@@ -7,6 +7,7 @@
 mod backlog;
 mod deadlines;
 mod ending;
+mod feeding;
 mod parsing;
 mod reading;
 mod timers;
@@ -24,6 +25,7 @@ use super::clock::{Alarm, Clock, NEVER, Tick};
 use super::compression;
 use super::config::Overflow;
 use super::error::{Closed, Error};
+use super::feeds::Extras;
 use super::rate::Rate;
 use super::sender::{Command, Drained, Mailbox};
 use super::socket::Socket;
@@ -86,8 +88,7 @@ pub(super) struct Driver<I> {
     unparsed: Option<Box<Unparsed>>,
     /// What the peer has not taken yet.
     backlog: Option<Box<Backlog>>,
-    /// How much the peer sends in a second, if that has a limit.
-    rate: Option<Box<Rate>>,
+    extras: Option<Box<Extras>>,
     ending: Ending,
     /// When something was last read, and when the ping that follows silence was sent.
     read_at: Tick,
@@ -113,7 +114,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         Self {
             line: Line::new(io, Alarm::new(clock), now),
             connection,
-            rate,
+            extras: Extras::with(rate),
             terms,
             mailbox: None,
             unparsed,
@@ -179,11 +180,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     /// Closes when everything that has been accepted until now is sent.
-    fn close_in_turn(&mut self, code: CloseCode, output: &mut Output) {
+    fn close_in_turn(&mut self, code: CloseCode, reason: &str, output: &mut Output) {
         // It fails where a Close came first, which is as good.
         let _ = match &self.mailbox {
-            Some(mailbox) => Command::close(code, "").and_then(|close| mailbox.push(close)),
-            None => self.connection.close(code, "", output),
+            Some(mailbox) => Command::close(code, reason).and_then(|close| mailbox.push(close)),
+            None => self.connection.close(code, reason, output),
         };
     }
 
@@ -192,6 +193,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             connection: &mut self.connection,
             output,
             mailbox: &mut self.mailbox,
+            extras: &mut self.extras,
             terms: &self.terms,
             wire: &mut self.line,
             waker,
@@ -228,11 +230,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     fn turn<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, read: &mut [u8]) -> Poll<Stopped> {
         loop {
-            if let Some(code) = self.draining() {
-                self.close_in_turn(code, turn.output);
+            if let Some(code) = self.draining()
+                && self.is_fed()
+            {
+                self.close_in_turn(code, "", turn.output);
             }
             self.write(turn);
-            if self.send_queued(turn) {
+            if self.send_queued(turn) || self.send_fed(turn) {
                 continue;
             }
             self.advance_ending(turn);
@@ -336,14 +340,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if let Some(error) = &closed.error {
             error.count(self.terms.counts());
         }
-        self.close_mailbox();
+        self.close_sending();
         turn.consumer.closed(closed);
     }
 }
 
 impl<I> Driver<I> {
-    /// From now on senders know that nothing can be sent any more.
-    fn close_mailbox(&self) {
+    /// From now on senders know that nothing can be sent any more, and nothing is taken from feeds.
+    fn close_sending(&mut self) {
+        self.drop_feeds();
         if let Some(mailbox) = &self.mailbox {
             mailbox.close();
         }
@@ -368,7 +373,7 @@ impl<I> Drop for Driver<I> {
         if let Some(mut backlog) = self.backlog.take() {
             self.lose_unsent(&mut backlog.output);
         }
-        self.close_mailbox();
+        self.close_sending();
         if self.connection.is_server() {
             self.terms.counts().websockets.down();
         }

@@ -8,6 +8,7 @@ use super::{Consumer, Driver, Flow, Panicked, WORK_PER_POLL};
 use crate::clock::NEVER;
 use crate::compression;
 use crate::error::{Closed, Error};
+use crate::feeds::Extras;
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Hands over what is whole in `input`, and takes it out there: all of it, unless the consumer yields, the peer has
@@ -19,7 +20,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let mut mark = if is_clear { self.terms.mark() } else { self.hold_back(turn) };
         while !self.ending.is_ended() && !self.line.paused && !input.is_empty() {
             let event = self.connection.next_event(input, turn.output);
-            if let Some(rate) = &mut self.rate {
+            if let Some(rate) = Extras::rate(&mut self.extras) {
                 if matches!(event, Ok(Some(_))) {
                     rate.count_message();
                 }

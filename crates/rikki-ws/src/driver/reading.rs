@@ -10,6 +10,7 @@ use super::backlog::Unparsed;
 use super::turn::{Allowance, Turn};
 use super::{Consumer, Driver, Flow};
 use crate::clock::NEVER;
+use crate::feeds::Extras;
 
 /// What is read at once at least, in bytes, however little may wait to be written.
 pub(super) const LEAST_READ: usize = 16 * 1024;
@@ -40,7 +41,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 turn.budget.reads -= 1;
                 self.read_at = self.now();
                 self.pinged_at = NEVER;
-                if let Some(rate) = &mut self.rate {
+                if let Some(rate) = Extras::rate(&mut self.extras) {
                     rate.count_bytes(count, self.read_at);
                 }
                 let mut input = buffer.filled_mut();
@@ -65,7 +66,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         budget: &mut Allowance,
     ) -> Poll<io::Result<usize>> {
         // A rate is judged by what is parsed, and not only at the end of a message.
-        let most = if self.rate.is_some() { 0 } else { budget.payload };
+        let most = if Extras::rate(&mut self.extras).is_some() { 0 } else { budget.payload };
         let io = &mut self.line.io;
         if let Some(read) = self.connection.fill_payload(most, |mut room| pin!(io.read_buf(&mut room)).poll(cx)) {
             return read.map_ok(|count| {

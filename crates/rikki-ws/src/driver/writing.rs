@@ -109,7 +109,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             self.lose_unsent(output);
             (self.line.unflushed, self.line.paused) = (false, false);
             if self.ending.handle_broken(error, self.now()) {
-                self.close_mailbox();
+                self.close_sending();
             }
             return;
         }
@@ -167,7 +167,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     fn advance_closing(&mut self, cx: &mut Context<'_>, output: &Output) {
         let now = self.now();
         if self.ending.handle_close(now) {
-            self.close_mailbox();
+            self.close_sending();
         }
         if !self.ending.may_shut() || !output.is_empty() || self.line.unflushed {
             return;

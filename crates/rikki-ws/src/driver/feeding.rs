@@ -1,0 +1,46 @@
+//! Feeds: what the connection takes by itself from where many take it.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::turn::Turn;
+use super::{Consumer, Driver, WORK_PER_POLL};
+use crate::compression;
+use crate::feeds::{Extras, Fed, Outlet};
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
+    /// Writes what the feeds have, as far as the peer takes it. True if more may be there.
+    #[inline]
+    pub(super) fn send_fed<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> bool {
+        self.extras.is_some() && self.feed(turn)
+    }
+
+    #[inline(never)]
+    fn feed<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> bool {
+        let Some(Extras { feeds: Some(feeds), .. }) = self.extras.as_deref_mut() else { return false };
+        let (connection, output) = (&mut self.connection, &mut *turn.output);
+        let mut outlet = Outlet { connection, output, left: &mut turn.budget.queued, close: None };
+        let fed = feeds.poll_feed(turn.cx, &mut outlet);
+        if let Some((code, reason)) = outlet.close {
+            self.close_in_turn(code, reason, turn.output);
+            self.drop_feeds();
+            return true;
+        }
+        self.write(turn);
+        fed == Fed::Full && !turn.output.is_blocked() && turn.budget.queued > 0 && compression::worked() < WORK_PER_POLL
+    }
+
+    /// Whether the feeds have given what they had when this was first asked: the connection may close.
+    pub(super) fn is_fed(&mut self) -> bool {
+        let Some(Extras { feeds: Some(feeds), .. }) = self.extras.as_deref_mut() else { return true };
+        feeds.seal()
+    }
+}
+
+impl<I> Driver<I> {
+    /// Takes nothing more of them.
+    pub(super) fn drop_feeds(&mut self) {
+        if let Some(extras) = &mut self.extras {
+            extras.feeds = None;
+        }
+    }
+}

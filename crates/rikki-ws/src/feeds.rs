@@ -1,0 +1,101 @@
+//! What a connection takes messages from by itself, as fast as its peer takes them: topics, whose messages wait in one
+//! place for all who are subscribed.
+
+use std::any::Any;
+use std::task::Context;
+
+use rikki_proto::{CloseCode, Connection, Output, PreparedMessage, SendError};
+
+use super::compression;
+use super::driver::WORK_PER_POLL;
+use super::rate::Rate;
+
+/// How much of the feeds is framed before it is written, in bytes: what a peer that does not read holds up of them.
+const FED_AT_ONCE: usize = 16 * 1024;
+
+/// What few connections have: behind one word, which is all that the others have room for.
+#[derive(Default)]
+pub(super) struct Extras {
+    /// How much the peer sends in a second, if that has a limit.
+    pub(super) rate: Option<Box<Rate>>,
+    pub(super) feeds: Option<Box<dyn Feeds>>,
+}
+
+impl Extras {
+    pub(super) fn rate(extras: &mut Option<Box<Self>>) -> Option<&mut Rate> {
+        extras.as_deref_mut()?.rate.as_deref_mut()
+    }
+
+    /// Those with a rate, if it has a limit.
+    pub(super) fn with(rate: Option<Box<Rate>>) -> Option<Box<Self>> {
+        rate.map(|rate| Box::new(Self { rate: Some(rate), feeds: None }))
+    }
+}
+
+/// The feeds of one connection, as one.
+///
+/// Whoever implements it holds no lock while it sends, and sends nothing twice: what an [`Outlet`] has taken is as
+/// good as sent, though the connection may break before it is written.
+pub trait Feeds: Any + Send {
+    /// Sends what there is, until there is nothing left or the outlet is full.
+    ///
+    /// [`Fed::Waiting`] is answered only when the task of `cx` will be woken for what comes next.
+    fn poll_feed(&mut self, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) -> Fed;
+
+    /// From now on the connection gets what there is already, and nothing that comes later: it is to close. Whether it
+    /// has got all of that.
+    fn seal(&mut self) -> bool;
+}
+
+/// How far [`Feeds::poll_feed`] has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "nothing else can be")]
+pub enum Fed {
+    /// To the end: the task is woken when there is more, or it was sealed and nothing more comes.
+    Waiting,
+    /// Not to the end, since the outlet is full.
+    Full,
+}
+
+/// Where feeds send, as long as the peer takes what is sent and others are not held up.
+pub struct Outlet<'a> {
+    pub(super) connection: &'a mut Connection,
+    pub(super) output: &'a mut Output,
+    /// How many messages may still be sent in this poll.
+    pub(super) left: &'a mut usize,
+    /// The close that the feeds have asked for.
+    pub(super) close: Option<(CloseCode, &'static str)>,
+}
+
+impl Outlet<'_> {
+    /// Whether nothing more is taken now.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.output.is_blocked()
+            || *self.left == 0
+            || self.output.len() >= FED_AT_ONCE
+            || self.close.is_some()
+            || compression::worked() >= WORK_PER_POLL
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] if the connection is closing.
+    pub fn send(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
+        *self.left = self.left.saturating_sub(1);
+        self.connection.send_prepared(message, self.output)
+    }
+
+    /// Closes the connection behind what has been accepted for it.
+    pub fn close(&mut self, code: CloseCode, reason: &'static str) {
+        self.close = Some((code, reason));
+    }
+}
+
+impl std::fmt::Debug for Outlet<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outlet").field("left", &self.left).finish_non_exhaustive()
+    }
+}
