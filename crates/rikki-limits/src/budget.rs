@@ -81,6 +81,18 @@ impl Budget {
         Share { budget: Arc::clone(self), held: 0 }
     }
 
+    /// Takes one without a share, if there is room for it: for what is too small to hold a share, and
+    /// [gives it back](Self::give_back_one) when it is dropped.
+    #[must_use]
+    pub fn take_one(&self) -> bool {
+        self.try_add(1)
+    }
+
+    /// Gives back what [`take_one`](Self::take_one) has taken.
+    pub fn give_back_one(&self) {
+        self.used.fetch_sub(1, Relaxed);
+    }
+
     fn try_add(&self, amount: usize) -> bool {
         let more = |used: usize| used.checked_add(amount).filter(|used| *used <= self.most());
         self.used.fetch_update(Relaxed, Relaxed, more).is_ok()
@@ -180,6 +192,14 @@ mod tests {
         assert!(budget.is_spent() && !one.grow(1));
         drop(one);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn one_at_a_time_without_a_share() {
+        let budget = Budget::new("of a test", 2);
+        assert_eq!([(); 3].map(|()| budget.take_one()), [true, true, false]);
+        budget.give_back_one();
+        assert_eq!((budget.used(), budget.take_one(), budget.used()), (1, true, 2));
     }
 
     #[test]

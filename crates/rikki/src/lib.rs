@@ -20,6 +20,9 @@ pub use net::Peer;
 #[cfg(feature = "files")]
 pub use rikki_files::Files;
 pub use rikki_limits::{BadLimit, BadNumber, Hint, Limit, Unit};
+#[cfg(feature = "topics")]
+#[doc(inline)]
+pub use rikki_topics as topics;
 #[doc(inline)]
 pub use rikki_ws as ws;
 #[cfg(feature = "tls")]

@@ -17,6 +17,8 @@ pub(crate) struct Live {
     pub(crate) http2: Arc<Budget>,
     /// The budgets of each folder, with the path that it is mounted at, once the server has started.
     pub(crate) folders: OnceLock<Vec<(String, Arc<Budget>)>>,
+    /// The budgets of the topics, once the server has started.
+    pub(crate) topics: OnceLock<Vec<Arc<Budget>>>,
 }
 
 impl Default for Live {
@@ -29,6 +31,7 @@ impl Default for Live {
             #[cfg(feature = "tls")]
             http2: Arc::new(Budget::new("http2-memory", usize::MAX)),
             folders: OnceLock::new(),
+            topics: OnceLock::new(),
         }
     }
 }
@@ -74,14 +77,15 @@ impl Monitor {
 
     /// How much of each budget is used. Until the server has started, `most` of `max-connections` and of `http2-memory`
     /// is `usize::MAX`. From then on there are `read-memory` and `file-cache` of each folder that
-    /// is mounted; what two mounts of the same [`Files`](crate::Files) share is there twice.
+    /// is mounted, and those of the [topics](crate::Server::topics); what two mounts of the same [`Files`](crate::Files) share is there twice.
     #[must_use]
     pub fn budgets(&self) -> Vec<BudgetUse> {
-        let Live { websockets, connections, folders, .. } = &*self.0;
+        let Live { websockets, connections, folders, topics, .. } = &*self.0;
         let mut budgets = vec![connections];
         #[cfg(feature = "tls")]
         budgets.push(&self.0.http2);
         budgets.extend(websockets.budgets());
+        budgets.extend(topics.get().into_iter().flatten());
         let of_server = budgets.into_iter().map(|budget| BudgetUse::read(budget, None));
         let of_folders = folders.get().into_iter().flatten();
         of_server.chain(of_folders.map(|(mount, budget)| BudgetUse::read(budget, Some(mount)))).collect()

@@ -15,8 +15,8 @@ rikki_limits::limits! {
     pub(crate) memory: Option<usize> {
         name: "memory", unit: Size, default: ["half of the control group's, but for the number of connections"],
         meaning: "Memory for all of what follows",
-        detail: ", split into what of it is not set itself: an eighth each for unfinished messages, unsent data, \
-                 HTTP/2 and reading files, a sixteenth for compressed messages, a 32nd for small files, a fifth for \
+        detail: ", split into what of it is not set itself: an eighth each for unfinished messages, unsent data \
+                 and reading files, a sixteenth each for compressed messages, HTTP/2 and topics, a 32nd for small files, a fifth for \
                  compressing files, a quarter for connections",
         /// The budgets and limits that it is split into may be set before or after: see [`Memory`](crate::Memory).
         /// Without it each is what it says of itself, and less where the control group of the process has a limit: then

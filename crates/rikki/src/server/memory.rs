@@ -26,8 +26,11 @@ pub struct Memory {
     pub queues: usize,
     /// A sixteenth, for compressed messages: [`compression_memory`](crate::ws::Live::compression_memory).
     pub compression: usize,
-    /// An eighth, for streams of HTTP/2: [`http2_memory`](crate::Server::http2_memory).
+    /// A sixteenth, for streams of HTTP/2: [`http2_memory`](crate::Server::http2_memory).
     pub http2: usize,
+    /// A sixteenth, for the messages of topics: [`TopicsConfig::memory`](crate::topics::TopicsConfig::memory), over all
+    /// [topics of the server](crate::Server::topics).
+    pub topics: usize,
     /// An eighth, for files and listings that are being sent: [`Files::read_memory`](crate::Files::read_memory), over
     /// all folders.
     pub reading: usize,
@@ -57,6 +60,17 @@ const fn of_files(name: &str) -> usize {
     };
 }
 
+/// The default of a limit of topics, of which a server without them has none.
+const fn of_topics(name: &str) -> usize {
+    #[cfg(feature = "topics")]
+    return Limit::default_of(rikki_topics::TopicsConfig::LIMITS, name);
+    #[cfg(not(feature = "topics"))]
+    return {
+        let _ = name;
+        0
+    };
+}
+
 impl Default for Memory {
     /// What a server has that nobody has told: the defaults of all limits, about a gigabyte, of which as
     /// many connections as there may be would use most.
@@ -67,6 +81,7 @@ impl Default for Memory {
                 queues: Limit::default_of(ws::internal::Budgets::LIMITS, "queue-memory"),
                 compression: Limit::default_of(ws::internal::Budgets::LIMITS, "deflate-memory"),
                 http2: Limit::default_of(http::Limits::LIMITS, "http2-memory"),
+                topics: of_topics("topic-memory"),
                 reading: of_files("read-memory"),
                 cache: of_files("file-cache"),
                 compressions: of_files("max-compressions"),
@@ -84,7 +99,8 @@ impl Memory {
             messages: bytes / 8,
             queues: bytes / 8,
             compression: bytes / 16,
-            http2: bytes / 8,
+            http2: bytes / 16,
+            topics: bytes / 16,
             reading: bytes / 8,
             cache: bytes / 32,
             compressions: (bytes / 5 / COMPRESSION).min(Self::default().compressions).max(1),
@@ -104,6 +120,7 @@ impl Memory {
             queues: half.queues.min(defaults.queues),
             compression: half.compression.min(defaults.compression),
             http2: half.http2.min(defaults.http2),
+            topics: half.topics.min(defaults.topics),
             reading: half.reading.min(defaults.reading),
             cache: half.cache.min(defaults.cache),
             compressions: half.compressions.min(defaults.compressions),
@@ -146,9 +163,9 @@ mod tests {
     #[test]
     fn the_parts_are_less_than_the_whole() {
         for bytes in [1 << 20, 64 << 20, 256 << 20, 1 << 30, 8 << 30] {
-            let Memory { messages, queues, compression, http2, reading, cache, compressions, connections } =
+            let Memory { messages, queues, compression, http2, topics, reading, cache, compressions, connections } =
                 Memory::of(bytes);
-            let budgets = messages + queues + compression + http2 + reading + cache;
+            let budgets = messages + queues + compression + http2 + topics + reading + cache;
             let counted = compressions * COMPRESSION + connections * (64 << 10);
             assert!(budgets <= bytes * 3 / 5, "{budgets} of {bytes}");
             // The least there can be, one file that is compressed, may be more than there is.

@@ -70,6 +70,8 @@ pub struct Server {
     #[cfg(feature = "tls")]
     tls: Option<ServerTls>,
     mounts: Mounts,
+    #[cfg(feature = "topics")]
+    topics: Vec<rikki_topics::Topics>,
     websockets: ws::Config,
     http: http::Config,
     guard: Guard,
@@ -92,6 +94,8 @@ impl Default for Server {
             #[cfg(feature = "tls")]
             tls: None,
             mounts: Mounts::default(),
+            #[cfg(feature = "topics")]
+            topics: Vec::new(),
             websockets: ws::Config::default(),
             http: http::Config::default(),
             guard: Guard::default(),
@@ -185,6 +189,16 @@ impl Server {
     /// [`Live::compression_memory`](ws::Live::compression_memory).
     pub fn compression_memory(mut self, bytes: usize) -> Self {
         self.websocket_budgets.compression = Some(bytes);
+        self
+    }
+
+    /// Gives these topics a part of the server's [`memory`](Self::memory), unless they have been told how much they may
+    /// have, and shows their budgets with the others. May be repeated: several share that part.
+    ///
+    /// Handlers and routes use topics whether or not the server knows them.
+    #[cfg(feature = "topics")]
+    pub fn topics(mut self, topics: &rikki_topics::Topics) -> Self {
+        self.topics.push(topics.clone());
         self
     }
 
@@ -380,6 +394,12 @@ impl Server {
         self.mounts.share(&memory, &self.live.counts.closed_slow);
         // A server starts once.
         let _ = self.live.folders.set(self.mounts.budgets());
+        #[cfg(feature = "topics")]
+        {
+            let share = memory.topics / self.topics.len().max(1);
+            self.topics.iter().for_each(|topics| topics.share_memory(share));
+            let _ = self.live.topics.set(self.topics.iter().flat_map(rikki_topics::Topics::budgets).cloned().collect());
+        }
     }
 
     fn with_limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {

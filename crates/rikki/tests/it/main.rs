@@ -22,5 +22,6 @@ mod pressure;
 mod recorder;
 mod slow;
 mod talk;
+mod topics;
 mod unix;
 mod wire;

@@ -1,0 +1,221 @@
+//! What topics may hold, and what becomes of slow readers: plain data.
+
+use std::time::Duration;
+
+use rikki_limits::{BadLimit, Limit};
+
+use crate::name::{BadName, Pattern};
+
+rikki_limits::limits! {
+    /// What all topics of a [`Topics`](crate::Topics) may hold together, and what each of them is like.
+    ///
+    /// It is plain data: equal to its copy, and without anything that lives. What is too small counts as the least that
+    /// can be.
+    ///
+    /// ```
+    /// use rikki_topics::{Policy, TopicConfig, TopicsConfig};
+    ///
+    /// let config = TopicsConfig::default()
+    ///     .topic("chat/*", TopicConfig::default().history(100))?
+    ///     .topic("price/*", TopicConfig::default().history(1).policy(Policy::Latest))?;
+    /// # Ok::<(), rikki_topics::BadName>(())
+    /// ```
+    #[derive(Clone, Debug, PartialEq)]
+    #[must_use]
+    pub struct TopicsConfig, setters of TopicsConfig by with, beside {
+        pub(crate) topics: Vec<(Pattern, TopicConfig)> = Vec::new(),
+        pub(crate) others: Option<TopicConfig> = Some(TopicConfig::default()),
+    };
+
+    pub(crate) memory: Option<usize> {
+        name: "topic-memory", unit: Size, default: "64MiB",
+        meaning: "Memory of all topics",
+        detail: ": where there is no more, a topic gives up its oldest messages for its new one, and what still has no \
+                 room is refused",
+        /// Messages count with their payload and about 250 bytes, and so do their compressed forms, names of topics,
+        /// idempotency keys and who is present. Under the server of `rikki` a part of its memory, unless it is set.
+        setter: memory(usize),
+    }
+    pub(crate) max_topics: usize {
+        name: "max-topics", unit: Count, default: "100000",
+        meaning: "Most topics at a time", detail: "; one more is refused",
+        /// One that nobody is subscribed to is forgotten when its last message is older than its
+        /// [`age`](TopicConfig::age). A topic takes about 300 bytes beside its messages and its name.
+        setter: max_topics(usize),
+    }
+    pub(crate) max_subscriptions: usize {
+        name: "max-subscriptions", unit: Count, default: "1000000",
+        meaning: "Most subscriptions", detail: " of all connections; one more is refused",
+        /// Each takes at most 100 bytes.
+        setter: max_subscriptions(usize),
+    }
+    pub(crate) max_subscriptions_per_connection: usize {
+        name: "max-subscriptions-per-connection", unit: Count, default: "128",
+        meaning: "Most of one connection", detail: "; one more is refused",
+        setter: max_subscriptions_per_connection(usize),
+    }
+}
+
+impl TopicsConfig {
+    /// Sets what the topics of a pattern are like: a name, or a prefix with `*` behind it for all names that begin so
+    /// and go on. A name comes before a prefix, and a longer prefix before a shorter one; the same one again replaces
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// [`BadName`], if no topic could have the name.
+    pub fn topic(mut self, pattern: &str, config: TopicConfig) -> Result<Self, BadName> {
+        let pattern = Pattern::parse(pattern)?;
+        self.topics.retain(|(known, _)| *known != pattern);
+        self.topics.push((pattern, config));
+        Ok(self)
+    }
+
+    /// Sets what other topics are like, which no pattern fits; `None` refuses them. Default
+    /// [`TopicConfig::default`].
+    pub fn others(mut self, config: impl Into<Option<TopicConfig>>) -> Self {
+        self.others = config.into();
+        self
+    }
+
+    /// The limits over all topics, which [`set`](Self::set) sets by name.
+    pub fn limits() -> impl Iterator<Item = &'static Limit> {
+        Self::LIMITS.iter()
+    }
+
+    /// Sets a limit over all topics by its name, as a person writes it: `topic-memory` to `64MiB`.
+    ///
+    /// # Errors
+    ///
+    /// [`BadLimit`], if there is no limit of this name or this is no value for it.
+    pub fn set(mut self, name: &str, text: &str) -> Result<Self, BadLimit> {
+        match self.set_limit(name, text)? {
+            true => Ok(self),
+            false => Err(BadLimit::Unknown(name.to_owned())),
+        }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+}
+
+rikki_limits::limits! {
+    /// What one topic is like, or each of a pattern.
+    ///
+    /// A topic is a ring of messages, of which the oldest give way. A subscriber is a place in it: who reads slowly
+    /// costs no queue, and gets behind until the ring has gone on without them. Then the [`Policy`] holds.
+    #[derive(Clone, Debug, PartialEq)]
+    #[must_use]
+    pub struct TopicConfig, setters of TopicConfig by with, beside {
+        pub(crate) policy: Policy = Policy::Gap,
+        pub(crate) last: bool = false,
+        pub(crate) latest_by_key: bool = false,
+        pub(crate) presence: PresenceMode = PresenceMode::Off,
+        pub(crate) publish: bool = false,
+    };
+
+    pub(crate) history: usize {
+        name: "history", unit: CountOrZero, default: "100",
+        meaning: "Messages that newcomers may have", detail: ", the last ones",
+        /// The ring itself holds at least 1,024 messages within [`bytes`](Self::bytes) and [`age`](Self::age), so that
+        /// a burst overtakes nobody who reads, and a resume finds what came in a short absence.
+        setter: history(usize),
+    }
+    pub(crate) bytes: usize {
+        name: "bytes", unit: Size, default: "1MiB",
+        meaning: "Memory of the topic's messages", detail: ": the oldest give way, and a larger one is refused",
+        setter: bytes(usize),
+    }
+    pub(crate) age: Duration {
+        name: "age", unit: Time, default: "10m",
+        meaning: "How long a message is kept", detail: ", and a topic that nobody uses",
+        setter: age(Duration),
+    }
+}
+
+impl TopicConfig {
+    /// Sets what becomes of a subscriber whom the ring has gone on without; default [`Policy::Gap`].
+    pub fn policy(self, policy: Policy) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// Whether a newcomer who asks for nothing else gets the last message at once, as for a value that is shown;
+    /// default not.
+    pub fn last(self, last: bool) -> Self {
+        Self { last, ..self }
+    }
+
+    /// Whether of the messages with one [key](crate::Publish::key) only the latest is kept; default not.
+    ///
+    /// What is kept no longer is missing for nobody: a subscriber who comes late or reads slowly gets the latest of
+    /// each key, and no gap is told of the others.
+    pub fn latest_by_key(self, enabled: bool) -> Self {
+        Self { latest_by_key: enabled, ..self }
+    }
+
+    /// Whether it is known who is there; default [`PresenceMode::Off`].
+    pub fn presence(self, presence: PresenceMode) -> Self {
+        Self { presence, ..self }
+    }
+
+    /// Whether clients may publish by its URL; default not. Subscribing is open there.
+    ///
+    /// The application itself may always publish, and a [rule](crate::TopicUrl::authorize) of the URL decides in place
+    /// of this.
+    pub fn publish(self, allowed: bool) -> Self {
+        Self { publish: allowed, ..self }
+    }
+
+    /// The limits of a topic, which [`set`](Self::set) sets by name.
+    pub fn limits() -> impl Iterator<Item = &'static Limit> {
+        Self::LIMITS.iter()
+    }
+
+    /// Sets a limit by its name, as a person writes it: `age` to `10m`.
+    ///
+    /// # Errors
+    ///
+    /// [`BadLimit`], if there is no limit of this name or this is no value for it.
+    pub fn set(mut self, name: &str, text: &str) -> Result<Self, BadLimit> {
+        match self.set_limit(name, text)? {
+            true => Ok(self),
+            false => Err(BadLimit::Unknown(name.to_owned())),
+        }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+}
+
+/// What becomes of a subscriber who reads so slowly that messages have gone which they have not had.
+///
+/// Either way it is counted by [pattern](crate::TopicCounters), and other subscribers lose nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Policy {
+    /// They are told how many are missing, as far as that is known, and go on with the oldest there is.
+    #[default]
+    Gap,
+    /// They are told, and go on with the latest alone: for values of which only the last counts.
+    Latest,
+    /// Their connection is closed with 1013, so that they come back and resume. A `Stream` ends.
+    Close,
+}
+
+/// What is known of who is subscribed to a topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PresenceMode {
+    /// Nothing.
+    #[default]
+    Off,
+    /// How many they are.
+    Counts,
+    /// Who they are: see [`Identity`](crate::Identity). At most 1,000 are told of one topic, and the others are
+    /// counted.
+    Members,
+}

@@ -1,0 +1,267 @@
+//! The place of one subscriber in a topic: what comes next for it, and when it is woken.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use rikki_limits::Seldom;
+
+use crate::config::Policy;
+use crate::fan_out::{Group, Post};
+use crate::item::Item;
+use crate::position::{Epoch, From, Position};
+use crate::presence::{Identity, PresenceChange};
+use crate::topic::{Joined, Topic};
+
+/// How many messages are taken at once: so many are shared under one lock, and sent without it.
+const BATCH: usize = 8;
+
+/// How often a policy that acts is logged: once a second for each.
+static ACTED: Seldom<Policy> = Seldom::new();
+
+/// A place in the ring of a topic, and a seat among those who are woken there.
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    group: Arc<Group>,
+    /// The ordinal of the latest message that it has had.
+    place: u64,
+    rare: Option<Box<Rare>>,
+    key: u32,
+    /// It gets what is there now, and nothing that comes later.
+    is_sealed: bool,
+    /// In an envelope that tells positions and gaps.
+    pub(crate) has_envelope: bool,
+}
+
+/// What few cursors have.
+#[derive(Debug, Default)]
+struct Rare {
+    /// Where it is to begin, until the broker has said which history this is.
+    begins: Option<From>,
+    /// The ordinal of the latest message that it is to get.
+    until: Option<u64>,
+    /// The number by which it is present.
+    client: Option<u64>,
+    /// How many changes of presence it has had, if it wants to have them.
+    seen: Option<u64>,
+}
+
+/// What comes next for a subscriber.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Nothing now.
+    Nothing,
+    /// Messages, which are in the batch.
+    Messages,
+    /// It has begun.
+    Joined(Joined),
+    /// Messages are missing, so many if that is known.
+    Missed(Option<u64>),
+    /// Who has come and gone.
+    Presence(Arc<PresenceChange>),
+    /// It is to be closed.
+    TooSlow,
+}
+
+/// Messages that were taken at once.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    taken: [Option<Taken>; BATCH],
+    first: usize,
+}
+
+/// One of them: shared with the ring.
+#[derive(Clone, Debug)]
+pub(crate) struct Taken {
+    ordinal: u64,
+    pub(crate) position: Position,
+    pub(crate) item: Arc<Item>,
+}
+
+impl Batch {
+    /// The next one.
+    pub(crate) fn pop(&mut self) -> Option<Taken> {
+        let taken = self.taken.get_mut(self.first)?.take()?;
+        self.first += 1;
+        Some(taken)
+    }
+
+    /// Holds these in place of what was left; whether there are any.
+    fn fill(&mut self, taken: impl Iterator<Item = Taken>) -> bool {
+        *self = Self::default();
+        for (slot, taken) in self.taken.iter_mut().zip(taken) {
+            *slot = Some(taken);
+        }
+        self.taken.first().is_some_and(Option::is_some)
+    }
+}
+
+impl Cursor {
+    /// Subscribes to `topic` in the runtime of `post`. Where the topic is ready it has
+    /// begun, and this says where.
+    pub(crate) fn new(topic: &Arc<Topic>, from: From, post: Option<&Arc<Post>>) -> (Self, Option<Joined>) {
+        let (group, key) = topic.join(post);
+        let key = u32::try_from(key).unwrap_or(u32::MAX);
+        let mut cursor = Self { group, place: 0, rare: None, key, is_sealed: false, has_envelope: false };
+        let joined = cursor.begin(from);
+        if joined.is_none() {
+            cursor.rare.get_or_insert_default().begins = Some(from);
+        }
+        (cursor, joined)
+    }
+
+    /// Is there for others to see, as the topic has it.
+    pub(crate) fn enter(&mut self, identity: Identity) {
+        let client = self.group.topic.enter(identity);
+        if client.is_some() {
+            self.rare.get_or_insert_default().client = client;
+        }
+    }
+
+    /// Gets changes of presence too, from now on.
+    pub(crate) fn watch_presence(&mut self) {
+        let version = self.topic().state().presence().map(|presence| presence.version());
+        if version.is_some() {
+            self.rare.get_or_insert_default().seen = version;
+        }
+    }
+
+    pub(crate) fn topic(&self) -> &Arc<Topic> {
+        &self.group.topic
+    }
+
+    fn begin(&mut self, from: From) -> Option<Joined> {
+        let topic = self.topic().clone();
+        let mut state = topic.state();
+        topic.expire(&mut state);
+        let (place, joined) = state.begin(from, &topic.rules, topic.shared.now())?;
+        drop(state);
+        self.place = place;
+        match joined.recovered {
+            Some(true) => topic.rules.counts.resumed.up(),
+            Some(false) => topic.rules.counts.not_recovered.up(),
+            None => {}
+        }
+        Some(joined)
+    }
+
+    /// What comes next: messages go to `batch`, and are had when they are [taken](Self::has_taken).
+    pub(crate) fn next(&mut self, batch: &mut Batch) -> Next {
+        if let Some(from) = self.rare.as_ref().and_then(|rare| rare.begins) {
+            let Some(joined) = self.begin(from) else { return Next::Nothing };
+            if let Some(rare) = &mut self.rare {
+                rare.begins = None;
+            }
+            return Next::Joined(joined);
+        }
+        let topic = self.topic().clone();
+        let mut state = topic.state();
+        topic.expire(&mut state);
+        if state.ring.is_behind(self.place) && self.place < self.until() {
+            let missed = state.ring.missed(self.place);
+            let policy = topic.config().policy;
+            let next = match policy {
+                Policy::Gap => state.ring.gone(),
+                Policy::Latest => state.ring.before_last(1),
+                Policy::Close => self.place,
+            };
+            let passed = state.ring.after(state.ring.gone()).take_while(|(ordinal, _)| *ordinal <= next).count() as u64;
+            drop(state);
+            self.place = next;
+            return self.fall_behind(policy, missed.map(|missed| missed + passed));
+        }
+        let epoch = state.epoch.unwrap_or(Epoch(0));
+        let until = self.until();
+        let mine = state.ring.after(self.place).take_while(|(ordinal, _)| *ordinal <= until);
+        let is_filled = batch.fill(mine.filter_map(|(ordinal, entry)| {
+            let position = Position { epoch, offset: entry.offset };
+            Some(Taken { ordinal, position, item: entry.item.clone()? })
+        }));
+        if is_filled {
+            return Next::Messages;
+        }
+        // What is kept no longer is missing for nobody.
+        self.place = self.place.max(state.ring.appended().min(until));
+        let seen = self.rare.as_mut().and_then(|rare| rare.seen.as_mut());
+        if let (Some(seen), Some(presence)) = (seen, state.presence())
+            && let Some((now_seen, change)) = presence.after(*seen)
+        {
+            *seen = now_seen;
+            return Next::Presence(change);
+        }
+        Next::Nothing
+    }
+
+    /// A message of the batch has been had.
+    pub(crate) fn has_taken(&mut self, taken: &Taken) {
+        self.place = taken.ordinal;
+    }
+
+    /// So many messages have been handed over.
+    pub(crate) fn count_delivered(&self, messages: usize) {
+        if messages > 0 {
+            self.topic().rules.counts.delivered.add(messages);
+        }
+    }
+
+    /// Registers the task for what comes next; `false` if something is there already.
+    pub(crate) fn wait(&self, waker: &Waker) -> bool {
+        self.group.wait(self.key as usize, waker);
+        if self.is_sealed && self.place >= self.until() {
+            return true;
+        }
+        let state = self.topic().state();
+        let begins = self.rare.as_ref().is_some_and(|rare| rare.begins.is_some());
+        let seen = self.rare.as_ref().and_then(|rare| rare.seen);
+        let is_told = seen.is_none_or(|seen| state.presence().is_none_or(|presence| presence.version() == seen));
+        if begins { state.epoch.is_none() } else { state.ring.appended() <= self.place && is_told }
+    }
+
+    /// From now on it gets what is there already; whether it has had all of that.
+    pub(crate) fn seal(&mut self) -> bool {
+        if !self.is_sealed {
+            let appended = self.topic().state().ring.appended();
+            self.is_sealed = true;
+            self.rare.get_or_insert_default().until = Some(appended);
+        }
+        self.place >= self.until()
+    }
+
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.is_sealed
+    }
+
+    /// Whether its policy is to close it and has to act: also while its peer takes nothing.
+    pub(crate) fn is_to_be_closed(&self) -> bool {
+        self.topic().config().policy == Policy::Close && self.topic().state().ring.is_behind(self.place)
+    }
+
+    fn until(&self) -> u64 {
+        self.rare.as_ref().and_then(|rare| rare.until).unwrap_or(u64::MAX)
+    }
+
+    fn fall_behind(&self, policy: Policy, missed: Option<u64>) -> Next {
+        let counts = &self.topic().rules.counts;
+        let count = missed.and_then(|missed| usize::try_from(missed).ok()).unwrap_or(0);
+        match policy {
+            Policy::Gap => counts.missed.add(count),
+            Policy::Latest => counts.skipped.add(count),
+            Policy::Close => counts.closed.up(),
+        }
+        if let Some(left_out) = ACTED.turn(policy) {
+            let topic = &*self.topic().name;
+            tracing::info!(target: "rikki::topics", topic, ?policy, missed, left_out, "a subscriber is too slow");
+        }
+        if policy == Policy::Close { Next::TooSlow } else { Next::Missed(missed) }
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        let topic = self.topic().clone();
+        if let Some(client) = self.rare.as_ref().and_then(|rare| rare.client) {
+            topic.exit(client);
+        }
+        topic.leave(&self.group, self.key as usize);
+        topic.shared.subscriptions.give_back_one();
+    }
+}

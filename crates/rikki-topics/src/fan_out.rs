@@ -1,0 +1,217 @@
+//! Who is told that a topic has something new: one wake for each runtime, and from there its own tasks.
+//!
+//! ```text
+//!   publish ──> group of (topic, runtime) ──> post of the runtime ──> its task ──> tasks of the subscribers that wait
+//!               once while one is under way   one wake from outside    wakes from inside, without a lock
+//! ```
+//!
+//! A worker of `rikki` is a runtime of one thread, so that a publish costs one wake from thread to thread for each
+//! worker, however many are subscribed there. Tasks of a runtime that steals work are woken one by one, from one of its
+//! own threads. Who is subscribed outside of any runtime is woken by whoever publishes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
+
+use slab::Slab;
+use tokio::runtime::{Handle, Id};
+use tokio::sync::Notify;
+use tokio::task::yield_now;
+
+use crate::config::Policy;
+use crate::topic::Topic;
+
+/// How many are woken before others of the runtime run.
+const WOKEN_AT_ONCE: usize = 1024;
+
+/// Where a runtime learns what is new, for all topics.
+#[derive(Debug, Default)]
+pub(crate) struct Post {
+    /// The groups that have something new.
+    queue: Mutex<Vec<Weak<Group>>>,
+    /// Rings when the first one is queued.
+    filled: Arc<Notify>,
+}
+
+/// The posts of runtimes that have subscribers.
+static POSTS: LazyLock<Mutex<HashMap<Id, Weak<Post>>>> = LazyLock::new(Mutex::default);
+
+impl Post {
+    /// That of the runtime that this is called in, if any.
+    pub(crate) fn current() -> Option<Arc<Self>> {
+        let runtime = Handle::try_current().ok()?;
+        let mut posts = lock(&POSTS);
+        if let Some(post) = posts.get(&runtime.id()).and_then(Weak::upgrade) {
+            return Some(post);
+        }
+        posts.retain(|_, post| post.strong_count() > 0);
+        let post = Arc::new(Self::default());
+        posts.insert(runtime.id(), Arc::downgrade(&post));
+        runtime.spawn(deliver(Arc::downgrade(&post), post.filled.clone()));
+        Some(post)
+    }
+
+    fn push(&self, group: Weak<Group>) {
+        let is_first = {
+            let mut queue = lock(&self.queue);
+            queue.push(group);
+            queue.len() == 1
+        };
+        if is_first {
+            self.filled.notify_one();
+        }
+    }
+}
+
+impl Drop for Post {
+    /// Ends its task.
+    fn drop(&mut self) {
+        self.filled.notify_one();
+    }
+}
+
+/// The task of a runtime: wakes those of the runtime's subscribers that wait for something that is there now.
+async fn deliver(post: Weak<Post>, filled: Arc<Notify>) {
+    let (mut groups, mut wakers) = (Vec::new(), Vec::new());
+    loop {
+        filled.notified().await;
+        let Some(post) = post.upgrade() else { return };
+        std::mem::swap(&mut *lock(&post.queue), &mut groups);
+        drop(post);
+        for group in groups.drain(..) {
+            if let Some(group) = group.upgrade() {
+                group.take_waiting(&mut wakers);
+            }
+            let mut woken = 0;
+            for waker in wakers.drain(..) {
+                waker.wake();
+                woken += 1;
+                if woken % WOKEN_AT_ONCE == 0 {
+                    yield_now().await;
+                }
+            }
+        }
+    }
+}
+
+/// The subscribers of one topic in one runtime.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) topic: Arc<Topic>,
+    post: Option<Arc<Post>>,
+    /// It is queued with the post: what is new now is seen then.
+    is_queued: AtomicBool,
+    /// How many messages had gone when those were last woken too that do not wait.
+    woken_at: AtomicU64,
+    members: Mutex<Members>,
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    wakers: Slab<Waker>,
+    /// A bit for each that waits.
+    waiting: Vec<u64>,
+}
+
+impl Members {
+    fn set_waiting(&mut self, key: usize, waits: bool) {
+        let (word, bit) = (key / 64, 1 << (key % 64));
+        if word >= self.waiting.len() {
+            self.waiting.resize(word + 1, 0);
+        }
+        if let Some(word) = self.waiting.get_mut(word) {
+            *word = if waits { *word | bit } else { *word & !bit };
+        }
+    }
+}
+
+impl Group {
+    pub(crate) fn new(topic: Arc<Topic>, post: Option<Arc<Post>>) -> Self {
+        let (is_queued, woken_at) = (AtomicBool::new(false), AtomicU64::new(0));
+        Self { topic, post, is_queued, woken_at, members: Mutex::default() }
+    }
+
+    pub(crate) fn is_of(&self, post: Option<&Arc<Post>>) -> bool {
+        match (&self.post, post) {
+            (Some(own), Some(post)) => Arc::ptr_eq(own, post),
+            (own, post) => own.is_none() && post.is_none(),
+        }
+    }
+
+    /// There is something new: those that wait are woken soon.
+    pub(crate) fn notify(self: &Arc<Self>) {
+        // What is new was there before this, and is seen by whoever looks after it.
+        if self.is_queued.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        match &self.post {
+            Some(post) => post.push(Arc::downgrade(self)),
+            None => {
+                let mut wakers = Vec::new();
+                self.take_waiting(&mut wakers);
+                wakers.into_iter().for_each(Waker::wake);
+            }
+        }
+    }
+
+    fn take_waiting(&self, wakers: &mut Vec<Waker>) {
+        self.is_queued.swap(false, Ordering::AcqRel);
+        let all = self.topic.config().policy == Policy::Close && self.is_turned_over();
+        let mut members = lock(&self.members);
+        let Members { wakers: known, waiting } = &mut *members;
+        if all {
+            waiting.iter_mut().for_each(|word| *word = 0);
+            wakers.extend(known.iter().map(|(_, waker)| waker.clone()));
+            return;
+        }
+        for (index, word) in waiting.iter_mut().enumerate() {
+            while *word != 0 {
+                let bit = word.trailing_zeros() as usize;
+                *word &= *word - 1;
+                wakers.extend(known.get(index * 64 + bit).cloned());
+            }
+        }
+    }
+
+    /// Whether the whole ring has gone since those were woken that do not wait: some of them may have been left behind,
+    /// and do not know since their peers do not read.
+    fn is_turned_over(&self) -> bool {
+        let (gone, length) = self.topic.turnover();
+        let is_turned_over = gone.saturating_sub(self.woken_at.load(Ordering::Relaxed)) > length;
+        if is_turned_over {
+            self.woken_at.store(gone, Ordering::Relaxed);
+        }
+        is_turned_over
+    }
+
+    /// One more, which does not wait yet.
+    pub(crate) fn join(&self) -> usize {
+        lock(&self.members).wakers.insert(Waker::noop().clone())
+    }
+
+    /// That member waits from now on, and is woken by what is added after this.
+    pub(crate) fn wait(&self, key: usize, waker: &Waker) {
+        let mut members = lock(&self.members);
+        let known = members.wakers.get_mut(key).filter(|known| !known.will_wake(waker));
+        let old = known.map(|known| std::mem::replace(known, waker.clone()));
+        members.set_waiting(key, true);
+        drop(members);
+        drop(old); // without the lock: it may be the last to hold a task
+    }
+
+    /// That member leaves; whether it was the last.
+    pub(crate) fn leave(&self, key: usize) -> bool {
+        let mut members = lock(&self.members);
+        let old = members.wakers.try_remove(key);
+        members.set_waiting(key, false);
+        let is_empty = members.wakers.is_empty();
+        drop(members);
+        drop(old); // without the lock: it may be the last to hold a task
+        is_empty
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

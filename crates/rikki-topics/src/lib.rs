@@ -1,0 +1,37 @@
+#![doc = include_str!("../README.md")]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
+mod broker;
+mod config;
+mod counters;
+mod cursor;
+mod envelope;
+mod error;
+mod fan_out;
+mod item;
+mod name;
+mod options;
+mod position;
+mod presence;
+mod publish;
+mod ring;
+mod socket;
+mod subscription;
+mod topic;
+mod topics;
+mod wait;
+
+pub use broker::{Broker, Inlet, Memory, Published, Publishing};
+pub use config::{Policy, PresenceMode, TopicConfig, TopicsConfig};
+pub use counters::TopicCounters;
+pub use error::{PublishError, SubscribeError};
+pub use name::BadName;
+pub use options::SubscribeOptions;
+pub use position::{BadPosition, Epoch, From, Position};
+pub use presence::{Identity, Member, PresenceChange, Present};
+pub use publish::{Publish, PublishFuture};
+pub use socket::Subscribe;
+pub use subscription::{Delivered, Subscription, Update};
+pub use topic::Joined;
+pub use topics::Topics;

@@ -1,0 +1,52 @@
+//! What a subscriber asks for.
+
+use crate::position::From;
+use crate::presence::Identity;
+
+/// What a subscriber asks for: where to begin, who it is, and what it wants to see beside the messages.
+///
+/// ```
+/// use rikki_topics::{From, Identity, SubscribeOptions};
+///
+/// let options = SubscribeOptions::from(From::Last(10)).identity(Identity::user("ada")).presence(true);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub struct SubscribeOptions {
+    pub(crate) from: From,
+    pub(crate) identity: Identity,
+    pub(crate) watches_presence: bool,
+    pub(crate) has_envelope: bool,
+}
+
+impl Default for SubscribeOptions {
+    fn default() -> Self {
+        Self { from: From::Now, identity: Identity::default(), watches_presence: false, has_envelope: false }
+    }
+}
+
+impl std::convert::From<From> for SubscribeOptions {
+    fn from(from: From) -> Self {
+        Self { from, ..Self::default() }
+    }
+}
+
+impl SubscribeOptions {
+    /// Sets who it is, for others to see where the topic's [presence](crate::TopicConfig::presence) is on; default
+    /// nobody, who is counted.
+    pub fn identity(self, identity: Identity) -> Self {
+        Self { identity, ..self }
+    }
+
+    /// Whether messages come in an envelope of JSON that says where they are, and that tells of gaps and of who comes and
+    /// goes; default not. A `Stream` is told that anyway.
+    pub fn envelope(self, enabled: bool) -> Self {
+        Self { has_envelope: enabled, ..self }
+    }
+
+    /// Whether it is told who comes and goes, where the topic's [presence](crate::TopicConfig::presence) is on; default
+    /// not.
+    pub fn presence(self, watches: bool) -> Self {
+        Self { watches_presence: watches, ..self }
+    }
+}

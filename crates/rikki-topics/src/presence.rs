@@ -1,0 +1,187 @@
+//! Who is subscribed to a topic: joins and leaves, put together over a short time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rikki_limits::{Budget, Share};
+
+use crate::config::PresenceMode;
+
+/// How long joins and leaves are put together, so that who reconnects at once has not been away.
+pub(crate) const TOGETHER: Duration = Duration::from_millis(250);
+
+/// How many members of a topic are known; the others are counted.
+const MOST_MEMBERS: usize = 1000;
+
+/// How many changes are kept for subscribers who read slowly.
+const KEPT_CHANGES: usize = 16;
+
+/// What a member costs beside what it says of itself, in bytes.
+const MEMBER: usize = 200;
+
+/// What a subscriber says of itself, for others to see: see [`PresenceMode`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Identity {
+    /// Who it is, such as the name of an account; nobody has judged that but the application.
+    pub user: String,
+    /// What else is to be known of it: any text.
+    pub info: String,
+}
+
+impl Identity {
+    /// A user of whom nothing else is to be known.
+    #[must_use]
+    pub fn user(user: impl Into<String>) -> Self {
+        Self { user: user.into(), info: String::new() }
+    }
+
+    /// With what else is to be known of it.
+    #[must_use]
+    pub fn info(self, info: impl Into<String>) -> Self {
+        Self { info: info.into(), ..self }
+    }
+}
+
+/// One subscription that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Member {
+    /// Its number, which no other one of the process has had.
+    pub client: u64,
+    /// What it says of itself.
+    pub identity: Identity,
+}
+
+/// Who is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Present {
+    /// How many.
+    pub count: usize,
+    /// Who they are, in the order in which they came, as far as it is known.
+    pub members: Vec<Arc<Member>>,
+}
+
+/// Who has come and gone in a short time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PresenceChange {
+    /// How many are there now.
+    pub count: usize,
+    /// Who has come, and is still there.
+    pub joined: Vec<Arc<Member>>,
+    /// Who was there, and has gone.
+    pub left: Vec<Arc<Member>>,
+    /// It does not go on from the change before: those who have come are all there are.
+    pub is_complete: bool,
+}
+
+/// The presence of one topic.
+#[derive(Debug)]
+pub(crate) struct Presence {
+    names: bool,
+    count: usize,
+    members: BTreeMap<u64, Arc<Member>>,
+    memory: Share,
+    /// What has changed since the last change that was told.
+    joined: BTreeMap<u64, Arc<Member>>,
+    left: BTreeMap<u64, Arc<Member>>,
+    told: usize,
+    /// Somebody puts it together soon.
+    pub(crate) is_due: bool,
+    /// How many changes there have been; the latest are kept.
+    version: u64,
+    changes: VecDeque<Arc<PresenceChange>>,
+}
+
+impl Presence {
+    pub(crate) fn new(mode: PresenceMode, budget: &Arc<Budget>) -> Option<Self> {
+        (mode != PresenceMode::Off).then(|| Self {
+            names: mode == PresenceMode::Members,
+            count: 0,
+            members: BTreeMap::new(),
+            memory: budget.share(),
+            joined: BTreeMap::new(),
+            left: BTreeMap::new(),
+            told: 0,
+            is_due: false,
+            version: 0,
+            changes: VecDeque::new(),
+        })
+    }
+
+    /// One has come.
+    pub(crate) fn join(&mut self, client: u64, identity: Identity) {
+        self.count += 1;
+        let cost = cost(&identity);
+        if self.names && self.members.len() < MOST_MEMBERS && self.memory.grow(cost) {
+            let member = Arc::new(Member { client, identity });
+            self.joined.insert(client, member.clone());
+            self.members.insert(client, member);
+        }
+    }
+
+    /// One has gone.
+    pub(crate) fn leave(&mut self, client: u64) {
+        self.count = self.count.saturating_sub(1);
+        let Some(member) = self.members.remove(&client) else { return };
+        self.memory.shrink_to(self.memory.held().saturating_sub(cost(&member.identity)));
+        // Who comes and goes in between has not been there for anybody.
+        if self.joined.remove(&client).is_none() && self.left.len() < MOST_MEMBERS {
+            self.left.insert(client, member);
+        }
+    }
+
+    /// Puts together what has changed; whether there is anything to tell.
+    pub(crate) fn put_together(&mut self) -> bool {
+        self.is_due = false;
+        if self.count == self.told && self.joined.is_empty() && self.left.is_empty() {
+            return false;
+        }
+        self.told = self.count;
+        self.version += 1;
+        if self.changes.len() == KEPT_CHANGES {
+            self.changes.pop_front();
+        }
+        self.changes.push_back(Arc::new(PresenceChange {
+            count: self.count,
+            joined: std::mem::take(&mut self.joined).into_values().collect(),
+            left: std::mem::take(&mut self.left).into_values().collect(),
+            is_complete: false,
+        }));
+        true
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The change behind the first `seen`, and how many have been seen then.
+    pub(crate) fn after(&self, seen: u64) -> Option<(u64, Arc<PresenceChange>)> {
+        let behind = usize::try_from(self.version.checked_sub(seen)?).unwrap_or(usize::MAX);
+        if behind == 0 {
+            return None;
+        }
+        match self.changes.len().checked_sub(behind).and_then(|index| self.changes.get(index)) {
+            Some(change) => Some((seen + 1, change.clone())),
+            None => Some((self.version, Arc::new(self.complete()))),
+        }
+    }
+
+    /// Who has been told to be there.
+    fn complete(&self) -> PresenceChange {
+        let told = self.members.iter().filter(|(client, _)| !self.joined.contains_key(client));
+        let joined = told.map(|(_, member)| member.clone()).chain(self.left.values().cloned()).collect();
+        PresenceChange { count: self.told, joined, left: Vec::new(), is_complete: true }
+    }
+
+    pub(crate) fn present(&self) -> Present {
+        Present { count: self.count, members: self.members.values().cloned().collect() }
+    }
+}
+
+fn cost(identity: &Identity) -> usize {
+    MEMBER + identity.user.len() + identity.info.len()
+}

@@ -1,0 +1,215 @@
+//! The callback face: a WebSocket that is subscribed to topics takes their messages by itself.
+
+use std::any::Any;
+use std::task::Context;
+
+use rikki_ws::internal::{Fed, Feeds, Outlet};
+use rikki_ws::{CloseCode, Socket};
+use serde_json::Value;
+
+use crate::cursor::{Batch, Cursor, Next};
+use crate::envelope;
+use crate::error::SubscribeError;
+use crate::options::SubscribeOptions;
+use crate::topic::Joined;
+use crate::topics::Topics;
+
+/// Subscribing a WebSocket in its callbacks: its connection sends what the topics bring, as fast as its peer takes it.
+///
+/// It leaves them when it closes. A drain closes it when it has what was published before.
+///
+/// ```
+/// use rikki_topics::{Subscribe, Topics};
+/// use rikki_ws::{Handler, Message, Opening, Socket};
+///
+/// struct Room(Topics);
+///
+/// impl Handler for Room {
+///     type State = ();
+///
+///     fn open(&self, socket: &mut Socket<'_>, _opening: &Opening) {
+///         let _ = socket.subscribe(&self.0, "room");
+///     }
+///
+///     fn message(&self, (): &mut (), _socket: &mut Socket<'_>, message: Message<'_>) {
+///         let _ = self.0.publish("room", message.into_owned()).detach();
+///     }
+/// }
+/// ```
+pub trait Subscribe: sealed::Sealed {
+    /// Subscribes to what is published from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`SubscribeError`] says which name or bound stands in the way.
+    fn subscribe(&mut self, topics: &Topics, topic: &str) -> Result<(), SubscribeError> {
+        self.subscribe_with(topics, topic, SubscribeOptions::default()).map(|_| ())
+    }
+
+    /// Subscribes as it is asked for, and says where it begins; `None` where the broker has not said that yet.
+    ///
+    /// # Errors
+    ///
+    /// [`SubscribeError`] says which name or bound stands in the way.
+    fn subscribe_with(
+        &mut self,
+        topics: &Topics,
+        topic: &str,
+        options: impl Into<SubscribeOptions>,
+    ) -> Result<Option<Joined>, SubscribeError>;
+
+    /// Leaves a topic; whether it was subscribed to.
+    fn unsubscribe(&mut self, topics: &Topics, topic: &str) -> bool;
+}
+
+impl Subscribe for Socket<'_> {
+    fn subscribe_with(
+        &mut self,
+        topics: &Topics,
+        topic: &str,
+        options: impl Into<SubscribeOptions>,
+    ) -> Result<Option<Joined>, SubscribeError> {
+        if !self.is_open() {
+            return Err(SubscribeError::Closed);
+        }
+        let mine = self.feeds().as_deref_mut().and_then(subscriptions);
+        if let Some(mine) = &mine {
+            if mine.all().iter().any(|cursor| is_at(cursor, topics, topic)) {
+                return Err(SubscribeError::Already);
+            }
+            if mine.all().len() >= topics.per_connection() {
+                return Err(SubscribeError::TooManyOfConnection);
+            }
+        }
+        let (cursor, joined) = topics.cursor(topic, options.into())?;
+        match mine {
+            Some(mine) => mine.add(cursor),
+            None => *self.feeds() = Some(Box::new(Subscriptions::One(cursor))),
+        }
+        Ok(joined)
+    }
+
+    fn unsubscribe(&mut self, topics: &Topics, topic: &str) -> bool {
+        let Some(mine) = self.feeds().as_deref_mut().and_then(subscriptions) else { return false };
+        mine.remove(|cursor| is_at(cursor, topics, topic))
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for rikki_ws::Socket<'_> {}
+}
+
+fn is_at(cursor: &Cursor, topics: &Topics, topic: &str) -> bool {
+    *cursor.topic().name == *topic && topics.is_of(cursor.topic())
+}
+
+fn subscriptions(feeds: &mut dyn Feeds) -> Option<&mut Subscriptions> {
+    (feeds as &mut dyn Any).downcast_mut()
+}
+
+/// The subscriptions of one connection: most have one.
+#[derive(Debug)]
+enum Subscriptions {
+    One(Cursor),
+    Many(Vec<Cursor>),
+}
+
+impl Subscriptions {
+    fn all(&self) -> &[Cursor] {
+        match self {
+            Self::One(cursor) => std::slice::from_ref(cursor),
+            Self::Many(cursors) => cursors,
+        }
+    }
+
+    fn all_mut(&mut self) -> &mut [Cursor] {
+        match self {
+            Self::One(cursor) => std::slice::from_mut(cursor),
+            Self::Many(cursors) => cursors,
+        }
+    }
+
+    fn add(&mut self, cursor: Cursor) {
+        match std::mem::replace(self, Self::Many(Vec::new())) {
+            Self::One(first) => *self = Self::Many(vec![first, cursor]),
+            Self::Many(mut cursors) => {
+                cursors.push(cursor);
+                *self = Self::Many(cursors);
+            }
+        }
+    }
+
+    fn remove(&mut self, is_it: impl Fn(&Cursor) -> bool) -> bool {
+        let before = self.all().len();
+        match self {
+            Self::One(cursor) if is_it(cursor) => *self = Self::Many(Vec::new()),
+            Self::One(_) => {}
+            Self::Many(cursors) => cursors.retain(|cursor| !is_it(cursor)),
+        }
+        self.all().len() < before
+    }
+}
+
+impl Feeds for Subscriptions {
+    fn poll_feed(&mut self, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) -> Fed {
+        for index in 0..self.all().len() {
+            let Some(cursor) = self.all_mut().get_mut(index) else { break };
+            if feed(cursor, cx, outlet) == Fed::Full {
+                // The others come first next time.
+                let behind = (index + 1) % self.all().len();
+                self.all_mut().rotate_left(behind);
+                return Fed::Full;
+            }
+        }
+        Fed::Waiting
+    }
+
+    fn seal(&mut self) -> bool {
+        // Each is sealed now, whether or not one before it is done.
+        self.all_mut().iter_mut().fold(true, |is_done, cursor| cursor.seal() && is_done)
+    }
+}
+
+/// Sends what one topic has.
+fn feed(cursor: &mut Cursor, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) -> Fed {
+    let mut batch = Batch::default();
+    loop {
+        if outlet.is_full() && !cursor.is_to_be_closed() {
+            return Fed::Full;
+        }
+        match cursor.next(&mut batch) {
+            Next::Messages => {
+                let mut sent = 0;
+                while !outlet.is_full()
+                    && let Some(taken) = batch.pop()
+                {
+                    let message = match cursor.has_envelope {
+                        true => taken.item.enveloped(taken.position),
+                        false => &taken.item.message,
+                    };
+                    // A connection that is closing has no feeds.
+                    let _ = outlet.send(message);
+                    cursor.has_taken(&taken);
+                    sent += 1;
+                }
+                cursor.count_delivered(sent);
+            }
+            Next::TooSlow => {
+                outlet.close(CloseCode::TRY_AGAIN_LATER, "too slow for a topic");
+                return Fed::Full;
+            }
+            Next::Nothing if cursor.wait(cx.waker()) => return Fed::Waiting,
+            Next::Nothing => {}
+            // Without an envelope there are no words for these.
+            _ if !cursor.has_envelope => {}
+            Next::Joined(joined) => tell(outlet, &envelope::joined(joined)),
+            Next::Missed(missed) => tell(outlet, &envelope::gap(missed)),
+            Next::Presence(change) => tell(outlet, &envelope::presence(&change)),
+        }
+    }
+}
+
+fn tell(outlet: &mut Outlet<'_>, said: &Value) {
+    let _ = outlet.send(&envelope::told(said));
+}

@@ -1,0 +1,420 @@
+//! One topic: its ring, and who is told of what is new in it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rikki_limits::{Budget, Share};
+use rikki_ws::Message;
+use tokio::runtime::Handle;
+
+use crate::config::{PresenceMode, TopicConfig};
+use crate::counters::Counts;
+use crate::error::PublishError;
+use crate::fan_out::{Group, Post, lock};
+use crate::item::Item;
+use crate::position::{Epoch, From, Position};
+use crate::presence::{Identity, Presence, Present, TOGETHER};
+use crate::ring::{Bounds, Millis, Ring, millis};
+
+/// How long an idempotency key is known.
+const KEYS_KNOWN: Duration = Duration::from_secs(5 * 60);
+
+/// How many of them are, of one topic.
+const MOST_KEYS: usize = 1024;
+
+/// What a key costs beside its text, in bytes.
+const KEY: usize = 150;
+
+/// What all topics share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) memory: Arc<Budget>,
+    pub(crate) topics: Arc<Budget>,
+    pub(crate) subscriptions: Arc<Budget>,
+    pub(crate) per_connection: usize,
+    /// Their memory is no part of a server's.
+    pub(crate) has_own_memory: bool,
+    pub(crate) made: Instant,
+}
+
+impl Shared {
+    pub(crate) fn now(&self) -> Millis {
+        millis(self.made.elapsed())
+    }
+}
+
+/// What the topics of one pattern share.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) pattern: String,
+    pub(crate) config: TopicConfig,
+    pub(crate) bounds: Bounds,
+    pub(crate) counts: Counts,
+}
+
+impl Rules {
+    pub(crate) fn new(pattern: &str, config: &TopicConfig) -> Arc<Self> {
+        let (config, bounds) = (config.clone(), Bounds::new(config));
+        Arc::new(Self { pattern: pattern.to_owned(), config, bounds, counts: Counts::default() })
+    }
+}
+
+/// One topic.
+#[derive(Debug)]
+pub(crate) struct Topic {
+    pub(crate) name: Arc<str>,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) shared: Arc<Shared>,
+    state: Mutex<State>,
+    /// Its place among all topics, and what its name takes.
+    _held: (Share, Share),
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) ring: Ring,
+    /// `None` until the broker has said it.
+    pub(crate) epoch: Option<Epoch>,
+    /// Copied when it changes, so that nobody holds the lock while they are told.
+    groups: Option<Arc<[Arc<Group>]>>,
+    /// What few topics have.
+    rare: Option<Box<Rare>>,
+    /// When somebody was last subscribed.
+    used_at: Millis,
+}
+
+#[derive(Debug, Default)]
+struct Rare {
+    keys: Option<Keys>,
+    presence: Option<Presence>,
+}
+
+/// The idempotency keys that have been seen lately.
+#[derive(Debug)]
+struct Keys {
+    positions: HashMap<Arc<str>, Position>,
+    order: VecDeque<(Millis, Arc<str>)>,
+    memory: Share,
+}
+
+/// A message that is to be published.
+#[derive(Clone, Debug)]
+pub(crate) struct Publication {
+    pub(crate) message: Message<'static>,
+    pub(crate) key: Option<Arc<str>>,
+    pub(crate) idempotency_key: Option<Arc<str>>,
+}
+
+/// Where a subscriber begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Joined {
+    /// What comes next is behind this.
+    pub position: Position,
+    /// Whether everything behind the position that was asked for is still there; `None` where none was.
+    pub recovered: Option<bool>,
+}
+
+impl Topic {
+    pub(crate) fn new(name: Arc<str>, rules: Arc<Rules>, shared: Arc<Shared>, held: (Share, Share)) -> Self {
+        let ring = Ring::new(&shared.memory, rules.config.latest_by_key);
+        let presence = Presence::new(rules.config.presence, &shared.memory);
+        let rare = presence.map(|presence| Box::new(Rare { presence: Some(presence), keys: None }));
+        rules.counts.topics.up();
+        let state = State { ring, epoch: None, groups: None, rare, used_at: shared.now() };
+        Self { name, rules, shared, state: Mutex::new(state), _held: held }
+    }
+
+    pub(crate) fn config(&self) -> &TopicConfig {
+        &self.rules.config
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// How many messages have gone in all, and how many there are.
+    pub(crate) fn turnover(&self) -> (u64, u64) {
+        let state = self.state();
+        (state.ring.gone(), state.ring.appended().saturating_sub(state.ring.gone()))
+    }
+
+    /// The broker says which history this is; what has another has nothing to do with it.
+    pub(crate) fn begin(&self, epoch: Epoch) {
+        let groups = {
+            let mut state = self.state();
+            if state.epoch.is_some_and(|known| known != epoch) {
+                self.with_bytes(&mut state, Ring::restart);
+            }
+            state.epoch = Some(epoch);
+            state.groups.clone()
+        };
+        notify(groups);
+    }
+
+    /// Publishes a message behind the last one, unless its idempotency key has been seen.
+    pub(crate) fn publish(&self, publication: Publication) -> Result<Position, PublishError> {
+        let (result, groups) = {
+            let now = self.shared.now();
+            let mut state = self.state();
+            let epoch = *state.epoch.get_or_insert_with(Epoch::random);
+            let Publication { message, key, idempotency_key } = publication;
+            if let Some(known) = idempotency_key.as_deref().and_then(|key| state.position_of(key, now)) {
+                self.rules.counts.repeated.up();
+                return Ok(known);
+            }
+            let position = Position { epoch, offset: state.ring.last_offset() + 1 };
+            let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
+            let result = self.add(&mut state, position.offset, message, key, time, now);
+            if let (Ok(()), Some(key)) = (&result, idempotency_key) {
+                state.remember(key, position, now, &self.shared.memory);
+            }
+            (result.map(|()| position), state.groups.clone())
+        };
+        if result.is_ok() {
+            notify(groups);
+        }
+        result
+    }
+
+    /// Adds a message that a broker has given its offset; one that is not behind the last is there already.
+    pub(crate) fn append(&self, offset: u64, publication: Publication, time: u64) -> Result<bool, PublishError> {
+        let (added, groups) = {
+            let now = self.shared.now();
+            let mut state = self.state();
+            if offset <= state.ring.last_offset() {
+                return Ok(false);
+            }
+            let added = self.add(&mut state, offset, publication.message, publication.key, time, now);
+            (added, state.groups.clone())
+        };
+        added?;
+        notify(groups);
+        Ok(true)
+    }
+
+    fn add(
+        &self,
+        state: &mut State,
+        offset: u64,
+        message: Message<'static>,
+        key: Option<Arc<str>>,
+        time: u64,
+        now: Millis,
+    ) -> Result<(), PublishError> {
+        let (length, limit) = (message.as_bytes().len(), self.rules.bounds.longest());
+        let item = Arc::new(Item::new(message, key, time, &self.shared.memory));
+        let bounds = &self.rules.bounds;
+        let added = match length <= limit {
+            true => self
+                .with_bytes(state, |ring| ring.append(offset, item, bounds, now))
+                .map_err(|_| PublishError::NoMemory),
+            false => Err(PublishError::TooLong { length, limit }),
+        };
+        let counts = &self.rules.counts;
+        if added.is_ok() {
+            counts.published.up()
+        } else {
+            counts.refused.up()
+        }
+        added
+    }
+
+    /// Changes the ring, and counts what it holds.
+    fn with_bytes<R>(&self, state: &mut State, change: impl FnOnce(&mut Ring) -> R) -> R {
+        let before = state.ring.held();
+        let result = change(&mut state.ring);
+        self.rules.counts.ring_bytes.change(before, state.ring.held());
+        result
+    }
+
+    /// Lets go of what is too old.
+    pub(crate) fn expire(&self, state: &mut State) {
+        self.with_bytes(state, |ring| ring.expire(&self.rules.bounds, self.shared.now()));
+    }
+
+    /// One more subscriber in the runtime of `post`.
+    pub(crate) fn join(self: &Arc<Self>, post: Option<&Arc<Post>>) -> (Arc<Group>, usize) {
+        let mut state = self.state();
+        let known = state.groups.iter().flat_map(|groups| groups.iter()).find(|group| group.is_of(post)).cloned();
+        let group = known.unwrap_or_else(|| {
+            let group = Arc::new(Group::new(self.clone(), post.cloned()));
+            let groups = state.groups.iter().flat_map(|groups| groups.iter()).cloned().chain([group.clone()]).collect();
+            state.groups = Some(groups);
+            group
+        });
+        let key = group.join();
+        self.rules.counts.subscribers.up();
+        (group, key)
+    }
+
+    /// A subscriber leaves.
+    pub(crate) fn leave(&self, group: &Arc<Group>, key: usize) {
+        self.rules.counts.subscribers.down();
+        let mut state = self.state();
+        state.used_at = self.shared.now();
+        if group.leave(key) {
+            let others =
+                state.groups.iter().flat_map(|groups| groups.iter()).filter(|other| !Arc::ptr_eq(other, group));
+            let others: Arc<[_]> = others.cloned().collect();
+            let old = std::mem::replace(&mut state.groups, Some(others).filter(|others| !others.is_empty()));
+            drop(state);
+            drop(old); // without the lock
+        }
+    }
+
+    /// Somebody is there from now on; the number is that of no other.
+    pub(crate) fn enter(self: &Arc<Self>, identity: Identity) -> Option<u64> {
+        static CLIENTS: AtomicU64 = AtomicU64::new(1);
+        if self.config().presence == PresenceMode::Off {
+            return None;
+        }
+        let client = CLIENTS.fetch_add(1, Relaxed);
+        self.change_presence(|presence| presence.join(client, identity));
+        Some(client)
+    }
+
+    /// Somebody is no longer there.
+    pub(crate) fn exit(self: &Arc<Self>, client: u64) {
+        self.change_presence(|presence| presence.leave(client));
+    }
+
+    fn change_presence(self: &Arc<Self>, change: impl FnOnce(&mut Presence)) {
+        let is_first = {
+            let mut state = self.state();
+            let Some(presence) = state.presence_mut() else { return };
+            change(presence);
+            !std::mem::replace(&mut presence.is_due, true)
+        };
+        if !is_first {
+            return;
+        }
+        match Handle::try_current() {
+            Ok(runtime) => {
+                let topic = Arc::downgrade(self);
+                runtime.spawn(tell_later(topic));
+            }
+            // Nobody can wait here.
+            Err(_) => self.tell_presence(),
+        }
+    }
+
+    fn tell_presence(&self) {
+        let groups = {
+            let mut state = self.state();
+            let is_news = state.presence_mut().is_some_and(Presence::put_together);
+            is_news.then(|| state.groups.clone()).flatten()
+        };
+        notify(groups);
+    }
+
+    pub(crate) fn present(&self) -> Present {
+        self.state().presence().map(Presence::present).unwrap_or_default()
+    }
+
+    /// Whether nobody uses it, and nothing of it is kept; otherwise, when to ask again.
+    pub(crate) fn is_unused(&self, now: Millis) -> Result<(), Millis> {
+        let mut state = self.state();
+        self.expire(&mut state);
+        let age = self.rules.bounds.age();
+        if state.groups.is_some() {
+            return Err(now.saturating_add(age));
+        }
+        let last_used = state.ring.latest_at().max(Some(state.used_at)).unwrap_or_default();
+        let until = last_used.saturating_add(age).max(state.keys_until().unwrap_or_default());
+        if until > now { Err(until) } else { Ok(()) }
+    }
+}
+
+async fn tell_later(topic: Weak<Topic>) {
+    tokio::time::sleep(TOGETHER).await;
+    if let Some(topic) = topic.upgrade() {
+        topic.tell_presence();
+    }
+}
+
+/// Without a lock.
+fn notify(groups: Option<Arc<[Arc<Group>]>>) {
+    groups.iter().flat_map(|groups| groups.iter()).for_each(Group::notify);
+}
+
+impl State {
+    /// Where somebody begins who asks for this; `None` until the broker has said which history it is.
+    pub(crate) fn begin(&self, from: From, rules: &Rules, now: Millis) -> Option<(u64, Joined)> {
+        let (epoch, ring) = (self.epoch?, &self.ring);
+        let oldest = ring.before_last(rules.bounds.history);
+        let (place, recovered) = match from {
+            From::Now if rules.config.last => (ring.before_last(1).max(oldest), None),
+            From::Now => (ring.appended(), None),
+            From::Last(count) => (ring.before_last(count).max(oldest), None),
+            From::Since(age) => (ring.before_time(now.saturating_sub(millis(age))).max(oldest), None),
+            From::After(position) if position.epoch == epoch => match ring.place_of(position.offset) {
+                Some(place) => (place, Some(true)),
+                // From before what there is, or from a future that did not come.
+                None if position.offset < ring.last_offset() => (ring.gone(), Some(false)),
+                None => (ring.appended(), Some(false)),
+            },
+            From::After(_) => (oldest, Some(false)),
+        };
+        let position = Position { epoch, offset: ring.offset_at(place) };
+        Some((place, Joined { position, recovered }))
+    }
+
+    pub(crate) fn presence(&self) -> Option<&Presence> {
+        self.rare.as_ref()?.presence.as_ref()
+    }
+
+    fn presence_mut(&mut self) -> Option<&mut Presence> {
+        self.rare.as_mut()?.presence.as_mut()
+    }
+
+    fn position_of(&mut self, key: &str, now: Millis) -> Option<Position> {
+        let keys = self.rare.as_mut()?.keys.as_mut()?;
+        keys.expire(now);
+        keys.positions.get(key).copied()
+    }
+
+    fn remember(&mut self, key: Arc<str>, position: Position, now: Millis, budget: &Arc<Budget>) {
+        let new = || Keys { positions: HashMap::new(), order: VecDeque::new(), memory: budget.share() };
+        let keys = self.rare.get_or_insert_default().keys.get_or_insert_with(new);
+        keys.expire(now);
+        while keys.order.len() >= MOST_KEYS || !keys.memory.grow(key.len() + KEY) {
+            // Without any memory the message is not known again, which is better than refusing it.
+            if !keys.drop_oldest() {
+                return;
+            }
+        }
+        keys.order.push_back((now, key.clone()));
+        keys.positions.insert(key, position);
+    }
+
+    fn keys_until(&self) -> Option<Millis> {
+        let (at, _) = self.rare.as_ref()?.keys.as_ref()?.order.back()?;
+        Some(at.saturating_add(millis(KEYS_KNOWN)))
+    }
+}
+
+impl Keys {
+    fn expire(&mut self, now: Millis) {
+        while self.order.front().is_some_and(|(at, _)| at.saturating_add(millis(KEYS_KNOWN)) <= now) {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) -> bool {
+        let Some((_, key)) = self.order.pop_front() else { return false };
+        self.positions.remove(&key);
+        self.memory.shrink_to(self.memory.held().saturating_sub(key.len() + KEY));
+        true
+    }
+}
+
+impl Drop for Topic {
+    fn drop(&mut self) {
+        let held = self.state.get_mut().map_or(0, |state| state.ring.held());
+        self.rules.counts.ring_bytes.change(held, 0);
+        self.rules.counts.topics.down();
+    }
+}

@@ -1,0 +1,283 @@
+//! All topics of a process: found by name, made when they are used, and forgotten when nobody uses them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::Instant;
+
+use rikki_limits::{Budget, Limit};
+use rikki_ws::Message;
+
+use crate::broker::{Broker, Inlet, Memory};
+use crate::config::TopicsConfig;
+use crate::counters::TopicCounters;
+use crate::cursor::Cursor;
+use crate::error::{NoTopic, SubscribeError};
+use crate::fan_out::{Post, lock};
+use crate::name::{Pattern, judge};
+use crate::options::SubscribeOptions;
+use crate::presence::Present;
+use crate::publish::Publish;
+use crate::ring::Millis;
+use crate::subscription::Subscription;
+use crate::topic::{Joined, Rules, Shared, Topic};
+
+/// What a topic takes beside its name and its messages, in bytes.
+const TOPIC: usize = 400;
+
+/// How many topics are looked at by the way, whether they are still used.
+const SWEPT_AT_ONCE: usize = 16;
+
+/// Topics: rooms, live values and feeds, by name, with history and resume.
+///
+/// A topic comes to be when it is first used. Whoever publishes waits for no subscriber, and no subscriber for another:
+/// each has a place in the topic's ring of messages and takes them as fast as it reads. A clone is the same topics, on
+/// any thread, with or without a runtime.
+///
+/// Memory: about 400 bytes a topic, at most 100 a subscription, and the messages, within
+/// [`memory`](TopicsConfig::memory).
+///
+/// ```
+/// use rikki_topics::{From, Topics, TopicsConfig};
+///
+/// let topics = Topics::new(TopicsConfig::default());
+/// let position = topics.publish("news", "first").wait()?;
+/// topics.publish("news", "second").wait()?;
+/// let mut subscription = topics.subscribe("news", From::After(position))?;
+/// assert_eq!(subscription.joined().unwrap().recovered, Some(true));
+/// assert_eq!(subscription.blocking_message().unwrap().message, "second".into());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Topics(Arc<Hub>);
+
+struct Hub {
+    broker: Box<dyn Broker>,
+    shared: Arc<Shared>,
+    rules: Vec<(Pattern, Arc<Rules>)>,
+    others: Option<Arc<Rules>>,
+    topics: RwLock<HashMap<Arc<str>, Arc<Topic>>>,
+    due: Mutex<Due>,
+    /// When the next one is due, to be looked at without the lock.
+    next_due: AtomicU64,
+}
+
+/// When to look whether a topic is still used: each is here once.
+#[derive(Default)]
+struct Due {
+    topics: BTreeMap<(Millis, u64), Weak<Topic>>,
+    added: u64,
+}
+
+impl Topics {
+    /// Topics in the memory of this process.
+    #[must_use]
+    pub fn new(config: TopicsConfig) -> Self {
+        Self::with_broker(config, Memory::new())
+    }
+
+    /// Topics whose messages `broker` orders.
+    #[must_use]
+    pub fn with_broker(config: TopicsConfig, broker: impl Broker) -> Self {
+        let config = config.within_limits();
+        let memory = config.memory.unwrap_or(const { Limit::default_of(TopicsConfig::LIMITS, "topic-memory") });
+        let shared = Shared {
+            memory: Arc::new(Budget::new("topic-memory", memory)),
+            topics: Arc::new(Budget::new("max-topics", config.max_topics)),
+            subscriptions: Arc::new(Budget::new("max-subscriptions", config.max_subscriptions)),
+            per_connection: config.max_subscriptions_per_connection,
+            has_own_memory: config.memory.is_some(),
+            made: Instant::now(),
+        };
+        let rules = |(pattern, topic): &(Pattern, _)| (pattern.clone(), Rules::new(pattern.as_str(), topic));
+        Self(Arc::new(Hub {
+            broker: Box::new(broker),
+            shared: Arc::new(shared),
+            rules: config.topics.iter().map(rules).collect(),
+            others: config.others.as_ref().map(|topic| Rules::new("*", topic)),
+            topics: RwLock::default(),
+            due: Mutex::default(),
+            next_due: AtomicU64::new(Millis::MAX),
+        }))
+    }
+
+    /// Publishes a message: nothing is done until this is awaited, [waited for](Publish::wait) or
+    /// [let go](Publish::detach).
+    ///
+    /// ```
+    /// # use rikki_topics::{Topics, TopicsConfig};
+    /// # async fn example(topics: Topics) -> Result<(), rikki_topics::PublishError> {
+    /// let position = topics.publish("price/EUR", "1.17").key("EUR").idempotency_key("tick-4711").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn publish<'a>(&'a self, topic: &'a str, message: impl Into<Message<'static>>) -> Publish<'a> {
+        Publish::new(self, topic, message.into().into_owned())
+    }
+
+    /// Subscribes: a `Stream` of what is published, beginning [where it is asked to](crate::From).
+    ///
+    /// # Errors
+    ///
+    /// [`SubscribeError`] says which name or bound stands in the way.
+    pub fn subscribe(&self, topic: &str, options: impl Into<SubscribeOptions>) -> Result<Subscription, SubscribeError> {
+        let (cursor, joined) = self.cursor(topic, options.into())?;
+        Ok(Subscription::new(cursor, joined))
+    }
+
+    /// A place in a topic, for a task in this runtime.
+    pub(crate) fn cursor(
+        &self,
+        topic: &str,
+        options: SubscribeOptions,
+    ) -> Result<(Cursor, Option<Joined>), SubscribeError> {
+        let topic = self.topic(topic)?;
+        if !self.0.shared.subscriptions.take_one() {
+            return Err(SubscribeError::TooMany);
+        }
+        let (mut cursor, joined) = Cursor::new(&topic, options.from, Post::current().as_ref());
+        if options.watches_presence {
+            cursor.watch_presence();
+        }
+        cursor.has_envelope = options.has_envelope;
+        cursor.enter(options.identity);
+        Ok((cursor, joined))
+    }
+
+    /// Who is subscribed to a topic, as far as its [presence](crate::TopicConfig::presence) is known.
+    #[must_use]
+    pub fn present(&self, topic: &str) -> Present {
+        self.known(topic).map(|topic| topic.present()).unwrap_or_default()
+    }
+
+    /// What has been counted so far, for each pattern, with the topics that no pattern fits at the end.
+    #[must_use]
+    pub fn counters(&self) -> Vec<TopicCounters> {
+        self.sweep();
+        let rules = self.0.rules.iter().map(|(_, rules)| rules).chain(&self.0.others);
+        rules.map(|rules| rules.counts.read(&rules.pattern)).collect()
+    }
+
+    pub(crate) fn per_connection(&self) -> usize {
+        self.0.shared.per_connection
+    }
+
+    pub(crate) fn is_of(&self, topic: &Topic) -> bool {
+        Arc::ptr_eq(&self.0.shared, &topic.shared)
+    }
+
+    pub(crate) fn broker(&self) -> &dyn Broker {
+        &*self.0.broker
+    }
+
+    /// What a topic is like that has or would have this name.
+    pub(crate) fn rules(&self, name: &str) -> Option<&Arc<Rules>> {
+        let fits = self.0.rules.iter().filter_map(|(pattern, rules)| Some((pattern.fit(name)?, rules)));
+        fits.max_by_key(|(fit, _)| *fit).map(|(_, rules)| rules).or(self.0.others.as_ref())
+    }
+
+    /// A topic that there is.
+    pub(crate) fn known(&self, name: &str) -> Option<Arc<Topic>> {
+        self.0.topics.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// A topic that there is from now on.
+    pub(crate) fn topic(&self, name: &str) -> Result<Arc<Topic>, NoTopic> {
+        self.sweep();
+        if let Some(topic) = self.known(name) {
+            return Ok(topic);
+        }
+        judge(name).map_err(NoTopic::Name)?;
+        let rules = self.rules(name).ok_or(NoTopic::Unknown)?;
+        let shared = &self.0.shared;
+        let held = shared.topics.take(1).zip(shared.memory.take(TOPIC + name.len())).ok_or(NoTopic::TooMany)?;
+        let (topic, is_new) = {
+            let mut topics = self.0.topics.write().unwrap_or_else(PoisonError::into_inner);
+            match topics.get(name) {
+                Some(topic) => (topic.clone(), false),
+                None => {
+                    let name: Arc<str> = name.into();
+                    let topic = Arc::new(Topic::new(name.clone(), rules.clone(), shared.clone(), held));
+                    topics.insert(name, topic.clone());
+                    (topic, true)
+                }
+            }
+        };
+        if is_new {
+            let due = shared.now().saturating_add(rules.bounds.age());
+            self.0.look_again(&mut lock(&self.0.due), due, Arc::downgrade(&topic));
+            self.0.broker.attach(&Inlet(topic.clone()));
+        }
+        Ok(topic)
+    }
+
+    /// Forgets topics that nobody uses any more, a few at a time.
+    fn sweep(&self) {
+        let hub = &*self.0;
+        let now = hub.shared.now();
+        if hub.next_due.load(Relaxed) > now {
+            return;
+        }
+        for _ in 0..SWEPT_AT_ONCE {
+            let Some(topic) = hub.take_due(now) else { return };
+            if let Some(topic) = hub.forget(topic, now) {
+                hub.broker.detach(&topic.name);
+            }
+        }
+    }
+
+    /// The budgets that bound these topics.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn budgets(&self) -> [&Arc<Budget>; 3] {
+        let Shared { memory, topics, subscriptions, .. } = &*self.0.shared;
+        [memory, topics, subscriptions]
+    }
+
+    /// Gives the topics a part of a server's memory, unless they have been told how much they may have.
+    #[doc(hidden)]
+    pub fn share_memory(&self, bytes: usize) {
+        if !self.0.shared.has_own_memory {
+            self.0.shared.memory.set_most(bytes);
+        }
+    }
+}
+
+impl Hub {
+    fn look_again(&self, due: &mut Due, at: Millis, topic: Weak<Topic>) {
+        due.added += 1;
+        due.topics.insert((at, due.added), topic);
+        self.next_due.store(due.topics.keys().next().map_or(Millis::MAX, |(at, _)| *at), Relaxed);
+    }
+
+    /// The next topic that is due.
+    fn take_due(&self, now: Millis) -> Option<Weak<Topic>> {
+        let mut due = lock(&self.due);
+        let first = due.topics.first_entry().filter(|first| first.key().0 <= now)?.remove();
+        self.next_due.store(due.topics.keys().next().map_or(Millis::MAX, |(at, _)| *at), Relaxed);
+        Some(first)
+    }
+
+    /// Forgets a topic if nobody uses it, and asks again later otherwise.
+    fn forget(&self, topic: Weak<Topic>, now: Millis) -> Option<Arc<Topic>> {
+        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+        let found = topic.upgrade()?;
+        // Whoever has found it and not used it yet has an `Arc` of it: nobody else finds it meanwhile.
+        let is_held = Arc::strong_count(&found) > 2;
+        match found.is_unused(now) {
+            Ok(()) if !is_held => topics.remove(&found.name),
+            unused => {
+                let at = unused.err().unwrap_or(now).max(now.saturating_add(1000));
+                self.look_again(&mut lock(&self.due), at, topic);
+                None
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Topics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topics").field("broker", &self.0.broker).finish_non_exhaustive()
+    }
+}
