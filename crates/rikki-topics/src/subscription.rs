@@ -137,6 +137,12 @@ impl Subscription {
         }
     }
 
+    /// Whether nothing comes any more: it was too slow, and its policy is [`Policy::Close`](crate::Policy::Close).
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.cursor.is_none()
+    }
+
     /// From now on nothing comes but what is there already: then it ends.
     pub(crate) fn seal(&mut self) {
         if let Some(cursor) = &mut self.cursor {

@@ -1,0 +1,25 @@
+//! What every broker has to hold to: the same tests for each, with a checker that is tested first.
+//!
+//! A broker's own tests include this module by its path, and call [`holds`] with topics of theirs.
+
+mod checker;
+mod random;
+
+pub(crate) use checker::{Fault, Log, check};
+pub(crate) use random::config;
+use random::{ops, run};
+
+use proptest::test_runner::{Config, TestRunner};
+use rikki_topics::{Topics, TopicsConfig};
+
+/// Runs random publishes, subscribers, pauses, policies and resumes against topics made by `make`, and checks every
+/// subscriber's log.
+pub(crate) fn holds(make: impl Fn(TopicsConfig) -> Topics) {
+    let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
+    let result = runner.run(&ops(), |ops| {
+        run(&make(config()), &ops).map_err(|fault| proptest::test_runner::TestCaseError::fail(format!("{fault:?}")))
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+}

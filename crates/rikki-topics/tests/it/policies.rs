@@ -1,0 +1,148 @@
+//! Where subscribers begin, and what becomes of those whom the ring has gone on without.
+
+use std::time::Duration;
+
+use rikki_topics::{
+    Broker, Epoch, From, Inlet, Policy, Position, Published, Publishing, TopicConfig, Topics, TopicsConfig,
+};
+
+use crate::all;
+
+/// A topic whose ring holds three messages of 700 bytes.
+fn small(policy: Policy) -> Topics {
+    let config = TopicConfig::default().bytes(3 * 950).policy(policy);
+    Topics::new(TopicsConfig::default().others(config))
+}
+
+/// Publishes numbers, in 700 bytes each.
+fn publish(topics: &Topics, numbers: std::ops::RangeInclusive<u32>) -> Option<Position> {
+    numbers.map(|number| topics.publish("t", format!("{number:<700}")).wait().unwrap()).last()
+}
+
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn who_falls_behind() {
+    let check = |policy, expected: &str| {
+        let topics = small(policy);
+        let mut subscription = topics.subscribe("t", From::Now).unwrap();
+        publish(&topics, 1..=2);
+        assert_eq!(words(&all(&mut subscription)), "joined 1 2");
+        publish(&topics, 3..=9);
+        assert_eq!(words(&all(&mut subscription)), expected, "{policy:?}");
+    };
+    check(Policy::Gap, "gap(4) 7 8 9");
+    check(Policy::Latest, "gap(6) 9");
+    check(Policy::Close, "end");
+    let topics = small(Policy::Gap);
+    let mut subscriptions = [(); 3].map(|()| topics.subscribe("t", From::Now).unwrap());
+    publish(&topics, 1..=4);
+    let counters = || topics.counters().pop().unwrap();
+    assert_eq!((counters().published, counters().subscribers, counters().ring_bytes), (4, 3, 3 * 950));
+    for subscription in &mut subscriptions {
+        assert_eq!(words(&all(subscription)), "joined gap(1) 2 3 4");
+    }
+    drop(subscriptions);
+    let counters = counters();
+    assert_eq!((counters.missed, counters.skipped, counters.closed), (3, 0, 0));
+    assert_eq!((counters.delivered, counters.subscribers), (9, 0));
+}
+
+#[test]
+fn where_it_begins() {
+    let topics = Topics::new(TopicsConfig::default().others(TopicConfig::default().history(4)));
+    let check = |from, expected: &str| {
+        assert_eq!(all(&mut topics.subscribe("t", from).unwrap()), expected, "{from:?}");
+    };
+    check(From::Last(3), "joined");
+    let positions: Vec<_> = (1..=6).map(|n| topics.publish("t", n.to_string()).wait().unwrap()).collect();
+    check(From::Now, "joined");
+    check(From::Last(0), "joined");
+    check(From::Last(1), "joined 6");
+    check(From::Last(4), "joined 3 4 5 6");
+    check(From::Last(usize::MAX), "joined 3 4 5 6");
+    check(From::Since(Duration::from_secs(60)), "joined 3 4 5 6");
+    check(From::Since(Duration::MAX), "joined 3 4 5 6");
+    check(From::After(positions[5]), "recovered=true");
+    // A resume finds what is in the ring, though newcomers do not.
+    check(From::After(positions[0]), "recovered=true 2 3 4 5 6");
+    let Position { epoch, .. } = positions[0];
+    check(From::After(Position { epoch, offset: 0 }), "recovered=true 1 2 3 4 5 6");
+    check(From::After(Position { epoch, offset: 7 }), "recovered=false");
+    check(From::After(Position { epoch, offset: u64::MAX }), "recovered=false");
+    check(From::After(Position { epoch: Epoch(epoch.0 ^ 1), offset: 6 }), "recovered=false 3 4 5 6");
+    let counters = topics.counters().pop().unwrap();
+    assert_eq!((counters.resumed, counters.not_recovered), (3, 3));
+}
+
+#[test]
+fn a_resume_from_before_what_is_there() {
+    let topics = small(Policy::Gap);
+    let first = publish(&topics, 1..=1).unwrap();
+    publish(&topics, 2..=4);
+    assert_eq!(words(&all(&mut topics.subscribe("t", From::After(first)).unwrap())), "recovered=true 2 3 4");
+    publish(&topics, 5..=5);
+    assert_eq!(words(&all(&mut topics.subscribe("t", From::After(first)).unwrap())), "recovered=false 3 4 5");
+}
+
+#[test]
+fn a_value_is_shown_at_once() {
+    let topics = Topics::new(TopicsConfig::default().others(TopicConfig::default().history(1).last(true)));
+    for n in 1..=3 {
+        topics.publish("t", n.to_string()).wait().unwrap();
+    }
+    let mut subscription = topics.subscribe("t", From::Now).unwrap();
+    assert_eq!(all(&mut subscription), "joined 3");
+    let position = subscription.position().unwrap();
+    assert_eq!(all(&mut topics.subscribe("t", From::After(position)).unwrap()), "recovered=true");
+}
+
+/// A broker that says later which history it is, and another one after that.
+#[derive(Debug, Default)]
+struct Later(std::sync::Mutex<Option<Inlet>>);
+
+impl Broker for &'static Later {
+    fn attach(&self, topic: &Inlet) {
+        *self.0.lock().unwrap() = Some(topic.clone());
+    }
+
+    fn publish(&self, topic: &Inlet, message: Published) -> Publishing {
+        let topic = topic.clone();
+        Publishing::Later(Box::pin(async move { topic.publish(message) }))
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_answers_later() {
+    static BROKER: Later = Later(std::sync::Mutex::new(None));
+    let topics = Topics::with_broker(TopicsConfig::default(), &BROKER);
+    let mut subscription = topics.subscribe("t", From::Last(1)).unwrap();
+    assert_eq!((all(&mut subscription), subscription.joined()), (String::new(), None));
+    let inlet = BROKER.0.lock().unwrap().clone().unwrap();
+    let text = |text: &'static str| Published::new(text);
+    inlet.begin(Epoch(5));
+    assert!(inlet.append(10, text("ten"), 1).unwrap() && inlet.append(20, text("twenty"), 2).unwrap());
+    for offset in [20, 10, 1] {
+        assert!(!inlet.append(offset, text("again"), 3).unwrap(), "{offset} is there already");
+    }
+    assert_eq!(all(&mut subscription), "joined twenty");
+    assert_eq!(subscription.position(), Some(Position { epoch: Epoch(5), offset: 20 }));
+    assert_eq!(topics.publish("t", "next").await.unwrap().offset, 21);
+    topics.publish("t", "and one").detach().unwrap();
+    let mut got = String::new();
+    while !got.ends_with("and one") {
+        tokio::task::yield_now().await;
+        got += &all(&mut subscription);
+    }
+    assert!(got == "next and one" || got == "nextand one", "{got}");
+    // Another history: who was at the end is told so, though nothing has come.
+    inlet.begin(Epoch(5));
+    assert_eq!(all(&mut subscription), "");
+    inlet.begin(Epoch(6));
+    assert_eq!(all(&mut subscription), "gap");
+    inlet.append(1, text("anew"), 4).unwrap();
+    assert_eq!(all(&mut subscription), "anew");
+    assert_eq!(subscription.position(), Some(Position { epoch: Epoch(6), offset: 1 }));
+}
