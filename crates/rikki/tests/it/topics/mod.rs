@@ -1,10 +1,18 @@
 //! Topics over real sockets: callbacks that join and leave, slow readers, drains, other runtimes.
 
-use rikki::Server;
-use rikki::topics::{Subscribe, TopicConfig, Topics, TopicsConfig};
-use rikki::ws::{Handler, Message, Opening, Socket};
+mod slow;
 
-use crate::talk::{Talk, frame};
+use std::future::IntoFuture;
+
+use axum::Router;
+use axum::routing::any;
+use futures_util::{SinkExt, StreamExt};
+use rikki::Server;
+use rikki::topics::{From, Subscribe, TopicConfig, Topics, TopicsConfig, Update};
+use rikki::ws::{Error, Handler, Message, Opening, Socket, Upgrade, WebSocket};
+use tokio::net::TcpListener;
+
+use crate::talk::{Talk, close, frame};
 use crate::wire::{BOTH, Running};
 
 /// Everybody is in one room, and what one sends goes to all; `/leave` leaves it, `/join` joins again.
@@ -80,4 +88,90 @@ async fn a_room() {
 
 fn text(text: &str) -> Vec<u8> {
     frame(0x81, text)
+}
+
+/// Subscribes to what each message names.
+struct Greedy(Topics);
+
+impl Handler for Greedy {
+    type State = ();
+
+    fn open(&self, _: &mut Socket<'_>, _: &Opening) {}
+
+    fn message(&self, (): &mut (), socket: &mut Socket<'_>, message: Message<'_>) {
+        let joined = socket.subscribe(&self.0, message.as_text().unwrap());
+        socket.send(joined.map_or_else(|error| error.to_string(), |()| "ok".to_owned())).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_subscribes_without_end() {
+    let topics = Topics::new(TopicsConfig::default().max_subscriptions_per_connection(100));
+    let server = Running::start(Server::new().websocket("/greedy", Greedy(topics.clone()))).await;
+    let mut greedy = Talk::open(&server, BOTH[0], "/greedy").await;
+    for n in 0..1000 {
+        greedy.send(text(&format!("topic {n}"))).await;
+        let expected = if n < 100 { "ok" } else { "the connection has as many subscriptions as it may have" };
+        assert_eq!(greedy.next().await, format!("text({expected})"), "{n}");
+    }
+    let mut bystander = Talk::open(&server, BOTH[0], "/greedy").await;
+    bystander.send(text("topic 7")).await;
+    assert_eq!(bystander.next().await, "text(ok)");
+    assert_eq!(topics.counters()[0].topics, 100, "what was refused has made no topic");
+    // Each of them comes.
+    for n in [0, 99, 7] {
+        topics.publish(&format!("topic {n}"), n.to_string()).await.unwrap();
+        assert_eq!(greedy.next().await, format!("text({n})"));
+    }
+    assert_eq!(bystander.next().await, "text(7)");
+    greedy.send(close(1000, "")).await;
+    assert_eq!(greedy.rest().await, "close(1000)");
+    bystander.send(text("topic 8")).await;
+    assert_eq!(bystander.next().await, "text(ok)");
+    assert_eq!(topics.counters()[0].subscribers, 2);
+}
+
+/// Under another server, on a runtime that steals work: callbacks, and a stream beside the socket's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn under_axum_serve() {
+    let topics = Topics::new(TopicsConfig::default());
+    let endpoint = rikki::ws::Endpoint::new(Room(topics.clone()));
+    let callbacks = any(async move |upgrade: Upgrade| upgrade.serve(&endpoint));
+    let of_streams = topics.clone();
+    let streams = any(async move |upgrade: Upgrade| upgrade.on_upgrade(move |socket| both(socket, of_streams.clone())));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().route("/callbacks", callbacks).route("/streams", streams);
+    tokio::spawn(axum::serve(listener, router).into_future());
+    let mut all = Vec::new();
+    for n in 0..40 {
+        let path = if n % 2 == 0 { "/callbacks" } else { "/streams" };
+        let mut talk = Talk::open_at(address, path).await;
+        assert_eq!(talk.next().await, "text(welcome)");
+        all.push(talk);
+    }
+    for n in 0..50 {
+        let said = format!("{n}");
+        all[n % 40].send(text(&said)).await;
+        for talk in &mut all {
+            assert_eq!(talk.next().await, format!("text({said})"));
+        }
+    }
+}
+
+/// What comes from either is handed to the other.
+async fn both(mut socket: WebSocket, topics: Topics) -> Result<(), Error> {
+    let mut room = topics.subscribe("room", From::Now).unwrap();
+    socket.send("welcome".into()).await?;
+    loop {
+        tokio::select! {
+            message = socket.next() => match message {
+                Some(message) => _ = topics.publish("room", message?).await.unwrap(),
+                None => return Ok(()),
+            },
+            Some(update) = room.next() => if let Update::Message(message) = update {
+                socket.send(message.message).await?;
+            },
+        }
+    }
 }
