@@ -10,6 +10,7 @@ use axum::body::Bytes;
 use axum::routing::{get, post};
 use clap::Parser;
 use futures_util::StreamExt as _;
+use rikki::topics::{Policy, Subscribe as _, TopicConfig, Topics, TopicsConfig};
 use rikki::ws::{self, Handler, Message, Opening, Overflow, PreparedMessage, SendError, Sender, Socket, Upgrade};
 use rikki::{Handle, Server, ServerTls};
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,6 +28,8 @@ const QUEUE_MEMORY: usize = 1 << 30;
 const TICK: Duration = Duration::from_millis(2);
 
 static HANDLE: OnceLock<Handle> = OnceLock::new();
+
+static TOPICS: OnceLock<Topics> = OnceLock::new();
 
 /// Requests for `/wait` that were begun, and those that were given up before their time.
 static WAITS: AtomicUsize = AtomicUsize::new(0);
@@ -46,12 +49,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::parse();
     let clients = Clients::default();
+    let topics = TOPICS.get_or_init(|| topics(options.topic));
     let settings = ws::Config::default().write_queue(MARK).overflow(options.overflow);
     let mut server = Server::new()
         .websocket_config(settings)
         .queue_memory(QUEUE_MEMORY)
         .websocket("/websocket", |socket: &mut Socket<'_>, message: Message<'_>| socket.send(message))
         .websocket("/push", clients.clone())
+        .topics(topics)
+        .websocket("/topic", Subscribed)
         .websocket("/panic/callback", PanicOn("message"))
         .websocket("/panic/open", PanicOn("open"))
         .websocket("/panic/close", PanicOn("close"))
@@ -76,7 +82,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             || handle
         });
         if let Some(rate) = options.push {
-            thread::spawn(move || clients.push(rate));
+            thread::spawn(move || push(rate, &clients));
         }
         let bound = handle.bound().iter().map(|bound| format!("Starting WS listener on ws://{bound}/websocket\n"));
         stdout().write_all(bound.collect::<String>().as_bytes())?;
@@ -92,12 +98,15 @@ struct Options {
     /// A certificate of its own
     #[arg(long)]
     tls: bool,
-    /// Messages a second to everybody at /push
+    /// Messages a second to everybody at /push and /topic
     #[arg(long, value_name = "PER_SECOND")]
     push: Option<u32>,
     /// What becomes of messages that a client does not take
     #[arg(long, value_name = "POLICY", default_value = "pause", value_parser = overflow)]
     overflow: Overflow,
+    /// What becomes of subscribers of /topic that the topic has gone on without
+    #[arg(long, value_name = "POLICY", default_value = "gap", value_parser = policy)]
+    topic: Policy,
     /// The folder that is served
     #[arg(long, value_name = "FOLDER")]
     files: Option<String>,
@@ -114,6 +123,35 @@ fn overflow(policy: &str) -> Result<Overflow, String> {
         "drop-oldest" => Ok(Overflow::DropOldest),
         _ => Err("there is no such policy".to_owned()),
     }
+}
+
+fn policy(policy: &str) -> Result<Policy, String> {
+    match policy {
+        "gap" => Ok(Policy::Gap),
+        "latest" => Ok(Policy::Latest),
+        "close" => Ok(Policy::Close),
+        _ => Err("there is no such policy".to_owned()),
+    }
+}
+
+/// A topic whose ring holds about 800 of the messages.
+fn topics(policy: Policy) -> Topics {
+    Topics::new(TopicsConfig::default().others(TopicConfig::default().bytes(1 << 20).policy(policy)))
+}
+
+/// Subscribes to what is pushed.
+struct Subscribed;
+
+impl Handler for Subscribed {
+    type State = ();
+
+    fn open(&self, socket: &mut Socket<'_>, _opening: &Opening) {
+        if let Some(topics) = TOPICS.get() {
+            let _ = socket.subscribe(topics, "pushed");
+        }
+    }
+
+    fn message(&self, (): &mut (), _socket: &mut Socket<'_>, _message: Message<'_>) {}
 }
 
 /// Who is pushed to.
@@ -164,22 +202,25 @@ impl Clients {
     fn lock(&self) -> MutexGuard<'_, Vec<Pushed>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Pushes `rate` messages a second to all of them, whatever becomes of any.
-    fn push(&self, rate: u32) {
-        let started = Instant::now();
-        let mut number = 0_u64;
-        loop {
-            let due = started.elapsed().as_millis() as u64 * u64::from(rate) / 1000;
-            while number < due {
-                let mut payload = vec![b'.'; PUSHED];
-                payload[..8].copy_from_slice(&number.to_be_bytes());
-                let message = PreparedMessage::new(payload);
-                self.lock().retain_mut(|client| client.push(&message));
-                number += 1;
+/// Pushes `rate` messages a second to all clients, and to the topic, whatever becomes of any.
+fn push(rate: u32, clients: &Clients) {
+    let started = Instant::now();
+    let mut number = 0_u64;
+    loop {
+        let due = started.elapsed().as_millis() as u64 * u64::from(rate) / 1000;
+        while number < due {
+            let mut payload = vec![b'.'; PUSHED];
+            payload[..8].copy_from_slice(&number.to_be_bytes());
+            if let Some(topics) = TOPICS.get() {
+                let _ = topics.publish("pushed", payload.clone()).detach();
             }
-            thread::sleep(TICK);
+            let message = PreparedMessage::new(payload);
+            clients.lock().retain_mut(|client| client.push(&message));
+            number += 1;
         }
+        thread::sleep(TICK);
     }
 }
 
@@ -248,7 +289,10 @@ async fn wait() -> &'static str {
 /// As `name: number`, in one line.
 async fn counters() -> String {
     let counters = HANDLE.get().map(Handle::counters);
+    let topics = TOPICS.get().map(Topics::counters);
     let [waits, cancelled, full] = [&WAITS, &CANCELLED, &FULL].map(|count| count.load(Relaxed));
     let [acted, latest] = [&ACTED, &LATEST].map(|count| count.load(Relaxed));
-    format!("{counters:?} waits: {waits}, cancelled: {cancelled}, full: {full}, acted: {acted}, latest: {latest}\n")
+    format!(
+        "{counters:?} {topics:?} waits: {waits}, cancelled: {cancelled}, full: {full}, acted: {acted}, latest: {latest}\n"
+    )
 }

@@ -17,6 +17,7 @@ mod slow_http;
 mod slow_readers;
 mod smuggling;
 mod soak;
+mod topics;
 
 use crate::case::Case;
 
@@ -26,6 +27,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         signals::CASES,
         descriptors::CASES,
         slow_readers::CASES,
+        topics::CASES,
         resets::CASES,
         panics::CASES,
         floods::CASES,

@@ -110,34 +110,59 @@ pub(super) fn small_socket() -> Result<TcpSocket> {
 
 /// Takes pushed messages until it is told to stop; none may be missing. Gives their number, and the connection.
 async fn follow(client: Client, mut stop: watch::Receiver<bool>) -> Result<(usize, TcpStream)> {
-    let (mut stream, mut buffer) = client.into_parts();
-    let (mut filled, mut count, mut expected) = (buffer.len(), 0, None);
-    buffer.resize(64 * 1024, 0);
+    let mut pushed = Pushed::new(client);
     while !*stop.borrow_and_update() {
-        let Some(room) = buffer.get_mut(filled..) else { return Err("a full buffer".to_owned()) };
-        let read = tokio::select! {
-            read = timeout(LIMIT, stream.read(room)) => read.map_err(|_| "no message in time")?,
+        tokio::select! {
+            read = timeout(LIMIT, pushed.read()) => read.map_err(|_| "no message in time")??,
             _ = stop.changed() => break,
-        };
-        filled += match read {
-            Ok(0) => return Err(format!("the connection ended after {count} messages")),
+        }
+        if pushed.missing > 0 {
+            return Err(format!("{} messages are missing among {}", pushed.missing, pushed.count));
+        }
+    }
+    Ok((pushed.count, pushed.stream))
+}
+
+/// A connection on which numbered messages come.
+pub(super) struct Pushed {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    filled: usize,
+    /// The number of the next one, if nothing is missing.
+    pub(super) next: Option<u64>,
+    pub(super) count: usize,
+    pub(super) missing: u64,
+}
+
+impl Pushed {
+    pub(super) fn new(client: Client) -> Self {
+        let (stream, mut buffer) = client.into_parts();
+        let filled = buffer.len();
+        buffer.resize(64 * 1024, 0);
+        Self { stream, buffer, filled, next: None, count: 0, missing: 0 }
+    }
+
+    /// Reads once, and looks at what is whole.
+    pub(super) async fn read(&mut self) -> Result<()> {
+        let room = self.buffer.get_mut(self.filled..).ok_or("a full buffer")?;
+        self.filled += match self.stream.read(room).await {
+            Ok(0) => return Err(format!("the connection ended after {} messages", self.count)),
             Ok(read) => read,
-            Err(error) => return Err(format!("read after {count} messages: {error}")),
+            Err(error) => return Err(format!("read after {} messages: {error}", self.count)),
         };
-        let whole = filled - filled % (HEADER.len() + PUSHED);
-        for frame in buffer[..whole].chunks(HEADER.len() + PUSHED) {
+        let whole = self.filled - self.filled % (HEADER.len() + PUSHED);
+        for frame in self.buffer[..whole].chunks(HEADER.len() + PUSHED) {
             let number = frame.strip_prefix(&HEADER).and_then(|payload| payload.first_chunk());
             let number = u64::from_be_bytes(*number.ok_or("not the frame that is pushed")?);
-            if expected.is_some_and(|expected| number != expected) {
-                return Err(format!("message {number} came after {count} others, and not {expected:?}"));
-            }
-            expected = Some(number + 1);
-            count += 1;
+            let next = self.next.unwrap_or(number);
+            let missing = number.checked_sub(next).ok_or_else(|| format!("message {number} came after {next}"))?;
+            (self.next, self.missing) = (Some(number + 1), self.missing + missing);
+            self.count += 1;
         }
-        buffer.copy_within(whole..filled, 0);
-        filled -= whole;
+        self.buffer.copy_within(whole..self.filled, 0);
+        self.filled -= whole;
+        Ok(())
     }
-    Ok((count, stream))
 }
 
 /// What the target counts.
