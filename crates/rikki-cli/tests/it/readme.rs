@@ -144,7 +144,7 @@ fn words_are_types() {
     let words: Vec<_> = rows.filter_map(|row| row.split(" |").next()).flat_map(|cell| cell.split(", ")).collect();
     assert!(words.len() >= 15, "{words:?}");
     let mut text = String::new();
-    for library in ["rikki-limits", "rikki-ws", "rikki-files", "rikki"] {
+    for library in ["rikki-limits", "rikki-ws", "rikki-files", "rikki-topics", "rikki"] {
         sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(library).join("src"), &mut text);
     }
     for word in words.into_iter().filter(|word| *word != "Mark") {
