@@ -2,6 +2,7 @@
 
 mod deadlines;
 mod excess;
+mod feeds;
 mod lost;
 
 use std::collections::VecDeque;
