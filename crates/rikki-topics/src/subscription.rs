@@ -14,6 +14,9 @@ use crate::presence::PresenceChange;
 use crate::topic::Joined;
 use crate::wait::block_on;
 
+/// How many messages are taken at once.
+const BATCH: usize = 8;
+
 /// A message of a topic, as a subscriber gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -172,7 +175,7 @@ impl Subscription {
                 self.position = Some(taken.position);
                 return Some(Step::Message(taken));
             }
-            match cursor.next(&mut self.batch) {
+            match cursor.next(&mut self.batch, BATCH) {
                 Next::Messages => {}
                 Next::Nothing => return None,
                 Next::Joined(joined) => {
