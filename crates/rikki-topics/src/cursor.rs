@@ -179,10 +179,13 @@ impl Cursor {
         let epoch = state.epoch.unwrap_or(Epoch(0));
         let until = self.until();
         let mine = state.ring.after(self.place).take_while(|(ordinal, _)| *ordinal <= until);
-        let is_filled = batch.fill(most, mine.filter_map(|(ordinal, entry)| {
-            let position = Position { epoch, offset: entry.offset };
-            Some(Taken { ordinal, position, item: entry.item.clone()? })
-        }));
+        let is_filled = batch.fill(
+            most,
+            mine.filter_map(|(ordinal, entry)| {
+                let position = Position { epoch, offset: entry.offset };
+                Some(Taken { ordinal, position, item: entry.item.clone()? })
+            }),
+        );
         if is_filled {
             return Next::Messages;
         }

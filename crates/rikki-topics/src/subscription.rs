@@ -52,7 +52,7 @@ pub enum Update {
 ///
 /// Polling can be given up at any point: nothing is lost.
 ///
-/// Memory: at most 100 bytes until it is polled; a few messages that it has taken and not handed over yet are kept by it
+/// Memory: about 150 bytes until it is polled; a few messages that it has taken and not handed over yet are kept by it
 /// when the topic keeps them no longer.
 ///
 /// ```
