@@ -93,8 +93,8 @@ impl Args {
     pub(crate) fn read(words: impl Iterator<Item = String>) -> Result<Self, clap::Error> {
         let mut args = Self::try_parse_from(words)?;
         let conflict = |text| Err(Self::command().error(ErrorKind::ArgumentConflict, text));
-        if args.deflate && !matches!(args.mode, Mode::Echo | Mode::Idle) {
-            return conflict("--deflate goes with echo and idle");
+        if args.deflate && !matches!(args.mode, Mode::Echo | Mode::Push | Mode::Idle) {
+            return conflict("--deflate goes with echo, push and idle");
         }
         if args.mode == Mode::Push && args.rate.is_some() {
             return conflict("--rate does not go with push");
@@ -150,7 +150,7 @@ mod tests {
         check("echo --port 1 --rate NaN", "it has to be a number above zero");
         check("echo --port 1 --seconds -1", "'--seconds <SECONDS>'");
         check("push --port 1 --rate 5", "--rate does not go with push");
-        check("http --port 1 --deflate", "--deflate goes with echo and idle");
+        check("http --port 1 --deflate", "--deflate goes with echo, push and idle");
         check("echo --frob", "unexpected argument '--frob'");
     }
 }

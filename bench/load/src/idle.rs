@@ -24,7 +24,7 @@ pub(crate) fn run(args: &Args) -> Result<Value> {
     let mut open = |numbers: std::ops::Range<usize>| {
         numbers
             .map(|number| {
-                let mut talker = Talker::open(args, number, config.as_ref())?;
+                let mut talker = Talker::open(args, number, config.as_ref(), None)?;
                 echo_once(&mut talker, &mut buffer)?;
                 Ok(talker)
             })

@@ -12,9 +12,6 @@ use crate::position::{Epoch, From, Position};
 use crate::presence::{Identity, PresenceChange};
 use crate::topic::{Joined, Topic};
 
-/// How many messages are taken at once: so many are shared under one lock, and sent without it.
-const BATCH: usize = 8;
-
 /// How often a policy that acts is logged: once a second for each.
 static ACTED: Seldom<Policy> = Seldom::new();
 
@@ -62,11 +59,13 @@ pub(crate) enum Next {
     TooSlow,
 }
 
-/// Messages that were taken at once.
+/// Messages that were taken at once: shared under one lock, and sent without it.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    taken: [Option<Taken>; BATCH],
-    first: usize,
+    /// The first one last.
+    taken: Vec<Taken>,
+    /// There were as many as are taken at once, and maybe more.
+    is_full: bool,
 }
 
 /// One of them: shared with the ring.
@@ -80,18 +79,26 @@ pub(crate) struct Taken {
 impl Batch {
     /// The next one.
     pub(crate) fn pop(&mut self) -> Option<Taken> {
-        let taken = self.taken.get_mut(self.first)?.take()?;
-        self.first += 1;
-        Some(taken)
+        self.taken.pop()
     }
 
-    /// Holds these in place of what was left; whether there are any.
-    fn fill(&mut self, taken: impl Iterator<Item = Taken>) -> bool {
-        *self = Self::default();
-        for (slot, taken) in self.taken.iter_mut().zip(taken) {
-            *slot = Some(taken);
-        }
-        self.taken.first().is_some_and(Option::is_some)
+    /// Lets go of those that are left.
+    pub(crate) fn clear(&mut self) {
+        self.taken.clear();
+    }
+
+    /// Whether there was nothing behind these, and none of them is left.
+    pub(crate) fn is_all(&self) -> bool {
+        !self.is_full && self.taken.is_empty()
+    }
+
+    /// Holds the first of these, `most` at most, in place of what was left; whether there are any.
+    fn fill(&mut self, most: usize, taken: impl Iterator<Item = Taken>) -> bool {
+        self.taken.clear();
+        self.taken.extend(taken.take(most));
+        self.taken.reverse();
+        self.is_full = self.taken.len() == most;
+        !self.taken.is_empty()
     }
 }
 
@@ -144,8 +151,8 @@ impl Cursor {
         Some(joined)
     }
 
-    /// What comes next: messages go to `batch`, and are had when they are [taken](Self::has_taken).
-    pub(crate) fn next(&mut self, batch: &mut Batch) -> Next {
+    /// What comes next: `most` messages at most go to `batch`, and are had when they are [taken](Self::has_taken).
+    pub(crate) fn next(&mut self, batch: &mut Batch, most: usize) -> Next {
         if let Some(from) = self.rare.as_ref().and_then(|rare| rare.begins) {
             let Some(joined) = self.begin(from) else { return Next::Nothing };
             if let Some(rare) = &mut self.rare {
@@ -153,7 +160,7 @@ impl Cursor {
             }
             return Next::Joined(joined);
         }
-        let topic = self.topic().clone();
+        let topic = &self.group.topic;
         let mut state = topic.state();
         topic.expire(&mut state);
         if state.ring.is_behind(self.place) && self.place < self.until() {
@@ -172,10 +179,13 @@ impl Cursor {
         let epoch = state.epoch.unwrap_or(Epoch(0));
         let until = self.until();
         let mine = state.ring.after(self.place).take_while(|(ordinal, _)| *ordinal <= until);
-        let is_filled = batch.fill(mine.filter_map(|(ordinal, entry)| {
-            let position = Position { epoch, offset: entry.offset };
-            Some(Taken { ordinal, position, item: entry.item.clone()? })
-        }));
+        let is_filled = batch.fill(
+            most,
+            mine.filter_map(|(ordinal, entry)| {
+                let position = Position { epoch, offset: entry.offset };
+                Some(Taken { ordinal, position, item: entry.item.clone()? })
+            }),
+        );
         if is_filled {
             return Next::Messages;
         }

@@ -16,6 +16,7 @@ mod position;
 mod presence;
 mod publish;
 mod ring;
+mod shared;
 mod socket;
 mod subscription;
 mod topic;

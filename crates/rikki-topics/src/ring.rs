@@ -237,6 +237,9 @@ impl Ring {
     }
 
     fn index_after(&self, ordinal: u64) -> usize {
+        if ordinal >= self.appended {
+            return self.entries.len();
+        }
         // Where nothing has been taken out, the distance is the index.
         let first = self.entries.front().map_or(0, |entry| entry.ordinal);
         let guess = usize::try_from((ordinal + 1).saturating_sub(first)).unwrap_or(usize::MAX);

@@ -1,6 +1,7 @@
 //! The callback face: a WebSocket that is subscribed to topics takes their messages by itself.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::task::Context;
 
 use rikki_ws::internal::{Fed, Feeds, Outlet};
@@ -171,14 +172,30 @@ impl Feeds for Subscriptions {
     }
 }
 
+/// How many messages are taken at once. They are kept no longer than it takes to send them, or to see that there is no
+/// room.
+const BATCH: usize = 32;
+
+thread_local! {
+    /// Room for them, which all connections of a thread take turns with.
+    static SCRATCH: Cell<Batch> = Cell::default();
+}
+
 /// Sends what one topic has.
 fn feed(cursor: &mut Cursor, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) -> Fed {
-    let mut batch = Batch::default();
+    let mut batch = SCRATCH.take();
+    let fed = feed_by(&mut batch, cursor, cx, outlet);
+    batch.clear();
+    SCRATCH.set(batch);
+    fed
+}
+
+fn feed_by(batch: &mut Batch, cursor: &mut Cursor, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) -> Fed {
     loop {
         if outlet.is_full() && !cursor.is_to_be_closed() {
             return Fed::Full;
         }
-        match cursor.next(&mut batch) {
+        match cursor.next(batch, BATCH) {
             Next::Messages => {
                 let mut sent = 0;
                 while !outlet.is_full()
@@ -194,6 +211,9 @@ fn feed(cursor: &mut Cursor, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) -> F
                     sent += 1;
                 }
                 cursor.count_delivered(sent);
+                if batch.is_all() && cursor.wait(cx.waker()) {
+                    return Fed::Waiting;
+                }
             }
             Next::TooSlow => {
                 outlet.close(CloseCode::TRY_AGAIN_LATER, "too slow for a topic");

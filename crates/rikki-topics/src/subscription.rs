@@ -14,6 +14,9 @@ use crate::presence::PresenceChange;
 use crate::topic::Joined;
 use crate::wait::block_on;
 
+/// How many messages are taken at once.
+const BATCH: usize = 8;
+
 /// A message of a topic, as a subscriber gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -49,7 +52,7 @@ pub enum Update {
 ///
 /// Polling can be given up at any point: nothing is lost.
 ///
-/// Memory: at most 100 bytes until it is polled; a few messages that it has taken and not handed over yet are kept by it
+/// Memory: about 150 bytes until it is polled; a few messages that it has taken and not handed over yet are kept by it
 /// when the topic keeps them no longer.
 ///
 /// ```
@@ -178,7 +181,7 @@ impl Subscription {
                 self.position = Some(taken.position);
                 return Some(Step::Message(taken));
             }
-            match cursor.next(&mut self.batch) {
+            match cursor.next(&mut self.batch, BATCH) {
                 Next::Messages => {}
                 Next::Nothing => return None,
                 Next::Joined(joined) => {

@@ -3,20 +3,20 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rikki_limits::{Budget, Share};
 use rikki_ws::Message;
 use tokio::runtime::Handle;
 
 use crate::config::{PresenceMode, TopicConfig};
-use crate::counters::Counts;
 use crate::error::PublishError;
 use crate::fan_out::{Group, Post, lock};
 use crate::item::Item;
 use crate::position::{Epoch, From, Position};
 use crate::presence::{Identity, Presence, Present, TOGETHER};
-use crate::ring::{Bounds, Millis, Ring, millis};
+use crate::ring::{Millis, Ring, millis};
+use crate::shared::{Held, Rules};
 
 /// How long an idempotency key is known.
 const KEYS_KNOWN: Duration = Duration::from_secs(5 * 60);
@@ -27,49 +27,13 @@ const MOST_KEYS: usize = 1024;
 /// What a key costs beside its text, in bytes.
 const KEY: usize = 150;
 
-/// What all topics share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) memory: Arc<Budget>,
-    pub(crate) topics: Arc<Budget>,
-    pub(crate) subscriptions: Arc<Budget>,
-    pub(crate) per_connection: usize,
-    /// Their memory is no part of a server's.
-    pub(crate) has_own_memory: bool,
-    pub(crate) made: Instant,
-}
-
-impl Shared {
-    pub(crate) fn now(&self) -> Millis {
-        millis(self.made.elapsed())
-    }
-}
-
-/// What the topics of one pattern share.
-#[derive(Debug)]
-pub(crate) struct Rules {
-    pub(crate) pattern: String,
-    pub(crate) config: TopicConfig,
-    pub(crate) bounds: Bounds,
-    pub(crate) counts: Counts,
-}
-
-impl Rules {
-    pub(crate) fn new(pattern: &str, config: &TopicConfig) -> Arc<Self> {
-        let (config, bounds) = (config.clone(), Bounds::new(config));
-        Arc::new(Self { pattern: pattern.to_owned(), config, bounds, counts: Counts::default() })
-    }
-}
-
 /// One topic.
 #[derive(Debug)]
 pub(crate) struct Topic {
-    pub(crate) name: Arc<str>,
+    pub(crate) name: Box<str>,
     pub(crate) rules: Arc<Rules>,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Held,
     state: Mutex<State>,
-    /// Its place among all topics, and what its name takes.
-    _held: (Share, Share),
 }
 
 #[derive(Debug)]
@@ -118,13 +82,13 @@ pub struct Joined {
 }
 
 impl Topic {
-    pub(crate) fn new(name: Arc<str>, rules: Arc<Rules>, shared: Arc<Shared>, held: (Share, Share)) -> Self {
+    pub(crate) fn new(name: Box<str>, rules: Arc<Rules>, shared: Held) -> Self {
         let ring = Ring::new(&shared.memory, rules.config.latest_by_key);
         let presence = Presence::new(rules.config.presence, &shared.memory);
         let rare = presence.map(|presence| Box::new(Rare { presence: Some(presence), keys: None }));
         rules.counts.topics.up();
         let state = State { ring, epoch: None, groups: None, rare, used_at: shared.now() };
-        Self { name, rules, shared, state: Mutex::new(state), _held: held }
+        Self { name, rules, shared, state: Mutex::new(state) }
     }
 
     pub(crate) fn config(&self) -> &TopicConfig {

@@ -1,7 +1,10 @@
 //! All topics of a process: found by name, made when they are used, and forgotten when nobody uses them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, HashSet};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Instant;
@@ -20,10 +23,11 @@ use crate::options::SubscribeOptions;
 use crate::presence::Present;
 use crate::publish::Publish;
 use crate::ring::Millis;
+use crate::shared::{Held, Rules, Shared};
 use crate::subscription::Subscription;
-use crate::topic::{Joined, Rules, Shared, Topic};
+use crate::topic::{Joined, Topic};
 
-/// What a topic takes beside its name and its messages, in bytes.
+/// What a topic takes beside its name and its messages, in bytes, with some of what its subscribers do.
 const TOPIC: usize = 400;
 
 /// How many topics are looked at by the way, whether they are still used.
@@ -35,7 +39,7 @@ const SWEPT_AT_ONCE: usize = 16;
 /// each has a place in the topic's ring of messages and takes them as fast as it reads. A clone is the same topics, on
 /// any thread, with or without a runtime.
 ///
-/// Memory: about 400 bytes a topic, at most 100 a subscription, and the messages, within
+/// Memory: about 300 bytes a topic, at most 100 a subscription, and the messages, within
 /// [`memory`](TopicsConfig::memory).
 ///
 /// ```
@@ -57,18 +61,44 @@ struct Hub {
     shared: Arc<Shared>,
     rules: Vec<(Pattern, Arc<Rules>)>,
     others: Option<Arc<Rules>>,
-    topics: RwLock<HashMap<Arc<str>, Arc<Topic>>>,
+    topics: RwLock<HashSet<Named>>,
     due: Mutex<Due>,
     /// When the next one is due, to be looked at without the lock.
     next_due: AtomicU64,
 }
 
+/// A topic as it is found by its name.
+#[derive(Debug)]
+struct Named(Arc<Topic>);
+
 /// When to look whether a topic is still used: each is here once.
-#[derive(Default)]
-struct Due {
-    topics: BTreeMap<(Millis, u64), Weak<Topic>>,
-    added: u64,
+type Due = BinaryHeap<Look>;
+
+/// When to look at one of them. The one that comes first is the greatest.
+struct Look {
+    at: Millis,
+    topic: Weak<Topic>,
 }
+
+impl Ord for Look {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.at.cmp(&self.at)
+    }
+}
+
+impl PartialOrd for Look {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Look {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl Eq for Look {}
 
 impl Topics {
     /// Topics in the memory of this process.
@@ -179,7 +209,7 @@ impl Topics {
 
     /// A topic that there is.
     pub(crate) fn known(&self, name: &str) -> Option<Arc<Topic>> {
-        self.0.topics.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.0.topics.read().unwrap_or_else(PoisonError::into_inner).get(name).map(|Named(topic)| topic.clone())
     }
 
     /// A topic that there is from now on.
@@ -191,15 +221,14 @@ impl Topics {
         judge(name).map_err(NoTopic::Name)?;
         let rules = self.rules(name).ok_or(NoTopic::Unknown)?;
         let shared = &self.0.shared;
-        let held = shared.topics.take(1).zip(shared.memory.take(TOPIC + name.len())).ok_or(NoTopic::TooMany)?;
+        let held = Held::take(shared, TOPIC + name.len()).ok_or(NoTopic::TooMany)?;
         let (topic, is_new) = {
             let mut topics = self.0.topics.write().unwrap_or_else(PoisonError::into_inner);
             match topics.get(name) {
-                Some(topic) => (topic.clone(), false),
+                Some(Named(topic)) => (topic.clone(), false),
                 None => {
-                    let name: Arc<str> = name.into();
-                    let topic = Arc::new(Topic::new(name.clone(), rules.clone(), shared.clone(), held));
-                    topics.insert(name, topic.clone());
+                    let topic = Arc::new(Topic::new(name.into(), rules.clone(), held));
+                    topics.insert(Named(topic.clone()));
                     (topic, true)
                 }
             }
@@ -246,17 +275,17 @@ impl Topics {
 
 impl Hub {
     fn look_again(&self, due: &mut Due, at: Millis, topic: Weak<Topic>) {
-        due.added += 1;
-        due.topics.insert((at, due.added), topic);
-        self.next_due.store(due.topics.keys().next().map_or(Millis::MAX, |(at, _)| *at), Relaxed);
+        due.push(Look { at, topic });
+        self.next_due.store(due.peek().map_or(Millis::MAX, |first| first.at), Relaxed);
     }
 
     /// The next topic that is due.
     fn take_due(&self, now: Millis) -> Option<Weak<Topic>> {
         let mut due = lock(&self.due);
-        let first = due.topics.first_entry().filter(|first| first.key().0 <= now)?.remove();
-        self.next_due.store(due.topics.keys().next().map_or(Millis::MAX, |(at, _)| *at), Relaxed);
-        Some(first)
+        due.peek().filter(|first| first.at <= now)?;
+        let first = due.pop();
+        self.next_due.store(due.peek().map_or(Millis::MAX, |first| first.at), Relaxed);
+        first.map(|first| first.topic)
     }
 
     /// Forgets a topic if nobody uses it, and asks again later otherwise.
@@ -266,7 +295,7 @@ impl Hub {
         // Whoever has found it and not used it yet has an `Arc` of it: nobody else finds it meanwhile.
         let is_held = Arc::strong_count(&found) > 2;
         match found.is_unused(now) {
-            Ok(()) if !is_held => topics.remove(&found.name),
+            Ok(()) if !is_held => topics.take(&*found.name).map(|Named(topic)| topic),
             unused => {
                 let at = unused.err().unwrap_or(now).max(now.saturating_add(1000));
                 self.look_again(&mut lock(&self.due), at, topic);
@@ -275,6 +304,26 @@ impl Hub {
         }
     }
 }
+
+impl Borrow<str> for Named {
+    fn borrow(&self) -> &str {
+        &self.0.name
+    }
+}
+
+impl Hash for Named {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.name.hash(state);
+    }
+}
+
+impl PartialEq for Named {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl Eq for Named {}
 
 impl fmt::Debug for Topics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -25,6 +25,8 @@ pub(super) struct Case {
 pub(super) enum Mode {
     Echo,
     Push,
+    /// The same through a topic.
+    Topic,
     Http,
     Connect,
     Idle,
@@ -171,6 +173,34 @@ pub(super) const CASES: &[Case] = &[
         ..ECHO
     },
     Case {
+        name: "topic",
+        title: "From one to 1,000 through a topic, 64 B, 1 in flight",
+        mode: Mode::Topic,
+        load: &["--size", "64", "--connections", "1000"],
+        counted: true,
+        goals: &[Goal::Faster(1.0, Rivals::One(SENDERS))],
+        ..ECHO
+    },
+    Case {
+        name: "topic-pipelined",
+        title: "From one to 1,000 through a topic, 64 B, 16 in flight",
+        mode: Mode::Topic,
+        load: &["--size", "64", "--connections", "1000", "--inflight", "16"],
+        counted: true,
+        goals: &[Goal::Faster(1.0, Rivals::One(SENDERS)), Goal::Faster(1.2, Rivals::One(PUBSUB))],
+        ..ECHO
+    },
+    Case {
+        name: "topic-deflate",
+        title: "From one to 1,000 through a topic, compressed, 1 KiB of JSON, 16 in flight",
+        mode: Mode::Topic,
+        load: &["--size", "1024", "--connections", "1000", "--inflight", "16"],
+        deflate: true,
+        counted: true,
+        goals: &[Goal::Faster(5.0, Rivals::One(SENDERS_EACH))],
+        ..ECHO
+    },
+    Case {
         name: "deflate",
         title: "Echo, compressed, 1 KiB of JSON, 100 connections",
         load: &["--size", "1024", "--connections", "100"],
@@ -249,6 +279,15 @@ const UNCHANGED: &str = "if-modified-since: Sun, 09 Sep 2001 01:46:40 GMT";
 /// The server that has files and no WebSockets.
 pub(super) const FILE_SERVER: &str = "tower-http";
 
+/// rikki without topics: a list of `Sender`s that are given what was prepared once.
+pub(super) const SENDERS: &str = "rikki-push";
+
+/// The same list, with a message for each of them.
+pub(super) const SENDERS_EACH: &str = "rikki-push --each";
+
+/// The library that has subscriptions, and the only one that compresses.
+const PUBSUB: &str = "sockudo-ws";
+
 /// The files that are served, and their sizes.
 pub(super) const FILES: [(&str, usize); 2] = [("1k.txt", 1024), ("10m.txt", 10 * 1024 * 1024)];
 
@@ -257,12 +296,17 @@ impl Mode {
     pub(super) fn word(self) -> Option<&'static str> {
         match self {
             Self::Echo => Some("echo"),
-            Self::Push => Some("push"),
+            Self::Push | Self::Topic => Some("push"),
             Self::Http => Some("http"),
             Self::Connect => Some("connect"),
             Self::Idle => Some("idle"),
             Self::Start | Self::Size => None,
         }
+    }
+
+    /// Whether what one sends comes to all.
+    pub(super) fn is_to_all(self) -> bool {
+        matches!(self, Self::Push | Self::Topic)
     }
 
     /// Whether the rounds differ by noise, so that one of them is not enough.
@@ -278,13 +322,16 @@ impl Case {
             (_, Peer::Rikki) => true,
             (Mode::Http, _) => matches!(peer, Peer::Nginx | Peer::Library(FILE_SERVER)),
             (Mode::Start | Mode::Size, _) | (_, Peer::Nginx | Peer::Library(FILE_SERVER)) => false,
+            (Mode::Topic, Peer::Library(name)) => name == PUBSUB && !self.deflate,
+            (Mode::Topic, Peer::Senders { each }) => !each || self.deflate,
+            (_, Peer::Senders { .. }) => false,
+            (Mode::Topic, _) => peer == Peer::Uws,
             // It answers no upgrade, and the others' echoes are given without TLS.
             (_, Peer::Tcp) => self.mode == Mode::Echo && !self.tls && !self.deflate,
             (_, Peer::Lws) => self.mode != Mode::Push && !self.tls && !self.deflate,
             (_, Peer::Uws) => self.mode != Mode::Push && !self.tls,
             (_, Peer::Node) => matches!(self.mode, Mode::Echo | Mode::Push) && !self.tls,
-            // The only one of the libraries that compresses.
-            (_, Peer::Library(name)) => !self.deflate || name == "sockudo-ws",
+            (_, Peer::Library(name)) => !self.deflate || name == PUBSUB,
         }
     }
 }
@@ -326,6 +373,15 @@ mod tests {
         check("deflate", Peer::Tcp, false);
         check("push", Peer::Library("axum"), true);
         check("push", Peer::Uws, false);
+        check("push", Peer::Senders { each: false }, false);
+        check("topic", Peer::Uws, true);
+        check("topic", Peer::Node, false);
+        check("topic", Peer::Library("axum"), false);
+        check("topic", Peer::Library("sockudo-ws"), true);
+        check("topic", Peer::Senders { each: false }, true);
+        check("topic", Peer::Senders { each: true }, false);
+        check("topic-deflate", Peer::Senders { each: true }, true);
+        check("topic-deflate", Peer::Library("sockudo-ws"), false);
         check("echo-1m", Peer::Lws, true);
         check("deflate", Peer::Lws, false);
         check("http-rest", Peer::Nginx, true);

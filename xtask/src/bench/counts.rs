@@ -18,14 +18,18 @@ use crate::process::{Running, run as run_command, works};
 const FEW: u64 = 1_000;
 const MANY: u64 = 5_000;
 
+/// How many times as many where one message counts for each that it comes to: else there would be one and five of them.
+const TO_ALL: u64 = 16;
+
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Counts what the machine has a program for.
 pub(super) fn count(bench: &Bench, case: &Case, peer: Peer, samples: &mut Samples) -> Result<()> {
     let has = |program| works(Command::new(program).arg("--version"));
     let mut difference = |quantity, count: &dyn Fn(u64) -> Result<u64>| {
-        let (few, many) = (count(FEW)?, count(MANY)?);
-        samples.add(quantity, many.saturating_sub(few) as f64 / (MANY - FEW) as f64);
+        let times = if case.mode.is_to_all() { TO_ALL } else { 1 };
+        let (few, many) = (count(times * FEW)?, count(times * MANY)?);
+        samples.add(quantity, many.saturating_sub(few) as f64 / (times * (MANY - FEW)) as f64);
         Ok::<_, String>(())
     };
     if has("strace") {

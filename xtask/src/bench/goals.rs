@@ -23,6 +23,8 @@ pub(super) enum Rivals {
     Libraries,
     Uws,
     Nginx,
+    /// The one of this name.
+    One(&'static str),
     All,
 }
 
@@ -35,12 +37,15 @@ pub(super) struct Judged {
 
 impl Rivals {
     fn include(self, peer: Peer) -> bool {
+        if let Self::One(name) = self {
+            return peer.name() == name;
+        }
         match peer {
             Peer::Library(_) => matches!(self, Self::Libraries | Self::All),
             Peer::Uws => matches!(self, Self::Uws | Self::All),
             Peer::Nginx => matches!(self, Self::Nginx | Self::All),
             Peer::Node | Peer::Lws => self == Self::All,
-            Peer::Rikki | Peer::Tcp => false,
+            Peer::Rikki | Peer::Senders { .. } | Peer::Tcp => false,
         }
     }
 
@@ -49,6 +54,7 @@ impl Rivals {
             Self::Libraries => "the best Rust library",
             Self::Uws => "uWebSockets",
             Self::Nginx => "nginx",
+            Self::One(name) => name,
             Self::All => "the best of all",
         }
     }
@@ -163,6 +169,11 @@ mod tests {
                 ("per second of CPU: 2.00 x the best of all (goal 1.00 x)", true),
             ],
         );
+        check(
+            Goal::Faster(1.2, Rivals::One("slow")),
+            &[("per second: 2.00 x slow (goal 1.20 x)", true), ("per second of CPU: 3.00 x slow (goal 1.20 x)", true)],
+        );
+        check(Goal::Faster(1.0, Rivals::One("nobody")), &[]);
         check(Goal::Faster(1.0, Rivals::Uws), &[]);
         check(Goal::Faster(1.0, Rivals::Nginx), &[]);
         check(Goal::OfTcp(1.05), &[("CPU per message: 1.25 x bare TCP (goal at most 1.05 x)", false)]);

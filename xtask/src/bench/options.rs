@@ -23,7 +23,8 @@ pub(crate) struct Options {
     /// See whether every case and server works; nothing is measured or kept
     #[arg(long)]
     pub(crate) smoke: bool,
-    /// An echo server on uWebSockets that takes its port as its argument
+    /// A server on uWebSockets that takes its port as its argument: an echo, or with `push` behind it one that
+    /// publishes what comes to all
     #[arg(long, value_name = "PATH")]
     pub(crate) uws: Option<PathBuf>,
     /// How often everything is measured

@@ -69,6 +69,7 @@ impl Machine {
         match peer {
             Peer::Rikki => format!("**rikki {}**", env!("CARGO_PKG_VERSION")),
             Peer::Tcp => "bare TCP, no WebSocket".to_owned(),
+            Peer::Senders { .. } => peer.name().to_owned(),
             Peer::Library(_) | Peer::Uws | Peer::Lws | Peer::Node | Peer::Nginx => match self.versions.get(peer.name())
             {
                 Some(version) => format!("{} {version}", peer.name()),

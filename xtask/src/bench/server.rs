@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use super::cases::{Case, FILE_SERVER, Mode};
+use super::cases::{Case, FILE_SERVER, Mode, SENDERS, SENDERS_EACH};
 use super::{Bench, pinned, programs};
 use crate::Result;
 use crate::process::Running;
@@ -20,6 +20,11 @@ const RETRY: Duration = Duration::from_millis(20);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
     Rikki,
+    /// rikki without topics, in the cases with them.
+    Senders {
+        /// Given the message itself, and not what was prepared for all.
+        each: bool,
+    },
     /// A program of the workspace `bench`, called like its library.
     Library(&'static str),
     /// uWebSockets, where its path is given.
@@ -37,6 +42,8 @@ pub(super) enum Peer {
 /// Everybody, in the order in which they take their turns.
 pub(super) const PEERS: &[Peer] = &[
     Peer::Rikki,
+    Peer::Senders { each: false },
+    Peer::Senders { each: true },
     Peer::Uws,
     Peer::Library("fastwebsockets"),
     Peer::Library("sockudo-ws"),
@@ -54,6 +61,8 @@ impl Peer {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Rikki => "rikki",
+            Self::Senders { each: false } => SENDERS,
+            Self::Senders { each: true } => SENDERS_EACH,
             Self::Library(name) => name,
             Self::Uws => "uWebSockets",
             Self::Lws => "libwebsockets",
@@ -128,11 +137,15 @@ struct CommandLine {
 }
 
 fn command_line(bench: &Bench, peer: Peer, case: &Case) -> Result<CommandLine> {
-    let flags = [("--tls", case.tls), ("--deflate", case.deflate), ("--push", case.mode == Mode::Push)];
+    let flags = [("--tls", case.tls), ("--deflate", case.deflate), ("--push", case.mode.is_to_all())];
     let flags = flags.iter().filter(|(_, given)| *given).map(|(flag, _)| (*flag).to_owned());
     Ok(match peer {
-        Peer::Rikki if case.mode == Mode::Push => CommandLine::without_port(bench.programs.join("rikki-push"), []),
+        Peer::Rikki if case.mode == Mode::Push => CommandLine::without_port(bench.programs.join(SENDERS), []),
+        Peer::Rikki if case.mode == Mode::Topic => CommandLine::without_port(bench.programs.join("rikki-topic"), []),
         Peer::Rikki => CommandLine::without_port(bench.rikki.clone(), rikki_arguments(bench, case.tls)),
+        Peer::Senders { each } => {
+            CommandLine::without_port(bench.programs.join(SENDERS), each.then(|| "--each".to_owned()))
+        }
         Peer::Library(FILE_SERVER) => {
             CommandLine::without_port(bench.programs.join(FILE_SERVER), [bench.root.display().to_string()])
         }
@@ -157,7 +170,8 @@ fn command_line(bench: &Bench, peer: Peer, case: &Case) -> Result<CommandLine> {
         Peer::Uws => {
             let port = free_port()?;
             let program = bench.uws.clone().ok_or("--uws is missing")?;
-            CommandLine { program, arguments: vec![port.to_string()], port: Some(port) }
+            let arguments = [port.to_string()].into_iter().chain(case.mode.is_to_all().then(|| "push".to_owned()));
+            CommandLine { program, arguments: arguments.collect(), port: Some(port) }
         }
     })
 }

@@ -63,9 +63,9 @@ impl<'a> Run<'a> {
     fn new(args: &'a Args) -> Result<Self> {
         let config = if args.tls { Some(tls::config()?) } else { None };
         let poll = Poll::new().map_err(|error| format!("epoll: {error}"))?;
-        let mut talkers = Vec::with_capacity(args.connections);
+        let mut talkers: Vec<Talker> = Vec::with_capacity(args.connections);
         for number in 0..args.connections {
-            let mut talker = Talker::open(args, number, config.as_ref())?;
+            let mut talker = Talker::open(args, number, config.as_ref(), talkers.first())?;
             poll.registry()
                 .register(talker.socket(), Token(number), Interest::READABLE | Interest::WRITABLE)
                 .map_err(|error| format!("epoll: {error}"))?;

@@ -45,7 +45,13 @@ enum Source {
 }
 
 impl Talker {
-    pub(crate) fn open(args: &Args, number: usize, tls: Option<&Arc<ClientConfig>>) -> Result<Self> {
+    /// Opens connection `number`; `first` is the one of those before it that pushes to all.
+    pub(crate) fn open(
+        args: &Args,
+        number: usize,
+        tls: Option<&Arc<ClientConfig>>,
+        first: Option<&Self>,
+    ) -> Result<Self> {
         let (connection, response) = Connection::open(args, tls)?;
         // Every connection has a key and numbers of its own: what belongs to another one does not match.
         let key = (0x5bd1_e995_u32.wrapping_mul(number as u32 + 1)).to_ne_bytes();
@@ -58,11 +64,11 @@ impl Talker {
                 let (request, _) = Frame::message(args.size, args.text, key);
                 Exchange::Plain { reply: request.clone(), request }
             }
-            _ if args.deflate => {
+            _ if args.deflate => Exchange::Deflated(match first.map(|first| &first.exchange) {
+                Some(Exchange::Deflated(first)) if args.mode == Mode::Push => first.listener(),
                 // A connection that is to be idle sends one.
-                let variants = if args.mode == Mode::Idle { 1 } else { VARIANTS };
-                Exchange::Deflated(Deflated::new(number, variants, args.size, key))
-            }
+                _ => Deflated::new(number, if args.mode == Mode::Idle { 1 } else { VARIANTS }, args.size, key),
+            }),
             _ => {
                 let (request, reply) = Frame::message(args.size, args.text, key);
                 Exchange::Plain { request, reply }

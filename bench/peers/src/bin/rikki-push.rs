@@ -1,4 +1,5 @@
-//! rikki, from one to all: a list of senders, and each message framed once. Its echo is the command `rikki` itself.
+//! rikki, from one to all: a list of senders, and each message framed once, or with `--each` for each of them. Its echo
+//! is the command `rikki` itself.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,6 +9,8 @@ use rikki::ws::{Handler, Message, Opening, PreparedMessage, SendError, Sender, S
 
 #[derive(Clone, Default)]
 struct Room {
+    /// Each is given the message, and not what was prepared for all.
+    each: bool,
     clients: Arc<Mutex<Vec<Sender>>>,
 }
 
@@ -19,16 +22,22 @@ impl Handler for Room {
     }
 
     fn message(&self, (): &mut (), _: &mut Socket<'_>, message: Message<'_>) {
-        let message = PreparedMessage::new(message);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        clients.retain(|client| client.send_prepared(&message) != Err(SendError::Closed));
+        if self.each {
+            let message = message.into_owned();
+            clients.retain(|client| client.send(message.clone()) != Err(SendError::Closed));
+        } else {
+            let message = PreparedMessage::new(message);
+            clients.retain(|client| client.send_prepared(&message) != Err(SendError::Closed));
+        }
     }
 }
 
 fn main() -> Result<()> {
+    let room = Room { each: std::env::args().nth(1).as_deref() == Some("--each"), ..Room::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let server = Server::new().websocket("/websocket", Room::default()).listen("ws://127.0.0.1:0").workers(1);
+        let server = Server::new().websocket("/websocket", room).listen("ws://127.0.0.1:0").workers(1);
         let handle = server.start().await?;
         let address = handle.local_addrs().first().ok_or("no listener")?;
         peers::announce(address.port())?;

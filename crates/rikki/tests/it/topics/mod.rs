@@ -12,8 +12,8 @@ use rikki::topics::{From, Subscribe, TopicConfig, Topics, TopicsConfig, Update};
 use rikki::ws::{Error, Handler, Message, Opening, Socket, Upgrade, WebSocket};
 use tokio::net::TcpListener;
 
-use crate::talk::{Talk, close, frame};
-use crate::wire::{BOTH, Running};
+use crate::talk::{Talk, close, frame, upgrade};
+use crate::wire::{BOTH, Running, Via};
 
 /// Everybody is in one room, and what one sends goes to all; `/leave` leaves it, `/join` joins again.
 struct Room(Topics);
@@ -84,6 +84,38 @@ async fn a_room() {
     assert_eq!((counters.published, counters.pattern.as_str()), (8, "room"));
     server.handle.shutdown().await;
     assert_eq!(topics.counters()[0].subscribers, 0);
+}
+
+/// What is compressed is kept with its message, and counted: it is made once, and with one window once.
+#[tokio::test]
+async fn compresses_once_for_all() {
+    let topics = Topics::new(TopicsConfig::default());
+    let server = Running::start(room(&topics).workers(2)).await;
+    let mut all = Vec::new();
+    for _ in 0..8 {
+        let mut talk = Talk::connect(&server, Via::Tcp).await;
+        talk.send(upgrade("/room", "Sec-WebSocket-Extensions: permessage-deflate\r\n")).await;
+        assert!(talk.head().await.contains("permessage-deflate"));
+        assert_eq!(talk.next().await, "text(welcome)");
+        all.push(talk);
+    }
+    let [memory, ..] = topics.budgets();
+    for number in 1..=3 {
+        let before = memory.used();
+        topics.publish("room", "three words here ".repeat(100 * number)).await.unwrap();
+        let first = all[0].frame().await.unwrap();
+        assert!(first.first == 0xc1 && first.payload.len() < 100, "{first:?}");
+        let counted = memory.used() - before;
+        for talk in &mut all[1..] {
+            assert_eq!(talk.frame().await.as_ref(), Some(&first));
+        }
+        // The same as with one who has got it.
+        assert_eq!(memory.used() - before, counted);
+        let forms = counted - 1700 * number - first.payload.len();
+        assert!(forms < 250 + 200, "{forms} bytes beside the message and what it is compressed to");
+    }
+    drop(all);
+    server.handle.shutdown().await;
 }
 
 fn text(text: &str) -> Vec<u8> {

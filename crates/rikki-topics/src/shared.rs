@@ -1,0 +1,74 @@
+//! What topics have together: what bounds all of them, and what those of one pattern are like.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rikki_limits::{Budget, Share};
+
+use crate::config::TopicConfig;
+use crate::counters::Counts;
+use crate::ring::{Bounds, Millis, millis};
+
+/// What all topics share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) memory: Arc<Budget>,
+    pub(crate) topics: Arc<Budget>,
+    pub(crate) subscriptions: Arc<Budget>,
+    pub(crate) per_connection: usize,
+    /// Their memory is no part of a server's.
+    pub(crate) has_own_memory: bool,
+    pub(crate) made: Instant,
+}
+
+impl Shared {
+    pub(crate) fn now(&self) -> Millis {
+        millis(self.made.elapsed())
+    }
+}
+
+/// What the topics of one pattern share.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) pattern: String,
+    pub(crate) config: TopicConfig,
+    pub(crate) bounds: Bounds,
+    pub(crate) counts: Counts,
+}
+
+impl Rules {
+    pub(crate) fn new(pattern: &str, config: &TopicConfig) -> Arc<Self> {
+        let (config, bounds) = (config.clone(), Bounds::new(config));
+        Arc::new(Self { pattern: pattern.to_owned(), config, bounds, counts: Counts::default() })
+    }
+}
+
+/// What a topic holds of what all of them share: its place among them, and the memory that its name takes.
+#[derive(Debug)]
+pub(crate) struct Held {
+    shared: Arc<Shared>,
+    _memory: Share,
+}
+
+impl Held {
+    /// A place, and so much memory, if both are there.
+    pub(crate) fn take(shared: &Arc<Shared>, bytes: usize) -> Option<Self> {
+        let memory = shared.memory.take(bytes)?;
+        shared.topics.take_one().then(|| Self { shared: shared.clone(), _memory: memory })
+    }
+}
+
+impl Deref for Held {
+    type Target = Arc<Shared>;
+
+    fn deref(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.shared.topics.give_back_one();
+    }
+}
