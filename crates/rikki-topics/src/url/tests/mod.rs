@@ -1,5 +1,7 @@
 //! Requests and their answers, without sockets.
 
+mod events;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -220,7 +222,11 @@ async fn methods() {
     let events = field("HEAD /news\nAccept: text/event-stream", "content-type").await;
     assert_eq!(events.as_deref(), Some("text/event-stream"));
     assert_eq!(field("GET /open/new\nAccept: text/event-stream", "x-accel-buffering").await.as_deref(), Some("no"));
-    assert_eq!(url.topics.counters().iter().map(|counted| counted.topics).sum::<u64>(), 2, "by subscribing alone");
+    for method in ["GET", "HEAD"] {
+        assert_eq!(field(&format!("{method} /open/other"), "topic-position").await, None);
+    }
+    let made: u64 = url.topics.counters().iter().map(|counted| counted.topics).sum();
+    assert_eq!(made, 3, "by publishing and subscribing alone");
 }
 
 #[tokio::test]
