@@ -59,6 +59,7 @@ pub(crate) fn presence(change: &PresenceChange) -> Value {
 }
 
 /// Who is there.
+#[cfg(feature = "axum")]
 pub(crate) fn present(present: &Present) -> Value {
     json!({ "count": present.count, "members": members(&present.members) })
 }

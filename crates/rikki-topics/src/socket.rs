@@ -167,7 +167,11 @@ impl Feeds for Subscriptions {
 
     fn seal(&mut self) -> bool {
         // Each is sealed now, whether or not one before it is done.
-        self.all_mut().iter_mut().fold(true, |is_done, cursor| cursor.seal() && is_done)
+        let mut is_done = true;
+        for cursor in self.all_mut() {
+            is_done &= cursor.seal();
+        }
+        is_done
     }
 }
 

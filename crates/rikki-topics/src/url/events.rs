@@ -15,7 +15,7 @@ use rikki_ws::internal::{Alarm, Clock, NEVER, Tick, ticks};
 use tokio::runtime::Handle;
 
 use super::asked::{Wanted, field};
-use super::refusal::{Action, Refusal};
+use super::refusal::Refusal;
 use super::{Asked, TopicUrl, event, reading, response};
 use crate::position::From;
 use crate::subscription::Subscription;
@@ -36,7 +36,6 @@ pub(super) fn answer(url: &TopicUrl, topic: &Asked<'_>, wanted: &Wanted, request
     }
     let options = wanted.subscribe(url, topic, request)?;
     let mut response = if request.method == Method::HEAD {
-        url.may(request, topic, Action::History)?;
         response("text/event-stream", reading::latest(url, topic.name), Body::empty())
     } else {
         let subscription = url.topics.subscribe(topic.name, options)?;

@@ -124,7 +124,11 @@ impl Lines {
         match line.len() {
             0 => None,
             length if length > self.limit => Some(Err(TooLong)),
-            _ => Some(Ok(line)),
+            _ => {
+                // The topic counts what there is, not what there would be room for.
+                line.shrink_to_fit();
+                Some(Ok(line))
+            }
         }
     }
 

@@ -128,7 +128,7 @@ async fn whole(url: &TopicUrl, topic: &Asked<'_>, mut body: Body) -> Result<(Vec
     if announced > limit {
         return Err(too_long(announced));
     }
-    let (mut whole, mut held) = (Vec::new(), url.topics.memory().share());
+    let (mut whole, mut held): (Vec<u8>, _) = (Vec::new(), url.topics.memory().share());
     while let Some(piece) = next(&mut body).await? {
         let length = whole.len() + piece.len();
         if length > limit {
@@ -137,9 +137,10 @@ async fn whole(url: &TopicUrl, topic: &Asked<'_>, mut body: Body) -> Result<(Vec
         if !held.grow(piece.len()) {
             return Err(Refusal::NO_MEMORY);
         }
-        // One alone is not copied.
-        if whole.is_empty() { whole = piece.into() } else { whole.extend_from_slice(&piece) }
+        whole.extend_from_slice(&piece);
     }
+    // The topic counts what there is, not what there would be room for.
+    whole.shrink_to_fit();
     Ok((whole, held))
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rikki_ws::{CloseCode, Closed, Handler, Message, Opening, Socket};
 
 use crate::broker::Publishing;
+use crate::envelope;
 use crate::error::PublishError;
 use crate::options::SubscribeOptions;
 use crate::socket::Subscribe as _;
@@ -27,8 +28,17 @@ impl Handler for Visitors {
 
     fn open(&self, socket: &mut Socket<'_>, opening: &Opening) -> Option<Arc<str>> {
         let Visit { name, options, publishes } = opening.extensions().get().cloned()?;
-        if let Err(error) = socket.subscribe_with(&self.0, &name, options) {
-            let _ = socket.close(CloseCode::TRY_AGAIN_LATER, &error.to_string());
+        let has_envelope = options.has_envelope;
+        match socket.subscribe_with(&self.0, &name, options) {
+            Ok(Some(joined)) if has_envelope => {
+                // Nothing stands in its way yet.
+                let _ = socket.send_prepared(&envelope::told(&envelope::joined(joined)));
+            }
+            // Where it has not begun yet it is told when it has.
+            Ok(_) => {}
+            Err(error) => {
+                let _ = socket.close(CloseCode::TRY_AGAIN_LATER, &error.to_string());
+            }
         }
         publishes.then_some(name)
     }
