@@ -65,7 +65,7 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
         server = server.tls(tls);
     }
     server = topics::add_to(server, &settings.topics)?;
-    folders::mount(server.mount("/", root).merge(routes::http(test_page)), settings)
+    folders::mount(server.mount("/", root).merge(routes::http(test_page, &settings.topics.all)), settings)
 }
 
 fn websockets(settings: &Settings) -> Result<ws::Config, Failure> {

@@ -101,10 +101,11 @@ fn topics_are_told() {
         let lines: Vec<_> = (0..count).map(|_| server.line()).collect();
         let address =
             lines[0].trim_start_matches("Starting WS listener on ws://").trim_end_matches("/websocket").to_owned();
-        lines.join("\n").replace(&address, "HOST")
+        let lines = lines.join("\n").replace(&address, "HOST");
+        (lines, read(&address, "/test.html", "").1)
     };
     let flags = ["--topic=/chat,publish", "--topic=/news", "--topic=/rooms/*", "--broadcast=/class"];
-    let lines = greeting(&flags, 8);
+    let (lines, page) = greeting(&flags, 8);
     let expected = format!(
         "Starting WS listener on ws://HOST/websocket\n  \
            http://HOST/test.html  try the WebSocket\n  \
@@ -116,9 +117,14 @@ fn topics_are_told() {
            http://HOST/           files in {root}"
     );
     assert_eq!(lines, expected);
+    let offered = "<datalist id=\"topics\"><option value=\"/chat\"><option value=\"/news\"><option value=\"/rooms/\">\
+                   <option value=\"/class\"></datalist>";
+    assert!(page.contains(offered), "{page}");
     let key = folder.write("key", "abc");
-    let lines = greeting(&["--topic=/news", "--publish-key", &key], 5);
-    assert!(lines.contains("/news       topic: WebSocket, SSE, POST"), "{lines}");
+    assert!(
+        greeting(&["--topic=/news", "--publish-key", &key], 5).0.contains("/news       topic: WebSocket, SSE, POST")
+    );
+    assert!(greeting(&[], 4).1.contains("<datalist id=\"topics\"></datalist>"));
 }
 
 /// The command ends with one line on stderr, which is this.
