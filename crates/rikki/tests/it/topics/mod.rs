@@ -1,5 +1,7 @@
 //! Topics over real sockets: callbacks that join and leave, slow readers, drains, other runtimes.
 
+mod url;
+
 use rikki::Server;
 use rikki::topics::{Subscribe, TopicConfig, Topics, TopicsConfig};
 use rikki::ws::{Handler, Message, Opening, Socket};
