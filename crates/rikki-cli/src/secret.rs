@@ -41,7 +41,7 @@ impl Secret {
     pub(crate) fn of_hs256(file: &Path) -> Result<Self, UsageError> {
         let bytes = read(file)?;
         // Bytes that are no text may end in what would end a line.
-        let key = Some(line(&bytes)).filter(|line| !line.iter().any(u8::is_ascii_control)).unwrap_or(&bytes);
+        let key = if is_text(&bytes) { line(&bytes) } else { &bytes };
         if key.len() < SHORTEST_OF_HS256 {
             let length = key.len();
             return Err(wrong(file, &format!("{length} bytes, where HS256 needs {SHORTEST_OF_HS256} or more")));
@@ -49,6 +49,9 @@ impl Secret {
         // Whoever knows a public key could sign with it.
         if key.starts_with(b"-----BEGIN") {
             return Err(wrong(file, "PEM, where HS256 needs a secret that both sides have"));
+        }
+        if is_text(key) && key.contains(&b'\n') {
+            return Err(wrong(file, "text of several lines: a key is one line, or bytes that are no text"));
         }
         Ok(Self { file: file.to_owned(), key: key.to_owned() })
     }
@@ -81,6 +84,12 @@ fn read(file: &Path) -> Result<Vec<u8>, UsageError> {
         Ok(length) if length > LONGEST => Err(wrong(file, &format!("more than {LONGEST} bytes"))),
         Ok(_) => Ok(key),
     }
+}
+
+/// Whether it has been written with an editor.
+fn is_text(bytes: &[u8]) -> bool {
+    let is_letter = |letter: char| !letter.is_control() || matches!(letter, '\r' | '\n');
+    std::str::from_utf8(bytes).is_ok_and(|text| text.chars().all(is_letter))
 }
 
 /// A line without its end.

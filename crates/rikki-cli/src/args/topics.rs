@@ -103,8 +103,8 @@ fn check_path(path: &str) -> Result<(), String> {
     }
     if let Some(other) = names.chars().find(|letter| !is_plain(*letter)) {
         return Err(format!(
-            "the path has {other:?}, and may have ASCII letters, digits and - . _ ~ + = : @ / alone; names below a path \
-             may have others, as in /rooms/*"
+            "the path has {other:?}, and may have ASCII letters, digits and - . _ ~ + = : @ / alone; names below a \
+             path may have others, as in /rooms/*"
         ));
     }
     match names.split('/').find(|name| matches!(*name, "" | "." | "..")) {
@@ -184,7 +184,7 @@ mod tests {
         fn nothing_panics(
             any in ".{0,40}",
             parts in prop::collection::vec(
-                prop::sample::select(&["/", "*", "a", ",", "=", "history", "age", "5", "m", "presence", "policy", "ü"][..]),
+                prop::sample::select(&["/", "*", "a", ",", "=", "history", "age", "5", "m", "policy", "ü"][..]),
                 0..12,
             ),
         ) {

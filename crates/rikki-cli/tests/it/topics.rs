@@ -23,7 +23,8 @@ pub(crate) fn publish(address: &str, path: &str, fields: &str, body: &str) -> (S
     answer(
         address,
         &format!(
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{fields}Connection: close\r\n\r\n{body}"
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\n{fields}Content-Length: {length}\r\nConnection: close\r\n\r\n\
+             {body}"
         ),
     )
 }
@@ -89,6 +90,24 @@ fn publishing_is_for_those_who_may() {
     assert_eq!(publish(&address, "/rooms/a", "", "x").0, "200");
     for path in ["/rooms/quiet", "/rooms/%71uiet"] {
         assert_eq!(publish(&address, path, "", "x"), refused, "{path}");
+    }
+}
+
+/// A page of another origin could publish by a form, which needs no leave of a browser's.
+#[test]
+fn pages_of_other_origins_may_neither_publish_nor_read() {
+    let folder = Folder::new();
+    let (_server, address) = with(&folder, &["--topic=/chat,publish", "--allow-origin=https://app.example"]);
+    let foreign = "Origin: https://evil.test\r\nContent-Type: text/plain\r\n";
+    for (status, text) in [
+        publish(&address, "/chat", foreign, "x"),
+        read(&address, "/chat", foreign),
+        read(&address, "/chat", &format!("{foreign}Accept: text/event-stream\r\n")),
+    ] {
+        assert!(status == "403" && text.contains("--allow-origin https://evil.test would allow it"), "{status} {text}");
+    }
+    for allowed in ["", "Origin: https://app.example\r\n", "Origin: http://localhost\r\n"] {
+        assert_eq!(publish(&address, "/chat", allowed, "x").0, "200", "{allowed}");
     }
 }
 
