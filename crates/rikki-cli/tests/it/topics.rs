@@ -179,12 +179,13 @@ fn what_is_no_topic() {
         ("/{a}", "'{'"),
         ("/{*a}", "'{'"),
         ("/a%20b", "'%'"),
+        ("/:a", "':'"),
         ("/a b", "' '"),
         ("/a?b", "'?'"),
         ("/a\"b", "'\"'"),
         ("/ü", "'ü'"),
     ] {
-        let expected = "and may have ASCII letters, digits and - . _ ~ + = : @ / alone; names below a path may have \
+        let expected = "and may have ASCII letters, digits and - . _ ~ + = @ / alone; names below a path may have \
                         others, as in /rooms/*";
         match text {
             "/{*a}" => check(text, "a star stands at the end alone, as in /rooms/*"),
