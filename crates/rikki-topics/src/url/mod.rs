@@ -208,27 +208,18 @@ impl Served {
         let rules = self.url.topics.rules(&name).ok_or(Refusal::UNKNOWN)?;
         let (topic, query) = (Asked { name: &name, rules }, parts.uri.query());
         match face {
-            Face::WebSocket => {
-                let (name, wanted) = (Arc::from(name.as_str()), Wanted::of(query)?);
-                self.upgrade(&topic, name, &wanted, Request::from_parts(parts, body))
-            }
+            Face::WebSocket => self.upgrade(&topic, &Wanted::of(query)?, parts, body),
             Face::Events => events::answer(&self.url, &topic, &Wanted::of(query)?, &parts),
             Face::Reading => reading::answer(&self.url, &topic, &Wanted::of(query)?, &parts),
             Face::Publishing => publishing::answer(&self.url, &topic, &parts, body).await,
         }
     }
 
-    fn upgrade(
-        &self,
-        topic: &Asked<'_>,
-        name: Arc<str>,
-        wanted: &Wanted,
-        request: Request,
-    ) -> Result<Response, Refusal> {
-        let (parts, body) = request.into_parts();
+    fn upgrade(&self, topic: &Asked<'_>, wanted: &Wanted, parts: Parts, body: Body) -> Result<Response, Refusal> {
         let options = wanted.subscribe(&self.url, topic, &parts)?;
         let publishes = self.url.may(&parts, topic, Action::Publish).is_ok();
-        let upgrade = Upgrade::new(Request::from_parts(parts, body)).attach(Visit { name, options, publishes });
+        let visit = Visit::new(&self.url.topics, topic.name, options, publishes);
+        let upgrade = Upgrade::new(Request::from_parts(parts, body)).attach(visit);
         let upgrade = match &self.url.endpoint {
             Some(endpoint) => upgrade.at(endpoint),
             None => upgrade,

@@ -163,10 +163,10 @@ async fn streams_of_events() {
         assert!(events.subscribed().await.ends_with(",\"recovered\":true}"));
         assert_eq!(events.message().await.0, "two");
         let more = "Last-Event-ID: 00000000deadbeef:1\r\n";
-        let mut events = Events::open(Talk::connect(&server, via).await, room, more).await;
-        assert!(events.subscribed().await.ends_with(",\"recovered\":false}"));
-        assert_eq!(events.message().await.0, "hello\ndata: world");
-        drop((events, talk));
+        let mut lost = Events::open(Talk::connect(&server, via).await, room, more).await;
+        assert!(lost.subscribed().await.ends_with(",\"recovered\":false}"));
+        assert_eq!(lost.message().await.0, "hello\ndata: world");
+        drop((events, lost, talk));
         // The server sees that they have gone, though nothing is published.
         let gone = async {
             while topics.counters().iter().any(|counted| counted.subscribers > 0) {
