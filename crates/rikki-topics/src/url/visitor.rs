@@ -14,10 +14,9 @@ use crate::socket::attach;
 use crate::topic::Joined;
 use crate::topics::Topics;
 
-/// What a WebSocket is opened for; nothing of it is kept but the name.
+/// What a WebSocket is opened for.
 #[derive(Clone)]
 pub(super) struct Visit {
-    name: Arc<str>,
     publishes: bool,
     has_envelope: bool,
     /// Taken out once: what a request carries can be cloned.
@@ -32,7 +31,7 @@ impl Visit {
     pub(super) fn new(topics: &Topics, name: &str, options: SubscribeOptions, publishes: bool) -> Self {
         let has_envelope = options.has_envelope;
         let subscription = Arc::new(Mutex::new(Some(topics.cursor(name, options))));
-        Self { name: name.into(), publishes, has_envelope, subscription }
+        Self { publishes, has_envelope, subscription }
     }
 }
 
@@ -44,22 +43,24 @@ impl Handler for Visitors {
     type State = Option<Arc<str>>;
 
     fn open(&self, socket: &mut Socket<'_>, opening: &Opening) -> Option<Arc<str>> {
-        let Visit { name, publishes, has_envelope, subscription } = opening.extensions().get()?;
+        let Visit { publishes, has_envelope, subscription } = opening.extensions().get()?;
         let subscribed = lock(subscription).take()?;
         match subscribed {
             Ok((cursor, joined)) => {
+                let topic = publishes.then(|| cursor.topic().name.clone());
                 if let Some(joined) = joined.filter(|_| *has_envelope) {
                     // Nothing stands in its way yet. Who has not begun is told when it has.
                     let _ = socket.send_prepared(&envelope::told(&envelope::joined(joined)));
                 }
                 attach(socket, cursor);
+                topic
             }
             // A browser shows the reason of a Close to its page, and nothing of an answer to a handshake.
             Err(error) => {
                 let _ = socket.close(CloseCode::TRY_AGAIN_LATER, &error.to_string());
+                None
             }
         }
-        publishes.then(|| name.clone())
     }
 
     fn message(&self, topic: &mut Option<Arc<str>>, socket: &mut Socket<'_>, message: Message<'_>) {
