@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::item::Item;
 use crate::position::Position;
-use crate::presence::{Member, PresenceChange, Present};
+use crate::presence::{Member, PresenceChange};
 use crate::topic::Joined;
 
 /// A message in an envelope, as one text.
@@ -60,7 +60,7 @@ pub(crate) fn presence(change: &PresenceChange) -> Value {
 
 /// Who is there.
 #[cfg(feature = "axum")]
-pub(crate) fn present(present: &Present) -> Value {
+pub(crate) fn present(present: &crate::presence::Present) -> Value {
     json!({ "count": present.count, "members": members(&present.members) })
 }
 

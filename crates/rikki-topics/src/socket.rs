@@ -100,6 +100,12 @@ mod sealed {
     impl Sealed for rikki_ws::Socket<'_> {}
 }
 
+/// Lets a connection that is subscribed to nothing take what `cursor` brings.
+#[cfg(feature = "axum")]
+pub(crate) fn attach(socket: &mut Socket<'_>, cursor: Cursor) {
+    *socket.feeds() = Some(Box::new(Subscriptions::One(cursor)));
+}
+
 fn is_at(cursor: &Cursor, topics: &Topics, topic: &str) -> bool {
     *cursor.topic().name == *topic && topics.is_of(cursor.topic())
 }

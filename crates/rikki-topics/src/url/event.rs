@@ -106,7 +106,60 @@ fn data(out: &mut Vec<u8>, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use rikki_limits::Budget;
+
     use super::*;
+    use crate::item::Item;
+    use crate::position::Epoch;
+
+    /// What an `EventSource` dispatches, as type, data and last event ID:
+    /// <https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation>.
+    fn read(stream: &str) -> Vec<(String, String, String)> {
+        let (mut events, mut id) = (Vec::new(), String::new());
+        let (mut kind, mut data) = (String::new(), String::new());
+        for line in stream.replace("\r\n", "\n").replace('\r', "\n").split('\n') {
+            if line.is_empty() {
+                if let Some(data) = data.strip_suffix('\n') {
+                    events.push((kind.clone(), data.to_owned(), id.clone()));
+                }
+                kind.clear();
+                data.clear();
+                continue;
+            }
+            let (field, value) = line.split_once(':').unwrap_or((line, ""));
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            match field {
+                "event" => kind = value.to_owned(),
+                "data" => data = data + value + "\n",
+                "id" if !value.contains('\0') => id = value.to_owned(),
+                _ => {}
+            }
+        }
+        events
+    }
+
+    proptest! {
+        /// Whatever a message is, it is one event and nothing else.
+        #[test]
+        fn a_message_is_one_event(text in "([a-z:\r\n\0 ]|event: |data: |id: 9|\\PC){0,40}", is_binary: bool, enveloped: bool) {
+            let position = Position { epoch: Epoch(7), offset: 3 };
+            let message = if is_binary { Message::from(text.clone().into_bytes()) } else { text.clone().into() };
+            let item = Arc::new(Item::new(message, None, 5, &Arc::new(Budget::new("memory", 1 << 20))));
+            let taken = Taken { ordinal: 1, position, item };
+            let mut out = b"id: 0000000000000007:2\n\n".to_vec();
+            super::message(&mut out, &taken, enveloped);
+            let events = read(&String::from_utf8(out).unwrap());
+            let (kind, data) = match (enveloped, is_binary) {
+                (true, _) => ("", envelope::message(&taken.item, position)),
+                (false, true) => ("binary", STANDARD.encode(&text)),
+                (false, false) => ("", text.replace("\r\n", "\n").replace('\r', "\n")),
+            };
+            prop_assert_eq!(events, [(kind.to_owned(), data, position.to_string())]);
+        }
+    }
 
     #[test]
     fn lines() {

@@ -61,11 +61,54 @@ type Rule = dyn Fn(&Parts, &str, Action) -> Result<Identity, Denied> + Send + Sy
 /// once; what else the query has is for the [rule](Self::authorize).
 ///
 /// Pages of another origin are refused, whatever they ask for, unless the server or the [endpoint](Self::endpoint)
-/// allows them. Without a rule everybody may subscribe and read, and publish where
+/// allows them; that their pages may read an answer (CORS) is for the server to say. Without a
+/// [rule](Self::authorize) everybody may subscribe and read, and publish where
 /// [`TopicConfig::publish`](crate::TopicConfig::publish) says so.
 ///
-/// Memory: a subscriber costs a place in the topic and at most 16 KiB and one message that are on their way, and so does
-/// a reader; the body of a POST counts in the [memory of all topics](crate::TopicsConfig::memory) until it is published.
+/// # WebSockets
+///
+/// Messages come as they were published. With an envelope they are preceded by `{"subscribed":…}`, which says where the
+/// client begins and, if it resumes, whether everything was still there; gaps and who comes and goes are told in between.
+/// Closed with 1008: the client has sent something and may not publish. With 1009: what it has sent is longer than the
+/// topic takes. With 1013: it was too slow, by the topic's [policy](crate::Policy); there is no room for one more
+/// subscription; or what it has sent could not be published.
+///
+/// # Events
+///
+/// A message is an event without a type, or `binary` and in base64. Its id is its position, with which a browser that
+/// comes back resumes by itself (`Last-Event-ID`, which goes before what the query says). Line ends within a message all
+/// become a line feed, as the format has it; in an envelope they stay. `subscribed` is the first event, `gap` says
+/// how many messages are missing, as far as that is known, and `presence` who has come and gone. A stream ends when the
+/// server drains, and by [`Policy::Close`](crate::Policy::Close); then the browser comes back and resumes.
+///
+/// # Reading
+///
+/// `{"topic":…,"epoch":…,"offset":…,"messages":[…]}`: where the topic is, and messages in their envelopes. With
+/// `?since=EPOCH:OFFSET` there is `recovered`, with `?presence=true` `presence`, and `gap` where the topic has gone on
+/// without a reader who was too slow. A topic that nobody has used has `null` for an epoch; it does not come to be by
+/// being read.
+///
+/// # Publishing
+///
+/// The body is a text if its `Content-Type` is `text/*`, JSON or that of a form, or if there is none and it is UTF-8;
+/// anything else is binary. The answer is its position, `{"epoch":…,"offset":…}`. `Idempotency-Key` is the
+/// [key](crate::Publish::idempotency_key) by which it is known when it is sent again, `Topic-Key` that of which it is the
+/// [latest](crate::Publish::key).
+///
+/// Of `application/x-ndjson` each line is a message, any JSON, and so has the answer a line for each: its position, or
+/// `{"error":…}`. What is published stays, whatever becomes of the lines behind it. At most 10,000 lines are taken; the
+/// idempotency key of a line is that of the request, of at most 250 bytes, with `/` and its number from 0, and a topic
+/// knows its last 1,024 keys.
+///
+/// # Refusals
+///
+/// Each is a line of text. 400: what is asked for is malformed. 401, 403: who asks may not. 404: no topic can have this
+/// name. 405: another method. 413: longer than the topic takes. 415: a body with a coding. 503, to be tried again: a limit
+/// is reached, or the broker away. 504: the broker has not answered, and it is published or not.
+///
+/// Memory: a subscriber costs a place in the topic and at most 16 KiB and one message on their way, beside what the
+/// server keeps of an answer, and so does a reader; the body of a POST counts in the
+/// [memory of all topics](crate::TopicsConfig::memory) until it is published.
 ///
 /// ```
 /// use axum::Router;
@@ -208,27 +251,18 @@ impl Served {
         let rules = self.url.topics.rules(&name).ok_or(Refusal::UNKNOWN)?;
         let (topic, query) = (Asked { name: &name, rules }, parts.uri.query());
         match face {
-            Face::WebSocket => {
-                let (name, wanted) = (Arc::from(name.as_str()), Wanted::of(query)?);
-                self.upgrade(&topic, name, &wanted, Request::from_parts(parts, body))
-            }
+            Face::WebSocket => self.upgrade(&topic, &Wanted::of(query)?, parts, body),
             Face::Events => events::answer(&self.url, &topic, &Wanted::of(query)?, &parts),
             Face::Reading => reading::answer(&self.url, &topic, &Wanted::of(query)?, &parts),
             Face::Publishing => publishing::answer(&self.url, &topic, &parts, body).await,
         }
     }
 
-    fn upgrade(
-        &self,
-        topic: &Asked<'_>,
-        name: Arc<str>,
-        wanted: &Wanted,
-        request: Request,
-    ) -> Result<Response, Refusal> {
-        let (parts, body) = request.into_parts();
+    fn upgrade(&self, topic: &Asked<'_>, wanted: &Wanted, parts: Parts, body: Body) -> Result<Response, Refusal> {
         let options = wanted.subscribe(&self.url, topic, &parts)?;
         let publishes = self.url.may(&parts, topic, Action::Publish).is_ok();
-        let upgrade = Upgrade::new(Request::from_parts(parts, body)).attach(Visit { name, options, publishes });
+        let visit = Visit::new(&self.url.topics, topic.name, options, publishes);
+        let upgrade = Upgrade::new(Request::from_parts(parts, body)).attach(visit);
         let upgrade = match &self.url.endpoint {
             Some(endpoint) => upgrade.at(endpoint),
             None => upgrade,

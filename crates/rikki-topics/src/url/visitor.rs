@@ -1,22 +1,38 @@
 //! The WebSocket of a topic's URL: gets what is published, and publishes what it sends if it may.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rikki_ws::{CloseCode, Closed, Handler, Message, Opening, Socket};
 
 use crate::broker::Publishing;
+use crate::cursor::Cursor;
 use crate::envelope;
-use crate::error::PublishError;
+use crate::error::{PublishError, SubscribeError};
+use crate::fan_out::lock;
 use crate::options::SubscribeOptions;
-use crate::socket::Subscribe as _;
+use crate::socket::attach;
+use crate::topic::Joined;
 use crate::topics::Topics;
 
-/// What a WebSocket was opened for; nothing of it is kept but the name.
+/// What a WebSocket is opened for.
 #[derive(Clone)]
 pub(super) struct Visit {
-    pub(super) name: Arc<str>,
-    pub(super) options: SubscribeOptions,
-    pub(super) publishes: bool,
+    publishes: bool,
+    has_envelope: bool,
+    /// Taken out once: what a request carries can be cloned.
+    subscription: Arc<Mutex<Option<Subscribed>>>,
+}
+
+type Subscribed = Result<(Cursor, Option<Joined>), SubscribeError>;
+
+impl Visit {
+    /// Subscribes, before the client is told that it may begin: it gets all that is published from then on, or leaves
+    /// the topic with the request.
+    pub(super) fn new(topics: &Topics, name: &str, options: SubscribeOptions, publishes: bool) -> Self {
+        let has_envelope = options.has_envelope;
+        let subscription = Arc::new(Mutex::new(Some(topics.cursor(name, options))));
+        Self { publishes, has_envelope, subscription }
+    }
 }
 
 /// Serves the WebSockets of all topics.
@@ -27,20 +43,24 @@ impl Handler for Visitors {
     type State = Option<Arc<str>>;
 
     fn open(&self, socket: &mut Socket<'_>, opening: &Opening) -> Option<Arc<str>> {
-        let Visit { name, options, publishes } = opening.extensions().get().cloned()?;
-        let has_envelope = options.has_envelope;
-        match socket.subscribe_with(&self.0, &name, options) {
-            Ok(Some(joined)) if has_envelope => {
-                // Nothing stands in its way yet.
-                let _ = socket.send_prepared(&envelope::told(&envelope::joined(joined)));
+        let Visit { publishes, has_envelope, subscription } = opening.extensions().get()?;
+        let subscribed = lock(subscription).take()?;
+        match subscribed {
+            Ok((cursor, joined)) => {
+                let topic = publishes.then(|| cursor.topic().name.clone());
+                if let Some(joined) = joined.filter(|_| *has_envelope) {
+                    // Nothing stands in its way yet. Who has not begun is told when it has.
+                    let _ = socket.send_prepared(&envelope::told(&envelope::joined(joined)));
+                }
+                attach(socket, cursor);
+                topic
             }
-            // Where it has not begun yet it is told when it has.
-            Ok(_) => {}
+            // A browser shows the reason of a Close to its page, and nothing of an answer to a handshake.
             Err(error) => {
                 let _ = socket.close(CloseCode::TRY_AGAIN_LATER, &error.to_string());
+                None
             }
         }
-        publishes.then_some(name)
     }
 
     fn message(&self, topic: &mut Option<Arc<str>>, socket: &mut Socket<'_>, message: Message<'_>) {

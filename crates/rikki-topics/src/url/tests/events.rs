@@ -229,6 +229,45 @@ async fn presence() {
     assert_eq!(topics.present("room").count, 1);
 }
 
+/// A broker that says later which history it is.
+#[derive(Clone, Debug, Default)]
+struct Late(Arc<std::sync::Mutex<Option<Inlet>>>);
+
+impl Broker for Late {
+    fn attach(&self, topic: &Inlet) {
+        *self.0.lock().unwrap() = Some(topic.clone());
+    }
+
+    fn publish(&self, _: &Inlet, _: Published) -> Publishing {
+        Publishing::Later(Box::pin(async { Err(crate::PublishError::Unavailable) }))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_takes_its_time() {
+    let late = Late::default();
+    let topics =
+        Topics::with_broker(TopicsConfig::default().others(TopicConfig::default().publish(true)), late.clone());
+    let url = TopicUrl::new(&topics);
+    let mut stream = Stream::open(&url, "/late?last=1").await;
+    assert_eq!(stream.next().await, "retry: 2000\n\n");
+    assert_eq!(stream.next().await, ":\n\n", "nothing is known of where it is");
+    let said = async |text: &str| said(answer(&url, text.as_bytes()).await).await;
+    let nothing = r#"200 {"topic":"late","epoch":null,"offset":0,"messages":[]}"#;
+    assert_eq!(said("GET /late").await, nothing);
+    let away = "503 the broker of the topics cannot be reached, and nothing was published";
+    assert_eq!(said("POST /late").await, away);
+    let inlet = late.0.lock().unwrap().take().unwrap();
+    inlet.append(8, Published::new("eight"), 0).unwrap();
+    inlet.begin(Epoch(7));
+    assert_eq!(stream.next().await, subscribed(0, "") + &message(8, "eight"));
+    // Another history: what was there is lost, and where it is, is known when that has been told.
+    inlet.begin(Epoch(9));
+    inlet.append(1, Published::new("one"), 0).unwrap();
+    let again = "event: gap\ndata: {\"missed\":null}\n\nid: 0000000000000009:1\ndata: one\n\n";
+    assert_eq!(stream.next().await, again);
+}
+
 /// What a library call reads is what is there, as a subscriber would get it.
 #[test]
 fn history() {

@@ -10,7 +10,10 @@ use http_body_util::BodyExt as _;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rikki::Server;
-use rikki::topics::{From, Policy, TopicConfig, TopicUrl, Topics, TopicsConfig};
+use rikki::topics::{
+    Broker, Epoch, From, Inlet, Policy, PublishError, Published, Publishing, TopicConfig, TopicUrl, Topics,
+    TopicsConfig,
+};
 use tokio::net::TcpListener;
 
 use super::text;
@@ -163,10 +166,10 @@ async fn streams_of_events() {
         assert!(events.subscribed().await.ends_with(",\"recovered\":true}"));
         assert_eq!(events.message().await.0, "two");
         let more = "Last-Event-ID: 00000000deadbeef:1\r\n";
-        let mut events = Events::open(Talk::connect(&server, via).await, room, more).await;
-        assert!(events.subscribed().await.ends_with(",\"recovered\":false}"));
-        assert_eq!(events.message().await.0, "hello\ndata: world");
-        drop((events, talk));
+        let mut lost = Events::open(Talk::connect(&server, via).await, room, more).await;
+        assert!(lost.subscribed().await.ends_with(",\"recovered\":false}"));
+        assert_eq!(lost.message().await.0, "hello\ndata: world");
+        drop((events, lost, talk));
         // The server sees that they have gone, though nothing is published.
         let gone = async {
             while topics.counters().iter().any(|counted| counted.subscribers > 0) {
@@ -389,6 +392,39 @@ async fn no_more_than_there_may_be() {
         }
     };
     soon("room for one", answered).await;
+}
+
+/// A broker that is away.
+#[derive(Debug)]
+struct Away;
+
+impl Broker for Away {
+    fn attach(&self, topic: &Inlet) {
+        topic.begin(Epoch(7));
+    }
+
+    fn publish(&self, topic: &Inlet, _: Published) -> Publishing {
+        match topic.name() {
+            "now" => Publishing::Done(Err(PublishError::Unavailable)),
+            _ => Publishing::Later(Box::pin(async { Err(PublishError::Unknowable) })),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_broker_does_not_take() {
+    let config = TopicsConfig::default().others(TopicConfig::default().publish(true));
+    let topics = Topics::with_broker(config, Away);
+    let server = Running::start(server(&topics, &url(&topics))).await;
+    for via in BOTH {
+        for (topic, status) in [("/now", "503"), ("/later", "504")] {
+            let mut talk = Talk::open(&server, via, topic).await;
+            talk.send(text("hello")).await;
+            assert_eq!(talk.next().await, "close(1013)");
+            let answer = ask(&server, via, &post(topic, "hello")).await;
+            assert_eq!(answer.split(' ').nth(1), Some(status), "{answer}");
+        }
+    }
 }
 
 /// Under another server, where tasks move from thread to thread.
