@@ -112,6 +112,51 @@ async fn keyboard_alone_is_enough() {
     .await;
 }
 
+/// The URLs of topics can be picked, and are spoken with as WebSockets or by events and POST.
+#[tokio::test]
+async fn topics_by_websocket_and_by_events() {
+    let server = Server::start("http", &["--topic=/chat,publish", "--topic=/news"]).await;
+    browse(Screen::Light, async |client| {
+        let page = TestPage::open(client, &server).await;
+        let url = page.field("url").await.prop("value").await.expect("#url has a value").expect("it is filled in");
+        let offered = page.run("return Array.from(document.getElementById('url').list.options, topic => topic.value)");
+        let [chat, news] = ["chat", "news"].map(|name| url.replace("websocket", name));
+        assert_eq!(offered.await, serde_json::json!([chat, news]));
+
+        page.fill("url", &format!("{chat}{ENTER}")).await;
+        page.wait_for_state("Connected").await;
+        page.fill("message", &format!("by WebSocket{ENTER}")).await;
+        page.row("received", "text", "by WebSocket").await;
+
+        page.field("transport").await.select_by_value("events").await.expect("there is a choice");
+        page.fill("url", &format!("{chat}?last=1{ENTER}")).await;
+        page.row("info", "", "server-sent events").await;
+        page.wait_for_state("Connected").await;
+        page.fill("message", &format!("by POST{ENTER}")).await;
+        page.row("sent", "text", "by POST").await;
+        let row = page.row("received", "text", "by POST").await;
+        // Behind the epoch, of 16 letters.
+        assert!(row.contains("7 B") && row.contains(":2"), "the id is shown: {row}");
+        page.click("binary").await;
+        page.fill("message", &format!("\u{e9}{ENTER}")).await;
+        page.row("received", "binary", "c3 a9").await;
+        page.click("connect").await;
+        page.wait_for_state("Closed").await;
+
+        page.fill("url", &format!("{news}{ENTER}")).await;
+        page.wait_for_state("Connected").await;
+        page.click("send").await;
+        page.row("error", "", "Not published, 403: publishing is not allowed here").await;
+        page.fill("url", &format!("{}{ENTER}", url.replace("websocket", "none"))).await;
+        page.row("error", "", "Refused").await;
+        page.wait_for_state("Closed").await;
+        page.field("transport").await.select_by_value("websocket").await.expect("there is a choice");
+        page.fill("url", &format!("{url}{ENTER}")).await;
+        page.wait_for_state("Connected").await;
+    })
+    .await;
+}
+
 /// Enter goes on with what comes next, and disconnects nobody who did not ask for that.
 #[tokio::test]
 async fn enter_never_disconnects_by_the_way() {

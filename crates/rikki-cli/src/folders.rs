@@ -40,6 +40,9 @@ fn open(folder: &Path, settings: &Settings) -> Result<Files, Failure> {
         .precompressed(!args.no_precompressed)
         .charset(args.charset.0.clone());
     files = args.limits.apply_to(files)?;
+    for secret in settings.topics.secrets() {
+        files = files.deny(secret.file())?;
+    }
     if args.no_file_compression {
         files = files.compress_above(None);
     }

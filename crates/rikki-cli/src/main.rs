@@ -7,8 +7,10 @@ mod folders;
 mod hints;
 mod log;
 mod routes;
+mod secret;
 mod serve;
 mod settings;
+mod topics;
 mod tutorial;
 
 use std::io::Write as _;

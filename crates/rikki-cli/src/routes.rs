@@ -1,6 +1,7 @@
 //! What the command serves: the echo, the JSON endpoint, the test page and files.
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -9,8 +10,14 @@ use rikki::Files;
 use rikki::ws::{Handler, Message, Socket};
 use tower_service::Service as _;
 
-/// The page that tries the WebSocket out.
-const TEST_PAGE: &[u8] = include_bytes!("../assets/test.html");
+use crate::args::TopicArg;
+
+/// The page that tries the WebSocket out, and topics.
+const TEST_PAGE: &str = include_str!("../assets/test.html");
+
+/// Where it is told of topics.
+const TOPICS: &str = "<datalist id=\"topics\">";
+
 const TEST_PATH: &str = "/test.html";
 
 /// The icon that browsers ask for by themselves.
@@ -38,15 +45,23 @@ pub(crate) fn compat_echo() -> impl Handler {
 }
 
 /// What is neither a WebSocket nor a file: `/rest`, and what `files` may have too.
-pub(crate) fn http(files: Files) -> Router {
-    let built_in = |media_type: &'static str, content: &'static [u8]| {
+pub(crate) fn http(files: Files, topics: &[TopicArg]) -> Router {
+    let built_in = |media_type: &'static str, content: Bytes| {
         let files = files.clone();
-        get(move |request: Request| built_in(files.clone(), request, media_type, content))
+        get(move |request: Request| built_in(files.clone(), request, media_type, content.clone()))
     };
     Router::new()
         .route("/rest", get(rest))
-        .route(TEST_PATH, built_in("text/html; charset=utf-8", TEST_PAGE))
-        .route(ICON_PATH, built_in("image/png", ICON))
+        .route(TEST_PATH, built_in("text/html; charset=utf-8", test_page(topics)))
+        .route(ICON_PATH, built_in("image/png", Bytes::from_static(ICON)))
+}
+
+/// The page with the paths of the topics, none of which has a letter that HTML would have to escape; below one that
+/// ends in a star any name can be written.
+fn test_page(topics: &[TopicArg]) -> Bytes {
+    let option = |topic: &TopicArg| format!("<option value=\"{}\">", topic.path.trim_end_matches('*'));
+    let options: String = topics.iter().map(option).collect();
+    TEST_PAGE.replacen(TOPICS, &format!("{TOPICS}{options}"), 1).into()
 }
 
 async fn rest() -> ([(HeaderName, HeaderValue); 1], &'static str) {
@@ -54,7 +69,7 @@ async fn rest() -> ([(HeaderName, HeaderValue); 1], &'static str) {
 }
 
 /// The folder's own file, or what is built in.
-async fn built_in(mut files: Files, request: Request, media_type: &'static str, content: &'static [u8]) -> Response {
+async fn built_in(mut files: Files, request: Request, media_type: &'static str, content: Bytes) -> Response {
     let Ok(response) = files.call(request).await;
     if response.status() != StatusCode::NOT_FOUND {
         return response;

@@ -7,7 +7,7 @@ use rikki::{BadLimit, Bound, Server, ServerTls, StartError, TlsError, ws};
 
 use crate::args::{CompressionMode, Deflate, OverflowPolicy, UsageError};
 use crate::settings::{Certificate, Settings, TlsSettings};
-use crate::{Failure, folders, hints, log, print, routes};
+use crate::{Failure, folders, hints, log, print, routes, topics};
 
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
@@ -64,7 +64,8 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
         }
         server = server.tls(tls);
     }
-    folders::mount(server.mount("/", root).merge(routes::http(test_page)), settings)
+    server = topics::add_to(server, &settings.topics)?;
+    folders::mount(server.mount("/", root).merge(routes::http(test_page, &settings.topics.all)), settings)
 }
 
 fn websockets(settings: &Settings) -> Result<ws::Config, Failure> {
@@ -129,6 +130,11 @@ fn greeting(bound: &[Bound], settings: &Settings) -> String {
         let _ = writeln!(text, "Starting WS listener on {websocket}://{bound}/websocket");
         let _ = writeln!(text, "  {http}://{bound}/test.html  try the WebSocket");
         let _ = writeln!(text, "  {http}://{bound}/rest       a JSON answer");
+        for topic in &settings.topics.all {
+            let kind = if topic.path.ends_with('*') { "topics" } else { "topic" };
+            let post = if settings.topics.can_publish(topic) { ", POST" } else { "" };
+            let _ = writeln!(text, "  {http}://{bound}{:<10}  {kind}: WebSocket, SSE{post}", topic.path);
+        }
         for (path, folder) in mounts.chain([root]) {
             let path = format!("{}/", path.trim_end_matches('/'));
             let _ = writeln!(text, "  {http}://{bound}{path:<10}  files in {}", folder.display());
@@ -145,6 +151,7 @@ impl From<StartError> for Failure {
             | StartError::Limit(_)
             | StartError::DrainCode(_)
             | StartError::Mount { .. }
+            | StartError::Route { .. }
             | StartError::Header { .. }
             | StartError::Origin(_)
             | StartError::Host(_)

@@ -8,6 +8,7 @@ use rikki::Memory;
 
 use crate::args::{Args, Deflate, FileArgs, Limits, UsageError};
 use crate::routes;
+use crate::topics::TopicSettings;
 
 /// What the server is to do.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) allow_origins: Vec<String>,
     /// Subprotocols to offer, best first.
     pub(crate) subprotocols: Vec<String>,
+    /// Which topics there are; none has a path that the command answers itself.
+    pub(crate) topics: TopicSettings,
     /// Which files are served; no mount has a path that the command answers itself.
     pub(crate) files: FileArgs,
     /// How messages are compressed, if at all.
@@ -95,9 +98,11 @@ impl Settings {
             }
             _ => {}
         }
+        let topics = TopicSettings::from_args(args.topics)?;
+        let is_topic = |path: &str| topics.all.iter().any(|topic| topic.path.trim_end_matches("/*") == path);
         for (path, _) in &args.files.mounts {
             let path = path.trim_end_matches('/');
-            if path.is_empty() || routes::PATHS.contains(&path) {
+            if path.is_empty() || routes::PATHS.contains(&path) || is_topic(path) {
                 let shown = if path.is_empty() { "/" } else { path };
                 return Err(UsageError(format!(
                     "nothing can be mounted at {shown}, which has its answer: take another path"
@@ -106,6 +111,7 @@ impl Settings {
         }
         Ok(Settings {
             root: args.root,
+            topics,
             files: args.files,
             tls: certificate.map(|certificate| TlsSettings { certificate, client_ca: args.ca }),
             listen: args.listen,
@@ -147,9 +153,26 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_topics_are_not_shown() {
+        let file = std::env::temp_dir().join(format!("rikki-settings-{}.key", std::process::id()));
+        std::fs::write(&file, "a secret that is 32 bytes or more\n").unwrap();
+        let flag = |name: &str| [name.into(), file.clone().into_os_string()];
+        let line = [["rikki".into(), "--topic=/chat".into()], flag("--topic-jwt-key")].concat();
+        let settings = match args::parse(line) {
+            Ok(Request::Run(args)) => Settings::from_args(*args).unwrap(),
+            other => panic!("{other:?}"),
+        };
+        let _ = std::fs::remove_file(&file);
+        let shown = format!("{settings:?}");
+        assert!(shown.contains("jwt_key: Some(Secret") && !shown.contains("a secret"), "{shown}");
+        // Neither as numbers.
+        assert!(!shown.contains("97, 32, 115"), "{shown}");
+    }
+
+    #[test]
     fn mounts_leave_the_commands_own_paths_alone() {
         let check = |mount: &str, refused: Option<&str>| {
-            let args = match args::parse(["rikki", "--mount", mount].map(Into::into)) {
+            let args = match args::parse(["rikki", "--topic=/chat", "--mount", mount].map(Into::into)) {
                 Ok(Request::Run(args)) => *args,
                 other => panic!("{mount}: {other:?}"),
             };
@@ -165,6 +188,7 @@ mod tests {
         check("/rest/=a", Some("/rest"));
         check("/websocket=a", Some("/websocket"));
         check("/test.html=a", Some("/test.html"));
+        check("/chat/=a", Some("/chat"));
     }
 
     #[test]

@@ -29,8 +29,8 @@ rikki_limits::limits! {
 
     pub(crate) memory: Option<usize> {
         name: "topic-memory", unit: Size, default: "64MiB",
-        meaning: "Memory of all topics",
-        detail: ": where there is no more, a topic gives up its oldest messages for its new one, and what still has no \
+        meaning: "Memory of topics",
+        detail: ", all together: where there is no more, a topic gives up its oldest messages for its new one, and what still has no \
                  room is refused",
         /// Messages count with their payload and about 250 bytes, and so do their compressed forms, names of topics,
         /// idempotency keys and who is present. Under the server of `rikki` a part of its memory, unless it is set.
@@ -38,20 +38,20 @@ rikki_limits::limits! {
     }
     pub(crate) max_topics: usize {
         name: "max-topics", unit: Count, default: "100000",
-        meaning: "Most topics at a time", detail: "; one more is refused",
+        meaning: "Most topics", detail: " at a time; one more is refused",
         /// One that nobody is subscribed to is forgotten when its last message is older than its
         /// [`age`](TopicConfig::age). A topic takes about 300 bytes beside its messages and its name.
         setter: max_topics(usize),
     }
     pub(crate) max_subscriptions: usize {
         name: "max-subscriptions", unit: Count, default: "1000000",
-        meaning: "Most subscriptions", detail: " of all connections; one more is refused",
+        meaning: "Subscriptions", detail: " of all connections; one more is refused",
         /// Each takes at most 100 bytes.
         setter: max_subscriptions(usize),
     }
     pub(crate) max_subscriptions_per_connection: usize {
         name: "max-subscriptions-per-connection", unit: Count, default: "128",
-        meaning: "Most of one connection", detail: "; one more is refused",
+        meaning: "Of one connection", detail: "; one more is refused",
         setter: max_subscriptions_per_connection(usize),
     }
 }

@@ -71,7 +71,7 @@ pub(crate) struct Batch {
 /// One of them: shared with the ring.
 #[derive(Clone, Debug)]
 pub(crate) struct Taken {
-    ordinal: u64,
+    pub(crate) ordinal: u64,
     pub(crate) position: Position,
     pub(crate) item: Arc<Item>,
 }
@@ -204,6 +204,16 @@ impl Cursor {
     /// A message of the batch has been had.
     pub(crate) fn has_taken(&mut self, taken: &Taken) {
         self.place = taken.ordinal;
+    }
+
+    /// Behind what it has had; `None` where it has not begun, or has something to be told first.
+    #[cfg(feature = "axum")]
+    pub(crate) fn position(&self) -> Option<Position> {
+        let begins = self.rare.as_ref().is_some_and(|rare| rare.begins.is_some());
+        let state = self.topic().state();
+        let is_behind = begins || state.ring.is_behind(self.place);
+        let epoch = state.epoch.filter(|_| !is_behind)?;
+        Some(Position { epoch, offset: state.ring.offset_at(self.place) })
     }
 
     /// So many messages have been handed over.

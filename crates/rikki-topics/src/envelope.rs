@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::item::Item;
 use crate::position::Position;
-use crate::presence::{Member, PresenceChange, Present};
+use crate::presence::{Member, PresenceChange};
 use crate::topic::Joined;
 
 /// A message in an envelope, as one text.
@@ -59,7 +59,8 @@ pub(crate) fn presence(change: &PresenceChange) -> Value {
 }
 
 /// Who is there.
-pub(crate) fn present(present: &Present) -> Value {
+#[cfg(feature = "axum")]
+pub(crate) fn present(present: &crate::presence::Present) -> Value {
     json!({ "count": present.count, "members": members(&present.members) })
 }
 

@@ -9,6 +9,7 @@ mod cursor;
 mod envelope;
 mod error;
 mod fan_out;
+mod history;
 mod item;
 mod name;
 mod options;
@@ -21,12 +22,15 @@ mod socket;
 mod subscription;
 mod topic;
 mod topics;
+#[cfg(feature = "axum")]
+mod url;
 mod wait;
 
 pub use broker::{Broker, Inlet, Memory, Published, Publishing};
 pub use config::{Policy, PresenceMode, TopicConfig, TopicsConfig};
 pub use counters::TopicCounters;
 pub use error::{PublishError, SubscribeError};
+pub use history::History;
 pub use name::BadName;
 pub use options::SubscribeOptions;
 pub use position::{BadPosition, Epoch, From, Position};
@@ -36,3 +40,5 @@ pub use socket::Subscribe;
 pub use subscription::{Delivered, Subscription, Update};
 pub use topic::Joined;
 pub use topics::Topics;
+#[cfg(feature = "axum")]
+pub use url::{Action, Denied, TopicUrl};

@@ -97,7 +97,7 @@ impl<'a> Publish<'a> {
         }
     }
 
-    fn hand_over(self) -> Publishing {
+    pub(crate) fn hand_over(self) -> Publishing {
         match self.prepare() {
             Ok((topics, inlet, message)) => topics.broker().publish(&inlet, message),
             Err(error) => Publishing::Done(Err(error)),

@@ -101,6 +101,12 @@ mod sealed {
     impl Sealed for rikki_ws::Socket<'_> {}
 }
 
+/// Lets a connection that is subscribed to nothing take what `cursor` brings.
+#[cfg(feature = "axum")]
+pub(crate) fn attach(socket: &mut Socket<'_>, cursor: Cursor) {
+    *socket.feeds() = Some(Box::new(Subscriptions::One(cursor)));
+}
+
 fn is_at(cursor: &Cursor, topics: &Topics, topic: &str) -> bool {
     *cursor.topic().name == *topic && topics.is_of(cursor.topic())
 }
@@ -168,7 +174,11 @@ impl Feeds for Subscriptions {
 
     fn seal(&mut self) -> bool {
         // Each is sealed now, whether or not one before it is done.
-        self.all_mut().iter_mut().fold(true, |is_done, cursor| cursor.seal() && is_done)
+        let mut is_done = true;
+        for cursor in self.all_mut() {
+            is_done &= cursor.seal();
+        }
+        is_done
     }
 }
 

@@ -146,7 +146,15 @@ impl Subscription {
         self.cursor.is_none()
     }
 
+    /// Behind all that has come, messages that a later one has taken the place of included; `None` where something is to
+    /// be told first.
+    #[cfg(feature = "axum")]
+    pub(crate) fn reached(&self) -> Option<Position> {
+        self.cursor.as_ref()?.position()
+    }
+
     /// From now on nothing comes but what is there already: then it ends.
+    #[cfg(feature = "axum")]
     pub(crate) fn seal(&mut self) {
         if let Some(cursor) = &mut self.cursor {
             cursor.seal();
@@ -203,7 +211,7 @@ pub(crate) enum Step {
     Other(Update),
 }
 
-fn delivered(taken: &Taken) -> Delivered {
+pub(crate) fn delivered(taken: &Taken) -> Delivered {
     let Taken { position, item, .. } = taken;
     Delivered { position: *position, time: item.time, message: item.message.message().clone() }
 }

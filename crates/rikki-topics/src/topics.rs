@@ -207,6 +207,12 @@ impl Topics {
         fits.max_by_key(|(fit, _)| *fit).map(|(_, rules)| rules).or(self.0.others.as_ref())
     }
 
+    /// What messages are counted in.
+    #[cfg(feature = "axum")]
+    pub(crate) fn memory(&self) -> &Arc<Budget> {
+        &self.0.shared.memory
+    }
+
     /// A topic that there is.
     pub(crate) fn known(&self, name: &str) -> Option<Arc<Topic>> {
         self.0.topics.read().unwrap_or_else(PoisonError::into_inner).get(name).map(|Named(topic)| topic.clone())

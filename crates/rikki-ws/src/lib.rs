@@ -86,6 +86,8 @@ pub mod internal {
     pub use crate::terms::Terms;
     pub use crate::tracker::{Tracked, Tracker};
     #[cfg(feature = "axum")]
+    pub use crate::upgrade::foreign;
+    #[cfg(feature = "axum")]
     pub use crate::upgrade::handover::{Agreed, Context};
     #[cfg(feature = "axum")]
     pub use crate::upgrade::transport::{Transport, take};

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use clap::error::Error;
 use clap::{Arg, ArgMatches, Command};
+use rikki::topics::TopicsConfig;
 use rikki::{BadLimit, Files, Limit, Server};
 use rikki_limits::Value;
 
@@ -25,6 +26,10 @@ pub(crate) enum OfCompression {}
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum OfServer {}
 
+/// The limits over all topics.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum OfTopics {}
+
 impl Table for OfFolders {
     fn limits() -> impl Iterator<Item = &'static Limit> {
         Files::limits()
@@ -40,6 +45,12 @@ impl Table for OfCompression {
 impl Table for OfServer {
     fn limits() -> impl Iterator<Item = &'static Limit> {
         Server::limits().filter(|limit| !is_of_compression(limit))
+    }
+}
+
+impl Table for OfTopics {
+    fn limits() -> impl Iterator<Item = &'static Limit> {
+        TopicsConfig::limits()
     }
 }
 
@@ -74,6 +85,13 @@ impl Given<OfFolders> {
     /// Sets these limits of a folder.
     pub(crate) fn apply_to(&self, files: Files) -> Result<Files, BadLimit> {
         self.0.iter().try_fold(files, |files, (limit, text)| files.set(limit.name, text))
+    }
+}
+
+impl Given<OfTopics> {
+    /// Sets these limits over all topics.
+    pub(crate) fn apply_to(&self, topics: TopicsConfig) -> Result<TopicsConfig, BadLimit> {
+        self.0.iter().try_fold(topics, |topics, (limit, text)| topics.set(limit.name, text))
     }
 }
 

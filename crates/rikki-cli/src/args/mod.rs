@@ -5,6 +5,7 @@ mod files;
 mod given;
 mod header;
 mod limits;
+mod topics;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -22,8 +23,10 @@ use crate::tutorial;
 
 pub(crate) use deflate::{CompressionMode, Deflate};
 pub(crate) use files::FileArgs;
+pub(crate) use given::{Given, OfTopics};
 pub(crate) use header::header;
 pub(crate) use limits::{Limits, OverflowPolicy};
+pub(crate) use topics::{TopicArg, TopicArgs};
 
 const LISTENING: &str = "Listening";
 const TLS: &str = "TLS";
@@ -55,8 +58,10 @@ pub(crate) struct UsageError(pub(crate) String);
     after_help = "URL is ws, wss, http or https://HOST[:PORT]; port 0 takes a free one;\n\
                   unix:PATH[,mode=660] is a Unix socket.\n\
                   SIZE takes B, KiB, MiB, GiB, KB, MB or GB; DUR takes ms, s, m or h.\n\
-                  --listen, --allow-host, --subprotocol, --allow-origin, --mount, --type and\n\
-                  --header may be repeated.\n\
+                  OPTION is history=N, age=DUR, bytes=SIZE, last, keys, presence,\n\
+                  presence=counts, publish or policy=gap|latest|close; /rooms/* is all below.\n\
+                  --listen, --allow-host, --subprotocol, --allow-origin, --topic, --broadcast,\n\
+                  --mount, --type and --header may be repeated.\n\
                   The spelling -url URL -cert FILE -key FILE -ca FILE works too.\n\
                   A client is rikki connect (see rikki connect --help)."
 )]
@@ -97,6 +102,9 @@ pub(crate) struct Args {
     /// Echo everything as text, as the tutorial does
     #[arg(long, help_heading = WEBSOCKET)]
     pub(crate) compat_echo: bool,
+
+    #[command(flatten)]
+    pub(crate) topics: TopicArgs,
 
     #[command(flatten)]
     pub(crate) files: FileArgs,
@@ -170,6 +178,7 @@ pub(crate) fn log_filter(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use rikki::topics::TopicsConfig;
     use rikki::{BadLimit, Files, Limit, Server, StartError};
 
     use super::*;
@@ -258,6 +267,7 @@ mod tests {
         };
         check(&mut Server::limits(), &server);
         check(&mut Files::limits(), &|name, text| Files::new(".").unwrap().set(name, text).map(drop));
+        check(&mut TopicsConfig::limits(), &|name, text| TopicsConfig::default().set(name, text).map(drop));
     }
 
     #[test]
@@ -340,7 +350,9 @@ mod tests {
         assert_eq!(print("--version"), format!("rikki {}\n", env!("CARGO_PKG_VERSION")));
         let help = print("--help");
         assert_eq!(help, print("-h"));
-        for heading in [LISTENING, TLS, WEBSOCKET, files::HEADING, deflate::HEADING, limits::HEADING, LOGGING] {
+        for heading in
+            [LISTENING, TLS, WEBSOCKET, topics::HEADING, files::HEADING, deflate::HEADING, limits::HEADING, LOGGING]
+        {
             assert!(help.contains(&format!("\n{heading}:\n")), "{heading}");
         }
         for line in help.lines() {

@@ -8,3 +8,5 @@ mod log;
 mod process;
 mod readme;
 mod running;
+mod tokens;
+mod topics;

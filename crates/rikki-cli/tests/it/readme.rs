@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rikki::client::Builder;
+use rikki::topics::{TopicConfig, TopicsConfig};
 use rikki::{Files, Limit, Server};
 
 fn read(path: &str) -> String {
@@ -66,8 +67,19 @@ fn the_row_of_a_limit_is_what_the_library_says_of_it() {
         let missing: Vec<_> = limits.map(Limit::row).filter(|row| !table.lines().any(|line| line == row)).collect();
         assert!(missing.is_empty(), "not in {page}\n{}", missing.join("\n"));
     };
-    check(&mut Server::limits().chain(Files::limits()), "docs/flags.md");
+    check(&mut Server::limits().chain(Files::limits()).chain(TopicsConfig::limits()), "docs/flags.md");
+    // Those of one topic are options.
+    for limit in TopicConfig::limits() {
+        let row =
+            format!("| `{}={}` | {} | {} |", limit.name, limit.unit.word(), limit.default.unwrap(), meaning(limit));
+        assert!(read("docs/flags.md").contains(&row), "not in docs/flags.md\n{row}");
+    }
     check(&mut Builder::limits().filter(|limit| limit.name == "connect-timeout"), "docs/client.md");
+}
+
+/// What a limit means, as its row says it.
+fn meaning(limit: &Limit) -> String {
+    limit.row().trim_end_matches(" |").rsplit_once("| ").unwrap().1.to_owned()
 }
 
 /// `--max-message` 4MiB: each limit that has a default stands in the table with its flag and that default, and none
@@ -85,7 +97,8 @@ fn the_defaults_of_security_are_those_of_the_library() {
         .map(|(flag, behind)| (flag, behind.split([',', ';', ' ']).next().unwrap()))
         .filter(|(_, value)| value.starts_with(|first: char| first.is_ascii_digit()))
         .collect();
-    let limits: Vec<_> = Server::limits().chain(Files::limits()).chain(Builder::limits()).collect();
+    let limits: Vec<_> =
+        Server::limits().chain(Files::limits()).chain(TopicsConfig::limits()).chain(Builder::limits()).collect();
     for limit in limits.iter().filter(|limit| limit.default.is_some()) {
         let is_told = told.iter().any(|(flag, _)| *flag == limit.name);
         assert!(is_told, "`--{}` {} is not in SECURITY.md, under Defaults", limit.name, limit.default.unwrap());

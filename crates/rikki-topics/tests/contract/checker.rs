@@ -1,8 +1,8 @@
 //! Holds a subscriber's log against what was acknowledged.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use rikki_topics::{Joined, Position, Update};
+use rikki_topics::{Epoch, Joined, Position, Update};
 
 /// What a subscriber has seen, in order; it may have come back in between.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +19,7 @@ enum Seen {
     },
     Message(Position, u64),
     Gap(Option<u64>),
-    /// It went on with the latest message, as the policy has it.
+    /// It was too slow and has to come back, as the policy has it.
     Closed,
 }
 
@@ -70,74 +70,92 @@ impl Log {
 /// was told to be missing. `published` is in the order in which it was acknowledged, and the log has been read to the
 /// end.
 pub(crate) fn check(published: &[(Position, u64)], log: &Log) -> Result<(), Fault> {
-    let places: HashMap<Position, usize> =
-        published.iter().enumerate().map(|(at, (position, _))| (*position, at)).collect();
-    let numbers: HashMap<u64, usize> = published.iter().enumerate().map(|(at, (_, number))| (*number, at)).collect();
-    // How many of `published` are behind a position: those that it is behind.
-    let behind = |position: Position| match places.get(&position) {
-        Some(at) => at + 1,
-        None => published
-            .iter()
-            .take_while(|(known, _)| known.epoch != position.epoch || known.offset <= position.offset)
-            .count(),
-    };
-    let mut next: Option<usize> = None;
-    // What was said to be missing before the next message: `Some(None)` if nobody knows how much.
-    let mut said: Option<Option<u64>> = None;
-    let mut epoch = None;
+    let mut checker = Checker::new(published);
     for seen in &log.0 {
         match *seen {
-            Seen::Began(position) => {
-                (next, said, epoch) = (Some(behind(position)), None, Some(position.epoch));
-            }
-            Seen::Resumed { at, recovered } => {
-                if recovered && epoch.is_some_and(|epoch| epoch != at.epoch) {
-                    return Err(Fault::Recovered(true));
-                }
-                if !recovered {
-                    said = Some(None);
-                }
-                epoch = Some(at.epoch);
-            }
-            Seen::Gap(missed) => {
-                said = match (said, missed) {
-                    (None, missed) => Some(missed),
-                    (Some(Some(before)), Some(more)) => Some(Some(before + more)),
-                    _ => Some(None),
-                };
-            }
+            Seen::Began(position) => checker.begin(position),
+            Seen::Resumed { at, recovered } => checker.resume(at, recovered)?,
+            Seen::Gap(missed) => checker.gap(missed),
             Seen::Closed => {}
-            Seen::Message(position, number) => {
-                let &at = numbers.get(&number).ok_or(Fault::Misplaced(number))?;
-                let expected = next.unwrap_or(at);
-                if at < expected {
-                    let is_doubled =
-                        log.0.iter().filter(|seen| matches!(seen, Seen::Message(_, n) if *n == number)).count() > 1;
-                    return Err(if is_doubled { Fault::Doubled(number) } else { Fault::Reordered(number) });
-                }
-                if published.get(at).is_none_or(|(known, _)| *known != position) {
-                    let is_other_epoch = epoch.is_some_and(|epoch| epoch != position.epoch);
-                    return Err(if is_other_epoch && said.is_none() {
-                        Fault::Silent
-                    } else {
-                        Fault::Misplaced(number)
-                    });
-                }
-                match said.take() {
-                    None if epoch.is_some_and(|epoch| epoch != position.epoch) => return Err(Fault::Silent),
-                    None if at > expected => return Err(Fault::Lost(published[expected].1)),
-                    Some(Some(said)) if said != (at - expected) as u64 => {
-                        return Err(Fault::Miscounted { said, missing: (at - expected) as u64 });
-                    }
-                    _ => {}
-                }
-                epoch = Some(position.epoch);
-                next = Some(at + 1);
-            }
+            Seen::Message(position, number) => checker.message(position, number)?,
         }
     }
-    match (next, said) {
-        (Some(next), None) if next < published.len() => Err(Fault::Lost(published[next].1)),
-        _ => Ok(()),
+    checker.end()
+}
+
+/// What a log should have next.
+struct Checker<'a> {
+    published: &'a [(Position, u64)],
+    /// Where each number is in `published`.
+    places: HashMap<u64, usize>,
+    had: HashSet<u64>,
+    next: Option<usize>,
+    /// What was said to be missing before the next message: `Some(None)` if nobody knows how much.
+    said: Option<Option<u64>>,
+    epoch: Option<Epoch>,
+}
+
+impl<'a> Checker<'a> {
+    fn new(published: &'a [(Position, u64)]) -> Self {
+        let places = published.iter().enumerate().map(|(at, (_, number))| (*number, at)).collect();
+        Self { published, places, had: HashSet::new(), next: None, said: None, epoch: None }
+    }
+
+    fn begin(&mut self, position: Position) {
+        let is_before = |known: &Position| known.epoch != position.epoch || known.offset <= position.offset;
+        let before = self.published.iter().take_while(|(known, _)| is_before(known)).count();
+        (self.next, self.said, self.epoch) = (Some(before), None, Some(position.epoch));
+    }
+
+    fn resume(&mut self, at: Position, recovered: bool) -> Result<(), Fault> {
+        if recovered && self.epoch.is_some_and(|epoch| epoch != at.epoch) {
+            return Err(Fault::Recovered(true));
+        }
+        if !recovered {
+            self.said = Some(None);
+        }
+        self.epoch = Some(at.epoch);
+        Ok(())
+    }
+
+    fn gap(&mut self, missed: Option<u64>) {
+        self.said = match (self.said, missed) {
+            (None, missed) => Some(missed),
+            (Some(Some(before)), Some(more)) => Some(Some(before + more)),
+            _ => Some(None),
+        };
+    }
+
+    fn message(&mut self, position: Position, number: u64) -> Result<(), Fault> {
+        let &at = self.places.get(&number).ok_or(Fault::Misplaced(number))?;
+        if !self.had.insert(number) {
+            return Err(Fault::Doubled(number));
+        }
+        let expected = self.next.unwrap_or(at);
+        if at < expected {
+            return Err(Fault::Reordered(number));
+        }
+        let is_other_epoch = self.epoch.is_some_and(|epoch| epoch != position.epoch);
+        if is_other_epoch && self.said.is_none() {
+            return Err(Fault::Silent);
+        }
+        if self.published[at].0 != position {
+            return Err(Fault::Misplaced(number));
+        }
+        let missing = (at - expected) as u64;
+        match self.said.take() {
+            None if missing > 0 => return Err(Fault::Lost(self.published[expected].1)),
+            Some(Some(said)) if said != missing => return Err(Fault::Miscounted { said, missing }),
+            _ => {}
+        }
+        (self.epoch, self.next) = (Some(position.epoch), Some(at + 1));
+        Ok(())
+    }
+
+    fn end(self) -> Result<(), Fault> {
+        match (self.next, self.said) {
+            (Some(next), None) if next < self.published.len() => Err(Fault::Lost(self.published[next].1)),
+            _ => Ok(()),
+        }
     }
 }

@@ -57,7 +57,7 @@ fn a_message_longer_than_its_topic_may_hold() {
 fn memory_over_all_topics() {
     let topics = Topics::new(TopicsConfig::default().memory(20_000));
     let used = || topics.budgets()[0].used();
-    let mut fill = |topic: &str, expected| {
+    let fill = |topic: &str, expected| {
         let result = topics.publish(topic, "x".repeat(5000)).wait();
         assert_eq!(result.map(|position| position.offset), expected, "{topic}");
         assert!(used() <= 20_000);

@@ -59,7 +59,7 @@ impl Broker for Elsewhere {
         let state = state.or_insert(State { epoch: 1, offset: 0, count: 0, held: None });
         state.count += 1;
         state.offset += 3;
-        let is_time = state.count % 5 == 0;
+        let is_time = state.count.is_multiple_of(5);
         let offset = state.offset;
         let append = |offset, message| assert!(topic.append(offset, message, 0).unwrap());
         match self.wrong {

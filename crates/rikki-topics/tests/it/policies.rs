@@ -16,7 +16,11 @@ fn small(policy: Policy) -> Topics {
 
 /// Publishes numbers, in 700 bytes each.
 fn publish(topics: &Topics, numbers: std::ops::RangeInclusive<u32>) -> Option<Position> {
-    numbers.map(|number| topics.publish("t", format!("{number:<700}")).wait().unwrap()).last()
+    let mut last = None;
+    for number in numbers {
+        last = Some(topics.publish("t", format!("{number:<700}")).wait().unwrap());
+    }
+    last
 }
 
 fn words(text: &str) -> String {

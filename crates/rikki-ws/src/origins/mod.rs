@@ -113,6 +113,24 @@ impl fmt::Display for BadOrigin {
 
 impl std::error::Error for BadOrigin {}
 
+/// What a page has asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    WebSocket,
+    /// Something else at an address where WebSockets are opened too.
+    Request,
+}
+
+impl Asked {
+    /// What it is called in a log.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::WebSocket => "handshake",
+            Self::Request => "request",
+        }
+    }
+}
+
 /// Why a page may not open a WebSocket, told in one sentence by its `Display`; [`told`](Self::told) adds what would let
 /// it.
 ///
@@ -164,18 +182,33 @@ impl RefusedOrigin {
 
     /// The sentence as plain text. The connection closes after it, so that what the client sent on is not read as a
     /// request.
-    pub(crate) fn response(&self, hints: Hints) -> Response<String> {
-        closing(self.status(), format!("{}\n", self.told(hints)))
+    pub(crate) fn response(&self, asked: Asked, hints: Hints) -> Response<String> {
+        closing(self.status(), format!("{}\n", self.told(asked, hints)))
     }
 
     /// The sentence with what would let the page in, for the client and for the log alike.
-    pub(crate) fn told(&self, hints: Hints) -> String {
+    pub(crate) fn told(&self, asked: Asked, hints: Hints) -> String {
+        let sentence = self.sentence(asked);
         match self.allowed_by() {
             Some(origin) => {
                 let setting = hints(Hint::new("allow-origin", Some(origin)));
-                format!("{self}; {setting} would allow it")
+                format!("{sentence}; {setting} would allow it")
             }
-            None => self.to_string(),
+            None => sentence,
+        }
+    }
+
+    fn sentence(&self, asked: Asked) -> String {
+        let (do_here, do_on) = match asked {
+            Asked::WebSocket => ("open WebSockets here", "open WebSockets on"),
+            Asked::Request => ("use this address", "use this address of"),
+        };
+        match self {
+            Self::Host(error) => error.to_string(),
+            Self::Repeated => "the header Origin must appear only once".to_owned(),
+            Self::Invalid { given, .. } => format!("the origin \"{given}\" is not of the form scheme://host[:port]"),
+            Self::Null => format!("pages without an origin may not {do_here}"),
+            Self::Foreign { origin, host } => format!("pages of {origin} may not {do_on} {host}"),
         }
     }
 
@@ -193,13 +226,7 @@ impl RefusedOrigin {
 
 impl fmt::Display for RefusedOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Host(error) => error.fmt(f),
-            Self::Repeated => f.write_str("the header Origin must appear only once"),
-            Self::Invalid { given, .. } => write!(f, "the origin \"{given}\" is not of the form scheme://host[:port]"),
-            Self::Null => f.write_str("pages without an origin may not open WebSockets here"),
-            Self::Foreign { origin, host } => write!(f, "pages of {origin} may not open WebSockets on {host}"),
-        }
+        f.write_str(&self.sentence(Asked::WebSocket))
     }
 }
 

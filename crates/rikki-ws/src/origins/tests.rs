@@ -248,11 +248,11 @@ fn refusals_tell_what_would_allow_them() {
     #[track_caller]
     fn check(outcome: Result<(), RefusedOrigin>, status: u16, text: &str) {
         let refused = outcome.unwrap_err();
-        let response = refused.response(HINTS);
+        let response = refused.response(Asked::WebSocket, HINTS);
         assert_eq!(response.status().as_u16(), status);
         assert_eq!(response.headers()["connection"], "close");
         assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
-        assert_eq!(response.body(), &format!("{}\n", refused.told(HINTS)));
+        assert_eq!(response.body(), &format!("{}\n", refused.told(Asked::WebSocket, HINTS)));
         assert!(response.body().contains(text), "{}", response.body());
     }
     let origin = |origin: &[u8]| {

@@ -24,7 +24,7 @@ use super::driver::Driver;
 use super::endpoint::Endpoint;
 use super::handler::{Handler, HandlerTask};
 use super::opening::Opening;
-use super::origins::Origins;
+use super::origins::{Asked, ListenerKind, Origins};
 use super::serving::{self, Termination};
 use super::stream::WebSocket;
 use super::terms::Terms;
@@ -231,14 +231,9 @@ impl Upgrade {
                 return refusal.response().map(Body::from);
             }
         };
-        if let Err(refused) = origins.as_ref().unwrap_or(&terms.origins).check(listener, &parts) {
-            terms.counts().refused_origins.up();
-            if let Some(left_out) = refused.turn_to_log() {
-                let (peer, path) = (peer_addr(&parts).map(display), Excerpt::of(parts.uri.path()));
-                let told = refused.told(terms.hints);
-                tracing::warn!(target: "rikki::ws", peer, %path, left_out, "handshake refused: {told}");
-            }
-            return refused.response(terms.hints).map(Body::from);
+        let origins = origins.as_ref().unwrap_or(&terms.origins);
+        if let Some(refused) = refuse_origin(Asked::WebSocket, origins, &terms, listener, &parts) {
+            return refused;
         }
         let Some(on_upgrade) = on_upgrade else {
             log_trouble(Trouble::Unsupported);
@@ -280,6 +275,33 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
         Ok(Self::from_parts(Box::new(parts.clone())))
     }
+}
+
+/// The answer to a request from a page that may not open WebSockets here, or at `endpoint`: for what is there beside
+/// them, and could do as much. `None` if it may.
+pub fn foreign<H>(request: &Parts, endpoint: Option<&Endpoint<H>>) -> Option<Response> {
+    let context = request.extensions.get::<Context>().cloned().unwrap_or_default();
+    let Context { terms, listener, .. } = context;
+    let terms = endpoint.map(|endpoint| endpoint.terms(&terms)).unwrap_or(terms);
+    refuse_origin(Asked::Request, &terms.origins, &terms, listener, request)
+}
+
+/// Judges the origin of a request, and counts and logs a refusal.
+fn refuse_origin(
+    asked: Asked,
+    origins: &Origins,
+    terms: &Terms,
+    listener: ListenerKind,
+    request: &Parts,
+) -> Option<Response> {
+    let refused = origins.check(listener, request).err()?;
+    terms.counts().refused_origins.up();
+    if let Some(left_out) = refused.turn_to_log() {
+        let (peer, path) = (peer_addr(request).map(display), Excerpt::of(request.uri.path()));
+        let (told, what) = (refused.told(asked, terms.hints), asked.name());
+        tracing::warn!(target: "rikki::ws", peer, %path, left_out, "{what} refused: {told}");
+    }
+    Some(refused.response(asked, terms.hints).map(Body::from))
 }
 
 fn log_refusal(refusal: Refusal, request: &Parts) {

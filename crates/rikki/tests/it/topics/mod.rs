@@ -1,6 +1,7 @@
 //! Topics over real sockets: callbacks that join and leave, slow readers, drains, other runtimes.
 
 mod slow;
+mod url;
 
 use std::future::IntoFuture;
 

@@ -1,0 +1,111 @@
+//! Who may do what with a topic: by the key of those who publish, by tokens, or by what is open to all.
+
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use rikki::topics::{Action, Denied, Identity};
+
+use super::TopicSettings;
+use super::token::Tokens;
+use crate::secret::Secret;
+
+/// What decides where there is a key.
+pub(super) struct Access {
+    publish_key: Option<Secret>,
+    tokens: Option<Tokens>,
+    /// The patterns of topics, the one first that fits best, and whether all may publish there.
+    open: Vec<(String, bool)>,
+}
+
+impl Access {
+    /// Nothing, where there is no key: topics are open then as they say themselves.
+    pub(super) fn new(settings: &TopicSettings) -> Option<Self> {
+        settings.secrets().next()?;
+        let mut open: Vec<_> = settings.all.iter().map(|topic| (topic.pattern().to_owned(), topic.publish)).collect();
+        // As the library has it: a name before any prefix, and a longer prefix before a shorter one.
+        open.sort_by_key(|(pattern, _)| (pattern.ends_with('*'), std::cmp::Reverse(pattern.len())));
+        Some(Self {
+            publish_key: settings.publish_key.clone(),
+            tokens: settings.jwt_key.as_ref().map(Tokens::new),
+            open,
+        })
+    }
+
+    /// Lets in, and says who it is, or says why not. What is shown to be let in is never passed over.
+    pub(super) fn decide(&self, parts: &Parts, topic: &str, action: Action) -> Result<Identity, Denied> {
+        let shown = bearer(parts)?;
+        let is_key = self.publish_key.as_ref().zip(shown).is_some_and(|(key, shown)| key.is(shown));
+        match &self.tokens {
+            Some(tokens) => by_token(tokens, shown, is_key, parts, topic, action),
+            None if is_key => Ok(Identity::default()),
+            None if shown.is_some() => Err(Denied::unauthorized("the key is wrong")),
+            None if action == Action::Publish && !self.is_open(topic) => {
+                Err(Denied::unauthorized("publishing needs a key"))
+            }
+            None => Ok(Identity::default()),
+        }
+    }
+
+    /// Whether all may publish to this topic.
+    fn is_open(&self, topic: &str) -> bool {
+        self.open.iter().find(|(pattern, _)| covers(pattern, topic)).is_some_and(|(_, open)| *open)
+    }
+}
+
+/// Where there are tokens, they alone count, but for the key.
+fn by_token(
+    tokens: &Tokens,
+    shown: Option<&str>,
+    is_key: bool,
+    parts: &Parts,
+    topic: &str,
+    action: Action,
+) -> Result<Identity, Denied> {
+    let in_query = in_query(parts)?;
+    if shown.zip(in_query).is_some_and(|(one, other)| one != other) {
+        return Err(Denied::unauthorized("the token of Authorization and that of the URL are not the same"));
+    }
+    match shown.or(in_query) {
+        Some(_) if is_key && action == Action::Publish => Ok(Identity::default()),
+        Some(_) if is_key => Err(Denied::forbidden("the key is for publishing alone")),
+        Some(token) => tokens.verify(token).map_err(Denied::unauthorized)?.allow(topic, action),
+        None => Err(Denied::unauthorized("a token is needed")),
+    }
+}
+
+/// Whether a name, or a prefix with a star behind it, stands for a topic.
+pub(super) fn covers(pattern: &str, topic: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => topic.starts_with(prefix),
+        None => pattern == topic,
+    }
+}
+
+/// The token of `Authorization: Bearer` ([RFC 6750 section 2.1](https://www.rfc-editor.org/rfc/rfc6750#section-2.1)).
+/// Other schemes are for others, such as a proxy in front.
+fn bearer(parts: &Parts) -> Result<Option<&str>, Denied> {
+    let mut found = None;
+    for value in parts.headers.get_all(AUTHORIZATION) {
+        let value = value.as_bytes();
+        let (scheme, token) = value.split_at(value.iter().position(|byte| *byte == b' ').unwrap_or(value.len()));
+        if !scheme.eq_ignore_ascii_case(b"bearer") {
+            continue;
+        }
+        match std::str::from_utf8(token.trim_ascii()) {
+            Ok(token) if found.is_none() => found = Some(token),
+            Ok(_) => return Err(Denied::unauthorized("there is more than one Authorization")),
+            Err(_) => return Err(Denied::unauthorized("the token is malformed")),
+        }
+    }
+    Ok(found)
+}
+
+/// `?token=`, for browsers, which can set no header on a WebSocket or an EventSource
+/// ([RFC 6750 section 2.3](https://www.rfc-editor.org/rfc/rfc6750#section-2.3)). No token needs an escape.
+fn in_query(parts: &Parts) -> Result<Option<&str>, Denied> {
+    let query = parts.uri.query().unwrap_or_default();
+    let mut tokens = query.split('&').filter_map(|part| part.strip_prefix("token="));
+    match (tokens.next(), tokens.next()) {
+        (_, Some(_)) => Err(Denied::unauthorized("there is more than one token in the URL")),
+        (token, None) => Ok(token),
+    }
+}

@@ -1,0 +1,82 @@
+//! Topics: what each is like, and who may use them.
+
+mod access;
+mod token;
+
+use rikki::Server;
+use rikki::topics::{TopicUrl, Topics, TopicsConfig};
+
+use crate::Failure;
+use crate::args::{Given, OfTopics, TopicArg, TopicArgs, UsageError};
+use crate::routes;
+use crate::secret::Secret;
+
+use access::Access;
+
+/// Which topics there are, and who may use them.
+#[derive(Debug)]
+pub(crate) struct TopicSettings {
+    /// No two have one path, and none has a path that the command answers itself.
+    pub(crate) all: Vec<TopicArg>,
+    /// Who has it may publish.
+    publish_key: Option<Secret>,
+    /// What tokens are signed with that say who may do what.
+    jwt_key: Option<Secret>,
+    limits: Given<OfTopics>,
+}
+
+impl TopicSettings {
+    pub(crate) fn from_args(args: TopicArgs) -> Result<Self, UsageError> {
+        let mut all: Vec<TopicArg> = Vec::new();
+        for topic in args.topics.into_iter().chain(args.broadcasts) {
+            let path = &topic.path;
+            if routes::PATHS.contains(&path.as_str()) {
+                return Err(UsageError(format!("no topic can be at {path}, which has its answer: take another path")));
+            }
+            if all.iter().any(|other| other.path == *path) {
+                return Err(UsageError(format!("two topics cannot have the same path: {path}")));
+            }
+            all.push(topic);
+        }
+        // Refused, for whoever gives a key takes something to be kept by it.
+        for (flag, key) in [("publish-key", &args.publish_key), ("topic-jwt-key", &args.topic_jwt_key)] {
+            if key.is_some() && all.is_empty() {
+                return Err(UsageError(format!("--{flag} is for topics: add one, as in --topic /chat")));
+            }
+        }
+        Ok(Self {
+            all,
+            publish_key: args.publish_key.as_deref().map(Secret::bearer).transpose()?,
+            jwt_key: args.topic_jwt_key.as_deref().map(Secret::of_hs256).transpose()?,
+            limits: args.limits,
+        })
+    }
+
+    /// The keys, whose files are never served.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.publish_key.iter().chain(&self.jwt_key)
+    }
+
+    /// Whether anybody may publish to a topic by its URL.
+    pub(crate) fn can_publish(&self, topic: &TopicArg) -> bool {
+        topic.publish || self.secrets().next().is_some()
+    }
+}
+
+/// Adds the topics, each at its path.
+pub(crate) fn add_to(mut server: Server, settings: &TopicSettings) -> Result<Server, Failure> {
+    let mut config = settings.limits.apply_to(TopicsConfig::default().others(None))?;
+    for topic in &settings.all {
+        let added = config.topic(topic.pattern(), topic.config.clone());
+        config = added.map_err(|error| UsageError(error.to_string()))?;
+    }
+    let topics = Topics::new(config);
+    let mut url = TopicUrl::new(&topics);
+    if let Some(access) = Access::new(settings) {
+        url = url.authorize(move |parts, topic, action| access.decide(parts, topic, action));
+    }
+    for topic in &settings.all {
+        server = server.route(&topic.route(), url.route());
+    }
+    Ok(server.topics(&topics))
+}
