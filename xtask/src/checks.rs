@@ -25,7 +25,10 @@ const APART: [&str; 2] = ["bench", "fuzz"];
 const FEATURES: [(&str, &[&str]); 3] = [
     ("rikki-proto", &["", "serde"]),
     ("rikki-ws", &["", "axum", "client", "tls", "serde", "client,tls", "axum,tls", "axum,client,tls,serde"]),
-    ("rikki", &["", "client", "files", "tls", "self-signed", "serde", "client,files,self-signed,serde"]),
+    (
+        "rikki",
+        &["", "client", "files", "tls", "self-signed", "topics", "serde", "client,files,self-signed,serde,topics"],
+    ),
 ];
 
 /// Performs all checks. Each goes on after another has failed: together they take little.

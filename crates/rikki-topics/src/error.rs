@@ -56,6 +56,8 @@ pub enum SubscribeError {
     Unknown,
     /// There are [`max_topics`](crate::TopicsConfig::max_topics) already.
     TooManyTopics,
+    /// The [memory of all topics](crate::TopicsConfig::memory) has no room for one more topic.
+    NoMemory,
     /// There are [`max_subscriptions`](crate::TopicsConfig::max_subscriptions) already.
     TooMany,
     /// The connection has
@@ -73,6 +75,7 @@ impl fmt::Display for SubscribeError {
             Self::Name(name) => name.fmt(f),
             Self::Unknown => f.write_str("there is no such topic"),
             Self::TooManyTopics => f.write_str("there are as many topics as there may be"),
+            Self::NoMemory => f.write_str("no memory is left for topics"),
             Self::TooMany => f.write_str("there are as many subscriptions as there may be"),
             Self::TooManyOfConnection => f.write_str("the connection has as many subscriptions as it may have"),
             Self::Already => f.write_str("the connection is subscribed to the topic already"),
@@ -89,6 +92,7 @@ pub(crate) enum NoTopic {
     Name(BadName),
     Unknown,
     TooMany,
+    NoMemory,
 }
 
 impl From<NoTopic> for PublishError {
@@ -97,6 +101,7 @@ impl From<NoTopic> for PublishError {
             NoTopic::Name(name) => Self::Name(name),
             NoTopic::Unknown => Self::Unknown,
             NoTopic::TooMany => Self::TooManyTopics,
+            NoTopic::NoMemory => Self::NoMemory,
         }
     }
 }
@@ -107,6 +112,7 @@ impl From<NoTopic> for SubscribeError {
             NoTopic::Name(name) => Self::Name(name),
             NoTopic::Unknown => Self::Unknown,
             NoTopic::TooMany => Self::TooManyTopics,
+            NoTopic::NoMemory => Self::NoMemory,
         }
     }
 }

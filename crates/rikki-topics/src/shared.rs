@@ -8,6 +8,7 @@ use rikki_limits::{Budget, Share};
 
 use crate::config::TopicConfig;
 use crate::counters::Counts;
+use crate::error::NoTopic;
 use crate::ring::{Bounds, Millis, millis};
 
 /// What all topics share.
@@ -53,9 +54,10 @@ pub(crate) struct Held {
 
 impl Held {
     /// A place, and so much memory, if both are there.
-    pub(crate) fn take(shared: &Arc<Shared>, bytes: usize) -> Option<Self> {
-        let memory = shared.memory.take(bytes)?;
-        shared.topics.take_one().then(|| Self { shared: shared.clone(), _memory: memory })
+    pub(crate) fn take(shared: &Arc<Shared>, bytes: usize) -> Result<Self, NoTopic> {
+        let memory = shared.memory.take(bytes).ok_or(NoTopic::NoMemory)?;
+        let held = shared.topics.take_one().then(|| Self { shared: shared.clone(), _memory: memory });
+        held.ok_or(NoTopic::TooMany)
     }
 }
 

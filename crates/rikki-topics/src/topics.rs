@@ -162,10 +162,11 @@ impl Topics {
         topic: &str,
         options: SubscribeOptions,
     ) -> Result<(Cursor, Option<Joined>), SubscribeError> {
-        let topic = self.topic(topic)?;
         if !self.0.shared.subscriptions.take_one() {
             return Err(SubscribeError::TooMany);
         }
+        // From here on the cursor gives it back.
+        let topic = self.topic(topic).inspect_err(|_| self.0.shared.subscriptions.give_back_one())?;
         let (mut cursor, joined) = Cursor::new(&topic, options.from, Post::current().as_ref());
         if options.watches_presence {
             cursor.watch_presence();
@@ -227,7 +228,7 @@ impl Topics {
         judge(name).map_err(NoTopic::Name)?;
         let rules = self.rules(name).ok_or(NoTopic::Unknown)?;
         let shared = &self.0.shared;
-        let held = Held::take(shared, TOPIC + name.len()).ok_or(NoTopic::TooMany)?;
+        let held = Held::take(shared, TOPIC + name.len())?;
         let (topic, is_new) = {
             let mut topics = self.0.topics.write().unwrap_or_else(PoisonError::into_inner);
             match topics.get(name) {

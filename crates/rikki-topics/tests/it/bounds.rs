@@ -83,8 +83,23 @@ fn topics_and_subscriptions() {
     assert_eq!(topics.publish("c", "text").wait(), Err(PublishError::TooManyTopics));
     assert_eq!(topics.subscribe("a", From::Now).unwrap_err(), SubscribeError::TooMany);
     drop(held);
-    assert_eq!(topics.budgets()[2].used(), 0);
+    assert_eq!(topics.subscribe("c", From::Now).unwrap_err(), SubscribeError::TooManyTopics);
+    assert_eq!(topics.budgets()[2].used(), 0, "what is refused holds nothing");
     drop(topics.subscribe("a", From::Now).unwrap());
+}
+
+/// Topics count as memory too.
+#[test]
+fn memory_for_no_more_topics() {
+    let topics = Topics::new(TopicsConfig::default().memory(10_000));
+    let mut last = Ok(());
+    for n in 0..100 {
+        last = topics.subscribe(&format!("topic {n}"), From::Now).map(drop);
+    }
+    assert_eq!(last, Err(SubscribeError::NoMemory));
+    assert_eq!(topics.publish("another", "").wait(), Err(PublishError::NoMemory));
+    assert_eq!(topics.budgets()[2].used(), 0, "what is refused holds nothing");
+    assert!(topics.budgets()[0].used() <= 10_000);
 }
 
 /// What nobody uses is forgotten, and what somebody does is not.

@@ -42,8 +42,10 @@ impl Feeds for Numbers {
     }
 }
 
+type Quiet = Fixture<fn(&mut Socket<'_>, Message<'_>)>;
+
 /// A connection with a feed, and how many messages that has.
-fn fed(script: Script, length: usize) -> (Fixture<fn(&mut Socket<'_>, Message<'_>)>, Arc<Mutex<usize>>) {
+fn fed(script: Script, length: usize) -> (Quiet, Arc<Mutex<usize>>) {
     let mut fixture = Fixture::new(script, Config::default(), quiet as fn(&mut Socket<'_>, Message<'_>));
     let there = Arc::new(Mutex::new(0));
     let numbers = Numbers { there: there.clone(), sent: 0, until: None, length, closes: false };
