@@ -193,6 +193,10 @@ async fn publishing() {
         talk.send(chunk).await;
         let head = talk.head().await;
         assert!(head.starts_with("HTTP/1.1 413 "), "{head}");
+        // Nothing but the answer, and then the end.
+        let said = "message of more than 10000 bytes, which are what the topic takes\n";
+        assert_eq!(talk.bytes(said.len()).await, said.as_bytes());
+        assert_eq!(talk.text().await, "");
         assert_eq!(topics.history(&room[1..], From::Last(1)), None, "nothing is published");
 
         let ndjson = post(room, "1\nx\n{\"a\":2}\n")
