@@ -96,3 +96,64 @@ impl Reading {
         !batch.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::{TopicConfig, TopicsConfig};
+    use crate::position::Epoch;
+    use crate::subscription::Update;
+
+    fn from() -> impl Strategy<Value = (bool, From)> {
+        prop_oneof![
+            Just((true, From::Now)),
+            (0..40_usize).prop_map(|count| (true, From::Last(count))),
+            Just((true, From::Last(usize::MAX))),
+            Just((true, From::Since(Duration::from_secs(60)))),
+            (any::<bool>(), 0..50_u64)
+                .prop_map(|(is_known, offset)| { (is_known, From::After(Position { epoch: Epoch(1), offset })) }),
+        ]
+    }
+
+    proptest! {
+        /// Who reads gets what a subscriber gets who asks for the same, and from there on a subscriber misses nothing.
+        #[test]
+        fn what_a_subscriber_would_get(
+            messages in prop::collection::vec((0..6_u8, 0..300_usize), 1..60),
+            (history, bytes, by_key, last) in (1..50_usize, 1..8_000_usize, any::<bool>(), any::<bool>()),
+            (is_known, mut from) in from(),
+        ) {
+            let config = TopicConfig::default().history(history).bytes(bytes).latest_by_key(by_key).last(last);
+            let topics = Topics::new(TopicsConfig::default().others(config));
+            prop_assert_eq!(topics.history("topic", from), None);
+            for (key, length) in messages {
+                let key = key.to_string();
+                let _ = topics.publish("topic", "x".repeat(length)).key(&key).wait();
+            }
+            let position = topics.history("topic", From::Now).unwrap().position;
+            if let (true, From::After(after)) = (is_known, &mut from) {
+                after.epoch = position.epoch;
+            }
+            let read = topics.history("topic", from).unwrap();
+            prop_assert_eq!(read.position, position);
+            let mut subscription = topics.subscribe("topic", from).unwrap();
+            prop_assert_eq!(subscription.joined().unwrap().recovered, read.recovered);
+            let mut got = Vec::new();
+            while let Some(update) = subscription.try_next() {
+                match update {
+                    Update::Joined(_) => {}
+                    Update::Message(message) => got.push(message),
+                    other => prop_assert!(false, "{other:?}"),
+                }
+            }
+            prop_assert_eq!(got, read.messages);
+            let behind = topics.subscribe("topic", From::After(position)).unwrap();
+            prop_assert_eq!(behind.joined().unwrap().recovered, Some(true));
+            prop_assert_eq!(behind.joined().unwrap().position, position);
+        }
+    }
+}

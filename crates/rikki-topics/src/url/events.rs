@@ -35,14 +35,15 @@ pub(super) fn answer(url: &TopicUrl, topic: &Asked<'_>, wanted: &Wanted, request
         wanted.from = Some(From::After(position.ok_or(Refusal::bad("Last-Event-ID is EPOCH:OFFSET"))?));
     }
     let options = wanted.subscribe(url, topic, request)?;
-    let mut response = if request.method == Method::HEAD {
-        response("text/event-stream", reading::latest(url, topic.name), Body::empty())
+    let (position, subscription) = if request.method == Method::HEAD {
+        (reading::latest(url, topic.name), None)
     } else {
         let subscription = url.topics.subscribe(topic.name, options)?;
-        let position = subscription.joined().map(|joined| joined.position);
-        let events = Events::new(subscription, wanted.has_envelope, url);
-        response("text/event-stream", position, Body::new(events))
+        (subscription.joined().map(|joined| joined.position), Some(subscription))
     };
+    // Nobody asks for the body of HEAD: its length is as little known as that of GET.
+    let events = Events::new(subscription, wanted.has_envelope, url);
+    let mut response = response("text/event-stream", position, Body::new(events));
     // A proxy would wait until it has enough to be worth its while.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
@@ -63,10 +64,10 @@ struct Events {
 }
 
 impl Events {
-    fn new(subscription: Subscription, has_envelope: bool, url: &TopicUrl) -> Self {
+    fn new(subscription: Option<Subscription>, has_envelope: bool, url: &TopicUrl) -> Self {
         let heartbeat = ticks(url.heartbeat);
         let (retry, due, alarm) = (Some(url.retry), NEVER, None);
-        Self { subscription: Some(subscription), has_envelope, retry, heartbeat, due, alarm }
+        Self { subscription, has_envelope, retry, heartbeat, due, alarm }
     }
 
     /// Sees to it that the task is woken for a heartbeat and for a drain; whether the server drains.

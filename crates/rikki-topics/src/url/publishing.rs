@@ -119,20 +119,18 @@ fn kind_of(headers: &HeaderMap) -> Result<Kind, Refusal> {
 /// All of a body, as far as the topic takes it.
 async fn whole(url: &TopicUrl, topic: &Asked<'_>, mut body: Body) -> Result<(Vec<u8>, Share), Refusal> {
     let limit = topic.rules.bounds.longest();
-    let too_long = |length: usize| {
-        topic.rules.counts.refused.up();
-        Refusal::from(PublishError::TooLong { length, limit })
-    };
     // What is announced is refused before any of it has come.
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > limit {
-        return Err(too_long(announced));
+        topic.rules.counts.refused.up();
+        return Err(PublishError::TooLong { length: announced, limit }.into());
     }
     let (mut whole, mut held): (Vec<u8>, _) = (Vec::new(), url.topics.memory().share());
     while let Some(piece) = next(&mut body).await? {
-        let length = whole.len() + piece.len();
-        if length > limit {
-            return Err(too_long(length));
+        if whole.len() + piece.len() > limit {
+            topic.rules.counts.refused.up();
+            let text = format!("message of more than {limit} bytes, which are what the topic takes");
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text));
         }
         if !held.grow(piece.len()) {
             return Err(Refusal::NO_MEMORY);
