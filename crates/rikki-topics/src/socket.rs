@@ -163,9 +163,15 @@ impl Feeds for Subscriptions {
         for index in 0..self.all().len() {
             let Some(cursor) = self.all_mut().get_mut(index) else { break };
             if feed(cursor, cx, outlet) == Fed::Full {
-                // The others come first next time.
+                // The others come first next time, and those that are to be closed now.
                 let behind = (index + 1) % self.all().len();
                 self.all_mut().rotate_left(behind);
+                let mut others = self.all_mut().iter_mut();
+                if !outlet.is_closing()
+                    && let Some(left_behind) = others.find(|cursor| cursor.is_to_be_closed())
+                {
+                    feed(left_behind, cx, outlet);
+                }
                 return Fed::Full;
             }
         }

@@ -78,6 +78,12 @@ impl Outlet<'_> {
             || compression::worked() >= WORK_PER_POLL
     }
 
+    /// Whether one of the feeds has asked for a close.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.close.is_some()
+    }
+
     /// Sends a message.
     ///
     /// # Errors

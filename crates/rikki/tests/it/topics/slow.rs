@@ -6,7 +6,7 @@ use rikki::Server;
 use rikki::topics::{From, Policy, Subscribe, SubscribeOptions, TopicConfig, Topics, TopicsConfig};
 use rikki::ws::{Config, Handler, Message, Opening, Socket};
 
-use crate::talk::{Talk, close};
+use crate::talk::{Talk, close, frame};
 use crate::wire::{BOTH, Running, Via, WORKERS, soon};
 
 /// Subscribes each to the topic, in envelopes or not, and hears nothing.
@@ -131,6 +131,35 @@ async fn who_does_not_read_is_closed_where_that_is_the_policy() {
             server.handle.shutdown().await;
         }
     }
+}
+
+/// Of several topics that a peer does not read, each does what its policy says.
+#[tokio::test]
+async fn who_does_not_read_several_topics() {
+    let gap = TopicConfig::default().bytes(1 << 20);
+    let config = TopicsConfig::default().others(gap.clone().policy(Policy::Close)).topic("t", gap).unwrap();
+    let topics = Topics::new(config);
+    let both = topics.clone();
+    let subscribes = move |socket: &mut Socket<'_>, _: Message<'_>| {
+        for topic in ["t", "u"] {
+            socket.subscribe(&both, topic).unwrap();
+        }
+    };
+    let server = Running::start(server(&topics).websocket("/both", subscribes)).await;
+    let mut reader = open(&server, Via::Tcp, "/plain", &topics).await;
+    let mut slow = Talk::open(&server, Via::Tcp, "/both").await;
+    slow.send(frame(0x81, "")).await;
+    until("it is subscribed", || topics.counters()[1].subscribers == 1).await;
+    publish_many(&topics, &mut reader).await;
+    assert_eq!(topics.counters()[1].closed, 0);
+    for n in 0..200 {
+        topics.publish("u", format!("{n:<10000}")).await.unwrap();
+    }
+    until("it is closed", || {
+        topics.publish("u", "x".repeat(10_000)).wait().unwrap();
+        topics.counters()[1].closed == 1
+    })
+    .await;
 }
 
 /// However much was published before a drain, each has it before the Close.
