@@ -215,3 +215,69 @@ impl Group {
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::task::{Context, Wake};
+
+    use tokio::runtime::Builder;
+
+    use super::*;
+    use crate::{From, Topics, TopicsConfig};
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// However many wait, and however much is published, a runtime is woken once from outside; and who does not wait, as
+    /// one whose peer reads nothing, is not woken at all.
+    #[test]
+    fn one_wake_for_each_runtime() {
+        let topics = Topics::new(TopicsConfig::default());
+        let waiting = Arc::<Wakes>::default();
+        let runtimes = [(); 3].map(|()| Builder::new_current_thread().build().unwrap());
+        let mut posts = Vec::new();
+        let mut held = Vec::new();
+        for runtime in &runtimes {
+            let _inside = runtime.enter();
+            posts.push(Post::current().unwrap());
+            for _ in 0..100 {
+                let mut subscription = topics.subscribe("t", From::Now).unwrap();
+                let waker = Waker::from(waiting.clone());
+                while subscription.poll_step(&mut Context::from_waker(&waker)).is_ready() {}
+                held.push(subscription);
+            }
+            held.push(topics.subscribe("t", From::Now).unwrap());
+        }
+        for n in 0..10 {
+            topics.publish("t", n.to_string()).wait().unwrap();
+        }
+        let queued = |post: &Arc<Post>| lock(&post.queue).len();
+        assert_eq!(posts.iter().map(queued).collect::<Vec<_>>(), [1, 1, 1]);
+        assert_eq!(waiting.0.load(Ordering::Relaxed), 0, "it is for the runtime to wake its own");
+        for (index, runtime) in runtimes.iter().enumerate() {
+            runtime.block_on(async {
+                while waiting.0.load(Ordering::Relaxed) < 100 * (index + 1) {
+                    yield_now().await;
+                }
+            });
+        }
+        // Nobody waits any more: the next one wakes nobody.
+        topics.publish("t", "more").wait().unwrap();
+        for runtime in &runtimes {
+            runtime.block_on(async {
+                for _ in 0..10 {
+                    yield_now().await;
+                }
+            });
+        }
+        assert_eq!(waiting.0.load(Ordering::Relaxed), 300);
+        assert!(posts.iter().all(|post| queued(post) == 0));
+    }
+}
