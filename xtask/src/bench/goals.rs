@@ -171,10 +171,7 @@ mod tests {
         );
         check(
             Goal::Faster(1.2, Rivals::One("slow")),
-            &[
-                ("per second: 2.00 x slow (goal 1.20 x)", true),
-                ("per second of CPU: 3.00 x slow (goal 1.20 x)", true),
-            ],
+            &[("per second: 2.00 x slow (goal 1.20 x)", true), ("per second of CPU: 3.00 x slow (goal 1.20 x)", true)],
         );
         check(Goal::Faster(1.0, Rivals::One("nobody")), &[]);
         check(Goal::Faster(1.0, Rivals::Uws), &[]);
