@@ -305,7 +305,7 @@ mod tests {
     fn messages_are_of_the_size_that_was_asked_for_and_differ() {
         let (one, other) = (Deflated::new(0, VARIANTS, 1024, [0; 4]), Deflated::new(1, VARIANTS, 1024, [0; 4]));
         let mut messages: Vec<_> =
-            one.variants.iter().chain(&other.variants).map(|variant| variant.message.clone()).collect();
+            one.variants.iter().chain(other.variants.iter()).map(|variant| variant.message.clone()).collect();
         for message in &messages {
             assert_eq!(message.len(), 1024);
             assert!(serde_json::from_slice::<serde_json::Value>(message).is_ok(), "{message:?}");

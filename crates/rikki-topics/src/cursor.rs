@@ -138,8 +138,7 @@ impl Cursor {
 
     fn begin(&mut self, from: From) -> Option<Joined> {
         let topic = self.topic().clone();
-        let mut state = topic.state();
-        topic.expire(&mut state);
+        let state = topic.state_now();
         let (place, joined) = state.begin(from, &topic.rules, topic.shared.now())?;
         drop(state);
         self.place = place;
@@ -161,8 +160,7 @@ impl Cursor {
             return Next::Joined(joined);
         }
         let topic = &self.group.topic;
-        let mut state = topic.state();
-        topic.expire(&mut state);
+        let state = topic.state_now();
         if state.ring.is_behind(self.place) && self.place < self.until() {
             let missed = state.ring.missed(self.place);
             let policy = topic.config().policy;

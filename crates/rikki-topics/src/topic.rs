@@ -194,9 +194,16 @@ impl Topic {
         result
     }
 
-    /// Lets go of what is too old.
-    pub(crate) fn expire(&self, state: &mut State) {
-        self.with_bytes(state, |ring| ring.expire(&self.rules.bounds, self.shared.now()));
+    /// The state without what is too old.
+    pub(crate) fn state_now(&self) -> MutexGuard<'_, State> {
+        let now = self.shared.now(); // read without the lock
+        self.state_at(now)
+    }
+
+    fn state_at(&self, now: Millis) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        self.with_bytes(&mut state, |ring| ring.expire(&self.rules.bounds, now));
+        state
     }
 
     /// One more subscriber in the runtime of `post`.
@@ -280,8 +287,7 @@ impl Topic {
 
     /// Whether nobody uses it, and nothing of it is kept; otherwise, when to ask again.
     pub(crate) fn is_unused(&self, now: Millis) -> Result<(), Millis> {
-        let mut state = self.state();
-        self.expire(&mut state);
+        let state = self.state_at(now);
         let age = self.rules.bounds.age();
         if state.groups.is_some() {
             return Err(now.saturating_add(age));
