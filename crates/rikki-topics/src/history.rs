@@ -66,8 +66,7 @@ impl Reading {
     /// Begins where a subscriber would begin, and whether a resume found everything; `None` until the broker has said
     /// which history it is.
     pub(crate) fn of(topic: &Arc<Topic>, from: From) -> Option<(Self, Option<bool>)> {
-        let mut state = topic.state();
-        topic.expire(&mut state);
+        let state = topic.state_now();
         let (place, joined) = state.begin(from, &topic.rules, topic.shared.now())?;
         let latest = Position { epoch: joined.position.epoch, offset: state.ring.last_offset() };
         let until = state.ring.appended();
