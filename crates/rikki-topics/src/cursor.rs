@@ -160,7 +160,7 @@ impl Cursor {
             return Next::Joined(joined);
         }
         let topic = &self.group.topic;
-        let state = topic.state_now();
+        let state = topic.state();
         if state.ring.is_behind(self.place) && self.place < self.until() {
             let missed = state.ring.missed(self.place);
             let policy = topic.config().policy;
@@ -227,9 +227,10 @@ impl Cursor {
         if self.is_sealed && self.place >= self.until() {
             return true;
         }
+        // What was added before the waiting were woken is seen here: both have had the lock of the group since.
+        let Some(rare) = &self.rare else { return self.topic().appended() <= self.place };
         let state = self.topic().state();
-        let begins = self.rare.as_ref().is_some_and(|rare| rare.begins.is_some());
-        let seen = self.rare.as_ref().and_then(|rare| rare.seen);
+        let (begins, seen) = (rare.begins.is_some(), rare.seen);
         let is_told = seen.is_none_or(|seen| state.presence().is_none_or(|presence| presence.version() == seen));
         if begins { state.epoch.is_none() } else { state.ring.appended() <= self.place && is_told }
     }

@@ -34,6 +34,8 @@ pub(crate) struct Topic {
     pub(crate) rules: Arc<Rules>,
     pub(crate) shared: Held,
     state: Mutex<State>,
+    /// The ordinal of the latest message, to be looked at without the lock.
+    appended: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -88,11 +90,16 @@ impl Topic {
         let rare = presence.map(|presence| Box::new(Rare { presence: Some(presence), keys: None }));
         rules.counts.topics.up();
         let state = State { ring, epoch: None, groups: None, rare, used_at: shared.now() };
-        Self { name, rules, shared, state: Mutex::new(state) }
+        Self { name, rules, shared, state: Mutex::new(state), appended: AtomicU64::new(0) }
     }
 
     pub(crate) fn config(&self) -> &TopicConfig {
         &self.rules.config
+    }
+
+    /// The ordinal of the latest message.
+    pub(crate) fn appended(&self) -> u64 {
+        self.appended.load(Relaxed)
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -190,6 +197,7 @@ impl Topic {
     fn with_bytes<R>(&self, state: &mut State, change: impl FnOnce(&mut Ring) -> R) -> R {
         let before = state.ring.held();
         let result = change(&mut state.ring);
+        self.appended.store(state.ring.appended(), Relaxed);
         self.rules.counts.ring_bytes.change(before, state.ring.held());
         result
     }
