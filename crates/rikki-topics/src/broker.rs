@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use rikki_ws::Message;
 
@@ -13,18 +13,21 @@ use crate::topic::{Publication, Topic};
 /// Orders the messages of topics, and gives them to the rings from which subscribers get them.
 ///
 /// [`Memory`] is the one that there is without any other. One that is elsewhere acknowledges a message when it has it,
-/// and brings it to each process by [`Inlet::append`], in the order of offsets and without a hole that is not said.
-/// Above it everything is the same code.
+/// says by [`Inlet::begin`] what there is already, and brings what follows to each process by [`Inlet::append`], in the
+/// order of offsets. Above it everything is the same code. History is what the ring of the process holds, and presence
+/// that of its own subscribers.
 pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// A topic is used in this process from now on: [`Inlet::begin`] is to be called, now or later, and until then its
-    /// subscribers wait. No lock is held.
+    /// subscribers wait. What is kept of it is its [`WeakInlet`]: the inlet itself would keep the topic from being
+    /// forgotten. No lock is held.
     fn attach(&self, topic: &Inlet);
 
     /// Publishes a message. No lock is held, and it must not block.
     fn publish(&self, topic: &Inlet, message: Published) -> Publishing;
 
-    /// Nobody uses the topic in this process any more.
-    fn detach(&self, topic: &str) {
+    /// Nobody uses the topic in this process any more. Another one of its name may have been attached before this, and is
+    /// not [equal](PartialEq) to it.
+    fn detach(&self, topic: &Inlet) {
         let _ = topic;
     }
 }
@@ -78,9 +81,29 @@ impl fmt::Debug for Publishing {
     }
 }
 
-/// A topic as its broker sees it: where its messages go.
+/// A topic as its broker sees it: where its messages go. Clones are the same topic, and equal.
 #[derive(Clone, Debug)]
 pub struct Inlet(pub(crate) Arc<Topic>);
+
+impl PartialEq for Inlet {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Inlet {}
+
+/// An [`Inlet`] that does not keep its topic: for brokers, which are told when nobody uses it any more.
+#[derive(Clone, Debug)]
+pub struct WeakInlet(Weak<Topic>);
+
+impl WeakInlet {
+    /// The inlet, while the topic is there.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Inlet> {
+        self.0.upgrade().map(Inlet)
+    }
+}
 
 impl Inlet {
     /// The name of the topic.
@@ -89,10 +112,20 @@ impl Inlet {
         &self.0.name
     }
 
-    /// Says which history this is. Another one than before means that some of it was lost: the ring is emptied, and
-    /// subscribers are told of a gap.
-    pub fn begin(&self, epoch: Epoch) {
-        self.0.begin(epoch);
+    /// What a broker may keep of it.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakInlet {
+        WeakInlet(Arc::downgrade(&self.0))
+    }
+
+    /// Says which history this is: that of `epoch`, of which nothing up to the offset `behind` is here, and these messages
+    /// are, as [`append`](Self::append) takes them. What is said in one call is seen at once.
+    ///
+    /// Another epoch than before means that some of it was lost: the ring is emptied, idempotency keys are forgotten, and
+    /// subscribers are told of a gap. With the same one as before the messages alone are added, as far as they are new.
+    pub fn begin(&self, epoch: Epoch, behind: u64, messages: impl IntoIterator<Item = (u64, Published, u64)>) {
+        let messages = messages.into_iter().map(|(offset, message, time)| (offset, message.0, time));
+        self.0.begin(epoch, behind, messages);
     }
 
     /// Adds a message behind the last one, with the next offset: for a broker that is in this process. A message whose
@@ -110,7 +143,8 @@ impl Inlet {
     ///
     /// # Errors
     ///
-    /// [`PublishError::TooLong`], [`PublishError::NoMemory`]: subscribers do not get it.
+    /// [`PublishError::TooLong`], [`PublishError::NoMemory`]: subscribers do not get it, and are told of a gap. What was
+    /// before it is given up too.
     pub fn append(&self, offset: u64, message: Published, time: u64) -> Result<bool, PublishError> {
         self.0.append(offset, message.0, time)
     }
@@ -131,7 +165,7 @@ impl Memory {
 
 impl Broker for Memory {
     fn attach(&self, topic: &Inlet) {
-        topic.begin(Epoch::random());
+        topic.begin(Epoch::random(), 0, []);
     }
 
     fn publish(&self, topic: &Inlet, message: Published) -> Publishing {

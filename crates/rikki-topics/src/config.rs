@@ -120,7 +120,8 @@ rikki_limits::limits! {
         name: "history", unit: CountOrZero, default: "100",
         meaning: "Messages that newcomers may have", detail: ", the last ones",
         /// The ring itself holds at least 1,024 messages within [`bytes`](Self::bytes) and [`age`](Self::age), so that
-        /// a burst overtakes nobody who reads, and a resume finds what came in a short absence.
+        /// a burst overtakes nobody who reads, and a resume finds what came in a short absence: whoever knows a position,
+        /// or asks for one, may have what is behind it, as far as the ring goes.
         setter: history(usize),
     }
     pub(crate) bytes: usize {

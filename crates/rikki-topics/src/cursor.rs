@@ -109,7 +109,7 @@ impl Cursor {
         let (group, key) = topic.join(post);
         let key = u32::try_from(key).unwrap_or(u32::MAX);
         let mut cursor = Self { group, place: 0, rare: None, key, is_sealed: false, has_envelope: false };
-        let joined = cursor.begin(from);
+        let joined = cursor.begin(from, false);
         if joined.is_none() {
             cursor.rare.get_or_insert_default().begins = Some(from);
         }
@@ -136,10 +136,10 @@ impl Cursor {
         &self.group.topic
     }
 
-    fn begin(&mut self, from: From) -> Option<Joined> {
+    fn begin(&mut self, from: From, has_waited: bool) -> Option<Joined> {
         let topic = self.topic().clone();
         let state = topic.state_now();
-        let (place, joined) = state.begin(from, &topic.rules, topic.shared.now())?;
+        let (place, joined) = state.begin(from, has_waited, &topic.rules, topic.shared.now())?;
         drop(state);
         self.place = place;
         match joined.recovered {
@@ -153,7 +153,7 @@ impl Cursor {
     /// What comes next: `most` messages at most go to `batch`, and are had when they are [taken](Self::has_taken).
     pub(crate) fn next(&mut self, batch: &mut Batch, most: usize) -> Next {
         if let Some(from) = self.rare.as_ref().and_then(|rare| rare.begins) {
-            let Some(joined) = self.begin(from) else { return Next::Nothing };
+            let Some(joined) = self.begin(from, true) else { return Next::Nothing };
             if let Some(rare) = &mut self.rare {
                 rare.begins = None;
             }
@@ -162,17 +162,17 @@ impl Cursor {
         let topic = &self.group.topic;
         let state = topic.state();
         if state.ring.is_behind(self.place) && self.place < self.until() {
-            let missed = state.ring.missed(self.place);
             let policy = topic.config().policy;
             let next = match policy {
                 Policy::Gap => state.ring.gone(),
                 Policy::Latest => state.ring.before_last(1),
                 Policy::Close => self.place,
             };
-            let passed = state.ring.after(state.ring.gone()).take_while(|(ordinal, _)| *ordinal <= next).count() as u64;
+            let next = next.min(self.until());
+            let missed = state.ring.between(self.place, next);
             drop(state);
             self.place = next;
-            return self.fall_behind(policy, missed.map(|missed| missed + passed));
+            return self.fall_behind(policy, missed);
         }
         let epoch = state.epoch.unwrap_or(Epoch(0));
         let until = self.until();

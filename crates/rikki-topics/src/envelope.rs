@@ -66,7 +66,7 @@ pub(crate) fn present(present: &crate::presence::Present) -> Value {
 
 fn members(members: &[Arc<Member>]) -> Vec<Value> {
     let said = |member: &Arc<Member>| {
-        let Member { client, identity } = &**member;
+        let Member { client, identity, .. } = &**member;
         // Numbers beyond 2^53 are not read exactly everywhere.
         json!({ "client": client.to_string(), "user": identity.user, "info": identity.info })
     };

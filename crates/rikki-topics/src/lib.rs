@@ -26,7 +26,7 @@ mod topics;
 mod url;
 mod wait;
 
-pub use broker::{Broker, Inlet, Memory, Published, Publishing};
+pub use broker::{Broker, Inlet, Memory, Published, Publishing, WeakInlet};
 pub use config::{Policy, PresenceMode, TopicConfig, TopicsConfig};
 pub use counters::TopicCounters;
 pub use error::{PublishError, SubscribeError};

@@ -45,14 +45,24 @@ impl Identity {
 }
 
 /// One subscription that is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct Member {
     /// Its number, which no other one of the process has had.
     pub client: u64,
     /// What it says of itself.
     pub identity: Identity,
+    /// As long as anybody is told of it.
+    _memory: Share,
 }
+
+impl PartialEq for Member {
+    fn eq(&self, other: &Self) -> bool {
+        self.client == other.client && self.identity == other.identity
+    }
+}
+
+impl Eq for Member {}
 
 /// Who is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,11 +94,13 @@ pub(crate) struct Presence {
     names: bool,
     count: usize,
     members: BTreeMap<u64, Arc<Member>>,
-    memory: Share,
+    memory: Arc<Budget>,
     /// What has changed since the last change that was told.
     joined: BTreeMap<u64, Arc<Member>>,
     left: BTreeMap<u64, Arc<Member>>,
     told: usize,
+    /// More have left than are named: who is there is told anew.
+    is_incomplete: bool,
     /// Somebody puts it together soon.
     pub(crate) is_due: bool,
     /// How many changes there have been; the latest are kept.
@@ -102,10 +114,11 @@ impl Presence {
             names: mode == PresenceMode::Members,
             count: 0,
             members: BTreeMap::new(),
-            memory: budget.share(),
+            memory: budget.clone(),
             joined: BTreeMap::new(),
             left: BTreeMap::new(),
             told: 0,
+            is_incomplete: false,
             is_due: false,
             version: 0,
             changes: VecDeque::new(),
@@ -115,9 +128,11 @@ impl Presence {
     /// One has come.
     pub(crate) fn join(&mut self, client: u64, identity: Identity) {
         self.count += 1;
-        let cost = cost(&identity);
-        if self.names && self.members.len() < MOST_MEMBERS && self.memory.grow(cost) {
-            let member = Arc::new(Member { client, identity });
+        if self.names
+            && self.members.len() < MOST_MEMBERS
+            && let Some(memory) = self.memory.take(cost(&identity))
+        {
+            let member = Arc::new(Member { client, identity, _memory: memory });
             self.joined.insert(client, member.clone());
             self.members.insert(client, member);
         }
@@ -127,10 +142,14 @@ impl Presence {
     pub(crate) fn leave(&mut self, client: u64) {
         self.count = self.count.saturating_sub(1);
         let Some(member) = self.members.remove(&client) else { return };
-        self.memory.shrink_to(self.memory.held().saturating_sub(cost(&member.identity)));
         // Who comes and goes in between has not been there for anybody.
-        if self.joined.remove(&client).is_none() && self.left.len() < MOST_MEMBERS {
+        if self.joined.remove(&client).is_some() {
+            return;
+        }
+        if self.left.len() < MOST_MEMBERS {
             self.left.insert(client, member);
+        } else {
+            self.is_incomplete = true;
         }
     }
 
@@ -145,12 +164,17 @@ impl Presence {
         if self.changes.len() == KEPT_CHANGES {
             self.changes.pop_front();
         }
-        self.changes.push_back(Arc::new(PresenceChange {
-            count: self.count,
-            joined: std::mem::take(&mut self.joined).into_values().collect(),
-            left: std::mem::take(&mut self.left).into_values().collect(),
-            is_complete: false,
-        }));
+        let (joined, left) = (std::mem::take(&mut self.joined), std::mem::take(&mut self.left));
+        let change = match std::mem::take(&mut self.is_incomplete) {
+            true => self.complete(),
+            false => PresenceChange {
+                count: self.count,
+                joined: joined.into_values().collect(),
+                left: left.into_values().collect(),
+                is_complete: false,
+            },
+        };
+        self.changes.push_back(Arc::new(change));
         true
     }
 

@@ -140,8 +140,9 @@ impl Ring {
     ) -> Result<(), NoMemory> {
         self.expire(bounds, now);
         let cost = item.cost();
-        while self.kept >= bounds.messages || (self.kept > 0 && self.memory.held() + cost > bounds.bytes + OVERHEAD) {
-            self.drop_oldest();
+        // What would be refused all the same costs nobody anything.
+        if !self.memory.budget().has_room_for(cost.saturating_sub(self.memory.held())) {
+            return Err(NoMemory);
         }
         while !self.memory.grow(cost) {
             if self.kept == 0 {
@@ -152,20 +153,41 @@ impl Ring {
         self.appended += 1;
         self.last_offset = offset;
         self.supersede(item.key());
-        self.entries.push_back(Entry { ordinal: self.appended, offset, at: now, item: Some(item) });
+        let most = bounds.bytes.saturating_add(OVERHEAD);
+        while self.kept > 0 && (self.kept >= bounds.messages || self.memory.held() > most) {
+            self.drop_oldest();
+        }
+        // Two who add at once have read the clock in any order.
+        let at = now.max(self.latest_at().unwrap_or_default());
+        self.entries.push_back(Entry { ordinal: self.appended, offset, at, item: Some(item) });
         self.kept += 1;
         Ok(())
     }
 
-    /// What follows has nothing to do with what was there: whoever was at the end is behind from now on.
-    pub(crate) fn restart(&mut self) {
+    /// The message of this offset is not there, and never will be: whoever has not had what is before it is behind.
+    pub(crate) fn lose(&mut self, offset: u64) {
+        self.clear();
+        self.appended += 1;
+        (self.gone, self.gone_offset, self.last_offset) = (self.appended, offset, offset);
+    }
+
+    fn clear(&mut self) {
         while self.kept > 0 {
             self.drop_oldest();
         }
         self.entries.clear();
-        self.appended += 1;
-        (self.gone, self.unknown) = (self.appended, self.appended);
-        (self.gone_offset, self.last_offset) = (0, 0);
+    }
+
+    /// What follows is behind an offset, before which nothing is known, and has nothing to do with what was there: whoever
+    /// was at the end is behind from now on.
+    pub(crate) fn restart(&mut self, offset: u64) {
+        self.lose(offset);
+        self.unknown = self.appended;
+    }
+
+    /// What follows is the first that there is, behind an offset before which nothing is known.
+    pub(crate) fn begin(&mut self, offset: u64) {
+        (self.gone_offset, self.last_offset) = (offset, offset);
     }
 
     /// Lets go of what is older than it may be.
@@ -185,10 +207,10 @@ impl Ring {
         ordinal < self.gone
     }
 
-    /// How many messages are missing between a place and the oldest that is there, where that is known.
-    pub(crate) fn missed(&self, ordinal: u64) -> Option<u64> {
+    /// How many messages there were between two places, where that is known.
+    pub(crate) fn between(&self, ordinal: u64, until: u64) -> Option<u64> {
         let is_known = self.by_key.is_none() && ordinal >= self.unknown;
-        is_known.then(|| self.gone.saturating_sub(ordinal))
+        is_known.then(|| until.saturating_sub(ordinal))
     }
 
     /// The messages behind a place, the oldest first.
@@ -201,6 +223,12 @@ impl Ring {
 
     /// The place that the last `count` messages are behind.
     pub(crate) fn before_last(&self, count: usize) -> u64 {
+        // Where nothing has been taken out, the index says it.
+        if self.kept == self.entries.len()
+            && let Some(entry) = self.entries.len().checked_sub(count).and_then(|index| self.entries.get(index))
+        {
+            return entry.ordinal - 1;
+        }
         let mut last = self.after(self.gone).rev();
         match count.checked_sub(1).and_then(|skipped| last.nth(skipped)) {
             Some((ordinal, _)) => ordinal - 1,
@@ -272,9 +300,10 @@ impl Ring {
         if let Some(item) = superseded.and_then(|entry| entry.item.take()) {
             self.let_go(&item);
         }
-        // What is kept no longer takes at most as much room as what is.
-        if self.entries.len() > 2 * self.kept + DELIVERY {
+        // What is kept no longer takes about as much room as what is, and that is counted.
+        if self.entries.len() > 2 * self.kept + 16 {
             self.entries.retain(|entry| entry.item.is_some());
+            self.entries.shrink_to(2 * self.kept);
         }
     }
 }

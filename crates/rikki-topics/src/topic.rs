@@ -21,6 +21,9 @@ use crate::shared::{Held, Rules};
 /// How long an idempotency key is known.
 const KEYS_KNOWN: Duration = Duration::from_secs(5 * 60);
 
+/// How long a topic is known that nobody uses and nobody has ever published to.
+pub(crate) const UNPUBLISHED: Millis = 10_000;
+
 /// How many of them are, of one topic.
 const MOST_KEYS: usize = 1024;
 
@@ -43,6 +46,8 @@ pub(crate) struct State {
     pub(crate) ring: Ring,
     /// `None` until the broker has said it.
     pub(crate) epoch: Option<Epoch>,
+    /// The ordinal of the latest message that was there when it was said.
+    begun: u64,
     /// Copied when it changes, so that nobody holds the lock while they are told.
     groups: Option<Arc<[Arc<Group>]>>,
     /// What few topics have.
@@ -89,7 +94,7 @@ impl Topic {
         let presence = Presence::new(rules.config.presence, &shared.memory);
         let rare = presence.map(|presence| Box::new(Rare { presence: Some(presence), keys: None }));
         rules.counts.topics.up();
-        let state = State { ring, epoch: None, groups: None, rare, used_at: shared.now() };
+        let state = State { ring, epoch: None, begun: 0, groups: None, rare, used_at: shared.now() };
         Self { name, rules, shared, state: Mutex::new(state), appended: AtomicU64::new(0) }
     }
 
@@ -113,13 +118,26 @@ impl Topic {
     }
 
     /// The broker says which history this is; what has another has nothing to do with it.
-    pub(crate) fn begin(&self, epoch: Epoch) {
+    pub(crate) fn begin(&self, epoch: Epoch, behind: u64, messages: impl IntoIterator<Item = (u64, Publication, u64)>) {
+        let now = self.shared.now();
         let groups = {
             let mut state = self.state();
-            if state.epoch.is_some_and(|known| known != epoch) {
-                self.with_bytes(&mut state, Ring::restart);
+            match state.epoch {
+                Some(known) if known == epoch => {}
+                Some(_) => {
+                    self.with_bytes(&mut state, |ring| ring.restart(behind));
+                    state.forget_keys();
+                }
+                None => state.ring.begin(behind),
             }
-            state.epoch = Some(epoch);
+            let is_first = state.epoch.replace(epoch).is_none();
+            for (offset, publication, time) in messages {
+                // What there is no room for is a gap, of which subscribers are told.
+                let _ = self.append_to(&mut state, offset, publication, time, now);
+            }
+            if is_first {
+                state.begun = state.ring.appended();
+            }
             state.groups.clone()
         };
         notify(groups);
@@ -127,8 +145,8 @@ impl Topic {
 
     /// Publishes a message behind the last one, unless its idempotency key has been seen.
     pub(crate) fn publish(&self, publication: Publication) -> Result<Position, PublishError> {
+        let now = self.shared.now();
         let (result, groups) = {
-            let now = self.shared.now();
             let mut state = self.state();
             let epoch = *state.epoch.get_or_insert_with(Epoch::random);
             let Publication { message, key, idempotency_key } = publication;
@@ -152,18 +170,31 @@ impl Topic {
 
     /// Adds a message that a broker has given its offset; one that is not behind the last is there already.
     pub(crate) fn append(&self, offset: u64, publication: Publication, time: u64) -> Result<bool, PublishError> {
+        let now = self.shared.now();
         let (added, groups) = {
-            let now = self.shared.now();
             let mut state = self.state();
-            if offset <= state.ring.last_offset() {
-                return Ok(false);
-            }
-            let added = self.add(&mut state, offset, publication.message, publication.key, time, now);
-            (added, state.groups.clone())
+            (self.append_to(&mut state, offset, publication, time, now), state.groups.clone())
         };
-        added?;
         notify(groups);
-        Ok(true)
+        added
+    }
+
+    fn append_to(
+        &self,
+        state: &mut State,
+        offset: u64,
+        publication: Publication,
+        time: u64,
+        now: Millis,
+    ) -> Result<bool, PublishError> {
+        if offset <= state.ring.last_offset() {
+            return Ok(false);
+        }
+        let added = self.add(state, offset, publication.message, publication.key, time, now);
+        if added.is_err() {
+            self.with_bytes(state, |ring| ring.lose(offset));
+        }
+        added.map(|()| true)
     }
 
     fn add(
@@ -272,8 +303,7 @@ impl Topic {
         }
         match Handle::try_current() {
             Ok(runtime) => {
-                let topic = Arc::downgrade(self);
-                runtime.spawn(tell_later(topic));
+                runtime.spawn(tell_later(Told(Arc::downgrade(self))));
             }
             // Nobody can wait here.
             Err(_) => self.tell_presence(),
@@ -300,16 +330,27 @@ impl Topic {
         if state.groups.is_some() {
             return Err(now.saturating_add(age));
         }
+        // One to which nothing was ever published has nothing to come back for.
+        let idle = if state.ring.appended() == 0 { age.min(UNPUBLISHED) } else { age };
         let last_used = state.ring.latest_at().max(Some(state.used_at)).unwrap_or_default();
-        let until = last_used.saturating_add(age).max(state.keys_until().unwrap_or_default());
+        let until = last_used.saturating_add(idle).max(state.keys_until().unwrap_or_default());
         if until > now { Err(until) } else { Ok(()) }
     }
 }
 
-async fn tell_later(topic: Weak<Topic>) {
+async fn tell_later(told: Told) {
     tokio::time::sleep(TOGETHER).await;
-    if let Some(topic) = topic.upgrade() {
-        topic.tell_presence();
+    drop(told);
+}
+
+/// Tells who has come and gone when it is dropped: also where its runtime ends before the time has come, or knows none.
+struct Told(Weak<Topic>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if let Some(topic) = self.0.upgrade() {
+            topic.tell_presence();
+        }
     }
 }
 
@@ -319,8 +360,9 @@ fn notify(groups: Option<Arc<[Arc<Group>]>>) {
 }
 
 impl State {
-    /// Where somebody begins who asks for this; `None` until the broker has said which history it is.
-    pub(crate) fn begin(&self, from: From, rules: &Rules, now: Millis) -> Option<(u64, Joined)> {
+    /// Where somebody begins who asks for this; `None` until the broker has said which history it is. Who has waited for
+    /// that gets everything since.
+    pub(crate) fn begin(&self, from: From, has_waited: bool, rules: &Rules, now: Millis) -> Option<(u64, Joined)> {
         let (epoch, ring) = (self.epoch?, &self.ring);
         let oldest = ring.before_last(rules.bounds.history);
         let (place, recovered) = match from {
@@ -336,6 +378,7 @@ impl State {
             },
             From::After(_) => (oldest, Some(false)),
         };
+        let place = if has_waited && recovered.is_none() { place.min(self.begun) } else { place };
         let position = Position { epoch, offset: ring.offset_at(place) };
         Some((place, Joined { position, recovered }))
     }
@@ -352,6 +395,12 @@ impl State {
         let keys = self.rare.as_mut()?.keys.as_mut()?;
         keys.expire(now);
         keys.positions.get(key).copied()
+    }
+
+    fn forget_keys(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.keys = None;
+        }
     }
 
     fn remember(&mut self, key: Arc<str>, position: Position, now: Millis, budget: &Arc<Budget>) {

@@ -25,10 +25,13 @@ use crate::publish::Publish;
 use crate::ring::Millis;
 use crate::shared::{Held, Rules, Shared};
 use crate::subscription::Subscription;
-use crate::topic::{Joined, Topic};
+use crate::topic::{Joined, Topic, UNPUBLISHED};
 
 /// What a topic takes beside its name and its messages, in bytes, with some of what its subscribers do.
 const TOPIC: usize = 400;
+
+/// What one takes beside that where the latest of each key is kept: room for those that are not.
+const KEYED: usize = 1024;
 
 /// How many topics are looked at by the way, whether they are still used.
 const SWEPT_AT_ONCE: usize = 16;
@@ -227,24 +230,29 @@ impl Topics {
         }
         judge(name).map_err(NoTopic::Name)?;
         let rules = self.rules(name).ok_or(NoTopic::Unknown)?;
-        let shared = &self.0.shared;
-        let held = Held::take(shared, TOPIC + name.len())?;
-        let (topic, is_new) = {
-            let mut topics = self.0.topics.write().unwrap_or_else(PoisonError::into_inner);
-            match topics.get(name) {
-                Some(Named(topic)) => (topic.clone(), false),
-                None => {
-                    let topic = Arc::new(Topic::new(name.into(), rules.clone(), held));
-                    topics.insert(Named(topic.clone()));
-                    (topic, true)
-                }
-            }
+        // Somebody else may have taken the last place for the same topic.
+        let (shared, bytes) = (&self.0.shared, TOPIC + name.len() + if rules.config.latest_by_key { KEYED } else { 0 });
+        let held = match Held::take(shared, bytes) {
+            Ok(held) => held,
+            Err(error) => return self.known(name).ok_or(error),
         };
-        if is_new {
-            let due = shared.now().saturating_add(rules.bounds.age());
-            self.0.look_again(&mut lock(&self.0.due), due, Arc::downgrade(&topic));
-            self.0.broker.attach(&Inlet(topic.clone()));
+        let topic = Arc::new(Topic::new(name.into(), rules.clone(), held));
+        // Nobody finds it before its broker knows it: what is published by then has its place in a history.
+        self.0.broker.attach(&Inlet(topic.clone()));
+        let other = {
+            let mut topics = self.0.topics.write().unwrap_or_else(PoisonError::into_inner);
+            let other = topics.get(name).map(|Named(topic)| topic.clone());
+            if other.is_none() {
+                topics.insert(Named(topic.clone()));
+            }
+            other
+        };
+        if let Some(other) = other {
+            self.0.broker.detach(&Inlet(topic));
+            return Ok(other);
         }
+        let due = shared.now().saturating_add(rules.bounds.age().min(UNPUBLISHED));
+        self.0.look_again(&mut lock(&self.0.due), due, Arc::downgrade(&topic));
         Ok(topic)
     }
 
@@ -258,7 +266,7 @@ impl Topics {
         for _ in 0..SWEPT_AT_ONCE {
             let Some(topic) = hub.take_due(now) else { return };
             if let Some(topic) = hub.forget(topic, now) {
-                hub.broker.detach(&topic.name);
+                hub.broker.detach(&Inlet(topic));
             }
         }
     }

@@ -125,3 +125,36 @@ fn forgotten_after_their_age() {
     assert_eq!((next.epoch, next.offset), (old.epoch, old.offset + 1));
     assert_eq!(all(&mut used), "next");
 }
+
+/// What is refused is refused alone: nothing gives way to it.
+#[test]
+fn refusing_takes_nothing_away() {
+    let topics = Topics::new(TopicsConfig::default().memory(20_000));
+    topics.publish("t", "one").wait().unwrap();
+    topics.publish("t", "two").wait().unwrap();
+    let others = topics.budgets()[0].clone();
+    let _taken = others.take(others.most() - others.used() - 1000).unwrap();
+    assert_eq!(topics.publish("t", "x".repeat(3000)).wait(), Err(PublishError::NoMemory));
+    assert_eq!(all(&mut topics.subscribe("t", From::Last(9)).unwrap()), "joined one two");
+    // One that fits in the place of older ones takes it.
+    topics.publish("t", "x".repeat(1200)).wait().unwrap();
+    assert_eq!(topics.history("t", From::Last(9)).unwrap().messages.len(), 1);
+}
+
+#[test]
+fn numbers_without_bounds() {
+    let config = TopicConfig::default().bytes(usize::MAX).history(usize::MAX).age(Duration::MAX);
+    let topics = Topics::new(TopicsConfig::default().memory(usize::MAX).others(config));
+    for n in 0..3 {
+        topics.publish("t", n.to_string()).wait().unwrap();
+    }
+    assert_eq!(all(&mut topics.subscribe("t", From::Since(Duration::MAX)).unwrap()), "joined 0 1 2");
+}
+
+/// A topic to which nothing was ever published does not hold its place for its age.
+#[test]
+fn never_published_to() {
+    let topics = Topics::new(TopicsConfig::default().max_topics(1).others(TopicConfig::default()));
+    drop(topics.subscribe("first", From::Now).unwrap());
+    assert_eq!(topics.subscribe("second", From::Now).unwrap_err(), SubscribeError::TooManyTopics);
+}

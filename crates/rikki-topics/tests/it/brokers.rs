@@ -1,9 +1,13 @@
 //! Brokers: the one in memory, one whose offsets have holes, and those that do wrong.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Barrier, Mutex};
+use std::thread;
 
-use rikki_topics::{Broker, Epoch, Inlet, Position, Published, Publishing, Topics};
+use rikki_topics::{
+    Broker, Epoch, From, Inlet, Position, PublishError, Published, Publishing, TopicConfig, Topics, TopicsConfig,
+    WeakInlet,
+};
 
 use crate::contract::{self, Fault, Log, check};
 
@@ -50,7 +54,7 @@ impl Elsewhere {
 
 impl Broker for Elsewhere {
     fn attach(&self, topic: &Inlet) {
-        topic.begin(Epoch(1));
+        topic.begin(Epoch(1), 0, []);
     }
 
     fn publish(&self, topic: &Inlet, message: Published) -> Publishing {
@@ -92,7 +96,7 @@ impl Broker for Elsewhere {
 fn those_that_do_wrong_are_caught() {
     let check = |wrong, expected: fn(&Fault) -> bool| {
         let topics = Topics::with_broker(contract::config(), Elsewhere::new(wrong));
-        let mut subscription = topics.subscribe("gap", rikki_topics::From::Now).unwrap();
+        let mut subscription = topics.subscribe("gap", From::Now).unwrap();
         let (mut published, mut log) = (Vec::new(), Log::default());
         for number in 0..21 {
             published.push((topics.publish("gap", number.to_string()).wait().unwrap(), number));
@@ -116,4 +120,80 @@ fn those_that_do_wrong_are_caught() {
     check(Wrong::Doubles, |fault| *fault == Fault::Doubled(4));
     check(Wrong::Reorders, |fault| matches!(fault, Fault::Misplaced(_) | Fault::Lost(_) | Fault::Reordered(_)));
     check(Wrong::ChangesEpoch, |fault| matches!(fault, Fault::Misplaced(4) | Fault::Silent));
+}
+
+/// An inlet that two find at once belongs to one history: what was acknowledged is there.
+#[test]
+fn first_used_by_two_at_once() {
+    let topics = Topics::new(TopicsConfig::default());
+    let barrier = Barrier::new(2);
+    let names: Vec<_> = (0..3000).map(|n| format!("topic {n}")).collect();
+    let publish = || {
+        let published = names.iter().map(|name| {
+            barrier.wait();
+            topics.publish(name, "text").wait().unwrap()
+        });
+        published.collect::<Vec<_>>()
+    };
+    let (one, other) = thread::scope(|scope| {
+        let other = scope.spawn(publish);
+        (publish(), other.join().unwrap())
+    });
+    for ((name, one), other) in names.iter().zip(one).zip(other) {
+        assert_eq!(one.epoch, other.epoch, "{name}");
+        let history = topics.history(name, From::Last(10)).unwrap();
+        assert_eq!(history.messages.len(), 2, "{name}");
+    }
+}
+
+/// A message that a ring has no room for is a gap, whoever is subscribed and whoever resumes.
+#[test]
+fn a_message_that_cannot_be_kept() {
+    let config = TopicsConfig::default().others(TopicConfig::default().bytes(100));
+    let topics = Topics::with_broker(config, Keeping);
+    let mut subscription = topics.subscribe("t", From::Now).unwrap();
+    let inlet = KEPT.lock().unwrap().last().unwrap().upgrade().unwrap();
+    inlet.begin(Epoch(1), 0, []);
+    let append = |offset, length| inlet.append(offset, Published::new("x".repeat(length)), 0);
+    assert_eq!(append(1, 1), Ok(true));
+    assert_eq!(append(2, 101), Err(PublishError::TooLong { length: 101, limit: 100 }));
+    assert_eq!(append(3, 3), Ok(true));
+    assert_eq!(crate::all(&mut subscription), "joined gap(2) xxx");
+    let resumed = |offset| crate::all(&mut topics.subscribe("t", after(offset)).unwrap());
+    assert_eq!(resumed(1), "recovered=false xxx");
+    assert_eq!(resumed(2), "recovered=true xxx");
+    // Keys of another history say nothing of this one.
+    let keyed = || topics.publish("t", "once").idempotency_key("key").wait().unwrap();
+    let first = keyed();
+    assert_eq!(keyed(), first);
+    inlet.begin(Epoch(2), 0, []);
+    let anew = keyed();
+    assert_eq!((anew, crate::all(&mut subscription)), (Position { epoch: Epoch(2), offset: 1 }, "gap once".to_owned()));
+}
+
+fn after(offset: u64) -> From {
+    From::After(Position { epoch: Epoch(1), offset })
+}
+
+/// What the broker of a test keeps, as one that is elsewhere has to.
+static KEPT: Mutex<Vec<WeakInlet>> = Mutex::new(Vec::new());
+
+#[derive(Debug)]
+struct Keeping;
+
+impl Broker for Keeping {
+    fn attach(&self, topic: &Inlet) {
+        KEPT.lock().unwrap().push(topic.downgrade());
+    }
+
+    fn publish(&self, topic: &Inlet, message: Published) -> Publishing {
+        Publishing::Done(topic.publish(message))
+    }
+
+    fn detach(&self, topic: &Inlet) {
+        let mut kept = KEPT.lock().unwrap();
+        let before = kept.len();
+        kept.retain(|inlet| inlet.upgrade().is_some_and(|inlet| inlet != *topic));
+        assert!(kept.len() < before, "it was attached");
+    }
 }

@@ -31,6 +31,17 @@ fn the_latest_of_each_key() {
     assert_eq!(all(&mut waiting), "joined b2");
 }
 
+/// A value that is published anew takes its own room, and not that of another key.
+#[test]
+fn a_new_value_costs_no_other_key() {
+    let config = TopicConfig::default().latest_by_key(true).bytes(4 * (100 + 250 + 1 + 64) - 250);
+    let topics = Topics::new(TopicsConfig::default().others(config));
+    for key in ["a", "b", "c", "d", "d", "d"] {
+        topics.publish("t", key.repeat(100)).key(key).wait().unwrap();
+    }
+    assert_eq!(topics.history("t", From::Last(9)).unwrap().messages.len(), 4);
+}
+
 #[test]
 fn once_for_each_idempotency_key() {
     let topics = Topics::new(TopicsConfig::default());

@@ -126,13 +126,19 @@ async fn a_broker_that_answers_later() {
     assert_eq!((all(&mut subscription), subscription.joined()), (String::new(), None));
     let inlet = BROKER.0.lock().unwrap().clone().unwrap();
     let text = |text: &'static str| Published::new(text);
-    inlet.begin(Epoch(5));
-    assert!(inlet.append(10, text("ten"), 1).unwrap() && inlet.append(20, text("twenty"), 2).unwrap());
+    inlet.begin(Epoch(5), 7, [(10, text("ten"), 1)]);
+    assert!(inlet.append(20, text("twenty"), 2).unwrap());
     for offset in [20, 10, 1] {
         assert!(!inlet.append(offset, text("again"), 3).unwrap(), "{offset} is there already");
     }
     assert_eq!(all(&mut subscription), "joined twenty");
     assert_eq!(subscription.position(), Some(Position { epoch: Epoch(5), offset: 20 }));
+    let resume = |epoch, offset| {
+        let position = Position { epoch: Epoch(epoch), offset };
+        all(&mut topics.subscribe("t", From::After(position)).unwrap())
+    };
+    assert_eq!(resume(5, 7), "recovered=true ten twenty");
+    assert_eq!(resume(5, 6), "recovered=false ten twenty", "what was before is not known");
     assert_eq!(topics.publish("t", "next").await.unwrap().offset, 21);
     topics.publish("t", "and one").detach().unwrap();
     let mut got = String::new();
@@ -142,9 +148,9 @@ async fn a_broker_that_answers_later() {
     }
     assert!(got == "next and one" || got == "nextand one", "{got}");
     // Another history: who was at the end is told so, though nothing has come.
-    inlet.begin(Epoch(5));
+    inlet.begin(Epoch(5), 0, [(10, text("again"), 1)]);
     assert_eq!(all(&mut subscription), "");
-    inlet.begin(Epoch(6));
+    inlet.begin(Epoch(6), 0, []);
     assert_eq!(all(&mut subscription), "gap");
     inlet.append(1, text("anew"), 4).unwrap();
     assert_eq!(all(&mut subscription), "anew");

@@ -79,6 +79,37 @@ async fn a_thousand_are_named_and_others_counted() {
     assert!(used > topics.budgets()[0].used() + 1000 * 200, "members count as memory, and are given back");
 }
 
+/// Who has gone counts as long as others may still be told of it.
+#[tokio::test(start_paused = true)]
+async fn what_is_to_be_told_counts() {
+    let topics = topics(PresenceMode::Members);
+    let crowd: Vec<_> = (0..100).map(|n| join(&topics, &n.to_string().repeat(1000))).collect();
+    later().await;
+    let used = topics.budgets()[0].used();
+    drop(crowd);
+    assert!(topics.budgets()[0].used() > used - 1000, "they are to be told");
+    for _ in 0..20 {
+        drop(join(&topics, "somebody"));
+        let somebody = join(&topics, "else");
+        later().await;
+        drop(somebody);
+        later().await;
+    }
+    assert!(topics.budgets()[0].used() < used / 10, "they have been told");
+}
+
+/// A runtime that ends takes no news with it.
+#[test]
+fn told_though_the_runtime_ends() {
+    let topics = topics(PresenceMode::Members);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (mut ada, _bob) = runtime.block_on(async { (join(&topics, "ada"), join(&topics, "bob")) });
+    drop(runtime);
+    assert_eq!(all(&mut ada), "joined presence(2 +ada,bob -)");
+    let _eve = join(&topics, "eve");
+    assert_eq!(all(&mut ada), "presence(3 +eve -)");
+}
+
 #[test]
 fn without_a_runtime_they_are_told_at_once() {
     let topics = topics(PresenceMode::Members);

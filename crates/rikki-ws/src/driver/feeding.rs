@@ -18,7 +18,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     fn feed<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> bool {
         let Some(Extras { feeds: Some(feeds), .. }) = self.extras.as_deref_mut() else { return false };
         let (connection, output) = (&mut self.connection, &mut *turn.output);
-        let mut outlet = Outlet { connection, output, left: &mut turn.budget.queued, close: None };
+        let mut outlet = Outlet { connection, output, left: &mut turn.budget.fed, close: None };
         let fed = feeds.poll_feed(turn.cx, &mut outlet);
         if let Some((code, reason)) = outlet.close {
             self.close_in_turn(code, reason, turn.output);
@@ -26,7 +26,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             return true;
         }
         self.write(turn);
-        fed == Fed::Full && !turn.output.is_blocked() && turn.budget.queued > 0 && compression::worked() < WORK_PER_POLL
+        fed == Fed::Full && !turn.output.is_blocked() && turn.budget.fed > 0 && compression::worked() < WORK_PER_POLL
     }
 
     /// Whether the feeds have given what they had when this was first asked: the connection may close.

@@ -258,7 +258,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     Poll::Ready(Flow::Continue) => false,
                     Poll::Pending => true,
                 };
-            if turn.budget.reads == 0 || turn.budget.queued == 0 || compression::worked() >= WORK_PER_POLL {
+            if turn.budget.is_spent() || compression::worked() >= WORK_PER_POLL {
                 self.write(turn);
                 // A peer that never falls silent has to end its messages in time too.
                 if let Some(due) = self.handle_deadlines(turn) {

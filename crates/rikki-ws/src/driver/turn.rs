@@ -14,6 +14,10 @@ const PAYLOAD_PER_POLL: usize = 1024 * 1024;
 /// How many commands of senders one poll may take from the mailbox.
 const QUEUED_PER_POLL: usize = 128;
 
+/// How many messages one poll may take from feeds: beside what senders have, so that neither keeps the other, or what
+/// the peer says, from its turn.
+const FED_PER_POLL: usize = 128;
+
 /// One poll: who wakes its task, who messages go to, where what is sent goes, and what may still be done.
 pub(super) struct Turn<'t, 'w, C> {
     pub(super) cx: &'t mut Context<'w>,
@@ -28,11 +32,21 @@ pub(super) struct Allowance {
     /// How much may go straight into large messages, in bytes.
     pub(super) payload: usize,
     pub(super) queued: usize,
+    /// How many messages may be taken from feeds.
+    pub(super) fed: usize,
+}
+
+impl Allowance {
+    /// Whether others are to run now.
+    pub(super) fn is_spent(&self) -> bool {
+        self.reads == 0 || self.queued == 0 || self.fed == 0
+    }
 }
 
 impl<'t, 'w, C> Turn<'t, 'w, C> {
     pub(super) fn new(cx: &'t mut Context<'w>, consumer: &'t mut C, output: &'t mut Output) -> Self {
-        let budget = Allowance { reads: READS_PER_POLL, payload: PAYLOAD_PER_POLL, queued: QUEUED_PER_POLL };
+        let budget =
+            Allowance { reads: READS_PER_POLL, payload: PAYLOAD_PER_POLL, queued: QUEUED_PER_POLL, fed: FED_PER_POLL };
         Self { cx, consumer, output, budget }
     }
 }

@@ -259,10 +259,10 @@ async fn a_broker_that_takes_its_time() {
     assert_eq!(said("POST /late").await, away);
     let inlet = late.0.lock().unwrap().take().unwrap();
     inlet.append(8, Published::new("eight"), 0).unwrap();
-    inlet.begin(Epoch(7));
+    inlet.begin(Epoch(7), 0, []);
     assert_eq!(stream.next().await, subscribed(0, "") + &message(8, "eight"));
     // Another history: what was there is lost, and where it is, is known when that has been told.
-    inlet.begin(Epoch(9));
+    inlet.begin(Epoch(9), 0, []);
     inlet.append(1, Published::new("one"), 0).unwrap();
     let again = "event: gap\ndata: {\"missed\":null}\n\nid: 0000000000000009:1\ndata: one\n\n";
     assert_eq!(stream.next().await, again);

@@ -22,7 +22,7 @@ struct Known;
 
 impl Broker for Known {
     fn attach(&self, topic: &Inlet) {
-        topic.begin(Epoch(7));
+        topic.begin(Epoch(7), 0, []);
     }
 
     fn publish(&self, topic: &Inlet, message: Published) -> Publishing {

@@ -91,9 +91,10 @@ async fn taken_as_the_peer_takes_them() {
 async fn others_run_in_between() {
     let (mut fixture, there) = fed(Script::new([]), 1);
     *there.lock().unwrap() = 1000;
-    for sent in [128, 256, 384] {
+    for (sent, reads) in [(128, 1), (256, 2), (384, 3)] {
         assert!(fixture.poll().is_pending());
         assert_eq!(numbers(&mut fixture.driver).sent, sent);
+        assert_eq!(fixture.driver.line.io.read_calls, reads, "what the peer says is heard all the same");
         assert!(fixture.driver.ticket.is_some(), "it has to come back by itself");
         fixture.turn().await;
     }
@@ -101,11 +102,12 @@ async fn others_run_in_between() {
 
 #[tokio::test]
 async fn to_their_end_before_a_drain_closes() {
-    let (mut fixture, there) = fed(Script { takes: 0, ..Script::new([]) }, 100);
+    let (mut fixture, there) = fed(Script { takes: 0, ..Script::new([]) }, 1000);
     *there.lock().unwrap() = 50;
     assert!(fixture.poll().is_pending());
     let clock = Clock::current();
     clock.drain(CloseCode::GOING_AWAY, Duration::ZERO).await;
+    assert!(numbers(&mut fixture.driver).sent < 50, "more than is framed at once");
     // It waits for its peer, and does not come back by itself meanwhile.
     let wakes = fixture.wakes();
     assert!(fixture.poll().is_pending());
@@ -115,8 +117,8 @@ async fn to_their_end_before_a_drain_closes() {
     fixture.driver.line.io.takes = usize::MAX;
     assert!(fixture.poll().is_pending());
     let written = &fixture.driver.line.io.written;
-    assert_eq!(written.len(), 50 * 102 + 4, "what comes later is not sent");
-    assert!(written.ends_with(&[0x88, 2, 3, 0xe9]), "{:02x?}", &written[50 * 102..]);
+    assert_eq!(written.len(), 50 * 1004 + 4, "what comes later is not sent");
+    assert!(written.ends_with(&[0x88, 2, 3, 0xe9]), "{:02x?}", &written[50 * 1004..]);
     assert!(fixture.driver.extras.as_ref().unwrap().feeds.is_none());
 }
 
