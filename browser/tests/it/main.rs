@@ -11,3 +11,4 @@ mod scratch;
 mod screenshots;
 mod server;
 mod test_page;
+mod topics;
