@@ -87,6 +87,11 @@ impl<'a> Readers<'a> {
 
 /// Publishes by POST; returns where the message is.
 async fn publish(authority: &str, media: &str, body: &[u8]) -> Value {
+    serde_json::from_str(&post(authority, media, body).await).expect("a position")
+}
+
+/// Publishes by POST; returns the answer.
+async fn post(authority: &str, media: &str, body: &[u8]) -> String {
     let exchange = async {
         let mut stream = TcpStream::connect(authority).await?;
         let head = format!(
@@ -102,7 +107,7 @@ async fn publish(authority: &str, media: &str, body: &[u8]) -> Value {
     let answer = timeout(DEADLINE, exchange).await.expect("the answer comes in time").expect("the server answers");
     let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
     assert!(head.starts_with("HTTP/1.1 200 "), "{answer}");
-    serde_json::from_str(body).expect("a position")
+    body.to_owned()
 }
 
 /// Whoever publishes, by whatever face, and whoever reads: all get everything, in order.
@@ -297,31 +302,64 @@ async fn connections_may_be_cut() {
     .await;
 }
 
-/// What was published before a server ends still comes.
+/// Whether the page has come by this version of HTTP.
+async fn check_version(page: &Readers<'_>, expected: &str) {
+    assert_eq!(page.run("return performance.getEntriesByType('navigation')[0].nextHopProtocol").await, expected);
+}
+
+/// What was published before a server ends still comes: here more than can be on its way.
 #[tokio::test]
 async fn a_drain_loses_nothing() {
-    let mut server = start(&["--topic=/chat,publish,history=1000"]).await;
-    browse(Screen::Light, async |client| {
-        let page = Readers::open(client, &server.url("/")).await;
-        page.run("events('events', '/chat'); socket('socket', '/chat')").await;
-        for name in ["events", "socket"] {
-            page.told(name, 1).await;
-        }
-        let mut expected = Vec::new();
-        for number in 0..100 {
-            publish(server.authority(), "text/plain", numbered(number).as_bytes()).await;
-            expected.push(json!(["text", numbered(number)]));
-        }
-        server.terminate().await;
-        for name in ["events", "socket"] {
-            page.until(&format!("readers.{name}.ends.length > 0")).await;
-            assert!(page.run(&format!("return readers.{name}.got")).await == json!(expected), "{name}");
-        }
-        assert_eq!(page.run("return readers.socket.ends").await, json!([1001]));
-        assert_eq!(page.run("return readers.events.ends[0]").await, "lost");
-    })
-    .await;
-    assert!(server.exit_status().await.success());
+    const COUNT: usize = 5000;
+    let texts: Vec<_> = (0..COUNT).map(|number| json!(numbered(number)).to_string()).collect();
+    for (version, scheme, tls) in [("http/1.1", "http", None), ("h2", "https", Some("--tls-self-signed"))] {
+        let flags = ["--topic=/chat,publish,history=10000,bytes=64MiB"].into_iter().chain(tls).collect::<Vec<_>>();
+        let mut server = Server::start_in(readers(), scheme, &flags).await;
+        browse(Screen::Light, async |client| {
+            let page = Readers::open(client, &server.url("/")).await;
+            check_version(&page, version).await;
+            page.run("events('events', '/chat'); socket('socket', '/chat')").await;
+            for name in ["events", "socket"] {
+                page.told(name, 1).await;
+            }
+            if tls.is_none() {
+                let answers = post(server.authority(), "application/x-ndjson", texts.join("\n").as_bytes()).await;
+                assert_eq!(answers.matches("\"offset\"").count(), COUNT, "{answers}");
+            } else {
+                let lines = json!(texts.join("\n"));
+                let options = "{ headers: { 'content-type': 'application/x-ndjson' } }";
+                assert_eq!(page.settle(&format!("publish('/chat', {lines}, {options})")).await, 200);
+            }
+            server.terminate().await;
+            for name in ["events", "socket"] {
+                page.until(&format!("readers.{name}.ends.length > 0")).await;
+                let got = page.run(&format!("return readers.{name}.got.map(([, text]) => text)")).await;
+                assert!(got == json!(texts), "{version}, {name}: {:?} messages", got.as_array().map(Vec::len));
+            }
+            assert_eq!(page.run("return readers.socket.ends").await, json!([1001]), "{version}");
+            assert_eq!(page.run("return readers.events.ends[0]").await, "lost", "{version}");
+        })
+        .await;
+        assert!(server.exit_status().await.success());
+    }
+}
+
+/// Over HTTP/1.1 and over HTTP/2, where the answer comes while the body is still being sent.
+#[tokio::test]
+async fn what_is_too_long_is_told() {
+    for (version, scheme, tls) in [("http/1.1", "http", None), ("h2", "https", Some("--tls-self-signed"))] {
+        let flags = ["--topic=/chat,publish"].into_iter().chain(tls).collect::<Vec<_>>();
+        let server = Server::start_in(readers(), scheme, &flags).await;
+        browse(Screen::Light, async |client| {
+            let page = Readers::open(client, &server.url("/")).await;
+            check_version(&page, version).await;
+            for _ in 0..5 {
+                assert_eq!(page.settle("publish('/chat', 'x'.repeat(10_000_000))").await, 413, "{version}");
+            }
+            assert_eq!(page.settle("publish('/chat', 'x'.repeat(1_000_000))").await, 200, "{version}");
+        })
+        .await;
+    }
 }
 
 /// A port is another origin.
