@@ -78,6 +78,11 @@ impl Server {
         self.origin.split_once("://").expect("a URL").1
     }
 
+    /// Host and port of the listener that it names next.
+    pub(crate) async fn next_authority(&mut self) -> String {
+        timeout(START_DEADLINE, authority(&mut self.stdout)).await.expect("the server says where it listens")
+    }
+
     /// Sends SIGTERM, without waiting for what comes of it.
     pub(crate) async fn terminate(&self) {
         let pid = self.child.id().expect("the server is still running");
