@@ -53,6 +53,9 @@ async fn publishes_and_reads() {
     let first = parsed(&curl(&["-d", "gr\u{fc}\u{df}e", &url]).await);
     let bytes = ["--data-binary", "@-", "-H", "Content-Type: application/octet-stream", &url];
     curl_with(&bytes, b"\x00\n\xff").await;
+    // Which curl says is a form, and so a text.
+    let refused = curl_with(&["--data-binary", "@-", &url], b"\xff").await;
+    assert!(refused.contains("send bytes as application/octet-stream"), "{refused}");
     curl_with(&["--data-binary", "@-", &url], b"one\ntwo\n").await;
 
     let history = parsed(&curl(&[&url]).await);
