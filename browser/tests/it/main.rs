@@ -7,6 +7,7 @@ mod browser;
 mod files;
 mod listing;
 mod page;
+mod proxy;
 mod scratch;
 mod screenshots;
 mod server;
