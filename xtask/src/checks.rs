@@ -22,10 +22,14 @@ const APART: [&str; 2] = ["bench", "fuzz"];
 
 /// The libraries with features, and the sets of these that are looked at: none, each alone, those that meet in the
 /// sources, and all.
-const FEATURES: [(&str, &[&str]); 3] = [
+const FEATURES: [(&str, &[&str]); 4] = [
     ("rikki-proto", &["", "serde"]),
     ("rikki-ws", &["", "axum", "client", "tls", "serde", "client,tls", "axum,tls", "axum,client,tls,serde"]),
-    ("rikki", &["", "client", "files", "tls", "self-signed", "serde", "client,files,self-signed,serde"]),
+    ("rikki-topics", &["", "axum", "serde", "axum,serde"]),
+    (
+        "rikki",
+        &["", "client", "files", "topics", "tls", "self-signed", "serde", "client,files,topics,self-signed,serde"],
+    ),
 ];
 
 /// Performs all checks. Each goes on after another has failed: together they take little.
