@@ -28,7 +28,7 @@ const FEATURES: [(&str, &[&str]); 4] = [
     ("rikki-topics", &["", "axum", "serde", "axum,serde"]),
     (
         "rikki",
-        &["", "client", "files", "tls", "self-signed", "topics", "serde", "client,files,self-signed,serde,topics"],
+        &["", "client", "files", "topics", "tls", "self-signed", "serde", "client,files,topics,self-signed,serde"],
     ),
 ];
 

@@ -84,6 +84,14 @@ pub(crate) fn nginx() -> std::result::Result<&'static str, Missing> {
     find().ok_or_else(|| Missing(hint.to_owned()))
 }
 
+/// Finds curl, or installs it.
+pub(crate) fn curl() -> std::result::Result<(), Missing> {
+    if works(Command::new("curl").arg("--version")) {
+        return Ok(());
+    }
+    apt(&["curl"], "install curl (Debian: curl)")
+}
+
 /// Finds the programs that files are taken with, or installs them.
 pub(crate) fn file_clients() -> std::result::Result<(), Missing> {
     let there = |tool: &&str| works(Command::new(tool).arg("--version"));

@@ -1,6 +1,6 @@
 //! The tests against programs of others: `websockets` of Python, which is installed for them in an environment of its
-//! own below cargo's target folder, and those that people take files with. What they test is in the package; here is
-//! only what they need.
+//! own below cargo's target folder, curl, and those that people take files with. What they test is in the package; here
+//! is only what they need.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,8 +20,9 @@ const VARIABLE: &str = "INTEROP_PYTHON";
 
 const REQUIREMENTS: &str = include_str!("../../interop/requirements.txt");
 
-/// The module of the tests that need no Python.
-const FILE_CLIENTS: &str = "file_clients";
+/// The modules of the tests that need no Python.
+const FILE_CLIENTS: &str = "file_clients::";
+const CURL: &str = "curl::";
 
 /// Runs these tests.
 pub(crate) fn run(project: &Project) -> Vec<Outcome> {
@@ -35,12 +36,13 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
         Err(missing) => Outcome { suite: suite.to_owned(), result: Err(missing) },
     };
     let with_python = python(project).map(|python| {
-        let mut cargo = test(&["--skip", FILE_CLIENTS]);
+        let mut cargo = test(&["--skip", FILE_CLIENTS, "--skip", CURL]);
         cargo.env(VARIABLE, python);
         cargo
     });
     vec![
         outcome("Python's websockets", with_python),
+        outcome("curl", install::curl().map(|()| test(&[CURL]))),
         outcome("apt-get, wget, aria2c and nginx", install::file_clients().map(|()| test(&[FILE_CLIENTS]))),
     ]
 }

@@ -60,7 +60,7 @@ enum Task {
     },
     /// Run the tests that drive a real browser
     Browser,
-    /// Run the tests against websockets of Python, apt-get, wget, aria2c and nginx
+    /// Run the tests against websockets of Python, curl, apt-get, wget, aria2c and nginx
     Interop,
     /// Run the fuzz targets that are named, or all of them
     Fuzz(fuzz::Options),

@@ -30,11 +30,16 @@ pub(crate) enum Screen {
 
 /// Runs `test` in a fresh browser, under one deadline. Driver and browser are gone afterwards, also when it panics.
 pub(crate) async fn browse(screen: Screen, test: impl AsyncFnOnce(&Client)) {
+    browse_with(screen, &[], test).await;
+}
+
+/// As [`browse`], with further flags of Chromium.
+pub(crate) async fn browse_with(screen: Screen, flags: &[String], test: impl AsyncFnOnce(&Client)) {
     let profile = Scratch::new();
     let (mut driver, client) = timeout(START_DEADLINE, async {
         let (driver, url) = start_driver().await;
         let client = ClientBuilder::new(HttpConnector::new())
-            .capabilities(capabilities(screen, profile.path()))
+            .capabilities(capabilities(screen, profile.path(), flags))
             .connect(&url)
             .await
             .expect("chromium starts");
@@ -70,7 +75,7 @@ async fn start_driver() -> (Child, String) {
     panic!("chromedriver ended before it listened");
 }
 
-fn capabilities(screen: Screen, profile: &Path) -> Map<String, Value> {
+fn capabilities(screen: Screen, profile: &Path, flags: &[String]) -> Map<String, Value> {
     let mut args = vec![
         format!("--user-data-dir={}", profile.display()),
         "--window-size=900,1100".to_owned(),
@@ -94,6 +99,7 @@ fn capabilities(screen: Screen, profile: &Path) -> Map<String, Value> {
         "--no-first-run",
     ];
     args.extend(fixed.map(str::to_owned));
+    args.extend_from_slice(flags);
     let mut options = json!({ "args": args });
     if let Screen::WithoutScripts = screen {
         // 2 is to block.

@@ -28,6 +28,13 @@ impl<'a> TestPage<'a> {
         Self(client)
     }
 
+    /// One that is open in a frame of a page, and is handled from now on.
+    pub(crate) async fn framed(client: &'a Client, frame: u16) -> Self {
+        client.enter_parent_frame().await.expect("there is always one");
+        client.enter_frame(frame).await.expect("the frame is there");
+        Self(client)
+    }
+
     /// Opens the page and its connection to the server.
     pub(crate) async fn connected(client: &'a Client, server: &Server) -> Self {
         let page = Self::open(client, server).await;
@@ -49,6 +56,13 @@ impl<'a> TestPage<'a> {
         let field = self.field(id).await;
         field.clear().await.unwrap_or_else(|error| panic!("clear #{id}: {error}"));
         field.send_keys(keys).await.unwrap_or_else(|error| panic!("type into #{id}: {error}"));
+    }
+
+    /// Connects to a topic, by WebSocket or by `events`.
+    pub(crate) async fn join(&self, url: &str, transport: &str) {
+        self.field("transport").await.select_by_value(transport).await.expect("there is a choice");
+        self.fill("url", &format!("{url}{ENTER}")).await;
+        self.wait_for_state("Connected").await;
     }
 
     /// Runs a script in the page and returns what it returns.

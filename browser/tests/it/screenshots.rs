@@ -7,7 +7,7 @@ use std::path::Path;
 use fantoccini::Client;
 use serde_json::json;
 
-use crate::browser::{Screen, browse};
+use crate::browser::{Screen, browse, browse_with};
 use crate::listing::{add, fill};
 use crate::page::{ENTER, TestPage};
 use crate::scratch::Scratch;
@@ -30,7 +30,7 @@ async fn test_page_follows_the_colour_scheme() {
 
 #[tokio::test]
 async fn test_page_fits_a_phone() {
-    let server = Server::http().await;
+    let server = Server::start("http", &["--topic=/chat,publish"]).await;
     for width in [320, 360] {
         browse(Screen::Phone(width), async |client| {
             let page = converse(client, &server).await;
@@ -40,14 +40,24 @@ async fn test_page_fits_a_phone() {
             page.click("binary").await;
             page.click("send").await;
             page.row("received", "text", "unbroken").await;
-            // What is too wide for a phone widens the layout beyond the screen, or scrolls sideways.
-            assert_eq!(page.run("return innerWidth").await, width);
-            let scrolls =
-                "[document.documentElement, document.getElementById('log')].map(e => e.scrollWidth - e.clientWidth)";
-            assert_eq!(page.run(&format!("return {scrolls}")).await, json!([0, 0]));
+            check_width(&page, width).await;
+
+            page.click("clear").await;
+            page.join(&server.url("/chat"), "events").await;
+            page.fill("message", &format!("hello{ENTER}")).await;
+            page.row("received", "text", "hello").await;
+            save(client, &format!("phone-{width}-topic")).await;
+            check_width(&page, width).await;
         })
         .await;
     }
+}
+
+/// What is too wide for a phone widens the layout beyond the screen, or scrolls sideways.
+async fn check_width(page: &TestPage<'_>, width: u32) {
+    assert_eq!(page.run("return innerWidth").await, width);
+    let scrolls = "[document.documentElement, document.getElementById('log')].map(e => e.scrollWidth - e.clientWidth)";
+    assert_eq!(page.run(&format!("return {scrolls}")).await, json!([0, 0]));
 }
 
 #[tokio::test]
@@ -81,6 +91,44 @@ async fn listings_follow_the_colour_scheme_and_fit_a_phone() {
                 .expect("the page can be measured");
             let width = if let Screen::Phone(width) = screen { json!(width) } else { measured[2].clone() };
             assert_eq!(measured, json!([is_light, 0, width]), "{name}");
+        })
+        .await;
+    }
+}
+
+/// Two pages, and two ways to talk.
+#[tokio::test]
+async fn pages_talk_through_a_topic() {
+    let root = Scratch::new();
+    let frames = "<!doctype html><meta charset=\"utf-8\"><title>Two pages</title>\
+                  <style>body { margin: 0; display: flex } iframe { flex: 1; height: 100vh; border: 0 }</style>\
+                  <iframe src=\"/test.html\"></iframe><iframe src=\"/test.html\"></iframe>";
+    fs::write(root.path().join("index.html"), frames).expect("the scratch directory is writable");
+    let server = Server::start_in(root, "http", &["--topic=/chat,publish"]).await;
+    // The address that the README's command has.
+    let address = format!("--host-resolver-rules=MAP localhost:8000 {}", server.authority());
+    for (screen, name) in [(Screen::Light, "topic-light"), (Screen::Dark, "topic-dark")] {
+        browse_with(screen, std::slice::from_ref(&address), async |client| {
+            client.set_window_size(1040, 1130).await.expect("the window can be resized");
+            client.goto("http://localhost:8000/").await.expect("the pages load");
+            for (frame, transport) in [(0, "websocket"), (1, "events")] {
+                TestPage::framed(client, frame).await.join("ws://localhost:8000/chat", transport).await;
+            }
+            let said = [(0, "hello from a WebSocket"), (1, "and hello by POST")];
+            for (frame, text) in said {
+                TestPage::framed(client, frame).await.fill("message", &format!("{text}{ENTER}")).await;
+                for frame in [0, 1] {
+                    TestPage::framed(client, frame).await.row("received", "text", text).await;
+                }
+            }
+            for frame in [0, 1] {
+                let page = TestPage::framed(client, frame).await;
+                let rows = "document.querySelectorAll('#log [data-direction=received] .payload')";
+                let received = page.run(&format!("return Array.from({rows}, row => row.innerText)")).await;
+                assert_eq!(received, json!(said.map(|(_, text)| text)), "{name}, frame {frame}");
+            }
+            client.enter_parent_frame().await.expect("there is always one");
+            save(client, name).await;
         })
         .await;
     }

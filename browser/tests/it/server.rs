@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
@@ -21,9 +21,10 @@ const STOP_DEADLINE: Duration = Duration::from_secs(15);
 pub(crate) struct Server {
     child: Child,
     origin: String,
+    flags: Vec<String>,
     /// Held open: a closed pipe would fail the server's later writes.
-    _stdout: Lines<BufReader<ChildStdout>>,
-    _root: Scratch,
+    stdout: Lines<BufReader<ChildStdout>>,
+    root: Scratch,
 }
 
 impl Server {
@@ -44,23 +45,42 @@ impl Server {
 
     /// The command over a folder that holds something.
     pub(crate) async fn start_in(root: Scratch, scheme: &str, flags: &[&str]) -> Self {
-        let mut child = Command::new(binary().await)
-            .arg(root.path())
-            .args(["--listen", &format!("{scheme}://127.0.0.1:0"), "--log", "warn"])
-            .args(flags)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the built binary starts");
-        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
-        let authority =
-            timeout(START_DEADLINE, authority(&mut stdout)).await.expect("the server says where it listens");
-        Self { child, origin: format!("{scheme}://{authority}"), _stdout: stdout, _root: root }
+        Self::spawned(root, scheme, flags, "warn", Stdio::inherit()).await
+    }
+
+    /// As [`Self::start_in`], with what it logs, over HTTP.
+    pub(crate) async fn logging(root: Scratch, flags: &[&str], filter: &str) -> (Self, Lines<BufReader<ChildStderr>>) {
+        let mut server = Self::spawned(root, "http", flags, filter, Stdio::piped()).await;
+        let log = server.child.stderr.take().expect("stderr is piped");
+        (server, BufReader::new(log).lines())
+    }
+
+    async fn spawned(root: Scratch, scheme: &str, flags: &[&str], log: &str, stderr: Stdio) -> Self {
+        let log = ["--log", log];
+        let flags: Vec<_> = log.iter().chain(flags).copied().map(str::to_owned).collect();
+        let (child, stdout, authority) = spawn(&root, &format!("{scheme}://127.0.0.1:0"), &flags, stderr).await;
+        Self { child, origin: format!("{scheme}://{authority}"), flags, stdout, root }
+    }
+
+    /// Kills it by SIGKILL, and starts it again on the same port.
+    pub(crate) async fn crash(&mut self) {
+        timeout(STOP_DEADLINE, self.child.kill()).await.expect("it dies in time").expect("it was running");
+        let (child, stdout, _) = spawn(&self.root, &self.origin, &self.flags, Stdio::inherit()).await;
+        (self.child, self.stdout) = (child, stdout);
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.origin)
+    }
+
+    /// Its host and port.
+    pub(crate) fn authority(&self) -> &str {
+        self.origin.split_once("://").expect("a URL").1
+    }
+
+    /// Host and port of the listener that it names next.
+    pub(crate) async fn next_authority(&mut self) -> String {
+        timeout(START_DEADLINE, authority(&mut self.stdout)).await.expect("the server says where it listens")
     }
 
     /// Sends SIGTERM, without waiting for what comes of it.
@@ -76,6 +96,28 @@ impl Server {
             .expect("the server drains in time")
             .expect("it can be waited for")
     }
+}
+
+/// Starts the command, and waits until it says on which host and port it listens.
+async fn spawn(
+    root: &Scratch,
+    listen: &str,
+    flags: &[String],
+    stderr: Stdio,
+) -> (Child, Lines<BufReader<ChildStdout>>, String) {
+    let mut child = Command::new(binary().await)
+        .arg(root.path())
+        .args(["--listen", listen])
+        .args(flags)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(stderr)
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the built binary starts");
+    let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+    let authority = timeout(START_DEADLINE, authority(&mut stdout)).await.expect("the server says where it listens");
+    (child, stdout, authority)
 }
 
 /// Reads the startup lines up to the one that names the listener, and returns its host and port.

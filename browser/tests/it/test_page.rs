@@ -137,6 +137,9 @@ async fn topics_by_websocket_and_by_events() {
         let row = page.row("received", "text", "by POST").await;
         // Behind the epoch, of 16 letters.
         assert!(row.contains("7 B") && row.contains(":2"), "the id is shown: {row}");
+        // The event may come before the answer.
+        let order = "return Array.from(document.querySelectorAll('#log > *'), row => row.dataset.direction).slice(-2)";
+        assert_eq!(page.run(order).await, serde_json::json!(["sent", "received"]));
         page.click("binary").await;
         page.fill("message", &format!("\u{e9}{ENTER}")).await;
         page.row("received", "binary", "c3 a9").await;

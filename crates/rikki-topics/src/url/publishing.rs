@@ -83,7 +83,9 @@ pub(super) async fn answer(
         _ => match String::from_utf8(bytes) {
             Ok(text) => Message::from(text),
             Err(error) if kind == Kind::Either => Message::from(error.into_bytes()),
-            Err(_) => return Err(Refusal::bad("a text is UTF-8, and this is not")),
+            Err(_) => {
+                return Err(Refusal::bad("a text is UTF-8, and this is not: send bytes as application/octet-stream"));
+            }
         },
     };
     // From here on the topic counts it.

@@ -235,7 +235,7 @@ async fn publishing() {
     for media in ["text/plain", "text/plain; charset=utf-8", "TEXT/X", "application/json", "application/ld+json"] {
         check(format!("POST /open\nContent-Type: {media}\n\nä"), FIRST).await;
         let bad = [format!("POST /open\nContent-Type: {media}\n\n").as_bytes(), b"\xff"].concat();
-        check(bad, "400 a text is UTF-8, and this is not").await;
+        check(bad, "400 a text is UTF-8, and this is not: send bytes as application/octet-stream").await;
     }
     check(b"POST /open\nContent-Type: application/octet-stream\n\n\xff", FIRST).await;
     check(b"POST /open\n\n\xff", FIRST).await;

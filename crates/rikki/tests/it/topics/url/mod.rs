@@ -261,7 +261,7 @@ struct Away;
 
 impl Broker for Away {
     fn attach(&self, topic: &Inlet) {
-        topic.begin(Epoch(7));
+        topic.begin(Epoch(7), 0, []);
     }
 
     fn publish(&self, topic: &Inlet, _: Published) -> Publishing {
