@@ -132,6 +132,8 @@ rikki_limits::limits! {
     pub(crate) age: Duration {
         name: "age", unit: Time, default: "10m",
         meaning: "How long a message is kept", detail: ", and a topic that nobody uses",
+        /// A topic to which nothing was published is kept for 10 s at most. Who reads slowly may get what is older, as long
+        /// as it has not given way.
         setter: age(Duration),
     }
 }

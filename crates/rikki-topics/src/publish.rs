@@ -4,7 +4,6 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::thread;
 
 use rikki_limits::Seldom;
 use rikki_ws::Message;
@@ -71,7 +70,8 @@ impl<'a> Publish<'a> {
         }
     }
 
-    /// Publishes it, and does not wait: what fails later is logged, at most once a second.
+    /// Publishes it, and does not wait: what fails later is logged, at most once a second. Outside of a runtime, where
+    /// nobody else could wait, it does, as [`wait`](Self::wait): not at all where the topics are in memory.
     ///
     /// # Errors
     ///
@@ -90,7 +90,7 @@ impl<'a> Publish<'a> {
                 };
                 match tokio::runtime::Handle::try_current() {
                     Ok(runtime) => drop(runtime.spawn(log)),
-                    Err(_) => drop(thread::spawn(|| block_on(log))),
+                    Err(_) => block_on(log),
                 }
                 Ok(())
             }

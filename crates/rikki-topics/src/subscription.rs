@@ -118,7 +118,8 @@ impl Subscription {
         .await
     }
 
-    /// Blocks this thread until there is a message: for plain threads. Gaps and who comes and goes are passed over;
+    /// Blocks this thread until there is a message: for plain threads. On a thread of the runtime that it was made in, which
+    /// is to wake it, that would be for ever. Gaps and who comes and goes are passed over;
     /// `None` at the end.
     pub fn blocking_message(&mut self) -> Option<Delivered> {
         block_on(std::future::poll_fn(|cx| {

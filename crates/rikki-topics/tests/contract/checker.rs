@@ -102,9 +102,12 @@ impl<'a> Checker<'a> {
     }
 
     fn begin(&mut self, position: Position) {
-        let is_before = |known: &Position| known.epoch != position.epoch || known.offset <= position.offset;
-        let before = self.published.iter().take_while(|(known, _)| is_before(known)).count();
-        (self.next, self.said, self.epoch) = (Some(before), None, Some(position.epoch));
+        let is_of = |(known, _): &&(Position, u64)| known.epoch == position.epoch;
+        let is_before = |(known, _): &&(Position, u64)| known.offset <= position.offset;
+        // In a history that has no messages anything may be next.
+        let first = self.published.iter().position(|published| is_of(&published));
+        let before = self.published.iter().filter(is_of).take_while(is_before).count();
+        (self.next, self.said, self.epoch) = (first.map(|first| first + before), None, Some(position.epoch));
     }
 
     fn resume(&mut self, at: Position, recovered: bool) -> Result<(), Fault> {

@@ -2,7 +2,9 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rikki_topics::{From, Policy, Position, Subscription, TopicConfig, Topics, TopicsConfig};
+use rikki_topics::{
+    From, Policy, Position, PublishError, SubscribeError, Subscription, TopicConfig, Topics, TopicsConfig,
+};
 
 use super::{Fault, Log, check};
 
@@ -23,6 +25,14 @@ pub(crate) enum Op {
     Read { topic: usize, seat: usize, count: usize },
     /// Goes away, and comes back.
     Resume { topic: usize, seat: usize },
+}
+
+/// What is tried.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Work {
+    All,
+    /// What may be tried where memory is scarce: publishing and subscribing may be refused.
+    Scarce,
 }
 
 /// Topics whose rings hold a few messages, so that who pauses is left behind.
@@ -75,7 +85,7 @@ impl Seat {
 }
 
 /// Does all of it, reads everything to the end, and checks each log.
-pub(crate) fn run(topics: &Topics, ops: &[Op]) -> Result<(), Fault> {
+pub(crate) fn run(topics: &Topics, ops: &[Op], work: Work) -> Result<(), Fault> {
     let mut published: [Vec<(Position, u64)>; TOPICS.len()] = Default::default();
     let mut seats: [[Seat; SUBSCRIBERS]; TOPICS.len()] = Default::default();
     let mut number = 0;
@@ -84,14 +94,28 @@ pub(crate) fn run(topics: &Topics, ops: &[Op]) -> Result<(), Fault> {
             Op::Publish { topic, count, length } => {
                 for _ in 0..count {
                     let text = format!("{number} {}", "x".repeat(length));
-                    let position = topics.publish(TOPICS[topic], text).wait().expect("it is published");
-                    published[topic].push((position, number));
+                    let key = number.to_string();
+                    let publish = || topics.publish(TOPICS[topic], text.clone()).idempotency_key(&key).wait();
+                    match publish() {
+                        Ok(position) => published[topic].push((position, number)),
+                        Err(PublishError::NoMemory) if work == Work::Scarce => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                    // What is sent again is there already; where memory is scarce nobody knows its key.
+                    let is_repeated = number.is_multiple_of(7) && work == Work::All;
+                    if is_repeated && publish().ok() != published[topic].last().map(|(position, _)| *position) {
+                        return Err(Fault::Doubled(number));
+                    }
                     number += 1;
                 }
             }
             Op::Join { topic, seat, last } => {
                 let from = last.map_or(From::Now, From::Last);
-                let subscription = topics.subscribe(TOPICS[topic], from).expect("it is subscribed");
+                let subscription = match topics.subscribe(TOPICS[topic], from) {
+                    Ok(subscription) => subscription,
+                    Err(SubscribeError::NoMemory) if work == Work::Scarce => continue,
+                    Err(error) => panic!("{error}"),
+                };
                 // Its log begins anew; whoever was there has to have had everything until now.
                 let left = std::mem::replace(
                     &mut seats[topic][seat],

@@ -9,7 +9,7 @@ use rikki_topics::{
     WeakInlet,
 };
 
-use crate::contract::{self, Fault, Log, check};
+use crate::contract::{self, Fault, Log, Work, check};
 
 #[test]
 fn in_memory() {
@@ -21,7 +21,20 @@ fn offsets_with_holes() {
     contract::holds(|config| Topics::with_broker(config, Elsewhere::new(Wrong::Nothing)));
 }
 
-/// What a broker does wrong now and then.
+/// What this process cannot keep, and what has become of the broker, is told.
+#[test]
+fn what_goes_wrong_elsewhere_is_told() {
+    for trouble in [Wrong::CannotKeep, Wrong::Restarts] {
+        contract::holds(|config| Topics::with_broker(config, Elsewhere::new(trouble)));
+    }
+}
+
+#[test]
+fn with_little_memory() {
+    contract::holds_with(|config| Topics::new(config.memory(9000)), Work::Scarce);
+}
+
+/// What a broker does wrong now and then; the last two are no faults of its own.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Wrong {
     Nothing,
@@ -29,6 +42,8 @@ enum Wrong {
     Doubles,
     Reorders,
     ChangesEpoch,
+    CannotKeep,
+    Restarts,
 }
 
 /// A broker that gives its own offsets, every third number, as one on another machine would.
@@ -44,6 +59,8 @@ struct State {
     offset: u64,
     count: u64,
     held: Option<(u64, Published)>,
+    /// The positions of idempotency keys.
+    known: HashMap<String, Position>,
 }
 
 impl Elsewhere {
@@ -60,14 +77,26 @@ impl Broker for Elsewhere {
     fn publish(&self, topic: &Inlet, message: Published) -> Publishing {
         let mut topics = self.topics.lock().unwrap();
         let state = topics.entry(topic.name().to_owned());
-        let state = state.or_insert(State { epoch: 1, offset: 0, count: 0, held: None });
+        let state = state.or_insert(State { epoch: 1, offset: 0, count: 0, held: None, known: HashMap::new() });
+        let key = message.idempotency_key().map(str::to_owned);
+        if let Some(known) = key.as_ref().and_then(|key| state.known.get(key)) {
+            return Publishing::Done(Ok(*known));
+        }
         state.count += 1;
+        if self.wrong == Wrong::Restarts && state.count.is_multiple_of(17) {
+            (state.epoch, state.offset) = (state.epoch + 1, 0);
+            topic.begin(Epoch(state.epoch), 0, []);
+        }
         state.offset += 3;
         let is_time = state.count.is_multiple_of(5);
         let offset = state.offset;
         let append = |offset, message| assert!(topic.append(offset, message, 0).unwrap());
         match self.wrong {
             Wrong::Drops if is_time => {}
+            Wrong::CannotKeep if is_time => {
+                let too_long = Published::new("x".repeat(10_000));
+                assert!(topic.append(offset, too_long, 0).is_err());
+            }
             Wrong::Doubles if is_time => {
                 append(offset, message.clone());
                 append(offset + 1, message);
@@ -87,7 +116,9 @@ impl Broker for Elsewhere {
             }
             _ => append(offset, message),
         }
-        Publishing::Done(Ok(Position { epoch: Epoch(state.epoch), offset }))
+        let position = Position { epoch: Epoch(state.epoch), offset };
+        state.known.extend(key.map(|key| (key, position)));
+        Publishing::Done(Ok(position))
     }
 }
 
