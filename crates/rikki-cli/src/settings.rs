@@ -100,8 +100,8 @@ impl Settings {
         }
         let topics = TopicSettings::from_args(args.topics)?;
         let is_topic = |path: &str| topics.all.iter().any(|topic| topic.path.trim_end_matches("/*") == path);
-        for (path, _) in &args.files.mounts {
-            let path = path.trim_end_matches('/');
+        for mount in &args.files.mounts {
+            let path = mount.path.trim_end_matches('/');
             if path.is_empty() || routes::PATHS.contains(&path) || is_topic(path) {
                 let shown = if path.is_empty() { "/" } else { path };
                 return Err(UsageError(format!(

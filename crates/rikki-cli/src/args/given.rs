@@ -7,7 +7,7 @@ use clap::error::Error;
 use clap::{Arg, ArgMatches, Command};
 use rikki::topics::TopicsConfig;
 use rikki::{BadLimit, Files, Limit, Server};
-use rikki_limits::Value;
+use rikki_limits::{BadNumber, Value};
 
 /// Limits that have flags.
 pub(crate) trait Table {
@@ -63,6 +63,23 @@ fn is_of_compression(limit: &Limit) -> bool {
 pub(crate) struct Given<T>(Vec<(&'static Limit, String)>, PhantomData<T>);
 
 impl<T: Table> Given<T> {
+    /// No limit at all.
+    pub(crate) fn none() -> Self {
+        Self(Vec::new(), PhantomData)
+    }
+
+    /// Takes up a limit, if this is a value for it.
+    pub(crate) fn add(&mut self, limit: &'static Limit, text: String) -> Result<(), BadNumber> {
+        limit.parse(&text)?;
+        self.0.push((limit, text));
+        Ok(())
+    }
+
+    /// The limits and what was written for them.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&'static Limit, &str)> {
+        self.0.iter().map(|(limit, text)| (*limit, text.as_str()))
+    }
+
     /// The number that a flag has set: things, bytes or milliseconds.
     pub(crate) fn number<N: Value>(&self, name: &str) -> Option<N> {
         let (limit, text) = self.0.iter().find(|(limit, _)| limit.name == name)?;

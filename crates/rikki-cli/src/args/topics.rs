@@ -54,7 +54,7 @@ impl TopicArg {
 }
 
 /// Reads `PATH[,OPTION]...`.
-fn topic(text: &str) -> Result<TopicArg, String> {
+pub(crate) fn topic(text: &str) -> Result<TopicArg, String> {
     let mut parts = text.split(',');
     let path = parts.next().unwrap_or_default();
     check_path(path)?;
@@ -112,6 +112,11 @@ fn check_path(path: &str) -> Result<(), String> {
         Some(name) => Err(format!("the path has {name}, which clients leave out")),
         None => Ok(()),
     }
+}
+
+/// Whether there is such an option with such a value.
+pub(crate) fn topic_option(name: &str, value: Option<&str>) -> Result<(), String> {
+    set(TopicConfig::default(), name, value).map(drop)
 }
 
 fn set(config: TopicConfig, name: &str, value: Option<&str>) -> Result<TopicConfig, String> {

@@ -21,7 +21,7 @@ pub(crate) fn serve_logging(flags: &[&str], stderr: Stdio) -> (Process, String) 
 }
 
 /// The address that it tells.
-fn address(server: &Process) -> String {
+pub(crate) fn address(server: &Process) -> String {
     let url = server.line();
     let address = url.strip_prefix("Starting WS listener on ws://").and_then(|rest| rest.split('/').next());
     address.unwrap_or_else(|| panic!("{url}")).to_owned()
