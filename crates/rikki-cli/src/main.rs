@@ -86,6 +86,16 @@ impl Failure {
     }
 }
 
+impl From<Vec<UsageError>> for Failure {
+    /// One by itself may be a slip on the command line, for which the help is offered.
+    fn from(mut errors: Vec<UsageError>) -> Self {
+        match (errors.pop(), errors.is_empty()) {
+            (Some(error), true) => Self::Usage(error),
+            (last, _) => Self::Settings(errors.into_iter().chain(last).map(|UsageError(text)| text).collect()),
+        }
+    }
+}
+
 impl From<UsageError> for Failure {
     fn from(error: UsageError) -> Self {
         Self::Usage(error)

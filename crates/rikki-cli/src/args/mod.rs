@@ -446,12 +446,17 @@ mod tests {
         assert_eq!(print("--version"), format!("rikki {}\n", env!("CARGO_PKG_VERSION")));
         let help = print("--help");
         assert_eq!(help, print("-h"));
+        let check = match parse(command_line(&["check", "--help"])) {
+            Ok(Request::Print(text)) => text,
+            other => panic!("{other:?}"),
+        };
+        assert!(check.contains("\nOptions:\n      --config <FILE>") && check.contains("      --print "), "{check}");
         for heading in
             [LISTENING, TLS, WEBSOCKET, topics::HEADING, files::HEADING, deflate::HEADING, limits::HEADING, LOGGING]
         {
             assert!(help.contains(&format!("\n{heading}:\n")), "{heading}");
         }
-        for line in help.lines() {
+        for line in help.lines().chain(check.lines()) {
             assert!(line.chars().count() <= 80, "wider than 80 columns: {line}");
         }
     }

@@ -135,7 +135,7 @@ impl Document<'_> {
         let checked = text.and_then(|text| {
             let value = OsString::from(text);
             if !is_switch(arg) {
-                check(self.flags, name, &value)?;
+                check(arg, &value)?;
             }
             Ok(value)
         });

@@ -193,10 +193,11 @@ fn joined(name: &str, value: &OsString) -> OsString {
 }
 
 /// Whether the flag can have this value, or why not, in words that do not repeat it.
-fn check(flags: &Command, name: &str, value: &OsString) -> Result<(), String> {
-    let given = if name == ROOT { ["--".into(), value.clone()] } else { [joined(name, value), "--".into()] };
-    let line = [["rikki".into()].as_slice(), &given].concat();
-    match flags.clone().try_get_matches_from(line) {
+fn check(arg: &Arg, value: &OsString) -> Result<(), String> {
+    let value = arg.get_long().map_or_else(|| value.clone(), |name| joined(name, value));
+    // Behind `--` stands what is no flag, whatever it begins with.
+    let line = ["rikki".into()].into_iter().chain(arg.is_positional().then(|| "--".into())).chain([value]);
+    match Command::new("rikki").arg(arg.clone()).try_get_matches_from(line) {
         Ok(_) => Ok(()),
         Err(error) => Err(reason(&error)),
     }

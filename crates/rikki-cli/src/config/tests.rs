@@ -11,6 +11,7 @@ use proptest::test_runner::TestRunner;
 use super::*;
 use crate::Failure;
 use crate::args::{self, Args, Request};
+use crate::settings::Settings;
 
 const FILE: &str = "rikki.toml";
 
@@ -324,6 +325,12 @@ fn what_does_not_go_together_says_where_it_comes_from() {
     );
     let error = args(&[], &[], "\ncert = \"a\"").unwrap_err();
     assert!(error[0].starts_with("the following required arguments were not provided: --key"), "{error:?}");
+    let given = args(&[], &[("RIKKI_PUBLISH_KEY", "/no/key")], "").unwrap();
+    let errors = Settings::from_args(given).unwrap_err();
+    assert_eq!(
+        errors[0].0,
+        "--publish-key is for topics: add one, as in --topic /chat; RIKKI_PUBLISH_KEY has publish-key"
+    );
     // The two may come from different places.
     assert!(args(&["--key=b"], &[], "cert = \"a\"").is_ok());
 }
@@ -435,6 +442,13 @@ fn broken_files() {
 }
 
 proptest! {
+    #[test]
+    fn whatever_is_printed_is_read_again(root in "[^\\x00]{1,20}") {
+        let first = args(&["--", &root], &[], "").unwrap();
+        let again = args(&[], &[], &print(&args::command(), &first));
+        prop_assert_eq!(again.map(|args| args.root), Ok(PathBuf::from(root)));
+    }
+
     #[test]
     fn anything_at_all(text in "\\PC{0,60}", bytes in prop::collection::vec(any::<u8>(), 0..60)) {
         prop_assert!(has_places(&refused(text.as_bytes())) && has_places(&refused(&bytes)));

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::Command;
+use clap::{Arg, Command};
 
 use super::{Setting, Source, check, find, is_repeatable, is_switch, key, meant, plain};
 
@@ -41,7 +41,7 @@ pub(super) fn read(
             warnings.push(plain(&format!("unknown variable {name}{hint}")));
             continue;
         };
-        match values(flags, flag, value) {
+        match find(flags, flag).map_or(Ok(Vec::new()), |arg| values(arg, value)) {
             Ok(values) => {
                 let source = Source::Variable(name);
                 settings.push(Setting { name: (*flag).to_owned(), values, mounts: Vec::new(), source });
@@ -53,20 +53,17 @@ pub(super) fn read(
 }
 
 /// The values of a variable: that of a flag that may be repeated has one in each line.
-fn values(flags: &Command, flag: &str, value: OsString) -> Result<Vec<OsString>, String> {
-    let arg = find(flags, flag);
-    if arg.is_some_and(is_switch) {
+fn values(arg: &Arg, value: OsString) -> Result<Vec<OsString>, String> {
+    if is_switch(arg) {
         return match value.to_str() {
             Some("true" | "false") => Ok(vec![value]),
             _ => Err("expected true or false".to_owned()),
         };
     }
     let values = match value.to_str() {
-        Some(text) if arg.is_some_and(is_repeatable) => {
-            text.lines().filter(|line| !line.is_empty()).map(OsString::from).collect()
-        }
+        Some(text) if is_repeatable(arg) => text.lines().filter(|line| !line.is_empty()).map(OsString::from).collect(),
         _ => vec![value],
     };
-    values.iter().try_for_each(|value| check(flags, flag, value))?;
+    values.iter().try_for_each(|value| check(arg, value))?;
     Ok(values)
 }

@@ -104,6 +104,11 @@ fn a_check_opens_what_is_named_and_takes_no_port() {
     check(&["--listen", "https://localhost"], &["needs --cert FILE and --key FILE"]);
     check(&["--listen", &url, "--cert", &certificate, "--key", &certificate, &root], &["server.crt"]);
     check(&["--topic", "/a", "--publish-key", &folder.path("no.key"), &root], &["no.key"]);
+    let (no_url, missing) = ("a certificate needs an https or wss URL", folder.path("no.key"));
+    check(
+        &["--tls-self-signed", "--mount=/rest=.", "--topic=/a", "--topic=/a", "--publish-key", &missing, &root],
+        &[no_url, "nothing can be mounted at /rest", "two topics cannot have the same path: /a", "no.key"],
+    );
     check(&["--mount", "docs=.", &root], &["cannot serve files at docs: it must begin with a slash"]);
     let several =
         ["--listen=ftp://a", "--listen=http://a:b", "--mount=/a=/no/a", "--mount=/b=/no/b", "--allow-origin="];
