@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use clap::{Arg, Command};
+use rikki_limits::Excerpt;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
@@ -14,6 +15,10 @@ use super::{CONFIG, Setting, Source, check, find, is_repeatable, is_switch, key,
 
 /// The longest file, in bytes: what flags say takes a few lines.
 const LONGEST: usize = 1 << 20;
+
+/// How many faults are told, and how many letters of each: what is no file of settings has one in every line.
+const MOST_LINES: usize = 100;
+const LONGEST_LINE: usize = 500;
 
 /// The settings of a file, or a line for each thing that is wrong with it.
 pub(super) fn read(flags: &Command, path: &Path) -> Result<Vec<Setting>, Vec<String>> {
@@ -70,24 +75,27 @@ pub(super) struct Document<'a> {
 impl Document<'_> {
     /// Notes that what stands there is wrong.
     pub(super) fn refuse(&mut self, place: Range<usize>, why: &str) {
-        self.errors.push((place.start, plain(why)));
+        self.errors.push((place.start, plain(&why.chars().take(LONGEST_LINE).collect::<String>())));
     }
 
     /// Notes that there is no such key, and which one may have been meant.
     pub(super) fn refuse_key<'k>(&mut self, key: &Spanned<impl AsRef<str>>, known: impl Iterator<Item = &'k str>) {
         let name = key.get_ref().as_ref();
         let hint = meant(name, known).map(|hint| format!(", did you mean {hint:?}?")).unwrap_or_default();
-        self.refuse(key.span(), &format!("unknown key {name:?}{hint}"));
+        self.refuse(key.span(), &format!("unknown key \"{}\"{hint}", Excerpt::of(name)));
     }
 
     /// What was wrong, in the order of the file.
     fn lines(mut self) -> Vec<String> {
         self.errors.sort();
+        let more = self.errors.len().saturating_sub(MOST_LINES);
+        self.errors.truncate(MOST_LINES);
         let line = |(place, why): &(usize, String)| {
             let (line, column) = position(self.text, *place);
             format!("{}:{line}:{column}: {why}", self.shown)
         };
-        self.errors.iter().map(line).collect()
+        let more = (more > 0).then(|| format!("{}: {more} more", self.shown));
+        self.errors.iter().map(line).chain(more).collect()
     }
 
     fn setting(&mut self, key: &Spanned<impl AsRef<str>>, value: &Spanned<DeValue<'_>>) -> Option<Setting> {

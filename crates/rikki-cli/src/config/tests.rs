@@ -145,6 +145,18 @@ fn all_that_is_wrong_is_told_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
+fn what_is_told_has_a_bound() {
+    let many: String = (0..150).map(|number| format!("x{number} = 1\n")).collect();
+    let lines = refused(many.as_bytes());
+    assert_eq!((lines.len(), lines[99].as_str(), lines[100].as_str()), (101, "100:1: unknown key \"x99\"", " 50 more"));
+    let long = "x".repeat(10_000);
+    let lines = refused(
+        format!("{long} = 1\n[[topic]]\npath = \"/a,{long}\"\ntype = [\"{long}\"]\nlog = \"{long}\"").as_bytes(),
+    );
+    assert!(lines.iter().all(|line| line.len() < 600) && lines.len() >= 3, "{lines:?}");
+}
+
+#[test]
 fn what_is_no_toml() {
     let check = |text: &[u8], place: &str| {
         let lines = refused(text);
