@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::thread;
 
+use rikki::ws::Endpoint;
 use rikki::{BadLimit, Bound, Server, ServerTls, StartError, TlsError, ws};
 
-use crate::args::{CompressionMode, Deflate, OverflowPolicy, UsageError};
+use crate::args::{CompressionMode, Deflate, EndpointArg, OverflowPolicy, UsageError};
 use crate::settings::{Certificate, Settings, TlsSettings};
 use crate::{Failure, folders, hints, log, print, routes, topics};
 
@@ -91,6 +92,13 @@ fn base(settings: &Settings) -> Result<Server, Failure> {
         false => server.websocket(routes::WEBSOCKET, routes::echo()),
         true => server.websocket(routes::WEBSOCKET, routes::compat_echo()),
     };
+    for EndpointArg { path, limits } in &settings.endpoints {
+        let config = limits.apply_to(limited(websockets(settings)?, settings)?)?;
+        server = match settings.compat_echo {
+            false => server.endpoint(path, Endpoint::new(routes::echo()).config(config)),
+            true => server.endpoint(path, Endpoint::new(routes::compat_echo()).config(config)),
+        };
+    }
     for (name, value) in &settings.files.headers {
         server = server.header(name, value);
     }
@@ -109,6 +117,13 @@ fn base(settings: &Settings) -> Result<Server, Failure> {
 fn websockets(settings: &Settings) -> Result<ws::Config, Failure> {
     let compression = compression(&settings.deflate).map_err(|error| UsageError(error.to_string()))?;
     Ok(ws::Config::default().compression(compression).overflow(overflow(settings.limits.overflow)))
+}
+
+/// With the limits of all WebSockets, which the server gives those that have no configuration of their own.
+fn limited(config: ws::Config, settings: &Settings) -> Result<ws::Config, BadLimit> {
+    let given = settings.limits.given.texts().chain(settings.deflate.limits.texts());
+    let mut given = given.filter(|(limit, _)| ws::Config::limits().any(|of_websockets| of_websockets == *limit));
+    given.try_fold(config, |config, (limit, text)| config.set(limit.name, text))
 }
 
 fn overflow(policy: OverflowPolicy) -> ws::Overflow {
@@ -168,6 +183,9 @@ fn greeting(bound: &[Bound], settings: &Settings) -> String {
         let _ = writeln!(text, "Starting WS listener on {websocket}://{bound}/websocket");
         let _ = writeln!(text, "  {http}://{bound}/test.html  try the WebSocket");
         let _ = writeln!(text, "  {http}://{bound}/rest       a JSON answer");
+        for EndpointArg { path, .. } in &settings.endpoints {
+            let _ = writeln!(text, "  {websocket}://{bound}{path:<10}  a WebSocket too");
+        }
         for topic in &settings.topics.all {
             let kind = if topic.path.ends_with('*') { "topics" } else { "topic" };
             let post = if settings.topics.can_publish(topic) { ", POST" } else { "" };

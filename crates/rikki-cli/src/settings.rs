@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use rikki::Memory;
 
-use crate::args::{Args, Deflate, FileArgs, Limits, UsageError};
+use crate::args::{Args, Deflate, EndpointArg, FileArgs, Limits, UsageError};
 use crate::routes;
 use crate::topics::TopicSettings;
 
@@ -29,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) subprotocols: Vec<String>,
     /// Which topics there are; none has a path that the command answers itself.
     pub(crate) topics: TopicSettings,
+    /// More WebSockets; none has a path that something else has.
+    pub(crate) endpoints: Vec<EndpointArg>,
     /// Which files are served; no mount has a path that the command answers itself.
     pub(crate) files: FileArgs,
     /// How messages are compressed, if at all.
@@ -108,7 +110,14 @@ impl Settings {
             _ => {}
         }
         let paths = args.topics.topics.iter().chain(&args.topics.broadcasts).map(|topic| topic.path.as_str());
-        let paths: Vec<&str> = paths.map(|path| path.trim_end_matches("/*")).collect();
+        let mut paths: Vec<&str> = paths.map(|path| path.trim_end_matches("/*")).collect();
+        for EndpointArg { path, .. } in &args.endpoints {
+            if routes::PATHS.contains(&path.as_str()) || paths.contains(&path.as_str()) {
+                faults
+                    .push(UsageError(format!("no endpoint can be at {path}, which has its answer: take another path")));
+            }
+            paths.push(path);
+        }
         for mount in &args.files.mounts {
             let path = mount.path.trim_end_matches('/');
             if path.is_empty() || routes::PATHS.contains(&path) || paths.contains(&path) {
@@ -129,6 +138,7 @@ impl Settings {
         Ok(Settings {
             root: args.root,
             topics,
+            endpoints: args.endpoints,
             files: args.files,
             tls: certificate.map(|certificate| TlsSettings { certificate, client_ca: args.ca }),
             listen: args.listen,

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use clap::error::Error;
 use clap::{Arg, ArgMatches, Command};
 use rikki::topics::TopicsConfig;
-use rikki::{BadLimit, Files, Limit, Server};
+use rikki::{BadLimit, Files, Limit, Server, ws};
 use rikki_limits::{BadNumber, Value};
 
 /// Limits that have flags.
@@ -29,6 +29,16 @@ pub(crate) enum OfServer {}
 /// The limits over all topics.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum OfTopics {}
+
+/// The limits of a WebSocket.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum OfWebSockets {}
+
+impl Table for OfWebSockets {
+    fn limits() -> impl Iterator<Item = &'static Limit> {
+        ws::Config::limits()
+    }
+}
 
 impl Table for OfFolders {
     fn limits() -> impl Iterator<Item = &'static Limit> {
@@ -102,6 +112,13 @@ impl Given<OfFolders> {
     /// Sets these limits of a folder.
     pub(crate) fn apply_to(&self, files: Files) -> Result<Files, BadLimit> {
         self.0.iter().try_fold(files, |files, (limit, text)| files.set(limit.name, text))
+    }
+}
+
+impl Given<OfWebSockets> {
+    /// Sets these limits of a WebSocket.
+    pub(crate) fn apply_to(&self, config: ws::Config) -> Result<ws::Config, BadLimit> {
+        self.texts().try_fold(config, |config, (limit, text)| config.set(limit.name, text))
     }
 }
 

@@ -26,10 +26,10 @@ use crate::tutorial;
 
 pub(crate) use deflate::{CompressionMode, Deflate};
 pub(crate) use files::{FileArgs, MountArg, mount};
-pub(crate) use given::{Given, OfTopics};
+pub(crate) use given::{Given, OfTopics, Table};
 pub(crate) use header::header;
-pub(crate) use limits::{Limits, OverflowPolicy};
-pub(crate) use topics::{TopicArg, TopicArgs, topic, topic_option};
+pub(crate) use limits::{EndpointArg, Limits, OverflowPolicy};
+pub(crate) use topics::{TopicArg, TopicArgs, single_path, topic, topic_option};
 
 const LISTENING: &str = "Listening";
 const TLS: &str = "TLS";
@@ -131,6 +131,10 @@ pub(crate) struct Args {
     #[arg(long, help_heading = LOGGING)]
     pub(crate) access_log: bool,
 
+    /// More WebSockets, of a file.
+    #[arg(skip)]
+    pub(crate) endpoints: Vec<EndpointArg>,
+
     /// What of all this is set, and by whom.
     #[arg(skip)]
     pub(crate) origins: Origins,
@@ -174,9 +178,7 @@ pub(crate) fn read(
     match Args::try_parse_from(origins.command_line(&settings)) {
         Ok(args) => {
             let mut args = Box::new(args);
-            if let Some(mounts) = origins.mounts() {
-                args.files.mounts = mounts.to_vec();
-            }
+            origins.add_tables(&mut args);
             args.origins = origins;
             Ok(match given.try_get_one::<bool>(PRINT) {
                 Ok(Some(print)) => Request::Check(args, *print),

@@ -76,6 +76,14 @@ pub(crate) fn topic(text: &str) -> Result<TopicArg, String> {
     }
 }
 
+/// A path that is that of one thing alone.
+pub(crate) fn single_path(path: &str) -> Result<(), String> {
+    match path.contains('*') {
+        true => Err("the path cannot have a star".to_owned()),
+        false => check_path(path),
+    }
+}
+
 fn broadcast(text: &str) -> Result<TopicArg, String> {
     match text.contains(',') {
         true => Err("expected a path alone: options are for --topic".to_owned()),

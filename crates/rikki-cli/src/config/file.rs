@@ -11,7 +11,7 @@ use rikki_limits::Excerpt;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::{CONFIG, Setting, Source, check, find, is_repeatable, is_switch, key, meant, plain, tables, word};
+use super::{CONFIG, Setting, Source, Tables, check, find, is_repeatable, is_switch, key, meant, plain, tables, word};
 
 /// The longest file, in bytes: what flags say takes a few lines.
 const LONGEST: usize = 1 << 20;
@@ -105,19 +105,21 @@ impl Document<'_> {
             return None;
         }
         let flags = self.flags;
-        let Some(arg) = find(flags, name) else {
-            self.refuse_key(key, flags.get_arguments().filter_map(super::key).filter(|known| *known != CONFIG));
-            return None;
-        };
-        let (mut values, mut mounts) = (Vec::new(), Vec::new());
-        match name {
-            tables::MOUNT => mounts = self.items(name, value, Self::mount),
-            tables::TOPIC => values = self.items(name, value, Self::topic),
-            _ if is_repeatable(arg) => values = self.items(name, value, |document, item| document.value(arg, item)),
-            _ => values.extend(self.value(arg, value)),
+        let (mut values, mut tables) = (Vec::new(), Tables::default());
+        match (name, find(flags, name)) {
+            (tables::MOUNT, _) => tables.mounts = self.items(name, value, Self::mount),
+            (tables::ENDPOINT, _) => tables.endpoints = self.items(name, value, Self::endpoint),
+            (tables::TOPIC, _) => values = self.items(name, value, Self::topic),
+            (_, Some(arg)) if is_repeatable(arg) => values = self.items(name, value, |all, item| all.value(arg, item)),
+            (_, Some(arg)) => values.extend(self.value(arg, value)),
+            (_, None) => {
+                let known = flags.get_arguments().filter_map(super::key).chain([tables::ENDPOINT]);
+                self.refuse_key(key, known.filter(|known| *known != CONFIG));
+                return None;
+            }
         }
         let line = position(self.text, key.span().start).0;
-        Some(Setting { name: name.to_owned(), values, mounts, source: Source::File(self.shown.to_owned(), line) })
+        Some(Setting { name: name.to_owned(), values, tables, source: Source::File(self.shown.to_owned(), line) })
     }
 
     /// The items of an array, but for those that are wrong.
@@ -195,6 +197,7 @@ fn example(name: &str) -> String {
     match name {
         tables::MOUNT => "[[mount]]".to_owned(),
         tables::TOPIC => "[[topic]]".to_owned(),
+        tables::ENDPOINT => "[[endpoint]]".to_owned(),
         _ => format!("{name} = [\"...\"]"),
     }
 }

@@ -20,7 +20,7 @@ use clap::error::{ContextKind, ContextValue, Error};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, Id};
 
-use crate::args::{MountArg, UsageError, one_line};
+use crate::args::{Args, EndpointArg, MountArg, UsageError, one_line};
 
 pub(crate) use print::print;
 
@@ -37,9 +37,16 @@ pub(crate) struct Setting {
     name: String,
     /// What its flag would be given, once for each value; `true` or `false` for a switch.
     values: Vec<OsString>,
-    /// The folders of `mount`, where a file has them.
-    mounts: Vec<MountArg>,
+    /// What a file has in the place of these, since no flag can say it.
+    tables: Tables,
     source: Source,
+}
+
+/// What was written in tables.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Tables {
+    mounts: Vec<MountArg>,
+    endpoints: Vec<EndpointArg>,
 }
 
 /// Where a setting comes from.
@@ -117,10 +124,12 @@ impl Origins {
         line
     }
 
-    /// The folders that a file has mounted, if it is its word that counts.
-    pub(crate) fn mounts(&self) -> Option<&[MountArg]> {
-        let setting = self.settings.iter().find(|setting| setting.name == tables::MOUNT)?;
-        matches!(setting.source, Source::File(..)).then_some(&setting.mounts)
+    /// Adds what only a file can say, where it is its word that counts.
+    pub(crate) fn add_tables(&self, args: &mut Args) {
+        for Setting { tables, .. } in &self.settings {
+            args.files.mounts.extend_from_slice(&tables.mounts);
+            args.endpoints.extend_from_slice(&tables.endpoints);
+        }
     }
 
     /// An error that names flags, with where those come from that are none.
@@ -156,7 +165,7 @@ fn of_command_line(flags: &Command, given: &ArgMatches) -> Vec<Setting> {
         Some(Setting {
             name: key(arg)?.to_owned(),
             values: if is_switch(arg) { vec!["true".into()] } else { values },
-            mounts: Vec::new(),
+            tables: Tables::default(),
             source: Source::Flag,
         })
     };

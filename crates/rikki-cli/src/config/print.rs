@@ -8,7 +8,7 @@ use rikki::topics::TopicsConfig;
 use rikki::{Files, Limit, Server};
 
 use super::{CONFIG, is_repeatable, is_switch, key, tables, word};
-use crate::args::{Args, MountArg};
+use crate::args::{Args, EndpointArg, Given, MountArg, Table};
 
 /// A line for each setting. A default is a comment, so that it stays one: some depend on what else is set.
 pub(crate) fn print(command: &Command, args: &Args) -> String {
@@ -32,6 +32,10 @@ pub(crate) fn print(command: &Command, args: &Args) -> String {
                 }
             }
         };
+    }
+    if let Some(setting) = args.origins.settings.iter().find(|setting| setting.name == tables::ENDPOINT) {
+        let endpoints = list(args.endpoints.iter().map(endpoint)).unwrap_or_default();
+        let _ = writeln!(text, "{} = {endpoints}  # {}", tables::ENDPOINT, setting.source);
     }
     text
 }
@@ -71,12 +75,18 @@ fn scalar(word: &str, text: &str) -> String {
     }
 }
 
-fn mount(mount: &MountArg) -> Option<String> {
-    let mut table = format!("{{ path = {}, folder = {}", quoted(&mount.path), quoted(mount.folder.to_str()?));
-    for (Limit { name, unit, .. }, text) in mount.limits.texts() {
-        let _ = write!(table, ", {name} = {}", scalar(unit.word(), text));
-    }
-    Some(table + " }")
+fn mount(MountArg { path, folder, limits }: &MountArg) -> Option<String> {
+    Some(table(&format!("path = {}, folder = {}", quoted(path), quoted(folder.to_str()?)), limits))
+}
+
+fn endpoint(EndpointArg { path, limits }: &EndpointArg) -> Option<String> {
+    Some(table(&format!("path = {}", quoted(path)), limits))
+}
+
+/// A table on one line.
+fn table<T: Table>(begin: &str, limits: &Given<T>) -> String {
+    let limit = |(limit, text): (&Limit, &str)| format!(", {} = {}", limit.name, scalar(limit.unit.word(), text));
+    format!("{{ {begin}{} }}", limits.texts().map(limit).collect::<String>())
 }
 
 fn list(items: impl Iterator<Item = Option<String>>) -> Option<String> {

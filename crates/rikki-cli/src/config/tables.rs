@@ -1,17 +1,17 @@
-//! What a file says in tables: folders and topics.
+//! What a file says in tables: folders, topics and more WebSockets.
 
 use std::ffi::OsString;
 
-use rikki::Files;
 use rikki::topics::TopicConfig;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::args::{Given, MountArg, mount, topic, topic_option};
+use crate::args::{EndpointArg, Given, MountArg, Table, mount, single_path, topic, topic_option};
 
 use super::file::{Document, kind, text};
 
 pub(super) const MOUNT: &str = "mount";
+pub(super) const ENDPOINT: &str = "endpoint";
 pub(super) const TOPIC: &str = "topic";
 
 /// The options of a topic that are no limits.
@@ -37,14 +37,35 @@ impl Document<'_> {
         };
         let path = self.required(MOUNT, PATH, table, value);
         let folder = self.required(MOUNT, FOLDER, table, value);
+        let limits = self.limits(&[PATH, FOLDER], table);
+        Some(MountArg { path: path?, folder: folder?.into(), limits })
+    }
+
+    /// One more WebSocket: a table with a path and limits of its own.
+    pub(super) fn endpoint(&mut self, value: &Value<'_>) -> Option<EndpointArg> {
+        let DeValue::Table(table) = value.get_ref() else {
+            self.refuse(value.span(), &format!("{ENDPOINT}: expected a table, not {}", kind(value.get_ref())));
+            return None;
+        };
+        let path = self.required(ENDPOINT, PATH, table, value);
+        let wrong = path.as_ref().and_then(|path| single_path(path).err());
+        if let (Some(why), Some(path)) = (wrong, table.get(PATH)) {
+            self.refuse(path.span(), &format!("{PATH}: {why}"));
+        }
+        let limits = self.limits(&[PATH], table);
+        Some(EndpointArg { path: path?, limits })
+    }
+
+    /// The keys of a table that are limits, which all are but for a few.
+    fn limits<T: Table>(&mut self, others: &[&'static str], table: &DeTable<'_>) -> Given<T> {
         let mut limits = Given::none();
         for (key, value) in table {
             let name = key.get_ref().as_ref();
-            if [PATH, FOLDER].contains(&name) {
+            if others.contains(&name) {
                 continue;
             }
-            let Some(limit) = Files::limits().find(|limit| limit.name == name) else {
-                self.refuse_key(key, [PATH, FOLDER].into_iter().chain(Files::limits().map(|limit| limit.name)));
+            let Some(limit) = T::limits().find(|limit| limit.name == name) else {
+                self.refuse_key(key, others.iter().copied().chain(T::limits().map(|limit| limit.name)));
                 continue;
             };
             let read = text(limit.unit.word(), value.get_ref())
@@ -53,7 +74,7 @@ impl Document<'_> {
                 self.refuse(value.span(), &format!("{name}: {why}"));
             }
         }
-        Some(MountArg { path: path?, folder: folder?.into(), limits })
+        limits
     }
 
     /// A topic, as `--topic` has it: a table with a path and options comes to the same.

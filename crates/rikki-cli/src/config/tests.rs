@@ -129,6 +129,28 @@ fn what_is_wrong_with_a_table() {
 }
 
 #[test]
+fn what_is_wrong_with_an_endpoint() {
+    let check = |text: &str, expected: &[&str]| assert_eq!(refused(text.as_bytes()), expected, "{text}");
+    check("endpoint = \"/a\"", &["1:12: endpoint: expected an array, as in [[endpoint]]"]);
+    check("endpoint = [\"/a\"]", &["1:13: endpoint: expected a table, not a string"]);
+    check("endpoints = []", &["1:1: unknown key \"endpoints\", did you mean \"endpoint\"?"]);
+    check("[[endpoint]]\nmax-message = 5", &["1:1: endpoint: path is missing"]);
+    check("[[endpoint]]\npath = \"/a/*\"", &["2:8: path: the path cannot have a star"]);
+    let endpoint = "[[endpoint]]\npath = \"/a\"\n";
+    check(&format!("{endpoint}max-message = \"1KiB\"\nping-interval = \"5s\""), &[]);
+    check(&format!("{endpoint}max-head = 5"), &["3:1: unknown key \"max-head\", did you mean \"max-age\"?"]);
+    check(&format!("{endpoint}max-fragments = 0"), &["3:17: max-fragments: it must be above zero"]);
+    let clash = |path: &str| {
+        let given =
+            args(&["--topic=/t", "--mount=/m=m"], &[], &format!("endpoint = [{{ path = \"{path}\" }}]")).unwrap();
+        Settings::from_args(given).unwrap_err().remove(0).0
+    };
+    assert_eq!(clash("/rest"), "no endpoint can be at /rest, which has its answer: take another path");
+    assert_eq!(clash("/t"), "no endpoint can be at /t, which has its answer: take another path");
+    assert_eq!(clash("/m"), "nothing can be mounted at /m, which has its answer: take another path");
+}
+
+#[test]
 fn all_that_is_wrong_is_told_at_once_in_the_order_of_the_file() {
     let text = "workers = 0\n[[topic]]\npath = \"/a\"\nage = 1\n[[mount]]\npth = \"/b\"\nfolder = \"b\"\n";
     let expected = [
@@ -377,7 +399,8 @@ fn printed_settings_are_a_file_that_says_the_same() {
     assert_eq!(args(&[], &[], &all).map(|args| args.listen), Ok(vec!["http://localhost:8000".to_owned()]));
 
     let file = "spa = true\nmax-requests = 5\nheader = [\"x-a: \\\"1\\\" \\\\\", \"x-b: ä\"]\n[[mount]]\npath = \"/a\"\nfolder = \"b\\u0007\"\n\
-                max-open = 7\ndisk-timeout = \"1s\"\n[[topic]]\npath = \"/t\"\nhistory = 3";
+                max-open = 7\ndisk-timeout = \"1s\"\n[[topic]]\npath = \"/t\"\nhistory = 3\n\
+                [[endpoint]]\npath = \"/e\"\nmax-message = \"1KiB\"\nmax-fragments = 3";
     let flags = ["--workers=2", "--type=a=text/a", "--cert=c", "--key=k", "--listen=https://localhost", "the root"];
     let text = round(&flags, &[("RIKKI_MAX_MESSAGE", "2MiB"), ("RIKKI_CORS", "false")], file);
     for line in [
@@ -387,6 +410,7 @@ fn printed_settings_are_a_file_that_says_the_same() {
         "cors = false  # RIKKI_CORS\n",
         "topic = [\"/t,history=3\"]  # ",
         "mount = [{ path = \"/a\", folder = \"b\\u0007\", disk-timeout = \"1s\", max-open = 7 }]  # ",
+        "endpoint = [{ path = \"/e\", max-fragments = 3, max-message = \"1KiB\" }]  # ",
         ".toml:2\n",
         "# max-per-address is not set: no limit  # default\n",
     ] {

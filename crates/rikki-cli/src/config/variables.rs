@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Arg, Command};
 
-use super::{Setting, Source, check, find, is_repeatable, is_switch, key, meant, plain};
+use super::{Setting, Source, Tables, check, find, is_repeatable, is_switch, key, meant, plain};
 
 const PREFIX: &str = "RIKKI_";
 
@@ -44,7 +44,7 @@ pub(super) fn read(
         match find(flags, flag).map_or(Ok(Vec::new()), |arg| values(arg, value)) {
             Ok(values) => {
                 let source = Source::Variable(name);
-                settings.push(Setting { name: (*flag).to_owned(), values, mounts: Vec::new(), source });
+                settings.push(Setting { name: (*flag).to_owned(), values, tables: Tables::default(), source });
             }
             Err(why) => errors.push(plain(&format!("{name}: {why}"))),
         }

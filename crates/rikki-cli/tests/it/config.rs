@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use testkit::Certificate;
 
 use crate::process::{Folder, Process};
-use crate::running::{address, ask, stubborn};
+use crate::running::{address, ask, stubborn_at};
 
 /// What a command that ends by itself says.
 fn run(args: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
@@ -22,7 +22,8 @@ fn a_server_has_what_its_file_and_its_variables_say() {
     folder.write("b.txt", "mounted");
     let text = format!(
         "root = {0:?}\nlisten = [\"http://127.0.0.1:0\"]\nmax-message = 16\nmax-head = \"64KiB\"\nheader = [\"x-a: 1\"]\n\
-         [[mount]]\npath = \"/more\"\nfolder = {0:?}\nmax-open = 2\n[[topic]]\npath = \"/chat\"\npublish = true\n",
+         [[mount]]\npath = \"/more\"\nfolder = {0:?}\nmax-open = 2\n[[topic]]\npath = \"/chat\"\npublish = true\n\
+         [[endpoint]]\npath = \"/small\"\nmax-message = 4\n[[endpoint]]\npath = \"/other\"\nmax-fragments = 9\n",
         folder.path("")
     );
     let file = folder.write("rikki.toml", text);
@@ -40,12 +41,20 @@ fn a_server_has_what_its_file_and_its_variables_say() {
     assert!(get("/chat", "").starts_with("HTTP/1.1 200 "));
     let long = format!("x-long: {}\r\n", "x".repeat(2048));
     assert!(get("/a.txt", &long).starts_with("HTTP/1.1 431 "), "a flag counts before the file");
-    // A binary message of 17 bytes, masked with zeros.
-    let mut socket = stubborn(&address);
-    socket.write_all(&[[0x82, 0x80 | 17, 0, 0, 0, 0].as_slice(), &[b'x'; 17]].concat()).unwrap();
-    let mut close = [0; 4];
-    socket.read_exact(&mut close).unwrap();
-    assert_eq!((close[0], &close[2..]), (0x88, &1009_u16.to_be_bytes()[..]));
+    // A binary message, masked with zeros, and the first bytes of the answer.
+    let send = |path: &str, length: u8| {
+        let mut socket = stubborn_at(&address, path);
+        socket.write_all(&[&[0x82, 0x80 | length, 0, 0, 0, 0], vec![b'x'; length.into()].as_slice()].concat()).unwrap();
+        let mut answer = [0; 4];
+        socket.read_exact(&mut answer).unwrap();
+        answer
+    };
+    let [high, low] = 1009_u16.to_be_bytes();
+    let refused = |answer: [u8; 4]| answer[0] == 0x88 && answer[2..] == [high, low];
+    assert!(refused(send("/websocket", 17)) && send("/websocket", 16) == [0x82, 16, b'x', b'x']);
+    // Its own limit, and that of all which it has not set.
+    assert!(refused(send("/small", 5)) && send("/small", 4) == [0x82, 4, b'x', b'x']);
+    assert!(refused(send("/other", 17)) && send("/other", 16) == [0x82, 16, b'x', b'x']);
 }
 
 #[test]
