@@ -64,9 +64,9 @@ fn run() -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes a line to stderr; nobody is left to tell if that is closed too.
+/// Writes a line to stderr, where a path may have any letter; nobody is left to tell if that is closed too.
 fn tell(text: &str) {
-    let _ = writeln!(std::io::stderr(), "rikki: {text}");
+    let _ = writeln!(std::io::stderr(), "rikki: {}", config::plain(text));
 }
 
 /// Writes to stdout, which may be closed: `println!` would panic.

@@ -16,7 +16,7 @@ use std::fmt;
 use std::path::Path;
 
 use clap::builder::Resettable;
-use clap::error::{ContextKind, ContextValue, Error};
+use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, Id};
 
@@ -214,6 +214,7 @@ fn check(arg: &Arg, value: &OsString) -> Result<(), String> {
 
 fn reason(error: &Error) -> String {
     match (error.source(), error.get(ContextKind::ValidValue)) {
+        _ if error.kind() == ErrorKind::InvalidUtf8 => "not UTF-8".to_owned(),
         (Some(reason), _) => reason.to_string(),
         (None, Some(ContextValue::Strings(values))) if !values.is_empty() => format!("expected {}", values.join(", ")),
         _ if error.get(ContextKind::InvalidValue) == Some(&ContextValue::String(String::new())) => {
@@ -232,7 +233,7 @@ fn meant<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a 
 }
 
 /// Fit for a terminal: in a file anything can be written.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .flat_map(|letter| if letter.is_control() { letter.escape_default().collect() } else { vec![letter] })
         .collect()

@@ -307,6 +307,15 @@ fn variables_that_are_wrong_or_unknown() {
     assert_eq!(refused(&[("RIKKI_MAX_MESSAGE", "much")]), [format!("RIKKI_MAX_MESSAGE: {bytes}")]);
     assert_eq!(refused(&[("RIKKI_SPA", "1")]), ["RIKKI_SPA: expected true or false"]);
     assert_eq!(refused(&[("RIKKI_HEADER", "a: b\nc")]), ["RIKKI_HEADER: expected NAME:VALUE"]);
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStringExt as _;
+        let variable = ("RIKKI_LISTEN".into(), OsString::from_vec(vec![0xff]));
+        match args::read(["rikki".into()], [variable]) {
+            Err(Failure::Settings(lines)) => assert_eq!(lines, ["RIKKI_LISTEN: not UTF-8"]),
+            _ => panic!("it should be refused"),
+        }
+    }
     let several = refused(&[("RIKKI_WORKERS", "0"), ("RIKKI_DRAIN_CODE", "1")]);
     assert_eq!(several.len(), 2, "{several:?}");
     // With what is wrong in the file.
@@ -367,6 +376,15 @@ fn what_does_not_go_together_says_where_it_comes_from() {
     );
     // The two may come from different places.
     assert!(args(&["--key=b"], &[], "cert = \"a\"").is_ok());
+}
+
+#[test]
+fn the_example_is_a_file_of_settings() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/flags.md")).unwrap();
+    let example = page.split_once("```toml\n").and_then(|(_, rest)| rest.split_once("```")).unwrap().0;
+    let args = args(&[], &[], example).unwrap_or_else(|error| panic!("{error:?}"));
+    assert_eq!((args.files.mounts.len(), args.topics.topics.len(), args.endpoints.len()), (1, 1, 1));
+    assert!(Settings::from_args(args).is_ok());
 }
 
 /// All that is set, but for where.

@@ -109,6 +109,7 @@ fn a_check_opens_what_is_named_and_takes_no_port() {
             assert!(line.starts_with("rikki: ") && line.contains(part), "{part}: {line}");
         }
     };
+    check(&["/no\u{1b}[2J"], &["/no\\u{1b}[2J: no such file or directory"]);
     check(&["--nonsense"], &["unexpected argument '--nonsense' found"]);
     check(&["--listen", "https://localhost"], &["needs --cert FILE and --key FILE"]);
     check(&["--listen", &url, "--cert", &certificate, "--key", &certificate, &root], &["server.crt"]);
