@@ -23,6 +23,11 @@ pub(crate) fn share_out(settings: &mut Settings) -> Option<String> {
     let connections = usize::try_from(shares.connections).unwrap_or(usize::MAX);
     let files = &mut settings.files.limits;
     files.set("max-open", files.number("max-open").unwrap_or(for_each).min(for_each));
+    for mount in &mut settings.files.mounts {
+        if mount.limits.number("max-open").is_some_and(|own: usize| own > for_each) {
+            mount.limits.set("max-open", for_each);
+        }
+    }
     settings.limits.given.set("max-connections", connections);
     (connections < asked).then(|| {
         format!(

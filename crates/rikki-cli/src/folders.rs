@@ -7,6 +7,7 @@ use axum::http::header::CACHE_CONTROL;
 use rikki::{Files, Server};
 
 use crate::Failure;
+use crate::args::MountArg;
 use crate::settings::Settings;
 
 /// The folder that is served where nothing else is.
@@ -20,10 +21,15 @@ pub(crate) fn root(settings: &Settings) -> Result<Files, Failure> {
 
 /// Adds the other folders, whose pages that are not found are their own.
 pub(crate) fn mount(mut server: Server, settings: &Settings) -> Result<Server, Failure> {
-    for (path, folder) in &settings.files.mounts {
-        server = server.mount(path, open(folder, settings)?);
+    for mount in &settings.files.mounts {
+        server = server.mount(&mount.path, mounted(mount, settings)?);
     }
     Ok(server)
+}
+
+/// Such a folder, with what is its own.
+pub(crate) fn mounted(mount: &MountArg, settings: &Settings) -> Result<Files, Failure> {
+    Ok(mount.limits.apply_to(open(&mount.folder, settings)?)?)
 }
 
 /// A folder with what holds for all of them.

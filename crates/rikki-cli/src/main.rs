@@ -1,6 +1,8 @@
 //! The `rikki` command: a WebSocket echo, a JSON endpoint and static files on one port, and a WebSocket client.
 
 mod args;
+mod check;
+mod config;
 mod connect;
 mod descriptors;
 mod folders;
@@ -30,26 +32,27 @@ enum Failure {
     Usage(UsageError),
     /// It is right, and cannot be carried out here.
     Runtime(String),
+    /// Variables, or a file of settings, are wrong: a line for each fault.
+    Settings(Vec<String>),
 }
 
 fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
         Err(failure) => {
-            let (code, text) = match failure {
-                Failure::Usage(error) => (2, error.to_string()),
-                Failure::Runtime(error) => (1, error),
-            };
-            tell(&text);
+            let (code, lines) = failure.lines();
+            lines.iter().for_each(|line| tell(line));
             ExitCode::from(code)
         }
     }
 }
 
 fn run() -> Result<ExitCode, Failure> {
-    match args::parse(std::env::args_os())? {
+    match args::read(std::env::args_os(), std::env::vars_os())? {
         args::Request::Print(text) => print(&text),
+        args::Request::Check(args, print) => check::check(*args, print)?,
         args::Request::Run(args) => {
+            args.origins.warnings.iter().for_each(|line| tell(line));
             let mut settings = Settings::from_args(*args)?;
             if let Some(lowered) = descriptors::share_out(&mut settings) {
                 tell(&lowered);
@@ -61,15 +64,36 @@ fn run() -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes a line to stderr; nobody is left to tell if that is closed too.
+/// Writes a line to stderr, where a path may have any letter; nobody is left to tell if that is closed too.
 fn tell(text: &str) {
-    let _ = writeln!(std::io::stderr(), "rikki: {text}");
+    let _ = writeln!(std::io::stderr(), "rikki: {}", config::plain(text));
 }
 
 /// Writes to stdout, which may be closed: `println!` would panic.
 fn print(text: &str) {
     let mut stdout = std::io::stdout();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+impl Failure {
+    /// The exit code, and what there is to say.
+    fn lines(self) -> (u8, Vec<String>) {
+        match self {
+            Self::Usage(error) => (2, vec![error.to_string()]),
+            Self::Runtime(error) => (1, vec![error]),
+            Self::Settings(lines) => (2, lines),
+        }
+    }
+}
+
+impl From<Vec<UsageError>> for Failure {
+    /// One by itself may be a slip on the command line, for which the help is offered.
+    fn from(mut errors: Vec<UsageError>) -> Self {
+        match (errors.pop(), errors.is_empty()) {
+            (Some(error), true) => Self::Usage(error),
+            (last, _) => Self::Settings(errors.into_iter().chain(last).map(|UsageError(text)| text).collect()),
+        }
+    }
 }
 
 impl From<UsageError> for Failure {

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::thread;
 
+use rikki::ws::Endpoint;
 use rikki::{BadLimit, Bound, Server, ServerTls, StartError, TlsError, ws};
 
-use crate::args::{CompressionMode, Deflate, OverflowPolicy, UsageError};
+use crate::args::{CompressionMode, Deflate, EndpointArg, OverflowPolicy, UsageError};
 use crate::settings::{Certificate, Settings, TlsSettings};
 use crate::{Failure, folders, hints, log, print, routes, topics};
 
@@ -26,36 +27,45 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
     })
 }
 
+/// Each reason that the server would have not to start, as far as that can be told without a socket: those of the
+/// library one by one, since it stops at the first.
+pub(crate) fn faults(settings: &Settings) -> Vec<String> {
+    let mut faults: Vec<Failure> = Vec::new();
+    let urls = settings.listen.iter().filter_map(|url| url.parse::<rikki::ListenUrl>().err());
+    faults.extend(urls.map(Failure::from));
+    let tls = settings.tls.as_ref().and_then(|tls| load(tls, &settings.listen).err());
+    faults.extend(tls.map(Failure::from));
+    faults.extend(folders::root(settings).err());
+    faults.extend(settings.files.mounts.iter().filter_map(|mount| folders::mounted(mount, settings).err()));
+    let new = Server::new;
+    let origins = settings.allow_origins.iter().map(|origin| new().allow_origin(origin));
+    let hosts = settings.allow_hosts.iter().map(|host| new().allow_host(host));
+    let headers = settings.files.headers.iter().map(|(name, value)| new().header(name, value));
+    let protocols = settings.subprotocols.iter().map(|protocol| new().protocols([protocol]));
+    let each = origins.chain(hosts).chain(headers).chain(protocols).filter_map(|server| server.check().err());
+    faults.extend(each.map(Failure::from));
+    // Where one of these is wrong, the whole would say so again.
+    let whole = if faults.is_empty() { configure(settings) } else { base(settings) };
+    faults.extend(whole.and_then(|server| server.check().map_err(Failure::from)).err());
+    let mut lines: Vec<String> = Vec::new();
+    for fault in faults {
+        let texts = match fault {
+            Failure::Usage(UsageError(text)) | Failure::Runtime(text) => vec![text],
+            Failure::Settings(texts) => texts,
+        };
+        lines.extend(texts);
+    }
+    lines.dedup();
+    lines
+}
+
 fn configure(settings: &Settings) -> Result<Server, Failure> {
     let root = folders::root(settings)?;
     // A page that is not found there is the built-in one.
     let mut test_page = root.clone().spa(false);
-    let mut server = Server::new()
-        .websocket_config(websockets(settings)?)
-        .drain_code(ws::CloseCode(settings.limits.drain_code))
-        .access_log(settings.access_log)
-        .hints(hints::flag)
-        .cors(settings.files.cors)
-        .protocols(settings.subprotocols.iter().map(String::as_str));
-    server = settings.deflate.limits.apply(settings.limits.given.apply(server));
-    server = match settings.compat_echo {
-        false => server.websocket(routes::WEBSOCKET, routes::echo()),
-        true => server.websocket(routes::WEBSOCKET, routes::compat_echo()),
-    };
+    let mut server = base(settings)?;
     for url in &settings.listen {
         server = server.listen(url);
-    }
-    for (name, value) in &settings.files.headers {
-        server = server.header(name, value);
-    }
-    for origin in &settings.allow_origins {
-        server = server.allow_origin(origin);
-    }
-    for host in &settings.allow_hosts {
-        server = server.allow_host(host);
-    }
-    if let Some(workers) = settings.workers {
-        server = server.workers(workers);
     }
     if let Some(tls) = &settings.tls {
         let tls = load(tls, &settings.listen)?;
@@ -68,9 +78,52 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
     folders::mount(server.mount("/", root).merge(routes::http(test_page, &settings.topics.all)), settings)
 }
 
+/// What there is without listeners, certificates, topics and files.
+fn base(settings: &Settings) -> Result<Server, Failure> {
+    let mut server = Server::new()
+        .websocket_config(websockets(settings)?)
+        .drain_code(ws::CloseCode(settings.limits.drain_code))
+        .access_log(settings.access_log)
+        .hints(hints::flag)
+        .cors(settings.files.cors)
+        .protocols(settings.subprotocols.iter().map(String::as_str));
+    server = settings.deflate.limits.apply(settings.limits.given.apply(server));
+    server = match settings.compat_echo {
+        false => server.websocket(routes::WEBSOCKET, routes::echo()),
+        true => server.websocket(routes::WEBSOCKET, routes::compat_echo()),
+    };
+    for EndpointArg { path, limits } in &settings.endpoints {
+        let config = limits.apply_to(limited(websockets(settings)?, settings)?)?;
+        server = match settings.compat_echo {
+            false => server.endpoint(path, Endpoint::new(routes::echo()).config(config)),
+            true => server.endpoint(path, Endpoint::new(routes::compat_echo()).config(config)),
+        };
+    }
+    for (name, value) in &settings.files.headers {
+        server = server.header(name, value);
+    }
+    for origin in &settings.allow_origins {
+        server = server.allow_origin(origin);
+    }
+    for host in &settings.allow_hosts {
+        server = server.allow_host(host);
+    }
+    Ok(match settings.workers {
+        Some(workers) => server.workers(workers),
+        None => server,
+    })
+}
+
 fn websockets(settings: &Settings) -> Result<ws::Config, Failure> {
     let compression = compression(&settings.deflate).map_err(|error| UsageError(error.to_string()))?;
     Ok(ws::Config::default().compression(compression).overflow(overflow(settings.limits.overflow)))
+}
+
+/// With the limits of all WebSockets, which the server gives those that have no configuration of their own.
+fn limited(config: ws::Config, settings: &Settings) -> Result<ws::Config, BadLimit> {
+    let given = settings.limits.given.texts().chain(settings.deflate.limits.texts());
+    let mut given = given.filter(|(limit, _)| ws::Config::limits().any(|of_websockets| of_websockets == *limit));
+    given.try_fold(config, |config, (limit, text)| config.set(limit.name, text))
 }
 
 fn overflow(policy: OverflowPolicy) -> ws::Overflow {
@@ -121,7 +174,7 @@ fn greeting(bound: &[Bound], settings: &Settings) -> String {
     for bound in bound {
         let (websocket, http) = if bound.is_tls() { ("wss", "https") } else { ("ws", "http") };
         let root = ("/", &settings.root);
-        let mounts = settings.files.mounts.iter().map(|(path, folder)| (path.as_str(), folder));
+        let mounts = settings.files.mounts.iter().map(|mount| (mount.path.as_str(), &mount.folder));
         if let Some(path) = bound.path() {
             // No browser opens it.
             let _ = writeln!(text, "Starting WS listener on unix:{}", path.display());
@@ -130,6 +183,9 @@ fn greeting(bound: &[Bound], settings: &Settings) -> String {
         let _ = writeln!(text, "Starting WS listener on {websocket}://{bound}/websocket");
         let _ = writeln!(text, "  {http}://{bound}/test.html  try the WebSocket");
         let _ = writeln!(text, "  {http}://{bound}/rest       a JSON answer");
+        for EndpointArg { path, .. } in &settings.endpoints {
+            let _ = writeln!(text, "  {websocket}://{bound}{path:<10}  a WebSocket too");
+        }
         for topic in &settings.topics.all {
             let kind = if topic.path.ends_with('*') { "topics" } else { "topic" };
             let post = if settings.topics.can_publish(topic) { ", POST" } else { "" };

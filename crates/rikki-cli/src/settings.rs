@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use rikki::Memory;
 
-use crate::args::{Args, Deflate, FileArgs, Limits, UsageError};
+use crate::args::{Args, Deflate, EndpointArg, FileArgs, Limits, UsageError};
 use crate::routes;
 use crate::topics::TopicSettings;
 
@@ -29,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) subprotocols: Vec<String>,
     /// Which topics there are; none has a path that the command answers itself.
     pub(crate) topics: TopicSettings,
+    /// More WebSockets; none has a path that something else has.
+    pub(crate) endpoints: Vec<EndpointArg>,
     /// Which files are served; no mount has a path that the command answers itself.
     pub(crate) files: FileArgs,
     /// How messages are compressed, if at all.
@@ -79,7 +81,18 @@ impl Settings {
     }
 
     /// Checks what clap cannot: that a certificate is there exactly when it is needed, and what is mounted where.
-    pub(crate) fn from_args(args: Args) -> Result<Settings, UsageError> {
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong, with where what it names was set.
+    pub(crate) fn from_args(mut args: Args) -> Result<Settings, Vec<UsageError>> {
+        let origins = std::mem::take(&mut args.origins);
+        let explained = |faults: Vec<_>| faults.into_iter().map(|fault| origins.explain(fault)).collect();
+        Self::checked(args).map_err(explained)
+    }
+
+    fn checked(args: Args) -> Result<Settings, Vec<UsageError>> {
+        let mut faults = Vec::new();
         let certificate = match (args.cert, args.key) {
             (Some(certificate), Some(key)) => Some(Certificate::Files { certificate, key }),
             _ if args.tls_self_signed => Some(Certificate::SelfSigned),
@@ -88,30 +101,44 @@ impl Settings {
         let secure = args.listen.iter().find(|url| is_secure(url));
         match (secure, &certificate) {
             (Some(url), None) => {
-                return Err(UsageError(format!("{url} needs --cert FILE and --key FILE, or --tls-self-signed")));
+                faults.push(UsageError(format!("{url} needs --cert FILE and --key FILE, or --tls-self-signed")));
             }
             // Refused, for whoever gives a certificate takes the server to be encrypted.
-            (None, Some(_)) => {
-                return Err(UsageError(
-                    "a certificate needs an https or wss URL, as in --listen https://localhost:8443".into(),
-                ));
-            }
+            (None, Some(_)) => faults.push(UsageError(
+                "a certificate needs an https or wss URL, as in --listen https://localhost:8443".into(),
+            )),
             _ => {}
         }
-        let topics = TopicSettings::from_args(args.topics)?;
-        let is_topic = |path: &str| topics.all.iter().any(|topic| topic.path.trim_end_matches("/*") == path);
-        for (path, _) in &args.files.mounts {
-            let path = path.trim_end_matches('/');
-            if path.is_empty() || routes::PATHS.contains(&path) || is_topic(path) {
+        let paths = args.topics.topics.iter().chain(&args.topics.broadcasts).map(|topic| topic.path.as_str());
+        let mut paths: Vec<&str> = paths.map(|path| path.trim_end_matches("/*")).collect();
+        for EndpointArg { path, .. } in &args.endpoints {
+            if routes::PATHS.contains(&path.as_str()) || paths.contains(&path.as_str()) {
+                faults
+                    .push(UsageError(format!("no endpoint can be at {path}, which has its answer: take another path")));
+            }
+            paths.push(path);
+        }
+        for mount in &args.files.mounts {
+            let path = mount.path.trim_end_matches('/');
+            if path.is_empty() || routes::PATHS.contains(&path) || paths.contains(&path) {
                 let shown = if path.is_empty() { "/" } else { path };
-                return Err(UsageError(format!(
+                faults.push(UsageError(format!(
                     "nothing can be mounted at {shown}, which has its answer: take another path"
                 )));
             }
         }
+        let topics = match TopicSettings::from_args(args.topics) {
+            Ok(topics) if faults.is_empty() => topics,
+            Ok(_) => return Err(faults),
+            Err(more) => {
+                faults.extend(more);
+                return Err(faults);
+            }
+        };
         Ok(Settings {
             root: args.root,
             topics,
+            endpoints: args.endpoints,
             files: args.files,
             tls: certificate.map(|certificate| TlsSettings { certificate, client_ca: args.ca }),
             listen: args.listen,
@@ -178,8 +205,8 @@ mod tests {
             };
             let expected = refused
                 .map(|path| format!("nothing can be mounted at {path}, which has its answer: take another path"));
-            let actual = Settings::from_args(args).err().map(|UsageError(text)| text);
-            assert_eq!(actual, expected, "{mount}");
+            let actual = Settings::from_args(args).err();
+            assert_eq!(actual, expected.map(|text| vec![UsageError(text)]), "{mount}");
         };
         check("/docs=a", None);
         check("/rest/more=a", None);
@@ -199,7 +226,7 @@ mod tests {
                 other => panic!("{line}: {other:?}"),
             };
             let actual = Settings::from_args(args).map(|settings| settings.tls.map(|tls| tls.certificate));
-            assert_eq!(actual, expected.map_err(|text| UsageError(text.to_owned())), "{line}");
+            assert_eq!(actual, expected.map_err(|text| vec![UsageError(text.to_owned())]), "{line}");
         };
         let files = || Certificate::Files { certificate: "c".into(), key: "k".into() };
         let no_url = "a certificate needs an https or wss URL, as in --listen https://localhost:8443";

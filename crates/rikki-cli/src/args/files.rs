@@ -15,7 +15,7 @@ pub(super) const HEADING: &str = "Files";
 pub(crate) struct FileArgs {
     /// One more folder, as in /docs=./doc
     #[arg(long = "mount", value_name = "PATH=FOLDER", value_parser = mount)]
-    pub(crate) mounts: Vec<(String, PathBuf)>,
+    pub(crate) mounts: Vec<MountArg>,
     /// Do not list folders without an index.html
     #[arg(long)]
     pub(crate) no_listing: bool,
@@ -56,9 +56,20 @@ pub(crate) struct FileArgs {
     pub(crate) no_file_compression: bool,
 }
 
-fn mount(text: &str) -> Result<(String, PathBuf), String> {
+/// A folder at a path of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct MountArg {
+    pub(crate) path: String,
+    pub(crate) folder: PathBuf,
+    /// What only a file can set: its own limits, where they are not those of all folders.
+    pub(crate) limits: Given<OfFolders>,
+}
+
+pub(crate) fn mount(text: &str) -> Result<MountArg, String> {
     match text.split_once('=') {
-        Some((path, folder)) if !path.is_empty() && !folder.is_empty() => Ok((path.to_owned(), folder.into())),
+        Some((path, folder)) if !path.is_empty() && !folder.is_empty() => {
+            Ok(MountArg { path: path.to_owned(), folder: folder.into(), limits: Given::none() })
+        }
         _ => Err("expected PATH=FOLDER, as in /docs=./target/doc".to_owned()),
     }
 }
@@ -101,7 +112,8 @@ mod tests {
     fn mounts() {
         let check = |text: &str, expected: Option<(&str, &str)>| {
             let expected = expected.map(|(path, folder)| (path.to_owned(), PathBuf::from(folder)));
-            assert_eq!(mount(text).ok(), expected, "{text:?}");
+            let actual = mount(text).ok().map(|mount| (mount.path, mount.folder));
+            assert_eq!(actual, expected, "{text:?}");
         };
         check("/docs=./target/doc", Some(("/docs", "./target/doc")));
         check("/a=b=c", Some(("/a", "b=c")));

@@ -6,8 +6,8 @@ use std::marker::PhantomData;
 use clap::error::Error;
 use clap::{Arg, ArgMatches, Command};
 use rikki::topics::TopicsConfig;
-use rikki::{BadLimit, Files, Limit, Server};
-use rikki_limits::Value;
+use rikki::{BadLimit, Files, Limit, Server, ws};
+use rikki_limits::{BadNumber, Value};
 
 /// Limits that have flags.
 pub(crate) trait Table {
@@ -29,6 +29,16 @@ pub(crate) enum OfServer {}
 /// The limits over all topics.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum OfTopics {}
+
+/// The limits of a WebSocket.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum OfWebSockets {}
+
+impl Table for OfWebSockets {
+    fn limits() -> impl Iterator<Item = &'static Limit> {
+        ws::Config::limits()
+    }
+}
 
 impl Table for OfFolders {
     fn limits() -> impl Iterator<Item = &'static Limit> {
@@ -63,6 +73,23 @@ fn is_of_compression(limit: &Limit) -> bool {
 pub(crate) struct Given<T>(Vec<(&'static Limit, String)>, PhantomData<T>);
 
 impl<T: Table> Given<T> {
+    /// No limit at all.
+    pub(crate) fn none() -> Self {
+        Self(Vec::new(), PhantomData)
+    }
+
+    /// Takes up a limit, if this is a value for it.
+    pub(crate) fn add(&mut self, limit: &'static Limit, text: String) -> Result<(), BadNumber> {
+        limit.parse(&text)?;
+        self.0.push((limit, text));
+        Ok(())
+    }
+
+    /// The limits and what was written for them.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&'static Limit, &str)> {
+        self.0.iter().map(|(limit, text)| (*limit, text.as_str()))
+    }
+
     /// The number that a flag has set: things, bytes or milliseconds.
     pub(crate) fn number<N: Value>(&self, name: &str) -> Option<N> {
         let (limit, text) = self.0.iter().find(|(limit, _)| limit.name == name)?;
@@ -85,6 +112,13 @@ impl Given<OfFolders> {
     /// Sets these limits of a folder.
     pub(crate) fn apply_to(&self, files: Files) -> Result<Files, BadLimit> {
         self.0.iter().try_fold(files, |files, (limit, text)| files.set(limit.name, text))
+    }
+}
+
+impl Given<OfWebSockets> {
+    /// Sets these limits of a WebSocket.
+    pub(crate) fn apply_to(&self, config: ws::Config) -> Result<ws::Config, BadLimit> {
+        self.texts().try_fold(config, |config, (limit, text)| config.set(limit.name, text))
     }
 }
 

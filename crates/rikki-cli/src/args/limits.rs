@@ -4,7 +4,7 @@ use clap::error::Error;
 use clap::{Arg, ArgMatches, Command, ValueEnum};
 use rikki::Limit;
 
-use super::given::{Given, OfServer, Table, flag};
+use super::given::{Given, OfServer, OfWebSockets, Table, flag};
 
 pub(super) const HEADING: &str = "Limits";
 
@@ -14,6 +14,14 @@ pub(crate) struct Limits {
     pub(crate) given: Given<OfServer>,
     pub(crate) overflow: OverflowPolicy,
     pub(crate) drain_code: u16,
+}
+
+/// One more WebSocket, which only a file can name.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct EndpointArg {
+    pub(crate) path: String,
+    /// Its own limits, where they are not those of all WebSockets.
+    pub(crate) limits: Given<OfWebSockets>,
 }
 
 /// What becomes of a WebSocket whose peer does not read.

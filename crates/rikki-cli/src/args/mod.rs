@@ -11,22 +11,25 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
+use clap::builder::{Resettable, Str};
+use clap::error::{Error, ErrorKind};
+use clap::{Arg, ArgAction, Command, CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::Failure;
+use crate::config::{self, Origins};
 use crate::connect::ConnectArgs;
 use rikki_limits::units;
 
 use crate::tutorial;
 
 pub(crate) use deflate::{CompressionMode, Deflate};
-pub(crate) use files::FileArgs;
-pub(crate) use given::{Given, OfTopics};
+pub(crate) use files::{FileArgs, MountArg, mount};
+pub(crate) use given::{Given, OfTopics, Table};
 pub(crate) use header::header;
-pub(crate) use limits::{Limits, OverflowPolicy};
-pub(crate) use topics::{TopicArg, TopicArgs};
+pub(crate) use limits::{EndpointArg, Limits, OverflowPolicy};
+pub(crate) use topics::{TopicArg, TopicArgs, single_path, topic, topic_option};
 
 const LISTENING: &str = "Listening";
 const TLS: &str = "TLS";
@@ -38,6 +41,8 @@ const LOGGING: &str = "Logging";
 pub(crate) enum Request {
     /// Run the server.
     Run(Box<Args>),
+    /// Say whether the server could run and, if it is so, print its settings.
+    Check(Box<Args>, bool),
     /// Connect to a server.
     Connect(Box<ConnectArgs>),
     /// Print this text (the help or the version) to stdout and end.
@@ -54,7 +59,7 @@ pub(crate) struct UsageError(pub(crate) String);
 #[command(
     name = "rikki",
     version,
-    override_usage = "rikki [OPTIONS] [ROOT]\n       rikki connect [OPTIONS] URL",
+    override_usage = "rikki [OPTIONS] [ROOT]\n       rikki check [OPTIONS] [ROOT]\n       rikki connect [OPTIONS] URL",
     after_help = "URL is ws, wss, http or https://HOST[:PORT]; port 0 takes a free one;\n\
                   unix:PATH[,mode=660] is a Unix socket.\n\
                   SIZE takes B, KiB, MiB, GiB, KB, MB or GB; DUR takes ms, s, m or h.\n\
@@ -62,7 +67,11 @@ pub(crate) struct UsageError(pub(crate) String);
                   presence=counts, publish or policy=gap|latest|close; /rooms/* is all below.\n\
                   --listen, --allow-host, --subprotocol, --allow-origin, --topic, --broadcast,\n\
                   --mount, --type and --header may be repeated.\n\
+                  A variable RIKKI_MAX_MESSAGE sets --max-message, and so on for each flag; a\n\
+                  flag counts before a variable, and that before the file of --config, where\n\
+                  max-message = \"2MiB\" does so.\n\
                   The spelling -url URL -cert FILE -key FILE -ca FILE works too.\n\
+                  Whether settings are good is told by rikki check (see rikki check --help).\n\
                   A client is rikki connect (see rikki connect --help)."
 )]
 pub(crate) struct Args {
@@ -121,29 +130,106 @@ pub(crate) struct Args {
     /// Log each request to stderr
     #[arg(long, help_heading = LOGGING)]
     pub(crate) access_log: bool,
+
+    /// More WebSockets, of a file.
+    #[arg(skip)]
+    pub(crate) endpoints: Vec<EndpointArg>,
+
+    /// What of all this is set, and by whom.
+    #[arg(skip)]
+    pub(crate) origins: Origins,
 }
 
-/// Reads a command line, the program's name first.
-pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
-    let args: Vec<OsString> = args.into_iter().collect();
+/// Reads a command line, the program's name first, with the variables of the environment and the file that they name.
+pub(crate) fn read(
+    args: impl IntoIterator<Item = OsString>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Request, Failure> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
     // In first place alone, so that every other command line means what it would mean without: a folder of the name is
     // served as ./connect.
-    if args.get(1).is_some_and(|arg| arg == "connect") {
-        return parse_as(args.into_iter().skip(1), Request::Connect);
+    let command = match args.get(1).and_then(|arg| arg.to_str()) {
+        Some("connect") => {
+            return match ConnectArgs::try_parse_from(args.into_iter().skip(1)) {
+                Ok(args) => Ok(Request::Connect(Box::new(args))),
+                Err(error) => Ok(shown(&error)?),
+            };
+        }
+        Some("check") => {
+            args.remove(1);
+            check_command()
+        }
+        _ => command(),
+    };
+    let flags = config::apart(command.clone());
+    let given = match flags.clone().try_get_matches_from(tutorial::rewrite(args, &command)) {
+        Ok(given) => given,
+        // That of the whole command, which knows what belongs together.
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            return match command.try_get_matches_from(["rikki", "--help"]) {
+                Ok(_) => Ok(shown(&error)?),
+                Err(help) => Ok(shown(&help)?),
+            };
+        }
+        Err(error) => return Ok(shown(&error)?),
+    };
+    let settings = config::apart(self::command());
+    let origins = config::gather(&settings, &given, variables).map_err(Failure::Settings)?;
+    match Args::try_parse_from(origins.command_line(&settings)) {
+        Ok(args) => {
+            let mut args = Box::new(args);
+            origins.add_tables(&mut args);
+            args.origins = origins;
+            Ok(match given.try_get_one::<bool>(PRINT) {
+                Ok(Some(print)) => Request::Check(args, *print),
+                _ => Request::Run(args),
+            })
+        }
+        Err(error) => Ok(shown(&error).map_err(|error| origins.explain(error))?),
     }
-    parse_as(tutorial::rewrite(args, &Args::command()), Request::Run)
 }
 
-fn parse_as<A: Parser>(
-    args: impl IntoIterator<Item = OsString>,
-    request: impl FnOnce(Box<A>) -> Request,
-) -> Result<Request, UsageError> {
-    match A::try_parse_from(args) {
-        Ok(args) => Ok(request(Box::new(args))),
-        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            Ok(Request::Print(error.render().to_string()))
-        }
-        Err(error) => Err(UsageError(one_line(&error.render().to_string()))),
+/// The flag of `rikki check` that the server has not.
+const PRINT: &str = "print";
+
+/// The flags of the server, and the one that is not about the server itself.
+pub(crate) fn command() -> Command {
+    let config = Arg::new(config::CONFIG)
+        .long(config::CONFIG)
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .help_heading(Resettable::<Str>::Reset)
+        .help("Take settings from a TOML file too");
+    Args::command().arg(config)
+}
+
+fn check_command() -> Command {
+    let print = Arg::new(PRINT)
+        .long(PRINT)
+        .action(ArgAction::SetTrue)
+        .help_heading(Resettable::<Str>::Reset)
+        .help("Print the settings, as a file for --config");
+    command()
+        .name("rikki check")
+        .bin_name("rikki check")
+        .about("Check the settings of the server: flags, variables and the file of --config.")
+        .override_usage("rikki check [OPTIONS] [ROOT]")
+        .after_help(
+            "The flags are those of rikki (see rikki --help). Nothing listens; files that\n\
+             are named, such as keys, are read, and folders opened. Exit code: 0 if the\n\
+             server could start but for its ports, 2 with a line for each fault if not.\n\
+             --print writes a line for each setting, with where it comes from. No key is\n\
+             ever shown, only the path of its file.",
+        )
+        .arg(print)
+}
+
+/// What clap has to say is for stdout, or an error.
+fn shown(error: &Error) -> Result<Request, UsageError> {
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(Request::Print(text)),
+        _ => Err(UsageError(one_line(&text))),
     }
 }
 
@@ -156,7 +242,7 @@ impl fmt::Display for UsageError {
 impl std::error::Error for UsageError {}
 
 /// What clap says over several lines, without its prefix and the usage below it.
-fn one_line(report: &str) -> String {
+pub(crate) fn one_line(report: &str) -> String {
     let report = report.strip_prefix("error: ").unwrap_or(report);
     let lines = report.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
     lines.map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ").replace(" tip: ", "; ")
@@ -176,6 +262,16 @@ pub(crate) fn log_filter(text: &str) -> Result<String, String> {
     }
 }
 
+/// A command line without an environment.
+#[cfg(test)]
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
+    read(args, []).map_err(|failure| match failure {
+        Failure::Usage(error) => error,
+        Failure::Runtime(error) => panic!("{error}"),
+        Failure::Settings(errors) => panic!("{errors:?}"),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use rikki::topics::TopicsConfig;
@@ -185,7 +281,9 @@ mod tests {
 
     #[test]
     fn the_definition_is_consistent() {
-        Args::command().debug_assert();
+        command().debug_assert();
+        check_command().debug_assert();
+        config::apart(check_command()).debug_assert();
     }
 
     #[test]
@@ -350,12 +448,17 @@ mod tests {
         assert_eq!(print("--version"), format!("rikki {}\n", env!("CARGO_PKG_VERSION")));
         let help = print("--help");
         assert_eq!(help, print("-h"));
+        let check = match parse(command_line(&["check", "--help"])) {
+            Ok(Request::Print(text)) => text,
+            other => panic!("{other:?}"),
+        };
+        assert!(check.contains("\nOptions:\n      --config <FILE>") && check.contains("      --print "), "{check}");
         for heading in
             [LISTENING, TLS, WEBSOCKET, topics::HEADING, files::HEADING, deflate::HEADING, limits::HEADING, LOGGING]
         {
             assert!(help.contains(&format!("\n{heading}:\n")), "{heading}");
         }
-        for line in help.lines() {
+        for line in help.lines().chain(check.lines()) {
             assert!(line.chars().count() <= 80, "wider than 80 columns: {line}");
         }
     }

@@ -54,7 +54,7 @@ impl TopicArg {
 }
 
 /// Reads `PATH[,OPTION]...`.
-fn topic(text: &str) -> Result<TopicArg, String> {
+pub(crate) fn topic(text: &str) -> Result<TopicArg, String> {
     let mut parts = text.split(',');
     let path = parts.next().unwrap_or_default();
     check_path(path)?;
@@ -73,6 +73,14 @@ fn topic(text: &str) -> Result<TopicArg, String> {
     match TopicsConfig::default().topic(topic.pattern(), TopicConfig::default()) {
         Ok(_) => Ok(topic),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A path that is that of one thing alone.
+pub(crate) fn single_path(path: &str) -> Result<(), String> {
+    match path.contains('*') {
+        true => Err("the path cannot have a star".to_owned()),
+        false => check_path(path),
     }
 }
 
@@ -112,6 +120,11 @@ fn check_path(path: &str) -> Result<(), String> {
         Some(name) => Err(format!("the path has {name}, which clients leave out")),
         None => Ok(()),
     }
+}
+
+/// Whether there is such an option with such a value.
+pub(crate) fn topic_option(name: &str, value: Option<&str>) -> Result<(), String> {
+    set(TopicConfig::default(), name, value).map(drop)
 }
 
 fn set(config: TopicConfig, name: &str, value: Option<&str>) -> Result<TopicConfig, String> {

@@ -3,6 +3,8 @@
 mod access;
 mod token;
 
+use std::path::PathBuf;
+
 use rikki::Server;
 use rikki::topics::{TopicUrl, Topics, TopicsConfig};
 
@@ -26,30 +28,45 @@ pub(crate) struct TopicSettings {
 }
 
 impl TopicSettings {
-    pub(crate) fn from_args(args: TopicArgs) -> Result<Self, UsageError> {
+    /// Checks what the flags of topics are together, and reads the keys.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong.
+    pub(crate) fn from_args(args: TopicArgs) -> Result<Self, Vec<UsageError>> {
+        let mut faults = Vec::new();
         let mut all: Vec<TopicArg> = Vec::new();
         for topic in args.topics.into_iter().chain(args.broadcasts) {
             let path = &topic.path;
             if routes::PATHS.contains(&path.as_str()) {
-                return Err(UsageError(format!("no topic can be at {path}, which has its answer: take another path")));
+                faults.push(UsageError(format!("no topic can be at {path}, which has its answer: take another path")));
             }
             if all.iter().any(|other| other.path == *path) {
-                return Err(UsageError(format!("two topics cannot have the same path: {path}")));
+                faults.push(UsageError(format!("two topics cannot have the same path: {path}")));
             }
             all.push(topic);
         }
         // Refused, for whoever gives a key takes something to be kept by it.
         for (flag, key) in [("publish-key", &args.publish_key), ("topic-jwt-key", &args.topic_jwt_key)] {
             if key.is_some() && all.is_empty() {
-                return Err(UsageError(format!("--{flag} is for topics: add one, as in --topic /chat")));
+                faults.push(UsageError(format!("--{flag} is for topics: add one, as in --topic /chat")));
             }
         }
-        Ok(Self {
-            all,
-            publish_key: args.publish_key.as_deref().map(Secret::bearer).transpose()?,
-            jwt_key: args.topic_jwt_key.as_deref().map(Secret::of_hs256).transpose()?,
-            limits: args.limits,
-        })
+        let mut read = |secret: Option<Result<Secret, UsageError>>| match secret {
+            Some(Err(error)) => {
+                faults.push(error);
+                None
+            }
+            secret => secret.and_then(Result::ok),
+        };
+        // Without a topic there is one thing to say of it.
+        let file = |key: &Option<PathBuf>| key.clone().filter(|_| !all.is_empty());
+        let publish_key = read(file(&args.publish_key).as_deref().map(Secret::bearer));
+        let jwt_key = read(file(&args.topic_jwt_key).as_deref().map(Secret::of_hs256));
+        match faults.is_empty() {
+            true => Ok(Self { all, publish_key, jwt_key, limits: args.limits }),
+            false => Err(faults),
+        }
     }
 
     /// The keys, whose files are never served.

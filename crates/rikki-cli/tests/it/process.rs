@@ -58,6 +58,12 @@ impl Process {
         Self::spawn(&mut command, Stdio::piped(), stderr.into())
     }
 
+    /// With these variables in its environment.
+    pub(crate) fn start_with_variables(args: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rikki"));
+        Self::spawn(command.args(args).envs(variables.iter().copied()), Stdio::piped(), Stdio::piped())
+    }
+
     /// Another program, which may become the command.
     pub(crate) fn start_program(program: &str, args: &[&str]) -> Self {
         Self::spawn(Command::new(program).args(args), Stdio::piped(), Stdio::piped())

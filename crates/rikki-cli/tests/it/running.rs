@@ -21,7 +21,7 @@ pub(crate) fn serve_logging(flags: &[&str], stderr: Stdio) -> (Process, String) 
 }
 
 /// The address that it tells.
-fn address(server: &Process) -> String {
+pub(crate) fn address(server: &Process) -> String {
     let url = server.line();
     let address = url.strip_prefix("Starting WS listener on ws://").and_then(|rest| rest.split('/').next());
     address.unwrap_or_else(|| panic!("{url}")).to_owned()
@@ -146,11 +146,17 @@ fn what_is_refused_again_and_again_is_logged_once_a_second() {
 /// A WebSocket whose client does not answer a Close; it is open when the head of the answer is read.
 #[cfg(unix)]
 pub(crate) fn stubborn(address: &str) -> TcpStream {
+    stubborn_at(address, "/websocket")
+}
+
+/// The same at another path.
+#[cfg(unix)]
+pub(crate) fn stubborn_at(address: &str, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    let request = "GET /websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    let request = "HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    stream.write_all(request.as_bytes()).unwrap();
+    stream.write_all(format!("GET {path} {request}").as_bytes()).unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];

@@ -336,12 +336,32 @@ impl Server {
         })
     }
 
+    /// Whether it would start, as far as that can be told without a socket or a thread: what was set, listen URLs, routes
+    /// and folders.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start), but for what listening and starting threads may come to.
+    pub fn check(mut self) -> Result<(), StartError> {
+        self.prepare().map(drop)
+    }
+
     fn start_now(mut self) -> Result<Handle, StartError> {
+        let (urls, router) = self.prepare()?;
+        let mut listeners = Vec::new();
+        for url in urls {
+            listeners.push(handle::Listen { sockets: url.bind()?, url, router: router.clone() });
+        }
+        handle::start(&self, listeners)
+    }
+
+    /// What to listen on, and what is served there.
+    fn prepare(&mut self) -> Result<(Vec<ListenUrl>, Router), StartError> {
         if let Some(mistake) = self.mistake.take() {
             return Err(mistake);
         }
         self.check_limits()?;
-        let mut listeners = Vec::new();
+        let mut urls = Vec::new();
         if self.urls.is_empty() {
             self.urls.push(DEFAULT_URL.to_owned());
         }
@@ -350,13 +370,12 @@ impl Server {
             if parsed.is_tls() && !self.has_certificate() {
                 return Err(StartError::NoCertificate { url });
             }
-            listeners.push((parsed.bind()?, parsed));
+            urls.push(parsed);
         }
         self.share_memory();
         let (mounts, router) = (std::mem::take(&mut self.mounts), std::mem::take(&mut self.router));
         let router = mounts.add_to(router, self.secrets())?;
-        let listen = |(sockets, url)| handle::Listen { url, sockets, router: router.clone() };
-        handle::start(&self, listeners.into_iter().map(listen).collect())
+        Ok((urls, router))
     }
 
     #[cfg(feature = "tls")]

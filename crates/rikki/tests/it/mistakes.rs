@@ -23,6 +23,26 @@ fn check(server: Server, expected: &str) {
     assert!(text.contains(expected), "{expected}: {text}");
 }
 
+/// What can be told without a socket is told without one, and no port is taken.
+#[test]
+fn a_server_says_what_was_set_wrong_without_a_start() {
+    let check = |server: Server, expected: Option<&str>| {
+        let error = server.check().err().map(|error| error.to_string());
+        assert!(error.as_deref().unwrap_or_default().contains(expected.unwrap_or_default()), "{expected:?}: {error:?}");
+        assert_eq!(error.is_some(), expected.is_some(), "{expected:?}: {error:?}");
+    };
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", taken.local_addr().unwrap());
+    let files = || Files::new(env!("CARGO_MANIFEST_DIR")).unwrap();
+    check(Server::new().listen(&url).mount("/", files()), None);
+    check(Server::new().listen("none"), Some("cannot listen on none: "));
+    check(Server::new().listen(&url).listen("https://localhost"), Some("TLS needs a certificate"));
+    check(Server::new().workers(0), Some("workers: it must be above zero"));
+    check(Server::new().max_headers(24_577), Some("max-headers: it must be 24576 or less"));
+    let taken = Server::new().route("/docs/{*rest}", any(|| async {})).mount("/docs", files());
+    check(taken, Some("a route for /docs: "));
+}
+
 #[test]
 fn a_server_says_at_its_start_what_was_set_wrong() {
     let new = Server::new;

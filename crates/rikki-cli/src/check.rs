@@ -1,0 +1,19 @@
+//! `rikki check`: whether the server could start, without a socket.
+
+use crate::Failure;
+use crate::args::{self, Args};
+use crate::settings::Settings;
+use crate::{config, print, serve, tell};
+
+/// Says that all is well, or prints the settings.
+pub(crate) fn check(args: Args, wants_settings: bool) -> Result<(), Failure> {
+    args.origins.warnings.iter().for_each(|line| tell(line));
+    let shown =
+        if wants_settings { config::print(&args::command(), &args) } else { "the settings are good\n".to_owned() };
+    let faults = serve::faults(&Settings::from_args(args)?);
+    if !faults.is_empty() {
+        return Err(Failure::Settings(faults));
+    }
+    print(&shown);
+    Ok(())
+}
