@@ -42,6 +42,7 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
         false => server.websocket(routes::WEBSOCKET, routes::echo()),
         true => server.websocket(routes::WEBSOCKET, routes::compat_echo()),
     };
+    server = settings.proxies.apply(server);
     for url in &settings.listen {
         server = server.listen(url);
     }

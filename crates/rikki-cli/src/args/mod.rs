@@ -5,6 +5,7 @@ mod files;
 mod given;
 mod header;
 mod limits;
+mod proxies;
 mod topics;
 
 use std::ffi::OsString;
@@ -26,6 +27,7 @@ pub(crate) use files::FileArgs;
 pub(crate) use given::{Given, OfTopics};
 pub(crate) use header::header;
 pub(crate) use limits::{Limits, OverflowPolicy};
+pub(crate) use proxies::ProxyArgs;
 pub(crate) use topics::{TopicArg, TopicArgs};
 
 const LISTENING: &str = "Listening";
@@ -60,8 +62,8 @@ pub(crate) struct UsageError(pub(crate) String);
                   SIZE takes B, KiB, MiB, GiB, KB, MB or GB; DUR takes ms, s, m or h.\n\
                   OPTION is history=N, age=DUR, bytes=SIZE, last, keys, presence,\n\
                   presence=counts, publish or policy=gap|latest|close; /rooms/* is all below.\n\
-                  --listen, --allow-host, --subprotocol, --allow-origin, --topic, --broadcast,\n\
-                  --mount, --type and --header may be repeated.\n\
+                  --listen, --allow-host, --trust, --subprotocol, --allow-origin, --topic,\n\
+                  --broadcast, --mount, --type and --header may be repeated.\n\
                   The spelling -url URL -cert FILE -key FILE -ca FILE works too.\n\
                   A client is rikki connect (see rikki connect --help)."
 )]
@@ -79,6 +81,8 @@ pub(crate) struct Args {
     /// Host name to accept on loopback, as from a proxy
     #[arg(long = "allow-host", value_name = "NAME", help_heading = LISTENING)]
     pub(crate) allow_hosts: Vec<String>,
+    #[command(flatten)]
+    pub(crate) proxies: ProxyArgs,
 
     /// Certificate chain, PEM, the server's own first
     #[arg(long, value_name = "FILE", requires = "key", group = "certificate", help_heading = TLS)]

@@ -8,6 +8,7 @@ use super::frequency::Frequency;
 use super::idle::Idling;
 use super::pace::MinRate;
 use crate::Server;
+use crate::net::Trust;
 use rikki_limits::{Hint, Hints};
 
 /// How a server answers requests: plain data.
@@ -16,6 +17,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) access_log: bool,
     pub(crate) added: Arc<Added>,
+    /// Who is believed what they say of others.
+    pub(crate) trust: Arc<Trust>,
     pub(crate) hints: Wording,
 }
 

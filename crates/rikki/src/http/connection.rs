@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -23,6 +23,7 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 use tower_service::Service as _;
 
 use super::access::Access;
@@ -37,13 +38,14 @@ use super::refusal::later;
 use super::unreadable;
 use super::upgraded;
 use super::watch::Socket;
+use crate::counters::Counts;
 use crate::live::Live;
-use crate::net::Peer;
+use crate::net::{Peer, Trust};
 #[cfg(feature = "tls")]
 use crate::tls::ClientCertificate;
 use crate::ws;
 use crate::ws::internal::{Agreed, ListenerKind, Tracker, closing};
-use rikki_limits::Seldom;
+use rikki_limits::{Hints, Seldom};
 
 /// How much of a body is taken ahead of what the client takes, in bytes; by default hyper takes six times as much.
 const AHEAD: usize = 64 * 1024;
@@ -93,6 +95,29 @@ impl Serving {
     /// Lets the connection that has idled longest end, if any idles.
     pub(crate) fn send_idle_away(&self) -> bool {
         self.shared.idling.send_away()
+    }
+
+    /// Who is believed what they say of others.
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.config.trust
+    }
+
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.terms.live.counts
+    }
+
+    pub(crate) fn hints(&self) -> Hints {
+        self.config.hints.0
+    }
+
+    /// What comes before HTTP, which has the time of a request head: `None` if it takes longer.
+    pub(crate) async fn in_time<F: Future>(&self, before: F) -> Option<F::Output> {
+        let mut before = pin!(before);
+        tokio::select! {
+            done = timeout(self.config.limits.head_timeout, before.as_mut()) => done.ok(),
+            // Cutting it in the middle would reset the connection; a client that is silent is not waited for long.
+            () = self.draining.begun() => timeout(linger::LINGER, before).await.ok(),
+        }
     }
 }
 
@@ -562,7 +587,7 @@ mod tests {
         let (_server, draining) = draining();
         let served = connection(router, draining).serve_http1(stream);
         // The clock goes on when there is nothing else to do.
-        assert!(tokio::time::timeout(Duration::from_secs(1), served).await.is_err());
+        assert!(timeout(Duration::from_secs(1), served).await.is_err());
         let taken = taken.load(Relaxed);
         assert!((1..=AHEAD + BLOCK).contains(&taken), "{taken} bytes");
     }

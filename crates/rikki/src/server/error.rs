@@ -74,6 +74,13 @@ pub enum StartError {
     Origin(BadOrigin),
     /// An allowed host cannot be understood.
     Host(BadHost),
+    /// Nobody can be believed what they say of others, as it was asked for.
+    Trust {
+        /// The network as it was given; empty if none was.
+        given: String,
+        /// What is expected.
+        why: &'static str,
+    },
     /// The name of a subprotocol is not a token.
     Subprotocol(InvalidSubprotocol),
     /// The system gave no thread or no event queue.
@@ -114,6 +121,8 @@ impl fmt::Display for StartError {
             Self::Header { name, why } => write!(f, "cannot add the header {name}: {why}"),
             Self::Origin(error) => error.fmt(f),
             Self::Host(error) => error.fmt(f),
+            Self::Trust { given, why } if given.is_empty() => f.write_str(why),
+            Self::Trust { given, why } => write!(f, "cannot trust {given}: {why}"),
             Self::Subprotocol(error) => error.fmt(f),
             Self::Runtime(error) => write!(f, "cannot start the workers: {error}"),
         }
@@ -136,7 +145,8 @@ impl std::error::Error for StartError {
             | Self::Route { .. }
             | Self::DrainCode(_)
             | Self::Mount { .. }
-            | Self::Header { .. } => None,
+            | Self::Header { .. }
+            | Self::Trust { .. } => None,
         }
     }
 }

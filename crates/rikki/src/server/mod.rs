@@ -13,6 +13,8 @@ mod mount;
 #[cfg(not(feature = "files"))]
 #[path = "unmounted.rs"]
 mod mount;
+mod proxied;
+mod proxies;
 mod queue;
 mod routes;
 mod url;
@@ -76,6 +78,7 @@ pub struct Server {
     http: http::Config,
     guard: Guard,
     origins: Origins,
+    proxy_protocol: bool,
     subprotocols: Vec<Subprotocol>,
     workers: Option<usize>,
     limits: Limits,
@@ -100,6 +103,7 @@ impl Default for Server {
             http: http::Config::default(),
             guard: Guard::default(),
             origins: Origins::default(),
+            proxy_protocol: false,
             subprotocols: Vec::new(),
             workers: None,
             limits: Limits::default(),
@@ -341,6 +345,7 @@ impl Server {
             return Err(mistake);
         }
         self.check_limits()?;
+        self.check_proxies()?;
         let mut listeners = Vec::new();
         if self.urls.is_empty() {
             self.urls.push(DEFAULT_URL.to_owned());

@@ -1,0 +1,24 @@
+//! Flags for reverse proxies in front of the server.
+
+use clap::Args;
+
+use super::LISTENING;
+
+/// Who is believed, and what they say.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub(crate) struct ProxyArgs {
+    /// Proxies to believe: a network, an address or unix
+    #[arg(long = "trust", value_name = "CIDR", help_heading = LISTENING)]
+    pub(crate) trusted: Vec<String>,
+    /// Demand the PROXY protocol on each connection
+    #[arg(long, requires = "trusted", help_heading = LISTENING)]
+    pub(crate) proxy_protocol: bool,
+}
+
+impl ProxyArgs {
+    /// Tells the server.
+    pub(crate) fn apply(&self, server: rikki::Server) -> rikki::Server {
+        let server = server.proxy_protocol(self.proxy_protocol);
+        self.trusted.iter().fold(server, |server, network| server.trust(network))
+    }
+}
