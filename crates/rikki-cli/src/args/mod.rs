@@ -319,6 +319,8 @@ mod tests {
         check(&["--log", "loud"], "invalid value 'loud' for '--log <FILTER>': loud is no level: it is off, error, ");
         check(&["--log", "info,hyper"], "invalid value 'info,hyper' for '--log <FILTER>': hyper is no level: ");
         check(&["--cert", "a"], "the following required arguments were not provided: --key <FILE>");
+        check(&["--proxy-protocol"], "the following required arguments were not provided: --trust <CIDR>");
+        check(&["--forwarded", "a"], "the following required arguments were not provided: --trust <CIDR>");
         check(&["--key", "a"], "the following required arguments were not provided: --cert <FILE>");
         check(&["--ca", "a"], "the following required arguments were not provided: <--cert <FILE>|--tls-self-signed>");
         check(

@@ -13,12 +13,16 @@ pub(crate) struct ProxyArgs {
     /// Demand the PROXY protocol on each connection
     #[arg(long, requires = "trusted", help_heading = LISTENING)]
     pub(crate) proxy_protocol: bool,
+    /// Where proxies name clients [default: X-Forwarded-For]
+    #[arg(long, value_name = "NAME", requires = "trusted", help_heading = LISTENING)]
+    pub(crate) forwarded: Option<String>,
 }
 
 impl ProxyArgs {
     /// Tells the server.
     pub(crate) fn apply(&self, server: rikki::Server) -> rikki::Server {
         let server = server.proxy_protocol(self.proxy_protocol);
+        let server = self.forwarded.iter().fold(server, |server, field| server.forwarded(field));
         self.trusted.iter().fold(server, |server, network| server.trust(network))
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::added::Added;
+use super::forwarded::Forwarding;
 use super::frequency::Frequency;
 use super::idle::Idling;
 use super::pace::MinRate;
@@ -19,6 +20,8 @@ pub(crate) struct Config {
     pub(crate) added: Arc<Added>,
     /// Who is believed what they say of others.
     pub(crate) trust: Arc<Trust>,
+    /// Where they say it in requests.
+    pub(crate) forwarding: Forwarding,
     pub(crate) hints: Wording,
 }
 

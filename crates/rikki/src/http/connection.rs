@@ -44,7 +44,7 @@ use crate::net::{Peer, Trust};
 #[cfg(feature = "tls")]
 use crate::tls::ClientCertificate;
 use crate::ws;
-use crate::ws::internal::{Agreed, ListenerKind, Tracker, closing};
+use crate::ws::internal::{Agreed, ListenerKind, Public, Tracker, closing};
 use rikki_limits::{Hints, Seldom};
 
 /// How much of a body is taken ahead of what the client takes, in bytes; by default hyper takes six times as much.
@@ -128,6 +128,8 @@ pub(crate) struct Connection {
     /// What answers its requests.
     router: Router,
     pub(super) peer: Peer,
+    /// Whether it is a proxy, which is believed what it says of others in each request.
+    is_proxy: bool,
     pub(super) tracker: Tracker,
     /// Whether it is one of those that the server takes.
     pub(super) has_place: bool,
@@ -151,6 +153,7 @@ impl Connection {
             serving,
             router,
             peer,
+            is_proxy: false,
             tracker,
             has_place,
             #[cfg(feature = "tls")]
@@ -160,6 +163,11 @@ impl Connection {
             requests,
             refused,
         }
+    }
+
+    /// Believes what each request says of whom it is from, if the peer is a proxy.
+    pub(crate) fn believe(self, is_proxy: bool) -> Self {
+        Self { is_proxy, ..self }
     }
 
     /// How many of its requests were refused.
@@ -224,18 +232,19 @@ impl Connection {
         request: http::Request<Incoming>,
         declined: Option<Response>,
     ) -> impl Future<Output = Result<Response, Infallible>> {
-        let Self { serving, router, peer, tracker, known_host, .. } = self;
+        let Self { serving, router, tracker, known_host, .. } = self;
         let Serving { config, shared, terms, .. } = &**serving;
         let (mut parts, body) = request.into_parts();
         let version = parts.version;
         let upgrade =
             parts.extensions.get::<OnUpgrade>().map(|upgrade| (upgrade.clone(), Arc::<AtomicBool>::default()));
-        let access = config.access_log.then(|| Box::new(Access::new(&parts, *peer)));
+        let (client, public) = self.client(&parts);
+        let access = config.access_log.then(|| Box::new(Access::new(&parts, client)));
         let may_be_read = matches!(parts.method, Method::GET | Method::HEAD);
         let (is_last, goes_on) = (framing::is_last(&parts), is_kept_alive(&parts));
         let unread = may_stay_unread(&parts, &body).then(Arc::<AtomicBool>::default);
         let too_often = || {
-            let refused = shared.frequency.as_ref()?.refuse(*peer)?;
+            let refused = shared.frequency.as_ref()?.refuse(client)?;
             terms.live.counts.refused_requests.up();
             Some(refused)
         };
@@ -244,12 +253,12 @@ impl Connection {
         let declined = declined.or_else(misread).or_else(too_often);
         let mut answering = if let Some(declined) = declined {
             Answering::Known(declined)
-        } else if let Err(refused) = known_host.check(&terms.guard, terms.listener, &parts) {
-            Answering::Known(self.refuse_host(&refused))
+        } else if let Err(refused) = known_host.check(&terms.guard, terms.listener, public.as_deref(), &parts) {
+            Answering::Known(self.refuse_host(client, &refused))
         } else if let Some(preflight) = config.added.preflight(&parts) {
             Answering::Known(preflight)
         } else {
-            peer.tell(&mut parts.extensions);
+            client.tell(&mut parts.extensions);
             #[cfg(feature = "tls")]
             if let Some(client) = &self.client {
                 parts.extensions.insert(client.clone());
@@ -257,11 +266,11 @@ impl Connection {
             let (listener, tracker) = (terms.listener, tracker.clone());
             let terms = terms.websockets.clone();
             let request = upgrade.as_ref().map(|(_, is_agreed)| Arc::downgrade(is_agreed));
-            parts.extensions.insert(ws::internal::Context { terms, listener, tracker, request });
-            Answering::routed(router.clone(), Request::from_parts(parts, self.pace(body, unread.clone())), *peer)
+            parts.extensions.insert(ws::internal::Context { terms, listener, public, tracker, request });
+            Answering::routed(router.clone(), Request::from_parts(parts, self.pace(body, unread.clone())), client)
         };
         async move {
-            let mut response = poll_fn(|cx| answering.poll(cx, *peer)).await;
+            let mut response = poll_fn(|cx| answering.poll(cx, client)).await;
             config.added.add_to(&mut response, may_be_read);
             if let Some(access) = access {
                 access.log(&response);
@@ -276,11 +285,21 @@ impl Connection {
         }
     }
 
-    fn refuse_host(&self, refused: &Refused) -> Response {
+    /// From whom a request is, and what they have asked for where a proxy tells that.
+    fn client(&self, request: &Parts) -> (Peer, Option<Arc<Public>>) {
+        if !self.is_proxy {
+            return (self.peer, None);
+        }
+        let Config { forwarding, trust, .. } = &self.serving.config;
+        let (client, public) = forwarding.read(trust, &request.headers, self.peer);
+        (client, (public != Public::default()).then(|| Arc::new(public)))
+    }
+
+    fn refuse_host(&self, peer: Peer, refused: &Refused) -> Response {
         let Serving { config, terms, .. } = &*self.serving;
         terms.live.counts.refused_hosts.up();
         if let Some(left_out) = refused.turn_to_log() {
-            let (peer, told) = (self.peer, refused.told(config.hints.0));
+            let told = refused.told(config.hints.0);
             tracing::warn!(target: "rikki::http", %peer, left_out, "request refused: {told}");
         }
         refused.response(config.hints.0).map(Body::from)

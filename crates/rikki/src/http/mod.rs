@@ -5,6 +5,7 @@ mod added;
 mod config;
 mod connection;
 mod draining;
+mod forwarded;
 mod framing;
 mod frequency;
 mod guard;
@@ -32,6 +33,7 @@ pub use guard::BadHost;
 pub(crate) use config::{Config, Limits, Shared, Wording};
 pub(crate) use connection::{Connection, Serving, Terms};
 pub(crate) use draining::{Begin, Draining, draining};
+pub(crate) use forwarded::Forwarding;
 pub(crate) use guard::Guard;
 pub(crate) use refusal::later;
 #[cfg(feature = "tls")]

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::admission::{Admission, Excess, Place};
 use super::drain::Alive;
-use super::proxied::Unproxied;
+use super::proxied::{Client, Unproxied};
 #[cfg(feature = "tls")]
 use crate::http::Handshakes;
 use crate::http::{Connection, Serving};
@@ -71,8 +71,8 @@ impl Door {
             return self.admit_proxied(stream, peer, listener);
         }
         match self.admission.admit(peer, || listener.serving.send_idle_away()) {
-            Ok(place) => self.serve(place, stream, peer, listener),
-            Err(excess) => self.refuse(|| self.refusal(excess, stream, peer, listener)),
+            Ok(place) => self.serve(place, stream, listener.believed(peer), listener),
+            Err(excess) => self.refuse(|| self.refusal(excess, stream, listener.believed(peer), listener)),
         }
     }
 
@@ -90,7 +90,7 @@ impl Door {
                     Ok(client) => client,
                     Err(why) => return listener.log_unproxied(peer, why),
                 };
-                match door.admission.name(&mut place, client) {
+                match door.admission.name(&mut place, client.peer) {
                     Ok(()) => door.serve(place, stream, client, &listener),
                     Err(excess) => {
                         drop(place);
@@ -107,10 +107,11 @@ impl Door {
         }
     }
 
-    fn serve(&self, place: Place, stream: Stream, peer: Peer, listener: &Listener) {
+    fn serve(&self, place: Place, stream: Stream, client: Client, listener: &Listener) {
         let tracker = Tracker::new(Belongings { _alive: self.alive.clone(), _place: Some(place) });
+        let Client { peer, is_proxy } = client;
         let connection = Connection::new(listener.serving.clone(), listener.router.clone(), peer, tracker, true);
-        tokio::spawn(listener.serve(&self.local, connection, stream));
+        tokio::spawn(listener.serve(&self.local, connection.believe(is_proxy), stream));
     }
 
     /// Lets a client be told that there is no place, unless many are.
@@ -124,11 +125,12 @@ impl Door {
         });
     }
 
-    fn refusal(&self, excess: Excess, stream: Stream, peer: Peer, listener: &Listener) -> Served {
+    fn refusal(&self, excess: Excess, stream: Stream, client: Client, listener: &Listener) -> Served {
+        let Client { peer, is_proxy } = client;
         tracing::debug!(target: "rikki::server", %peer, "connection refused: {excess:?}");
         let tracker = Tracker::new(Belongings { _alive: self.alive.clone(), _place: None });
         let connection = Connection::new(listener.serving.clone(), excess.router(), peer, tracker, false);
-        listener.serve(&self.local, connection, stream)
+        listener.serve(&self.local, connection.believe(is_proxy), stream)
     }
 }
 

@@ -81,6 +81,11 @@ pub enum StartError {
         /// What is expected.
         why: &'static str,
     },
+    /// A field of requests is none in which proxies say from whom they are.
+    Forwarded {
+        /// Its name as it was given.
+        given: String,
+    },
     /// The name of a subprotocol is not a token.
     Subprotocol(InvalidSubprotocol),
     /// The system gave no thread or no event queue.
@@ -123,6 +128,9 @@ impl fmt::Display for StartError {
             Self::Host(error) => error.fmt(f),
             Self::Trust { given, why } if given.is_empty() => f.write_str(why),
             Self::Trust { given, why } => write!(f, "cannot trust {given}: {why}"),
+            Self::Forwarded { given } => {
+                write!(f, "proxies say nothing in {given:?}: write X-Forwarded-For or Forwarded")
+            }
             Self::Subprotocol(error) => error.fmt(f),
             Self::Runtime(error) => write!(f, "cannot start the workers: {error}"),
         }
@@ -146,7 +154,8 @@ impl std::error::Error for StartError {
             | Self::DrainCode(_)
             | Self::Mount { .. }
             | Self::Header { .. }
-            | Self::Trust { .. } => None,
+            | Self::Trust { .. }
+            | Self::Forwarded { .. } => None,
         }
     }
 }

@@ -79,6 +79,8 @@ pub struct Server {
     guard: Guard,
     origins: Origins,
     proxy_protocol: bool,
+    /// Whether it was said where proxies say what they do.
+    needs_trust: bool,
     subprotocols: Vec<Subprotocol>,
     workers: Option<usize>,
     limits: Limits,
@@ -104,6 +106,7 @@ impl Default for Server {
             guard: Guard::default(),
             origins: Origins::default(),
             proxy_protocol: false,
+            needs_trust: false,
             subprotocols: Vec::new(),
             workers: None,
             limits: Limits::default(),

@@ -21,12 +21,26 @@ pub(super) enum Unproxied {
     TookTooLong,
 }
 
+/// Whose a connection is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Client {
+    pub(super) peer: Peer,
+    /// Whether it is a proxy, which is believed what it says of others in each request.
+    pub(super) is_proxy: bool,
+}
+
 impl Listener {
+    /// The one at the other end.
+    pub(super) fn believed(&self, peer: Peer) -> Client {
+        Client { peer, is_proxy: self.serving.trust().believes(peer) }
+    }
+
     /// From whom a connection is, whose peer may say that, by its first bytes.
-    pub(super) async fn client(&self, peer: Peer, stream: &mut (impl AsyncRead + Unpin)) -> Result<Peer, Unproxied> {
+    pub(super) async fn client(&self, peer: Peer, stream: &mut (impl AsyncRead + Unpin)) -> Result<Client, Unproxied> {
         match self.serving.in_time(read_header(stream)).await.unwrap_or(Err(Unproxied::TookTooLong))? {
-            Source::Client(address) => Ok(Peer::Ip(address)),
-            Source::Unknown => Ok(peer),
+            Source::Client(address) => Ok(self.believed(Peer::Ip(address))),
+            // Whoever it stands for has not shown to be a proxy.
+            Source::Unknown => Ok(Client { peer, is_proxy: false }),
         }
     }
 

@@ -1,5 +1,6 @@
 //! By way of proxies: the PROXY protocol, and what requests say of those who sent them.
 
+mod forwarded;
 mod headers;
 
 use std::time::Duration;
