@@ -23,6 +23,9 @@ const REQUIREMENTS: &str = include_str!("../../interop/requirements.txt");
 /// The module of the tests that need no Python.
 const FILE_CLIENTS: &str = "file_clients";
 
+/// The module of those that need proxies alone.
+const PROXIES: &str = "proxies";
+
 /// Runs these tests.
 pub(crate) fn run(project: &Project) -> Vec<Outcome> {
     let test = |filter: &[&str]| {
@@ -35,13 +38,14 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
         Err(missing) => Outcome { suite: suite.to_owned(), result: Err(missing) },
     };
     let with_python = python(project).map(|python| {
-        let mut cargo = test(&["--skip", FILE_CLIENTS]);
+        let mut cargo = test(&["--skip", FILE_CLIENTS, "--skip", PROXIES]);
         cargo.env(VARIABLE, python);
         cargo
     });
     vec![
         outcome("Python's websockets", with_python),
         outcome("apt-get, wget, aria2c and nginx", install::file_clients().map(|()| test(&[FILE_CLIENTS]))),
+        outcome("haproxy and nginx in front", install::proxies().map(|()| test(&[PROXIES]))),
     ]
 }
 
