@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -18,108 +18,33 @@ use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
 use tower_service::Service as _;
 
 use super::access::Access;
-use super::config::{Config, Limits, Shared};
-use super::draining::Draining;
+use super::config::Config;
 use super::framing;
-use super::guard::{Guard, KnownHost, Refused};
+use super::guard::{KnownHost, Refused};
 use super::idle::Waiting;
 use super::linger;
 use super::pace::{PacedBody, PacedIo};
 use super::refusal::later;
+use super::serving::Serving;
 use super::unreadable;
 use super::upgraded;
 use super::watch::Socket;
-use crate::counters::Counts;
-use crate::live::Live;
-use crate::net::{Peer, Trust};
+use crate::net::Peer;
 #[cfg(feature = "tls")]
 use crate::tls::ClientCertificate;
 use crate::ws;
-use crate::ws::internal::{Agreed, ListenerKind, Public, Tracker, closing};
-use rikki_limits::{Hints, Seldom};
-
-/// How much of a body is taken ahead of what the client takes, in bytes; by default hyper takes six times as much.
-const AHEAD: usize = 64 * 1024;
+use crate::ws::internal::{Agreed, Public, Tracker, closing};
+use rikki_limits::Seldom;
 
 /// What a request is told that comes when its connection has just made room for another.
 pub(super) const GIVEN_AWAY: &str = "the connection has made room for another\n";
-
-/// What holds for all connections of a listener.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Terms {
-    pub(crate) live: Arc<Live>,
-    pub(crate) websockets: Arc<ws::internal::Terms>,
-    pub(crate) guard: Arc<Guard>,
-    pub(crate) listener: ListenerKind,
-}
-
-/// What all connections of a listener share, whoever answers their requests.
-#[derive(Debug)]
-pub(crate) struct Serving {
-    pub(super) config: Config,
-    pub(super) shared: Shared,
-    pub(super) terms: Terms,
-    pub(super) draining: Draining,
-    http1: http1::Builder,
-    /// What `Keep-Alive` says, unless it would be nothing.
-    keep_alive: Option<HeaderValue>,
-}
-
-impl Serving {
-    pub(crate) fn new(config: Config, shared: Shared, terms: Terms, draining: Draining) -> Self {
-        let limits = &config.limits;
-        let mut http1 = http1::Builder::new();
-        // Each connection has a timer of its own, which knows how long.
-        http1.header_read_timeout(limits.head_timeout);
-        // Who has sent all is answered whole; who is gone is seen below: `watch`.
-        http1.half_close(true);
-        http1.max_header_size(limits.max_head).max_buf_size(AHEAD.max(limits.max_head));
-        // Setting it at all makes hyper allocate for each request.
-        if limits.max_headers != Limits::default().max_headers {
-            http1.max_headers(limits.max_headers);
-        }
-        let seconds = limits.keep_alive.as_secs();
-        let keep_alive = HeaderValue::try_from(format!("timeout={seconds}")).ok().filter(|_| seconds > 0);
-        Self { config, shared, terms, draining, http1, keep_alive }
-    }
-
-    /// Lets the connection that has idled longest end, if any idles.
-    pub(crate) fn send_idle_away(&self) -> bool {
-        self.shared.idling.send_away()
-    }
-
-    /// Who is believed what they say of others.
-    pub(crate) fn trust(&self) -> &Trust {
-        &self.config.trust
-    }
-
-    pub(crate) fn counts(&self) -> &Counts {
-        &self.terms.live.counts
-    }
-
-    pub(crate) fn hints(&self) -> Hints {
-        self.config.hints.0
-    }
-
-    /// What comes before HTTP, which has the time of a request head: `None` if it takes longer.
-    pub(crate) async fn in_time<F: Future>(&self, before: F) -> Option<F::Output> {
-        let mut before = pin!(before);
-        tokio::select! {
-            done = timeout(self.config.limits.head_timeout, before.as_mut()) => done.ok(),
-            // Cutting it in the middle would reset the connection; a client that is silent is not waited for long.
-            () = self.draining.begun() => timeout(linger::LINGER, before).await.ok(),
-        }
-    }
-}
 
 /// A connection of HTTP, from its first byte to its last or to an upgrade.
 #[derive(Debug)]
@@ -473,7 +398,8 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 
     use super::*;
-    use crate::http::draining;
+    use crate::http::serving::AHEAD;
+    use crate::http::{Draining, Shared, Terms, draining};
 
     fn connection(router: Router, draining: Draining) -> Connection {
         let serving = Serving::new(Config::default(), Shared::default(), Terms::default(), draining);
@@ -606,7 +532,7 @@ mod tests {
         let (_server, draining) = draining();
         let served = connection(router, draining).serve_http1(stream);
         // The clock goes on when there is nothing else to do.
-        assert!(timeout(Duration::from_secs(1), served).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_secs(1), served).await.is_err());
         let taken = taken.load(Relaxed);
         assert!((1..=AHEAD + BLOCK).contains(&taken), "{taken} bytes");
     }
