@@ -142,8 +142,25 @@ async fn strangers_are_not_believed() {
         let _ = talk.stream.write_all(&header).await;
         talk.gone().await;
     }
+    // Whatever they send, nobody answers: good headers with a request behind them, and bytes at random.
+    let mut random: u32 = 0x2545_f491;
+    for round in 0..50_u8 {
+        let mut next = || {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (random >> 24) as u8
+        };
+        let mut bytes = if round % 2 == 0 { line(client(round)) } else { binary(client(round)) };
+        for _ in 0..round % 5 {
+            let at = usize::from(next()) % bytes.len();
+            bytes[at] = next();
+        }
+        let mut talk = Talk::connect_to(server.address(BOTH[usize::from(round / 2 % 2)])).await;
+        // It may be closed by now.
+        let _ = talk.stream.write_all(&[&bytes, WHO.as_bytes()].concat()).await;
+        talk.gone().await;
+    }
     let counters = server.handle.counters();
-    assert_eq!((counters.accepted, counters.connections, counters.refused_proxy_headers), (4, 0, 4));
+    assert_eq!((counters.accepted, counters.connections, counters.refused_proxy_headers), (54, 0, 54));
 }
 
 #[tokio::test]
