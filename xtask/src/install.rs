@@ -114,6 +114,11 @@ pub(crate) fn faults() -> std::result::Result<(), Missing> {
         let hint = "install slowhttptest and ip (Debian: apt-get install slowhttptest iproute2)";
         apt(&["slowhttptest", "iproute2"], hint)?;
     }
+    proxies()
+}
+
+/// Finds nginx and haproxy, or installs them.
+pub(crate) fn proxies() -> std::result::Result<(), Missing> {
     nginx()?;
     // Its folder is not in the search path of everybody.
     if ["haproxy", "/usr/sbin/haproxy"].iter().any(|name| works(Command::new(name).arg("-v"))) {

@@ -24,6 +24,9 @@ const REQUIREMENTS: &str = include_str!("../../interop/requirements.txt");
 const FILE_CLIENTS: &str = "file_clients::";
 const CURL: &str = "curl::";
 
+/// The module of those that need proxies alone.
+const PROXIES: &str = "proxies";
+
 /// Runs these tests.
 pub(crate) fn run(project: &Project) -> Vec<Outcome> {
     let test = |filter: &[&str]| {
@@ -36,7 +39,7 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
         Err(missing) => Outcome { suite: suite.to_owned(), result: Err(missing) },
     };
     let with_python = python(project).map(|python| {
-        let mut cargo = test(&["--skip", FILE_CLIENTS, "--skip", CURL]);
+        let mut cargo = test(&["--skip", FILE_CLIENTS, "--skip", CURL, "--skip", PROXIES]);
         cargo.env(VARIABLE, python);
         cargo
     });
@@ -44,6 +47,7 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
         outcome("Python's websockets", with_python),
         outcome("curl", install::curl().map(|()| test(&[CURL]))),
         outcome("apt-get, wget, aria2c and nginx", install::file_clients().map(|()| test(&[FILE_CLIENTS]))),
+        outcome("haproxy and nginx in front", install::proxies().map(|()| test(&[PROXIES]))),
     ]
 }
 

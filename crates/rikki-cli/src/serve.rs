@@ -63,7 +63,7 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
     let root = folders::root(settings)?;
     // A page that is not found there is the built-in one.
     let mut test_page = root.clone().spa(false);
-    let mut server = base(settings)?;
+    let mut server = settings.proxies.apply(base(settings)?);
     for url in &settings.listen {
         server = server.listen(url);
     }

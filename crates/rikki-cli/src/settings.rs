@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use rikki::Memory;
 
-use crate::args::{Args, Deflate, EndpointArg, FileArgs, Limits, UsageError};
+use crate::args::{Args, Deflate, EndpointArg, FileArgs, Limits, ProxyArgs, UsageError};
 use crate::routes;
 use crate::topics::TopicSettings;
 
@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) workers: Option<usize>,
     /// Host names to accept besides those of loopback.
     pub(crate) allow_hosts: Vec<String>,
+    /// Who is believed what they say of others.
+    pub(crate) proxies: ProxyArgs,
     /// Origins to accept besides the server's own.
     pub(crate) allow_origins: Vec<String>,
     /// Subprotocols to offer, best first.
@@ -144,6 +146,7 @@ impl Settings {
             listen: args.listen,
             workers: args.workers,
             allow_hosts: args.allow_hosts,
+            proxies: args.proxies,
             allow_origins: args.allow_origins,
             subprotocols: args.subprotocols,
             deflate: args.deflate,

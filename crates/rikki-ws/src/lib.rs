@@ -81,7 +81,7 @@ pub mod internal {
     pub use crate::feeds::{Fed, Feeds, Outlet};
     pub use crate::host::{Authority, Field, Host, HostError, host_field, only, target_authority};
     pub use crate::live::Budgets;
-    pub use crate::origins::{ListenerKind, Origins};
+    pub use crate::origins::{ListenerKind, Origins, Public};
     pub use crate::refusal::closing;
     pub use crate::terms::Terms;
     pub use crate::tracker::{Tracked, Tracker};

@@ -22,6 +22,9 @@ pub struct Counters {
     /// Connections answered with 429, or cut, beyond
     /// [`max_connections_per_address`](crate::Server::max_connections_per_address).
     pub refused_addresses: u64,
+    /// Connections closed since they did not begin with a good header of the PROXY protocol, or came from somebody who is
+    /// not [trusted](crate::Server::trust) to send one.
+    pub refused_proxy_headers: u64,
     /// Requests over HTTP/2 answered with 503 since the memory for its streams was used up.
     pub refused_streams: u64,
     /// Connections that idled between requests and gave their place to others, where there were
@@ -72,6 +75,7 @@ pub(crate) struct Counts {
     pub(crate) accepted: Count,
     pub(crate) refused_connections: Count,
     pub(crate) refused_addresses: Count,
+    pub(crate) refused_proxy_headers: Count,
     pub(crate) refused_streams: Count,
     pub(crate) replaced_idle: Count,
     pub(crate) refused_requests: Count,

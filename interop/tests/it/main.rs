@@ -1,10 +1,11 @@
-//! The `rikki` command and rikki's client against programs of others: `websockets` of Python, with compression of every
-//! kind, curl, and those that people take files with.
+//! The `rikki` command, rikki's client and its server against programs of others: `websockets` of Python, with
+//! compression of every kind, curl, those that people take files with, and proxies in front.
 //!
 //! `cargo xtask interop` runs these tests: it installs the programs and names the interpreter that has the library.
 
 mod curl;
 mod file_clients;
+mod proxies;
 mod python;
 mod server;
 mod their_client;

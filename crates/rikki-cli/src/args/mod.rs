@@ -5,6 +5,7 @@ mod files;
 mod given;
 mod header;
 mod limits;
+mod proxies;
 mod topics;
 
 use std::ffi::OsString;
@@ -29,6 +30,7 @@ pub(crate) use files::{FileArgs, MountArg, mount};
 pub(crate) use given::{Given, OfTopics, Table};
 pub(crate) use header::header;
 pub(crate) use limits::{EndpointArg, Limits, OverflowPolicy};
+pub(crate) use proxies::ProxyArgs;
 pub(crate) use topics::{TopicArg, TopicArgs, single_path, topic, topic_option};
 
 const LISTENING: &str = "Listening";
@@ -65,8 +67,8 @@ pub(crate) struct UsageError(pub(crate) String);
                   SIZE takes B, KiB, MiB, GiB, KB, MB or GB; DUR takes ms, s, m or h.\n\
                   OPTION is history=N, age=DUR, bytes=SIZE, last, keys, presence,\n\
                   presence=counts, publish or policy=gap|latest|close; /rooms/* is all below.\n\
-                  --listen, --allow-host, --subprotocol, --allow-origin, --topic, --broadcast,\n\
-                  --mount, --type and --header may be repeated.\n\
+                  --listen, --allow-host, --trust, --subprotocol, --allow-origin, --topic,\n\
+                  --broadcast, --mount, --type and --header may be repeated.\n\
                   A variable RIKKI_MAX_MESSAGE sets --max-message, and so on for each flag; a\n\
                   flag counts before a variable, and that before the file of --config, where\n\
                   max-message = \"2MiB\" does so.\n\
@@ -88,6 +90,8 @@ pub(crate) struct Args {
     /// Host name to accept on loopback, as from a proxy
     #[arg(long = "allow-host", value_name = "NAME", help_heading = LISTENING)]
     pub(crate) allow_hosts: Vec<String>,
+    #[command(flatten)]
+    pub(crate) proxies: ProxyArgs,
 
     /// Certificate chain, PEM, the server's own first
     #[arg(long, value_name = "FILE", requires = "key", group = "certificate", help_heading = TLS)]
@@ -413,6 +417,8 @@ mod tests {
         check(&["--log", "loud"], "invalid value 'loud' for '--log <FILTER>': loud is no level: it is off, error, ");
         check(&["--log", "info,hyper"], "invalid value 'info,hyper' for '--log <FILTER>': hyper is no level: ");
         check(&["--cert", "a"], "the following required arguments were not provided: --key <FILE>");
+        check(&["--proxy-protocol"], "the following required arguments were not provided: --trust <CIDR>");
+        check(&["--forwarded", "a"], "the following required arguments were not provided: --trust <CIDR>");
         check(&["--key", "a"], "the following required arguments were not provided: --cert <FILE>");
         check(&["--ca", "a"], "the following required arguments were not provided: <--cert <FILE>|--tls-self-signed>");
         check(

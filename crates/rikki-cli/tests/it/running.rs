@@ -61,6 +61,32 @@ fn the_access_log_has_a_line_for_each_request() {
 }
 
 #[test]
+fn the_access_log_and_refusals_name_the_client_behind_a_proxy() {
+    let folder = Folder::new();
+    let log = ["--access-log", "--log", "rikki::access=info,rikki::http=warn", "--trust", "127.0.0.0/8"];
+    let (server, address) = serve(&[&log[..], &[&folder.path("")]].concat());
+    let fields = "X-Forwarded-For: 198.51.100.1, 192.0.2.7:9\r\nForwarded: for=192.0.2.8\r\nConnection: close\r\n\r\n";
+    ask(&address, &format!("GET /rest HTTP/1.1\r\nHost: localhost\r\n{fields}"));
+    let line = server.report();
+    assert!(line.contains(" peer=192.0.2.7:9 method=GET "), "{line}");
+    ask(&address, &format!("GET /rest HTTP/1.1\r\nHost: evil.test\r\n{fields}"));
+    let line = server.report();
+    assert!(line.contains("request refused: ") && line.contains(" peer=192.0.2.7:9"), "{line}");
+    let (server, address) = serve(&[&log[..], &["--proxy-protocol", &folder.path("")]].concat());
+    let request = "GET /rest HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    ask(&address, &format!("PROXY TCP6 2001:db8::7 ::1 9 80\r\n{request}"));
+    let line = server.report();
+    assert!(line.contains(" peer=[2001:db8::7]:9 method=GET "), "{line}");
+    let (server, address) = serve(&["--trust", "192.0.2.1", "--proxy-protocol", &folder.path("")]);
+    assert_eq!(ask(&address, ""), "");
+    let line = server.report();
+    assert!(
+        line.contains("connection closed: its peer is not trusted ") && line.contains("--trust 127.0.0.1"),
+        "{line}"
+    );
+}
+
+#[test]
 fn refusals_name_the_flag_that_would_allow_it_to_the_client_and_in_the_log() {
     let folder = Folder::new();
     let (server, address) = serve(&[&folder.path("")]);

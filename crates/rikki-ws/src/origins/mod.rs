@@ -30,6 +30,15 @@ pub struct ListenerKind {
     pub loopback: bool,
 }
 
+/// What a client has asked a reverse proxy for, as far as that is known and believed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Public {
+    /// Whom it has asked, in the place of the request's own host.
+    pub authority: Option<Authority<'static>>,
+    /// Whether it has used TLS.
+    pub is_tls: Option<bool>,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 enum AllowedOrigin {
     Any,
@@ -63,7 +72,12 @@ impl Origins {
     /// The rule for every WebSocket upgrade: <https://www.rfc-editor.org/rfc/rfc6455#section-10.2>.
     ///
     /// No `Origin` is fine: it is browsers that must be held back, and they always send one.
-    pub(crate) fn check(&self, listener: ListenerKind, request: &Parts) -> Result<(), RefusedOrigin> {
+    pub(crate) fn check(
+        &self,
+        listener: ListenerKind,
+        public: Option<&Public>,
+        request: &Parts,
+    ) -> Result<(), RefusedOrigin> {
         if self.allowed.iter().any(|allowed| matches!(allowed, AllowedOrigin::Any)) {
             return Ok(());
         }
@@ -85,11 +99,17 @@ impl Origins {
         if self.allowed.iter().any(|allowed| matches!(allowed, AllowedOrigin::Origin(allowed) if *allowed == origin)) {
             return Ok(());
         }
-        let authority = match target_authority(request)? {
-            Some(target) => target,
-            None => host_field(&request.headers)?.ok_or(HostError::Missing)?,
+        let told = public.and_then(|public| public.authority.clone());
+        let authority = match (told, target_authority(request)?) {
+            (Some(told), _) => told,
+            (None, Some(target)) => target,
+            (None, None) => host_field(&request.headers)?.ok_or(HostError::Missing)?,
         };
-        if is_same_origin(listener, &origin, &authority) {
+        let has_scheme = match public.and_then(|public| public.is_tls) {
+            Some(is_tls) => origin.is_tls() == is_tls,
+            None => origin.is_tls() || !listener.tls,
+        };
+        if has_scheme && is_same_origin(listener, &origin, &authority) {
             return Ok(());
         }
         Err(RefusedOrigin::Foreign { origin: origin.to_string(), host: authority.to_string() })
@@ -237,13 +257,12 @@ fn is_field_content(text: &str) -> bool {
     !text.is_empty() && text.trim_matches([' ', '\t']).len() == text.len() && HeaderValue::from_str(text).is_ok()
 }
 
-/// Host and port are compared; the scheme only where the listener knows it, since a proxy may have ended TLS.
+/// Host and port are compared; the scheme only where the listener or a proxy knows it, since a proxy may have ended TLS.
 fn is_same_origin(listener: ListenerKind, origin: &Origin<'_>, authority: &Authority<'_>) -> bool {
     // Without a port a host means the default one of the scheme the client speaks, which behind a proxy is unknown
     // here: the origin's own scheme stands for it. On a TLS listener the two are the same.
     let one_loopback = listener.loopback && origin.authority.host.is_localhost() && authority.host.is_localhost();
-    (origin.is_tls() || !listener.tls)
-        && origin.is_web()
+    origin.is_web()
         && (origin.authority.host == authority.host || one_loopback)
         && origin.port() == authority.port_or_default(&origin.scheme)
 }

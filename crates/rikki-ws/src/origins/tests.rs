@@ -41,8 +41,34 @@ mod allowed {
     fn check_with(allowed: &Origins, listener: ListenerKind, host: &str, origins: &[&[u8]], expected: u16) {
         let mut lines = vec![("host", host.as_bytes())];
         lines.extend(origins.iter().map(|origin| ("origin", *origin)));
-        let outcome = allowed.check(listener, &parts(Version::HTTP_11, "/websocket", &lines));
+        let outcome = allowed.check(listener, None, &parts(Version::HTTP_11, "/websocket", &lines));
         assert_eq!(status(outcome.clone()), expected, "{outcome:?}");
+    }
+
+    /// What a proxy tells is compared in the place of what it asks for itself.
+    #[test]
+    fn behind_a_proxy_what_the_client_has_asked_for_counts() {
+        let check = |public: (&str, Option<bool>), origin: &str, expected: u16| {
+            let public = Public { authority: Authority::parse(public.0).map(Authority::into_owned), is_tls: public.1 };
+            for listener in [PLAIN, TLS] {
+                let request =
+                    parts(Version::HTTP_11, "/", &[("host", b"10.0.0.1:8000"), ("origin", origin.as_bytes())]);
+                let outcome = Origins::default().check(listener, Some(&public), &request);
+                assert_eq!(status(outcome), expected, "{listener:?} {public:?} {origin}");
+            }
+        };
+        check(("app.test", Some(true)), "https://app.test", 0);
+        check(("app.test:8443", Some(true)), "https://app.test:8443", 0);
+        check(("app.test", Some(true)), "http://app.test", 403);
+        check(("app.test", Some(false)), "http://app.test", 0);
+        check(("app.test", Some(false)), "https://app.test", 403);
+        check(("app.test", None), "https://app.test", 0);
+        check(("app.test", Some(true)), "https://10.0.0.1:8000", 403);
+        check(("app.test", Some(true)), "https://evil.test", 403);
+        check(("", Some(true)), "https://10.0.0.1:8000", 0);
+        check(("", Some(true)), "http://10.0.0.1:8000", 403);
+        check(("", Some(false)), "http://10.0.0.1:8000", 0);
+        check(("", None), "https://10.0.0.1:8000", 0);
     }
 
     #[test]
@@ -222,7 +248,7 @@ mod allowed {
     #[test]
     fn the_target_stands_for_host() {
         let check = |target: &str, lines: &[(&'static str, &[u8])], expected| {
-            let outcome = Origins::default().check(TLS, &parts(Version::HTTP_2, target, lines));
+            let outcome = Origins::default().check(TLS, None, &parts(Version::HTTP_2, target, lines));
             assert_eq!(status(outcome.clone()), expected, "{outcome:?}");
         };
         check("https://good.test/", &[("origin", b"https://good.test")], 0);
@@ -256,7 +282,11 @@ fn refusals_tell_what_would_allow_them() {
         assert!(response.body().contains(text), "{}", response.body());
     }
     let origin = |origin: &[u8]| {
-        Origins::default().check(TLS, &parts(Version::HTTP_11, "/", &[("host", b"good.test:1"), ("origin", origin)]))
+        Origins::default().check(
+            TLS,
+            None,
+            &parts(Version::HTTP_11, "/", &[("host", b"good.test:1"), ("origin", origin)]),
+        )
     };
     check(origin(b"https://evil.test:444"), 403, "on good.test:1; allow-origin=https://evil.test:444 would allow it\n");
     check(origin(b"null"), 403, "allow-origin=null ");

@@ -33,7 +33,7 @@ use http::{Response, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 
 use super::transport::Transport;
-use crate::origins::ListenerKind;
+use crate::origins::{ListenerKind, Public};
 use crate::terms::Terms;
 use crate::tracker::Tracker;
 
@@ -44,6 +44,8 @@ pub struct Context {
     pub terms: Arc<Terms>,
     /// Where the request has come in.
     pub listener: ListenerKind,
+    /// What the client has asked a proxy for, where one has told.
+    pub public: Option<Arc<Public>>,
     /// What the connection holds of the server.
     pub tracker: Tracker,
     /// The request, gone when it has been answered: whether its handshake was agreed on. `None` under another server
@@ -55,8 +57,8 @@ impl Default for Context {
     /// Under another server than ours: what bounds all connections together is one for the process.
     fn default() -> Self {
         static TERMS: LazyLock<Arc<Terms>> = LazyLock::new(Arc::default);
-        let (listener, tracker, request) = Default::default();
-        Self { terms: TERMS.clone(), listener, tracker, request }
+        let (listener, public, tracker, request) = Default::default();
+        Self { terms: TERMS.clone(), listener, public, tracker, request }
     }
 }
 

@@ -24,7 +24,7 @@ use super::driver::Driver;
 use super::endpoint::Endpoint;
 use super::handler::{Handler, HandlerTask};
 use super::opening::Opening;
-use super::origins::{Asked, ListenerKind, Origins};
+use super::origins::{Asked, ListenerKind, Origins, Public};
 use super::serving::{self, Termination};
 use super::stream::WebSocket;
 use super::terms::Terms;
@@ -213,7 +213,7 @@ impl Upgrade {
 
     fn answer(self, start: impl FnOnce(Transport, Ready) + Send + 'static) -> Response {
         let Self { parts, on_upgrade, context, subprotocols, origins } = self;
-        let Context { terms, listener, tracker, request } = context;
+        let Context { terms, listener, public, tracker, request } = context;
         let subprotocols = subprotocols.as_deref().unwrap_or(&terms.subprotocols);
         let judged = accept(&parts.method, parts.version, &parts.headers, subprotocols);
         let judged = judged.and_then(|accepted| match &terms.codecs {
@@ -232,7 +232,7 @@ impl Upgrade {
             }
         };
         let origins = origins.as_ref().unwrap_or(&terms.origins);
-        if let Some(refused) = refuse_origin(Asked::WebSocket, origins, &terms, listener, &parts) {
+        if let Some(refused) = refuse_origin(Asked::WebSocket, origins, &terms, (listener, public.as_deref()), &parts) {
             return refused;
         }
         let Some(on_upgrade) = on_upgrade else {
@@ -281,9 +281,9 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
 /// them, and could do as much. `None` if it may.
 pub fn foreign<H>(request: &Parts, endpoint: Option<&Endpoint<H>>) -> Option<Response> {
     let context = request.extensions.get::<Context>().cloned().unwrap_or_default();
-    let Context { terms, listener, .. } = context;
+    let Context { terms, listener, public, .. } = context;
     let terms = endpoint.map(|endpoint| endpoint.terms(&terms)).unwrap_or(terms);
-    refuse_origin(Asked::Request, &terms.origins, &terms, listener, request)
+    refuse_origin(Asked::Request, &terms.origins, &terms, (listener, public.as_deref()), request)
 }
 
 /// Judges the origin of a request, and counts and logs a refusal.
@@ -291,10 +291,10 @@ fn refuse_origin(
     asked: Asked,
     origins: &Origins,
     terms: &Terms,
-    listener: ListenerKind,
+    (listener, public): (ListenerKind, Option<&Public>),
     request: &Parts,
 ) -> Option<Response> {
-    let refused = origins.check(listener, request).err()?;
+    let refused = origins.check(listener, public, request).err()?;
     terms.counts().refused_origins.up();
     if let Some(left_out) = refused.turn_to_log() {
         let (peer, path) = (peer_addr(request).map(display), Excerpt::of(request.uri.path()));

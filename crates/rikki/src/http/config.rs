@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::added::Added;
+use super::forwarded::Forwarding;
 use super::frequency::Frequency;
 use super::idle::Idling;
 use super::pace::MinRate;
 use crate::Server;
+use crate::net::Trust;
 use rikki_limits::{Hint, Hints};
 
 /// How a server answers requests: plain data.
@@ -16,6 +18,10 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) access_log: bool,
     pub(crate) added: Arc<Added>,
+    /// Who is believed what they say of others.
+    pub(crate) trust: Arc<Trust>,
+    /// Where they say it in requests.
+    pub(crate) forwarding: Forwarding,
     pub(crate) hints: Wording,
 }
 

@@ -18,7 +18,6 @@ use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -26,75 +25,26 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service as _;
 
 use super::access::Access;
-use super::config::{Config, Limits, Shared};
-use super::draining::Draining;
+use super::config::Config;
 use super::framing;
-use super::guard::{Guard, KnownHost, Refused};
+use super::guard::{KnownHost, Refused};
 use super::idle::Waiting;
 use super::linger;
 use super::pace::{PacedBody, PacedIo};
 use super::refusal::later;
+use super::serving::Serving;
 use super::unreadable;
 use super::upgraded;
 use super::watch::Socket;
-use crate::live::Live;
 use crate::net::Peer;
 #[cfg(feature = "tls")]
 use crate::tls::ClientCertificate;
 use crate::ws;
-use crate::ws::internal::{Agreed, ListenerKind, Tracker, closing};
+use crate::ws::internal::{Agreed, Public, Tracker, closing};
 use rikki_limits::Seldom;
-
-/// How much of a body is taken ahead of what the client takes, in bytes; by default hyper takes six times as much.
-const AHEAD: usize = 64 * 1024;
 
 /// What a request is told that comes when its connection has just made room for another.
 pub(super) const GIVEN_AWAY: &str = "the connection has made room for another\n";
-
-/// What holds for all connections of a listener.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Terms {
-    pub(crate) live: Arc<Live>,
-    pub(crate) websockets: Arc<ws::internal::Terms>,
-    pub(crate) guard: Arc<Guard>,
-    pub(crate) listener: ListenerKind,
-}
-
-/// What all connections of a listener share, whoever answers their requests.
-#[derive(Debug)]
-pub(crate) struct Serving {
-    pub(super) config: Config,
-    pub(super) shared: Shared,
-    pub(super) terms: Terms,
-    pub(super) draining: Draining,
-    http1: http1::Builder,
-    /// What `Keep-Alive` says, unless it would be nothing.
-    keep_alive: Option<HeaderValue>,
-}
-
-impl Serving {
-    pub(crate) fn new(config: Config, shared: Shared, terms: Terms, draining: Draining) -> Self {
-        let limits = &config.limits;
-        let mut http1 = http1::Builder::new();
-        // Each connection has a timer of its own, which knows how long.
-        http1.header_read_timeout(limits.head_timeout);
-        // Who has sent all is answered whole; who is gone is seen below: `watch`.
-        http1.half_close(true);
-        http1.max_header_size(limits.max_head).max_buf_size(AHEAD.max(limits.max_head));
-        // Setting it at all makes hyper allocate for each request.
-        if limits.max_headers != Limits::default().max_headers {
-            http1.max_headers(limits.max_headers);
-        }
-        let seconds = limits.keep_alive.as_secs();
-        let keep_alive = HeaderValue::try_from(format!("timeout={seconds}")).ok().filter(|_| seconds > 0);
-        Self { config, shared, terms, draining, http1, keep_alive }
-    }
-
-    /// Lets the connection that has idled longest end, if any idles.
-    pub(crate) fn send_idle_away(&self) -> bool {
-        self.shared.idling.send_away()
-    }
-}
 
 /// A connection of HTTP, from its first byte to its last or to an upgrade.
 #[derive(Debug)]
@@ -103,6 +53,8 @@ pub(crate) struct Connection {
     /// What answers its requests.
     router: Router,
     pub(super) peer: Peer,
+    /// Whether it is a proxy, which is believed what it says of others in each request.
+    is_proxy: bool,
     pub(super) tracker: Tracker,
     /// Whether it is one of those that the server takes.
     pub(super) has_place: bool,
@@ -126,6 +78,7 @@ impl Connection {
             serving,
             router,
             peer,
+            is_proxy: false,
             tracker,
             has_place,
             #[cfg(feature = "tls")]
@@ -135,6 +88,11 @@ impl Connection {
             requests,
             refused,
         }
+    }
+
+    /// Believes what each request says of whom it is from, if the peer is a proxy.
+    pub(crate) fn believe(self, is_proxy: bool) -> Self {
+        Self { is_proxy, ..self }
     }
 
     /// How many of its requests were refused.
@@ -199,18 +157,19 @@ impl Connection {
         request: http::Request<Incoming>,
         declined: Option<Response>,
     ) -> impl Future<Output = Result<Response, Infallible>> {
-        let Self { serving, router, peer, tracker, known_host, .. } = self;
+        let Self { serving, router, tracker, known_host, .. } = self;
         let Serving { config, shared, terms, .. } = &**serving;
         let (mut parts, body) = request.into_parts();
         let version = parts.version;
         let upgrade =
             parts.extensions.get::<OnUpgrade>().map(|upgrade| (upgrade.clone(), Arc::<AtomicBool>::default()));
-        let access = config.access_log.then(|| Box::new(Access::new(&parts, *peer)));
+        let (client, public) = self.client(&parts);
+        let access = config.access_log.then(|| Box::new(Access::new(&parts, client)));
         let may_be_read = matches!(parts.method, Method::GET | Method::HEAD);
         let (is_last, goes_on) = (framing::is_last(&parts), is_kept_alive(&parts));
         let unread = may_stay_unread(&parts, &body).then(Arc::<AtomicBool>::default);
         let too_often = || {
-            let refused = shared.frequency.as_ref()?.refuse(*peer)?;
+            let refused = shared.frequency.as_ref()?.refuse(client)?;
             terms.live.counts.refused_requests.up();
             Some(refused)
         };
@@ -219,12 +178,12 @@ impl Connection {
         let declined = declined.or_else(misread).or_else(too_often);
         let mut answering = if let Some(declined) = declined {
             Answering::Known(declined)
-        } else if let Err(refused) = known_host.check(&terms.guard, terms.listener, &parts) {
-            Answering::Known(self.refuse_host(&refused))
+        } else if let Err(refused) = known_host.check(&terms.guard, terms.listener, public.as_deref(), &parts) {
+            Answering::Known(self.refuse_host(client, &refused))
         } else if let Some(preflight) = config.added.preflight(&parts) {
             Answering::Known(preflight)
         } else {
-            peer.tell(&mut parts.extensions);
+            client.tell(&mut parts.extensions);
             #[cfg(feature = "tls")]
             if let Some(client) = &self.client {
                 parts.extensions.insert(client.clone());
@@ -232,11 +191,11 @@ impl Connection {
             let (listener, tracker) = (terms.listener, tracker.clone());
             let terms = terms.websockets.clone();
             let request = upgrade.as_ref().map(|(_, is_agreed)| Arc::downgrade(is_agreed));
-            parts.extensions.insert(ws::internal::Context { terms, listener, tracker, request });
-            Answering::routed(router.clone(), Request::from_parts(parts, self.pace(body, unread.clone())), *peer)
+            parts.extensions.insert(ws::internal::Context { terms, listener, public, tracker, request });
+            Answering::routed(router.clone(), Request::from_parts(parts, self.pace(body, unread.clone())), client)
         };
         async move {
-            let mut response = poll_fn(|cx| answering.poll(cx, *peer)).await;
+            let mut response = poll_fn(|cx| answering.poll(cx, client)).await;
             config.added.add_to(&mut response, may_be_read);
             if let Some(access) = access {
                 access.log(&response);
@@ -251,11 +210,21 @@ impl Connection {
         }
     }
 
-    fn refuse_host(&self, refused: &Refused) -> Response {
+    /// From whom a request is, and what they have asked for where a proxy tells that.
+    fn client(&self, request: &Parts) -> (Peer, Option<Arc<Public>>) {
+        if !self.is_proxy {
+            return (self.peer, None);
+        }
+        let Config { forwarding, trust, .. } = &self.serving.config;
+        let (client, public) = forwarding.read(trust, &request.headers, self.peer);
+        (client, (public != Public::default()).then(|| Arc::new(public)))
+    }
+
+    fn refuse_host(&self, peer: Peer, refused: &Refused) -> Response {
         let Serving { config, terms, .. } = &*self.serving;
         terms.live.counts.refused_hosts.up();
         if let Some(left_out) = refused.turn_to_log() {
-            let (peer, told) = (self.peer, refused.told(config.hints.0));
+            let told = refused.told(config.hints.0);
             tracing::warn!(target: "rikki::http", %peer, left_out, "request refused: {told}");
         }
         refused.response(config.hints.0).map(Body::from)
@@ -429,7 +398,8 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 
     use super::*;
-    use crate::http::draining;
+    use crate::http::serving::AHEAD;
+    use crate::http::{Draining, Shared, Terms, draining};
 
     fn connection(router: Router, draining: Draining) -> Connection {
         let serving = Serving::new(Config::default(), Shared::default(), Terms::default(), draining);

@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::config::Limits;
-use super::connection::{Connection, GIVEN_AWAY, Serving, log_end};
+use super::connection::{Connection, GIVEN_AWAY, log_end};
 use super::draining::Draining;
 use super::heads::HeadIo;
 use super::idle::Waiting;
@@ -22,6 +22,7 @@ use super::linger::LINGER;
 use super::outgoing::{Given, Outgoing};
 use super::pace::PacedIo;
 use super::refusal::later;
+use super::serving::Serving;
 use super::stream::{PacedStreams, Pieces, Streams};
 use super::watch::Socket;
 

@@ -5,6 +5,7 @@ mod added;
 mod config;
 mod connection;
 mod draining;
+mod forwarded;
 mod framing;
 mod frequency;
 mod guard;
@@ -20,6 +21,7 @@ mod pace;
 mod refusal;
 #[cfg(feature = "tls")]
 mod secure;
+mod serving;
 #[cfg(feature = "tls")]
 mod stream;
 mod turn;
@@ -30,9 +32,11 @@ mod watch;
 pub use guard::BadHost;
 
 pub(crate) use config::{Config, Limits, Shared, Wording};
-pub(crate) use connection::{Connection, Serving, Terms};
+pub(crate) use connection::Connection;
 pub(crate) use draining::{Begin, Draining, draining};
+pub(crate) use forwarded::Forwarding;
 pub(crate) use guard::Guard;
 pub(crate) use refusal::later;
 #[cfg(feature = "tls")]
 pub(crate) use secure::Handshakes;
+pub(crate) use serving::{Serving, Terms};

@@ -3,7 +3,7 @@
 //! The protocol is never guessed from the first bytes, because guessing has no deadline.
 
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -11,33 +11,26 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::yield_now;
-use tokio::time::timeout;
 use tokio_rustls::{FallibleAccept, TlsAcceptor, server};
 
-use super::connection::{Connection, Serving};
-use super::linger::{self, LINGER};
+use super::connection::Connection;
+use super::linger;
 use crate::tls::ClientCertificate;
 use crate::ws::tls::TlsStream;
 
 impl Connection {
     /// Serves a TLS connection; the handshake has the time of a request head.
     pub(crate) async fn serve_tls(mut self, acceptor: TlsAcceptor, turn: Handshakes, stream: TcpStream) {
-        let Serving { config, draining, .. } = &*self.serving;
-        let (draining, peer) = (draining.begun(), self.peer);
-        let mut handshake = pin!(shake_hands(turn, acceptor, stream));
-        let handshake = tokio::select! {
-            handshake = timeout(config.limits.head_timeout, handshake.as_mut()) => handshake,
-            // Cutting it in the middle would reset the connection; a client that is silent is not waited for long.
-            () = draining => timeout(LINGER, handshake).await,
-        };
+        let peer = self.peer;
+        let handshake = self.serving.in_time(shake_hands(turn, acceptor, stream)).await;
         let stream = match handshake {
-            Ok(Ok(stream)) => stream,
-            Ok(Err((error, stream))) => {
+            Some(Ok(stream)) => stream,
+            Some(Err((error, stream))) => {
                 tracing::debug!(target: "rikki::http", %peer, "TLS handshake failed: {error}");
                 // What the client has sent on would reset the connection, and destroy the alert on its way.
                 return linger::close(stream).await;
             }
-            Err(_) => {
+            None => {
                 tracing::debug!(target: "rikki::http", %peer, "TLS handshake took too long");
                 return;
             }

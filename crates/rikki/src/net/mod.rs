@@ -2,13 +2,17 @@
 
 mod listening;
 mod peer;
+mod proxy;
 mod stream;
+mod trust;
 #[cfg(unix)]
 mod unix;
 
 pub use peer::Peer;
 
 pub(crate) use listening::{Accepting, Listening};
+pub(crate) use proxy::{BadHeader, Header, Source};
 pub(crate) use stream::{Detached, Stream};
+pub(crate) use trust::Trust;
 #[cfg(unix)]
 pub(crate) use unix::widen;

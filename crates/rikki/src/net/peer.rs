@@ -9,8 +9,8 @@ use http::{Extensions, StatusCode};
 
 /// The client's end of a connection, an IP address with its port or a Unix socket: an extractor for routes.
 ///
-/// Behind a reverse proxy it is the proxy: fields such as `X-Forwarded-For` are not read. rikki's server always provides
-/// it, and `axum::serve` does where it provides `ConnectInfo<SocketAddr>`; elsewhere a request is answered with 500. In a
+/// Behind a reverse proxy it is the proxy, unless that is one that the server [trusts](crate::Server::trust): then it is
+/// the client that the proxy names. rikki's server always provides it, and `axum::serve` does where it provides `ConnectInfo<SocketAddr>`; elsewhere a request is answered with 500. In a
 /// layer or a handler of WebSockets, [`of`](Self::of) finds it among the extensions of the request.
 ///
 /// ```

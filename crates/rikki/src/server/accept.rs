@@ -163,6 +163,7 @@ mod tests {
         Listener {
             router: Router::new(),
             serving: Arc::new(Serving::new(Default::default(), Default::default(), Default::default(), draining)),
+            is_proxied: false,
             #[cfg(feature = "tls")]
             tls: None,
         }

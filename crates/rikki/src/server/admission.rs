@@ -33,7 +33,7 @@ pub(super) enum Excess {
 #[derive(Debug)]
 pub(crate) struct Place {
     _share: Share,
-    _of_address: Option<Box<OfAddress>>,
+    of_address: Option<Box<OfAddress>>,
 }
 
 /// One of the connections of an address, where their number has a limit.
@@ -50,10 +50,26 @@ impl Admission {
 
     /// Gives a connection its place, if there is one, or `make_room` makes another one leave.
     pub(super) fn admit(self: &Arc<Self>, peer: Peer, make_room: impl FnOnce() -> bool) -> Result<Place, Excess> {
-        let Live { counts, connections, .. } = &*self.live;
-        counts.accepted.up();
+        self.live.counts.accepted.up();
         // First, so that nobody has to leave for one that has no place anyway.
         let of_address = self.share(peer)?;
+        self.place(of_address, make_room)
+    }
+
+    /// The same for a connection that has not said yet from whom it is.
+    pub(super) fn admit_unnamed(self: &Arc<Self>, make_room: impl FnOnce() -> bool) -> Result<Place, Excess> {
+        self.live.counts.accepted.up();
+        self.place(None, make_room)
+    }
+
+    /// Counts a connection that has a place for the address that it turns out to be from.
+    pub(super) fn name(self: &Arc<Self>, place: &mut Place, peer: Peer) -> Result<(), Excess> {
+        place.of_address = self.share(peer)?;
+        Ok(())
+    }
+
+    fn place(&self, of_address: Option<Box<OfAddress>>, make_room: impl FnOnce() -> bool) -> Result<Place, Excess> {
+        let Live { counts, connections, .. } = &*self.live;
         let mut share = connections.share();
         if !share.grow(1) {
             if !make_room() {
@@ -64,7 +80,7 @@ impl Admission {
             counts.replaced_idle.up();
             share.set(1);
         }
-        Ok(Place { _share: share, _of_address: of_address })
+        Ok(Place { _share: share, of_address })
     }
 
     /// Counts one more connection from an address, if there is one and a limit for it.
@@ -135,6 +151,20 @@ mod tests {
         let _places = [admit(Peer::Unix).unwrap(), admit(Peer::Unix).unwrap(), admit(ip("192.0.2.1")).unwrap()];
         assert_eq!(admit(ip("192.0.2.1")).err(), Some(Excess::FromAddress));
         assert_eq!(admit(Peer::Unix).err(), Some(Excess::Connections));
+    }
+
+    #[test]
+    fn who_is_named_later_counts_from_then_on() {
+        let admission = admission(1);
+        let admit = || admission.admit_unnamed(|| false).unwrap();
+        let (mut one, mut other) = (admit(), admit());
+        assert_eq!(admission.name(&mut one, ip("192.0.2.1")), Ok(()));
+        assert_eq!(admission.name(&mut other, ip("192.0.2.1")), Err(Excess::FromAddress));
+        assert_eq!(admission.name(&mut other, ip("192.0.2.2")), Ok(()));
+        drop(one);
+        assert_eq!(admission.name(&mut admit(), ip("192.0.2.1")), Ok(()));
+        drop(other);
+        assert!(admission.by_address().is_empty());
     }
 
     #[test]

@@ -9,8 +9,9 @@ use axum::Router;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::admission::{Admission, Place};
+use super::admission::{Admission, Excess, Place};
 use super::drain::Alive;
+use super::proxied::{Client, Unproxied};
 #[cfg(feature = "tls")]
 use crate::http::Handshakes;
 use crate::http::{Connection, Serving};
@@ -36,6 +37,8 @@ pub(super) struct Listener {
     /// What answers the requests of those that are let in.
     pub(super) router: Router,
     pub(super) serving: Arc<Serving>,
+    /// Whether each says from whom it is, before anything else.
+    pub(super) is_proxied: bool,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<tokio_rustls::TlsAcceptor>,
 }
@@ -54,7 +57,7 @@ impl Door {
     }
 
     /// Lets in what another thread has accepted.
-    pub(super) fn enter(&self, arrival: Arrival) {
+    pub(super) fn enter(self: &Arc<Self>, arrival: Arrival) {
         let Arrival { stream, peer, listener } = arrival;
         match stream.attach() {
             Ok(stream) => self.admit(stream, peer, &listener),
@@ -63,29 +66,76 @@ impl Door {
     }
 
     /// Serves a connection, or tells it that there is no place for it.
-    pub(super) fn admit(&self, stream: Stream, peer: Peer, listener: &Listener) {
+    pub(super) fn admit(self: &Arc<Self>, stream: Stream, peer: Peer, listener: &Arc<Listener>) {
+        if listener.is_proxied {
+            return self.admit_proxied(stream, peer, listener);
+        }
         match self.admission.admit(peer, || listener.serving.send_idle_away()) {
-            Ok(place) => {
-                let tracker = Tracker::new(Belongings { _alive: self.alive.clone(), _place: Some(place) });
-                let connection =
-                    Connection::new(listener.serving.clone(), listener.router.clone(), peer, tracker, true);
-                tokio::spawn(listener.serve(&self.local, connection, stream));
-            }
-            Err(excess) => {
-                tracing::debug!(target: "rikki::server", %peer, "connection refused: {excess:?}");
-                let Ok(refusal) = self.local.refusals.clone().try_acquire_owned() else { return };
-                let tracker = Tracker::new(Belongings { _alive: self.alive.clone(), _place: None });
-                let connection = Connection::new(listener.serving.clone(), excess.router(), peer, tracker, false);
-                let answer = timeout(REFUSAL_TIME, listener.serve(&self.local, connection, stream));
-                tokio::spawn(async move {
-                    // Whether the client has listened makes no difference.
-                    let _ = answer.await;
-                    drop(refusal);
-                });
-            }
+            Ok(place) => self.serve(place, stream, listener.believed(peer), listener),
+            Err(excess) => self.refuse(|| self.refusal(excess, stream, listener.believed(peer), listener)),
         }
     }
+
+    /// The same for one that has to say first from whom it is. It has a place meanwhile, and the time of a request head;
+    /// one of the address that it names is taken when it has, so that nobody is served without.
+    fn admit_proxied(self: &Arc<Self>, mut stream: Stream, peer: Peer, listener: &Arc<Listener>) {
+        if !listener.serving.trust().believes(peer) {
+            listener.serving.counts().accepted.up();
+            return listener.log_unproxied(peer, Unproxied::Stranger);
+        }
+        let (door, listener) = (self.clone(), listener.clone());
+        match self.admission.admit_unnamed(|| listener.serving.send_idle_away()) {
+            Ok(mut place) => drop(tokio::spawn(async move {
+                let client = match listener.client(peer, &mut stream).await {
+                    Ok(client) => client,
+                    Err(why) => return listener.log_unproxied(peer, why),
+                };
+                match door.admission.name(&mut place, client.peer) {
+                    Ok(()) => door.serve(place, stream, client, &listener),
+                    Err(excess) => {
+                        drop(place);
+                        door.refuse(|| door.refusal(excess, stream, client, &listener));
+                    }
+                }
+            })),
+            Err(excess) => self.refuse(|| async move {
+                match listener.client(peer, &mut stream).await {
+                    Ok(client) => door.refusal(excess, stream, client, &listener).await,
+                    Err(why) => listener.log_unproxied(peer, why),
+                }
+            }),
+        }
+    }
+
+    fn serve(&self, place: Place, stream: Stream, client: Client, listener: &Listener) {
+        let tracker = Tracker::new(Belongings { _alive: self.alive.clone(), _place: Some(place) });
+        let Client { peer, is_proxy } = client;
+        let connection = Connection::new(listener.serving.clone(), listener.router.clone(), peer, tracker, true);
+        tokio::spawn(listener.serve(&self.local, connection.believe(is_proxy), stream));
+    }
+
+    /// Lets a client be told that there is no place, unless many are.
+    fn refuse<F: Future<Output = ()> + Send + 'static>(&self, tell: impl FnOnce() -> F) {
+        let Ok(refusal) = self.local.refusals.clone().try_acquire_owned() else { return };
+        let told = timeout(REFUSAL_TIME, tell());
+        tokio::spawn(async move {
+            // Whether the client has listened makes no difference.
+            let _ = told.await;
+            drop(refusal);
+        });
+    }
+
+    fn refusal(&self, excess: Excess, stream: Stream, client: Client, listener: &Listener) -> Served {
+        let Client { peer, is_proxy } = client;
+        tracing::debug!(target: "rikki::server", %peer, "connection refused: {excess:?}");
+        let tracker = Tracker::new(Belongings { _alive: self.alive.clone(), _place: None });
+        let connection = Connection::new(listener.serving.clone(), excess.router(), peer, tracker, false);
+        listener.serve(&self.local, connection.believe(is_proxy), stream)
+    }
 }
+
+/// A connection that is served to its end.
+type Served = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What the connections of one worker share.
 struct Local {
@@ -125,7 +175,7 @@ impl Listener {
     /// Boxed, since spawning and ending a task copy its future several times; and apart, since a plain connection would
     /// have six times its size otherwise, for as long as it lasts.
     #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "without TLS there are no handshakes"))]
-    fn serve(&self, local: &Local, connection: Connection, stream: Stream) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn serve(&self, local: &Local, connection: Connection, stream: Stream) -> Served {
         #[cfg(feature = "tls")]
         let stream = match &self.tls {
             None => stream,
@@ -152,6 +202,7 @@ mod tests {
         let listener = Listener {
             router: Router::new(),
             serving: serving.clone(),
+            is_proxied: false,
             #[cfg(feature = "tls")]
             tls: None,
         };

@@ -74,6 +74,18 @@ pub enum StartError {
     Origin(BadOrigin),
     /// An allowed host cannot be understood.
     Host(BadHost),
+    /// Nobody can be believed what they say of others, as it was asked for.
+    Trust {
+        /// The network as it was given; empty if none was.
+        given: String,
+        /// What is expected.
+        why: &'static str,
+    },
+    /// A field of requests is none in which proxies say from whom they are.
+    Forwarded {
+        /// Its name as it was given.
+        given: String,
+    },
     /// The name of a subprotocol is not a token.
     Subprotocol(InvalidSubprotocol),
     /// The system gave no thread or no event queue.
@@ -114,6 +126,11 @@ impl fmt::Display for StartError {
             Self::Header { name, why } => write!(f, "cannot add the header {name}: {why}"),
             Self::Origin(error) => error.fmt(f),
             Self::Host(error) => error.fmt(f),
+            Self::Trust { given, why } if given.is_empty() => f.write_str(why),
+            Self::Trust { given, why } => write!(f, "cannot trust {given}: {why}"),
+            Self::Forwarded { given } => {
+                write!(f, "proxies say nothing in {given:?}: write X-Forwarded-For or Forwarded")
+            }
             Self::Subprotocol(error) => error.fmt(f),
             Self::Runtime(error) => write!(f, "cannot start the workers: {error}"),
         }
@@ -136,7 +153,9 @@ impl std::error::Error for StartError {
             | Self::Route { .. }
             | Self::DrainCode(_)
             | Self::Mount { .. }
-            | Self::Header { .. } => None,
+            | Self::Header { .. }
+            | Self::Trust { .. }
+            | Self::Forwarded { .. } => None,
         }
     }
 }

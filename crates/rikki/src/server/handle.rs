@@ -237,12 +237,12 @@ impl Server {
     #[cfg(feature = "tls")]
     fn listener(&self, router: Router, serving: Serving, tls: bool) -> Listener {
         let tls = self.tls.as_ref().filter(|_| tls).map(|tls| tls.server_config().into());
-        Listener { router, serving: Arc::new(serving), tls }
+        Listener { router, serving: Arc::new(serving), is_proxied: self.proxy_protocol, tls }
     }
 
     #[cfg(not(feature = "tls"))]
     fn listener(&self, router: Router, serving: Serving, _: bool) -> Listener {
-        Listener { router, serving: Arc::new(serving) }
+        Listener { router, serving: Arc::new(serving), is_proxied: self.proxy_protocol }
     }
 }
 

@@ -13,6 +13,8 @@ mod mount;
 #[cfg(not(feature = "files"))]
 #[path = "unmounted.rs"]
 mod mount;
+mod proxied;
+mod proxies;
 mod queue;
 mod routes;
 mod url;
@@ -76,6 +78,9 @@ pub struct Server {
     http: http::Config,
     guard: Guard,
     origins: Origins,
+    proxy_protocol: bool,
+    /// Whether it was said where proxies say what they do.
+    needs_trust: bool,
     subprotocols: Vec<Subprotocol>,
     workers: Option<usize>,
     limits: Limits,
@@ -100,6 +105,8 @@ impl Default for Server {
             http: http::Config::default(),
             guard: Guard::default(),
             origins: Origins::default(),
+            proxy_protocol: false,
+            needs_trust: false,
             subprotocols: Vec::new(),
             workers: None,
             limits: Limits::default(),
@@ -361,6 +368,7 @@ impl Server {
             return Err(mistake);
         }
         self.check_limits()?;
+        self.check_proxies()?;
         let mut urls = Vec::new();
         if self.urls.is_empty() {
             self.urls.push(DEFAULT_URL.to_owned());

@@ -19,6 +19,7 @@ mod limits;
 mod mistakes;
 mod origin_host;
 mod pressure;
+mod proxy;
 mod recorder;
 mod slow;
 mod talk;

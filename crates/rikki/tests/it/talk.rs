@@ -73,6 +73,11 @@ impl Talk {
         Self { stream: server.connect_with(Via::Tls, alpn).await, buffer: Vec::new() }
     }
 
+    /// Connects and says first from whom the connection is.
+    pub(crate) async fn connect_proxied(server: &Running, via: Via, header: &[u8]) -> Self {
+        Self { stream: server.connect_proxied(via, b"http/1.1", header).await, buffer: Vec::new() }
+    }
+
     /// Connects over TCP to any server.
     pub(crate) async fn connect_to(address: SocketAddr) -> Self {
         let tcp = soon("connecting", TcpStream::connect(address)).await.unwrap();

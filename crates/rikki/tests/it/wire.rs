@@ -106,8 +106,14 @@ impl Running {
     }
 
     pub(crate) async fn connect_with(&self, via: Via, alpn: &[u8]) -> Stream {
-        let tcp = soon("connecting", TcpStream::connect(self.address(via))).await.unwrap();
+        self.connect_proxied(via, alpn, b"").await
+    }
+
+    /// The same behind a header of the PROXY protocol, which comes before TLS.
+    pub(crate) async fn connect_proxied(&self, via: Via, alpn: &[u8], header: &[u8]) -> Stream {
+        let mut tcp = soon("connecting", TcpStream::connect(self.address(via))).await.unwrap();
         tcp.set_nodelay(true).unwrap();
+        tcp.write_all(header).await.unwrap();
         match via {
             Via::Tcp => Stream::Tcp(tcp),
             Via::Tls => {

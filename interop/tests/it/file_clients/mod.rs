@@ -1,7 +1,7 @@
 //! The files of the command as the programs take them that people have: apt-get, wget, aria2c, and nginx beside and in
 //! front of it.
 
-mod nginx;
+pub(crate) mod nginx;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -16,10 +16,10 @@ use crate::python::within;
 use crate::server::Server;
 
 /// A folder of its own for each test, removed at its end.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("files-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name));
@@ -27,12 +27,12 @@ impl Folder {
         folder
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
     /// A file that was changed a day ago, which is when all of its copies were.
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, content).unwrap();

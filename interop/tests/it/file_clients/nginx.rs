@@ -12,14 +12,14 @@ use super::{Folder, run, serve};
 use crate::python::within;
 
 /// A running nginx; killed on drop.
-struct Nginx {
-    address: String,
+pub(crate) struct Nginx {
+    pub(crate) address: String,
     _child: Child,
 }
 
 impl Nginx {
     /// With this inside of its `server`.
-    async fn start(folder: &Folder, server: &str) -> Self {
+    pub(crate) async fn start(folder: &Folder, server: &str) -> Self {
         // Of which the system says that it is free.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let scratch = folder.0.display();

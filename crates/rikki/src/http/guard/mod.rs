@@ -13,7 +13,9 @@ use http::request::Parts;
 use http::{Response, StatusCode, Version};
 use rikki_limits::{Hint, Hints, LeftOut, Seldom};
 
-use crate::ws::internal::{Field, Host, HostError, ListenerKind, closing, host_field, only, target_authority};
+use crate::ws::internal::{
+    Authority, Field, Host, HostError, ListenerKind, Public, closing, host_field, only, target_authority,
+};
 
 /// The hosts allowed beside those that are always allowed.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +78,17 @@ impl Guard {
         }
     }
 
+    /// The rule for the host that a proxy was asked for, in addition: a page that reaches the server by a foreign name
+    /// may say another one there.
+    fn check_public(&self, listener: ListenerKind, public: Option<&Public>) -> Result<(), Refused> {
+        match public.and_then(|public| public.authority.as_ref()) {
+            Some(Authority { host, .. }) if listener.loopback && !self.is_allowed_host(host) => {
+                Err(Refused::ForbiddenHost { host: host.to_string() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn is_allowed_host(&self, host: &Host<'_>) -> bool {
         let is_listed = |allowed: &AllowedHost| match allowed {
             AllowedHost::Any => true,
@@ -90,8 +103,15 @@ impl Guard {
 pub(crate) struct KnownHost(OnceLock<Box<[u8]>>);
 
 impl KnownHost {
-    /// The rule of [`Guard::check_host`] for one more request of the connection.
-    pub(crate) fn check(&self, guard: &Guard, listener: ListenerKind, request: &Parts) -> Result<(), Refused> {
+    /// The rule of [`Guard::check_host`] for one more request of the connection, and of what a proxy says of it.
+    pub(crate) fn check(
+        &self,
+        guard: &Guard,
+        listener: ListenerKind,
+        public: Option<&Public>,
+        request: &Parts,
+    ) -> Result<(), Refused> {
+        guard.check_public(listener, public)?;
         let field = match only(&request.headers, &HOST) {
             // Whatever else could name a host would have to be compared with it.
             Field::Once(field) if request.uri.authority().is_none() => field.as_bytes(),

@@ -58,7 +58,7 @@ mod host {
         let known = KnownHost::default();
         let check = |target: &str, hosts: &[&str], expected: u16| {
             let lines: Vec<_> = hosts.iter().map(|host| ("host", host.as_bytes())).collect();
-            let outcome = known.check(&Guard::default(), LOOPBACK, &parts(Version::HTTP_11, target, &lines));
+            let outcome = known.check(&Guard::default(), LOOPBACK, None, &parts(Version::HTTP_11, target, &lines));
             assert_eq!(status(outcome), expected, "{target} {hosts:?}");
         };
         check("/", &["evil.test"], 403);

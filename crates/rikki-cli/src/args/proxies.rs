@@ -1,0 +1,28 @@
+//! Flags for reverse proxies in front of the server.
+
+use clap::Args;
+
+use super::LISTENING;
+
+/// Who is believed, and what they say.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub(crate) struct ProxyArgs {
+    /// Proxies to believe: a network, an address or unix
+    #[arg(long = "trust", value_name = "CIDR", help_heading = LISTENING)]
+    pub(crate) trusted: Vec<String>,
+    /// Demand the PROXY protocol on each connection
+    #[arg(long, requires = "trusted", help_heading = LISTENING)]
+    pub(crate) proxy_protocol: bool,
+    /// Where proxies name clients [default: X-Forwarded-For]
+    #[arg(long, value_name = "NAME", requires = "trusted", help_heading = LISTENING)]
+    pub(crate) forwarded: Option<String>,
+}
+
+impl ProxyArgs {
+    /// Tells the server.
+    pub(crate) fn apply(&self, server: rikki::Server) -> rikki::Server {
+        let server = server.proxy_protocol(self.proxy_protocol);
+        let server = self.forwarded.iter().fold(server, |server, field| server.forwarded(field));
+        self.trusted.iter().fold(server, |server, network| server.trust(network))
+    }
+}
