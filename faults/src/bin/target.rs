@@ -49,15 +49,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::parse();
     let clients = Clients::default();
-    let topics = TOPICS.get_or_init(|| topics(options.topic));
     let settings = ws::Config::default().write_queue(MARK).overflow(options.overflow);
     let mut server = Server::new()
         .websocket_config(settings)
         .queue_memory(QUEUE_MEMORY)
         .websocket("/websocket", |socket: &mut Socket<'_>, message: Message<'_>| socket.send(message))
         .websocket("/push", clients.clone())
-        .topics(topics)
-        .websocket("/topic", Subscribed)
         .websocket("/panic/callback", PanicOn("message"))
         .websocket("/panic/open", PanicOn("open"))
         .websocket("/panic/close", PanicOn("close"))
@@ -67,6 +64,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .route("/upload", post(async |body: Bytes| body.len().to_string()))
         .min_body_rate(500, Duration::from_secs(options.body_window))
         .route("/counters", get(counters));
+    if let Some(policy) = options.topic {
+        server = server.topics(TOPICS.get_or_init(|| topics(policy))).websocket("/topic", Subscribed);
+    }
     if let Some(folder) = &options.files {
         server = server.files(folder);
     }
@@ -98,15 +98,15 @@ struct Options {
     /// A certificate of its own
     #[arg(long)]
     tls: bool,
-    /// Messages a second to everybody at /push and /topic
+    /// Messages a second to everybody at /push, or at /topic if there is one
     #[arg(long, value_name = "PER_SECOND")]
     push: Option<u32>,
     /// What becomes of messages that a client does not take
     #[arg(long, value_name = "POLICY", default_value = "pause", value_parser = overflow)]
     overflow: Overflow,
-    /// What becomes of subscribers of /topic that the topic has gone on without
-    #[arg(long, value_name = "POLICY", default_value = "gap", value_parser = policy)]
-    topic: Policy,
+    /// The topic /topic, and what becomes of subscribers that it has gone on without
+    #[arg(long, value_name = "POLICY", value_parser = policy)]
+    topic: Option<Policy>,
     /// The folder that is served
     #[arg(long, value_name = "FOLDER")]
     files: Option<String>,
@@ -134,9 +134,9 @@ fn policy(policy: &str) -> Result<Policy, String> {
     }
 }
 
-/// A topic whose ring holds about 800 of the messages.
+/// A topic whose ring holds about 1,600 of the messages.
 fn topics(policy: Policy) -> Topics {
-    Topics::new(TopicsConfig::default().others(TopicConfig::default().bytes(1 << 20).policy(policy)))
+    Topics::new(TopicsConfig::default().others(TopicConfig::default().bytes(2 << 20).history(2000).policy(policy)))
 }
 
 /// Subscribes to what is pushed.
@@ -204,7 +204,7 @@ impl Clients {
     }
 }
 
-/// Pushes `rate` messages a second to all clients, and to the topic, whatever becomes of any.
+/// Pushes `rate` messages a second to the topic, or else to all clients, whatever becomes of any.
 fn push(rate: u32, clients: &Clients) {
     let started = Instant::now();
     let mut number = 0_u64;
@@ -213,11 +213,13 @@ fn push(rate: u32, clients: &Clients) {
         while number < due {
             let mut payload = vec![b'.'; PUSHED];
             payload[..8].copy_from_slice(&number.to_be_bytes());
-            if let Some(topics) = TOPICS.get() {
-                let _ = topics.publish("pushed", payload.clone()).detach();
+            match TOPICS.get() {
+                Some(topics) => _ = topics.publish("pushed", payload).detach(),
+                None => {
+                    let message = PreparedMessage::new(payload);
+                    clients.lock().retain_mut(|client| client.push(&message));
+                }
             }
-            let message = PreparedMessage::new(payload);
-            clients.lock().retain_mut(|client| client.push(&message));
             number += 1;
         }
         thread::sleep(TICK);

@@ -23,7 +23,8 @@ pub(crate) const CASES: &[Case] = &[
 /// What each that does not read may cost: what was framed when it stopped, with a share of the allocator's.
 const EACH: u64 = 32 << 10;
 
-/// What the allocator may take beside that, and the ring while it fills: a megabyte, and what old messages leave behind.
+/// What the allocator may take beside that, and the ring while it fills: two megabytes, and what old messages leave
+/// behind.
 const BESIDE: u64 = 6 << 20;
 
 fn subscribers(bench: &Bench, policy: &str) -> Result<String, Trouble> {
@@ -50,6 +51,8 @@ fn subscribers(bench: &Bench, policy: &str) -> Result<String, Trouble> {
         most = most.max(server.memory()?);
         thread::sleep(Duration::from_millis(20));
     }
+    // Counted before the others stop, who would be left behind too.
+    let counted = bench.runtime.block_on(Counters::read(server.address))?;
     stop.send_replace(true);
     let mut received = 0;
     for read in bench.runtime.block_on(reading.join_all()) {
@@ -64,7 +67,7 @@ fn subscribers(bench: &Bench, policy: &str) -> Result<String, Trouble> {
     if grown > EACH * stalled + BESIDE {
         return Err(format!("too much memory: {figures}").into());
     }
-    let acted = bench.runtime.block_on(acted(&server, policy, slow))?;
+    let acted = bench.runtime.block_on(acted(&server, policy, slow, &counted))?;
     Ok(format!("{figures}; {acted}"))
 }
 
@@ -83,10 +86,10 @@ async fn read(mut pushed: Pushed, mut stop: watch::Receiver<bool>) -> Result<usi
 }
 
 /// What has become of those who did not read.
-async fn acted(server: &Server, policy: &str, slow: Vec<Pushed>) -> Result<String> {
+async fn acted(server: &Server, policy: &str, slow: Vec<Pushed>, counted: &Counters) -> Result<String> {
     let stalled = slow.len() as u64;
     if policy == "close" {
-        let closed = Counters::read(server.address).await?.get("closed")?;
+        let closed = counted.get("closed")?;
         return if closed == stalled {
             Ok(format!("{closed} closed"))
         } else {
