@@ -55,6 +55,11 @@ type Rule = dyn Fn(&Parts, &str, Action) -> Result<Identity, Denied> + Send + Sy
 /// | GET, HEAD | what there is, as JSON; where the topic is, in `Topic-Position` |
 /// | POST | publishes the body, or each line of `application/x-ndjson` |
 ///
+/// A name is written plainly: a percent-encoding of a letter, a digit, `-`, `.`, `_`, `~` or `/` is refused with 400, so
+/// that one route is not got round by the spelling of another. Where a path of a route has another character, such as a
+/// colon, its encoding is not that route's, but the same name: who may do what belongs into the
+/// [rule](Self::authorize), which gets the name.
+///
 /// `?last=10`, `?since=30s` and `?since=EPOCH:OFFSET` say where to begin: by default with what comes next, and reading with
 /// all that newcomers may have. `?envelope=json` puts each message into an envelope of JSON that says where it is.
 /// `?presence=true` tells who is there, as far as the [topic](crate::TopicConfig::presence) knows. Each may be there
