@@ -143,10 +143,14 @@ impl Wanted {
         request: &Parts,
     ) -> Result<SubscribeOptions, Refusal> {
         let identity = url.may(request, topic, Action::Subscribe)?;
+        let from = self.from.unwrap_or(From::Now);
+        if from != From::Now {
+            url.may(request, topic, Action::History)?;
+        }
         if self.presence {
             url.may(request, topic, Action::Presence)?;
         }
-        let options = SubscribeOptions::from(self.from.unwrap_or(From::Now)).identity(identity);
+        let options = SubscribeOptions::from(from).identity(identity);
         Ok(options.envelope(self.has_envelope).presence(self.presence))
     }
 }

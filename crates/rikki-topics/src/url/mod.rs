@@ -144,8 +144,9 @@ impl TopicUrl {
     /// Sets who may do what: `rule` gets the request, the name of the topic and what is asked for, and says who it is
     /// or why not. It alone decides then, also on publishing.
     ///
-    /// It is asked once for each action of a request: for a WebSocket for [`Subscribe`](Action::Subscribe) and
-    /// [`Publish`](Action::Publish), whose answers hold as long as it lasts. It runs on the thread that serves the
+    /// It is asked once for each action of a request: for a WebSocket for [`Subscribe`](Action::Subscribe), for
+    /// [`History`](Action::History) and [`Presence`](Action::Presence) if it asks for that, and for
+    /// [`Publish`](Action::Publish); the answers hold as long as it lasts. It runs on the thread that serves the
     /// connection, so it must not block. What must wait belongs into a layer in front, which leaves what it has
     /// learned in the extensions of the request.
     ///

@@ -374,6 +374,7 @@ async fn rules() {
             Some("reader") if matches!(action, Action::Publish | Action::Presence) => {
                 Err(Denied::forbidden(format!("readers may not {action:?}")))
             }
+            Some("newcomer") if action == Action::History => Err(Denied::forbidden("newcomers may not History")),
             Some(user) => Ok(Identity::user(user)),
         }
     });
@@ -392,6 +393,19 @@ async fn rules() {
         .await;
     check("POST /news\nAuthorization: reader", "403 readers may not Publish", &["Publish"]).await;
     check(&format!("GET /news\n{UPGRADE}\nAuthorization: reader"), OPENED, &["Subscribe", "Publish"]).await;
+    // Who may only subscribe gets nothing of what was said before.
+    let resumed = format!("Last-Event-ID: {E}:2");
+    for (query, field) in [("last=9", ""), ("since=1h", ""), (&*format!("since={E}:2"), ""), ("", &*resumed)] {
+        let events = format!("GET /news?{query}\nAccept: text/event-stream\nAuthorization: newcomer\n{field}");
+        check(events.trim_end(), "403 newcomers may not History", &["Subscribe", "History"]).await;
+        if field.is_empty() {
+            let socket = format!("GET /news?{query}\n{UPGRADE}\nAuthorization: newcomer");
+            check(&socket, "403 newcomers may not History", &["Subscribe", "History"]).await;
+            let allowed = format!("GET /news?{query}\n{UPGRADE}\nAuthorization: reader");
+            check(&allowed, OPENED, &["Subscribe", "History", "Publish"]).await;
+        }
+    }
+    check(&format!("GET /news\n{UPGRADE}\nAuthorization: newcomer"), OPENED, &["Subscribe", "Publish"]).await;
     // The rule alone decides.
     check("POST /news\nAuthorization: writer", "200 ", &["Publish"]).await;
     // Nobody is asked about what is wrong anyway.
