@@ -17,8 +17,8 @@ const MOST_LINES: usize = 10_000;
 /// How many are published before others run.
 const AT_ONCE: usize = 128;
 
-/// What a key may have at most, in bytes, so that there is room for the number of a line behind it.
-const LONGEST_KEY: usize = 250;
+/// What a key may have at most, in bytes, so that there is room for `/` and the number of a line behind it.
+const LONGEST_KEY: usize = crate::publish::LONGEST_KEY - 5;
 
 pub(super) async fn answer(
     url: &TopicUrl,
@@ -134,7 +134,7 @@ impl Lines {
 
     fn add(&mut self, part: &[u8]) {
         // A line may end in a carriage return, which does not count.
-        if self.is_too_long || self.line.len() + part.len() > self.limit + 1 {
+        if self.is_too_long || self.line.len() + part.len() > self.limit.saturating_add(1) {
             (self.is_too_long, self.line) = (true, Vec::new());
         } else {
             self.line.extend_from_slice(part);
@@ -145,6 +145,12 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_that_nothing_exceeds() {
+        let mut lines = Lines { limit: usize::MAX, line: Vec::new(), is_too_long: false };
+        assert_eq!(lines.next(&mut &b"1\n"[..]), Some(Ok(b"1".to_vec())));
+    }
 
     /// However the lines are cut.
     #[test]
