@@ -153,6 +153,12 @@ impl Subscription {
         self.cursor.as_ref()?.position()
     }
 
+    /// Lets go of messages that it has taken and not handed over: they are taken again.
+    #[cfg(feature = "axum")]
+    pub(crate) fn let_go(&mut self) {
+        self.batch.clear();
+    }
+
     /// From now on nothing comes but what is there already: then it ends.
     #[cfg(feature = "axum")]
     pub(crate) fn seal(&mut self) {

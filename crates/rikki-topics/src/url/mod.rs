@@ -8,6 +8,7 @@ mod asked;
 mod event;
 mod events;
 mod lines;
+mod piece;
 mod publishing;
 mod reading;
 mod refusal;
@@ -111,9 +112,10 @@ type Rule = dyn Fn(&Parts, &str, Action) -> Result<Identity, Denied> + Send + Sy
 /// name. 405: another method. 413: longer than the topic takes. 415: a body with a coding. 503, to be tried again: a limit
 /// is reached, or the broker away. 504: the broker has not answered, and it is published or not.
 ///
-/// Memory: a subscriber costs a place in the topic and at most 16 KiB and one message on their way, beside what the
-/// server keeps of an answer, and so does a reader; the body of a POST counts in the
-/// [memory of all topics](crate::TopicsConfig::memory) until it is published.
+/// Memory: a subscriber costs a place in the topic, and one by a stream of events at most about 16 KiB of it on their way,
+/// beside what the server keeps of an answer, and the message of which that is a part, which it shares with the topic and
+/// all who have not had it; so does a reader. The body of a POST and the answer to lines count in the
+/// [memory of all topics](crate::TopicsConfig::memory).
 ///
 /// ```
 /// use axum::Router;
