@@ -332,6 +332,29 @@ async fn lines() {
     );
 }
 
+/// An answer counts until it has been taken.
+#[tokio::test]
+async fn answers_to_lines_are_counted() {
+    let topics = topics();
+    let used = || topics.budgets()[0].used();
+    let before = used();
+    let text = format!("POST /open\nContent-Type: application/x-ndjson\n\n{}", "x\n".repeat(1000));
+    let response = answer(&TopicUrl::new(&topics), text.as_bytes()).await;
+    let held = used() - before;
+    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    assert!(held >= body.len(), "{held} of {}", body.len());
+    drop(body);
+    assert_eq!(used(), before);
+    // Where there is no room for more of it, what follows is not published.
+    let topics = Topics::with_broker(
+        TopicsConfig::default().others(TopicConfig::default().publish(true)).memory(used() + 20_000),
+        Known,
+    );
+    let said = said(answer(&TopicUrl::new(&topics), text.as_bytes()).await).await;
+    assert!(said.ends_with("no memory is left for messages of topics: what follows is not published\"}"), "{said}");
+    assert!(said.len() < 25_000, "{}", said.len());
+}
+
 #[tokio::test]
 async fn origins() {
     let faces = [
