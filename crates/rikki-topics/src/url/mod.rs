@@ -269,13 +269,14 @@ impl Served {
     fn upgrade(&self, topic: &Asked<'_>, wanted: &Wanted, parts: Parts, body: Body) -> Result<Response, Refusal> {
         let options = wanted.subscribe(&self.url, topic, &parts)?;
         let publishes = self.url.may(&parts, topic, Action::Publish).is_ok();
-        let visit = Visit::new(&self.url.topics, topic.name, options, publishes);
-        let upgrade = Upgrade::new(Request::from_parts(parts, body)).attach(visit);
+        let upgrade = Upgrade::new(Request::from_parts(parts, body));
         let upgrade = match &self.url.endpoint {
             Some(endpoint) => upgrade.at(endpoint),
             None => upgrade,
         };
-        Ok(upgrade.on_upgrade_with(self.visitors.clone()))
+        Ok(upgrade.on_accepted_with(self.visitors.clone(), |extensions| {
+            extensions.insert(Visit::new(&self.url.topics, topic.name, options, publishes));
+        }))
     }
 }
 

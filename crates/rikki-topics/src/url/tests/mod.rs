@@ -355,6 +355,22 @@ async fn answers_to_lines_are_counted() {
     assert!(said.len() < 25_000, "{}", said.len());
 }
 
+/// What is no handshake, and what cannot be upgraded, takes no topic and no subscription.
+#[tokio::test]
+async fn handshakes_that_are_refused_hold_nothing() {
+    let topics = topics();
+    let url = TopicUrl::new(&topics);
+    let made = || topics.counters().iter().map(|counted| counted.topics).sum::<u64>();
+    let check = async |fields: &str, expected: &str| {
+        let response = answer(&url, format!("GET /open/new\n{fields}").as_bytes()).await;
+        assert_eq!((made(), topics.budgets()[2].used()), (1, 0), "{fields}");
+        assert!(said(response).await.starts_with(expected), "{fields}");
+    };
+    check("Upgrade: websocket", "400 ").await;
+    check(&UPGRADE.replace("13", "12"), "426 ").await;
+    check(UPGRADE, OPENED).await;
+}
+
 #[tokio::test]
 async fn origins() {
     let faces = [
