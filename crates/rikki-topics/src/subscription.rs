@@ -39,7 +39,7 @@ pub enum Update {
     Message(Delivered),
     /// Messages are missing here: how many, where that is known.
     Gap(Option<u64>),
-    /// Somebody has come or gone, if that was [asked for](crate::SubscribeOptions::presence).
+    /// Who is there, and from then on who has come or gone, if that was [asked for](crate::SubscribeOptions::presence).
     Presence(Arc<PresenceChange>),
 }
 

@@ -195,7 +195,7 @@ fn where_tokens_are_looked_for() {
     let mut client = Process::start(&["connect", &url]);
     let told = loop {
         let line = client.line();
-        if line.contains("\"joined\"") {
+        if line.contains("\"user\"") {
             break line;
         }
     };

@@ -63,7 +63,8 @@ type Rule = dyn Fn(&Parts, &str, Action) -> Result<Identity, Denied> + Send + Sy
 ///
 /// `?last=10`, `?since=30s` and `?since=EPOCH:OFFSET` say where to begin: by default with what comes next, and reading with
 /// all that newcomers may have. `?envelope=json` puts each message into an envelope of JSON that says where it is.
-/// `?presence=true` tells who is there, as far as the [topic](crate::TopicConfig::presence) knows. Each may be there
+/// `?presence=true` tells who is there, and a subscriber then who comes and goes, as far as the
+/// [topic](crate::TopicConfig::presence) knows. Each may be there
 /// once; what else the query has is for the [rule](Self::authorize).
 ///
 /// Pages of another origin are refused, whatever they ask for, unless the server or the [endpoint](Self::endpoint)
@@ -84,7 +85,8 @@ type Rule = dyn Fn(&Parts, &str, Action) -> Result<Identity, Denied> + Send + Sy
 /// A message is an event without a type, or `binary` and in base64. Its id is its position, with which a browser that
 /// comes back resumes by itself (`Last-Event-ID`, which goes before what the query says). Line ends within a message all
 /// become a line feed, as the format has it; in an envelope they stay. `subscribed` is the first event, `gap` says
-/// how many messages are missing, as far as that is known, and `presence` who has come and gone. A stream ends when the
+/// how many messages are missing, as far as that is known, and `presence` who is there, behind `subscribed`, and then who has come and
+/// gone. A stream ends when the
 /// server drains, and by [`Policy::Close`](crate::Policy::Close); then the browser comes back and resumes.
 ///
 /// # Reading
