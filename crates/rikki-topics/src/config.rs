@@ -52,6 +52,8 @@ rikki_limits::limits! {
     pub(crate) max_subscriptions_per_connection: usize {
         name: "max-subscriptions-per-connection", unit: Count, default: "128",
         meaning: "Of one connection", detail: "; one more is refused",
+        /// Of a WebSocket. Streams of events are requests, of which a connection of HTTP/2 may have many: they count in
+        /// [`max_subscriptions`](Self::max_subscriptions) alone.
         setter: max_subscriptions_per_connection(usize),
     }
 }

@@ -9,7 +9,7 @@ use crate::config::Policy;
 use crate::fan_out::{Group, Post};
 use crate::item::Item;
 use crate::position::{Epoch, From, Position};
-use crate::presence::{Identity, PresenceChange};
+use crate::presence::{Identity, Presence, PresenceChange};
 use crate::topic::{Joined, Topic};
 
 /// How often a policy that acts is logged: once a second for each.
@@ -124,11 +124,10 @@ impl Cursor {
         }
     }
 
-    /// Gets changes of presence too, from now on.
+    /// Gets presence too: first who is there, and then changes.
     pub(crate) fn watch_presence(&mut self) {
-        let version = self.topic().state().presence().map(|presence| presence.version());
-        if version.is_some() {
-            self.rare.get_or_insert_default().seen = version;
+        if self.topic().state().presence().is_some() {
+            self.rare.get_or_insert_default().seen = Some(Presence::NOTHING);
         }
     }
 
@@ -161,6 +160,14 @@ impl Cursor {
         }
         let topic = &self.group.topic;
         let state = topic.state();
+        let seen = self.rare.as_mut().and_then(|rare| rare.seen.as_mut());
+        // Who is there comes before all messages.
+        if let Some(seen) = seen.filter(|seen| **seen == Presence::NOTHING)
+            && let Some((now_seen, change)) = state.presence().and_then(|presence| presence.after(*seen))
+        {
+            *seen = now_seen;
+            return Next::Presence(change);
+        }
         if state.ring.is_behind(self.place) && self.place < self.until() {
             let policy = topic.config().policy;
             let next = match policy {

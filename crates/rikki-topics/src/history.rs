@@ -74,6 +74,12 @@ impl Reading {
         Some((Self { topic: topic.clone(), place, until, latest, is_overtaken: false }, joined.recovered))
     }
 
+    /// What is behind this message is not had yet.
+    #[cfg(feature = "axum")]
+    pub(crate) fn has_taken(&mut self, taken: &Taken) {
+        self.place = taken.ordinal;
+    }
+
     /// Adds the next few messages to `batch`, which is empty; whether there were any.
     pub(crate) fn next(&mut self, batch: &mut Vec<Taken>) -> bool {
         let state = self.topic.state();

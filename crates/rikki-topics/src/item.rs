@@ -1,5 +1,6 @@
 //! One message as all subscribers share it, in each form that some of them want.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use rikki_limits::{Budget, Share};
@@ -40,15 +41,48 @@ impl Item {
         self.message.message().as_bytes().len() + OVERHEAD + self.key.as_ref().map_or(0, |key| key.len() + KEY)
     }
 
-    /// In an envelope that says where it is: made once for all who want it so.
-    pub(crate) fn enveloped(&self, position: Position) -> &PreparedMessage {
-        let (message, _) = &**self.enveloped.get_or_init(|| {
-            let text = envelope::message(self, position);
-            let mut share = self.budget.share();
-            // There anyway: it is sent, and goes with its message.
-            share.set(text.len() + OVERHEAD);
-            Box::new((PreparedMessage::counted(text, &self.budget), share))
-        });
-        message
+    /// In an envelope that says where it is: made once for all who want it so, as long as there is room to keep it.
+    pub(crate) fn enveloped(&self, position: Position) -> Cow<'_, PreparedMessage> {
+        match self.enveloped.get() {
+            Some(kept) => Cow::Borrowed(&kept.0),
+            None => self.envelop(position),
+        }
+    }
+
+    #[cold]
+    fn envelop(&self, position: Position) -> Cow<'_, PreparedMessage> {
+        let text = envelope::message(self, position);
+        match self.budget.take(text.len() + OVERHEAD) {
+            Some(share) => {
+                let made = || Box::new((PreparedMessage::counted(text, &self.budget), share));
+                Cow::Borrowed(&self.enveloped.get_or_init(made).0)
+            }
+            // For this one alone, and so not worth compressing.
+            None => Cow::Owned(PreparedMessage::uncompressed(text)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::Epoch;
+
+    /// Made once where there is room for it, and for each who wants it so where there is none.
+    #[test]
+    fn envelopes_are_kept_within_the_budget() {
+        let position = Position { epoch: Epoch(7), offset: 1 };
+        let check = |room: usize, is_kept: bool| {
+            let budget = Arc::new(Budget::new("memory", room));
+            let item = Item::new("\u{1}".repeat(1000).into(), None, 0, &budget);
+            let envelopes = [item.enveloped(position), item.enveloped(position)];
+            let texts = envelopes.each_ref().map(|envelope| envelope.message().as_text().unwrap().as_ptr());
+            assert_eq!((texts[0] == texts[1], budget.used() > 0), (is_kept, is_kept), "{room}");
+            assert!(budget.used() <= room, "{} of {room}", budget.used());
+            assert_eq!(envelopes[0].message().as_text().unwrap(), envelope::message(&item, position));
+        };
+        check(7000, true);
+        check(6000, false);
+        check(0, false);
     }
 }

@@ -44,7 +44,7 @@ impl SubscribeOptions {
         Self { has_envelope: enabled, ..self }
     }
 
-    /// Whether it is told who comes and goes, where the topic's [presence](crate::TopicConfig::presence) is on; default
+    /// Whether it is told who is there, and then who comes and goes, where the topic's [presence](crate::TopicConfig::presence) is on; default
     /// not.
     pub fn presence(self, watches: bool) -> Self {
         Self { watches_presence: watches, ..self }

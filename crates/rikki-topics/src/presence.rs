@@ -84,7 +84,7 @@ pub struct PresenceChange {
     pub joined: Vec<Arc<Member>>,
     /// Who was there, and has gone.
     pub left: Vec<Arc<Member>>,
-    /// It does not go on from the change before: those who have come are all there are.
+    /// It does not go on from a change before: those who have come are all there are. The first is.
     pub is_complete: bool,
 }
 
@@ -178,12 +178,18 @@ impl Presence {
         true
     }
 
+    /// How many changes have been seen by who has been told nothing.
+    pub(crate) const NOTHING: u64 = u64::MAX;
+
     pub(crate) fn version(&self) -> u64 {
         self.version
     }
 
     /// The change behind the first `seen`, and how many have been seen then.
     pub(crate) fn after(&self, seen: u64) -> Option<(u64, Arc<PresenceChange>)> {
+        if seen == Self::NOTHING {
+            return Some((self.version, Arc::new(self.complete())));
+        }
         let behind = usize::try_from(self.version.checked_sub(seen)?).unwrap_or(usize::MAX);
         if behind == 0 {
             return None;

@@ -16,7 +16,7 @@ use crate::topics::Topics;
 use crate::wait::block_on;
 
 /// The longest key, in bytes.
-const LONGEST_KEY: usize = 255;
+pub(crate) const LONGEST_KEY: usize = 255;
 
 /// A message that is about to be published: see [`Topics::publish`].
 ///

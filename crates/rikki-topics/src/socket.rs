@@ -217,12 +217,11 @@ fn feed_by(batch: &mut Batch, cursor: &mut Cursor, cx: &mut Context<'_>, outlet:
                 while !outlet.is_full()
                     && let Some(taken) = batch.pop()
                 {
-                    let message = match cursor.has_envelope {
-                        true => taken.item.enveloped(taken.position),
-                        false => &taken.item.message,
-                    };
                     // A connection that is closing has no feeds.
-                    let _ = outlet.send(message);
+                    let _ = match cursor.has_envelope {
+                        true => outlet.send(&taken.item.enveloped(taken.position)),
+                        false => outlet.send(&taken.item.message),
+                    };
                     cursor.has_taken(&taken);
                     sent += 1;
                 }

@@ -39,7 +39,7 @@ pub enum Update {
     Message(Delivered),
     /// Messages are missing here: how many, where that is known.
     Gap(Option<u64>),
-    /// Somebody has come or gone, if that was [asked for](crate::SubscribeOptions::presence).
+    /// Who is there, and from then on who has come or gone, if that was [asked for](crate::SubscribeOptions::presence).
     Presence(Arc<PresenceChange>),
 }
 
@@ -152,6 +152,12 @@ impl Subscription {
     #[cfg(feature = "axum")]
     pub(crate) fn reached(&self) -> Option<Position> {
         self.cursor.as_ref()?.position()
+    }
+
+    /// Lets go of messages that it has taken and not handed over: they are taken again.
+    #[cfg(feature = "axum")]
+    pub(crate) fn let_go(&mut self) {
+        self.batch.clear();
     }
 
     /// From now on nothing comes but what is there already: then it ends.

@@ -72,7 +72,6 @@ impl Outlet<'_> {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.output.is_blocked()
-            || !self.connection.is_open()
             || *self.left == 0
             || self.output.len() >= FED_AT_ONCE
             || self.close.is_some()

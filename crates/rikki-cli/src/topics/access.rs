@@ -72,10 +72,11 @@ fn by_token(
     }
 }
 
-/// Whether a name, or a prefix with a star behind it, stands for a topic.
+/// Whether a name, or a prefix with a star behind it, stands for a topic: as in a configuration of topics, where names
+/// go on behind the prefix.
 pub(super) fn covers(pattern: &str, topic: &str) -> bool {
     match pattern.strip_suffix('*') {
-        Some(prefix) => topic.starts_with(prefix),
+        Some(prefix) => topic.len() > prefix.len() && topic.starts_with(prefix),
         None => pattern == topic,
     }
 }
@@ -107,5 +108,23 @@ fn in_query(parts: &Parts) -> Result<Option<&str>, Denied> {
     match (tokens.next(), tokens.next()) {
         (_, Some(_)) => Err(Denied::unauthorized("there is more than one token in the URL")),
         (token, None) => Ok(token),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        let check =
+            |pattern: &str, topic: &str, expected| assert_eq!(covers(pattern, topic), expected, "{pattern} {topic}");
+        check("chat", "chat", true);
+        check("chat", "chats", false);
+        check("rooms/*", "rooms/a", true);
+        check("rooms/*", "rooms/a/b", true);
+        check("rooms/*", "rooms/", false);
+        check("rooms/*", "rooms", false);
+        check("*", "chat", true);
     }
 }

@@ -175,10 +175,12 @@ fn where_tokens_are_looked_for() {
     check("/chat?token=", &in_head, different);
     check(&format!("{in_url}&token={good}"), "", "401 there is more than one token in the URL");
     check("/chat?presence=true", &in_head, "200");
-    // A prefix is one of the name as it is, however it is spelled.
+    // A prefix is one of the name as it is, which is not spelled otherwise.
     let other = "403 the token does not let subscribe to this topic";
     check("/rooms/a/b", &in_head, "200");
-    check("/rooms/%61%2fb", &in_head, "200");
+    let spelled = "400 the path has a percent-encoding of a letter, a digit, or one of - . _ ~ /: write it plainly";
+    check("/rooms/%61%2fb", &in_head, spelled);
+    check("/rooms/a/%C3%BC", &in_head, "200");
     check("/rooms/b", &in_head, other);
     check("/rooms/a", &in_head, other);
     // The key is for publishing.
@@ -193,7 +195,7 @@ fn where_tokens_are_looked_for() {
     let mut client = Process::start(&["connect", &url]);
     let told = loop {
         let line = client.line();
-        if line.contains("\"joined\"") {
+        if line.contains("\"user\"") {
             break line;
         }
     };

@@ -86,11 +86,10 @@ fn publishing_is_for_those_who_may() {
     client.write("x\n", false);
     let line = client.report();
     assert!(line.contains("1008") && line.contains("publishing is not allowed here"), "{line}");
-    // The nearest counts, however its name is spelled.
+    // The nearest counts, and is not got round by another spelling.
     assert_eq!(publish(&address, "/rooms/a", "", "x").0, "200");
-    for path in ["/rooms/quiet", "/rooms/%71uiet"] {
-        assert_eq!(publish(&address, path, "", "x"), refused, "{path}");
-    }
+    assert_eq!(publish(&address, "/rooms/quiet", "", "x"), refused);
+    assert_eq!(publish(&address, "/rooms/%71uiet", "", "x").0, "400");
 }
 
 /// A page of another origin could publish by a form, which needs no leave of a browser's.

@@ -78,8 +78,19 @@ pub(super) fn field<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Opt
 pub(super) fn name_of(path: &str) -> Result<String, Refusal> {
     let path = path.strip_prefix('/').unwrap_or(path);
     let name = decoded(path).ok_or(Refusal::bad("the path has a bad percent-encoding, or is no UTF-8"))?;
+    if path.split('%').skip(1).any(is_to_be_plain) {
+        let text = "the path has a percent-encoding of a letter, a digit, or one of - . _ ~ /: write it plainly";
+        return Err(Refusal::bad(text));
+    }
     name::judge(&name).map_err(|bad| Refusal::bad(bad.to_string()))?;
     Ok(name.into_owned())
+}
+
+/// Whether what begins with these two digits should never have been encoded
+/// (<https://www.rfc-editor.org/rfc/rfc3986#section-2.3>), or is a slash: a route in front has not seen it.
+fn is_to_be_plain(encoded: &str) -> bool {
+    let byte = encoded.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+    byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte))
 }
 
 /// What a text says without its percent-encoding: <https://www.rfc-editor.org/rfc/rfc3986#section-2.1>.
@@ -132,10 +143,14 @@ impl Wanted {
         request: &Parts,
     ) -> Result<SubscribeOptions, Refusal> {
         let identity = url.may(request, topic, Action::Subscribe)?;
+        let from = self.from.unwrap_or(From::Now);
+        if from != From::Now {
+            url.may(request, topic, Action::History)?;
+        }
         if self.presence {
             url.may(request, topic, Action::Presence)?;
         }
-        let options = SubscribeOptions::from(self.from.unwrap_or(From::Now)).identity(identity);
+        let options = SubscribeOptions::from(from).identity(identity);
         Ok(options.envelope(self.has_envelope).presence(self.presence))
     }
 }

@@ -5,20 +5,18 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use rikki_ws::Message;
 use serde_json::{Value, json};
 
-use crate::cursor::Taken;
+use super::piece::Pieces;
 use crate::envelope;
 use crate::position::Position;
 use crate::subscription::{Step, Update};
 
-/// Writes what comes next.
-pub(super) fn write(out: &mut Vec<u8>, step: &Step, has_envelope: bool) {
+/// Writes what comes next, but for what is returned.
+pub(super) fn write(out: &mut Vec<u8>, step: &Step, has_envelope: bool) -> Option<Pieces> {
     match step {
-        Step::Message(taken) => message(out, taken, has_envelope),
+        Step::Message(taken) => return Some(Pieces::event(out, taken, has_envelope)),
+        Step::Other(Update::Presence(change)) => return Some(Pieces::presence(out, change)),
         Step::Other(Update::Joined(joined)) => {
             field(out, "event", "subscribed");
             id(out, joined.position);
@@ -28,33 +26,28 @@ pub(super) fn write(out: &mut Vec<u8>, step: &Step, has_envelope: bool) {
             field(out, "event", "gap");
             told(out, &envelope::gap(*missed), "gap");
         }
-        Step::Other(Update::Presence(change)) => {
-            field(out, "event", "presence");
-            told(out, &envelope::presence(change), "presence");
-        }
         // A message comes as it is shared.
         Step::Other(Update::Message(_)) => {}
     }
+    None
 }
 
-fn message(out: &mut Vec<u8>, taken: &Taken, has_envelope: bool) {
-    let message = match has_envelope {
-        true => taken.item.enveloped(taken.position),
-        false => &taken.item.message,
-    };
-    match message.message() {
-        Message::Text(text) => {
-            id(out, taken.position);
-            data(out, text);
-        }
-        Message::Binary(bytes) => {
-            field(out, "event", "binary");
-            id(out, taken.position);
-            field(out, "data", STANDARD.encode(&**bytes));
-        }
+/// What is in front of a message.
+pub(super) fn begin(out: &mut Vec<u8>, position: Position, is_binary: bool) {
+    if is_binary {
+        field(out, "event", "binary");
     }
-    out.push(b'\n');
+    id(out, position);
+    out.extend_from_slice(DATA);
 }
+
+/// What is in front of who has come and gone.
+pub(super) fn begin_presence(out: &mut Vec<u8>) {
+    field(out, "event", "presence");
+    out.extend_from_slice(DATA);
+}
+
+const DATA: &[u8] = b"data: ";
 
 /// How long the client waits until it comes back.
 pub(super) fn retry(out: &mut Vec<u8>, retry: Duration) {
@@ -88,19 +81,24 @@ fn told(out: &mut Vec<u8>, said: &Value, name: &str) {
     out.push(b'\n');
 }
 
-/// A text, with a line for each of its own: all three line ends are one to the reader, which puts a line feed there.
-fn data(out: &mut Vec<u8>, text: &str) {
-    let mut rest = text.as_bytes();
-    loop {
-        let end = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
-        let (line, behind) = rest.split_at(end.unwrap_or(rest.len()));
-        out.extend_from_slice(b"data: ");
-        out.extend_from_slice(line);
-        out.push(b'\n');
-        rest = match behind {
-            [] => return,
-            [b'\r', b'\n', behind @ ..] | [_, behind @ ..] => behind,
-        };
+/// Writes what is at `at` of a text, a line end or what is in front of the next, at most `most` bytes of it; how much that
+/// was. Each line is one of `data`: all three line ends are one to the reader, which puts a line feed there.
+pub(super) fn line(out: &mut Vec<u8>, text: &[u8], at: usize, most: usize) -> usize {
+    let rest = text.get(at..).unwrap_or_default();
+    match rest {
+        [b'\n', ..] if at.checked_sub(1).and_then(|before| text.get(before)) == Some(&b'\r') => 1,
+        [b'\r' | b'\n', ..] => {
+            out.push(b'\n');
+            out.extend_from_slice(DATA);
+            1
+        }
+        _ => {
+            let piece = rest.get(..most).unwrap_or(rest);
+            let end = piece.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(piece.len());
+            let (line, _) = piece.split_at(end);
+            out.extend_from_slice(line);
+            line.len()
+        }
     }
 }
 
@@ -108,10 +106,14 @@ fn data(out: &mut Vec<u8>, text: &str) {
 mod tests {
     use std::sync::Arc;
 
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use proptest::prelude::*;
     use rikki_limits::Budget;
+    use rikki_ws::Message;
 
     use super::*;
+    use crate::cursor::Taken;
     use crate::item::Item;
     use crate::position::Epoch;
 
@@ -150,7 +152,8 @@ mod tests {
             let item = Arc::new(Item::new(message, None, 5, &Arc::new(Budget::new("memory", 1 << 20))));
             let taken = Taken { ordinal: 1, position, item };
             let mut out = b"id: 0000000000000007:2\n\n".to_vec();
-            super::message(&mut out, &taken, enveloped);
+            let mut pieces = Pieces::event(&mut out, &taken, enveloped);
+            prop_assert!(pieces.write(&mut out));
             let events = read(&String::from_utf8(out).unwrap());
             let (kind, data) = match (enveloped, is_binary) {
                 (true, _) => ("", envelope::message(&taken.item, position)),
@@ -164,8 +167,11 @@ mod tests {
     #[test]
     fn lines() {
         let check = |text: &str, expected: &str| {
-            let mut out = Vec::new();
-            data(&mut out, text);
+            let (mut out, mut at) = (DATA.to_vec(), 0);
+            while at < text.len() {
+                at += line(&mut out, text.as_bytes(), at, 2);
+            }
+            out.push(b'\n');
             assert_eq!(String::from_utf8(out).unwrap(), expected, "{text:?}");
         };
         check("", "data: \n");

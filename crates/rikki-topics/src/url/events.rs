@@ -15,13 +15,11 @@ use rikki_ws::internal::{Alarm, Clock, NEVER, Tick, ticks};
 use tokio::runtime::Handle;
 
 use super::asked::{Wanted, field};
+use super::piece::{AT_ONCE, Pieces};
 use super::refusal::Refusal;
 use super::{Asked, TopicUrl, event, reading, response};
 use crate::position::From;
 use crate::subscription::Subscription;
-
-/// After how many bytes a piece of the stream goes out.
-const AT_ONCE: usize = 16 * 1024;
 
 /// What a browser sends that comes back:
 /// <https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header>.
@@ -53,6 +51,8 @@ pub(super) fn answer(url: &TopicUrl, topic: &Asked<'_>, wanted: &Wanted, request
 struct Events {
     /// `None` at the end.
     subscription: Option<Subscription>,
+    /// What has been begun.
+    pieces: Option<Pieces>,
     has_envelope: bool,
     /// To be told first.
     retry: Option<Duration>,
@@ -67,7 +67,7 @@ impl Events {
     fn new(subscription: Option<Subscription>, has_envelope: bool, url: &TopicUrl) -> Self {
         let heartbeat = ticks(url.heartbeat);
         let (retry, due, alarm) = (Some(url.retry), NEVER, None);
-        Self { subscription, has_envelope, retry, heartbeat, due, alarm }
+        Self { subscription, pieces: None, has_envelope, retry, heartbeat, due, alarm }
     }
 
     /// Sees to it that the task is woken for a heartbeat and for a drain; whether the server drains.
@@ -90,8 +90,14 @@ impl Events {
     fn fill(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> bool {
         let Some(subscription) = &mut self.subscription else { return true };
         while out.len() < AT_ONCE {
+            if let Some(pieces) = &mut self.pieces {
+                if pieces.write(out) {
+                    self.pieces = None;
+                }
+                continue;
+            }
             match subscription.poll_step(cx) {
-                Poll::Ready(Some(step)) => event::write(out, &step, self.has_envelope),
+                Poll::Ready(Some(step)) => self.pieces = event::write(out, &step, self.has_envelope),
                 Poll::Ready(None) => {
                     self.subscription = None;
                     return true;
@@ -104,6 +110,8 @@ impl Events {
                 }
             }
         }
+        // Until the client has taken this, nothing that the topic gives up is kept.
+        subscription.let_go();
         false
     }
 }

@@ -2,6 +2,8 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
+use rikki_limits::Share;
 use serde::de::IgnoredAny;
 use serde_json::json;
 use tokio::task::yield_now;
@@ -17,8 +19,10 @@ const MOST_LINES: usize = 10_000;
 /// How many are published before others run.
 const AT_ONCE: usize = 128;
 
-/// What a key may have at most, in bytes, so that there is room for the number of a line behind it.
-const LONGEST_KEY: usize = 250;
+const NO_MEMORY: &str = "no memory is left for messages of topics: what follows is not published";
+
+/// What a key may have at most, in bytes, so that there is room for `/` and the number of a line behind it.
+const LONGEST_KEY: usize = crate::publish::LONGEST_KEY - 5;
 
 pub(super) async fn answer(
     url: &TopicUrl,
@@ -31,7 +35,8 @@ pub(super) async fn answer(
     }
     let limit = topic.rules.bounds.longest();
     let mut lines = Lines { limit, line: Vec::new(), is_too_long: false };
-    let (mut answers, mut held, mut taken) = (String::new(), url.topics.memory().share(), 0);
+    let mut answers = Answers { text: String::new(), held: url.topics.memory().share() };
+    let (mut held, mut taken) = (url.topics.memory().share(), 0);
     loop {
         let piece = next(&mut body).await?;
         let mut rest = piece.as_deref().unwrap_or_default();
@@ -39,25 +44,26 @@ pub(super) async fn answer(
             if taken == MOST_LINES {
                 let error =
                     format!("a request has at most {MOST_LINES} messages: this and what follows is not published");
-                answers.push_str(&failed(&error));
-                return Ok(answered(answers));
+                return Ok(answers.end(&failed(&error)));
             }
-            answers.push_str(&match publish(url, topic, keys, taken, line).await {
+            let has_room = answers.add(&match publish(url, topic, keys, taken, line).await {
                 Ok(position) => written(position) + "\n",
                 Err(error) => failed(&error),
             });
+            if !has_room {
+                return Ok(answers.end(&failed(NO_MEMORY)));
+            }
             taken += 1;
             if taken % AT_ONCE == 0 {
                 yield_now().await;
             }
         }
         if piece.is_none() {
-            return Ok(answered(answers));
+            return Ok(answers.end(""));
         }
-        let more = (lines.line.len() + answers.len()).saturating_sub(held.held());
-        if !held.grow(more) {
-            answers.push_str(&failed("no memory is left for messages of topics: what follows is not published"));
-            return Ok(answered(answers));
+        held.shrink_to(lines.line.len());
+        if !held.grow(lines.line.len().saturating_sub(held.held())) {
+            return Ok(answers.end(&failed(NO_MEMORY)));
         }
     }
 }
@@ -84,8 +90,31 @@ fn failed(error: &str) -> String {
     json!({ "error": error }).to_string() + "\n"
 }
 
-fn answered(answers: String) -> Response {
-    response("application/x-ndjson", None, Body::from(answers))
+/// The answer, and what it is counted by until the server has let go of it.
+struct Answers {
+    text: String,
+    held: Share,
+}
+
+impl Answers {
+    /// Adds a line; whether there was room for it.
+    fn add(&mut self, line: &str) -> bool {
+        self.text.push_str(line);
+        self.held.grow(line.len())
+    }
+
+    /// With a last line, which is there anyway.
+    fn end(mut self, line: &str) -> Response {
+        self.add(line);
+        self.text.shrink_to_fit();
+        response("application/x-ndjson", None, Body::from(Bytes::from_owner(self)))
+    }
+}
+
+impl AsRef<[u8]> for Answers {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
 }
 
 /// A line has more bytes than the topic takes.
@@ -134,7 +163,7 @@ impl Lines {
 
     fn add(&mut self, part: &[u8]) {
         // A line may end in a carriage return, which does not count.
-        if self.is_too_long || self.line.len() + part.len() > self.limit + 1 {
+        if self.is_too_long || self.line.len() + part.len() > self.limit.saturating_add(1) {
             (self.is_too_long, self.line) = (true, Vec::new());
         } else {
             self.line.extend_from_slice(part);
@@ -145,6 +174,12 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_that_nothing_exceeds() {
+        let mut lines = Lines { limit: usize::MAX, line: Vec::new(), is_too_long: false };
+        assert_eq!(lines.next(&mut &b"1\n"[..]), Some(Ok(b"1".to_vec())));
+    }
 
     /// However the lines are cut.
     #[test]

@@ -8,6 +8,7 @@ mod asked;
 mod event;
 mod events;
 mod lines;
+mod piece;
 mod publishing;
 mod reading;
 mod refusal;
@@ -55,9 +56,15 @@ type Rule = dyn Fn(&Parts, &str, Action) -> Result<Identity, Denied> + Send + Sy
 /// | GET, HEAD | what there is, as JSON; where the topic is, in `Topic-Position` |
 /// | POST | publishes the body, or each line of `application/x-ndjson` |
 ///
+/// A name is written plainly: a percent-encoding of a letter, a digit, `-`, `.`, `_`, `~` or `/` is refused with 400, so
+/// that one route is not got round by the spelling of another. Where a path of a route has another character, such as a
+/// colon, its encoding is not that route's, but the same name: who may do what belongs into the
+/// [rule](Self::authorize), which gets the name.
+///
 /// `?last=10`, `?since=30s` and `?since=EPOCH:OFFSET` say where to begin: by default with what comes next, and reading with
 /// all that newcomers may have. `?envelope=json` puts each message into an envelope of JSON that says where it is.
-/// `?presence=true` tells who is there, as far as the [topic](crate::TopicConfig::presence) knows. Each may be there
+/// `?presence=true` tells who is there, and a subscriber then who comes and goes, as far as the
+/// [topic](crate::TopicConfig::presence) knows. Each may be there
 /// once; what else the query has is for the [rule](Self::authorize).
 ///
 /// Pages of another origin are refused, whatever they ask for, unless the server or the [endpoint](Self::endpoint)
@@ -78,7 +85,8 @@ type Rule = dyn Fn(&Parts, &str, Action) -> Result<Identity, Denied> + Send + Sy
 /// A message is an event without a type, or `binary` and in base64. Its id is its position, with which a browser that
 /// comes back resumes by itself (`Last-Event-ID`, which goes before what the query says). Line ends within a message all
 /// become a line feed, as the format has it; in an envelope they stay. `subscribed` is the first event, `gap` says
-/// how many messages are missing, as far as that is known, and `presence` who has come and gone. A stream ends when the
+/// how many messages are missing, as far as that is known, and `presence` who is there, behind `subscribed`, and then who has come and
+/// gone. A stream ends when the
 /// server drains, and by [`Policy::Close`](crate::Policy::Close); then the browser comes back and resumes.
 ///
 /// # Reading
@@ -106,9 +114,10 @@ type Rule = dyn Fn(&Parts, &str, Action) -> Result<Identity, Denied> + Send + Sy
 /// name. 405: another method. 413: longer than the topic takes. 415: a body with a coding. 503, to be tried again: a limit
 /// is reached, or the broker away. 504: the broker has not answered, and it is published or not.
 ///
-/// Memory: a subscriber costs a place in the topic and at most 16 KiB and one message on their way, beside what the
-/// server keeps of an answer, and so does a reader; the body of a POST counts in the
-/// [memory of all topics](crate::TopicsConfig::memory) until it is published.
+/// Memory: a subscriber costs a place in the topic, and one by a stream of events at most about 16 KiB of it on their way,
+/// beside what the server keeps of an answer, and the message of which that is a part, which it shares with the topic and
+/// all who have not had it; so does a reader. The body of a POST and the answer to lines count in the
+/// [memory of all topics](crate::TopicsConfig::memory).
 ///
 /// ```
 /// use axum::Router;
@@ -139,8 +148,9 @@ impl TopicUrl {
     /// Sets who may do what: `rule` gets the request, the name of the topic and what is asked for, and says who it is
     /// or why not. It alone decides then, also on publishing.
     ///
-    /// It is asked once for each action of a request: for a WebSocket for [`Subscribe`](Action::Subscribe) and
-    /// [`Publish`](Action::Publish), whose answers hold as long as it lasts. It runs on the thread that serves the
+    /// It is asked once for each action of a request: for a WebSocket for [`Subscribe`](Action::Subscribe), for
+    /// [`History`](Action::History) and [`Presence`](Action::Presence) if it asks for that, and for
+    /// [`Publish`](Action::Publish); the answers hold as long as it lasts. It runs on the thread that serves the
     /// connection, so it must not block. What must wait belongs into a layer in front, which leaves what it has
     /// learned in the extensions of the request.
     ///
@@ -261,13 +271,14 @@ impl Served {
     fn upgrade(&self, topic: &Asked<'_>, wanted: &Wanted, parts: Parts, body: Body) -> Result<Response, Refusal> {
         let options = wanted.subscribe(&self.url, topic, &parts)?;
         let publishes = self.url.may(&parts, topic, Action::Publish).is_ok();
-        let visit = Visit::new(&self.url.topics, topic.name, options, publishes);
-        let upgrade = Upgrade::new(Request::from_parts(parts, body)).attach(visit);
+        let upgrade = Upgrade::new(Request::from_parts(parts, body));
         let upgrade = match &self.url.endpoint {
             Some(endpoint) => upgrade.at(endpoint),
             None => upgrade,
         };
-        Ok(upgrade.on_upgrade_with(self.visitors.clone()))
+        Ok(upgrade.on_accepted_with(self.visitors.clone(), |extensions| {
+            extensions.insert(Visit::new(&self.url.topics, topic.name, options, publishes));
+        }))
     }
 }
 

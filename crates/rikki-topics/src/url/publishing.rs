@@ -18,10 +18,7 @@ use super::refusal::{Action, Refusal};
 use super::{Asked, TopicUrl, lines, response};
 use crate::error::PublishError;
 use crate::position::Position;
-use crate::publish::Publish;
-
-/// The longest key, in bytes.
-const LONGEST_KEY: usize = 255;
+use crate::publish::{LONGEST_KEY, Publish};
 
 /// By what a message is known again that is sent again.
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
@@ -13,22 +14,21 @@ use http_body::Frame;
 use serde_json::json;
 
 use super::asked::Wanted;
+use super::piece::{AT_ONCE, Pieces};
 use super::refusal::{Action, Refusal};
 use super::{Asked, TopicUrl, response};
 use crate::cursor::Taken;
-use crate::envelope;
 use crate::history::Reading;
 use crate::position::{From, Position};
-
-/// After how many bytes a piece goes out.
-const AT_ONCE: usize = 16 * 1024;
+use crate::presence::{PresenceChange, Present};
 
 pub(super) fn answer(url: &TopicUrl, topic: &Asked<'_>, wanted: &Wanted, request: &Parts) -> Result<Response, Refusal> {
     url.may(request, topic, Action::History)?;
     let from = wanted.from.unwrap_or(From::Last(usize::MAX));
     let present = if wanted.presence {
         url.may(request, topic, Action::Presence)?;
-        Some(envelope::present(&url.topics.present(topic.name)))
+        let Present { count, members: joined } = url.topics.present(topic.name);
+        Some(Arc::new(PresenceChange { count, joined, left: Vec::new(), is_complete: true }))
     } else {
         None
     };
@@ -44,9 +44,9 @@ pub(super) fn answer(url: &TopicUrl, topic: &Asked<'_>, wanted: &Wanted, request
         let _ = write!(head, ",\"recovered\":{recovered}");
     }
     head.push_str(",\"messages\":[");
-    let presence = present.map(|present| format!(",\"presence\":{present}")).unwrap_or_default();
-    let pieces = Pieces { head, reading, batch: Vec::new(), is_first: true, presence, is_over: false };
-    Ok(response("application/json", latest, Body::new(pieces)))
+    let (head, batch) = (head.into_bytes(), Vec::new());
+    let answer = Answer { head, reading, batch, pieces: None, is_first: true, next: Part::Messages, present };
+    Ok(response("application/json", latest, Body::new(answer)))
 }
 
 /// Where a topic is that there is.
@@ -56,53 +56,90 @@ pub(super) fn latest(url: &TopicUrl, topic: &str) -> Option<Position> {
 }
 
 /// The body.
-struct Pieces {
+struct Answer {
     /// What comes before the messages, until it has gone.
-    head: String,
+    head: Vec<u8>,
     reading: Option<Reading>,
     /// The latest first.
     batch: Vec<Taken>,
+    /// What has been begun.
+    pieces: Option<Pieces>,
     is_first: bool,
+    next: Part,
     /// What comes behind them.
-    presence: String,
-    is_over: bool,
+    present: Option<Arc<PresenceChange>>,
 }
 
-impl Pieces {
-    fn next(&mut self) -> Option<Taken> {
-        if self.batch.is_empty()
-            && let Some(reading) = &mut self.reading
-        {
+/// What is to be begun next.
+enum Part {
+    Messages,
+    Presence,
+    End,
+    Nothing,
+}
+
+impl Answer {
+    fn taken(&mut self) -> Option<Taken> {
+        let reading = self.reading.as_mut()?;
+        if self.batch.is_empty() {
             reading.next(&mut self.batch);
             self.batch.reverse();
         }
-        self.batch.pop()
+        let taken = self.batch.pop()?;
+        reading.has_taken(&taken);
+        Some(taken)
+    }
+
+    /// Begins what comes next.
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        match self.next {
+            Part::Messages => {
+                let Some(taken) = self.taken() else {
+                    let is_overtaken = self.reading.as_ref().is_some_and(|reading| reading.is_overtaken);
+                    out.extend_from_slice(if is_overtaken { b"],\"gap\":{\"missed\":null}" } else { b"]" });
+                    self.next = Part::Presence;
+                    return;
+                };
+                if !std::mem::take(&mut self.is_first) {
+                    out.push(b',');
+                }
+                self.pieces = Some(Pieces::envelope(out, &taken));
+            }
+            Part::Presence => {
+                if let Some(present) = self.present.take() {
+                    out.extend_from_slice(b",\"presence\":");
+                    self.pieces = Some(Pieces::present(&present));
+                }
+                self.next = Part::End;
+            }
+            Part::End => {
+                out.extend_from_slice(b"}\n");
+                self.next = Part::Nothing;
+            }
+            Part::Nothing => {}
+        }
     }
 }
 
-impl http_body::Body for Pieces {
+impl http_body::Body for Answer {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = self.get_mut();
-        if this.is_over {
-            return Poll::Ready(None);
-        }
         let mut out = std::mem::take(&mut this.head);
-        while out.len() < AT_ONCE {
-            let Some(taken) = this.next() else {
-                let is_overtaken = this.reading.as_ref().is_some_and(|reading| reading.is_overtaken);
-                let gap = if is_overtaken { ",\"gap\":{\"missed\":null}" } else { "" };
-                let _ = writeln!(out, "]{gap}{}}}", this.presence);
-                this.is_over = true;
-                break;
-            };
-            if !std::mem::take(&mut this.is_first) {
-                out.push(',');
+        while out.len() < AT_ONCE && !matches!(this.next, Part::Nothing) {
+            match &mut this.pieces {
+                Some(pieces) => {
+                    if pieces.write(&mut out) {
+                        this.pieces = None;
+                    }
+                }
+                None => this.begin(&mut out),
             }
-            out.push_str(&envelope::message(&taken.item, taken.position));
         }
-        Poll::Ready(Some(Ok(Frame::data(out.into()))))
+        // Until the client has taken this, nothing that the topic gives up is kept.
+        this.batch.clear();
+        Poll::Ready((!out.is_empty()).then(|| Ok(Frame::data(out.into()))))
     }
 }

@@ -12,13 +12,15 @@ use crate::error::{PublishError, SubscribeError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Action {
-    /// To get the messages that are published, as a WebSocket or as a stream of events.
+    /// To get the messages that are published from now on, as a WebSocket or as a stream of events; where the topic
+    /// gives newcomers its [last](crate::TopicConfig::last) message, that too.
     Subscribe,
     /// To publish messages.
     Publish,
-    /// To read what there is, and where the topic is.
+    /// To read what there is, and where the topic is; also to subscribe to more than what comes next (`?last`,
+    /// `?since`), and to resume (`Last-Event-ID`). A browser whose stream may not resume does not come back.
     History,
-    /// To be told who is there.
+    /// To be told who is there, by reading or beside the messages.
     Presence,
 }
 

@@ -27,8 +27,8 @@ pub(super) struct Visit {
 type Subscribed = Result<(Cursor, Option<Joined>), SubscribeError>;
 
 impl Visit {
-    /// Subscribes, before the client is told that it may begin: it gets all that is published from then on, or leaves
-    /// the topic with the request.
+    /// Subscribes, when the handshake is accepted and before the client is told that it may begin: it gets all that is
+    /// published from then on, or leaves the topic with the request.
     pub(super) fn new(topics: &Topics, name: &str, options: SubscribeOptions, publishes: bool) -> Self {
         let has_envelope = options.has_envelope;
         let subscription = Arc::new(Mutex::new(Some(topics.cursor(name, options))));

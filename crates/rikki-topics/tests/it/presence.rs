@@ -29,16 +29,17 @@ async fn members_come_and_go() {
     let mut ada = join(&topics, "ada");
     let bob = join(&topics, "bob");
     assert_eq!((users(&topics), topics.present("t").count), (vec!["ada".to_owned(), "bob".to_owned()], 2));
-    assert_eq!(all(&mut ada), "joined", "they are put together first");
+    assert_eq!(all(&mut ada), "joined presence(0 + - all)", "they are put together first");
     later().await;
     assert_eq!(all(&mut ada), "presence(2 +ada,bob -)");
     drop(bob);
     let mut eve = join(&topics, "eve");
     // Who comes and goes in between has been there for nobody.
     drop(join(&topics, "nobody"));
+    assert_eq!(all(&mut eve), "joined presence(2 +ada,bob - all)", "who has been told to be there");
     later().await;
     assert_eq!(all(&mut ada), "presence(2 +eve -bob)");
-    assert_eq!(all(&mut eve), "joined presence(2 +eve -bob)");
+    assert_eq!(all(&mut eve), "presence(2 +eve -bob)");
     // Who reads slowly is told all of it.
     for n in 0..20 {
         let guest = join(&topics, &format!("guest{n}"));
@@ -61,8 +62,16 @@ async fn counts_alone() {
     let topics = topics(PresenceMode::Counts);
     let mut all_of_them: Vec<_> = (0..5).map(|n| join(&topics, &n.to_string())).collect();
     later().await;
-    assert_eq!(all(&mut all_of_them[0]), "joined presence(5 + -)");
+    assert_eq!(all(&mut all_of_them[0]), "joined presence(5 + - all)");
     assert_eq!((topics.present("t").count, users(&topics).len()), (5, 0));
+    // Before messages, also for who has not read when it comes.
+    let mut late = join(&topics, "late");
+    topics.publish("t", "text").wait().unwrap();
+    later().await;
+    assert_eq!(all(&mut late), "joined presence(6 + - all) text");
+    drop(late);
+    later().await;
+    assert_eq!(all(&mut all_of_them[0]), "text presence(6 + -) presence(5 + -)");
     all_of_them.truncate(1);
     later().await;
     assert_eq!(all(&mut all_of_them[0]), "presence(1 + -)");
@@ -105,7 +114,7 @@ fn told_though_the_runtime_ends() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (mut ada, _bob) = runtime.block_on(async { (join(&topics, "ada"), join(&topics, "bob")) });
     drop(runtime);
-    assert_eq!(all(&mut ada), "joined presence(2 +ada,bob -)");
+    assert_eq!(all(&mut ada), "joined presence(2 +ada,bob - all)");
     let _eve = join(&topics, "eve");
     assert_eq!(all(&mut ada), "presence(3 +eve -)");
 }
@@ -114,8 +123,9 @@ fn told_though_the_runtime_ends() {
 fn without_a_runtime_they_are_told_at_once() {
     let topics = topics(PresenceMode::Members);
     let mut ada = join(&topics, "ada");
+    assert_eq!(all(&mut ada), "joined presence(1 +ada - all)");
     drop(join(&topics, "bob"));
-    assert_eq!(all(&mut ada), "joined presence(1 +ada -) presence(2 +bob -) presence(1 + -bob)");
+    assert_eq!(all(&mut ada), "presence(2 +bob -) presence(1 + -bob)");
 }
 
 #[test]

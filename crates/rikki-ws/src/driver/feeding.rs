@@ -17,6 +17,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     #[inline(never)]
     fn feed<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> bool {
         let Some(Extras { feeds: Some(feeds), .. }) = self.extras.as_deref_mut() else { return false };
+        if !self.connection.is_open() {
+            // A Close has been sent: they are let go of next.
+            return false;
+        }
         let (connection, output) = (&mut self.connection, &mut *turn.output);
         let mut outlet = Outlet { connection, output, left: &mut turn.budget.fed, close: None };
         let fed = feeds.poll_feed(turn.cx, &mut outlet);

@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, Request};
 use axum::response::Response;
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode, Uri, header};
+use http::{Extensions, HeaderMap, Method, StatusCode, Uri, header};
 use hyper::upgrade::OnUpgrade;
 use rikki_proto::Connection;
 use rikki_proto::handshake::{InvalidSubprotocol, Refusal, Subprotocol, accept};
@@ -174,7 +174,7 @@ impl Upgrade {
         F: FnOnce(WebSocket) -> Fut + Send + 'static,
         Fut: Future<Output: Termination> + Send + 'static,
     {
-        self.answer(move |transport, ready| {
+        self.answer(nothing, move |transport, ready| {
             let (io, ahead) = transport.into_boxed();
             let Ready { connection, opening, terms, tracker } = ready;
             let (peer, live) = (opening.peer_addr(), terms.live.clone());
@@ -196,7 +196,14 @@ impl Upgrade {
     /// }
     /// ```
     pub fn on_upgrade_with<H: Handler>(self, handler: Arc<H>) -> Response {
-        self.answer(move |transport, ready| match transport {
+        self.on_accepted_with(handler, nothing)
+    }
+
+    /// As [`on_upgrade_with`](Self::on_upgrade_with), and attaches what `accepted` does when the handshake has been
+    /// judged and before the client is told: nothing of that is done for one that is refused.
+    #[doc(hidden)]
+    pub fn on_accepted_with<H: Handler>(self, handler: Arc<H>, accepted: impl FnOnce(&mut Extensions)) -> Response {
+        self.answer(accepted, move |transport, ready| match transport {
             Transport::Tcp(io, ahead) => ready.spawn(handler, io, &ahead),
             #[cfg(unix)]
             Transport::Unix(io, ahead) => ready.spawn(handler, io, &ahead),
@@ -211,8 +218,12 @@ impl Upgrade {
         self.at(endpoint).on_upgrade_with(endpoint.handler().clone())
     }
 
-    fn answer(self, start: impl FnOnce(Transport, Ready) + Send + 'static) -> Response {
-        let Self { parts, on_upgrade, context, subprotocols, origins } = self;
+    fn answer(
+        self,
+        attach: impl FnOnce(&mut Extensions),
+        start: impl FnOnce(Transport, Ready) + Send + 'static,
+    ) -> Response {
+        let Self { mut parts, on_upgrade, context, subprotocols, origins } = self;
         let Context { terms, listener, public, tracker, request } = context;
         let subprotocols = subprotocols.as_deref().unwrap_or(&terms.subprotocols);
         let judged = accept(&parts.method, parts.version, &parts.headers, subprotocols);
@@ -235,12 +246,8 @@ impl Upgrade {
         if let Some(refused) = refuse_origin(Asked::WebSocket, origins, &terms, (listener, public.as_deref()), &parts) {
             return refused;
         }
-        let Some(on_upgrade) = on_upgrade else {
-            log_trouble(Trouble::Unsupported);
-            let mut response = Response::new(Body::from("this server does not support upgrades\n"));
-            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            return response;
-        };
+        let Some(on_upgrade) = on_upgrade else { return unsupported() };
+        attach(&mut parts.extensions);
         let peer = peer_addr(&parts);
         let opening =
             Opening { parts, peer, subprotocol: accepted.subprotocol().cloned(), is_compressed: compression.is_some() };
@@ -276,6 +283,9 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
         Ok(Self::from_parts(Box::new(parts.clone())))
     }
 }
+
+/// Attaches nothing.
+fn nothing(_: &mut Extensions) {}
 
 /// The answer to a request from a page that may not open WebSockets here, or at `endpoint`: for what is there beside
 /// them, and could do as much. `None` if it may.
@@ -330,6 +340,13 @@ fn log_trouble(trouble: Trouble) {
     }
 }
 
+fn unsupported() -> Response {
+    log_trouble(Trouble::Unsupported);
+    let mut response = Response::new(Body::from("this server does not support upgrades\n"));
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response
+}
+
 fn peer_addr(request: &Parts) -> Option<SocketAddr> {
     request.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)
 }
@@ -357,8 +374,6 @@ impl Ready {
 
 #[cfg(test)]
 mod tests {
-    use http::Extensions;
-
     use super::*;
     use crate::{Config, Live};
 

@@ -105,7 +105,7 @@ async fn names() {
     check("GET /open", r#"200 {"topic":"open","epoch":null,"offset":0,"messages":[]}"#).await;
     check("GET /open/a/b", r#"200 {"topic":"open/a/b","epoch":null,"offset":0,"messages":[]}"#).await;
     check("GET /open/%C3%BC", r#"200 {"topic":"open/ü","epoch":null,"offset":0,"messages":[]}"#).await;
-    check("GET /open/a%2fb", r#"200 {"topic":"open/a/b","epoch":null,"offset":0,"messages":[]}"#).await;
+    check("GET /open/a%3Ab%2561", r#"200 {"topic":"open/a:b%61","epoch":null,"offset":0,"messages":[]}"#).await;
     check("GET /open/%22%25", r#"200 {"topic":"open/\"%","epoch":null,"offset":0,"messages":[]}"#).await;
     check("GET /open/nested/a", r#"200 {"topic":"open/nested/a","epoch":null,"offset":0,"messages":[]}"#).await;
     check("GET /open//", r#"200 {"topic":"open//","epoch":null,"offset":0,"messages":[]}"#).await;
@@ -113,6 +113,13 @@ async fn names() {
         let expected = "400 the path has a bad percent-encoding, or is no UTF-8";
         check(format!("GET /open/{bad}"), expected).await;
         check(format!("POST /open/{bad}"), expected).await;
+    }
+    // What routes a request sees its path as it is written.
+    for spelled in ["%61", "a%2fb", "%2F", "%7a", "%5A", "%30", "%2d", "%2E", "%2e%2e", "%5f", "%7E", "%22%61"] {
+        let expected =
+            "400 the path has a percent-encoding of a letter, a digit, or one of - . _ ~ /: write it plainly";
+        check(format!("GET /open/{spelled}"), expected).await;
+        check(format!("POST /open/{spelled}"), expected).await;
     }
     for control in ["%00", "%0a", "%7f", "%c2%85"] {
         check(format!("GET /open/{control}"), "400 the name of a topic has a control character").await;
@@ -325,6 +332,45 @@ async fn lines() {
     );
 }
 
+/// An answer counts until it has been taken.
+#[tokio::test]
+async fn answers_to_lines_are_counted() {
+    let topics = topics();
+    let used = || topics.budgets()[0].used();
+    let before = used();
+    let text = format!("POST /open\nContent-Type: application/x-ndjson\n\n{}", "x\n".repeat(1000));
+    let response = answer(&TopicUrl::new(&topics), text.as_bytes()).await;
+    let held = used() - before;
+    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    assert!(held >= body.len(), "{held} of {}", body.len());
+    drop(body);
+    assert_eq!(used(), before);
+    // Where there is no room for more of it, what follows is not published.
+    let topics = Topics::with_broker(
+        TopicsConfig::default().others(TopicConfig::default().publish(true)).memory(used() + 20_000),
+        Known,
+    );
+    let said = said(answer(&TopicUrl::new(&topics), text.as_bytes()).await).await;
+    assert!(said.ends_with("no memory is left for messages of topics: what follows is not published\"}"), "{said}");
+    assert!(said.len() < 25_000, "{}", said.len());
+}
+
+/// What is no handshake, and what cannot be upgraded, takes no topic and no subscription.
+#[tokio::test]
+async fn handshakes_that_are_refused_hold_nothing() {
+    let topics = topics();
+    let url = TopicUrl::new(&topics);
+    let made = || topics.counters().iter().map(|counted| counted.topics).sum::<u64>();
+    let check = async |fields: &str, expected: &str| {
+        let response = answer(&url, format!("GET /open/new\n{fields}").as_bytes()).await;
+        assert_eq!((made(), topics.budgets()[2].used()), (1, 0), "{fields}");
+        assert!(said(response).await.starts_with(expected), "{fields}");
+    };
+    check("Upgrade: websocket", "400 ").await;
+    check(&UPGRADE.replace("13", "12"), "426 ").await;
+    check(UPGRADE, OPENED).await;
+}
+
 #[tokio::test]
 async fn origins() {
     let faces = [
@@ -367,6 +413,7 @@ async fn rules() {
             Some("reader") if matches!(action, Action::Publish | Action::Presence) => {
                 Err(Denied::forbidden(format!("readers may not {action:?}")))
             }
+            Some("newcomer") if action == Action::History => Err(Denied::forbidden("newcomers may not History")),
             Some(user) => Ok(Identity::user(user)),
         }
     });
@@ -385,6 +432,19 @@ async fn rules() {
         .await;
     check("POST /news\nAuthorization: reader", "403 readers may not Publish", &["Publish"]).await;
     check(&format!("GET /news\n{UPGRADE}\nAuthorization: reader"), OPENED, &["Subscribe", "Publish"]).await;
+    // Who may only subscribe gets nothing of what was said before.
+    let resumed = format!("Last-Event-ID: {E}:2");
+    for (query, field) in [("last=9", ""), ("since=1h", ""), (&*format!("since={E}:2"), ""), ("", &*resumed)] {
+        let events = format!("GET /news?{query}\nAccept: text/event-stream\nAuthorization: newcomer\n{field}");
+        check(events.trim_end(), "403 newcomers may not History", &["Subscribe", "History"]).await;
+        if field.is_empty() {
+            let socket = format!("GET /news?{query}\n{UPGRADE}\nAuthorization: newcomer");
+            check(&socket, "403 newcomers may not History", &["Subscribe", "History"]).await;
+            let allowed = format!("GET /news?{query}\n{UPGRADE}\nAuthorization: reader");
+            check(&allowed, OPENED, &["Subscribe", "History", "Publish"]).await;
+        }
+    }
+    check(&format!("GET /news\n{UPGRADE}\nAuthorization: newcomer"), OPENED, &["Subscribe", "Publish"]).await;
     // The rule alone decides.
     check("POST /news\nAuthorization: writer", "200 ", &["Publish"]).await;
     // Nobody is asked about what is wrong anyway.

@@ -122,6 +122,17 @@ async fn to_their_end_before_a_drain_closes() {
     assert!(fixture.driver.extras.as_ref().unwrap().feeds.is_none());
 }
 
+/// Behind a Close of ours nothing is taken of them.
+#[tokio::test]
+async fn closed_by_a_callback() {
+    let (mut fixture, there) = fed(Script::new([]), 100);
+    *there.lock().unwrap() = 5;
+    fixture.driver.with_socket(Waker::noop(), |socket| socket.close(CloseCode::NORMAL, "").unwrap());
+    assert!(fixture.poll().is_pending());
+    assert_eq!(fixture.driver.line.io.written, [0x88, 2, 3, 0xe8]);
+    assert!(fixture.driver.extras.as_ref().unwrap().feeds.is_none());
+}
+
 #[tokio::test]
 async fn closed_by_a_feed() {
     for has_sender in [false, true] {
