@@ -50,7 +50,7 @@ fn push(bench: &Bench, policy: &str) -> Result<String, Trouble> {
         for number in 0..clients {
             let client = Client::connect_with(small_socket()?, address, "/push").await?;
             let stop = if number < stalled { stalling.clone() } else { ending.clone() };
-            tasks.spawn(follow(client, stop));
+            tasks.spawn(follow(Pushed::new(client), stop));
         }
         Ok::<_, String>(())
     })?;
@@ -109,8 +109,7 @@ pub(super) fn small_socket() -> Result<TcpSocket> {
 }
 
 /// Takes pushed messages until it is told to stop; none may be missing. Gives their number, and the connection.
-async fn follow(client: Client, mut stop: watch::Receiver<bool>) -> Result<(usize, TcpStream)> {
-    let mut pushed = Pushed::new(client);
+pub(super) async fn follow(mut pushed: Pushed, mut stop: watch::Receiver<bool>) -> Result<(usize, TcpStream)> {
     while !*stop.borrow_and_update() {
         tokio::select! {
             read = timeout(LIMIT, pushed.read()) => read.map_err(|_| "no message in time")??,

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::slow_readers::{Counters, Pushed, small_socket};
+use super::slow_readers::{Counters, Pushed, follow, small_socket};
 use crate::Result;
 use crate::case::{Bench, Case, Trouble};
 use crate::client::{Client, LIMIT};
@@ -38,7 +38,7 @@ fn subscribers(bench: &Bench, policy: &str) -> Result<String, Trouble> {
         for number in 0..clients {
             let client = Client::connect_with(small_socket()?, server.address, "/topic").await?;
             let pushed = Pushed::new(client);
-            if number < stalled { slow.push(pushed) } else { _ = reading.spawn(read(pushed, stopping.clone())) }
+            if number < stalled { slow.push(pushed) } else { _ = reading.spawn(follow(pushed, stopping.clone())) }
         }
         Ok::<_, String>(())
     })?;
@@ -55,8 +55,8 @@ fn subscribers(bench: &Bench, policy: &str) -> Result<String, Trouble> {
     let counted = bench.runtime.block_on(Counters::read(server.address))?;
     stop.send_replace(true);
     let mut received = 0;
-    for read in bench.runtime.block_on(reading.join_all()) {
-        received += read?;
+    for followed in bench.runtime.block_on(reading.join_all()) {
+        received += followed?.0;
     }
     let grown = most.saturating_sub(before);
     let figures = format!(
@@ -69,20 +69,6 @@ fn subscribers(bench: &Bench, policy: &str) -> Result<String, Trouble> {
     }
     let acted = bench.runtime.block_on(acted(&server, policy, slow, &counted))?;
     Ok(format!("{figures}; {acted}"))
-}
-
-/// Reads until it is told to stop; none may be missing.
-async fn read(mut pushed: Pushed, mut stop: watch::Receiver<bool>) -> Result<usize> {
-    while !*stop.borrow_and_update() {
-        tokio::select! {
-            read = timeout(LIMIT, pushed.read()) => read.map_err(|_| "no message in time")??,
-            _ = stop.changed() => break,
-        }
-        if pushed.missing > 0 {
-            return Err(format!("{} messages are missing among {}", pushed.missing, pushed.count));
-        }
-    }
-    Ok(pushed.count)
 }
 
 /// What has become of those who did not read.
