@@ -93,7 +93,10 @@ fn compression(deflate: &Deflate) -> Result<Option<ws::Compression>, ws::OutOfRa
 
 fn load(tls: &TlsSettings, listen: &[String]) -> Result<ServerTls, TlsError> {
     let loaded = match &tls.certificate {
-        Certificate::Files { certificate, key } => ServerTls::pem_files(certificate, key)?,
+        Certificate::Files((certificate, key), others) => {
+            let first = ServerTls::pem_files(certificate, key)?;
+            others.iter().try_fold(first, |loaded, (certificate, key)| loaded.and_pem_files(certificate, key))?
+        }
         Certificate::SelfSigned => ServerTls::self_signed(certificate_names(listen))?,
     };
     match &tls.client_ca {

@@ -54,8 +54,8 @@ pub(crate) struct TlsSettings {
 /// Where the server's certificate comes from.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Certificate {
-    /// Two PEM files.
-    Files { certificate: PathBuf, key: PathBuf },
+    /// PEM files: certificates with their keys, the default one first.
+    Files((PathBuf, PathBuf), Vec<(PathBuf, PathBuf)>),
     /// Made in memory for the hosts of the listen URLs.
     SelfSigned,
 }
@@ -80,10 +80,16 @@ impl Settings {
 
     /// Checks what clap cannot: that a certificate is there exactly when it is needed, and what is mounted where.
     pub(crate) fn from_args(args: Args) -> Result<Settings, UsageError> {
-        let certificate = match (args.cert, args.key) {
-            (Some(certificate), Some(key)) => Some(Certificate::Files { certificate, key }),
-            _ if args.tls_self_signed => Some(Certificate::SelfSigned),
-            _ => None,
+        let (certificates, keys) = (args.cert.len(), args.key.len());
+        if certificates != keys {
+            return Err(UsageError(format!(
+                "each certificate needs its key: --cert is given {certificates} times, --key {keys} times"
+            )));
+        }
+        let mut pairs = args.cert.into_iter().zip(args.key);
+        let certificate = match pairs.next() {
+            Some(first) => Some(Certificate::Files(first, pairs.collect())),
+            None => args.tls_self_signed.then_some(Certificate::SelfSigned),
         };
         let secure = args.listen.iter().find(|url| is_secure(url));
         match (secure, &certificate) {
@@ -201,7 +207,7 @@ mod tests {
             let actual = Settings::from_args(args).map(|settings| settings.tls.map(|tls| tls.certificate));
             assert_eq!(actual, expected.map_err(|text| UsageError(text.to_owned())), "{line}");
         };
-        let files = || Certificate::Files { certificate: "c".into(), key: "k".into() };
+        let files = || Certificate::Files(("c".into(), "k".into()), Vec::new());
         let no_url = "a certificate needs an https or wss URL, as in --listen https://localhost:8443";
         let no_certificate = "wss://a needs --cert FILE and --key FILE, or --tls-self-signed";
 
@@ -209,6 +215,10 @@ mod tests {
         check("rikki --listen ws://a", Ok(None));
         check("rikki --listen wss://a --cert c --key k", Ok(Some(files())));
         check("rikki --listen ws://a --listen HTTPS://a --cert c --key k --ca ca", Ok(Some(files())));
+        let two = Certificate::Files(("c".into(), "k".into()), vec![("d".into(), "l".into())]);
+        check("rikki --listen wss://a --cert c --cert d --key k --key l", Ok(Some(two)));
+        let uneven = "each certificate needs its key: --cert is given 2 times, --key 1 times";
+        check("rikki -url wss://a -cert c -key k -cert d", Err(uneven));
         check("rikki -url wss://a --tls-self-signed", Ok(Some(Certificate::SelfSigned)));
         check("rikki --listen http://b --listen wss://a", Err(no_certificate));
         check("rikki --tls-self-signed", Err(no_url));

@@ -60,8 +60,8 @@ pub(crate) struct UsageError(pub(crate) String);
                   SIZE takes B, KiB, MiB, GiB, KB, MB or GB; DUR takes ms, s, m or h.\n\
                   OPTION is history=N, age=DUR, bytes=SIZE, last, keys, presence,\n\
                   presence=counts, publish or policy=gap|latest|close; /rooms/* is all below.\n\
-                  --listen, --allow-host, --subprotocol, --allow-origin, --topic, --broadcast,\n\
-                  --mount, --type and --header may be repeated.\n\
+                  --listen, --allow-host, --cert with --key, --subprotocol, --allow-origin,\n\
+                  --topic, --broadcast, --mount, --type and --header may be repeated.\n\
                   The spelling -url URL -cert FILE -key FILE -ca FILE works too.\n\
                   A client is rikki connect (see rikki connect --help)."
 )]
@@ -82,10 +82,10 @@ pub(crate) struct Args {
 
     /// Certificate chain, PEM, the server's own first
     #[arg(long, value_name = "FILE", requires = "key", group = "certificate", help_heading = TLS)]
-    pub(crate) cert: Option<PathBuf>,
+    pub(crate) cert: Vec<PathBuf>,
     /// Private key of the certificate, PEM
     #[arg(long, value_name = "FILE", requires = "cert", help_heading = TLS)]
-    pub(crate) key: Option<PathBuf>,
+    pub(crate) key: Vec<PathBuf>,
     /// Authorities of required client certificates, PEM
     #[arg(long, value_name = "FILE", requires = "certificate", help_heading = TLS)]
     pub(crate) ca: Option<PathBuf>,
@@ -282,8 +282,8 @@ mod tests {
     fn the_tutorial_s_spelling() {
         let args = run(&["-url", "wss://0.0.0.0", "-cert", "a.crt", "-key", "a.key", "-ca", "-odd-"]);
         assert_eq!(args.listen, ["wss://0.0.0.0"]);
-        assert_eq!(args.cert, Some("a.crt".into()));
-        assert_eq!(args.key, Some("a.key".into()));
+        assert_eq!(args.cert, [PathBuf::from("a.crt")]);
+        assert_eq!(args.key, [PathBuf::from("a.key")]);
         assert_eq!(args.ca, Some("-odd-".into()));
     }
 

@@ -2,6 +2,8 @@
 
 mod accept;
 mod admission;
+#[cfg(feature = "tls")]
+mod certificates;
 mod config;
 mod door;
 mod drain;
@@ -36,6 +38,8 @@ use crate::ws::{self, CloseCode, Subprotocol};
 use mount::Mounts;
 use rikki_limits::{BadLimit, BadNumber, Hint};
 
+#[cfg(feature = "tls")]
+pub use certificates::Reloaded;
 pub(crate) use config::Limits;
 pub use error::StartError;
 pub use handle::{Bound, Handle};
@@ -158,7 +162,8 @@ impl Server {
         self
     }
 
-    /// Sets the certificate for `https` and `wss` listeners.
+    /// Sets the certificates for `https` and `wss` listeners. Those from files are renewed while the server runs: see
+    /// [`Handle::reload_certificates`].
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: ServerTls) -> Self {
         self.tls = Some(tls);
