@@ -1,6 +1,7 @@
 //! From checked settings to a running server.
 
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 use std::thread;
 
 use rikki::{BadLimit, Bound, Server, ServerTls, StartError, TlsError, ws};
@@ -15,7 +16,7 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
     let server = configure(settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
     runtime.map_err(StartError::Runtime)?.block_on(async {
-        let handle = server.start().await?;
+        let handle = server.start().await.map_err(|error| not_started(error, settings))?;
         let greeting = greeting(handle.bound(), settings);
         // Whoever has read the greeting may send a signal.
         let running = handle.run();
@@ -24,6 +25,18 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
         drop(printing.map_err(StartError::Runtime)?);
         running.await.map_err(|error| Failure::Runtime(format!("cannot wait for signals: {error}")))
     })
+}
+
+/// A port that is taken may be that of either flag.
+fn not_started(error: StartError, settings: &Settings) -> Failure {
+    match &error {
+        StartError::Bind { address, source }
+            if source.kind() == ErrorKind::AddrInUse && settings.redirect_http == Some(address.port()) =>
+        {
+            Failure::Runtime(format!("{error} with --redirect-http=PORT"))
+        }
+        _ => error.into(),
+    }
 }
 
 fn configure(settings: &Settings) -> Result<Server, Failure> {
@@ -56,6 +69,9 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
     }
     if let Some(workers) = settings.workers {
         server = server.workers(workers);
+    }
+    if let Some(port) = settings.redirect_http {
+        server = server.redirect_http(port);
     }
     if let Some(tls) = &settings.tls {
         let tls = load(tls, &settings.listen)?;
@@ -125,6 +141,10 @@ fn greeting(bound: &[Bound], settings: &Settings) -> String {
         let (websocket, http) = if bound.is_tls() { ("wss", "https") } else { ("ws", "http") };
         let root = ("/", &settings.root);
         let mounts = settings.files.mounts.iter().map(|(path, folder)| (path.as_str(), folder));
+        if bound.is_redirect() {
+            let _ = writeln!(text, "Redirecting http://{bound} to https");
+            continue;
+        }
         if let Some(path) = bound.path() {
             // No browser opens it.
             let _ = writeln!(text, "Starting WS listener on unix:{}", path.display());

@@ -19,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) listen: Vec<String>,
     /// How to serve `https` and `wss`; there is such a URL in `listen` if and only if this is `Some`.
     pub(crate) tls: Option<TlsSettings>,
+    /// The port from which requests are sent on to TLS; there is a URL with TLS if this is `Some`.
+    pub(crate) redirect_http: Option<u16>,
     /// Number of worker threads; `None` for one per core.
     pub(crate) workers: Option<usize>,
     /// Host names to accept besides those of loopback.
@@ -92,6 +94,9 @@ impl Settings {
             None => args.tls_self_signed.then_some(Certificate::SelfSigned),
         };
         let secure = args.listen.iter().find(|url| is_secure(url));
+        if secure.is_none() && args.redirect_http.is_some() {
+            return Err(UsageError("--redirect-http needs an https or wss URL, as in --listen https://0.0.0.0".into()));
+        }
         match (secure, &certificate) {
             (Some(url), None) => {
                 return Err(UsageError(format!("{url} needs --cert FILE and --key FILE, or --tls-self-signed")));
@@ -121,6 +126,7 @@ impl Settings {
             files: args.files,
             tls: certificate.map(|certificate| TlsSettings { certificate, client_ca: args.ca }),
             listen: args.listen,
+            redirect_http: args.redirect_http,
             workers: args.workers,
             allow_hosts: args.allow_hosts,
             allow_origins: args.allow_origins,
@@ -221,6 +227,9 @@ mod tests {
         check("rikki -url wss://a -cert c -key k -cert d", Err(uneven));
         check("rikki -url wss://a --tls-self-signed", Ok(Some(Certificate::SelfSigned)));
         check("rikki --listen http://b --listen wss://a", Err(no_certificate));
+        check("rikki --redirect-http -url wss://a -cert c -key k", Ok(Some(files())));
+        let nowhere = "--redirect-http needs an https or wss URL, as in --listen https://0.0.0.0";
+        check("rikki --redirect-http=8080 --listen http://a", Err(nowhere));
         check("rikki --tls-self-signed", Err(no_url));
         check("rikki --listen ws://wss:1 --cert c --key k", Err(no_url));
     }

@@ -80,6 +80,9 @@ pub(crate) struct Args {
     #[arg(long = "allow-host", value_name = "NAME", help_heading = LISTENING)]
     pub(crate) allow_hosts: Vec<String>,
 
+    /// Send requests to PORT [default: 80] on to https
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "80", help_heading = TLS)]
+    pub(crate) redirect_http: Option<u16>,
     /// Certificate chain, PEM, the server's own first
     #[arg(long, value_name = "FILE", requires = "key", group = "certificate", help_heading = TLS)]
     pub(crate) cert: Vec<PathBuf>,
@@ -279,6 +282,17 @@ mod tests {
     }
 
     #[test]
+    fn the_port_that_redirects_may_be_left_out() {
+        let check = |args: &[&str], port: u16| assert_eq!(run(args).redirect_http, Some(port), "{args:?}");
+        check(&["--redirect-http"], 80);
+        check(&["--redirect-http=8080"], 8080);
+        // What follows is not its value.
+        let args = run(&["--redirect-http", "-url", "wss://a", "www"]);
+        assert_eq!((args.redirect_http, args.root), (Some(80), PathBuf::from("www")));
+        assert_eq!(args.listen, ["wss://a"]);
+    }
+
+    #[test]
     fn the_tutorial_s_spelling() {
         let args = run(&["-url", "wss://0.0.0.0", "-cert", "a.crt", "-key", "a.key", "-ca", "-odd-"]);
         assert_eq!(args.listen, ["wss://0.0.0.0"]);
@@ -314,6 +328,7 @@ mod tests {
         check(&["--log", "rikki=loud"], "invalid value 'rikki=loud' for '--log <FILTER>': ");
         check(&["--log", "loud"], "invalid value 'loud' for '--log <FILTER>': loud is no level: it is off, error, ");
         check(&["--log", "info,hyper"], "invalid value 'info,hyper' for '--log <FILTER>': hyper is no level: ");
+        check(&["--redirect-http=none"], "invalid value 'none' for '--redirect-http[=<PORT>]'");
         check(&["--cert", "a"], "the following required arguments were not provided: --key <FILE>");
         check(&["--key", "a"], "the following required arguments were not provided: --cert <FILE>");
         check(&["--ca", "a"], "the following required arguments were not provided: <--cert <FILE>|--tls-self-signed>");

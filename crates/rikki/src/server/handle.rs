@@ -59,19 +59,28 @@ struct Running {
 
 /// A listen URL with the port that it got.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bound(ListenUrl);
+pub struct Bound {
+    url: ListenUrl,
+    is_redirect: bool,
+}
 
 impl Bound {
     /// Whether the listener speaks TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {
-        self.0.is_tls()
+        self.url.is_tls()
+    }
+
+    /// Whether it is one of those that [`redirect_http`](Server::redirect_http) adds, which come last.
+    #[must_use]
+    pub fn is_redirect(&self) -> bool {
+        self.is_redirect
     }
 
     /// The path of a Unix socket.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
-        match &self.0.0 {
+        match &self.url.0 {
             Place::Unix { path, .. } => Some(path),
             Place::Port { .. } => None,
         }
@@ -81,7 +90,7 @@ impl Bound {
 impl fmt::Display for Bound {
     /// `host:port`, as it stands in a URL, or `unix:` and the path of a socket.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.0 {
+        match &self.url.0 {
             Place::Port { host, port, .. } => write!(f, "{host}:{port}"),
             Place::Unix { path, .. } => write!(f, "unix:{}", path.display()),
         }
@@ -96,7 +105,8 @@ impl Handle {
         &self.0.addresses
     }
 
-    /// The listen URLs, in the order in which they were given, with the ports that they got.
+    /// The listen URLs, in the order in which they were given, with the ports that they got; then those from which
+    /// requests are [sent on to TLS](Server::redirect_http).
     #[must_use]
     pub fn bound(&self) -> &[Bound] {
         &self.0.bound
@@ -201,6 +211,7 @@ pub(super) struct Listen {
     pub(super) url: ListenUrl,
     pub(super) sockets: Vec<Listening>,
     pub(super) router: Router,
+    pub(super) is_redirect: bool,
 }
 
 /// Starts workers and acceptors.
@@ -272,7 +283,7 @@ fn open(
     let mut sockets = Sockets::new();
     let mut bound = Vec::new();
     let mut addresses = Vec::new();
-    for Listen { mut url, sockets: opened, router } in listeners {
+    for Listen { mut url, sockets: opened, router, is_redirect } in listeners {
         for socket in opened {
             let address = socket.local_addr().map_err(StartError::Runtime)?;
             if let (Some(address), Place::Port { port, .. }) = (address, &mut url.0) {
@@ -286,7 +297,7 @@ fn open(
             let serving = Serving::new(server.http.clone(), shared_http.clone(), terms, draining.clone());
             sockets.push((socket, Arc::new(server.listener(router.clone(), serving, url.is_tls()))));
         }
-        bound.push(Bound(url));
+        bound.push(Bound { url, is_redirect });
     }
     Ok((sockets, bound, addresses))
 }

@@ -16,6 +16,8 @@ mod mount;
 #[path = "unmounted.rs"]
 mod mount;
 mod queue;
+#[cfg(feature = "tls")]
+mod redirect;
 mod routes;
 mod url;
 mod worker;
@@ -73,6 +75,8 @@ pub struct Server {
     urls: Vec<String>,
     #[cfg(feature = "tls")]
     tls: Option<ServerTls>,
+    #[cfg(feature = "tls")]
+    redirect_http: Option<u16>,
     mounts: Mounts,
     #[cfg(feature = "topics")]
     topics: Vec<rikki_topics::Topics>,
@@ -97,6 +101,8 @@ impl Default for Server {
             urls: Vec::new(),
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "tls")]
+            redirect_http: None,
             mounts: Mounts::default(),
             #[cfg(feature = "topics")]
             topics: Vec::new(),
@@ -167,6 +173,17 @@ impl Server {
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: ServerTls) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Listens without TLS on this port, usually 80, of each host that an `https` or `wss` listener has, and answers
+    /// every request with 308 (Permanent Redirect) to the same host, path and query there; default not.
+    ///
+    /// Host is judged as everywhere: one that is none is answered with 400. Without a TLS listener it is an error of
+    /// [`start`](Self::start).
+    #[cfg(feature = "tls")]
+    pub fn redirect_http(mut self, port: u16) -> Self {
+        self.redirect_http = Some(port);
         self
     }
 
@@ -357,11 +374,15 @@ impl Server {
             }
             listeners.push((parsed.bind()?, parsed));
         }
+        #[cfg(feature = "tls")]
+        let redirects = self.redirect_http.map_or(Ok(Vec::new()), |port| redirect::bind(port, &listeners))?;
+        #[cfg(not(feature = "tls"))]
+        let redirects = Vec::new();
         self.share_memory();
         let (mounts, router) = (std::mem::take(&mut self.mounts), std::mem::take(&mut self.router));
         let router = mounts.add_to(router, self.secrets())?;
-        let listen = |(sockets, url)| handle::Listen { url, sockets, router: router.clone() };
-        handle::start(&self, listeners.into_iter().map(listen).collect())
+        let listen = |(sockets, url)| handle::Listen { url, sockets, router: router.clone(), is_redirect: false };
+        handle::start(&self, listeners.into_iter().map(listen).chain(redirects).collect())
     }
 
     #[cfg(feature = "tls")]

@@ -13,14 +13,14 @@ use rcgen::{
 };
 use rikki::client::{Builder, ClientTls};
 use rikki::ws::{Message, Socket};
-use rikki::{Handle, Server, ServerTls};
+use rikki::{Handle, Server, ServerTls, StartError};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
 use testkit::trusting;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -338,7 +338,7 @@ async fn authorities_of_clients_are_replaced() {
         let Ok(mut stream) = TlsConnector::from(client.clone()).connect(name, stream).await else { return false };
         // The client is told after its own handshake has ended.
         let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, request).await;
+        let _ = stream.write_all(request).await;
         let mut answer = Vec::new();
         let _ = soon("an answer", stream.read_to_end(&mut answer)).await;
         answer.starts_with(b"HTTP/1.1 ")
@@ -354,4 +354,53 @@ async fn authorities_of_clients_are_replaced() {
     for _ in 0..3 {
         assert!(is_let_in(&new).await && !is_let_in(&old).await);
     }
+}
+
+#[tokio::test]
+async fn plain_requests_are_sent_on() {
+    let tls = ServerTls::self_signed(["localhost"]).unwrap();
+    let server = Server::new().tls(tls).listen("https://127.0.0.1:0").redirect_http(0).allow_host("a.test");
+    let server = server.start().await.unwrap();
+    let [secure, plain] = server.local_addrs() else { panic!("{server:?}") };
+    let [https, http] = server.bound() else { panic!("{server:?}") };
+    assert!(https.is_tls() && !https.is_redirect() && !http.is_tls() && http.is_redirect());
+    let (to, port) = (secure.port(), plain.port());
+    let check = async |head: &str, status: u16, location: Option<&str>| {
+        let mut stream = TcpStream::connect(plain).await.unwrap();
+        stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        soon("an answer", stream.read_to_end(&mut answer)).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        let value = answer.lines().find_map(|line| line.strip_prefix("location: "));
+        let got = (answer.get(9..12).and_then(|status| status.parse().ok()), value);
+        assert_eq!(got, (Some(status), location), "{head:?}: {answer}");
+    };
+    let sent_on = format!("https://a.test:{to}/x?y=%20z");
+    for method in ["GET", "HEAD", "DELETE", "BREW"] {
+        check(&format!("{method} /x?y=%20z HTTP/1.1\r\nHost: a.test:{port}\r\n"), 308, Some(&sent_on)).await;
+    }
+    let at_home = format!("https://127.0.0.1:{to}/");
+    check(&format!("GET / HTTP/1.1\r\nHost: {plain}\r\n"), 308, Some(&at_home)).await;
+    check("OPTIONS * HTTP/1.1\r\nHost: 127.0.0.1\r\n", 308, Some(&at_home)).await;
+    check("GET / HTTP/1.0\r\nHost: 127.0.0.1\r\n", 308, Some(&at_home)).await;
+    let upgrade = "Host: a.test\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: Upgrade\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    check(&format!("GET /x?y=%20z HTTP/1.1\r\n{upgrade}"), 308, Some(&sent_on)).await;
+    check("POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n", 308, Some(&at_home)).await;
+    check(&format!("GET http://a.test:{port}/x?y=%20z HTTP/1.1\r\nHost: a.test:{port}\r\n"), 308, Some(&sent_on)).await;
+    let outside = format!("https://a.test:{to}//evil.test/%5C");
+    check("GET //evil.test/%5C HTTP/1.1\r\nHost: a.test\r\n", 308, Some(&outside)).await;
+    // A page elsewhere whose name resolves to loopback learns nothing.
+    check("GET / HTTP/1.1\r\nHost: evil.test\r\n", 403, None).await;
+    check("GET / HTTP/1.1\r\n", 400, None).await;
+    check("GET / HTTP/1.0\r\n", 400, None).await;
+    check("GET / HTTP/1.1\r\nHost: a.test\r\nHost: a.test\r\n", 400, None).await;
+    check("GET http://a.test/ HTTP/1.1\r\nHost: 127.0.0.1\r\n", 400, None).await;
+    for host in
+        ["", ":80", "a.test@evil.test", "a.test/x", "a.test\\x", "a.test x", "a.test:99999", "a%0d%0ax", "\"<>", "::1"]
+    {
+        check(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n"), 400, None).await;
+    }
+    let alone = Server::new().listen("http://127.0.0.1:0").redirect_http(0).start().await;
+    assert!(matches!(alone, Err(StartError::NoRedirect)), "{alone:?}");
 }
