@@ -134,7 +134,8 @@ impl Handle {
     /// [`refused_certificates`](Counters::refused_certificates), once for each change of the files. A certificate that
     /// is used and expires within 7 days is a warning in the log, once a day.
     ///
-    /// Where there are no files, or the server has drained, nothing is found.
+    /// Where there are no files, or the server has drained, nothing is found. What is no file, such as a pipe, is read
+    /// once, at the start.
     ///
     /// # Cancel safety
     ///

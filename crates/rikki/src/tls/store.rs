@@ -158,6 +158,8 @@ impl Made<1> for Verifier {
 #[derive(Clone)]
 pub(super) struct Watched<T, const N: usize> {
     files: [PathBuf; N],
+    /// Whether all of them can be read again, which a pipe cannot.
+    is_lasting: bool,
     pub(super) value: T,
     /// Of the texts that the value was made of.
     print: u64,
@@ -177,9 +179,10 @@ impl<T: Made<N>, const N: usize> Watched<T, N> {
             text.as_ref().is_ok_and(|text| pem::holds_key(text)).then(|| file.to_owned())
         };
         let secrets = files.into_iter().zip(&texts).filter_map(holds_key).collect();
+        let is_lasting = files.iter().all(|file| file.is_file());
         let files = files.map(Path::to_owned);
         let value = make(&files, texts)?;
-        Ok((Self { files, value, print, bad: None, reported: None }, secrets))
+        Ok((Self { files, is_lasting, value, print, bad: None, reported: None }, secrets))
     }
 
     /// What it is called in the log: the first of its files.
@@ -188,6 +191,9 @@ impl<T: Made<N>, const N: usize> Watched<T, N> {
     }
 
     fn look(&mut self, now: SystemTime, is_patient: bool, look: &mut Look) {
+        if !self.is_lasting {
+            return;
+        }
         let texts = self.files.each_ref().map(|path| pem::read(path));
         let print = print(&texts);
         if print == self.print {
@@ -198,7 +204,7 @@ impl<T: Made<N>, const N: usize> Watched<T, N> {
         let made = make(&self.files, texts).and_then(|value: T| value.check(&name, now).map(|()| value));
         match made {
             Ok(value) => {
-                *self = Self { files: self.files.clone(), value, print, bad: None, reported: None };
+                (self.value, self.print, self.bad, self.reported) = (value, print, None, None);
                 look.swapped.push(name);
             }
             Err(error) => {
