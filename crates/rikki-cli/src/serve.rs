@@ -1,6 +1,7 @@
 //! From checked settings to a running server.
 
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 use std::thread;
 
 use rikki::ws::Endpoint;
@@ -16,7 +17,7 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
     let server = configure(settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
     runtime.map_err(StartError::Runtime)?.block_on(async {
-        let handle = server.start().await?;
+        let handle = server.start().await.map_err(|error| not_started(error, settings))?;
         let greeting = greeting(handle.bound(), settings);
         // Whoever has read the greeting may send a signal.
         let running = handle.run();
@@ -59,6 +60,18 @@ pub(crate) fn faults(settings: &Settings) -> Vec<String> {
     lines
 }
 
+/// A port that is taken may be that of either flag.
+fn not_started(error: StartError, settings: &Settings) -> Failure {
+    match &error {
+        StartError::Bind { address, source }
+            if source.kind() == ErrorKind::AddrInUse && settings.redirect_http == Some(address.port()) =>
+        {
+            Failure::Runtime(format!("{error} with --redirect-http=PORT"))
+        }
+        _ => error.into(),
+    }
+}
+
 fn configure(settings: &Settings) -> Result<Server, Failure> {
     let root = folders::root(settings)?;
     // A page that is not found there is the built-in one.
@@ -66,6 +79,9 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
     let mut server = settings.proxies.apply(base(settings)?);
     for url in &settings.listen {
         server = server.listen(url);
+    }
+    if let Some(port) = settings.redirect_http {
+        server = server.redirect_http(port);
     }
     if let Some(tls) = &settings.tls {
         let tls = load(tls, &settings.listen)?;
@@ -146,7 +162,10 @@ fn compression(deflate: &Deflate) -> Result<Option<ws::Compression>, ws::OutOfRa
 
 fn load(tls: &TlsSettings, listen: &[String]) -> Result<ServerTls, TlsError> {
     let loaded = match &tls.certificate {
-        Certificate::Files { certificate, key } => ServerTls::pem_files(certificate, key)?,
+        Certificate::Files((certificate, key), others) => {
+            let first = ServerTls::pem_files(certificate, key)?;
+            others.iter().try_fold(first, |loaded, (certificate, key)| loaded.and_pem_files(certificate, key))?
+        }
         Certificate::SelfSigned => ServerTls::self_signed(certificate_names(listen))?,
     };
     match &tls.client_ca {
@@ -175,6 +194,10 @@ fn greeting(bound: &[Bound], settings: &Settings) -> String {
         let (websocket, http) = if bound.is_tls() { ("wss", "https") } else { ("ws", "http") };
         let root = ("/", &settings.root);
         let mounts = settings.files.mounts.iter().map(|mount| (mount.path.as_str(), &mount.folder));
+        if bound.is_redirect() {
+            let _ = writeln!(text, "Redirecting http://{bound} to https");
+            continue;
+        }
         if let Some(path) = bound.path() {
             // No browser opens it.
             let _ = writeln!(text, "Starting WS listener on unix:{}", path.display());

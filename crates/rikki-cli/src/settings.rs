@@ -19,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) listen: Vec<String>,
     /// How to serve `https` and `wss`; there is such a URL in `listen` if and only if this is `Some`.
     pub(crate) tls: Option<TlsSettings>,
+    /// The port from which requests are sent on to TLS; there is a URL with TLS if this is `Some`.
+    pub(crate) redirect_http: Option<u16>,
     /// Number of worker threads; `None` for one per core.
     pub(crate) workers: Option<usize>,
     /// Host names to accept besides those of loopback.
@@ -58,8 +60,8 @@ pub(crate) struct TlsSettings {
 /// Where the server's certificate comes from.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Certificate {
-    /// Two PEM files.
-    Files { certificate: PathBuf, key: PathBuf },
+    /// PEM files: certificates with their keys, the default one first.
+    Files((PathBuf, PathBuf), Vec<(PathBuf, PathBuf)>),
     /// Made in memory for the hosts of the listen URLs.
     SelfSigned,
 }
@@ -95,12 +97,22 @@ impl Settings {
 
     fn checked(args: Args) -> Result<Settings, Vec<UsageError>> {
         let mut faults = Vec::new();
-        let certificate = match (args.cert, args.key) {
-            (Some(certificate), Some(key)) => Some(Certificate::Files { certificate, key }),
-            _ if args.tls_self_signed => Some(Certificate::SelfSigned),
-            _ => None,
+        let (certificates, keys) = (args.cert.len(), args.key.len());
+        if certificates != keys {
+            faults.push(UsageError(format!(
+                "each certificate needs its key: --cert is given {certificates} times, --key {keys} times"
+            )));
+        }
+        let mut pairs = args.cert.into_iter().zip(args.key);
+        let certificate = match pairs.next() {
+            Some(first) => Some(Certificate::Files(first, pairs.collect())),
+            None => args.tls_self_signed.then_some(Certificate::SelfSigned),
         };
         let secure = args.listen.iter().find(|url| is_secure(url));
+        if secure.is_none() && args.redirect_http.is_some() {
+            let why = "--redirect-http needs an https or wss URL, as in --listen https://0.0.0.0";
+            faults.push(UsageError(why.to_owned()));
+        }
         match (secure, &certificate) {
             (Some(url), None) => {
                 faults.push(UsageError(format!("{url} needs --cert FILE and --key FILE, or --tls-self-signed")));
@@ -144,6 +156,7 @@ impl Settings {
             files: args.files,
             tls: certificate.map(|certificate| TlsSettings { certificate, client_ca: args.ca }),
             listen: args.listen,
+            redirect_http: args.redirect_http,
             workers: args.workers,
             allow_hosts: args.allow_hosts,
             proxies: args.proxies,
@@ -231,7 +244,7 @@ mod tests {
             let actual = Settings::from_args(args).map(|settings| settings.tls.map(|tls| tls.certificate));
             assert_eq!(actual, expected.map_err(|text| vec![UsageError(text.to_owned())]), "{line}");
         };
-        let files = || Certificate::Files { certificate: "c".into(), key: "k".into() };
+        let files = || Certificate::Files(("c".into(), "k".into()), Vec::new());
         let no_url = "a certificate needs an https or wss URL, as in --listen https://localhost:8443";
         let no_certificate = "wss://a needs --cert FILE and --key FILE, or --tls-self-signed";
 
@@ -239,8 +252,15 @@ mod tests {
         check("rikki --listen ws://a", Ok(None));
         check("rikki --listen wss://a --cert c --key k", Ok(Some(files())));
         check("rikki --listen ws://a --listen HTTPS://a --cert c --key k --ca ca", Ok(Some(files())));
+        let two = Certificate::Files(("c".into(), "k".into()), vec![("d".into(), "l".into())]);
+        check("rikki --listen wss://a --cert c --cert d --key k --key l", Ok(Some(two)));
+        let uneven = "each certificate needs its key: --cert is given 2 times, --key 1 times";
+        check("rikki -url wss://a -cert c -key k -cert d", Err(uneven));
         check("rikki -url wss://a --tls-self-signed", Ok(Some(Certificate::SelfSigned)));
         check("rikki --listen http://b --listen wss://a", Err(no_certificate));
+        check("rikki --redirect-http -url wss://a -cert c -key k", Ok(Some(files())));
+        let nowhere = "--redirect-http needs an https or wss URL, as in --listen https://0.0.0.0";
+        check("rikki --redirect-http=8080 --listen http://a", Err(nowhere));
         check("rikki --tls-self-signed", Err(no_url));
         check("rikki --listen ws://wss:1 --cert c --key k", Err(no_url));
     }

@@ -43,7 +43,10 @@ fn takes_value(arg: &OsString, command: &Command) -> bool {
     let Some(name) = arg.to_str().and_then(|arg| arg.strip_prefix("--")) else {
         return false;
     };
-    command.get_arguments().any(|flag| flag.get_long() == Some(name) && flag.get_action().takes_values())
+    command.get_arguments().any(|flag| {
+        // One that is joined by `=` leaves what follows alone.
+        flag.get_long() == Some(name) && flag.get_action().takes_values() && !flag.is_require_equals_set()
+    })
 }
 
 #[cfg(test)]

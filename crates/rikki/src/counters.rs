@@ -37,6 +37,11 @@ pub struct Counters {
     pub refused_heads: u64,
     /// Requests refused for their Host.
     pub refused_hosts: u64,
+    /// Changes of the files of a certificate, or of the authorities of clients, that were not taken over since what is
+    /// in the files cannot be used.
+    pub refused_certificates: u64,
+    /// Changes of such files that were taken over.
+    pub swapped_certificates: u64,
     /// Upgrades refused for their Origin.
     pub refused_origins: u64,
     /// Upgrades refused since they broke a rule of the opening handshake.
@@ -81,5 +86,7 @@ pub(crate) struct Counts {
     pub(crate) refused_requests: Count,
     pub(crate) refused_heads: Count,
     pub(crate) refused_hosts: Count,
+    pub(crate) refused_certificates: Count,
+    pub(crate) swapped_certificates: Count,
     pub(crate) closed_slow: Arc<Count>,
 }

@@ -32,4 +32,7 @@ pub use rikki_ws::client;
 pub use rikki_ws::{BadOrigin, testing};
 pub use server::{Bound, Handle, ListenUrl, Memory, Server, StartError};
 #[cfg(feature = "tls")]
-pub use tls::{ClientCertificate, ServerTls};
+pub use {
+    server::Reloaded,
+    tls::{ClientCertificate, ServerTls},
+};

@@ -110,6 +110,8 @@ impl Counters {
             refused_requests,
             refused_heads,
             refused_hosts,
+            refused_certificates,
+            swapped_certificates,
             closed_slow,
         } = &*live.counts;
         let websockets = live.websockets.counters();
@@ -125,6 +127,8 @@ impl Counters {
             refused_requests: refused_requests.get(),
             refused_heads: refused_heads.get(),
             refused_hosts: refused_hosts.get(),
+            refused_certificates: refused_certificates.get(),
+            swapped_certificates: swapped_certificates.get(),
             refused_origins: websockets.refused_origins,
             refused_handshakes: websockets.refused_handshakes,
             closed_slow: closed_slow.get(),

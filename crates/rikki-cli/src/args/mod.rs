@@ -67,8 +67,9 @@ pub(crate) struct UsageError(pub(crate) String);
                   SIZE takes B, KiB, MiB, GiB, KB, MB or GB; DUR takes ms, s, m or h.\n\
                   OPTION is history=N, age=DUR, bytes=SIZE, last, keys, presence,\n\
                   presence=counts, publish or policy=gap|latest|close; /rooms/* is all below.\n\
-                  --listen, --allow-host, --trust, --subprotocol, --allow-origin, --topic,\n\
-                  --broadcast, --mount, --type and --header may be repeated.\n\
+                  --listen, --allow-host, --trust, --cert with --key, --subprotocol,\n\
+                  --allow-origin, --topic, --broadcast, --mount, --type and --header may be\n\
+                  repeated.\n\
                   A variable RIKKI_MAX_MESSAGE sets --max-message, and so on for each flag; a\n\
                   flag counts before a variable, and that before the file of --config, where\n\
                   max-message = \"2MiB\" does so.\n\
@@ -93,12 +94,15 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) proxies: ProxyArgs,
 
+    /// Send requests to PORT [default: 80] on to https
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "80", help_heading = TLS)]
+    pub(crate) redirect_http: Option<u16>,
     /// Certificate chain, PEM, the server's own first
     #[arg(long, value_name = "FILE", requires = "key", group = "certificate", help_heading = TLS)]
-    pub(crate) cert: Option<PathBuf>,
+    pub(crate) cert: Vec<PathBuf>,
     /// Private key of the certificate, PEM
     #[arg(long, value_name = "FILE", requires = "cert", help_heading = TLS)]
-    pub(crate) key: Option<PathBuf>,
+    pub(crate) key: Vec<PathBuf>,
     /// Authorities of required client certificates, PEM
     #[arg(long, value_name = "FILE", requires = "certificate", help_heading = TLS)]
     pub(crate) ca: Option<PathBuf>,
@@ -381,11 +385,22 @@ mod tests {
     }
 
     #[test]
+    fn the_port_that_redirects_may_be_left_out() {
+        let check = |args: &[&str], port: u16| assert_eq!(run(args).redirect_http, Some(port), "{args:?}");
+        check(&["--redirect-http"], 80);
+        check(&["--redirect-http=8080"], 8080);
+        // What follows is not its value.
+        let args = run(&["--redirect-http", "-url", "wss://a", "www"]);
+        assert_eq!((args.redirect_http, args.root), (Some(80), PathBuf::from("www")));
+        assert_eq!(args.listen, ["wss://a"]);
+    }
+
+    #[test]
     fn the_tutorial_s_spelling() {
         let args = run(&["-url", "wss://0.0.0.0", "-cert", "a.crt", "-key", "a.key", "-ca", "-odd-"]);
         assert_eq!(args.listen, ["wss://0.0.0.0"]);
-        assert_eq!(args.cert, Some("a.crt".into()));
-        assert_eq!(args.key, Some("a.key".into()));
+        assert_eq!(args.cert, [PathBuf::from("a.crt")]);
+        assert_eq!(args.key, [PathBuf::from("a.key")]);
         assert_eq!(args.ca, Some("-odd-".into()));
     }
 
@@ -416,6 +431,7 @@ mod tests {
         check(&["--log", "rikki=loud"], "invalid value 'rikki=loud' for '--log <FILTER>': ");
         check(&["--log", "loud"], "invalid value 'loud' for '--log <FILTER>': loud is no level: it is off, error, ");
         check(&["--log", "info,hyper"], "invalid value 'info,hyper' for '--log <FILTER>': hyper is no level: ");
+        check(&["--redirect-http=none"], "invalid value 'none' for '--redirect-http[=<PORT>]'");
         check(&["--cert", "a"], "the following required arguments were not provided: --key <FILE>");
         check(&["--proxy-protocol"], "the following required arguments were not provided: --trust <CIDR>");
         check(&["--forwarded", "a"], "the following required arguments were not provided: --trust <CIDR>");

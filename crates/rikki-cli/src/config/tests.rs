@@ -72,7 +72,7 @@ fn what_is_wrong_with_a_file() {
     check("deflate-window = 8", &["1:18: deflate-window: 8 is not in 9..=15"]);
     check("deflate-level = 300", &["1:17: deflate-level: 300 is not in 1..=9"]);
     check("root = \"\"", &["1:8: root: it must not be empty"]);
-    check("key = \"\"", &["1:7: key: it must not be empty"]);
+    check("ca = \"\"", &["1:6: ca: it must not be empty"]);
     check("header = [\"a: b\", \"c\"]", &["1:19: header: expected NAME:VALUE"]);
     check(
         "log = \"loud\"",
@@ -366,7 +366,7 @@ fn what_does_not_go_together_says_where_it_comes_from() {
         error[0].contains("cannot be used with") && error[0].contains("; RIKKI_TLS_SELF_SIGNED has tls-self-signed"),
         "{error:?}"
     );
-    let error = args(&[], &[], "\ncert = \"a\"").unwrap_err();
+    let error = args(&[], &[], "\ncert = [\"a\"]").unwrap_err();
     assert!(error[0].starts_with("the following required arguments were not provided: --key"), "{error:?}");
     let given = args(&[], &[("RIKKI_PUBLISH_KEY", "/no/key")], "").unwrap();
     let errors = Settings::from_args(given).unwrap_err();
@@ -375,7 +375,7 @@ fn what_does_not_go_together_says_where_it_comes_from() {
         "--publish-key is for topics: add one, as in --topic /chat; RIKKI_PUBLISH_KEY has publish-key"
     );
     // The two may come from different places.
-    assert!(args(&["--key=b"], &[], "cert = \"a\"").is_ok());
+    assert!(args(&["--key=b"], &[], "cert = [\"a\"]").is_ok());
 }
 
 #[test]

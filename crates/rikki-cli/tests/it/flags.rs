@@ -31,6 +31,8 @@ fn usage_errors() {
     check(&["--listen", "https://127.0.0.1:0"], "--tls-self-signed");
     check(&["--listen", FREE, "--tls-self-signed"], "https");
     check(&["--listen", "https://127.0.0.1:0", "--cert", "server.crt"], "--key");
+    check(&["--listen", "https://127.0.0.1:0", "--cert=a", "--cert=b", "--key=a"], "--cert is given 2 times, --key 1");
+    check(&["--listen", FREE, "--redirect-http=0"], "--redirect-http needs an https or wss URL");
     check(&["--listen", FREE, "--allow-origin", ""], "is no origin that a client can send");
     check(&["--listen", FREE, "--mount", "/rest=."], "/rest");
     check(&["--listen", FREE, "--mount", "docs=."], "cannot serve files at docs: it must begin with a slash");
@@ -47,6 +49,9 @@ fn a_port_that_is_taken() {
     let address = taken.local_addr().unwrap().to_string();
     let url = format!("http://{address}");
     check_refused(&["--listen", &url], RUNTIME, &[&address, "the port is taken; choose another one with --listen"]);
+    let redirect = format!("--redirect-http={}", taken.local_addr().unwrap().port());
+    let redirects = ["--listen", "https://127.0.0.1:0", "--tls-self-signed", &redirect];
+    check_refused(&redirects, RUNTIME, &[&address, "choose another one with --redirect-http=PORT"]);
     // One listener less than asked for is no server.
     check_refused(&["--listen", FREE, "--listen", &url], RUNTIME, &[&address]);
 }

@@ -1,5 +1,6 @@
 //! The command, as its users run it.
 
+mod certificates;
 mod config;
 mod connect;
 mod files;

@@ -24,7 +24,8 @@ fn flags(help: &str) -> Vec<(&str, Option<&str>)> {
     for line in help.lines() {
         if let Some(flag) = line.split_whitespace().find(|word| word.starts_with("--")) {
             let default = line.split_once("[default: ").and_then(|(_, rest)| rest.strip_suffix(']'));
-            flags.push((flag.trim_end_matches(','), default));
+            // What follows `=` may be left out.
+            flags.push((flag.split([',', '[']).next().unwrap(), default));
         }
     }
     flags

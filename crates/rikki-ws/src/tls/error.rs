@@ -60,6 +60,11 @@ pub enum TlsError {
         /// The file with the private key.
         key: PathBuf,
     },
+    /// The certificate is not valid now: it was replaced by one that has expired, or whose time has not come.
+    NotValidNow {
+        /// The file.
+        path: PathBuf,
+    },
     /// A name for a self-signed certificate is neither a DNS name nor an IP address.
     BadName {
         /// The name.
@@ -138,6 +143,11 @@ impl fmt::Display for TlsError {
                 "the private key in {} does not belong to the first certificate in {}",
                 key.display(),
                 certificate.display()
+            ),
+            Self::NotValidNow { path } => write!(
+                f,
+                "the first certificate in {} has expired or is not valid yet: renew it, or set the clock",
+                path.display()
             ),
             Self::BadName { name } => write!(f, "{name:?} is neither a DNS name nor an IP address"),
             Self::NoNames => f.write_str("a self-signed certificate needs at least one name"),

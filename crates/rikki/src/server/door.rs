@@ -40,7 +40,7 @@ pub(super) struct Listener {
     /// Whether each says from whom it is, before anything else.
     pub(super) is_proxied: bool,
     #[cfg(feature = "tls")]
-    pub(super) tls: Option<tokio_rustls::TlsAcceptor>,
+    pub(super) tls: Option<crate::tls::ServerTls>,
 }
 
 /// Where connections enter a worker.
@@ -181,7 +181,9 @@ impl Listener {
             None => stream,
             // Nobody stands between the two ends of a Unix socket.
             Some(tls) => match stream.into_tcp() {
-                Ok(tcp) => return Box::pin(connection.serve_tls(tls.clone(), local.handshakes.clone(), tcp)),
+                Ok(tcp) => {
+                    return Box::pin(connection.serve_tls(tls.server_config().into(), local.handshakes.clone(), tcp));
+                }
                 Err(stream) => stream,
             },
         };

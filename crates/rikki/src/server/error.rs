@@ -24,6 +24,8 @@ pub enum StartError {
         /// The URL as it was given.
         url: String,
     },
+    /// Requests are to be redirected to TLS, and no listener has it.
+    NoRedirect,
     /// An address cannot be listened on, most often because the port is taken.
     Bind {
         /// The address.
@@ -99,6 +101,9 @@ impl fmt::Display for StartError {
             Self::NoCertificate { url } => {
                 write!(f, "cannot listen on {url}: TLS needs a certificate, which Server::tls sets")
             }
+            Self::NoRedirect => {
+                f.write_str("there is nothing to redirect to: redirect_http needs an https or wss URL to listen on")
+            }
             Self::Bind { address, source } if source.kind() == io::ErrorKind::AddrInUse => {
                 write!(f, "cannot listen on {address}: the port is taken; choose another one")
             }
@@ -150,6 +155,7 @@ impl std::error::Error for StartError {
             Self::Limit(error) => Some(error),
             Self::BadUrl { .. }
             | Self::NoCertificate { .. }
+            | Self::NoRedirect
             | Self::Route { .. }
             | Self::DrainCode(_)
             | Self::Mount { .. }

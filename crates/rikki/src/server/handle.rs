@@ -9,10 +9,14 @@ use std::thread;
 
 use axum::Router;
 use tokio::signal;
+#[cfg(feature = "tls")]
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::accept::{self, Destination, Sockets};
 use super::admission::Admission;
+#[cfg(feature = "tls")]
+use super::certificates::{Ask, Certificates, Reloaded};
 use super::door::{Arrival, Listener};
 use super::drain::{Plan, Stop, Thread, Watch};
 use super::queue::{Queue, Queues};
@@ -48,24 +52,35 @@ struct Running {
     bound: Vec<Bound>,
     addresses: Vec<SocketAddr>,
     live: Arc<Live>,
+    #[cfg(feature = "tls")]
+    certificates: Ask,
     stop: Stop,
 }
 
 /// A listen URL with the port that it got.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bound(ListenUrl);
+pub struct Bound {
+    url: ListenUrl,
+    is_redirect: bool,
+}
 
 impl Bound {
     /// Whether the listener speaks TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {
-        self.0.is_tls()
+        self.url.is_tls()
+    }
+
+    /// Whether it is one of those that [`redirect_http`](Server::redirect_http) adds, which come last.
+    #[must_use]
+    pub fn is_redirect(&self) -> bool {
+        self.is_redirect
     }
 
     /// The path of a Unix socket.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
-        match &self.0.0 {
+        match &self.url.0 {
             Place::Unix { path, .. } => Some(path),
             Place::Port { .. } => None,
         }
@@ -75,7 +90,7 @@ impl Bound {
 impl fmt::Display for Bound {
     /// `host:port`, as it stands in a URL, or `unix:` and the path of a socket.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.0 {
+        match &self.url.0 {
             Place::Port { host, port, .. } => write!(f, "{host}:{port}"),
             Place::Unix { path, .. } => write!(f, "unix:{}", path.display()),
         }
@@ -90,7 +105,8 @@ impl Handle {
         &self.0.addresses
     }
 
-    /// The listen URLs, in the order in which they were given, with the ports that they got.
+    /// The listen URLs, in the order in which they were given, with the ports that they got; then those from which
+    /// requests are [sent on to TLS](Server::redirect_http).
     #[must_use]
     pub fn bound(&self) -> &[Bound] {
         &self.0.bound
@@ -106,6 +122,31 @@ impl Handle {
     #[must_use]
     pub fn monitor(&self) -> Monitor {
         Monitor(self.0.live.clone())
+    }
+
+    /// Reads the files of certificates and of the authorities of clients again, and says what came of it. The server
+    /// does so by itself every 10 seconds, and a second later again where it has found something that cannot be used.
+    ///
+    /// Each certificate with its key is judged for itself. One that fits its key and is valid now is shown in handshakes
+    /// that begin from then on; connections that are open stay as they are, and no session from before is resumed. What
+    /// cannot be read, is cut off, does not fit or has expired is refused, and what was loaded before stays in use: that
+    /// is a line in the log at the level `error`, and one more in
+    /// [`refused_certificates`](Counters::refused_certificates), once for each change of the files. A certificate that
+    /// is used and expires within 7 days is a warning in the log, once a day.
+    ///
+    /// Where there are no files, or the server has drained, nothing is found. What is no file, such as a pipe, is read
+    /// once, at the start.
+    ///
+    /// # Cancel safety
+    ///
+    /// A look that has been asked for goes on.
+    #[cfg(feature = "tls")]
+    pub async fn reload_certificates(&self) -> Reloaded {
+        let (asker, answer) = oneshot::channel();
+        if self.0.certificates.send(asker).await.is_err() {
+            return Reloaded::default();
+        }
+        answer.await.unwrap_or_default()
     }
 
     /// Serves until SIGINT or SIGTERM arrives (Ctrl-C elsewhere), then drains as [`shutdown`](Self::shutdown) does. A
@@ -171,6 +212,7 @@ pub(super) struct Listen {
     pub(super) url: ListenUrl,
     pub(super) sockets: Vec<Listening>,
     pub(super) router: Router,
+    pub(super) is_redirect: bool,
 }
 
 /// Starts workers and acceptors.
@@ -197,11 +239,52 @@ pub(super) fn start(server: &Server, listeners: Vec<Listen>) -> Result<Handle, S
         guard: Arc::new(server.guard.clone()),
         listener: ListenerKind::default(),
     };
+    let (mut sockets, bound, addresses) = open(server, listeners, &terms, &draining)?;
+    // One alone accepts itself: while it is busy nothing else could be done with a connection anyway.
+    let mut own = if count == 1 { std::mem::take(&mut sockets) } else { Sockets::new() };
+    let of_workers: Vec<Arc<Queue<Arrival>>> = (0..count).map(|_| Arc::default()).collect();
+    let queues = Queues::new(of_workers.clone());
+    let workers = (0..count).zip(of_workers);
+    let workers = workers
+        .map(|(index, queue)| worker::start(index, shared.clone(), queue, std::mem::take(&mut own)))
+        .collect::<io::Result<Vec<Thread>>>()
+        .map_err(StartError::Runtime)?;
+    let drained = workers.iter().map(|worker| worker.drained.clone()).collect();
+    let watch = Watch { plan, workers: drained, monitor: Monitor(live.clone()) };
+    #[cfg(feature = "tls")]
+    let (ask, certificates) = Certificates::new(server.tls.clone(), live.clone());
+    let acceptor = Acceptor {
+        sockets,
+        queues,
+        draining,
+        watch,
+        #[cfg(feature = "tls")]
+        certificates,
+    };
+    let over = acceptor.start().map_err(StartError::Runtime)?;
+    let running = Running {
+        bound,
+        addresses,
+        live,
+        #[cfg(feature = "tls")]
+        certificates: ask,
+        stop: Stop::new(begin, over, release, workers),
+    };
+    Ok(Handle(Arc::new(running)))
+}
+
+/// What the connections of each socket share, and where the sockets are.
+fn open(
+    server: &Server,
+    listeners: Vec<Listen>,
+    terms: &Terms,
+    draining: &Draining,
+) -> Result<(Sockets, Vec<Bound>, Vec<SocketAddr>), StartError> {
     let shared_http = http::Shared::new(&server.http.limits);
     let mut sockets = Sockets::new();
     let mut bound = Vec::new();
     let mut addresses = Vec::new();
-    for Listen { mut url, sockets: opened, router } in listeners {
+    for Listen { mut url, sockets: opened, router, is_redirect } in listeners {
         for socket in opened {
             let address = socket.local_addr().map_err(StartError::Runtime)?;
             if let (Some(address), Place::Port { port, .. }) = (address, &mut url.0) {
@@ -215,28 +298,15 @@ pub(super) fn start(server: &Server, listeners: Vec<Listen>) -> Result<Handle, S
             let serving = Serving::new(server.http.clone(), shared_http.clone(), terms, draining.clone());
             sockets.push((socket, Arc::new(server.listener(router.clone(), serving, url.is_tls()))));
         }
-        bound.push(Bound(url));
+        bound.push(Bound { url, is_redirect });
     }
-    // One alone accepts itself: while it is busy nothing else could be done with a connection anyway.
-    let mut own = if count == 1 { std::mem::take(&mut sockets) } else { Sockets::new() };
-    let of_workers: Vec<Arc<Queue<Arrival>>> = (0..count).map(|_| Arc::default()).collect();
-    let queues = Queues::new(of_workers.clone());
-    let workers = (0..count).zip(of_workers);
-    let workers = workers
-        .map(|(index, queue)| worker::start(index, shared.clone(), queue, std::mem::take(&mut own)))
-        .collect::<io::Result<Vec<Thread>>>()
-        .map_err(StartError::Runtime)?;
-    let drained = workers.iter().map(|worker| worker.drained.clone()).collect();
-    let watch = Watch { plan, workers: drained, monitor: Monitor(live.clone()) };
-    let over = Acceptor { sockets, queues, draining, watch }.start().map_err(StartError::Runtime)?;
-    let stop = Stop::new(begin, over, release, workers);
-    Ok(Handle(Arc::new(Running { bound, addresses, live, stop })))
+    Ok((sockets, bound, addresses))
 }
 
 impl Server {
     #[cfg(feature = "tls")]
     fn listener(&self, router: Router, serving: Serving, tls: bool) -> Listener {
-        let tls = self.tls.as_ref().filter(|_| tls).map(|tls| tls.server_config().into());
+        let tls = self.tls.clone().filter(|_| tls);
         Listener { router, serving: Arc::new(serving), is_proxied: self.proxy_protocol, tls }
     }
 
@@ -252,16 +322,20 @@ struct Acceptor {
     queues: Queues<Arrival>,
     draining: Draining,
     watch: Watch,
+    #[cfg(feature = "tls")]
+    certificates: Certificates,
 }
 
 impl Acceptor {
     /// The token is given when the drain is over.
     fn start(self) -> io::Result<CancellationToken> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let Self { sockets, queues, draining, watch } = self;
+        let Self { sockets, queues, draining, watch, .. } = self;
         let queues = Arc::new(queues);
         let destination = Destination::Workers { queues: queues.clone(), turn: 0 };
         let mut accepting = accept::start(&runtime, sockets, destination, &draining)?;
+        #[cfg(feature = "tls")]
+        runtime.spawn(self.certificates.watch());
         let over = CancellationToken::new();
         let report = over.clone().drop_guard();
         thread::Builder::new().name("rikki-accept".to_owned()).spawn(move || {
@@ -274,6 +348,8 @@ impl Acceptor {
                 watch.finish(deadline).await;
                 drop(report);
             });
+            // A look at files may hang.
+            runtime.shutdown_background();
         })?;
         Ok(over)
     }

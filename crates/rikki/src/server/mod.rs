@@ -2,6 +2,8 @@
 
 mod accept;
 mod admission;
+#[cfg(feature = "tls")]
+mod certificates;
 mod config;
 mod door;
 mod drain;
@@ -16,6 +18,8 @@ mod mount;
 mod proxied;
 mod proxies;
 mod queue;
+#[cfg(feature = "tls")]
+mod redirect;
 mod routes;
 mod url;
 mod worker;
@@ -38,6 +42,8 @@ use crate::ws::{self, CloseCode, Subprotocol};
 use mount::Mounts;
 use rikki_limits::{BadLimit, BadNumber, Hint};
 
+#[cfg(feature = "tls")]
+pub use certificates::Reloaded;
 pub(crate) use config::Limits;
 pub use error::StartError;
 pub use handle::{Bound, Handle};
@@ -71,6 +77,8 @@ pub struct Server {
     urls: Vec<String>,
     #[cfg(feature = "tls")]
     tls: Option<ServerTls>,
+    #[cfg(feature = "tls")]
+    redirect_http: Option<u16>,
     mounts: Mounts,
     #[cfg(feature = "topics")]
     topics: Vec<rikki_topics::Topics>,
@@ -98,6 +106,8 @@ impl Default for Server {
             urls: Vec::new(),
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "tls")]
+            redirect_http: None,
             mounts: Mounts::default(),
             #[cfg(feature = "topics")]
             topics: Vec::new(),
@@ -165,10 +175,22 @@ impl Server {
         self
     }
 
-    /// Sets the certificate for `https` and `wss` listeners.
+    /// Sets the certificates for `https` and `wss` listeners. Those from files are renewed while the server runs: see
+    /// [`Handle::reload_certificates`].
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: ServerTls) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Listens without TLS on this port, usually 80, of each host that an `https` or `wss` listener has, and answers
+    /// every request with 308 (Permanent Redirect) to the same host, path and query there; default not.
+    ///
+    /// Host is judged as everywhere: one that is none is answered with 400. Without a TLS listener it is an error of
+    /// [`start`](Self::start).
+    #[cfg(feature = "tls")]
+    pub fn redirect_http(mut self, port: u16) -> Self {
+        self.redirect_http = Some(port);
         self
     }
 
@@ -357,9 +379,14 @@ impl Server {
         let (urls, router) = self.prepare()?;
         let mut listeners = Vec::new();
         for url in urls {
-            listeners.push(handle::Listen { sockets: url.bind()?, url, router: router.clone() });
+            listeners.push((url.bind()?, url));
         }
-        handle::start(&self, listeners)
+        #[cfg(feature = "tls")]
+        let redirects = self.redirect_http.map_or(Ok(Vec::new()), |port| redirect::bind(port, &listeners))?;
+        #[cfg(not(feature = "tls"))]
+        let redirects = Vec::new();
+        let listen = |(sockets, url)| handle::Listen { url, sockets, router: router.clone(), is_redirect: false };
+        handle::start(&self, listeners.into_iter().map(listen).chain(redirects).collect())
     }
 
     /// What to listen on, and what is served there.

@@ -4,33 +4,43 @@
 //! `http/1.1`. Accepting connections, handshakes and their deadline belong to the server. The cryptography is always
 //! that of aws-lc, whatever provider the embedding program has made its process default.
 
+mod certificate;
 #[cfg(feature = "self-signed")]
 mod development;
 mod peer;
+mod store;
 #[cfg(all(test, feature = "client", feature = "self-signed"))]
 mod tests;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::ServerConfig;
+#[cfg(feature = "self-signed")]
+use rustls::sign::CertifiedKey;
 
 pub use peer::ClientCertificate;
 
 use crate::ws::TlsError;
-use crate::ws::tls::{Bounded, certified_key, pem, provider};
+#[cfg(feature = "self-signed")]
+use crate::ws::tls::provider;
+pub(crate) use store::Look;
+use store::{Sources, Store, Watched};
 
 /// The protocols offered by ALPN ([RFC 7301](https://www.rfc-editor.org/rfc/rfc7301#section-3.2)), best first. A client
 /// that offers none speaks HTTP/1.1; one that offers only others is refused during the handshake.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// A server certificate with its key, checked and ready for a TLS listener.
+/// Server certificates with their keys, checked and ready for a TLS listener.
 ///
-/// TLS 1.2 and 1.3 are offered, with ALPN `h2` and `http/1.1`. A clone shares everything with the original. Whom a
+/// A client is shown the one for the name that it asks for (SNI): a DNS name in the certificate, without regard to case,
+/// or a wildcard for its first label. Whoever asks for another name, or for none as with an IP address, is shown the
+/// first. Of several for one name, such as one with ECDSA and one with RSA, it is the first that the client can verify.
+///
+/// TLS 1.2 and 1.3 are offered, with ALPN `h2` and `http/1.1`. A clone shares everything with the original, also what
+/// is reloaded. Whom a
 /// client trusts is its `ClientTls`.
 ///
 /// ```no_run
@@ -41,8 +51,7 @@ const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// ```
 #[derive(Clone)]
 pub struct ServerTls {
-    certified: Arc<CertifiedKey>,
-    config: Arc<ServerConfig>,
+    store: Arc<Store>,
     secrets: Vec<PathBuf>,
     certificate_pem: Option<Arc<str>>,
 }
@@ -52,21 +61,27 @@ impl ServerTls {
     ///
     /// `certificate` holds the server's own certificate first, then the intermediate ones. `key` holds the private key
     /// as PKCS#8 (`PRIVATE KEY`), PKCS#1 (`RSA PRIVATE KEY`) or SEC1 (`EC PRIVATE KEY`), without a passphrase; the
-    /// first key in the file is taken. Both are read once, now: a later change of the files is not seen.
+    /// first key in the file is taken. Both are read now; while a [`Server`](crate::Server) has them, it sees when they
+    /// change: [`Handle::reload_certificates`](crate::Handle::reload_certificates) says more.
     ///
     /// # Errors
     ///
     /// Each [`TlsError`] names the file and says what to do about it. A key that does not belong to the first
     /// certificate is [`TlsError::KeyMismatch`]. Expiry is not judged: clients do that.
     pub fn pem_files(certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<ServerTls, TlsError> {
-        let (certificate, key) = (certificate.as_ref(), key.as_ref());
-        let chain = pem::certificates(certificate)?;
-        let certified = certified_key(chain, pem::private_key(key)?, certificate, key)?;
-        let mut secrets = vec![key.to_owned()];
-        if certificate != key && pem::holds_key(certificate)? {
-            secrets.push(certificate.to_owned());
-        }
-        Self::new(certified, secrets, None)
+        let (pair, secrets) = Watched::load([certificate.as_ref(), key.as_ref()])?;
+        let sources = Sources { pairs: vec![pair], ..Sources::default() };
+        Ok(ServerTls { store: Store::new(sources)?, secrets, certificate_pem: None })
+    }
+
+    /// Adds one more certificate with its key, for other names or of another kind.
+    ///
+    /// # Errors
+    ///
+    /// As [`pem_files`](Self::pem_files).
+    pub fn and_pem_files(self, certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<ServerTls, TlsError> {
+        let (pair, secrets) = Watched::load([certificate.as_ref(), key.as_ref()])?;
+        self.with(secrets, |sources| sources.pairs.push(pair))
     }
 
     /// Makes a certificate for development, in memory: self-signed, for these DNS names and IP addresses.
@@ -89,8 +104,9 @@ impl ServerTls {
     pub fn self_signed(names: impl IntoIterator<Item = impl Into<String>>) -> Result<ServerTls, TlsError> {
         let made = development::certificate(names.into_iter().map(Into::into).collect())?;
         let key = provider().key_provider.load_private_key(made.key).map_err(TlsError::rejected)?;
-        let certified = CertifiedKey::new(vec![made.certificate], key);
-        Self::new(certified, Vec::new(), Some(made.pem.into()))
+        let certificate = certificate::Certificate::new(CertifiedKey::new(vec![made.certificate], key));
+        let sources = Sources { made: Some(certificate), ..Sources::default() };
+        Ok(ServerTls { store: Store::new(sources)?, secrets: Vec::new(), certificate_pem: Some(made.pem.into()) })
     }
 
     /// Requires of every client a certificate that one of the authorities in this PEM file has issued.
@@ -102,20 +118,9 @@ impl ServerTls {
     /// # Errors
     ///
     /// Each [`TlsError`] names the file.
-    pub fn client_ca(mut self, ca: impl AsRef<Path>) -> Result<ServerTls, TlsError> {
-        let ca = ca.as_ref();
-        let mut roots = RootCertStore::empty();
-        for certificate in pem::certificates(ca)? {
-            roots.add(certificate).map_err(|source| TlsError::bad_certificate(ca, source))?;
-        }
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-            .build()
-            .map_err(TlsError::rejected)?;
-        self.config = server_config(&self.certified, Some(Arc::new(Bounded(verifier))))?;
-        if pem::holds_key(ca)? {
-            self.secrets.push(ca.to_owned());
-        }
-        Ok(self)
+    pub fn client_ca(self, ca: impl AsRef<Path>) -> Result<ServerTls, TlsError> {
+        let (authorities, secrets) = Watched::load([ca.as_ref()])?;
+        self.with(secrets, |sources| sources.authorities = Some(authorities))
     }
 
     /// The files that hold a private key, of those that this was loaded from, as they were named: the file service
@@ -130,18 +135,36 @@ impl ServerTls {
         self.certificate_pem.as_deref()
     }
 
+    /// What a handshake that begins now goes by.
     pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config)
+        self.store.config()
     }
 
-    fn new(
-        certified: CertifiedKey,
-        secrets: Vec<PathBuf>,
-        certificate_pem: Option<Arc<str>>,
-    ) -> Result<ServerTls, TlsError> {
-        let certified = Arc::new(certified);
-        let config = server_config(&certified, None)?;
-        Ok(ServerTls { certified, config, secrets, certificate_pem })
+    /// Whether there is anything to look at.
+    pub(crate) fn has_files(&self) -> bool {
+        self.store.has_files()
+    }
+
+    /// Reads the files again: see [`Store::look`].
+    pub(crate) fn look(&self, now: SystemTime, is_patient: bool) -> Look {
+        self.store.look(now, is_patient)
+    }
+
+    /// See [`Store::expiring`].
+    pub(crate) fn expiring(&self, now: SystemTime, within: Duration) -> Vec<(PathBuf, SystemTime)> {
+        self.store.expiring(now, within)
+    }
+
+    fn with(mut self, secrets: Vec<PathBuf>, change: impl FnOnce(&mut Sources)) -> Result<ServerTls, TlsError> {
+        let mut sources = self.store.sources();
+        change(&mut sources);
+        self.store = Store::new(sources)?;
+        for secret in secrets {
+            if !self.secrets.contains(&secret) {
+                self.secrets.push(secret);
+            }
+        }
+        Ok(self)
     }
 }
 
@@ -150,20 +173,4 @@ impl fmt::Debug for ServerTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerTls").field("secrets", &self.secrets).finish_non_exhaustive()
     }
-}
-
-fn server_config(
-    certified: &Arc<CertifiedKey>,
-    clients: Option<Arc<dyn ClientCertVerifier>>,
-) -> Result<Arc<ServerConfig>, TlsError> {
-    let builder = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(TlsError::rejected)?;
-    let builder = match clients {
-        Some(verifier) => builder.with_client_cert_verifier(verifier),
-        None => builder.with_no_client_auth(),
-    };
-    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(certified))));
-    config.alpn_protocols = ALPN.map(Vec::from).into();
-    Ok(Arc::new(config))
 }

@@ -3,6 +3,7 @@
 mod admission;
 mod async_face;
 mod callbacks;
+mod certificates;
 mod client;
 mod compression;
 mod delivered;

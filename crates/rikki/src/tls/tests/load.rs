@@ -1,6 +1,8 @@
 //! What is accepted from files, and the line that says why something is not.
 
-use rcgen::{KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, SignatureAlgorithm};
+use std::time::{Duration, SystemTime};
+
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, SignatureAlgorithm};
 
 use super::super::{ServerTls, TlsError};
 use super::{Authority, Folder, without_folder};
@@ -38,7 +40,7 @@ fn the_files_with_keys_are_remembered() {
     let both =
         folder.write("both.pem", [&certificate, &key].map(|path| std::fs::read_to_string(path).unwrap()).concat());
     let tls_of_both = ServerTls::pem_files(&both, &key).unwrap().client_ca(&both).unwrap();
-    assert_eq!(tls_of_both.secrets(), [key, both.clone(), both]);
+    assert_eq!(tls_of_both.secrets(), [both, key]);
     assert_eq!(tls.certificate_pem(), None);
 }
 
@@ -49,7 +51,47 @@ fn one_file_may_hold_chain_and_key() {
     let text = format!("comment\n{}\r\n{}{}", key.serialize_pem(), authority.issue(&key), authority.pem());
     let both = folder.write("both.pem", text);
     let tls = ServerTls::pem_files(&both, &both).unwrap();
-    assert_eq!(tls.certified.cert.len(), 2);
+    assert_eq!(tls.store.sources().pairs[0].value.certified.cert.len(), 2);
+}
+
+/// As shells make one of `<(...)`: there is nothing to be read a second time.
+#[cfg(target_os = "linux")]
+#[test]
+fn pipes_are_read_once() {
+    use std::io::Write as _;
+    use std::os::fd::AsRawFd as _;
+
+    let folder = Folder::new();
+    let (certificate, key) = Authority::new().issue_files(&folder, "server");
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(&std::fs::read(certificate).unwrap()).unwrap();
+    drop(writer);
+    let tls = ServerTls::pem_files(format!("/dev/fd/{}", reader.as_raw_fd()), &key).unwrap();
+    for is_patient in [true, true, false] {
+        let look = tls.look(SystemTime::now(), is_patient);
+        assert!(look.swapped.is_empty() && look.refused.is_empty() && !look.is_unsettled, "{look:?}");
+    }
+}
+
+/// Whoever is told in time renews in time.
+#[test]
+fn what_expires_is_known_before() {
+    let folder = Folder::new();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2040, 1, 1);
+    let certificate = folder.write("server.crt", params.self_signed(&key).unwrap().pem());
+    let tls = ServerTls::pem_files(&certificate, folder.write("server.key", key.serialize_pem())).unwrap();
+    let day = Duration::from_secs(24 * 60 * 60);
+    let end = SystemTime::UNIX_EPOCH + Duration::from_secs(2_208_988_800);
+    let check = |now: SystemTime, is_soon: bool| {
+        let expected = if is_soon { vec![(certificate.clone(), end)] } else { Vec::new() };
+        assert_eq!(tls.expiring(now, 7 * day), expected);
+    };
+    check(end - 8 * day, false);
+    check(end - 7 * day, false);
+    check(end - 6 * day, true);
+    check(end + day, true);
 }
 
 /// As editors on Windows write them.
