@@ -21,6 +21,9 @@ const PUSHED: usize = 1024;
 /// What may wait for one client, in bytes: the default.
 const MARK: usize = 1 << 20;
 
+/// How long a client may be silent: longer than any case takes.
+const SILENCE: Duration = Duration::from_secs(600);
+
 /// What may wait for all clients together: so much that the mark of each counts, and not that of all.
 const QUEUE_MEMORY: usize = 1 << 30;
 
@@ -49,7 +52,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::parse();
     let clients = Clients::default();
-    let settings = ws::Config::default().write_queue(MARK).overflow(options.overflow);
+    // Whoever is pushed to says nothing, and knows no ping.
+    let settings = ws::Config::default().write_queue(MARK).overflow(options.overflow).ping_interval(SILENCE);
     let mut server = Server::new()
         .websocket_config(settings)
         .queue_memory(QUEUE_MEMORY)
