@@ -21,7 +21,7 @@ const PUSHED: usize = 1024;
 /// What may wait for one client, in bytes: the default.
 const MARK: usize = 1 << 20;
 
-/// How long a client may be silent: longer than any case takes.
+/// How long a client may say and take nothing: longer than any case takes.
 const SILENCE: Duration = Duration::from_secs(600);
 
 /// What may wait for all clients together: so much that the mark of each counts, and not that of all.
@@ -52,8 +52,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::parse();
     let clients = Clients::default();
-    // Whoever is pushed to says nothing, and knows no ping.
-    let settings = ws::Config::default().write_queue(MARK).overflow(options.overflow).ping_interval(SILENCE);
+    // Whoever is pushed to says nothing, knows no ping, and may take nothing for as long as a case takes.
+    let settings = ws::Config::default().write_queue(MARK).overflow(options.overflow);
+    let settings = settings.ping_interval(SILENCE).write_timeout(SILENCE);
     let mut server = Server::new()
         .websocket_config(settings)
         .queue_memory(QUEUE_MEMORY)
