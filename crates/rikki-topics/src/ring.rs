@@ -223,18 +223,15 @@ impl Ring {
 
     /// The place that the last `count` messages are behind.
     pub(crate) fn before_last(&self, count: usize) -> u64 {
+        let Some(skipped) = count.checked_sub(1) else { return self.appended };
+        if count > self.kept {
+            return self.gone;
+        }
         // Where nothing has been taken out, the index says it.
-        if self.kept == self.entries.len()
-            && let Some(entry) = self.entries.len().checked_sub(count).and_then(|index| self.entries.get(index))
-        {
-            return entry.ordinal - 1;
+        if self.kept == self.entries.len() {
+            return self.entries.get(self.kept - count).map_or(self.gone, |entry| entry.ordinal - 1);
         }
-        let mut last = self.after(self.gone).rev();
-        match count.checked_sub(1).and_then(|skipped| last.nth(skipped)) {
-            Some((ordinal, _)) => ordinal - 1,
-            None if count == 0 => self.appended,
-            None => self.gone,
-        }
+        self.after(self.gone).rev().nth(skipped).map_or(self.gone, |(ordinal, _)| ordinal - 1)
     }
 
     /// The place that all messages since `at` are behind.

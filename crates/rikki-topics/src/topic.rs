@@ -18,11 +18,11 @@ use crate::presence::{Identity, Presence, Present, TOGETHER};
 use crate::ring::{Millis, Ring, millis};
 use crate::shared::{Held, Rules};
 
-/// How long an idempotency key is known.
-const KEYS_KNOWN: Duration = Duration::from_secs(5 * 60);
-
 /// How long a topic is known that nobody uses and nobody has ever published to.
 pub(crate) const UNPUBLISHED: Millis = 10_000;
+
+/// How long an idempotency key is known.
+const KEYS_KNOWN: Duration = Duration::from_secs(5 * 60);
 
 /// How many of them are, of one topic.
 const MOST_KEYS: usize = 1024;
