@@ -10,7 +10,7 @@ use crate::fan_out::{Group, Post};
 use crate::item::Item;
 use crate::position::{Epoch, From, Position};
 use crate::presence::{Identity, Presence, PresenceChange};
-use crate::topic::{Joined, Topic};
+use crate::topic::{Joined, State, Topic};
 
 /// How often a policy that acts is logged: once a second for each.
 static ACTED: Seldom<Policy> = Seldom::new();
@@ -40,6 +40,16 @@ struct Rare {
     client: Option<u64>,
     /// How many changes of presence it has had, if it wants to have them.
     seen: Option<u64>,
+}
+
+impl Rare {
+    /// The next change of presence, if it wants to have them and there is one.
+    fn presence(&mut self, state: &State) -> Option<Arc<PresenceChange>> {
+        let seen = self.seen.as_mut()?;
+        let (now_seen, change) = state.presence()?.after(*seen)?;
+        *seen = now_seen;
+        Some(change)
+    }
 }
 
 /// What comes next for a subscriber.
@@ -103,8 +113,7 @@ impl Batch {
 }
 
 impl Cursor {
-    /// Subscribes to `topic` in the runtime of `post`. Where the topic is ready it has
-    /// begun, and this says where.
+    /// Subscribes to `topic` in the runtime of `post`. Where the topic is ready it has begun, and this says where.
     pub(crate) fn new(topic: &Arc<Topic>, from: From, post: Option<&Arc<Post>>) -> (Self, Option<Joined>) {
         let (group, key) = topic.join(post);
         let key = u32::try_from(key).unwrap_or(u32::MAX);
@@ -160,12 +169,11 @@ impl Cursor {
         }
         let topic = &self.group.topic;
         let state = topic.state();
-        let seen = self.rare.as_mut().and_then(|rare| rare.seen.as_mut());
-        // Who is there comes before all messages.
-        if let Some(seen) = seen.filter(|seen| **seen == Presence::NOTHING)
-            && let Some((now_seen, change)) = state.presence().and_then(|presence| presence.after(*seen))
+        // Who is there comes before all messages, and who comes and goes behind those that there are.
+        if let Some(rare) = &mut self.rare
+            && rare.seen == Some(Presence::NOTHING)
+            && let Some(change) = rare.presence(&state)
         {
-            *seen = now_seen;
             return Next::Presence(change);
         }
         if state.ring.is_behind(self.place) && self.place < self.until() {
@@ -196,14 +204,10 @@ impl Cursor {
         }
         // What is kept no longer is missing for nobody.
         self.place = self.place.max(state.ring.appended().min(until));
-        let seen = self.rare.as_mut().and_then(|rare| rare.seen.as_mut());
-        if let (Some(seen), Some(presence)) = (seen, state.presence())
-            && let Some((now_seen, change)) = presence.after(*seen)
-        {
-            *seen = now_seen;
-            return Next::Presence(change);
+        match self.rare.as_mut().and_then(|rare| rare.presence(&state)) {
+            Some(change) => Next::Presence(change),
+            None => Next::Nothing,
         }
-        Next::Nothing
     }
 
     /// A message of the batch has been had.

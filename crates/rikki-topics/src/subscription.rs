@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use rikki_ws::{Message, PreparedMessage};
@@ -106,39 +106,19 @@ impl Subscription {
     ///
     /// Nothing is lost.
     pub async fn prepared(&mut self) -> Option<PreparedMessage> {
-        std::future::poll_fn(|cx| {
-            loop {
-                match std::task::ready!(self.poll_step(cx)) {
-                    Some(Step::Message(taken)) => return Poll::Ready(Some(taken.item.message.clone())),
-                    Some(Step::Other(_)) => {}
-                    None => return Poll::Ready(None),
-                }
-            }
-        })
-        .await
+        let taken = std::future::poll_fn(|cx| self.poll_message(cx)).await;
+        taken.map(|taken| taken.item.message.clone())
     }
 
-    /// Blocks this thread until there is a message: for plain threads. On a thread of the runtime that it was made in, which
-    /// is to wake it, that would be for ever. Gaps and who comes and goes are passed over;
-    /// `None` at the end.
+    /// Blocks this thread until there is a message: for plain threads. Gaps and who comes and goes are passed over; `None`
+    /// at the end. On a thread of the runtime that it was made in, which is to wake it, that would be for ever.
     pub fn blocking_message(&mut self) -> Option<Delivered> {
-        block_on(std::future::poll_fn(|cx| {
-            loop {
-                match std::task::ready!(self.poll_step(cx)) {
-                    Some(Step::Message(taken)) => return Poll::Ready(Some(delivered(&taken))),
-                    Some(Step::Other(_)) => {}
-                    None => return Poll::Ready(None),
-                }
-            }
-        }))
+        block_on(std::future::poll_fn(|cx| self.poll_message(cx))).as_ref().map(delivered)
     }
 
     /// What is there now, without waiting.
     pub fn try_next(&mut self) -> Option<Update> {
-        match self.step()? {
-            Step::Message(taken) => Some(Update::Message(delivered(&taken))),
-            Step::Other(update) => Some(update),
-        }
+        self.step().map(Update::from)
     }
 
     /// Whether nothing comes any more: it was too slow, and its policy is [`Policy::Close`](crate::Policy::Close).
@@ -165,6 +145,17 @@ impl Subscription {
     pub(crate) fn seal(&mut self) {
         if let Some(cursor) = &mut self.cursor {
             cursor.seal();
+        }
+    }
+
+    /// The next message; what else there is is passed over.
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Taken>> {
+        loop {
+            match ready!(self.poll_step(cx)) {
+                Some(Step::Message(taken)) => return Poll::Ready(Some(taken)),
+                Some(Step::Other(_)) => {}
+                None => return Poll::Ready(None),
+            }
         }
     }
 
@@ -218,6 +209,15 @@ pub(crate) enum Step {
     Other(Update),
 }
 
+impl From<Step> for Update {
+    fn from(step: Step) -> Self {
+        match step {
+            Step::Message(taken) => Self::Message(delivered(&taken)),
+            Step::Other(update) => update,
+        }
+    }
+}
+
 pub(crate) fn delivered(taken: &Taken) -> Delivered {
     let Taken { position, item, .. } = taken;
     Delivered { position: *position, time: item.time, message: item.message.message().clone() }
@@ -227,12 +227,7 @@ impl Stream for Subscription {
     type Item = Update;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Update>> {
-        self.get_mut().poll_step(cx).map(|step| {
-            step.map(|step| match step {
-                Step::Message(taken) => Update::Message(delivered(&taken)),
-                Step::Other(update) => update,
-            })
-        })
+        self.get_mut().poll_step(cx).map(|step| step.map(Update::from))
     }
 }
 
