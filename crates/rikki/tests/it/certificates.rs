@@ -14,12 +14,10 @@ use rcgen::{
 use rikki::client::{Builder, ClientTls};
 use rikki::ws::{Message, Socket};
 use rikki::{Handle, Server, ServerTls, StartError};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
-use testkit::trusting;
+use rustls::{ClientConfig, SignatureScheme, SupportedProtocolVersion};
+use testkit::{credulous, trusting};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -109,54 +107,6 @@ async fn shown(server: &Handle, client: &Arc<ClientConfig>, name: &str) -> io::R
     Ok(stream.get_ref().1.peer_certificates().unwrap()[0].clone())
 }
 
-/// A client that believes everything, and verifies signatures of some kinds.
-#[derive(Debug)]
-struct Credulous(Vec<SignatureScheme>);
-
-impl Credulous {
-    fn client(schemes: &[SignatureScheme], version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
-        let client = ClientConfig::builder_with_provider(Arc::new(default_provider()));
-        let client = client.with_protocol_versions(&[version]).unwrap().dangerous();
-        let client = client.with_custom_certificate_verifier(Arc::new(Self(schemes.to_vec())));
-        Arc::new(client.with_no_client_auth())
-    }
-}
-
-impl ServerCertVerifier for Credulous {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.clone()
-    }
-}
-
 #[tokio::test]
 async fn which_certificate_is_shown() {
     let office = Office::new();
@@ -173,7 +123,8 @@ async fn which_certificate_is_shown() {
     for version in [&TLS12, &TLS13] {
         let (rsa, ecdsa) = (SignatureScheme::RSA_PSS_SHA256, SignatureScheme::ECDSA_NISTP256_SHA256);
         let check = async |name: &str, schemes: &[SignatureScheme], expected: usize| {
-            let der = shown(&server, &Credulous::client(schemes, version), name).await.unwrap();
+            let der =
+                shown(&server, &Arc::new(credulous(schemes, &[version]).with_no_client_auth()), name).await.unwrap();
             assert_eq!(issued.iter().position(|one| one.der == der), Some(expected), "{name} {schemes:?}");
         };
         let both = [rsa, ecdsa];
@@ -193,7 +144,8 @@ async fn which_certificate_is_shown() {
         for (name, expected) in [("a.test", 0), ("b.test", 2), ("a.test", 0), ("x.wild.test", 1), ("b.test", 2)] {
             assert_eq!(shown(&server, &client, name).await.unwrap(), issued[expected].der, "{name}");
         }
-        let none = shown(&server, &Credulous::client(&[ecdsa], version), "x.wild.test").await;
+        let none =
+            shown(&server, &Arc::new(credulous(&[ecdsa], &[version]).with_no_client_auth()), "x.wild.test").await;
         assert!(none.is_err_and(|error| error.to_string().contains("HandshakeFailure")));
     }
 }
