@@ -29,7 +29,7 @@ pub(super) fn bind(port: u16, listeners: &[(Vec<Listening>, ListenUrl)]) -> Resu
         let router = router(bound.map_or(asked, |address| address.port()));
         redirects.push(Listen { sockets: url.bind()?, url, router, is_redirect: true });
     }
-    if redirects.is_empty() { Err(StartError::NoRedirect) } else { Ok(redirects) }
+    Ok(redirects)
 }
 
 fn router(port: u16) -> Router {

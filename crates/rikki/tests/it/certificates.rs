@@ -353,6 +353,8 @@ async fn plain_requests_are_sent_on() {
     {
         check(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n"), 400, None).await;
     }
-    let alone = Server::new().listen("http://127.0.0.1:0").redirect_http(0).start().await;
+    let alone = || Server::new().listen("http://127.0.0.1:0").redirect_http(0);
+    assert!(matches!(alone().check(), Err(StartError::NoRedirect)), "without a socket");
+    let alone = alone().start().await;
     assert!(matches!(alone, Err(StartError::NoRedirect)), "{alone:?}");
 }

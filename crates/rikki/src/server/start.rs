@@ -1,0 +1,172 @@
+//! Starting: what was set is judged, then listened on, and served.
+
+use std::path::PathBuf;
+
+use axum::Router;
+
+#[cfg(feature = "tls")]
+use super::redirect;
+use super::{Handle, ListenUrl, Memory, Server, StartError, handle};
+use crate::live::Live;
+#[cfg(feature = "tls")]
+use crate::tls::ServerTls;
+use crate::ws;
+
+const DEFAULT_URL: &str = "http://localhost:8000";
+
+impl Server {
+    /// Opens the listeners and starts the workers; returns when connections are accepted.
+    ///
+    /// Works on any runtime or none, since the server brings its own threads.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] names the setting that cannot be met. No thread or socket is left behind.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is awaited: the server has started or failed when this is first polled.
+    #[allow(clippy::unused_async, reason = "starting may come to wait, and callers should be ready for it")]
+    pub async fn start(self) -> Result<Handle, StartError> {
+        self.start_now()
+    }
+
+    /// Starts the server, and blocks this thread until SIGINT or SIGTERM (Ctrl-C elsewhere) and the drain that follows. A
+    /// second signal returns at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    ///
+    /// # Panics
+    ///
+    /// Inside of a tokio runtime, whose thread it would block: use [`start`](Self::start) there.
+    pub fn run(self) -> Result<(), StartError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(StartError::Runtime)?;
+        runtime.block_on(async {
+            let handle = self.start().await?;
+            handle.run().await.map_err(StartError::Runtime)
+        })
+    }
+
+    /// Whether it would start, as far as that can be told without a socket or a thread: what was set, listen URLs, routes
+    /// and folders.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start), but for what listening and starting threads may come to.
+    pub fn check(mut self) -> Result<(), StartError> {
+        self.prepare().map(drop)
+    }
+
+    fn start_now(mut self) -> Result<Handle, StartError> {
+        let (urls, router) = self.prepare()?;
+        let mut listeners = Vec::new();
+        for url in urls {
+            listeners.push((url.bind()?, url));
+        }
+        #[cfg(feature = "tls")]
+        let redirects = self.redirect_http.map_or(Ok(Vec::new()), |port| redirect::bind(port, &listeners))?;
+        #[cfg(not(feature = "tls"))]
+        let redirects = Vec::new();
+        let listen = |(sockets, url)| handle::Listen { url, sockets, router: router.clone(), is_redirect: false };
+        handle::start(&self, listeners.into_iter().map(listen).chain(redirects).collect())
+    }
+
+    /// What to listen on, and what is served there.
+    fn prepare(&mut self) -> Result<(Vec<ListenUrl>, Router), StartError> {
+        if let Some(mistake) = self.mistake.take() {
+            return Err(mistake);
+        }
+        self.check_limits()?;
+        self.check_proxies()?;
+        let mut urls = Vec::new();
+        if self.urls.is_empty() {
+            self.urls.push(DEFAULT_URL.to_owned());
+        }
+        for url in std::mem::take(&mut self.urls) {
+            let parsed: ListenUrl = url.parse()?;
+            if parsed.is_tls() && !self.has_certificate() {
+                return Err(StartError::NoCertificate { url });
+            }
+            urls.push(parsed);
+        }
+        #[cfg(feature = "tls")]
+        if self.redirect_http.is_some() && !urls.iter().any(ListenUrl::is_tls) {
+            return Err(StartError::NoRedirect);
+        }
+        self.share_memory();
+        let (mounts, router) = (std::mem::take(&mut self.mounts), std::mem::take(&mut self.router));
+        let router = mounts.add_to(router, self.secrets())?;
+        Ok((urls, router))
+    }
+
+    #[cfg(feature = "tls")]
+    fn has_certificate(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// The files that are never served: those with the key of the certificate.
+    #[cfg(feature = "tls")]
+    fn secrets(&self) -> &[PathBuf] {
+        self.tls.as_ref().map_or(&[], ServerTls::secrets)
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn secrets(&self) -> &[PathBuf] {
+        &[]
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn has_certificate(&self) -> bool {
+        false
+    }
+
+    /// Gives what has no budget of its own its part of the memory.
+    fn share_memory(&mut self) {
+        let memory = self.limits.memory.map_or_else(Memory::of_this_process, Memory::of);
+        let ws::internal::Budgets { messages, queues, compression } = self.websocket_budgets;
+        let Live { websockets, connections: places, .. } = &*self.live;
+        websockets.message_memory(messages.unwrap_or(memory.messages));
+        websockets.queue_memory(queues.unwrap_or(memory.queues));
+        websockets.compression_memory(compression.unwrap_or(memory.compression));
+        places.set_most(self.limits.max_connections.unwrap_or(memory.connections));
+        #[cfg(feature = "tls")]
+        self.live.http2.set_most(self.http.limits.http2_memory.unwrap_or(memory.http2));
+        self.mounts.share(&memory, &self.live.counts.closed_slow);
+        // A server starts once.
+        let _ = self.live.folders.set(self.mounts.budgets());
+        #[cfg(feature = "topics")]
+        {
+            let share = memory.topics / self.topics.len().max(1);
+            self.topics.iter().for_each(|topics| topics.share_memory(share));
+            let _ = self.live.topics.set(self.topics.iter().flat_map(rikki_topics::Topics::budgets).cloned().collect());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What has been set one by one holds, whether before or after.
+    #[test]
+    fn one_number_is_split_into_what_has_none_of_its_own() {
+        const BYTES: usize = 256 << 20;
+        let split = Memory::of(BYTES);
+        let budgets = |mut server: Server| {
+            server.share_memory();
+            let budgets = server.monitor().budgets();
+            let most = |name: &str| budgets.iter().find(|budget| budget.name == name).unwrap().most;
+            ["message-memory", "queue-memory", "deflate-memory", "max-connections"].map(most)
+        };
+        for server in [
+            Server::new().memory(BYTES).queue_memory(7).max_connections(9),
+            Server::new().queue_memory(7).max_connections(9).memory(BYTES),
+        ] {
+            assert_eq!(budgets(server.files(".")), [split.messages, 7, split.compression, 9]);
+        }
+        let all = [split.messages, split.queues, split.compression, 1024];
+        assert_eq!(budgets(Server::new().memory(BYTES)), all);
+    }
+}
