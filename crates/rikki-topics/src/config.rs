@@ -173,6 +173,12 @@ impl TopicConfig {
         Self { publish: allowed, ..self }
     }
 
+    /// Whether clients may [publish](Self::publish) by its URL.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.publish
+    }
+
     /// The limits of a topic, which [`set`](Self::set) sets by name.
     pub fn limits() -> impl Iterator<Item = &'static Limit> {
         Self::LIMITS.iter()

@@ -13,7 +13,7 @@ use rikki_limits::{Budget, Limit};
 use rikki_ws::Message;
 
 use crate::broker::{Broker, Inlet, Memory};
-use crate::config::TopicsConfig;
+use crate::config::{TopicConfig, TopicsConfig};
 use crate::counters::TopicCounters;
 use crate::cursor::Cursor;
 use crate::error::{NoTopic, SubscribeError};
@@ -177,6 +177,13 @@ impl Topics {
         cursor.has_envelope = options.has_envelope;
         cursor.enter(options.identity);
         Ok((cursor, joined))
+    }
+
+    /// What a topic is like that has this name, or would be: that of the pattern which fits best; `None` where there
+    /// cannot be one.
+    #[must_use]
+    pub fn config(&self, topic: &str) -> Option<&TopicConfig> {
+        self.rules(topic).map(|rules| &rules.config)
     }
 
     /// Who is subscribed to a topic, as far as its [presence](crate::TopicConfig::presence) is known.

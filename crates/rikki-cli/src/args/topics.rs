@@ -34,8 +34,6 @@ pub(crate) struct TopicArg {
     /// Its path as it was written; one that ends in `/*` is that of all below it.
     pub(crate) path: String,
     pub(crate) config: TopicConfig,
-    /// Whether clients may publish without a key.
-    pub(crate) publish: bool,
 }
 
 impl TopicArg {
@@ -58,7 +56,7 @@ pub(crate) fn topic(text: &str) -> Result<TopicArg, String> {
     let mut parts = text.split(',');
     let path = parts.next().unwrap_or_default();
     check_path(path)?;
-    let mut topic = TopicArg { path: path.to_owned(), config: TopicConfig::default(), publish: false };
+    let mut topic = TopicArg { path: path.to_owned(), config: TopicConfig::default() };
     let mut seen = Vec::new();
     for option in parts {
         let (name, value) = option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
@@ -66,7 +64,6 @@ pub(crate) fn topic(text: &str) -> Result<TopicArg, String> {
             return Err(format!("{name} is there twice"));
         }
         seen.push(name);
-        topic.publish |= (name, value) == ("publish", None);
         topic.config = set(topic.config, name, value)?;
     }
     // The library judges the name.
@@ -183,7 +180,7 @@ mod tests {
         check("/a,policy=close", default().policy(Policy::Close), "a", "/a");
         let all = default().history(5).age(std::time::Duration::from_secs(60)).bytes(2048).publish(true);
         check("/a,publish,history=5,age=1m,bytes=2KiB", all, "a", "/a");
-        assert!(topic("/a,publish").unwrap().publish && !topic("/a").unwrap().publish);
+        assert!(topic("/a,publish").unwrap().config.is_open() && !topic("/a").unwrap().config.is_open());
         assert_eq!(broadcast("/a"), topic("/a,publish,history=0"));
         // No router sees in it what was not written.
         for text in ["/{a}", "/a%62", "/:a", "/a/:b/*", "/a\u{e9}", "/a b", "/a?b", "/a\"b", "/a<b", "/*/a"] {

@@ -2,7 +2,7 @@
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use rikki::topics::{Action, Denied, Identity};
+use rikki::topics::{Action, Denied, Identity, TopicConfig, Topics};
 
 use super::TopicSettings;
 use super::token::Tokens;
@@ -12,22 +12,16 @@ use crate::secret::Secret;
 pub(super) struct Access {
     publish_key: Option<Secret>,
     tokens: Option<Tokens>,
-    /// The patterns of topics, the one first that fits best, and whether all may publish there.
-    open: Vec<(String, bool)>,
+    /// Which say whether all may publish there.
+    topics: Topics,
 }
 
 impl Access {
     /// Nothing, where there is no key: topics are open then as they say themselves.
-    pub(super) fn new(settings: &TopicSettings) -> Option<Self> {
+    pub(super) fn new(settings: &TopicSettings, topics: &Topics) -> Option<Self> {
         settings.secrets().next()?;
-        let mut open: Vec<_> = settings.all.iter().map(|topic| (topic.pattern().to_owned(), topic.publish)).collect();
-        // As the library has it: a name before any prefix, and a longer prefix before a shorter one.
-        open.sort_by_key(|(pattern, _)| (pattern.ends_with('*'), std::cmp::Reverse(pattern.len())));
-        Some(Self {
-            publish_key: settings.publish_key.clone(),
-            tokens: settings.jwt_key.as_ref().map(Tokens::new),
-            open,
-        })
+        let (publish_key, tokens) = (settings.publish_key.clone(), settings.jwt_key.as_ref().map(Tokens::new));
+        Some(Self { publish_key, tokens, topics: topics.clone() })
     }
 
     /// Lets in, and says who it is, or says why not. What is shown to be let in is never passed over.
@@ -47,7 +41,7 @@ impl Access {
 
     /// Whether all may publish to this topic.
     fn is_open(&self, topic: &str) -> bool {
-        self.open.iter().find(|(pattern, _)| covers(pattern, topic)).is_some_and(|(_, open)| *open)
+        self.topics.config(topic).is_some_and(TopicConfig::is_open)
     }
 }
 

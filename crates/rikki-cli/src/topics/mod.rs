@@ -76,7 +76,7 @@ impl TopicSettings {
 
     /// Whether anybody may publish to a topic by its URL.
     pub(crate) fn can_publish(&self, topic: &TopicArg) -> bool {
-        topic.publish || self.secrets().next().is_some()
+        topic.config.is_open() || self.secrets().next().is_some()
     }
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn add_to(mut server: Server, settings: &TopicSettings) -> Result<Ser
     }
     let topics = Topics::new(config);
     let mut url = TopicUrl::new(&topics);
-    if let Some(access) = Access::new(settings) {
+    if let Some(access) = Access::new(settings, &topics) {
         url = url.authorize(move |parts, topic, action| access.decide(parts, topic, action));
     }
     for topic in &settings.all {
