@@ -46,6 +46,12 @@ impl Blocks {
         &self.budget
     }
 
+    /// Has another bound from now on.
+    pub(super) fn set_most(&self, limit: usize) {
+        self.budget.set_most(limit);
+        self.part.set_most(most_of(&self.budget));
+    }
+
     /// A block for the next of `remaining` bytes: a whole one, or a small one if there is no room for that.
     pub(super) fn take(self: &Arc<Self>, remaining: u64) -> Block {
         let wanted = usize::try_from(remaining).map_or(BLOCK, |remaining| remaining.min(BLOCK));
@@ -72,7 +78,12 @@ impl Blocks {
 
 /// What blocks may take of a budget, or listings.
 pub(super) fn part_of(budget: &Budget, name: &'static str) -> Budget {
-    Budget::new(name, budget.most() - budget.most() / LEFT)
+    Budget::new(name, most_of(budget))
+}
+
+/// The same of one whose bound has changed.
+pub(super) fn most_of(budget: &Budget) -> usize {
+    budget.most() - budget.most() / LEFT
 }
 
 /// Some bytes of a file. It counts until the last of them has been handed to the socket.

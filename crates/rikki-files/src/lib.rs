@@ -139,6 +139,8 @@ pub struct Files {
 struct Shared {
     root: Root,
     limits: Limits,
+    /// How many answers are compressed at a time.
+    compressing: usize,
     compressions: Arc<Semaphore>,
     /// What is known of files in a coding; `None` if those are not looked for.
     siblings: Option<Arc<Siblings>>,
@@ -149,7 +151,8 @@ struct Shared {
 
 impl Shared {
     fn set_compressions(&mut self, responses: usize) {
-        self.compressions = Arc::new(Semaphore::new(responses.min(Semaphore::MAX_PERMITS)));
+        self.compressing = responses.min(Semaphore::MAX_PERMITS);
+        self.compressions = Arc::new(Semaphore::new(self.compressing));
     }
 
     /// Lets one more answer be compressed, if that may be.
@@ -167,12 +170,13 @@ impl Files {
     /// When the folder cannot be opened. The error names the path and the reason, such as `not a directory`.
     pub fn new(root: impl AsRef<Path>) -> io::Result<Self> {
         let root = Root::new(root.as_ref())?;
-        let compressions = Arc::new(Semaphore::new(const { Limit::default_of(Limits::LIMITS, "max-compressions") }));
+        let compressing = const { Limit::default_of(Limits::LIMITS, "max-compressions") };
         Ok(Self {
             shared: Arc::new(Shared {
                 root,
                 limits: Limits::default(),
-                compressions,
+                compressing,
+                compressions: Arc::new(Semaphore::new(compressing)),
                 siblings: Some(Arc::default()),
                 listings: Listings::default(),
                 options: Options::default(),

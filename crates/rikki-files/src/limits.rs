@@ -135,6 +135,21 @@ impl Files {
         }
     }
 
+    /// Takes the place of a folder that was served before: what that one still sends, or waits for, counts here too.
+    /// Where a number of places has changed, those of before are given up one by one beside the new ones.
+    #[doc(hidden)]
+    pub fn succeed(&mut self, before: &Self) {
+        let (shared, before) = (Arc::make_mut(&mut self.shared), &before.shared);
+        let limits = shared.limits.clone().within_limits();
+        shared.root.succeed(&before.root, &limits);
+        if limits.max_open == before.limits.max_open {
+            shared.root.keep_places(&before.root);
+        }
+        if shared.compressing == before.compressing {
+            shared.compressions = Arc::clone(&before.compressions);
+        }
+    }
+
     /// Whether each limit can be what it has been set to.
     #[doc(hidden)]
     pub fn check_limits(&self) -> Result<(), BadLimit> {

@@ -40,6 +40,12 @@ impl Waits {
         Self { longest, places, at_work, listings }
     }
 
+    /// The same in the place of another, whose work may still go on.
+    pub(super) fn in_place_of(before: &Self, most: usize, longest: Duration) -> Self {
+        let (at_work, listings) = (Arc::clone(&before.at_work), Arc::clone(&before.listings));
+        Self { at_work, listings, ..Self::new(most, longest) }
+    }
+
     /// A place, if there is one.
     pub(super) fn place(&self) -> Option<Place> {
         Arc::clone(&self.places).try_acquire_owned().ok().map(|permit| Place { _permit: permit })

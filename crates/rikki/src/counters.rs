@@ -42,6 +42,10 @@ pub struct Counters {
     pub refused_certificates: u64,
     /// Changes of such files that were taken over.
     pub swapped_certificates: u64,
+    /// Settings that were [taken over](crate::Handle::reload) while the server ran.
+    pub reloads: u64,
+    /// Settings that were not, since something in them is wrong.
+    pub refused_reloads: u64,
     /// Upgrades refused for their Origin.
     pub refused_origins: u64,
     /// Upgrades refused since they broke a rule of the opening handshake.
@@ -88,5 +92,7 @@ pub(crate) struct Counts {
     pub(crate) refused_hosts: Count,
     pub(crate) refused_certificates: Count,
     pub(crate) swapped_certificates: Count,
+    pub(crate) reloads: Count,
+    pub(crate) refused_reloads: Count,
     pub(crate) closed_slow: Arc<Count>,
 }

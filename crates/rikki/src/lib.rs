@@ -30,7 +30,7 @@ pub use rikki_ws::TlsError;
 #[cfg(feature = "client")]
 pub use rikki_ws::client;
 pub use rikki_ws::{BadOrigin, testing};
-pub use server::{Bound, Handle, ListenUrl, Memory, Server, StartError};
+pub use server::{Bound, Handle, Listen, ListenUrl, Memory, Reload, Server, StartError};
 #[cfg(feature = "tls")]
 pub use {
     server::Reloaded,

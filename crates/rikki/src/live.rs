@@ -1,6 +1,6 @@
 //! What lives while a server does: budgets and counters, and a view of them.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use rikki_limits::Budget;
 
@@ -15,10 +15,17 @@ pub(crate) struct Live {
     pub(crate) connections: Arc<Budget>,
     #[cfg(feature = "tls")]
     pub(crate) http2: Arc<Budget>,
-    /// The budgets of each folder, with the path that it is mounted at, once the server has started.
-    pub(crate) folders: OnceLock<Vec<(String, Arc<Budget>)>>,
-    /// The budgets of the topics, once the server has started.
-    pub(crate) topics: OnceLock<Vec<Arc<Budget>>>,
+    pub(crate) mounted: RwLock<Mounted>,
+    /// That of the server which has taken over what this one was to be.
+    pub(crate) instead: OnceLock<Arc<Live>>,
+}
+
+/// The budgets of what a server has been given, once it has started.
+#[derive(Debug, Default)]
+pub(crate) struct Mounted {
+    /// Of each folder, with the path that it is mounted at.
+    pub(crate) folders: Vec<(String, Arc<Budget>)>,
+    pub(crate) topics: Vec<Arc<Budget>>,
 }
 
 impl Default for Live {
@@ -30,8 +37,8 @@ impl Default for Live {
             connections: Arc::new(Budget::new("max-connections", usize::MAX)),
             #[cfg(feature = "tls")]
             http2: Arc::new(Budget::new("http2-memory", usize::MAX)),
-            folders: OnceLock::new(),
-            topics: OnceLock::new(),
+            mounted: RwLock::default(),
+            instead: OnceLock::new(),
         }
     }
 }
@@ -72,7 +79,7 @@ impl Monitor {
     /// What has been counted so far: how many connections there are, and how many were refused for what.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        Counters::read(&self.0)
+        Counters::read(self.live())
     }
 
     /// How much of each budget is used. Until the server has started, `most` of `max-connections` and of `http2-memory`
@@ -80,15 +87,20 @@ impl Monitor {
     /// is mounted, and those of the [topics](crate::Server::topics); what two mounts of the same [`Files`](crate::Files) share is there twice.
     #[must_use]
     pub fn budgets(&self) -> Vec<BudgetUse> {
-        let Live { websockets, connections, folders, topics, .. } = &*self.0;
+        let Live { websockets, connections, mounted, .. } = self.live();
+        let Mounted { folders, topics } = &*mounted.read().unwrap_or_else(PoisonError::into_inner);
         let mut budgets = vec![connections];
         #[cfg(feature = "tls")]
-        budgets.push(&self.0.http2);
+        budgets.push(&self.live().http2);
         budgets.extend(websockets.budgets());
-        budgets.extend(topics.get().into_iter().flatten());
+        budgets.extend(topics);
         let of_server = budgets.into_iter().map(|budget| BudgetUse::read(budget, None));
-        let of_folders = folders.get().into_iter().flatten();
-        of_server.chain(of_folders.map(|(mount, budget)| BudgetUse::read(budget, Some(mount)))).collect()
+        of_server.chain(folders.iter().map(|(mount, budget)| BudgetUse::read(budget, Some(mount)))).collect()
+    }
+
+    /// What counts, if it was made for a server that another one has taken over.
+    fn live(&self) -> &Live {
+        self.0.instead.get().unwrap_or(&self.0)
     }
 }
 
@@ -112,6 +124,8 @@ impl Counters {
             refused_hosts,
             refused_certificates,
             swapped_certificates,
+            reloads,
+            refused_reloads,
             closed_slow,
         } = &*live.counts;
         let websockets = live.websockets.counters();
@@ -129,6 +143,8 @@ impl Counters {
             refused_hosts: refused_hosts.get(),
             refused_certificates: refused_certificates.get(),
             swapped_certificates: swapped_certificates.get(),
+            reloads: reloads.get(),
+            refused_reloads: refused_reloads.get(),
             refused_origins: websockets.refused_origins,
             refused_handshakes: websockets.refused_handshakes,
             closed_slow: closed_slow.get(),

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rikki_limits::{Budget, Share};
 
 use super::Entry;
-use crate::blocks::{Blocks, part_of};
+use crate::blocks::{Blocks, most_of, part_of};
 
 /// How much of a listing does not count, in bytes: one that takes no more than that is always made, and never gives
 /// way.
@@ -65,6 +65,11 @@ impl ListingMemory {
         let budget = Arc::clone(blocks.budget());
         let part = Arc::new(part_of(&budget, "read-memory, of listings"));
         Self { budget, part, sending: Mutex::default(), started: Instant::now() }
+    }
+
+    /// Follows a bound that has changed.
+    pub(crate) fn fit(&self, blocks: &Blocks) {
+        self.part.set_most(most_of(blocks.budget()));
     }
 
     /// In nanoseconds.

@@ -107,6 +107,23 @@ impl Root {
         self.listing_memory = Arc::new(ListingMemory::new(&self.stores.blocks));
     }
 
+    /// Counts what the folder that was here before is still sending.
+    pub(super) fn succeed(&mut self, before: &Self, limits: &Limits) {
+        let [reading, cache] = self.budgets().map(|budget| budget.most());
+        self.stores.blocks = Arc::clone(&before.stores.blocks);
+        self.stores.blocks.set_most(reading);
+        self.listing_memory = Arc::clone(&before.listing_memory);
+        self.listing_memory.fit(&self.stores.blocks);
+        self.stores.cache = Arc::new(Cache::in_place_of(&before.stores.cache, cache));
+        let waits = Waits::in_place_of(&before.stores.waits, limits.max_waiting, limits.disk_timeout);
+        self.stores.waits = Arc::new(waits);
+    }
+
+    /// The same for the files that stay open.
+    pub(super) fn keep_places(&mut self, before: &Self) {
+        self.stores.places = Arc::clone(&before.stores.places);
+    }
+
     pub(super) fn waits(&self) -> &Arc<Waits> {
         &self.stores.waits
     }

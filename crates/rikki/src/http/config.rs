@@ -50,9 +50,18 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        let frequency = limits.max_request_rate.map(|per_second| Arc::new(Frequency::new(per_second)));
-        Self { frequency, ..Self::default() }
+    /// The same for connections of which an address may ask so often. Who is the same as one of these in that goes on
+    /// counting with it.
+    pub(crate) fn with_rate<'a>(&self, limits: &Limits, known: impl IntoIterator<Item = &'a Self>) -> Self {
+        let frequency = limits.max_request_rate.map(|per_second| {
+            let known = known.into_iter().filter_map(|shared| shared.frequency.as_ref());
+            known
+                .into_iter()
+                .find(|frequency| frequency.per_second() == per_second)
+                .cloned()
+                .unwrap_or_else(|| Arc::new(Frequency::new(per_second)))
+        });
+        Self { idling: self.idling.clone(), frequency }
     }
 }
 

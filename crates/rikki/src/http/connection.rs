@@ -33,6 +33,7 @@ use super::linger;
 use super::pace::{PacedBody, PacedIo};
 use super::refusal::later;
 use super::serving::Serving;
+use super::site::Current;
 use super::unreadable;
 use super::upgraded;
 use super::watch::Socket;
@@ -49,9 +50,9 @@ pub(super) const GIVEN_AWAY: &str = "the connection has made room for another\n"
 /// A connection of HTTP, from its first byte to its last or to an upgrade.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    /// As things were when it began.
     pub(super) serving: Arc<Serving>,
-    /// What answers its requests.
-    router: Router,
+    site: Arc<Current>,
     pub(super) peer: Peer,
     /// Whether it is a proxy, which is believed what it says of others in each request.
     is_proxy: bool,
@@ -71,12 +72,13 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// One whose requests `router` answers: that of its listener, or one that refuses them.
-    pub(crate) fn new(serving: Arc<Serving>, router: Router, peer: Peer, tracker: Tracker, has_place: bool) -> Self {
+    /// One that begins now.
+    pub(crate) fn new(site: Arc<Current>, peer: Peer, tracker: Tracker, has_place: bool) -> Self {
+        let serving = site.now().serving.clone();
         let (known_host, websocket, requests, refused) = Default::default();
         Self {
             serving,
-            router,
+            site,
             peer,
             is_proxy: false,
             tracker,
@@ -157,13 +159,15 @@ impl Connection {
         request: http::Request<Incoming>,
         declined: Option<Response>,
     ) -> impl Future<Output = Result<Response, Infallible>> {
-        let Self { serving, router, tracker, known_host, .. } = self;
-        let Serving { config, shared, terms, .. } = &**serving;
+        let (serving, router) = self.as_it_is_now();
+        let anew = KnownHost::default();
+        let known_host = if Arc::ptr_eq(&serving, &self.serving) { &self.known_host } else { &anew };
+        let Serving { config, shared, terms, .. } = &*serving;
         let (mut parts, body) = request.into_parts();
         let version = parts.version;
         let upgrade =
             parts.extensions.get::<OnUpgrade>().map(|upgrade| (upgrade.clone(), Arc::<AtomicBool>::default()));
-        let (client, public) = self.client(&parts);
+        let (client, public) = self.client(&serving, &parts);
         let access = config.access_log.then(|| Box::new(Access::new(&parts, client)));
         let may_be_read = matches!(parts.method, Method::GET | Method::HEAD);
         let (is_last, goes_on) = (framing::is_last(&parts), is_kept_alive(&parts));
@@ -179,7 +183,7 @@ impl Connection {
         let mut answering = if let Some(declined) = declined {
             Answering::Known(declined)
         } else if let Err(refused) = known_host.check(&terms.guard, terms.listener, public.as_deref(), &parts) {
-            Answering::Known(self.refuse_host(client, &refused))
+            Answering::Known(refuse_host(&serving, client, &refused))
         } else if let Some(preflight) = config.added.preflight(&parts) {
             Answering::Known(preflight)
         } else {
@@ -188,21 +192,21 @@ impl Connection {
             if let Some(client) = &self.client {
                 parts.extensions.insert(client.clone());
             }
-            let (listener, tracker) = (terms.listener, tracker.clone());
+            let (listener, tracker) = (terms.listener, self.tracker.clone());
             let terms = terms.websockets.clone();
             let request = upgrade.as_ref().map(|(_, is_agreed)| Arc::downgrade(is_agreed));
             parts.extensions.insert(ws::internal::Context { terms, listener, public, tracker, request });
-            Answering::routed(router.clone(), Request::from_parts(parts, self.pace(body, unread.clone())), client)
+            Answering::routed(router, Request::from_parts(parts, pace(&serving, body, unread.clone())), client)
         };
         async move {
             let mut response = poll_fn(|cx| answering.poll(cx, client)).await;
-            config.added.add_to(&mut response, may_be_read);
+            serving.config.added.add_to(&mut response, may_be_read);
             if let Some(access) = access {
                 access.log(&response);
             }
             // Then hyper ends the connection, and the client is to know.
             let is_last = is_last || unread.is_some_and(|read| !read.load(Relaxed));
-            self.set_connection(version, is_last, goes_on, &mut response);
+            self.set_connection(&serving, version, is_last, goes_on, &mut response);
             if let Some((upgrade, is_agreed)) = upgrade {
                 self.hand_over(&mut response, &is_agreed, upgrade);
             }
@@ -210,28 +214,32 @@ impl Connection {
         }
     }
 
+    /// By what a request is judged that comes now, and what answers it.
+    fn as_it_is_now(&self) -> (Arc<Serving>, Router) {
+        let site = self.site.now();
+        (site.serving.clone(), site.router.clone())
+    }
+
     /// From whom a request is, and what they have asked for where a proxy tells that.
-    fn client(&self, request: &Parts) -> (Peer, Option<Arc<Public>>) {
-        if !self.is_proxy {
+    fn client(&self, serving: &Serving, request: &Parts) -> (Peer, Option<Arc<Public>>) {
+        let Config { forwarding, trust, .. } = &serving.config;
+        // It may not be trusted any more.
+        if !self.is_proxy || !trust.believes(self.peer) {
             return (self.peer, None);
         }
-        let Config { forwarding, trust, .. } = &self.serving.config;
         let (client, public) = forwarding.read(trust, &request.headers, self.peer);
         (client, (public != Public::default()).then(|| Arc::new(public)))
     }
 
-    fn refuse_host(&self, peer: Peer, refused: &Refused) -> Response {
-        let Serving { config, terms, .. } = &*self.serving;
-        terms.live.counts.refused_hosts.up();
-        if let Some(left_out) = refused.turn_to_log() {
-            let told = refused.told(config.hints.0);
-            tracing::warn!(target: "rikki::http", %peer, left_out, "request refused: {told}");
-        }
-        refused.response(config.hints.0).map(Body::from)
-    }
-
     /// Says whether the connection goes on.
-    fn set_connection(&self, version: Version, is_last: bool, goes_on: bool, response: &mut Response) {
+    fn set_connection(
+        &self,
+        serving: &Serving,
+        version: Version,
+        is_last: bool,
+        goes_on: bool,
+        response: &mut Response,
+    ) {
         if version == Version::HTTP_2 {
             // https://www.rfc-editor.org/rfc/rfc9113#section-8.2.2: connection-specific fields are not for HTTP/2.
             if response
@@ -244,16 +252,16 @@ impl Connection {
             response.headers_mut().remove(header::UPGRADE);
             return;
         }
-        let last = self.requests.fetch_add(1, Relaxed) + 1 >= self.serving.config.limits.max_requests || is_last;
+        let last = self.requests.fetch_add(1, Relaxed) + 1 >= serving.config.limits.max_requests || is_last;
         let is_said = response.headers().get(header::CONNECTION).is_some_and(|value| value == "close");
         // An upgrade ends HTTP here anyway, and its `Connection` has to name it.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS || is_said {
             return;
         }
-        let Serving { keep_alive, draining, .. } = &*self.serving;
+        let Serving { draining, .. } = serving;
         if last {
             response.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
-        } else if let Some(keep_alive) = keep_alive
+        } else if let Some(keep_alive) = &self.serving.keep_alive
             && goes_on
             && !draining.has_begun()
             && let Entry::Vacant(connection) = response.headers_mut().entry(header::CONNECTION)
@@ -262,14 +270,6 @@ impl Connection {
             connection.insert(HeaderValue::from_static("keep-alive"));
             response.headers_mut().insert(KEEP_ALIVE, keep_alive.clone());
         }
-    }
-
-    fn pace(&self, body: Incoming, read: Option<Arc<AtomicBool>>) -> Body {
-        if body.is_end_stream() {
-            return Body::empty();
-        }
-        let Serving { config, terms, .. } = &*self.serving;
-        Body::new(PacedBody::new(body, config.limits.body_rate(), terms.live.counts.clone(), read))
     }
 
     /// Keeps the WebSocket that an answer starts. Whatever became of the one that the handshake gave: only that one
@@ -301,6 +301,24 @@ impl Connection {
             drop(tracker);
         });
     }
+}
+
+fn refuse_host(serving: &Serving, peer: Peer, refused: &Refused) -> Response {
+    let Serving { config, terms, .. } = serving;
+    terms.live.counts.refused_hosts.up();
+    if let Some(left_out) = refused.turn_to_log() {
+        let told = refused.told(config.hints.0);
+        tracing::warn!(target: "rikki::http", %peer, left_out, "request refused: {told}");
+    }
+    refused.response(config.hints.0).map(Body::from)
+}
+
+fn pace(serving: &Serving, body: Incoming, read: Option<Arc<AtomicBool>>) -> Body {
+    if body.is_end_stream() {
+        return Body::empty();
+    }
+    let Serving { config, terms, .. } = serving;
+    Body::new(PacedBody::new(body, config.limits.body_rate(), terms.live.counts.clone(), read))
 }
 
 /// An answer that is known, or that the application is to give. If it panics, its request is answered with 500, and
@@ -399,11 +417,11 @@ mod tests {
 
     use super::*;
     use crate::http::serving::AHEAD;
-    use crate::http::{Draining, Shared, Terms, draining};
+    use crate::http::{Draining, Site, draining};
 
     fn connection(router: Router, draining: Draining) -> Connection {
-        let serving = Serving::new(Config::default(), Shared::default(), Terms::default(), draining);
-        Connection::new(Arc::new(serving), router, Peer::Unix, Tracker::default(), false)
+        let site = Site::empty(draining).refusing(router);
+        Connection::new(Arc::new(site), Peer::Unix, Tracker::default(), false)
     }
 
     /// In bytes; every connection keeps room for this as long as it lasts.

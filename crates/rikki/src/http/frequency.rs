@@ -25,6 +25,7 @@ const TIDY_EVERY: Duration = Duration::from_millis(250);
 /// What the addresses that have asked of late have used up.
 #[derive(Debug)]
 pub(crate) struct Frequency {
+    per_second: u32,
     /// What one request takes of a second.
     interval: Duration,
     asked: Mutex<Asked>,
@@ -42,7 +43,12 @@ struct Asked {
 impl Frequency {
     pub(crate) fn new(per_second: u32) -> Self {
         let interval = Duration::from_secs(1) / per_second.max(1);
-        Self { interval, asked: Mutex::new(Asked { until: HashMap::new(), tidy_at: FEW, tidied: None }) }
+        Self { per_second, interval, asked: Mutex::new(Asked { until: HashMap::new(), tidy_at: FEW, tidied: None }) }
+    }
+
+    /// How often an address may ask in a second.
+    pub(super) fn per_second(&self) -> u32 {
+        self.per_second
     }
 
     /// The answer to a request from an address that asks too often. Who has none may ask as often as it likes.

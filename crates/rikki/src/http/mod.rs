@@ -22,6 +22,7 @@ mod refusal;
 #[cfg(feature = "tls")]
 mod secure;
 mod serving;
+mod site;
 #[cfg(feature = "tls")]
 mod stream;
 mod turn;
@@ -40,3 +41,4 @@ pub(crate) use refusal::later;
 #[cfg(feature = "tls")]
 pub(crate) use secure::Handshakes;
 pub(crate) use serving::{Serving, Terms};
+pub(crate) use site::{Current, Site};

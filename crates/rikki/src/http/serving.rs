@@ -65,6 +65,11 @@ impl Serving {
         self.shared.idling.send_away()
     }
 
+    /// What its connections know of one another.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Who is believed what they say of others.
     pub(crate) fn trust(&self) -> &Trust {
         &self.config.trust

@@ -10,10 +10,10 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::door::{self, Arrival, Door, Listener};
+use super::door::{self, Arrival, Door};
 use super::queue::{OVERDUE, Queues};
 use super::url::BACKLOG;
-use crate::http::Draining;
+use crate::http::{Current, Draining};
 use crate::net::{Accepting, Listening, Peer, Stream};
 use rikki_limits::Seldom;
 
@@ -21,7 +21,7 @@ use rikki_limits::Seldom;
 const BACK_OFF: Duration = Duration::from_millis(500);
 
 /// Sockets that listen, and what their connections share.
-pub(super) type Sockets = Vec<(Listening, Arc<Listener>)>;
+pub(super) type Sockets = Vec<(Listening, Arc<Current>)>;
 
 /// Where connections go.
 #[derive(Clone)]
@@ -48,7 +48,7 @@ pub(super) fn start(
 }
 
 /// Whoever has connected when the server drains is accepted too: closing a socket resets those that wait in its queue.
-async fn accept(socket: Accepting, listener: Arc<Listener>, mut destination: Destination, draining: Draining) {
+async fn accept(socket: Accepting, listener: Arc<Current>, mut destination: Destination, draining: Draining) {
     {
         let mut draining = pin!(draining.begun());
         // Kept from turn to turn, so that connections that keep coming do not put it off.
@@ -107,7 +107,7 @@ fn is_the_peers(error: &io::Error) -> bool {
 
 impl Destination {
     /// Hands a connection over; waits if there is no room for it.
-    async fn take(&mut self, stream: Stream, peer: Peer, listener: &Arc<Listener>) {
+    async fn take(&mut self, stream: Stream, peer: Peer, listener: &Arc<Current>) {
         if let Self::Own(door) = self {
             return door.admit(stream, peer, listener);
         }
@@ -150,23 +150,16 @@ impl Destination {
 
 #[cfg(test)]
 mod tests {
-    use axum::Router;
     use futures_util::FutureExt;
     use tokio::net::{TcpListener, TcpStream};
 
     use super::super::queue::Command;
     use super::*;
-    use crate::http::{self, Serving};
+    use crate::http::{self, Site};
     use crate::server::queue::Queue;
 
-    fn listener(draining: Draining) -> Listener {
-        Listener {
-            router: Router::new(),
-            serving: Arc::new(Serving::new(Default::default(), Default::default(), Default::default(), draining)),
-            is_proxied: false,
-            #[cfg(feature = "tls")]
-            tls: None,
-        }
+    fn listener(draining: Draining) -> Current {
+        Current::new(Site::empty(draining))
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -17,8 +18,9 @@ use crate::net::Peer;
 #[derive(Debug)]
 pub(super) struct Admission {
     live: Arc<Live>,
-    max_per_address: Option<u32>,
-    /// Kept only if there is a limit for it.
+    /// 0 for no limit: nobody may have none.
+    max_per_address: AtomicU32,
+    /// Of those that have come while there was a limit for it.
     by_address: Mutex<HashMap<IpAddr, u32>>,
 }
 
@@ -45,7 +47,14 @@ struct OfAddress {
 
 impl Admission {
     pub(super) fn new(live: Arc<Live>, max_per_address: Option<u32>) -> Self {
-        Self { live, max_per_address, by_address: Mutex::default() }
+        let admission = Self { live, max_per_address: AtomicU32::new(0), by_address: Mutex::default() };
+        admission.set_max_per_address(max_per_address);
+        admission
+    }
+
+    /// Those that are there already stay. If there was no limit, they do not count.
+    pub(super) fn set_max_per_address(&self, most: Option<u32>) {
+        self.max_per_address.store(most.unwrap_or(0), Relaxed);
     }
 
     /// Gives a connection its place, if there is one, or `make_room` makes another one leave.
@@ -85,7 +94,7 @@ impl Admission {
 
     /// Counts one more connection from an address, if there is one and a limit for it.
     fn share(self: &Arc<Self>, peer: Peer) -> Result<Option<Box<OfAddress>>, Excess> {
-        let (Some(most), Some(address)) = (self.max_per_address, peer.client()) else { return Ok(None) };
+        let (most @ 1.., Some(address)) = (self.max_per_address.load(Relaxed), peer.client()) else { return Ok(None) };
         let mut by_address = self.by_address();
         let held = by_address.entry(address).or_default();
         if *held >= most {

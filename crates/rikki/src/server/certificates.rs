@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::sleep;
 
 use crate::live::Live;
 use crate::tls::{Look, ServerTls};
@@ -37,13 +37,13 @@ pub(super) type Ask = mpsc::Sender<oneshot::Sender<Reloaded>>;
 
 /// Looks at the files of a server's certificates.
 pub(super) struct Certificates {
-    tls: Option<ServerTls>,
+    tls: watch::Receiver<Option<ServerTls>>,
     live: Arc<Live>,
     asked: mpsc::Receiver<oneshot::Sender<Reloaded>>,
 }
 
 impl Certificates {
-    pub(super) fn new(tls: Option<ServerTls>, live: Arc<Live>) -> (Ask, Self) {
+    pub(super) fn new(tls: watch::Receiver<Option<ServerTls>>, live: Arc<Live>) -> (Ask, Self) {
         let (ask, asked) = mpsc::channel(1);
         (ask, Self { tls, live, asked })
     }
@@ -51,14 +51,25 @@ impl Certificates {
     /// Until no handle is left. Files are read by a thread for blocking work: a file system that hangs holds up the
     /// looks and nothing else.
     pub(super) async fn watch(mut self) {
-        let Some(tls) = self.tls.take().filter(ServerTls::has_files) else { return };
         let mut reminded: Option<Instant> = None;
         let mut pause = PAUSE;
         loop {
-            let asker = match timeout(pause, self.asked.recv()).await {
-                Ok(Some(asker)) => Some(asker),
-                Ok(None) => return,
-                Err(_) => None,
+            let asker = tokio::select! {
+                asked = self.asked.recv() => match asked {
+                    Some(asker) => Some(asker),
+                    None => return,
+                },
+                // They are others from now on, which were read a moment ago.
+                Ok(()) = self.tls.changed() => {
+                    (reminded, pause) = (None, PAUSE);
+                    continue;
+                }
+                () = sleep(pause) => None,
+            };
+            let Some(tls) = self.tls.borrow_and_update().clone().filter(ServerTls::has_files) else {
+                // There is nothing to look at; whoever has asked may have gone.
+                asker.map(|asker| asker.send(Reloaded::default()));
+                continue;
             };
             let (files, is_patient, now) = (tls.clone(), asker.is_none(), SystemTime::now());
             let looking = spawn_blocking(move || (files.look(now, is_patient), files.expiring(now, SOON)));
@@ -123,14 +134,14 @@ mod tests {
         write(&certificate, &first.certificate);
         write(&key, &first.key);
         let live = Arc::<Live>::default();
-        let (ask, certificates) =
-            Certificates::new(Some(ServerTls::pem_files(&certificate, &key).unwrap()), live.clone());
+        let (_others, tls) = watch::channel(Some(ServerTls::pem_files(&certificate, &key).unwrap()));
+        let (ask, certificates) = Certificates::new(tls, live.clone());
         let watching = tokio::spawn(certificates.watch());
         let check = |swapped: u64, refused: u64| {
             let counts = &live.counts;
             assert_eq!((counts.swapped_certificates.get(), counts.refused_certificates.get()), (swapped, refused));
         };
-        let pass = |time: Duration| tokio::time::sleep(time);
+        let pass = sleep;
         let margin = Duration::from_millis(100);
         pass(PAUSE + margin).await;
         check(0, 0);

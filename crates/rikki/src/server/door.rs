@@ -5,16 +5,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::admission::{Admission, Excess, Place};
 use super::drain::Alive;
-use super::proxied::{Client, Unproxied};
+use super::proxied::{self, Client, Unproxied};
 #[cfg(feature = "tls")]
 use crate::http::Handshakes;
-use crate::http::{Connection, Serving};
+use crate::http::{Connection, Current, Site};
 use crate::net::{Detached, Peer, Stream};
 use crate::ws;
 use crate::ws::internal::Tracker;
@@ -29,18 +28,7 @@ const REFUSAL_TIME: Duration = Duration::from_secs(2);
 pub(super) struct Arrival {
     pub(super) stream: Detached,
     pub(super) peer: Peer,
-    pub(super) listener: Arc<Listener>,
-}
-
-/// What the connections of a listener share.
-pub(super) struct Listener {
-    /// What answers the requests of those that are let in.
-    pub(super) router: Router,
-    pub(super) serving: Arc<Serving>,
-    /// Whether each says from whom it is, before anything else.
-    pub(super) is_proxied: bool,
-    #[cfg(feature = "tls")]
-    pub(super) tls: Option<crate::tls::ServerTls>,
+    pub(super) listener: Arc<Current>,
 }
 
 /// Where connections enter a worker.
@@ -66,29 +54,33 @@ impl Door {
     }
 
     /// Serves a connection, or tells it that there is no place for it.
-    pub(super) fn admit(self: &Arc<Self>, stream: Stream, peer: Peer, listener: &Arc<Listener>) {
-        if listener.is_proxied {
+    pub(super) fn admit(self: &Arc<Self>, stream: Stream, peer: Peer, listener: &Arc<Current>) {
+        let site = listener.now();
+        if site.is_proxied {
             return self.admit_proxied(stream, peer, listener);
         }
-        match self.admission.admit(peer, || listener.serving.send_idle_away()) {
-            Ok(place) => self.serve(place, stream, listener.believed(peer), listener),
-            Err(excess) => self.refuse(|| self.refusal(excess, stream, listener.believed(peer), listener)),
+        match self.admission.admit(peer, || site.serving.send_idle_away()) {
+            Ok(place) => self.serve(place, stream, proxied::believed(&site.serving, peer), listener),
+            Err(excess) => {
+                self.refuse(|| self.refusal(excess, stream, proxied::believed(&site.serving, peer), listener))
+            }
         }
     }
 
     /// The same for one that has to say first from whom it is. It has a place meanwhile, and the time of a request head;
     /// one of the address that it names is taken when it has, so that nobody is served without.
-    fn admit_proxied(self: &Arc<Self>, mut stream: Stream, peer: Peer, listener: &Arc<Listener>) {
-        if !listener.serving.trust().believes(peer) {
-            listener.serving.counts().accepted.up();
-            return listener.log_unproxied(peer, Unproxied::Stranger);
+    fn admit_proxied(self: &Arc<Self>, mut stream: Stream, peer: Peer, listener: &Arc<Current>) {
+        let site = listener.now();
+        if !site.serving.trust().believes(peer) {
+            site.serving.counts().accepted.up();
+            return proxied::log(&site.serving, peer, Unproxied::Stranger);
         }
-        let (door, listener) = (self.clone(), listener.clone());
-        match self.admission.admit_unnamed(|| listener.serving.send_idle_away()) {
+        let (door, listener, serving) = (self.clone(), listener.clone(), site.serving.clone());
+        match self.admission.admit_unnamed(|| site.serving.send_idle_away()) {
             Ok(mut place) => drop(tokio::spawn(async move {
-                let client = match listener.client(peer, &mut stream).await {
+                let client = match proxied::client(&serving, peer, &mut stream).await {
                     Ok(client) => client,
-                    Err(why) => return listener.log_unproxied(peer, why),
+                    Err(why) => return proxied::log(&serving, peer, why),
                 };
                 match door.admission.name(&mut place, client.peer) {
                     Ok(()) => door.serve(place, stream, client, &listener),
@@ -99,19 +91,19 @@ impl Door {
                 }
             })),
             Err(excess) => self.refuse(|| async move {
-                match listener.client(peer, &mut stream).await {
+                match proxied::client(&serving, peer, &mut stream).await {
                     Ok(client) => door.refusal(excess, stream, client, &listener).await,
-                    Err(why) => listener.log_unproxied(peer, why),
+                    Err(why) => proxied::log(&serving, peer, why),
                 }
             }),
         }
     }
 
-    fn serve(&self, place: Place, stream: Stream, client: Client, listener: &Listener) {
+    fn serve(&self, place: Place, stream: Stream, client: Client, listener: &Arc<Current>) {
         let tracker = Tracker::new(Belongings { _alive: self.alive.clone(), _place: Some(place) });
         let Client { peer, is_proxy } = client;
-        let connection = Connection::new(listener.serving.clone(), listener.router.clone(), peer, tracker, true);
-        tokio::spawn(listener.serve(&self.local, connection.believe(is_proxy), stream));
+        let connection = Connection::new(listener.clone(), peer, tracker, true);
+        tokio::spawn(serve(&listener.now(), &self.local, connection.believe(is_proxy), stream));
     }
 
     /// Lets a client be told that there is no place, unless many are.
@@ -125,12 +117,13 @@ impl Door {
         });
     }
 
-    fn refusal(&self, excess: Excess, stream: Stream, client: Client, listener: &Listener) -> Served {
+    fn refusal(&self, excess: Excess, stream: Stream, client: Client, listener: &Current) -> Served {
         let Client { peer, is_proxy } = client;
         tracing::debug!(target: "rikki::server", %peer, "connection refused: {excess:?}");
         let tracker = Tracker::new(Belongings { _alive: self.alive.clone(), _place: None });
-        let connection = Connection::new(listener.serving.clone(), excess.router(), peer, tracker, false);
-        listener.serve(&self.local, connection.believe(is_proxy), stream)
+        let site = listener.now();
+        let connection = Connection::new(Arc::new(site.refusing(excess.router())), peer, tracker, false);
+        serve(&site, &self.local, connection.believe(is_proxy), stream)
     }
 }
 
@@ -171,24 +164,22 @@ pub(super) fn log_dropped(peer: Peer, error: &io::Error) {
     }
 }
 
-impl Listener {
-    /// Boxed, since spawning and ending a task copy its future several times; and apart, since a plain connection would
-    /// have six times its size otherwise, for as long as it lasts.
-    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "without TLS there are no handshakes"))]
-    fn serve(&self, local: &Local, connection: Connection, stream: Stream) -> Served {
-        #[cfg(feature = "tls")]
-        let stream = match &self.tls {
-            None => stream,
-            // Nobody stands between the two ends of a Unix socket.
-            Some(tls) => match stream.into_tcp() {
-                Ok(tcp) => {
-                    return Box::pin(connection.serve_tls(tls.server_config().into(), local.handshakes.clone(), tcp));
-                }
-                Err(stream) => stream,
-            },
-        };
-        Box::pin(connection.serve_http1(stream))
-    }
+/// Boxed, since spawning and ending a task copy its future several times; and apart, since a plain connection would
+/// have six times its size otherwise, for as long as it lasts.
+#[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "without TLS there are no handshakes"))]
+fn serve(site: &Site, local: &Local, connection: Connection, stream: Stream) -> Served {
+    #[cfg(feature = "tls")]
+    let stream = match &site.tls {
+        None => stream,
+        // Nobody stands between the two ends of a Unix socket.
+        Some(tls) => match stream.into_tcp() {
+            Ok(tcp) => {
+                return Box::pin(connection.serve_tls(tls.server_config().into(), local.handshakes.clone(), tcp));
+            }
+            Err(stream) => stream,
+        },
+    };
+    Box::pin(connection.serve_http1(stream))
 }
 
 #[cfg(test)]
@@ -200,18 +191,11 @@ mod tests {
     #[tokio::test]
     async fn a_plain_connection_has_no_room_for_tls() {
         let (_server, draining) = http::draining();
-        let serving = Arc::new(Serving::new(Default::default(), Default::default(), Default::default(), draining));
-        let listener = Listener {
-            router: Router::new(),
-            serving: serving.clone(),
-            is_proxied: false,
-            #[cfg(feature = "tls")]
-            tls: None,
-        };
+        let current = Arc::new(Current::new(Site::empty(draining)));
         let socket = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let stream = tokio::net::TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
-        let connection = Connection::new(serving, Router::new(), Peer::Unix, Tracker::default(), false);
-        let served = listener.serve(&Local::default(), connection, Stream::Tcp(stream));
+        let connection = Connection::new(current.clone(), Peer::Unix, Tracker::default(), false);
+        let served = serve(&current.now(), &Local::default(), connection, Stream::Tcp(stream));
         let size = size_of_val(&*served);
         assert!(size <= 2112, "{size} bytes");
     }

@@ -44,7 +44,25 @@ use crate::ws::internal::Clock;
 /// How much longer than its connections a worker may take to drain; one that does is stuck in a callback.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// How a drain goes, as the server was told.
+/// How a drain goes, as the server was told last.
+#[derive(Clone, Debug)]
+pub(super) struct Plans(Arc<Mutex<Plan>>);
+
+impl Plans {
+    pub(super) fn new(plan: Plan) -> Self {
+        Self(Arc::new(Mutex::new(plan)))
+    }
+
+    /// For a drain that has not begun.
+    pub(super) fn set(&self, plan: Plan) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = plan;
+    }
+
+    fn get(&self) -> Plan {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     /// What WebSockets are closed with.
@@ -117,7 +135,7 @@ impl Stop {
 
 /// The acceptor's end: sees the workers drain, and tells how far they are.
 pub(super) struct Watch {
-    pub(super) plan: Plan,
+    pub(super) plans: Plans,
     pub(super) workers: Vec<CancellationToken>,
     pub(super) monitor: Monitor,
 }
@@ -125,7 +143,7 @@ pub(super) struct Watch {
 impl Watch {
     /// Says that a drain has begun, before anything can have ended, and by when it is over.
     pub(super) fn begin(&self) -> Instant {
-        let longest = self.plan.timeout;
+        let longest = self.plans.get().timeout;
         let Counters { connections, websockets, .. } = self.monitor.counters();
         tracing::info!(target: "rikki::server", connections, websockets, ?longest, "draining");
         Instant::now() + longest + GRACE
@@ -166,7 +184,7 @@ pub(super) struct Alive {
 
 /// A worker's end: closes what it has.
 pub(super) struct Finish {
-    plan: Plan,
+    plans: Plans,
     all_gone: mpsc::Receiver<Infallible>,
     /// Given when all are gone, or cut.
     drained: DropGuard,
@@ -175,16 +193,17 @@ pub(super) struct Finish {
 }
 
 impl Finish {
-    pub(super) fn new(plan: Plan, release: CancellationToken) -> (Self, Alive, CancellationToken) {
+    pub(super) fn new(plans: Plans, release: CancellationToken) -> (Self, Alive, CancellationToken) {
         let (alive, all_gone) = mpsc::channel(1);
         let drained = CancellationToken::new();
-        let finish = Self { plan, all_gone, drained: drained.clone().drop_guard(), release };
+        let finish = Self { plans, all_gone, drained: drained.clone().drop_guard(), release };
         (finish, Alive { _held: alive }, drained)
     }
 
     /// Closes the connections, of which no more come from other threads, and waits until the runtime may go.
     pub(super) async fn run(self, clock: &Clock, mut accepting: JoinSet<()>, door: Arc<Door>) {
-        let Self { plan, mut all_gone, drained, release } = self;
+        let Self { plans, mut all_gone, drained, release } = self;
+        let plan = plans.get();
         let gone = async {
             while accepting.join_next().await.is_some() {}
             drop(door);

@@ -26,6 +26,8 @@ pub enum StartError {
     },
     /// Requests are to be redirected to TLS, and no listener has it.
     NoRedirect,
+    /// The server drains, or has: it takes no other settings.
+    Draining,
     /// An address cannot be listened on, most often because the port is taken.
     Bind {
         /// The address.
@@ -101,6 +103,7 @@ impl fmt::Display for StartError {
             Self::NoCertificate { url } => {
                 write!(f, "cannot listen on {url}: TLS needs a certificate, which Server::tls sets")
             }
+            Self::Draining => f.write_str("the server drains: it takes no other settings"),
             Self::NoRedirect => {
                 f.write_str("there is nothing to redirect to: redirect_http needs an https or wss URL to listen on")
             }
@@ -156,6 +159,7 @@ impl std::error::Error for StartError {
             Self::BadUrl { .. }
             | Self::NoCertificate { .. }
             | Self::NoRedirect
+            | Self::Draining
             | Self::Route { .. }
             | Self::DrainCode(_)
             | Self::Mount { .. }

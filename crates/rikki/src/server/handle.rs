@@ -4,30 +4,35 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use axum::Router;
-use tokio::signal;
+use tokio::sync::Notify;
 #[cfg(feature = "tls")]
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::accept::{self, Destination, Sockets};
 use super::admission::Admission;
 #[cfg(feature = "tls")]
 use super::certificates::{Ask, Certificates, Reloaded};
-use super::door::{Arrival, Listener};
-use super::drain::{Plan, Stop, Thread, Watch};
+use super::door::Arrival;
+use super::drain::{Plan, Plans, Stop, Thread, Watch};
+use super::listen::Planned;
+use super::mount::Mounts;
 use super::queue::{Queue, Queues};
+use super::reload::{Listener, Settings};
+use super::signals::{Signal, Signals};
+use super::sites::Common;
 use super::url::Place;
 use super::worker;
 use super::{ListenUrl, Server, StartError};
 use crate::counters::Counters;
-use crate::http::{self, Draining, Serving, Terms};
+use crate::http::{self, Current, Draining};
 use crate::live::{Live, Monitor};
 use crate::net::Listening;
-use crate::ws;
 use crate::ws::internal::ListenerKind;
 
 /// A running server. Clones are of the same one: dropping the last of them stops it in the background, as
@@ -44,14 +49,16 @@ use crate::ws::internal::ListenerKind;
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "dropping the last handle stops the server"]
-pub struct Handle(Arc<Running>);
+pub struct Handle(pub(super) Arc<Running>);
 
 /// What the clones of a handle share. The server drains when it is gone.
 #[derive(Debug)]
-struct Running {
+pub(super) struct Running {
     bound: Vec<Bound>,
     addresses: Vec<SocketAddr>,
-    live: Arc<Live>,
+    pub(super) live: Arc<Live>,
+    /// What a reload changes.
+    pub(super) settings: Mutex<Settings>,
     #[cfg(feature = "tls")]
     certificates: Ask,
     stop: Stop,
@@ -168,21 +175,65 @@ impl Handle {
     /// other clone; where there is, the server goes on, and the signals still do not end the process: `run` waits for
     /// them anew. A drain that has begun goes on with nobody waiting.
     pub fn run(&self) -> impl Future<Output = io::Result<()>> + Send + use<> {
-        let (handle, signals) = (self.clone(), Signals::new());
+        let (handle, signals) = (self.clone(), Signals::new(false));
         async move {
-            let mut signals = match signals {
-                Ok(signals) => signals,
-                Err(error) => {
-                    handle.0.stop.begin();
-                    return Err(error);
+            let mut signals = handle.catching(signals)?;
+            signals.stop().await;
+            handle.drain_until(&mut signals).await;
+            Ok(())
+        }
+    }
+
+    /// Serves as [`run`](Self::run) does, and [reloads](Self::reload) what `load` gives whenever SIGHUP arrives.
+    ///
+    /// `load` may read files: it is called on a thread for blocking work, once at a time, and however often the signal
+    /// has come meanwhile, once more. Its error is treated as one of [`reload`](Self::reload): everything stays as it is,
+    /// with one line in the log and one more in [`refused_reloads`](Counters::refused_reloads).
+    ///
+    /// SIGHUP is also what a process is sent whose terminal goes away. Where there was a controlling terminal and is none
+    /// any more it stops the server, as SIGTERM does, unless the process began with SIGHUP ignored, as under `nohup`.
+    ///
+    /// ```no_run
+    /// use rikki::{Server, StartError};
+    ///
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let settings = || std::fs::read_to_string("motd.txt").map(|text| Server::new().header("x-motd", text.trim()));
+    /// settings()?.start().await?.run_reloading(settings).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors, panics and cancel safety
+    ///
+    /// As [`run`](Self::run); a panic of `load` counts as its error. A `load` that is under way when this is dropped goes
+    /// on, and so does the reload.
+    pub fn run_reloading<E: fmt::Display + Send + 'static>(
+        &self,
+        load: impl FnMut() -> Result<Server, E> + Send + 'static,
+    ) -> impl Future<Output = io::Result<()>> + Send {
+        let (handle, signals) = (self.clone(), Signals::new(true));
+        async move {
+            let mut signals = handle.catching(signals)?;
+            // However often it was asked for meanwhile, once more.
+            let asked = Notify::new();
+            let load = Arc::new(Mutex::new(load));
+            let mut reloading = pin!(async {
+                loop {
+                    asked.notified().await;
+                    handle.load(load.clone()).await;
                 }
-            };
-            signals.arrive().await;
-            tokio::select! {
-                () = handle.shutdown() => {}
-                // Without a line in the log: it may be what the first one waits for.
-                () = signals.arrive() => {}
+            });
+            loop {
+                tokio::select! {
+                    () = &mut reloading => {}
+                    signal = signals.arrive() => match signal {
+                        Signal::Reload => asked.notify_one(),
+                        // What is being loaded may hang.
+                        Signal::Stop => break,
+                    },
+                }
             }
+            handle.drain_until(&mut signals).await;
             Ok(())
         }
     }
@@ -204,42 +255,48 @@ impl Handle {
     /// Draining starts when this is first polled and goes on if it is dropped then.
     pub async fn shutdown(&self) {
         self.0.stop.shutdown().await;
+        // What is kept of files is nobody's any more.
+        self.0.settings.lock().unwrap_or_else(PoisonError::into_inner).mounts = Mounts::default();
+    }
+
+    /// The signals, or the server is stopped.
+    fn catching(&self, signals: io::Result<Signals>) -> io::Result<Signals> {
+        signals.inspect_err(|_| self.0.stop.begin())
+    }
+
+    /// Until another signal asks to stop.
+    async fn drain_until(&self, signals: &mut Signals) {
+        tokio::select! {
+            () = self.shutdown() => {}
+            // Without a line in the log: it may be what the first one waits for.
+            () = signals.stop() => {}
+        }
     }
 }
 
 /// Where a server listens already, and what answers the requests that come there.
-pub(super) struct Listen {
-    pub(super) url: ListenUrl,
+pub(super) struct Opened {
+    pub(super) planned: Planned,
     pub(super) sockets: Vec<Listening>,
     pub(super) router: Router,
     pub(super) is_redirect: bool,
 }
 
 /// Starts workers and acceptors.
-pub(super) fn start(server: &Server, listeners: Vec<Listen>) -> Result<Handle, StartError> {
+pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) -> Result<Handle, StartError> {
     let (begin, draining) = http::draining();
     let release = CancellationToken::new().drop_guard();
-    let count = server.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+    let count = server.worker_count();
     let live = server.live.clone();
-    let plan =
-        Plan { code: server.drain_code, window: server.limits.drain_window, timeout: server.limits.drain_timeout };
+    let plans = Plans::new(server.drain_plan());
+    let admission = Arc::new(Admission::new(live.clone(), server.limits.max_connections_per_address));
     let shared = worker::Shared {
-        admission: Arc::new(Admission::new(live.clone(), server.limits.max_connections_per_address)),
+        admission: admission.clone(),
         draining: draining.clone(),
         release: release.token().clone(),
-        plan,
+        plans: plans.clone(),
     };
-    let websockets = ws::internal::Terms::new(&server.websockets, &live.websockets)
-        .with_subprotocols(server.subprotocols.clone().into())
-        .with_origins(Arc::new(server.origins.clone()))
-        .with_hints(server.http.hints.0);
-    let terms = Terms {
-        live: live.clone(),
-        websockets: Arc::new(websockets),
-        guard: Arc::new(server.guard.clone()),
-        listener: ListenerKind::default(),
-    };
-    let (mut sockets, bound, addresses) = open(server, listeners, &terms, &draining)?;
+    let Open { mut sockets, bound, addresses, sites } = open(&server, listeners, &draining)?;
     // One alone accepts itself: while it is busy nothing else could be done with a connection anyway.
     let mut own = if count == 1 { std::mem::take(&mut sockets) } else { Sockets::new() };
     let of_workers: Vec<Arc<Queue<Arrival>>> = (0..count).map(|_| Arc::default()).collect();
@@ -250,22 +307,38 @@ pub(super) fn start(server: &Server, listeners: Vec<Listen>) -> Result<Handle, S
         .collect::<io::Result<Vec<Thread>>>()
         .map_err(StartError::Runtime)?;
     let drained = workers.iter().map(|worker| worker.drained.clone()).collect();
-    let watch = Watch { plan, workers: drained, monitor: Monitor(live.clone()) };
+    let watch = Watch { plans: plans.clone(), workers: drained, monitor: Monitor(live.clone()) };
     #[cfg(feature = "tls")]
-    let (ask, certificates) = Certificates::new(server.tls.clone(), live.clone());
+    let (tls, loaded) = watch::channel(server.tls.clone());
+    #[cfg(feature = "tls")]
+    let (ask, certificates) = Certificates::new(loaded, live.clone());
     let acceptor = Acceptor {
         sockets,
         queues,
-        draining,
+        draining: draining.clone(),
         watch,
         #[cfg(feature = "tls")]
         certificates,
     };
     let over = acceptor.start().map_err(StartError::Runtime)?;
+    let settings = Settings {
+        sites,
+        mounts,
+        workers: server.workers,
+        #[cfg(feature = "tls")]
+        redirect_http: server.redirect_http,
+        #[cfg(feature = "tls")]
+        tls,
+        admission,
+        plans,
+        draining,
+    };
+    std::mem::take(&mut server.in_force).call();
     let running = Running {
         bound,
         addresses,
         live,
+        settings: Mutex::new(settings),
         #[cfg(feature = "tls")]
         certificates: ask,
         stop: Stop::new(begin, over, release, workers),
@@ -273,46 +346,51 @@ pub(super) fn start(server: &Server, listeners: Vec<Listen>) -> Result<Handle, S
     Ok(Handle(Arc::new(running)))
 }
 
+/// Sockets, and what is known of them.
+#[derive(Default)]
+struct Open {
+    sockets: Sockets,
+    bound: Vec<Bound>,
+    addresses: Vec<SocketAddr>,
+    sites: Vec<Listener>,
+}
+
 /// What the connections of each socket share, and where the sockets are.
-fn open(
-    server: &Server,
-    listeners: Vec<Listen>,
-    terms: &Terms,
-    draining: &Draining,
-) -> Result<(Sockets, Vec<Bound>, Vec<SocketAddr>), StartError> {
-    let shared_http = http::Shared::new(&server.http.limits);
-    let mut sockets = Sockets::new();
-    let mut bound = Vec::new();
-    let mut addresses = Vec::new();
-    for Listen { mut url, sockets: opened, router, is_redirect } in listeners {
-        for socket in opened {
+fn open(server: &Server, listeners: Vec<Opened>, draining: &Draining) -> Result<Open, StartError> {
+    let mut common = Common::new(server, draining, Vec::new());
+    let mut open = Open::default();
+    for Opened { planned, sockets, router, is_redirect } in listeners {
+        let mut url = planned.url.clone();
+        for socket in sockets {
             let address = socket.local_addr().map_err(StartError::Runtime)?;
             if let (Some(address), Place::Port { port, .. }) = (address, &mut url.0) {
                 *port = address.port();
             }
-            addresses.extend(address);
+            open.addresses.extend(address);
             // A Unix socket answers to any name: no name resolves to it.
             let loopback = address.is_some_and(|address| address.ip().is_loopback());
-            let listener = ListenerKind { tls: url.is_tls(), loopback };
-            let terms = Terms { listener, ..terms.clone() };
-            let serving = Serving::new(server.http.clone(), shared_http.clone(), terms, draining.clone());
-            sockets.push((socket, Arc::new(server.listener(router.clone(), serving, url.is_tls()))));
+            let kind = ListenerKind { tls: url.is_tls(), loopback };
+            let current = Arc::new(Current::new(common.site(&planned, kind, router.clone())));
+            open.sockets.push((socket, current.clone()));
+            open.sites.push(Listener {
+                asked: planned.url.clone(),
+                kind,
+                is_redirect,
+                current: Arc::downgrade(&current),
+            });
         }
-        bound.push(Bound { url, is_redirect });
+        open.bound.push(Bound { url, is_redirect });
     }
-    Ok((sockets, bound, addresses))
+    Ok(open)
 }
 
 impl Server {
-    #[cfg(feature = "tls")]
-    fn listener(&self, router: Router, serving: Serving, tls: bool) -> Listener {
-        let tls = self.tls.clone().filter(|_| tls);
-        Listener { router, serving: Arc::new(serving), is_proxied: self.proxy_protocol, tls }
+    fn worker_count(&self) -> usize {
+        self.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
     }
 
-    #[cfg(not(feature = "tls"))]
-    fn listener(&self, router: Router, serving: Serving, _: bool) -> Listener {
-        Listener { router, serving: Arc::new(serving), is_proxied: self.proxy_protocol }
+    pub(super) fn drain_plan(&self) -> Plan {
+        Plan { code: self.drain_code, window: self.limits.drain_window, timeout: self.limits.drain_timeout }
     }
 }
 
@@ -352,39 +430,5 @@ impl Acceptor {
             runtime.shutdown_background();
         })?;
         Ok(over)
-    }
-}
-
-/// The signals that ask a server to stop.
-#[cfg(unix)]
-struct Signals(signal::unix::Signal, signal::unix::Signal);
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        use signal::unix::{SignalKind, signal};
-        Ok(Self(signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
-    }
-
-    async fn arrive(&mut self) {
-        tokio::select! {
-            _ = self.0.recv() => {}
-            _ = self.1.recv() => {}
-        }
-    }
-}
-
-/// Ctrl-C, where there are no signals.
-#[cfg(not(unix))]
-struct Signals(signal::windows::CtrlC);
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        signal::windows::ctrl_c().map(Self)
-    }
-
-    async fn arrive(&mut self) {
-        self.0.recv().await;
     }
 }

@@ -9,6 +9,7 @@ mod door;
 mod drain;
 mod error;
 mod handle;
+mod listen;
 mod memory;
 #[cfg(feature = "files")]
 mod mount;
@@ -20,11 +21,15 @@ mod proxies;
 mod queue;
 #[cfg(feature = "tls")]
 mod redirect;
+mod reload;
 mod routes;
+mod signals;
+mod sites;
 mod start;
 mod url;
 mod worker;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,7 +52,9 @@ pub use certificates::Reloaded;
 pub(crate) use config::Limits;
 pub use error::StartError;
 pub use handle::{Bound, Handle};
+pub use listen::Listen;
 pub use memory::Memory;
+pub use reload::Reload;
 pub use url::ListenUrl;
 
 /// A server under construction: WebSockets, HTTP routes and files on the same ports.
@@ -74,7 +81,7 @@ pub use url::ListenUrl;
 #[must_use = "a server does nothing until it is started"]
 pub struct Server {
     router: Router,
-    urls: Vec<String>,
+    listen: Vec<Listen>,
     #[cfg(feature = "tls")]
     tls: Option<ServerTls>,
     #[cfg(feature = "tls")]
@@ -95,6 +102,8 @@ pub struct Server {
     websocket_budgets: ws::internal::Budgets,
     live: Arc<Live>,
     drain_code: CloseCode,
+    /// What is to be done when these settings are in force.
+    in_force: InForce,
     /// The first setting that could not be understood.
     mistake: Option<StartError>,
 }
@@ -103,7 +112,7 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             router: Router::new(),
-            urls: Vec::new(),
+            listen: Vec::new(),
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "tls")]
@@ -123,6 +132,7 @@ impl Default for Server {
             websocket_budgets: ws::internal::Budgets::default(),
             live: Arc::default(),
             drain_code: CloseCode::GOING_AWAY,
+            in_force: InForce::default(),
             mistake: None,
         }
     }
@@ -169,9 +179,10 @@ impl Server {
         self
     }
 
-    /// Listens on a [`ListenUrl`], also repeatedly; default `http://localhost:8000`.
-    pub fn listen(mut self, url: &str) -> Self {
-        self.urls.push(url.to_owned());
+    /// Listens on a [`ListenUrl`], also repeatedly; default `http://localhost:8000`. [`Listen`] gives one limits of its
+    /// own.
+    pub fn listen(mut self, listener: impl Into<Listen>) -> Self {
+        self.listen.push(listener.into());
         self
     }
 
@@ -331,6 +342,16 @@ impl Server {
         self
     }
 
+    /// Does this once the settings are in force: when the server has started, or when it has been
+    /// [reloaded](Handle::reload) with them. For what an application keeps beside it, such as a log filter, or what its
+    /// topics are like: nothing of it happens where a setting is wrong.
+    ///
+    /// It is called by whoever starts or reloads, which waits for it; may be repeated.
+    pub fn when_in_force(mut self, then: impl FnOnce() + Send + 'static) -> Self {
+        self.in_force.0.push(Box::new(then));
+        self
+    }
+
     fn with_limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         change(&mut self.limits);
         self
@@ -343,6 +364,22 @@ impl Server {
 
     fn note(&mut self, mistake: StartError) {
         self.mistake.get_or_insert(mistake);
+    }
+}
+
+/// What is done once, later.
+#[derive(Default)]
+struct InForce(Vec<Box<dyn FnOnce() + Send>>);
+
+impl InForce {
+    fn call(self) {
+        self.0.into_iter().for_each(|then| then());
+    }
+}
+
+impl fmt::Debug for InForce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("InForce").field(&self.0.len()).finish()
     }
 }
 

@@ -57,17 +57,21 @@ impl Server {
 }
 
 /// The folders of a server.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Mounts(Vec<Mount>);
 
 impl Mounts {
-    /// Gives each its part of the memory, where it has no budgets of its own, and counts for all of them.
-    pub(super) fn share(&mut self, memory: &Memory, gave_up: &Arc<Count>) {
+    /// Gives each its part of the memory, where it has no budgets of its own, and counts for all of them. One that takes
+    /// the place of another counts what that one still sends.
+    pub(super) fn share(&mut self, memory: &Memory, gave_up: &Arc<Count>, before: &Self) {
         let folders = self.0.len().max(1);
         let compressions = (memory.compressions / folders).max(1);
-        for Mount { files, .. } in &mut self.0 {
+        for Mount { path, files } in &mut self.0 {
             files.share(memory.reading / folders, memory.cache / folders, compressions);
             files.count_in(gave_up);
+            if let Some(before) = before.0.iter().find(|before| before.path == *path) {
+                files.succeed(&before.files);
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use rikki_limits::{Hint, Seldom};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::door::Listener;
+use crate::http::Serving;
 use crate::net::{BadHeader, Header, Peer, Source};
 
 /// How much is read at a time of what is passed over, in bytes; more than all of a header that is looked at.
@@ -29,33 +29,35 @@ pub(super) struct Client {
     pub(super) is_proxy: bool,
 }
 
-impl Listener {
-    /// The one at the other end.
-    pub(super) fn believed(&self, peer: Peer) -> Client {
-        Client { peer, is_proxy: self.serving.trust().believes(peer) }
-    }
+/// The one at the other end.
+pub(super) fn believed(serving: &Serving, peer: Peer) -> Client {
+    Client { peer, is_proxy: serving.trust().believes(peer) }
+}
 
-    /// From whom a connection is, whose peer may say that, by its first bytes.
-    pub(super) async fn client(&self, peer: Peer, stream: &mut (impl AsyncRead + Unpin)) -> Result<Client, Unproxied> {
-        match self.serving.in_time(read_header(stream)).await.unwrap_or(Err(Unproxied::TookTooLong))? {
-            Source::Client(address) => Ok(self.believed(Peer::Ip(address))),
-            // Whoever it stands for has not shown to be a proxy.
-            Source::Unknown => Ok(Client { peer, is_proxy: false }),
-        }
+/// From whom a connection is, whose peer may say that, by its first bytes.
+pub(super) async fn client(
+    serving: &Serving,
+    peer: Peer,
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Result<Client, Unproxied> {
+    match serving.in_time(read_header(stream)).await.unwrap_or(Err(Unproxied::TookTooLong))? {
+        Source::Client(address) => Ok(believed(serving, Peer::Ip(address))),
+        // Whoever it stands for has not shown to be a proxy.
+        Source::Unknown => Ok(Client { peer, is_proxy: false }),
     }
+}
 
-    /// Counts and logs a connection that is closed.
-    pub(super) fn log_unproxied(&self, peer: Peer, why: Unproxied) {
-        static LINES: Seldom<Unproxied> = Seldom::new();
-        self.serving.counts().refused_proxy_headers.up();
-        let Some(left_out) = LINES.turn(why) else { return };
-        if why != Unproxied::Stranger {
-            return tracing::warn!(target: "rikki::server", %peer, left_out, "connection closed: {why}");
-        }
-        let proxy = peer.ip().map_or_else(|| peer.to_string(), |address| address.to_canonical().to_string());
-        let hint = self.serving.hints()(Hint::new("trust", Some(&proxy)));
-        tracing::warn!(target: "rikki::server", %peer, left_out, "connection closed: {why}; {hint} would believe it");
+/// Counts and logs a connection that is closed.
+pub(super) fn log(serving: &Serving, peer: Peer, why: Unproxied) {
+    static LINES: Seldom<Unproxied> = Seldom::new();
+    serving.counts().refused_proxy_headers.up();
+    let Some(left_out) = LINES.turn(why) else { return };
+    if why != Unproxied::Stranger {
+        return tracing::warn!(target: "rikki::server", %peer, left_out, "connection closed: {why}");
     }
+    let proxy = peer.ip().map_or_else(|| peer.to_string(), |address| address.to_canonical().to_string());
+    let hint = serving.hints()(Hint::new("trust", Some(&proxy)));
+    tracing::warn!(target: "rikki::server", %peer, left_out, "connection closed: {why}; {hint} would believe it");
 }
 
 async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Source, Unproxied> {

@@ -10,24 +10,25 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::handle::Listen;
+use super::handle::Opened;
+use super::listen::Listen;
 use super::url::Place;
-use super::{ListenUrl, StartError};
-use crate::net::Listening;
+use super::{ListenUrl, Server, StartError};
 use crate::ws::internal::{closing, host_field, target_authority};
 
 /// Opens a listener on this port for each host that TLS listens on; to the first of several on one host.
-pub(super) fn bind(port: u16, listeners: &[(Vec<Listening>, ListenUrl)]) -> Result<Vec<Listen>, StartError> {
-    let mut redirects: Vec<Listen> = Vec::new();
-    for (opened, url) in listeners {
-        let Place::Port { tls: true, host, port: asked } = url.0 else { continue };
+pub(super) fn bind(port: u16, listeners: &[Opened], server: &Server) -> Result<Vec<Opened>, StartError> {
+    let mut redirects: Vec<Opened> = Vec::new();
+    for Opened { planned, sockets, .. } in listeners {
+        let Place::Port { tls: true, host, port: asked } = planned.url.0 else { continue };
         let url = ListenUrl(Place::Port { tls: false, host, port });
-        if redirects.iter().any(|other| other.url == url) {
+        if redirects.iter().any(|other| other.planned.url == url) {
             continue;
         }
-        let bound = opened.iter().find_map(|socket| socket.local_addr().ok().flatten());
+        let bound = sockets.iter().find_map(|socket| socket.local_addr().ok().flatten());
         let router = router(bound.map_or(asked, |address| address.port()));
-        redirects.push(Listen { sockets: url.bind()?, url, router, is_redirect: true });
+        let planned = server.plan(&Listen::new(url.to_string()))?;
+        redirects.push(Opened { sockets: url.bind()?, planned, router, is_redirect: true });
     }
     Ok(redirects)
 }

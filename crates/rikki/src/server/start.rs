@@ -1,13 +1,17 @@
 //! Starting: what was set is judged, then listened on, and served.
 
 use std::path::PathBuf;
+use std::sync::PoisonError;
 
 use axum::Router;
 
+use super::handle::{self, Opened};
+use super::listen::{Listen, Planned};
+use super::mount::Mounts;
 #[cfg(feature = "tls")]
 use super::redirect;
-use super::{Handle, ListenUrl, Memory, Server, StartError, handle};
-use crate::live::Live;
+use super::{Handle, Memory, Server, StartError};
+use crate::live::{Live, Mounted};
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
 use crate::ws;
@@ -56,53 +60,58 @@ impl Server {
     ///
     /// As [`start`](Self::start), but for what listening and starting threads may come to.
     pub fn check(mut self) -> Result<(), StartError> {
-        self.prepare().map(drop)
+        self.prepare()?;
+        self.arrange(&Mounts::default()).map(drop)
     }
 
     fn start_now(mut self) -> Result<Handle, StartError> {
-        let (urls, router) = self.prepare()?;
+        let planned = self.prepare()?;
+        let (router, mounts) = self.arrange(&Mounts::default())?;
+        self.share_memory(&mounts);
         let mut listeners = Vec::new();
-        for url in urls {
-            listeners.push((url.bind()?, url));
+        for planned in planned {
+            listeners.push(Opened {
+                sockets: planned.url.bind()?,
+                planned,
+                router: router.clone(),
+                is_redirect: false,
+            });
         }
         #[cfg(feature = "tls")]
-        let redirects = self.redirect_http.map_or(Ok(Vec::new()), |port| redirect::bind(port, &listeners))?;
-        #[cfg(not(feature = "tls"))]
-        let redirects = Vec::new();
-        let listen = |(sockets, url)| handle::Listen { url, sockets, router: router.clone(), is_redirect: false };
-        handle::start(&self, listeners.into_iter().map(listen).chain(redirects).collect())
+        if let Some(port) = self.redirect_http {
+            listeners.extend(redirect::bind(port, &listeners, &self)?);
+        }
+        handle::start(self, listeners, mounts)
     }
 
-    /// What to listen on, and what is served there.
-    fn prepare(&mut self) -> Result<(Vec<ListenUrl>, Router), StartError> {
+    /// Judges what was set: what to listen on.
+    pub(super) fn prepare(&mut self) -> Result<Vec<Planned>, StartError> {
         if let Some(mistake) = self.mistake.take() {
             return Err(mistake);
         }
         self.check_limits()?;
         self.check_proxies()?;
-        let mut urls = Vec::new();
-        if self.urls.is_empty() {
-            self.urls.push(DEFAULT_URL.to_owned());
+        if self.listen.is_empty() {
+            self.listen.push(Listen::new(DEFAULT_URL));
         }
-        for url in std::mem::take(&mut self.urls) {
-            let parsed: ListenUrl = url.parse()?;
-            if parsed.is_tls() && !self.has_certificate() {
-                return Err(StartError::NoCertificate { url });
-            }
-            urls.push(parsed);
-        }
+        let planned = self.listen.iter().map(|listen| self.plan(listen)).collect::<Result<Vec<_>, _>>()?;
         #[cfg(feature = "tls")]
-        if self.redirect_http.is_some() && !urls.iter().any(ListenUrl::is_tls) {
+        if self.redirect_http.is_some() && !planned.iter().any(|planned| planned.url.is_tls()) {
             return Err(StartError::NoRedirect);
         }
-        self.share_memory();
-        let (mounts, router) = (std::mem::take(&mut self.mounts), std::mem::take(&mut self.router));
-        let router = mounts.add_to(router, self.secrets())?;
-        Ok((urls, router))
+        Ok(planned)
+    }
+
+    /// What answers requests, with the folders in it. They take the place of those that were mounted before.
+    pub(super) fn arrange(&self, before: &Mounts) -> Result<(Router, Mounts), StartError> {
+        let mut mounts = self.mounts.clone();
+        mounts.share(&self.split(), &self.live.counts.closed_slow, before);
+        let router = mounts.clone().add_to(self.router.clone(), self.secrets())?;
+        Ok((router, mounts))
     }
 
     #[cfg(feature = "tls")]
-    fn has_certificate(&self) -> bool {
+    pub(super) fn has_certificate(&self) -> bool {
         self.tls.is_some()
     }
 
@@ -118,30 +127,35 @@ impl Server {
     }
 
     #[cfg(not(feature = "tls"))]
-    fn has_certificate(&self) -> bool {
+    pub(super) fn has_certificate(&self) -> bool {
         false
     }
 
+    /// How memory is split.
+    fn split(&self) -> Memory {
+        self.limits.memory.map_or_else(Memory::of_this_process, Memory::of)
+    }
+
     /// Gives what has no budget of its own its part of the memory.
-    fn share_memory(&mut self) {
-        let memory = self.limits.memory.map_or_else(Memory::of_this_process, Memory::of);
+    pub(super) fn share_memory(&self, mounts: &Mounts) {
+        let memory = self.split();
         let ws::internal::Budgets { messages, queues, compression } = self.websocket_budgets;
-        let Live { websockets, connections: places, .. } = &*self.live;
+        let Live { websockets, connections: places, mounted, .. } = &*self.live;
         websockets.message_memory(messages.unwrap_or(memory.messages));
         websockets.queue_memory(queues.unwrap_or(memory.queues));
         websockets.compression_memory(compression.unwrap_or(memory.compression));
         places.set_most(self.limits.max_connections.unwrap_or(memory.connections));
         #[cfg(feature = "tls")]
         self.live.http2.set_most(self.http.limits.http2_memory.unwrap_or(memory.http2));
-        self.mounts.share(&memory, &self.live.counts.closed_slow);
-        // A server starts once.
-        let _ = self.live.folders.set(self.mounts.budgets());
         #[cfg(feature = "topics")]
-        {
+        let topics = {
             let share = memory.topics / self.topics.len().max(1);
             self.topics.iter().for_each(|topics| topics.share_memory(share));
-            let _ = self.live.topics.set(self.topics.iter().flat_map(rikki_topics::Topics::budgets).cloned().collect());
-        }
+            self.topics.iter().flat_map(rikki_topics::Topics::budgets).cloned().collect()
+        };
+        #[cfg(not(feature = "topics"))]
+        let topics = Vec::new();
+        *mounted.write().unwrap_or_else(PoisonError::into_inner) = Mounted { folders: mounts.budgets(), topics };
     }
 }
 
@@ -154,8 +168,9 @@ mod tests {
     fn one_number_is_split_into_what_has_none_of_its_own() {
         const BYTES: usize = 256 << 20;
         let split = Memory::of(BYTES);
-        let budgets = |mut server: Server| {
-            server.share_memory();
+        let budgets = |server: Server| {
+            let (_, mounts) = server.arrange(&Mounts::default()).unwrap();
+            server.share_memory(&mounts);
             let budgets = server.monitor().budgets();
             let most = |name: &str| budgets.iter().find(|budget| budget.name == name).unwrap().most;
             ["message-memory", "queue-memory", "deflate-memory", "max-connections"].map(most)

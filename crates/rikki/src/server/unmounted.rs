@@ -9,11 +9,11 @@ use rikki_limits::{Budget, Count};
 use super::StartError;
 use super::memory::Memory;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Mounts(());
 
 impl Mounts {
-    pub(super) fn share(&mut self, _: &Memory, _: &Arc<Count>) {}
+    pub(super) fn share(&mut self, _: &Memory, _: &Arc<Count>, _: &Self) {}
 
     pub(super) fn budgets(&self) -> Vec<(String, Arc<Budget>)> {
         Vec::new()

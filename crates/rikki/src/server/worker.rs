@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::accept::{self, Destination, Sockets};
 use super::admission::Admission;
 use super::door::{Arrival, Door};
-use super::drain::{Finish, Plan, Thread};
+use super::drain::{Finish, Plans, Thread};
 use super::queue::{Command, Queue};
 use crate::http::Draining;
 use crate::ws::internal::Clock;
@@ -30,7 +30,7 @@ pub(super) struct Shared {
     pub(super) admission: Arc<Admission>,
     pub(super) draining: Draining,
     pub(super) release: CancellationToken,
-    pub(super) plan: Plan,
+    pub(super) plans: Plans,
 }
 
 /// Starts a worker, which accepts on `sockets` itself. It drains when its queue ends.
@@ -40,8 +40,8 @@ pub(super) fn start(index: usize, shared: Shared, queue: Arc<Queue<Arrival>>, so
         .event_interval(EVENT_INTERVAL)
         .max_blocking_threads(BLOCKING_THREADS)
         .build()?;
-    let Shared { admission, draining, release, plan } = shared;
-    let (finish, alive, drained) = Finish::new(plan, release);
+    let Shared { admission, draining, release, plans } = shared;
+    let (finish, alive, drained) = Finish::new(plans, release);
     let door = Arc::new(Door::new(admission, alive));
     let accepting = accept::start(&runtime, sockets, Destination::Own(door.clone()), &draining)?;
     let work = Work { queue, accepting, door, finish };

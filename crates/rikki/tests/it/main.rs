@@ -22,6 +22,7 @@ mod origin_host;
 mod pressure;
 mod proxy;
 mod recorder;
+mod reload;
 mod slow;
 mod talk;
 mod topics;

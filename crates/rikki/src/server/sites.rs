@@ -1,0 +1,85 @@
+//! From what was set to what connections go by: at the start, and at each reload.
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use super::Server;
+use super::listen::Planned;
+use crate::http::{Draining, Guard, Serving, Shared, Site, Terms};
+use crate::live::Live;
+#[cfg(feature = "tls")]
+use crate::tls::ServerTls;
+use crate::ws;
+use crate::ws::Subprotocol;
+use crate::ws::internal::{ListenerKind, Origins};
+use rikki_limits::Hints;
+
+/// What the sites of a server have in common.
+pub(super) struct Common {
+    live: Arc<Live>,
+    guard: Arc<Guard>,
+    origins: Arc<Origins>,
+    subprotocols: Arc<[Subprotocol]>,
+    hints: Hints,
+    draining: Draining,
+    is_proxied: bool,
+    #[cfg(feature = "tls")]
+    tls: Option<ServerTls>,
+    /// What connections know of one another, of each listener that was made.
+    shared: Vec<Shared>,
+    /// What WebSockets have in common, by configuration.
+    websockets: Vec<(ws::Config, Arc<ws::internal::Terms>)>,
+}
+
+impl Common {
+    /// Where there were sites before, what connections know of one another goes on.
+    pub(super) fn new(server: &Server, draining: &Draining, before: Vec<Shared>) -> Self {
+        Self {
+            live: server.live.clone(),
+            guard: Arc::new(server.guard.clone()),
+            origins: Arc::new(server.origins.clone()),
+            subprotocols: server.subprotocols.clone().into(),
+            hints: server.http.hints.0,
+            draining: draining.clone(),
+            is_proxied: server.proxy_protocol,
+            #[cfg(feature = "tls")]
+            tls: server.tls.clone(),
+            shared: before,
+            websockets: Vec::new(),
+        }
+    }
+
+    /// What is served on a listener, and how.
+    pub(super) fn site(&mut self, planned: &Planned, listener: ListenerKind, router: Router) -> Site {
+        let first = self.shared.first().cloned().unwrap_or_default();
+        let shared = first.with_rate(&planned.http.limits, &self.shared);
+        self.shared.push(shared.clone());
+        let terms = Terms {
+            live: self.live.clone(),
+            websockets: self.terms(&planned.websockets),
+            guard: self.guard.clone(),
+            listener,
+        };
+        Site {
+            router,
+            serving: Arc::new(Serving::new(planned.http.clone(), shared, terms, self.draining.clone())),
+            is_proxied: self.is_proxied,
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone().filter(|_| listener.tls),
+        }
+    }
+
+    fn terms(&mut self, config: &ws::Config) -> Arc<ws::internal::Terms> {
+        if let Some((_, terms)) = self.websockets.iter().find(|(known, _)| known == config) {
+            return terms.clone();
+        }
+        let terms = ws::internal::Terms::new(config, &self.live.websockets)
+            .with_subprotocols(self.subprotocols.clone())
+            .with_origins(self.origins.clone())
+            .with_hints(self.hints);
+        let terms = Arc::new(terms);
+        self.websockets.push((config.clone(), terms.clone()));
+        terms
+    }
+}
