@@ -10,6 +10,7 @@ mod http2;
 mod logs;
 mod memory;
 mod panics;
+mod reloads;
 mod resets;
 mod signals;
 mod silence;
@@ -25,6 +26,7 @@ use crate::case::Case;
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
     [
         signals::CASES,
+        reloads::CASES,
         descriptors::CASES,
         slow_readers::CASES,
         topics::CASES,

@@ -25,9 +25,9 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 /// The server's deadline for a drain, and a little for the process to end.
-const GRACE: Duration = Duration::from_millis(8500);
+pub(super) const GRACE: Duration = Duration::from_millis(8500);
 
-const DOWNLOADS: usize = 20;
+pub(super) const DOWNLOADS: usize = 20;
 
 /// SIGTERM with idle and busy WebSockets and downloads on their way: all are told, all is delivered.
 fn drain(bench: &Bench) -> Result<String, Trouble> {
@@ -91,7 +91,7 @@ async fn until_closed(mut client: Client, busy: bool) -> Result<u16> {
 }
 
 /// Takes a file in about three seconds, and says when it has begun.
-async fn download(server: SocketAddr, begun: mpsc::Sender<()>) -> Result<()> {
+pub(super) async fn download(server: SocketAddr, begun: mpsc::Sender<()>) -> Result<()> {
     const STEP: usize = LARGE / 300;
     in_time("a download", async {
         let failed = |error| format!("download: {error}");

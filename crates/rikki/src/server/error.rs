@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::{fmt, io};
 
 use crate::http::BadHost;
+#[cfg(feature = "tls")]
+use crate::ws::TlsError;
 use crate::ws::{BadOrigin, CloseCode, InvalidSubprotocol};
 use rikki_limits::BadLimit;
 
@@ -24,6 +26,9 @@ pub enum StartError {
         /// The URL as it was given.
         url: String,
     },
+    /// A certificate cannot take the place of another while the server runs: it is not valid now.
+    #[cfg(feature = "tls")]
+    Certificate(TlsError),
     /// Requests are to be redirected to TLS, and no listener has it.
     NoRedirect,
     /// The server drains, or has: it takes no other settings.
@@ -103,6 +108,8 @@ impl fmt::Display for StartError {
             Self::NoCertificate { url } => {
                 write!(f, "cannot listen on {url}: TLS needs a certificate, which Server::tls sets")
             }
+            #[cfg(feature = "tls")]
+            Self::Certificate(error) => write!(f, "cannot use a certificate: {error}"),
             Self::Draining => f.write_str("the server drains: it takes no other settings"),
             Self::NoRedirect => {
                 f.write_str("there is nothing to redirect to: redirect_http needs an https or wss URL to listen on")
@@ -156,6 +163,8 @@ impl std::error::Error for StartError {
             Self::Host(error) => Some(error),
             Self::Subprotocol(error) => Some(error),
             Self::Limit(error) => Some(error),
+            #[cfg(feature = "tls")]
+            Self::Certificate(error) => Some(error),
             Self::BadUrl { .. }
             | Self::NoCertificate { .. }
             | Self::NoRedirect

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+#[cfg(feature = "tls")]
+use std::time::SystemTime;
 
 use tokio::task::spawn_blocking;
 
@@ -95,7 +97,8 @@ impl Handle {
     /// # Errors
     ///
     /// As [`start`](Server::start); [`StartError::NoCertificate`] also for a TLS listener that runs and is not asked for
-    /// any more, and [`StartError::Draining`] once a drain has begun.
+    /// any more, [`StartError::Certificate`] for one that was not in use and is not valid now, and
+    /// [`StartError::Draining`] once a drain has begun.
     ///
     /// # Cancel safety
     ///
@@ -154,6 +157,11 @@ impl Settings {
         }
         let own = std::mem::replace(&mut server.live, live.clone());
         let planned = server.prepare()?;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &server.tls {
+            let may_replace = tls.may_replace(self.tls.borrow().as_ref(), SystemTime::now());
+            may_replace.map_err(StartError::Certificate)?;
+        }
         let of_old = server.plans_of(&self.sites, &planned)?;
         // What is mounted takes over budgets that are in use, so it is tried before.
         server.arrange(&Mounts::default()).map(drop)?;

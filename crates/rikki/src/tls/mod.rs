@@ -150,6 +150,11 @@ impl ServerTls {
         self.store.look(now, is_patient)
     }
 
+    /// See [`Store::may_replace`].
+    pub(crate) fn may_replace(&self, before: Option<&Self>, now: SystemTime) -> Result<(), TlsError> {
+        self.store.may_replace(before.map(|before| &*before.store), now)
+    }
+
     /// See [`Store::expiring`].
     pub(crate) fn expiring(&self, now: SystemTime, within: Duration) -> Vec<(PathBuf, SystemTime)> {
         self.store.expiring(now, within)

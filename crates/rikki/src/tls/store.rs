@@ -91,6 +91,14 @@ impl Store {
         look
     }
 
+    /// Whether each certificate may take the place of those of before: it is valid now, or was in use.
+    pub(super) fn may_replace(&self, before: Option<&Self>, now: SystemTime) -> Result<(), TlsError> {
+        let used = before.map(Self::sources).unwrap_or_default();
+        let is_used = |pair: &Watched<Certificate, 2>| used.pairs.iter().any(|used| used.print == pair.print);
+        let sources = self.sources();
+        sources.pairs.iter().filter(|pair| !is_used(pair)).try_for_each(|pair| pair.value.check(&pair.name(), now))
+    }
+
     /// The certificates from files that expire within this time, or have expired, and when.
     pub(super) fn expiring(&self, now: SystemTime, within: Duration) -> Vec<(PathBuf, SystemTime)> {
         let pairs = self.sources().pairs.into_iter();
