@@ -24,26 +24,36 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// The log while it is written; dropping it waits for what is left, as long as somebody reads.
 #[must_use = "the last lines are lost without"]
-pub(crate) struct Log(Arc<Queue>);
+pub(crate) struct Log {
+    queue: Arc<Queue>,
+    filter: Filter,
+}
+
+/// Lets other lines through.
+pub(crate) type Filter = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Starts to log what `filter` lets through, and panics.
 pub(crate) fn start(filter: &str) -> io::Result<Log> {
     let queue = Arc::<Queue>::default();
     let from = queue.clone();
     thread::Builder::new().name("rikki-log".to_owned()).spawn(move || from.write_to(io::stderr()))?;
-    tracing_subscriber::fmt()
+    let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(queue.clone())
         .with_ansi(has_colours())
         .log_internal_errors(false)
-        .init();
+        .with_filter_reloading();
+    let handle = subscriber.reload_handle();
+    subscriber.init();
+    // The filter has been judged, and the subscriber lasts as long as the process.
+    let filter: Filter = Arc::new(move |filter| drop(handle.reload(EnvFilter::new(filter))));
     let panics = queue.clone();
     std::panic::set_hook(Box::new(move |panic| {
         let trace = Backtrace::capture();
         let trace = if trace.status() == BacktraceStatus::Captured { format!("{trace}") } else { String::new() };
         panics.push(format!("{panic}\n{trace}").as_bytes());
     }));
-    Ok(Log(queue))
+    Ok(Log { queue, filter })
 }
 
 /// Whether stderr shows colours, and is wanted to: <https://no-color.org>.
@@ -53,9 +63,16 @@ fn has_colours() -> bool {
     io::stderr().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
 
+impl Log {
+    /// What lets other lines through.
+    pub(crate) fn filter(&self) -> Filter {
+        self.filter.clone()
+    }
+}
+
 impl Drop for Log {
     fn drop(&mut self) {
-        self.0.finish();
+        self.queue.finish();
     }
 }
 

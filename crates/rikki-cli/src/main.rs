@@ -8,6 +8,7 @@ mod descriptors;
 mod folders;
 mod hints;
 mod log;
+mod reload;
 mod routes;
 mod secret;
 mod serve;

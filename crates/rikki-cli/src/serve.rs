@@ -2,30 +2,43 @@
 
 use std::fmt::Write as _;
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::thread;
 
+use rikki::topics::Topics;
 use rikki::ws::Endpoint;
-use rikki::{BadLimit, Bound, Server, ServerTls, StartError, TlsError, ws};
+use rikki::{BadLimit, Bound, Listen, Server, ServerTls, StartError, TlsError, ws};
 
-use crate::args::{CompressionMode, Deflate, EndpointArg, OverflowPolicy, UsageError};
+use crate::args::{CompressionMode, Deflate, EndpointArg, ListenArg, OverflowPolicy, UsageError};
 use crate::settings::{Certificate, Settings, TlsSettings};
-use crate::{Failure, folders, hints, log, print, routes, topics};
+use crate::{Failure, folders, hints, log, print, reload, routes, topics};
 
-/// Serves until SIGINT or SIGTERM.
+/// What goes on where settings are read again.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    topics: Topics,
+    log: log::Filter,
+}
+
+/// Serves until SIGINT or SIGTERM; SIGHUP has the settings read again.
 pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
-    let _log = log::start(&settings.log).map_err(StartError::Runtime)?;
-    let server = configure(settings)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
-    runtime.map_err(StartError::Runtime)?.block_on(async {
+    let log = log::start(&settings.log).map_err(StartError::Runtime)?;
+    let kept = Kept { topics: Topics::new(topics::config(&settings.topics)?), log: log.filter() };
+    let server = configure(settings, &kept)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(StartError::Runtime)?;
+    let served = runtime.block_on(async {
         let handle = server.start().await.map_err(|error| not_started(error, settings))?;
         let greeting = greeting(handle.bound(), settings);
         // Whoever has read the greeting may send a signal.
-        let running = handle.run();
+        let running = handle.run_reloading(move || reload::read_again(&kept));
         // On a thread of its own, since stdout may be a terminal that is stopped.
         let printing = thread::Builder::new().name("rikki-print".to_owned()).spawn(move || print(&greeting));
         drop(printing.map_err(StartError::Runtime)?);
         running.await.map_err(|error| Failure::Runtime(format!("cannot wait for signals: {error}")))
-    })
+    });
+    // Settings that are being read may hang.
+    runtime.shutdown_background();
+    served
 }
 
 /// Each reason that the server would have not to start, as far as that can be told without a socket: those of the
@@ -46,7 +59,7 @@ pub(crate) fn faults(settings: &Settings) -> Vec<String> {
     let each = origins.chain(hosts).chain(headers).chain(protocols).filter_map(|server| server.check().err());
     faults.extend(each.map(Failure::from));
     // Where one of these is wrong, the whole would say so again.
-    let whole = if faults.is_empty() { configure(settings) } else { base(settings) };
+    let whole = if faults.is_empty() { whole(settings) } else { base(settings) };
     faults.extend(whole.and_then(|server| server.check().map_err(Failure::from)).err());
     let mut lines: Vec<String> = Vec::new();
     for fault in faults {
@@ -72,13 +85,25 @@ fn not_started(error: StartError, settings: &Settings) -> Failure {
     }
 }
 
-fn configure(settings: &Settings) -> Result<Server, Failure> {
+/// A server of its own, which is not started.
+fn whole(settings: &Settings) -> Result<Server, Failure> {
+    let topics = Topics::new(topics::config(&settings.topics)?);
+    configure(settings, &Kept { topics, log: Arc::new(|_| ()) })
+}
+
+/// The server, with what goes on.
+pub(crate) fn configure(settings: &Settings, kept: &Kept) -> Result<Server, Failure> {
     let root = folders::root(settings)?;
     // A page that is not found there is the built-in one.
     let mut test_page = root.clone().spa(false);
     let mut server = settings.proxies.apply(base(settings)?);
     for url in &settings.listen {
-        server = server.listen(url);
+        let own = settings.listeners.iter().find(|listener| listener.url == *url);
+        let listen = Listen::new(url);
+        server = server.listen(match own {
+            Some(ListenArg { limits, .. }) => limits.apply_to(listen)?,
+            None => listen,
+        });
     }
     if let Some(port) = settings.redirect_http {
         server = server.redirect_http(port);
@@ -90,7 +115,9 @@ fn configure(settings: &Settings) -> Result<Server, Failure> {
         }
         server = server.tls(tls);
     }
-    server = topics::add_to(server, &settings.topics)?;
+    server = topics::add_to(server, &settings.topics, &kept.topics);
+    let (filter, set_filter) = (settings.log.clone(), kept.log.clone());
+    server = server.when_in_force(move || set_filter(&filter));
     folders::mount(server.mount("/", root).merge(routes::http(test_page, &settings.topics.all)), settings)
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use rikki::Memory;
 
-use crate::args::{Args, Deflate, EndpointArg, FileArgs, Limits, ProxyArgs, UsageError};
+use crate::args::{Args, Deflate, EndpointArg, FileArgs, Limits, ListenArg, ProxyArgs, UsageError};
 use crate::routes;
 use crate::topics::TopicSettings;
 
@@ -17,6 +17,8 @@ pub(crate) struct Settings {
     pub(crate) root: PathBuf,
     /// URLs to listen on, at least one.
     pub(crate) listen: Vec<String>,
+    /// Those of them that have limits of their own.
+    pub(crate) listeners: Vec<ListenArg>,
     /// How to serve `https` and `wss`; there is such a URL in `listen` if and only if this is `Some`.
     pub(crate) tls: Option<TlsSettings>,
     /// The port from which requests are sent on to TLS; there is a URL with TLS if this is `Some`.
@@ -156,6 +158,7 @@ impl Settings {
             files: args.files,
             tls: certificate.map(|certificate| TlsSettings { certificate, client_ca: args.ca }),
             listen: args.listen,
+            listeners: args.listeners,
             redirect_http: args.redirect_http,
             workers: args.workers,
             allow_hosts: args.allow_hosts,

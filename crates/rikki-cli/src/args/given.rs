@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use clap::error::Error;
 use clap::{Arg, ArgMatches, Command};
 use rikki::topics::TopicsConfig;
-use rikki::{BadLimit, Files, Limit, Server, ws};
+use rikki::{BadLimit, Files, Limit, Listen, Server, ws};
 use rikki_limits::{BadNumber, Value};
 
 /// Limits that have flags.
@@ -33,6 +33,16 @@ pub(crate) enum OfTopics {}
 /// The limits of a WebSocket.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum OfWebSockets {}
+
+/// The limits that a listener has of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum OfListeners {}
+
+impl Table for OfListeners {
+    fn limits() -> impl Iterator<Item = &'static Limit> {
+        Listen::limits()
+    }
+}
 
 impl Table for OfWebSockets {
     fn limits() -> impl Iterator<Item = &'static Limit> {
@@ -85,6 +95,10 @@ impl<T: Table> Given<T> {
         Ok(())
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The limits and what was written for them.
     pub(crate) fn texts(&self) -> impl Iterator<Item = (&'static Limit, &str)> {
         self.0.iter().map(|(limit, text)| (*limit, text.as_str()))
@@ -119,6 +133,13 @@ impl Given<OfWebSockets> {
     /// Sets these limits of a WebSocket.
     pub(crate) fn apply_to(&self, config: ws::Config) -> Result<ws::Config, BadLimit> {
         self.texts().try_fold(config, |config, (limit, text)| config.set(limit.name, text))
+    }
+}
+
+impl Given<OfListeners> {
+    /// Sets these limits of a listener.
+    pub(crate) fn apply_to(&self, listen: Listen) -> Result<Listen, BadLimit> {
+        self.texts().try_fold(listen, |listen, (limit, text)| listen.set(limit.name, text))
     }
 }
 

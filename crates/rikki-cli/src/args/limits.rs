@@ -4,7 +4,7 @@ use clap::error::Error;
 use clap::{Arg, ArgMatches, Command, ValueEnum};
 use rikki::Limit;
 
-use super::given::{Given, OfServer, OfWebSockets, Table, flag};
+use super::given::{Given, OfListeners, OfServer, OfWebSockets, Table, flag};
 
 pub(super) const HEADING: &str = "Limits";
 
@@ -14,6 +14,13 @@ pub(crate) struct Limits {
     pub(crate) given: Given<OfServer>,
     pub(crate) overflow: OverflowPolicy,
     pub(crate) drain_code: u16,
+}
+
+/// A listener with limits of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ListenArg {
+    pub(crate) url: String,
+    pub(crate) limits: Given<OfListeners>,
 }
 
 /// One more WebSocket, which only a file can name.

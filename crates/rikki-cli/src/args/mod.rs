@@ -29,7 +29,7 @@ pub(crate) use deflate::{CompressionMode, Deflate};
 pub(crate) use files::{FileArgs, MountArg, mount};
 pub(crate) use given::{Given, OfTopics, Table};
 pub(crate) use header::header;
-pub(crate) use limits::{EndpointArg, Limits, OverflowPolicy};
+pub(crate) use limits::{EndpointArg, Limits, ListenArg, OverflowPolicy};
 pub(crate) use proxies::ProxyArgs;
 pub(crate) use topics::{TopicArg, TopicArgs, single_path, topic, topic_option};
 
@@ -73,6 +73,7 @@ pub(crate) struct UsageError(pub(crate) String);
                   A variable RIKKI_MAX_MESSAGE sets --max-message, and so on for each flag; a\n\
                   flag counts before a variable, and that before the file of --config, where\n\
                   max-message = \"2MiB\" does so.\n\
+                  SIGHUP has all of them read again, and connections stay.\n\
                   The spelling -url URL -cert FILE -key FILE -ca FILE works too.\n\
                   Whether settings are good is told by rikki check (see rikki check --help).\n\
                   A client is rikki connect (see rikki connect --help)."
@@ -138,6 +139,10 @@ pub(crate) struct Args {
     /// Log each request to stderr
     #[arg(long, help_heading = LOGGING)]
     pub(crate) access_log: bool,
+
+    /// What a file says of listeners, all of those in `listen`, which they are then.
+    #[arg(skip)]
+    pub(crate) listeners: Vec<ListenArg>,
 
     /// More WebSockets, of a file.
     #[arg(skip)]

@@ -110,6 +110,11 @@ impl Document<'_> {
             (tables::MOUNT, _) => tables.mounts = self.items(name, value, Self::mount),
             (tables::ENDPOINT, _) => tables.endpoints = self.items(name, value, Self::endpoint),
             (tables::TOPIC, _) => values = self.items(name, value, Self::topic),
+            (tables::LISTEN, Some(arg)) => {
+                let listeners = self.items(name, value, |all, item| all.listener(arg, item));
+                values = listeners.iter().map(|listener| listener.url.clone().into()).collect();
+                tables.listeners = listeners;
+            }
             (_, Some(arg)) if is_repeatable(arg) => values = self.items(name, value, |all, item| all.value(arg, item)),
             (_, Some(arg)) => values.extend(self.value(arg, value)),
             (_, None) => {
@@ -198,6 +203,7 @@ fn example(name: &str) -> String {
         tables::MOUNT => "[[mount]]".to_owned(),
         tables::TOPIC => "[[topic]]".to_owned(),
         tables::ENDPOINT => "[[endpoint]]".to_owned(),
+        tables::LISTEN => format!("{name} = [\"...\"] or [[{name}]]"),
         _ => format!("{name} = [\"...\"]"),
     }
 }

@@ -20,7 +20,7 @@ use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, Id};
 
-use crate::args::{Args, EndpointArg, MountArg, UsageError, one_line};
+use crate::args::{Args, EndpointArg, ListenArg, MountArg, UsageError, one_line};
 
 pub(crate) use print::print;
 
@@ -47,6 +47,7 @@ pub(crate) struct Setting {
 struct Tables {
     mounts: Vec<MountArg>,
     endpoints: Vec<EndpointArg>,
+    listeners: Vec<ListenArg>,
 }
 
 /// Where a setting comes from.
@@ -129,6 +130,7 @@ impl Origins {
         for Setting { tables, .. } in &self.settings {
             args.files.mounts.extend_from_slice(&tables.mounts);
             args.endpoints.extend_from_slice(&tables.endpoints);
+            args.listeners.extend_from_slice(&tables.listeners);
         }
     }
 

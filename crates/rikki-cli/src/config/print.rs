@@ -8,7 +8,7 @@ use rikki::topics::TopicsConfig;
 use rikki::{Files, Limit, Server};
 
 use super::{CONFIG, is_repeatable, is_switch, key, tables, word};
-use crate::args::{Args, EndpointArg, Given, MountArg, Table};
+use crate::args::{Args, EndpointArg, Given, ListenArg, MountArg, Table};
 
 /// A line for each setting. A default is a comment, so that it stays one: some depend on what else is set.
 pub(crate) fn print(command: &Command, args: &Args) -> String {
@@ -23,6 +23,7 @@ pub(crate) fn print(command: &Command, args: &Args) -> String {
             Some(setting) => {
                 let value = match name {
                     tables::MOUNT => list(args.files.mounts.iter().map(mount)),
+                    tables::LISTEN if !args.listeners.is_empty() => list(args.listeners.iter().map(listener)),
                     _ => written(arg, setting.values.iter().map(|value| value.as_os_str())),
                 };
                 let source = &setting.source;
@@ -77,6 +78,10 @@ fn scalar(word: &str, text: &str) -> String {
 
 fn mount(MountArg { path, folder, limits }: &MountArg) -> Option<String> {
     Some(table(&format!("path = {}, folder = {}", quoted(path), quoted(folder.to_str()?)), limits))
+}
+
+fn listener(ListenArg { url, limits }: &ListenArg) -> Option<String> {
+    Some(if limits.is_empty() { quoted(url) } else { table(&format!("url = {}", quoted(url)), limits) })
 }
 
 fn endpoint(EndpointArg { path, limits }: &EndpointArg) -> Option<String> {

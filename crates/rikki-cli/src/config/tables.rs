@@ -2,17 +2,19 @@
 
 use std::ffi::OsString;
 
+use clap::Arg;
 use rikki::topics::TopicConfig;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::args::{EndpointArg, Given, MountArg, Table, mount, single_path, topic, topic_option};
+use crate::args::{EndpointArg, Given, ListenArg, MountArg, Table, mount, single_path, topic, topic_option};
 
 use super::file::{Document, kind, text};
 
 pub(super) const MOUNT: &str = "mount";
 pub(super) const ENDPOINT: &str = "endpoint";
 pub(super) const TOPIC: &str = "topic";
+pub(super) const LISTEN: &str = "listen";
 
 /// The options of a topic that are no limits.
 const POLICY: &str = "policy";
@@ -21,6 +23,7 @@ const SWITCHES: [&str; 4] = [PRESENCE, "last", "keys", "publish"];
 
 const PATH: &str = "path";
 const FOLDER: &str = "folder";
+const URL: &str = "url";
 
 type Value<'a> = Spanned<DeValue<'a>>;
 
@@ -39,6 +42,21 @@ impl Document<'_> {
         let folder = self.required(MOUNT, FOLDER, table, value);
         let limits = self.limits(&[PATH, FOLDER], table);
         Some(MountArg { path: path?, folder: folder?.into(), limits })
+    }
+
+    /// A listener: what `--listen` has, or a table with a URL and limits of its own.
+    pub(super) fn listener(&mut self, arg: &Arg, value: &Value<'_>) -> Option<ListenArg> {
+        match value.get_ref() {
+            DeValue::Table(table) => {
+                let url = self.required(LISTEN, URL, table, value);
+                Some(ListenArg { limits: self.limits(&[URL], table), url: url? })
+            }
+            DeValue::String(_) => {
+                let url = self.value(arg, value)?.into_string().ok()?;
+                Some(ListenArg { url, limits: Given::none() })
+            }
+            other => self.refuse_item(LISTEN, value, other),
+        }
     }
 
     /// One more WebSocket: a table with a path and limits of its own.

@@ -80,20 +80,24 @@ impl TopicSettings {
     }
 }
 
-/// Adds the topics, each at its path.
-pub(crate) fn add_to(mut server: Server, settings: &TopicSettings) -> Result<Server, Failure> {
+/// What topics are like.
+pub(crate) fn config(settings: &TopicSettings) -> Result<TopicsConfig, Failure> {
     let mut config = settings.limits.apply_to(TopicsConfig::default().others(None))?;
     for topic in &settings.all {
         let added = config.topic(topic.pattern(), topic.config.clone());
         config = added.map_err(|error| UsageError(error.to_string()))?;
     }
-    let topics = Topics::new(config);
-    let mut url = TopicUrl::new(&topics);
-    if let Some(access) = Access::new(settings, &topics) {
+    Ok(config)
+}
+
+/// Adds the topics, each at its path.
+pub(crate) fn add_to(mut server: Server, settings: &TopicSettings, topics: &Topics) -> Server {
+    let mut url = TopicUrl::new(topics);
+    if let Some(access) = Access::new(settings, topics) {
         url = url.authorize(move |parts, topic, action| access.decide(parts, topic, action));
     }
     for topic in &settings.all {
         server = server.route(&topic.route(), url.route());
     }
-    Ok(server.topics(&topics))
+    server.topics(topics)
 }

@@ -9,6 +9,8 @@ mod flags;
 mod log;
 mod process;
 mod readme;
+#[cfg(unix)]
+mod reload;
 mod running;
 mod tokens;
 mod topics;

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 #[cfg(unix)]
 use rustix::fs::{Mode, OFlags, open};
 #[cfg(unix)]
+use rustix::io::{FdFlags, fcntl_setfd};
+#[cfg(unix)]
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 /// For any one thing a started command does; generous, for loaded machines.
@@ -70,7 +72,12 @@ impl Process {
     }
 
     fn spawn(command: &mut Command, stdout: Stdio, stderr: Stdio) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stdout(stdout).stderr(stderr).spawn().unwrap();
+        Self::spawn_as(command.stdin(Stdio::piped()), stdout, stderr)
+    }
+
+    /// A command that has its stdin already.
+    pub(crate) fn spawn_as(command: &mut Command, stdout: Stdio, stderr: Stdio) -> Self {
+        let mut child = command.stdout(stdout).stderr(stderr).spawn().unwrap();
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().map_or_else(|| mpsc::channel().1, lines);
         let stderr = child.stderr.take().map_or_else(|| mpsc::channel().1, lines);
@@ -158,6 +165,8 @@ impl Drop for Process {
 #[cfg(unix)]
 pub(crate) fn terminal() -> (OwnedFd, OwnedFd) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    // Or a command would hold its own terminal.
+    fcntl_setfd(&master, FdFlags::CLOEXEC).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
     let name = ptsname(&master, Vec::new()).unwrap();

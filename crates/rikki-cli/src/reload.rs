@@ -1,0 +1,28 @@
+//! Settings that are read again, from where they were read first.
+
+use rikki::Server;
+
+use crate::args::{self, Request};
+use crate::serve::{self, Kept};
+use crate::settings::Settings;
+use crate::{Failure, descriptors};
+
+/// A server with the settings as they are now, all of them judged; or all that is wrong, in one line.
+pub(crate) fn read_again(kept: &Kept) -> Result<Server, String> {
+    let refused = |failure: Failure| failure.lines().1.join("; ");
+    let args = match args::read(std::env::args_os(), std::env::vars_os()).map_err(refused)? {
+        Request::Run(args) => *args,
+        // The command line is the one with which it began.
+        _ => return Err("the command line asks for something else".to_owned()),
+    };
+    args.origins.warnings.iter().for_each(|line| tracing::warn!(target: "rikki::settings", "{line}"));
+    let mut settings = Settings::from_args(args).map_err(|faults| refused(faults.into()))?;
+    if let Some(lowered) = descriptors::share_out(&mut settings) {
+        tracing::warn!(target: "rikki::settings", "{lowered}");
+    }
+    let faults = serve::faults(&settings);
+    if !faults.is_empty() {
+        return Err(faults.join("; "));
+    }
+    serve::configure(&settings, kept).map_err(refused)
+}
