@@ -11,6 +11,7 @@ mod error;
 mod fan_out;
 mod history;
 mod item;
+mod keys;
 mod name;
 mod options;
 mod position;

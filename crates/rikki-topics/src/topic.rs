@@ -1,11 +1,10 @@
 //! One topic: its ring, and who is told of what is new in it.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use rikki_limits::{Budget, Share};
+use rikki_limits::Budget;
 use rikki_ws::Message;
 use tokio::runtime::Handle;
 
@@ -13,6 +12,7 @@ use crate::config::{PresenceMode, TopicConfig};
 use crate::error::PublishError;
 use crate::fan_out::{Group, Post, lock};
 use crate::item::Item;
+use crate::keys::Keys;
 use crate::position::{Epoch, From, Position};
 use crate::presence::{Identity, Presence, Present, TOGETHER};
 use crate::ring::{Millis, Ring, millis};
@@ -20,15 +20,6 @@ use crate::shared::{Held, Rules};
 
 /// How long a topic is known that nobody uses and nobody has ever published to.
 pub(crate) const UNPUBLISHED: Millis = 10_000;
-
-/// How long an idempotency key is known.
-const KEYS_KNOWN: Duration = Duration::from_secs(5 * 60);
-
-/// How many of them are, of one topic.
-const MOST_KEYS: usize = 1024;
-
-/// What a key costs beside its text, in bytes.
-const KEY: usize = 150;
 
 /// One topic.
 #[derive(Debug)]
@@ -60,14 +51,6 @@ pub(crate) struct State {
 struct Rare {
     keys: Option<Keys>,
     presence: Option<Presence>,
-}
-
-/// The idempotency keys that have been seen lately.
-#[derive(Debug)]
-struct Keys {
-    positions: HashMap<Arc<str>, Position>,
-    order: VecDeque<(Millis, Arc<str>)>,
-    memory: Share,
 }
 
 /// A message that is to be published.
@@ -392,9 +375,7 @@ impl State {
     }
 
     fn position_of(&mut self, key: &str, now: Millis) -> Option<Position> {
-        let keys = self.rare.as_mut()?.keys.as_mut()?;
-        keys.expire(now);
-        keys.positions.get(key).copied()
+        self.rare.as_mut()?.keys.as_mut()?.position_of(key, now)
     }
 
     fn forget_keys(&mut self) {
@@ -404,37 +385,12 @@ impl State {
     }
 
     fn remember(&mut self, key: Arc<str>, position: Position, now: Millis, budget: &Arc<Budget>) {
-        let new = || Keys { positions: HashMap::new(), order: VecDeque::new(), memory: budget.share() };
-        let keys = self.rare.get_or_insert_default().keys.get_or_insert_with(new);
-        keys.expire(now);
-        while keys.order.len() >= MOST_KEYS || !keys.memory.grow(key.len() + KEY) {
-            // Without any memory the message is not known again, which is better than refusing it.
-            if !keys.drop_oldest() {
-                return;
-            }
-        }
-        keys.order.push_back((now, key.clone()));
-        keys.positions.insert(key, position);
+        let keys = self.rare.get_or_insert_default().keys.get_or_insert_with(|| Keys::new(budget));
+        keys.remember(key, position, now);
     }
 
     fn keys_until(&self) -> Option<Millis> {
-        let (at, _) = self.rare.as_ref()?.keys.as_ref()?.order.back()?;
-        Some(at.saturating_add(millis(KEYS_KNOWN)))
-    }
-}
-
-impl Keys {
-    fn expire(&mut self, now: Millis) {
-        while self.order.front().is_some_and(|(at, _)| at.saturating_add(millis(KEYS_KNOWN)) <= now) {
-            self.drop_oldest();
-        }
-    }
-
-    fn drop_oldest(&mut self) -> bool {
-        let Some((_, key)) = self.order.pop_front() else { return false };
-        self.positions.remove(&key);
-        self.memory.shrink_to(self.memory.held().saturating_sub(key.len() + KEY));
-        true
+        self.rare.as_ref()?.keys.as_ref()?.known_until()
     }
 }
 
