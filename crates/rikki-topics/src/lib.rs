@@ -6,6 +6,7 @@ mod broker;
 mod config;
 mod counters;
 mod cursor;
+mod due;
 mod envelope;
 mod error;
 mod fan_out;

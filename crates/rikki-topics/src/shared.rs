@@ -8,6 +8,7 @@ use rikki_limits::{Budget, Share};
 
 use crate::config::TopicConfig;
 use crate::counters::Counts;
+use crate::due::Due;
 use crate::error::NoTopic;
 use crate::ring::{Bounds, Millis, millis};
 
@@ -20,6 +21,7 @@ pub(crate) struct Shared {
     pub(crate) per_connection: usize,
     /// Their memory is no part of a server's.
     pub(crate) has_own_memory: bool,
+    pub(crate) due: Due,
     pub(crate) made: Instant,
 }
 

@@ -1,12 +1,10 @@
 //! All topics of a process: found by name, made when they are used, and forgotten when nobody uses them.
 
 use std::borrow::Borrow;
-use std::cmp::Ordering;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Instant;
 
 use rikki_limits::{Budget, Limit};
@@ -16,8 +14,9 @@ use crate::broker::{Broker, Inlet, Memory};
 use crate::config::{TopicConfig, TopicsConfig};
 use crate::counters::TopicCounters;
 use crate::cursor::Cursor;
+use crate::due::Due;
 use crate::error::{NoTopic, SubscribeError};
-use crate::fan_out::{Post, lock};
+use crate::fan_out::Post;
 use crate::name::{Pattern, judge};
 use crate::options::SubscribeOptions;
 use crate::presence::Present;
@@ -65,43 +64,11 @@ struct Hub {
     rules: Vec<(Pattern, Arc<Rules>)>,
     others: Option<Arc<Rules>>,
     topics: RwLock<HashSet<Named>>,
-    due: Mutex<Due>,
-    /// When the next one is due, to be looked at without the lock.
-    next_due: AtomicU64,
 }
 
 /// A topic as it is found by its name.
 #[derive(Debug)]
 struct Named(Arc<Topic>);
-
-/// When to look whether a topic is still used: each is here once.
-type Due = BinaryHeap<Look>;
-
-/// When to look at one of them. The one that comes first is the greatest.
-struct Look {
-    at: Millis,
-    topic: Weak<Topic>,
-}
-
-impl Ord for Look {
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.at.cmp(&self.at)
-    }
-}
-
-impl PartialOrd for Look {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Look {
-    fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
-    }
-}
-
-impl Eq for Look {}
 
 impl Topics {
     /// Topics in the memory of this process.
@@ -121,6 +88,7 @@ impl Topics {
             subscriptions: Arc::new(Budget::new("max-subscriptions", config.max_subscriptions)),
             per_connection: config.max_subscriptions_per_connection,
             has_own_memory: config.memory.is_some(),
+            due: Due::default(),
             made: Instant::now(),
         };
         let rules = |(pattern, topic): &(Pattern, _)| (pattern.clone(), Rules::new(pattern.as_str(), topic));
@@ -130,8 +98,6 @@ impl Topics {
             rules: config.topics.iter().map(rules).collect(),
             others: config.others.as_ref().map(|topic| Rules::new("*", topic)),
             topics: RwLock::default(),
-            due: Mutex::default(),
-            next_due: AtomicU64::new(Millis::MAX),
         }))
     }
 
@@ -259,7 +225,7 @@ impl Topics {
             return Ok(other);
         }
         let due = shared.now().saturating_add(rules.bounds.age().min(UNPUBLISHED));
-        self.0.look_again(&mut lock(&self.0.due), due, Arc::downgrade(&topic));
+        shared.due.add(due, Arc::downgrade(&topic));
         Ok(topic)
     }
 
@@ -267,12 +233,12 @@ impl Topics {
     fn sweep(&self) {
         let hub = &*self.0;
         let now = hub.shared.now();
-        if hub.next_due.load(Relaxed) > now {
+        if !hub.shared.due.is_any(now) {
             return;
         }
         for _ in 0..SWEPT_AT_ONCE {
-            let Some(topic) = hub.take_due(now) else { return };
-            if let Some(topic) = hub.forget(topic, now) {
+            let Some((topic, round)) = hub.shared.due.take(now) else { return };
+            if let Some(topic) = hub.forget(topic, round, now) {
                 hub.broker.detach(&Inlet(topic));
             }
         }
@@ -296,22 +262,8 @@ impl Topics {
 }
 
 impl Hub {
-    fn look_again(&self, due: &mut Due, at: Millis, topic: Weak<Topic>) {
-        due.push(Look { at, topic });
-        self.next_due.store(due.peek().map_or(Millis::MAX, |first| first.at), Relaxed);
-    }
-
-    /// The next topic that is due.
-    fn take_due(&self, now: Millis) -> Option<Weak<Topic>> {
-        let mut due = lock(&self.due);
-        due.peek().filter(|first| first.at <= now)?;
-        let first = due.pop();
-        self.next_due.store(due.peek().map_or(Millis::MAX, |first| first.at), Relaxed);
-        first.map(|first| first.topic)
-    }
-
     /// Forgets a topic if nobody uses it, and asks again later otherwise.
-    fn forget(&self, topic: Weak<Topic>, now: Millis) -> Option<Arc<Topic>> {
+    fn forget(&self, topic: Weak<Topic>, round: u64, now: Millis) -> Option<Arc<Topic>> {
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         let found = topic.upgrade()?;
         // Whoever has found it and not used it yet has an `Arc` of it: nobody else finds it meanwhile.
@@ -320,7 +272,7 @@ impl Hub {
             Ok(()) if !is_held => topics.take(&*found.name).map(|Named(topic)| topic),
             unused => {
                 let at = unused.err().unwrap_or(now).max(now.saturating_add(1000));
-                self.look_again(&mut lock(&self.due), at, topic);
+                self.shared.due.add_again(at, topic, round);
                 None
             }
         }
