@@ -20,7 +20,7 @@ pub(crate) struct Due {
 #[derive(Debug, Default)]
 struct Looks {
     heap: BinaryHeap<Look>,
-    /// How often all of them have been written down anew.
+    /// How often all of them have been added anew.
     round: u64,
 }
 
@@ -66,6 +66,16 @@ impl Due {
             looks.heap.push(Look { at, topic });
             self.set_next(&looks);
         }
+    }
+
+    /// Begins another round: all of them are to be added again.
+    pub(crate) fn begin_anew(&self) {
+        let mut looks = lock(&self.looks);
+        let old = std::mem::take(&mut looks.heap);
+        looks.round += 1;
+        self.set_next(&looks);
+        drop(looks);
+        drop(old); // without the lock
     }
 
     fn set_next(&self, looks: &Looks) {
