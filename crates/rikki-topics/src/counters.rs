@@ -44,7 +44,7 @@ pub struct TopicCounters {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) topics: Count,
-    pub(crate) subscribers: Count,
+    pub(crate) subscribers: Gauge,
     pub(crate) ring_bytes: Gauge,
     pub(crate) published: Count,
     pub(crate) repeated: Count,
@@ -75,6 +75,17 @@ impl Gauge {
 }
 
 impl Counts {
+    /// A topic with so many subscribers, and so many bytes in its ring, is counted here from now on, and no longer with
+    /// `others`. What has been counted of it so far stays there.
+    pub(crate) fn take_over(&self, others: &Self, subscribers: usize, ring_bytes: usize) {
+        self.topics.up();
+        others.topics.down();
+        self.subscribers.change(0, subscribers);
+        others.subscribers.change(subscribers, 0);
+        self.ring_bytes.change(0, ring_bytes);
+        others.ring_bytes.change(ring_bytes, 0);
+    }
+
     pub(crate) fn read(&self, pattern: &str) -> TopicCounters {
         TopicCounters {
             pattern: pattern.to_owned(),

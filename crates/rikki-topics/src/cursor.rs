@@ -6,6 +6,7 @@ use std::task::Waker;
 use rikki_limits::Seldom;
 
 use crate::config::Policy;
+use crate::counters::Counts;
 use crate::fan_out::{Group, Post};
 use crate::item::Item;
 use crate::position::{Epoch, From, Position};
@@ -57,8 +58,8 @@ impl Rare {
 pub(crate) enum Next {
     /// Nothing now.
     Nothing,
-    /// Messages, which are in the batch.
-    Messages,
+    /// Messages, which are in the batch; maybe there are more behind them.
+    Messages { is_full: bool },
     /// It has begun.
     Joined(Joined),
     /// Messages are missing, so many if that is known.
@@ -74,8 +75,8 @@ pub(crate) enum Next {
 pub(crate) struct Batch {
     /// The first one last.
     taken: Vec<Taken>,
-    /// There were as many as are taken at once, and maybe more.
-    is_full: bool,
+    /// Where they are counted when they are handed over. Kept, since the next ones are mostly counted there too.
+    counts: Option<Arc<Counts>>,
 }
 
 /// One of them: shared with the ring.
@@ -97,18 +98,30 @@ impl Batch {
         self.taken.clear();
     }
 
-    /// Whether there was nothing behind these, and none of them is left.
-    pub(crate) fn is_all(&self) -> bool {
-        !self.is_full && self.taken.is_empty()
+    /// Whether none of them is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.taken.is_empty()
     }
 
-    /// Holds the first of these, `most` at most, in place of what was left; whether there are any.
-    fn fill(&mut self, most: usize, taken: impl Iterator<Item = Taken>) -> bool {
+    /// So many messages have been handed over.
+    pub(crate) fn count_delivered(&self, messages: usize) {
+        if let Some(counts) = self.counts.as_ref().filter(|_| messages > 0) {
+            counts.delivered.add(messages);
+        }
+    }
+
+    fn count_in(&mut self, counts: &Arc<Counts>) {
+        if !self.counts.as_ref().is_some_and(|known| Arc::ptr_eq(known, counts)) {
+            self.counts = Some(counts.clone());
+        }
+    }
+
+    /// Holds the first of these, `most` at most, in place of what was left; how many there are.
+    fn fill(&mut self, most: usize, taken: impl Iterator<Item = Taken>) -> usize {
         self.taken.clear();
         self.taken.extend(taken.take(most));
         self.taken.reverse();
-        self.is_full = self.taken.len() == most;
-        !self.taken.is_empty()
+        self.taken.len()
     }
 }
 
@@ -147,14 +160,14 @@ impl Cursor {
     fn begin(&mut self, from: From, has_waited: bool) -> Option<Joined> {
         let topic = self.topic().clone();
         let state = topic.state_now();
-        let (place, joined) = state.begin(from, has_waited, &topic.rules, topic.shared.now())?;
-        drop(state);
-        self.place = place;
+        let (place, joined) = state.begin(from, has_waited, topic.shared.now())?;
         match joined.recovered {
-            Some(true) => topic.rules.counts.resumed.up(),
-            Some(false) => topic.rules.counts.not_recovered.up(),
+            Some(true) => state.rules.counts.resumed.up(),
+            Some(false) => state.rules.counts.not_recovered.up(),
             None => {}
         }
+        drop(state);
+        self.place = place;
         Some(joined)
     }
 
@@ -177,7 +190,7 @@ impl Cursor {
             return Next::Presence(change);
         }
         if state.ring.is_behind(self.place) && self.place < self.until() {
-            let policy = topic.config().policy;
+            let policy = state.rules.config.policy;
             let next = match policy {
                 Policy::Gap => state.ring.gone(),
                 Policy::Latest => state.ring.before_last(1),
@@ -185,6 +198,7 @@ impl Cursor {
             };
             let next = next.min(self.until());
             let missed = state.ring.between(self.place, next);
+            count(&state.rules.counts, policy, missed);
             drop(state);
             self.place = next;
             return self.fall_behind(policy, missed);
@@ -192,15 +206,16 @@ impl Cursor {
         let epoch = state.epoch.unwrap_or(Epoch(0));
         let until = self.until();
         let mine = state.ring.after(self.place).take_while(|(ordinal, _)| *ordinal <= until);
-        let is_filled = batch.fill(
+        let filled = batch.fill(
             most,
             mine.filter_map(|(ordinal, entry)| {
                 let position = Position { epoch, offset: entry.offset };
                 Some(Taken { ordinal, position, item: entry.item.clone()? })
             }),
         );
-        if is_filled {
-            return Next::Messages;
+        if filled > 0 {
+            batch.count_in(&state.rules.counts);
+            return Next::Messages { is_full: filled == most };
         }
         // What is kept no longer is missing for nobody.
         self.place = self.place.max(state.ring.appended().min(until));
@@ -223,13 +238,6 @@ impl Cursor {
         let is_behind = begins || state.ring.is_behind(self.place);
         let epoch = state.epoch.filter(|_| !is_behind)?;
         Some(Position { epoch, offset: state.ring.offset_at(self.place) })
-    }
-
-    /// So many messages have been handed over.
-    pub(crate) fn count_delivered(&self, messages: usize) {
-        if messages > 0 {
-            self.topic().rules.counts.delivered.add(messages);
-        }
     }
 
     /// Registers the task for what comes next; `false` if something is there already.
@@ -262,7 +270,7 @@ impl Cursor {
 
     /// Whether its policy is to close it and has to act: also while its peer takes nothing.
     pub(crate) fn is_to_be_closed(&self) -> bool {
-        self.topic().config().policy == Policy::Close && self.topic().state().ring.is_behind(self.place)
+        self.group.closes() && self.topic().state().ring.is_behind(self.place)
     }
 
     fn until(&self) -> u64 {
@@ -270,18 +278,21 @@ impl Cursor {
     }
 
     fn fall_behind(&self, policy: Policy, missed: Option<u64>) -> Next {
-        let counts = &self.topic().rules.counts;
-        let count = missed.and_then(|missed| usize::try_from(missed).ok()).unwrap_or(0);
-        match policy {
-            Policy::Gap => counts.missed.add(count),
-            Policy::Latest => counts.skipped.add(count),
-            Policy::Close => counts.closed.up(),
-        }
         if let Some(left_out) = ACTED.turn(policy) {
             let topic = &*self.topic().name;
             tracing::info!(target: "rikki::topics", topic, ?policy, missed, left_out, "a subscriber is too slow");
         }
         if policy == Policy::Close { Next::TooSlow } else { Next::Missed(missed) }
+    }
+}
+
+/// Somebody has fallen behind.
+fn count(counts: &Counts, policy: Policy, missed: Option<u64>) {
+    let missed = missed.and_then(|missed| usize::try_from(missed).ok()).unwrap_or(0);
+    match policy {
+        Policy::Gap => counts.missed.add(missed),
+        Policy::Latest => counts.skipped.add(missed),
+        Policy::Close => counts.closed.up(),
     }
 }
 

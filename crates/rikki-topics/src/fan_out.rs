@@ -102,6 +102,8 @@ pub(crate) struct Group {
     post: Option<Arc<Post>>,
     /// It is queued with the post: what is new now is seen then.
     is_queued: AtomicBool,
+    /// Who falls behind is closed: the policy of the topic, to be looked at without its lock.
+    closes: AtomicBool,
     /// How many messages had gone when those were last woken too that do not wait.
     woken_at: AtomicU64,
     members: Mutex<Members>,
@@ -127,9 +129,25 @@ impl Members {
 }
 
 impl Group {
-    pub(crate) fn new(topic: Arc<Topic>, post: Option<Arc<Post>>) -> Self {
+    pub(crate) fn new(topic: Arc<Topic>, post: Option<Arc<Post>>, policy: Policy) -> Self {
         let (is_queued, woken_at) = (AtomicBool::new(false), AtomicU64::new(0));
-        Self { topic, post, is_queued, woken_at, members: Mutex::default() }
+        let closes = AtomicBool::new(policy == Policy::Close);
+        Self { topic, post, is_queued, closes, woken_at, members: Mutex::default() }
+    }
+
+    /// The topic has this policy from now on.
+    pub(crate) fn follow(&self, policy: Policy) {
+        self.closes.store(policy == Policy::Close, Ordering::Relaxed);
+    }
+
+    /// Whether who falls behind is closed.
+    pub(crate) fn closes(&self) -> bool {
+        self.closes.load(Ordering::Relaxed)
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.members).wakers.len()
     }
 
     pub(crate) fn is_of(&self, post: Option<&Arc<Post>>) -> bool {
@@ -157,7 +175,7 @@ impl Group {
 
     fn take_waiting(&self, wakers: &mut Vec<Waker>) {
         self.is_queued.swap(false, Ordering::AcqRel);
-        let all = self.topic.config().policy == Policy::Close && self.is_turned_over();
+        let all = self.closes() && self.is_turned_over();
         let mut members = lock(&self.members);
         let Members { wakers: known, waiting } = &mut *members;
         if all {
@@ -224,7 +242,7 @@ mod tests {
     use tokio::runtime::Builder;
 
     use super::*;
-    use crate::{From, Topics, TopicsConfig};
+    use crate::{From, TopicConfig, Topics, TopicsConfig};
 
     #[derive(Default)]
     struct Wakes(AtomicUsize);
@@ -279,5 +297,27 @@ mod tests {
         }
         assert_eq!(waiting.0.load(Ordering::Relaxed), 300);
         assert!(posts.iter().all(|post| queued(post) == 0));
+    }
+
+    /// Who does not wait is woken when the ring has gone on without it, if it is to be closed for that now.
+    #[test]
+    fn a_policy_that_closes_now() {
+        let others = |policy| TopicsConfig::default().others(TopicConfig::default().bytes(1).policy(policy));
+        let topics = Topics::new(others(Policy::Gap));
+        let wakes = Arc::<Wakes>::default();
+        let mut subscription = topics.subscribe("t", From::Now).unwrap();
+        let waker = Waker::from(wakes.clone());
+        while subscription.poll_step(&mut Context::from_waker(&waker)).is_ready() {}
+        let woken = || {
+            for _ in 0..5 {
+                topics.publish("t", "x").wait().unwrap();
+            }
+            wakes.0.swap(0, Ordering::Relaxed)
+        };
+        assert_eq!((woken(), woken()), (1, 0), "once, and then it does not wait any more");
+        let _ = topics.reconfigure(others(Policy::Close));
+        assert!(woken() > 0);
+        let _ = topics.reconfigure(others(Policy::Latest));
+        assert_eq!(woken(), 0);
     }
 }

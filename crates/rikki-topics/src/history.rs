@@ -67,7 +67,7 @@ impl Reading {
     /// which history it is.
     pub(crate) fn of(topic: &Arc<Topic>, from: From) -> Option<(Self, Option<bool>)> {
         let state = topic.state_now();
-        let (place, joined) = state.begin(from, false, &topic.rules, topic.shared.now())?;
+        let (place, joined) = state.begin(from, false, topic.shared.now())?;
         let latest = Position { epoch: joined.position.epoch, offset: state.ring.last_offset() };
         let until = state.ring.appended();
         drop(state);

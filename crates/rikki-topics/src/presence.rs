@@ -1,15 +1,18 @@
 //! Who is subscribed to a topic: joins and leaves, put together over a short time.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rikki_limits::{Budget, Share};
+use tokio::runtime::Handle;
 
 use crate::config::PresenceMode;
+use crate::topic::{Topic, notify};
 
 /// How long joins and leaves are put together, so that who reconnects at once has not been away.
-pub(crate) const TOGETHER: Duration = Duration::from_millis(250);
+const TOGETHER: Duration = Duration::from_millis(250);
 
 /// How many members of a topic are known; the others are counted.
 const MOST_MEMBERS: usize = 1000;
@@ -125,6 +128,10 @@ impl Presence {
         })
     }
 
+    pub(crate) fn mode(&self) -> PresenceMode {
+        if self.names { PresenceMode::Members } else { PresenceMode::Counts }
+    }
+
     /// One has come.
     pub(crate) fn join(&mut self, client: u64, identity: Identity) {
         self.count += 1;
@@ -209,6 +216,70 @@ impl Presence {
 
     pub(crate) fn present(&self) -> Present {
         Present { count: self.count, members: self.members.values().cloned().collect() }
+    }
+}
+
+impl Topic {
+    /// Somebody is there from now on; the number is that of no other.
+    pub(crate) fn enter(self: &Arc<Self>, identity: Identity) -> Option<u64> {
+        static CLIENTS: AtomicU64 = AtomicU64::new(1);
+        let client = CLIENTS.fetch_add(1, Relaxed);
+        self.change_presence(|presence| presence.join(client, identity)).then_some(client)
+    }
+
+    /// Somebody is no longer there.
+    pub(crate) fn exit(self: &Arc<Self>, client: u64) {
+        self.change_presence(|presence| presence.leave(client));
+    }
+
+    /// Changes who is there, and tells it soon; `false` where that is not known.
+    fn change_presence(self: &Arc<Self>, change: impl FnOnce(&mut Presence)) -> bool {
+        let is_first = {
+            let mut state = self.state();
+            let Some(presence) = state.presence_mut() else { return false };
+            change(presence);
+            !std::mem::replace(&mut presence.is_due, true)
+        };
+        if !is_first {
+            return true;
+        }
+        match Handle::try_current() {
+            Ok(runtime) => {
+                runtime.spawn(tell_later(Told(Arc::downgrade(self))));
+            }
+            // Nobody can wait here.
+            Err(_) => self.tell_presence(),
+        }
+        true
+    }
+
+    fn tell_presence(&self) {
+        let groups = {
+            let mut state = self.state();
+            let is_news = state.presence_mut().is_some_and(Presence::put_together);
+            is_news.then(|| state.groups.clone()).flatten()
+        };
+        notify(groups);
+    }
+
+    pub(crate) fn present(&self) -> Present {
+        self.state().presence().map(Presence::present).unwrap_or_default()
+    }
+}
+
+async fn tell_later(told: Told) {
+    tokio::time::sleep(TOGETHER).await;
+    drop(told);
+}
+
+/// Tells who has come and gone when it is dropped: also where its runtime ends before the time has come, or knows none.
+struct Told(Weak<Topic>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if let Some(topic) = self.0.upgrade() {
+            topic.tell_presence();
+        }
     }
 }
 

@@ -108,7 +108,6 @@ impl<'a> Publish<'a> {
         let Self { topics, topic, message, key, idempotency_key } = self;
         let (key, idempotency_key) = (judged(key)?, judged(idempotency_key)?);
         let inlet = Inlet(topics.topic(topic)?);
-        let key = key.filter(|_| inlet.0.config().latest_by_key);
         Ok((topics, inlet, Published(Publication { message, key, idempotency_key })))
     }
 }

@@ -25,6 +25,9 @@ const DELIVERY: usize = 1024;
 /// What a message costs beside its payload and its key, in bytes: the entry, and what is shared.
 pub(crate) const OVERHEAD: usize = 250;
 
+/// What a ring takes where the latest of each key is kept: room for those that are not.
+const KEYED: usize = 1024;
+
 /// A point in time, in milliseconds since the topics were made.
 pub(crate) type Millis = u64;
 
@@ -94,12 +97,17 @@ pub(crate) struct Ring {
     /// Up to which ordinal it is not known how many messages are missing.
     unknown: u64,
     /// Where the latest message of each key is, if only that is kept.
-    #[allow(clippy::box_collection, reason = "most rings have none, and have room for a word alone")]
-    by_key: Option<Box<HashMap<Arc<str>, u64>>>,
+    by_key: Option<Box<ByKey>>,
+}
+
+#[derive(Debug)]
+struct ByKey {
+    ordinals: HashMap<Arc<str>, u64>,
+    _memory: Share,
 }
 
 impl Ring {
-    pub(crate) fn new(budget: &Arc<Budget>, by_key: bool) -> Self {
+    pub(crate) fn new(budget: &Arc<Budget>) -> Self {
         Self {
             entries: VecDeque::new(),
             kept: 0,
@@ -109,8 +117,33 @@ impl Ring {
             gone_offset: 0,
             last_offset: 0,
             unknown: 0,
-            by_key: by_key.then(Box::default),
+            by_key: None,
         }
+    }
+
+    /// Keeps the latest message of each key alone, or all of them; whether it does, for which there may be no memory.
+    ///
+    /// How many are missing that were there before is not known behind that.
+    pub(crate) fn keep_by_key(&mut self, enabled: bool) -> bool {
+        if enabled == self.is_by_key() {
+            return true;
+        }
+        if !enabled {
+            (self.by_key, self.unknown) = (None, self.appended);
+            return true;
+        }
+        let Some(memory) = self.memory.budget().take(KEYED) else { return false };
+        self.by_key = Some(Box::new(ByKey { ordinals: HashMap::new(), _memory: memory }));
+        // Some may have had keys when it was so before.
+        let keyed = self.entries.iter().filter_map(|entry| Some((entry.item.as_ref()?.key()?.clone(), entry.ordinal)));
+        for (key, ordinal) in keyed.collect::<Vec<_>>() {
+            self.supersede(Some(&key), ordinal);
+        }
+        true
+    }
+
+    pub(crate) fn is_by_key(&self) -> bool {
+        self.by_key.is_some()
     }
 
     pub(crate) fn appended(&self) -> u64 {
@@ -152,7 +185,7 @@ impl Ring {
         }
         self.appended += 1;
         self.last_offset = offset;
-        self.supersede(item.key());
+        self.supersede(item.key(), self.appended);
         let most = bounds.bytes.saturating_add(OVERHEAD);
         while self.kept > 0 && (self.kept >= bounds.messages || self.memory.held() > most) {
             self.drop_oldest();
@@ -278,7 +311,7 @@ impl Ring {
             (self.gone, self.gone_offset) = (ordinal, offset);
             self.let_go(&item);
             if let (Some(by_key), Some(key)) = (&mut self.by_key, item.key()) {
-                by_key.remove(key);
+                by_key.ordinals.remove(key);
             }
         }
     }
@@ -288,10 +321,10 @@ impl Ring {
         self.memory.shrink_to(self.memory.held().saturating_sub(item.cost()));
     }
 
-    /// Lets go of the message that the next one takes the place of.
-    fn supersede(&mut self, key: Option<&Arc<str>>) {
+    /// Lets go of the message that the one of this ordinal takes the place of.
+    fn supersede(&mut self, key: Option<&Arc<str>>, by: u64) {
         let (Some(by_key), Some(key)) = (&mut self.by_key, key) else { return };
-        let Some(ordinal) = by_key.insert(key.clone(), self.appended) else { return };
+        let Some(ordinal) = by_key.ordinals.insert(key.clone(), by) else { return };
         let index = self.entries.partition_point(|entry| entry.ordinal < ordinal);
         let superseded = self.entries.get_mut(index).filter(|entry| entry.ordinal == ordinal);
         if let Some(item) = superseded.and_then(|entry| entry.item.take()) {

@@ -2,12 +2,14 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use rikki_limits::{Budget, Share};
 
 use crate::config::TopicConfig;
 use crate::counters::Counts;
+use crate::due::Due;
 use crate::error::NoTopic;
 use crate::ring::{Bounds, Millis, millis};
 
@@ -17,9 +19,8 @@ pub(crate) struct Shared {
     pub(crate) memory: Arc<Budget>,
     pub(crate) topics: Arc<Budget>,
     pub(crate) subscriptions: Arc<Budget>,
-    pub(crate) per_connection: usize,
-    /// Their memory is no part of a server's.
-    pub(crate) has_own_memory: bool,
+    pub(crate) per_connection: AtomicUsize,
+    pub(crate) due: Due,
     pub(crate) made: Instant,
 }
 
@@ -29,19 +30,20 @@ impl Shared {
     }
 }
 
-/// What the topics of one pattern share.
+/// What the topics of one pattern share. It never changes: topics get others when they are reconfigured.
 #[derive(Debug)]
 pub(crate) struct Rules {
     pub(crate) pattern: String,
     pub(crate) config: TopicConfig,
     pub(crate) bounds: Bounds,
-    pub(crate) counts: Counts,
+    /// Those of whatever the pattern has been like.
+    pub(crate) counts: Arc<Counts>,
 }
 
 impl Rules {
-    pub(crate) fn new(pattern: &str, config: &TopicConfig) -> Arc<Self> {
+    pub(crate) fn new(pattern: &str, config: &TopicConfig, counts: Arc<Counts>) -> Arc<Self> {
         let (config, bounds) = (config.clone(), Bounds::new(config));
-        Arc::new(Self { pattern: pattern.to_owned(), config, bounds, counts: Counts::default() })
+        Arc::new(Self { pattern: pattern.to_owned(), config, bounds, counts })
     }
 }
 

@@ -212,7 +212,7 @@ fn feed_by(batch: &mut Batch, cursor: &mut Cursor, cx: &mut Context<'_>, outlet:
             return Fed::Full;
         }
         match cursor.next(batch, BATCH) {
-            Next::Messages => {
+            Next::Messages { is_full } => {
                 let mut sent = 0;
                 while !outlet.is_full()
                     && let Some(taken) = batch.pop()
@@ -225,8 +225,8 @@ fn feed_by(batch: &mut Batch, cursor: &mut Cursor, cx: &mut Context<'_>, outlet:
                     cursor.has_taken(&taken);
                     sent += 1;
                 }
-                cursor.count_delivered(sent);
-                if batch.is_all() && cursor.wait(cx.waker()) {
+                batch.count_delivered(sent);
+                if !is_full && batch.is_empty() && cursor.wait(cx.waker()) {
                     return Fed::Waiting;
                 }
             }

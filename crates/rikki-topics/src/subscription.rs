@@ -183,12 +183,12 @@ impl Subscription {
             let cursor = self.cursor.as_mut()?;
             if let Some(taken) = self.batch.pop() {
                 cursor.has_taken(&taken);
-                cursor.count_delivered(1);
+                self.batch.count_delivered(1);
                 self.position = Some(taken.position);
                 return Some(Step::Message(taken));
             }
             match cursor.next(&mut self.batch, BATCH) {
-                Next::Messages => {}
+                Next::Messages { .. } => {}
                 Next::Nothing => return None,
                 Next::Joined(joined) => {
                     (self.joined, self.is_told, self.position) = (Some(joined), true, Some(joined.position));

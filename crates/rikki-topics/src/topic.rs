@@ -1,40 +1,29 @@
 //! One topic: its ring, and who is told of what is new in it.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use rikki_limits::{Budget, Share};
+use rikki_limits::Budget;
 use rikki_ws::Message;
-use tokio::runtime::Handle;
 
-use crate::config::{PresenceMode, TopicConfig};
-use crate::error::PublishError;
+use crate::config::PresenceMode;
+use crate::error::{NoTopic, PublishError};
 use crate::fan_out::{Group, Post, lock};
 use crate::item::Item;
+use crate::keys::Keys;
 use crate::position::{Epoch, From, Position};
-use crate::presence::{Identity, Presence, Present, TOGETHER};
-use crate::ring::{Millis, Ring, millis};
+use crate::presence::Presence;
+use crate::ring::{Bounds, Millis, Ring, millis};
 use crate::shared::{Held, Rules};
 
 /// How long a topic is known that nobody uses and nobody has ever published to.
 pub(crate) const UNPUBLISHED: Millis = 10_000;
 
-/// How long an idempotency key is known.
-const KEYS_KNOWN: Duration = Duration::from_secs(5 * 60);
-
-/// How many of them are, of one topic.
-const MOST_KEYS: usize = 1024;
-
-/// What a key costs beside its text, in bytes.
-const KEY: usize = 150;
-
 /// One topic.
 #[derive(Debug)]
 pub(crate) struct Topic {
     pub(crate) name: Box<str>,
-    pub(crate) rules: Arc<Rules>,
     pub(crate) shared: Held,
     state: Mutex<State>,
     /// The ordinal of the latest message, to be looked at without the lock.
@@ -44,30 +33,26 @@ pub(crate) struct Topic {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) ring: Ring,
+    /// What it is like now.
+    pub(crate) rules: Arc<Rules>,
     /// `None` until the broker has said it.
     pub(crate) epoch: Option<Epoch>,
     /// The ordinal of the latest message that was there when it was said.
     begun: u64,
     /// Copied when it changes, so that nobody holds the lock while they are told.
-    groups: Option<Arc<[Arc<Group>]>>,
+    pub(crate) groups: Option<Arc<[Arc<Group>]>>,
     /// What few topics have.
     rare: Option<Box<Rare>>,
     /// When somebody was last subscribed.
     used_at: Millis,
+    /// No pattern fits any more.
+    is_retired: bool,
 }
 
 #[derive(Debug, Default)]
 struct Rare {
     keys: Option<Keys>,
     presence: Option<Presence>,
-}
-
-/// The idempotency keys that have been seen lately.
-#[derive(Debug)]
-struct Keys {
-    positions: HashMap<Arc<str>, Position>,
-    order: VecDeque<(Millis, Arc<str>)>,
-    memory: Share,
 }
 
 /// A message that is to be published.
@@ -89,17 +74,17 @@ pub struct Joined {
 }
 
 impl Topic {
-    pub(crate) fn new(name: Box<str>, rules: Arc<Rules>, shared: Held) -> Self {
-        let ring = Ring::new(&shared.memory, rules.config.latest_by_key);
+    pub(crate) fn new(name: Box<str>, rules: Arc<Rules>, shared: Held) -> Result<Self, NoTopic> {
+        let mut ring = Ring::new(&shared.memory);
+        if !ring.keep_by_key(rules.config.latest_by_key) {
+            return Err(NoTopic::NoMemory);
+        }
         let presence = Presence::new(rules.config.presence, &shared.memory);
         let rare = presence.map(|presence| Box::new(Rare { presence: Some(presence), keys: None }));
         rules.counts.topics.up();
-        let state = State { ring, epoch: None, begun: 0, groups: None, rare, used_at: shared.now() };
-        Self { name, rules, shared, state: Mutex::new(state), appended: AtomicU64::new(0) }
-    }
-
-    pub(crate) fn config(&self) -> &TopicConfig {
-        &self.rules.config
+        let used_at = shared.now();
+        let state = State { ring, rules, epoch: None, begun: 0, groups: None, rare, used_at, is_retired: false };
+        Ok(Self { name, shared, state: Mutex::new(state), appended: AtomicU64::new(0) })
     }
 
     /// The ordinal of the latest message.
@@ -125,7 +110,7 @@ impl Topic {
             match state.epoch {
                 Some(known) if known == epoch => {}
                 Some(_) => {
-                    self.with_bytes(&mut state, |ring| ring.restart(behind));
+                    self.change_ring(&mut state, |ring, _| ring.restart(behind));
                     state.forget_keys();
                 }
                 None => state.ring.begin(behind),
@@ -151,7 +136,7 @@ impl Topic {
             let epoch = *state.epoch.get_or_insert_with(Epoch::random);
             let Publication { message, key, idempotency_key } = publication;
             if let Some(known) = idempotency_key.as_deref().and_then(|key| state.position_of(key, now)) {
-                self.rules.counts.repeated.up();
+                state.rules.counts.repeated.up();
                 return Ok(known);
             }
             let position = Position { epoch, offset: state.ring.last_offset() + 1 };
@@ -192,7 +177,7 @@ impl Topic {
         }
         let added = self.add(state, offset, publication.message, publication.key, time, now);
         if added.is_err() {
-            self.with_bytes(state, |ring| ring.lose(offset));
+            self.change_ring(state, |ring, _| ring.lose(offset));
         }
         added.map(|()| true)
     }
@@ -206,16 +191,17 @@ impl Topic {
         time: u64,
         now: Millis,
     ) -> Result<(), PublishError> {
-        let (length, limit) = (message.as_bytes().len(), self.rules.bounds.longest());
+        let (length, limit) = (message.as_bytes().len(), state.rules.bounds.longest());
+        // Where messages are kept whatever their key, nothing is the latest of one.
+        let key = key.filter(|_| state.ring.is_by_key());
         let item = Arc::new(Item::new(message, key, time, &self.shared.memory));
-        let bounds = &self.rules.bounds;
         let added = match length <= limit {
             true => self
-                .with_bytes(state, |ring| ring.append(offset, item, bounds, now))
+                .change_ring(state, |ring, bounds| ring.append(offset, item, bounds, now))
                 .map_err(|_| PublishError::NoMemory),
             false => Err(PublishError::TooLong { length, limit }),
         };
-        let counts = &self.rules.counts;
+        let counts = &state.rules.counts;
         if added.is_ok() {
             counts.published.up()
         } else {
@@ -225,11 +211,12 @@ impl Topic {
     }
 
     /// Changes the ring, and counts what it holds.
-    fn with_bytes<R>(&self, state: &mut State, change: impl FnOnce(&mut Ring) -> R) -> R {
-        let before = state.ring.held();
-        let result = change(&mut state.ring);
-        self.appended.store(state.ring.appended(), Relaxed);
-        self.rules.counts.ring_bytes.change(before, state.ring.held());
+    fn change_ring<R>(&self, state: &mut State, change: impl FnOnce(&mut Ring, &Bounds) -> R) -> R {
+        let State { ring, rules, .. } = state;
+        let before = ring.held();
+        let result = change(ring, &rules.bounds);
+        self.appended.store(ring.appended(), Relaxed);
+        rules.counts.ring_bytes.change(before, ring.held());
         result
     }
 
@@ -241,129 +228,96 @@ impl Topic {
 
     fn state_at(&self, now: Millis) -> MutexGuard<'_, State> {
         let mut state = self.state();
-        self.with_bytes(&mut state, |ring| ring.expire(&self.rules.bounds, now));
+        self.change_ring(&mut state, |ring, bounds| ring.expire(bounds, now));
         state
     }
 
     /// One more subscriber in the runtime of `post`.
     pub(crate) fn join(self: &Arc<Self>, post: Option<&Arc<Post>>) -> (Arc<Group>, usize) {
         let mut state = self.state();
-        let known = state.groups.iter().flat_map(|groups| groups.iter()).find(|group| group.is_of(post)).cloned();
+        let known = state.groups().find(|group| group.is_of(post)).cloned();
         let group = known.unwrap_or_else(|| {
-            let group = Arc::new(Group::new(self.clone(), post.cloned()));
-            let groups = state.groups.iter().flat_map(|groups| groups.iter()).cloned().chain([group.clone()]).collect();
+            let group = Arc::new(Group::new(self.clone(), post.cloned(), state.rules.config.policy));
+            let groups = state.groups().cloned().chain([group.clone()]).collect();
             state.groups = Some(groups);
             group
         });
         let key = group.join();
-        self.rules.counts.subscribers.up();
+        state.rules.counts.subscribers.change(0, 1);
         (group, key)
     }
 
     /// A subscriber leaves.
-    pub(crate) fn leave(&self, group: &Arc<Group>, key: usize) {
-        self.rules.counts.subscribers.down();
+    pub(crate) fn leave(self: &Arc<Self>, group: &Arc<Group>, key: usize) {
         let mut state = self.state();
+        state.rules.counts.subscribers.change(1, 0);
         state.used_at = self.shared.now();
         if group.leave(key) {
-            let others =
-                state.groups.iter().flat_map(|groups| groups.iter()).filter(|other| !Arc::ptr_eq(other, group));
+            let others = state.groups().filter(|other| !Arc::ptr_eq(other, group));
             let others: Arc<[_]> = others.cloned().collect();
             let old = std::mem::replace(&mut state.groups, Some(others).filter(|others| !others.is_empty()));
+            let is_over = state.is_retired && state.groups.is_none();
+            let now = state.used_at;
             drop(state);
             drop(old); // without the lock
-        }
-    }
-
-    /// Somebody is there from now on; the number is that of no other.
-    pub(crate) fn enter(self: &Arc<Self>, identity: Identity) -> Option<u64> {
-        static CLIENTS: AtomicU64 = AtomicU64::new(1);
-        if self.config().presence == PresenceMode::Off {
-            return None;
-        }
-        let client = CLIENTS.fetch_add(1, Relaxed);
-        self.change_presence(|presence| presence.join(client, identity));
-        Some(client)
-    }
-
-    /// Somebody is no longer there.
-    pub(crate) fn exit(self: &Arc<Self>, client: u64) {
-        self.change_presence(|presence| presence.leave(client));
-    }
-
-    fn change_presence(self: &Arc<Self>, change: impl FnOnce(&mut Presence)) {
-        let is_first = {
-            let mut state = self.state();
-            let Some(presence) = state.presence_mut() else { return };
-            change(presence);
-            !std::mem::replace(&mut presence.is_due, true)
-        };
-        if !is_first {
-            return;
-        }
-        match Handle::try_current() {
-            Ok(runtime) => {
-                runtime.spawn(tell_later(Told(Arc::downgrade(self))));
+            if is_over {
+                self.shared.due.add(now, Arc::downgrade(self));
             }
-            // Nobody can wait here.
-            Err(_) => self.tell_presence(),
         }
     }
 
-    fn tell_presence(&self) {
-        let groups = {
-            let mut state = self.state();
-            let is_news = state.presence_mut().is_some_and(Presence::put_together);
-            is_news.then(|| state.groups.clone()).flatten()
-        };
-        notify(groups);
-    }
-
-    pub(crate) fn present(&self) -> Present {
-        self.state().presence().map(Presence::present).unwrap_or_default()
-    }
-
-    /// Whether nobody uses it, and nothing of it is kept; otherwise, when to ask again.
-    pub(crate) fn is_unused(&self, now: Millis) -> Result<(), Millis> {
+    /// Whether nobody uses it, and nothing of it is kept; otherwise, when to ask again: never, where it says itself that
+    /// it is to be looked at.
+    pub(crate) fn is_unused(&self, now: Millis) -> Result<(), Option<Millis>> {
         let state = self.state_at(now);
-        let age = self.rules.bounds.age();
+        if state.is_retired {
+            return if state.groups.is_some() { Err(None) } else { Ok(()) };
+        }
+        let age = state.rules.bounds.age();
         if state.groups.is_some() {
-            return Err(now.saturating_add(age));
+            return Err(Some(now.saturating_add(age)));
         }
         // One to which nothing was ever published has nothing to come back for.
         let idle = if state.ring.appended() == 0 { age.min(UNPUBLISHED) } else { age };
         let last_used = state.ring.latest_at().max(Some(state.used_at)).unwrap_or_default();
         let until = last_used.saturating_add(idle).max(state.keys_until().unwrap_or_default());
-        if until > now { Err(until) } else { Ok(()) }
+        if until > now { Err(Some(until)) } else { Ok(()) }
     }
-}
 
-async fn tell_later(told: Told) {
-    tokio::time::sleep(TOGETHER).await;
-    drop(told);
-}
-
-/// Tells who has come and gone when it is dropped: also where its runtime ends before the time has come, or knows none.
-struct Told(Weak<Topic>);
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        if let Some(topic) = self.0.upgrade() {
-            topic.tell_presence();
+    /// Follows these rules from now on, with whoever is subscribed; whether it follows all of them, or keeps what cannot
+    /// change while it lives.
+    pub(crate) fn follow(&self, rules: &Arc<Rules>) -> bool {
+        let mut state = self.state();
+        state.is_retired = false;
+        let old = std::mem::replace(&mut state.rules, rules.clone());
+        if !Arc::ptr_eq(&old.counts, &rules.counts) {
+            let subscribers = state.groups().map(|group| group.count()).sum();
+            rules.counts.take_over(&old.counts, subscribers, state.ring.held());
         }
+        let policy = rules.config.policy;
+        state.groups().for_each(|group| group.follow(policy));
+        let is_by_key = self.change_ring(&mut state, |ring, _| ring.keep_by_key(rules.config.latest_by_key));
+        is_by_key && state.presence().map_or(PresenceMode::Off, Presence::mode) == rules.config.presence
+    }
+
+    /// No pattern fits any more: it is over when nobody is subscribed, and as it was until then; whether somebody is.
+    pub(crate) fn retire(&self) -> bool {
+        let mut state = self.state();
+        state.is_retired = true;
+        state.groups.is_some()
     }
 }
 
-/// Without a lock.
-fn notify(groups: Option<Arc<[Arc<Group>]>>) {
+/// Tells all of them that there is something new, without a lock.
+pub(crate) fn notify(groups: Option<Arc<[Arc<Group>]>>) {
     groups.iter().flat_map(|groups| groups.iter()).for_each(Group::notify);
 }
 
 impl State {
     /// Where somebody begins who asks for this; `None` until the broker has said which history it is. Who has waited for
     /// that gets everything since.
-    pub(crate) fn begin(&self, from: From, has_waited: bool, rules: &Rules, now: Millis) -> Option<(u64, Joined)> {
-        let (epoch, ring) = (self.epoch?, &self.ring);
+    pub(crate) fn begin(&self, from: From, has_waited: bool, now: Millis) -> Option<(u64, Joined)> {
+        let (epoch, ring, rules) = (self.epoch?, &self.ring, &self.rules);
         let oldest = ring.before_last(rules.bounds.history);
         let (place, recovered) = match from {
             From::Now if rules.config.last => (ring.before_last(1).max(oldest), None),
@@ -383,18 +337,20 @@ impl State {
         Some((place, Joined { position, recovered }))
     }
 
+    fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
+        self.groups.iter().flat_map(|groups| groups.iter())
+    }
+
     pub(crate) fn presence(&self) -> Option<&Presence> {
         self.rare.as_ref()?.presence.as_ref()
     }
 
-    fn presence_mut(&mut self) -> Option<&mut Presence> {
+    pub(crate) fn presence_mut(&mut self) -> Option<&mut Presence> {
         self.rare.as_mut()?.presence.as_mut()
     }
 
     fn position_of(&mut self, key: &str, now: Millis) -> Option<Position> {
-        let keys = self.rare.as_mut()?.keys.as_mut()?;
-        keys.expire(now);
-        keys.positions.get(key).copied()
+        self.rare.as_mut()?.keys.as_mut()?.position_of(key, now)
     }
 
     fn forget_keys(&mut self) {
@@ -404,44 +360,19 @@ impl State {
     }
 
     fn remember(&mut self, key: Arc<str>, position: Position, now: Millis, budget: &Arc<Budget>) {
-        let new = || Keys { positions: HashMap::new(), order: VecDeque::new(), memory: budget.share() };
-        let keys = self.rare.get_or_insert_default().keys.get_or_insert_with(new);
-        keys.expire(now);
-        while keys.order.len() >= MOST_KEYS || !keys.memory.grow(key.len() + KEY) {
-            // Without any memory the message is not known again, which is better than refusing it.
-            if !keys.drop_oldest() {
-                return;
-            }
-        }
-        keys.order.push_back((now, key.clone()));
-        keys.positions.insert(key, position);
+        let keys = self.rare.get_or_insert_default().keys.get_or_insert_with(|| Keys::new(budget));
+        keys.remember(key, position, now);
     }
 
     fn keys_until(&self) -> Option<Millis> {
-        let (at, _) = self.rare.as_ref()?.keys.as_ref()?.order.back()?;
-        Some(at.saturating_add(millis(KEYS_KNOWN)))
-    }
-}
-
-impl Keys {
-    fn expire(&mut self, now: Millis) {
-        while self.order.front().is_some_and(|(at, _)| at.saturating_add(millis(KEYS_KNOWN)) <= now) {
-            self.drop_oldest();
-        }
-    }
-
-    fn drop_oldest(&mut self) -> bool {
-        let Some((_, key)) = self.order.pop_front() else { return false };
-        self.positions.remove(&key);
-        self.memory.shrink_to(self.memory.held().saturating_sub(key.len() + KEY));
-        true
+        self.rare.as_ref()?.keys.as_ref()?.known_until()
     }
 }
 
 impl Drop for Topic {
     fn drop(&mut self) {
-        let held = self.state.get_mut().map_or(0, |state| state.ring.held());
-        self.rules.counts.ring_bytes.change(held, 0);
-        self.rules.counts.topics.down();
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.rules.counts.ring_bytes.change(state.ring.held(), 0);
+        state.rules.counts.topics.down();
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use rikki::topics::{Action, Denied, Identity, TopicConfig, Topics};
+use rikki::topics::{Action, Denied, Identity, Topics};
 
 use super::TopicSettings;
 use super::token::Tokens;
@@ -41,7 +41,7 @@ impl Access {
 
     /// Whether all may publish to this topic.
     fn is_open(&self, topic: &str) -> bool {
-        self.topics.config(topic).is_some_and(TopicConfig::is_open)
+        self.topics.config(topic).is_some_and(|config| config.is_open())
     }
 }
 

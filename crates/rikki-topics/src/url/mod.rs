@@ -76,7 +76,8 @@ type Rule = dyn Fn(&Parts, &str, Action) -> Result<Identity, Denied> + Send + Sy
 ///
 /// Messages come as they were published. With an envelope they are preceded by `{"subscribed":…}`, which says where the
 /// client begins and, if it resumes, whether everything was still there; gaps and who comes and goes are told in between.
-/// Closed with 1008: the client has sent something and may not publish. With 1009: what it has sent is longer than the
+/// Closed with 1008: the client has sent something and may not publish, or there is no such topic
+/// [any more](Topics::reconfigure). With 1009: what it has sent is longer than the
 /// topic takes. With 1013: it was too slow, by the topic's [policy](crate::Policy); there is no room for one more
 /// subscription; or what it has sent could not be published.
 ///
@@ -150,7 +151,8 @@ impl TopicUrl {
     ///
     /// It is asked once for each action of a request: for a WebSocket for [`Subscribe`](Action::Subscribe), for
     /// [`History`](Action::History) and [`Presence`](Action::Presence) if it asks for that, and for
-    /// [`Publish`](Action::Publish); the answers hold as long as it lasts. It runs on the thread that serves the
+    /// [`Publish`](Action::Publish); the answers hold as long as it lasts, as does that of
+    /// [`TopicConfig::publish`](crate::TopicConfig::publish) without a rule. It runs on the thread that serves the
     /// connection, so it must not block. What must wait belongs into a layer in front, which leaves what it has
     /// learned in the extensions of the request.
     ///
@@ -258,8 +260,9 @@ impl Served {
     async fn answer_as(&self, face: Face, parts: Parts, body: Body) -> Result<Response, Refusal> {
         let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
         let name = asked::name_of(uri.path())?;
+        // What it is like when the request comes; what is published is judged again when it is.
         let rules = self.url.topics.rules(&name).ok_or(Refusal::UNKNOWN)?;
-        let (topic, query) = (Asked { name: &name, rules }, parts.uri.query());
+        let (topic, query) = (Asked { name: &name, rules: &rules }, parts.uri.query());
         match face {
             Face::WebSocket => self.upgrade(&topic, &Wanted::of(query)?, parts, body),
             Face::Events => events::answer(&self.url, &topic, &Wanted::of(query)?, &parts),

@@ -58,7 +58,11 @@ impl Handler for Visitors {
             }
             // A browser shows the reason of a Close to its page, and nothing of an answer to a handshake.
             Err(error) => {
-                let _ = socket.close(CloseCode::TRY_AGAIN_LATER, &error.to_string());
+                let code = match error {
+                    SubscribeError::Unknown => CloseCode::POLICY_VIOLATION,
+                    _ => CloseCode::TRY_AGAIN_LATER,
+                };
+                let _ = socket.close(code, &error.to_string());
                 None
             }
         }
@@ -94,6 +98,21 @@ impl Handler for Visitors {
 fn code_of(error: &PublishError) -> CloseCode {
     match error {
         PublishError::TooLong { .. } => CloseCode::MESSAGE_TOO_BIG,
+        // Coming back is of no use: there was such a topic when it came.
+        PublishError::Unknown => CloseCode::POLICY_VIOLATION,
         _ => CloseCode::TRY_AGAIN_LATER,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_it_is_closed() {
+        let check = |error: &PublishError, expected| assert_eq!(code_of(error), expected, "{error}");
+        check(&PublishError::TooLong { length: 2, limit: 1 }, CloseCode::MESSAGE_TOO_BIG);
+        check(&PublishError::Unknown, CloseCode::POLICY_VIOLATION);
+        check(&PublishError::NoMemory, CloseCode::TRY_AGAIN_LATER);
     }
 }

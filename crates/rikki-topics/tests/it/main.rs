@@ -9,6 +9,8 @@ mod checker;
 mod keys;
 mod policies;
 mod presence;
+mod reconfigure;
+mod reconfigure_random;
 mod runtimes;
 
 use rikki_topics::{Subscription, Update};

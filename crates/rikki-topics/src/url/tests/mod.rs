@@ -1,6 +1,7 @@
 //! Requests and their answers, without sockets.
 
 mod events;
+mod reconfigured;
 
 use std::sync::Arc;
 
