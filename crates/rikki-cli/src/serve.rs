@@ -115,7 +115,7 @@ pub(crate) fn configure(settings: &Settings, kept: &Kept) -> Result<Server, Fail
         }
         server = server.tls(tls);
     }
-    server = topics::add_to(server, &settings.topics, &kept.topics);
+    server = topics::add_to(server, &settings.topics, &kept.topics)?;
     let (filter, set_filter) = (settings.log.clone(), kept.log.clone());
     server = server.when_in_force(move || set_filter(&filter));
     folders::mount(server.mount("/", root).merge(routes::http(test_page, &settings.topics.all)), settings)

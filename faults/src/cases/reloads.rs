@@ -202,34 +202,63 @@ fn reload(bench: &Bench) -> Result<String, Trouble> {
 }
 
 async fn once(server: SocketAddr, number: usize) -> Result<()> {
-    if number % 2 == 0 { once_websocket(server).await } else { once_http(server).await }
+    if number.is_multiple_of(2) { once_websocket(server).await } else { once_http(server).await }
+}
+
+/// The files of a certificate and its key.
+struct Pair {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+/// A certificate that is valid until a year, and its key.
+fn issued(year: i32) -> Result<(String, String)> {
+    let wrong = |error: rcgen::Error| error.to_string();
+    let key = KeyPair::generate().map_err(wrong)?;
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).map_err(wrong)?;
+    (params.not_before, params.not_after) = (date_time_ymd(2000, 1, 1), date_time_ymd(year, 1, 1));
+    Ok((params.self_signed(&key).map_err(wrong)?.pem(), key.serialize_pem()))
+}
+
+impl Pair {
+    fn write(&self, certificate: &str, key: &str) -> Result<()> {
+        // The key may have been made one that cannot be read.
+        let _ = fs::remove_dir(&self.key);
+        let written = fs::write(&self.certificate, certificate).and_then(|()| fs::write(&self.key, key));
+        written.map_err(|error| error.to_string())
+    }
+
+    /// Makes it another one, and says whether it can be used.
+    fn change(&self, number: usize, expired: &(String, String)) -> Result<bool> {
+        let ((certificate, key), (_, other)) = (issued(4000)?, issued(4000)?);
+        match number % 5 {
+            1 => self.write(&certificate, &other)?,
+            2 => self.write(certificate.split_at(certificate.len() / 2).0, &key)?,
+            3 => self.write(&expired.0, &expired.1)?,
+            4 => {
+                self.write(&certificate, &key)?;
+                let unreadable = fs::remove_file(&self.key).and_then(|()| fs::create_dir(&self.key));
+                unreadable.map_err(|error| error.to_string())?;
+            }
+            _ => self.write(&certificate, &key)?,
+        }
+        Ok(number.is_multiple_of(5))
+    }
 }
 
 /// Certificates that are replaced a hundred times, by good ones and by all that cannot be used.
 fn certificates(bench: &Bench) -> Result<String, Trouble> {
-    let (certificate, key) = (bench.scratch.join("swap.crt"), bench.scratch.join("swap.key"));
-    let issued = |year| -> Result<(String, String)> {
-        let wrong = |error: rcgen::Error| error.to_string();
-        let key = KeyPair::generate().map_err(wrong)?;
-        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).map_err(wrong)?;
-        (params.not_before, params.not_after) = (date_time_ymd(2000, 1, 1), date_time_ymd(year, 1, 1));
-        Ok((params.self_signed(&key).map_err(wrong)?.pem(), key.serialize_pem()))
-    };
-    let write = |pair: (&str, &str)| -> Result<()> {
-        let written = fs::write(&certificate, pair.0).and_then(|()| fs::write(&key, pair.1));
-        written.map_err(|error| error.to_string())
-    };
-    let first = issued(4000)?;
-    write((&first.0, &first.1))?;
+    let pair = Pair { certificate: bench.scratch.join("swap.crt"), key: bench.scratch.join("swap.key") };
+    let (first, expired) = (issued(4000)?, issued(2001)?);
+    pair.write(&first.0, &first.1)?;
     let settings = Settings::new(bench, "certificates.toml");
-    let pair = format!("cert = [{certificate:?}]\nkey = [{key:?}]\n");
-    settings.write(&format!("listen = [\"https://127.0.0.1:0\"]\n{pair}"))?;
+    let files = format!("cert = [{:?}]\nkey = [{:?}]\n", pair.certificate, pair.key);
+    settings.write(&format!("listen = [\"https://127.0.0.1:0\"]\n{files}"))?;
     let server = settings.start(bench, &[])?;
     let address = server.address;
     let mut config = testkit::credulous(&SCHEMES, ALL_VERSIONS).with_no_client_auth();
     config.resumption = Resumption::disabled();
     let config = Arc::new(config);
-    let held = bench.runtime.block_on(handshake(address, config.clone()))?;
     let shown = Arc::new(AtomicUsize::new(0));
     let load = Load::start(bench, 4, {
         let shown = shown.clone();
@@ -242,36 +271,22 @@ fn certificates(bench: &Bench) -> Result<String, Trouble> {
             }
         }
     });
-    let (expired, mut refused) = (issued(2001)?, 0);
+    let mut refused = 0;
     for number in 1..=RELOADS {
-        let good = issued(4000)?;
-        let kind = number % 5;
-        match kind {
-            1 => write((&good.0, &first.1))?,
-            2 => write((&good.0[..good.0.len() / 2], &good.1))?,
-            3 => write((&expired.0, &expired.1))?,
-            4 => {
-                fs::remove_file(&key).and_then(|()| fs::create_dir(&key)).map_err(|error| error.to_string())?;
-            }
-            _ => write((&good.0, &good.1))?,
-        }
+        let is_good = pair.change(number, &expired)?;
         let before = told(&server);
         read_again(&server)?;
         let now = told(&server);
-        let as_expected = if kind == 0 { now.0 == before.0 + 1 } else { now.1 == before.1 + 1 };
+        let as_expected = if is_good { now.0 == before.0 + 1 } else { now.1 == before.1 + 1 };
         if !as_expected {
             return Err(format!("round {number}: {before:?}, then {now:?}; {}", server.log_text()).into());
         }
-        refused += usize::from(kind != 0);
-        if kind == 4 {
-            fs::remove_dir(&key).map_err(|error| error.to_string())?;
-        }
+        refused += usize::from(!is_good);
         let seen = shown.load(Relaxed);
         // At least one handshake goes by what holds now.
         within(PATIENCE, || Ok(shown.load(Relaxed) > seen + 4))?.ok_or("no handshake is done any more")?;
     }
     let handshakes = load.finish(bench)?;
-    drop(held);
     Ok(format!("{RELOADS} pairs, {refused} of them no good: {handshakes} handshakes, none failed"))
 }
 

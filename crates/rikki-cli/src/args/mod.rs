@@ -140,7 +140,7 @@ pub(crate) struct Args {
     #[arg(long, help_heading = LOGGING)]
     pub(crate) access_log: bool,
 
-    /// What a file says of listeners, all of those in `listen`, which they are then.
+    /// Those in `listen` that a file gives limits of their own.
     #[arg(skip)]
     pub(crate) listeners: Vec<ListenArg>,
 

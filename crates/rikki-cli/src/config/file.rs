@@ -113,7 +113,7 @@ impl Document<'_> {
             (tables::LISTEN, Some(arg)) => {
                 let listeners = self.items(name, value, |all, item| all.listener(arg, item));
                 values = listeners.iter().map(|listener| listener.url.clone().into()).collect();
-                tables.listeners = listeners;
+                tables.listeners = listeners.into_iter().filter(|listener| !listener.limits.is_empty()).collect();
             }
             (_, Some(arg)) if is_repeatable(arg) => values = self.items(name, value, |all, item| all.value(arg, item)),
             (_, Some(arg)) => values.extend(self.value(arg, value)),

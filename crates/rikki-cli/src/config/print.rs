@@ -23,7 +23,7 @@ pub(crate) fn print(command: &Command, args: &Args) -> String {
             Some(setting) => {
                 let value = match name {
                     tables::MOUNT => list(args.files.mounts.iter().map(mount)),
-                    tables::LISTEN if !args.listeners.is_empty() => list(args.listeners.iter().map(listener)),
+                    tables::LISTEN => list(setting.values.iter().map(|url| listener(url.to_str()?, &args.listeners))),
                     _ => written(arg, setting.values.iter().map(|value| value.as_os_str())),
                 };
                 let source = &setting.source;
@@ -80,8 +80,9 @@ fn mount(MountArg { path, folder, limits }: &MountArg) -> Option<String> {
     Some(table(&format!("path = {}, folder = {}", quoted(path), quoted(folder.to_str()?)), limits))
 }
 
-fn listener(ListenArg { url, limits }: &ListenArg) -> Option<String> {
-    Some(if limits.is_empty() { quoted(url) } else { table(&format!("url = {}", quoted(url)), limits) })
+fn listener(url: &str, listeners: &[ListenArg]) -> Option<String> {
+    let own = listeners.iter().find(|listener| listener.url == url);
+    Some(own.map_or_else(|| quoted(url), |own| table(&format!("url = {}", quoted(url)), &own.limits)))
 }
 
 fn endpoint(EndpointArg { path, limits }: &EndpointArg) -> Option<String> {

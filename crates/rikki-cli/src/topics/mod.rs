@@ -90,8 +90,18 @@ pub(crate) fn config(settings: &TopicSettings) -> Result<TopicsConfig, Failure> 
     Ok(config)
 }
 
+/// Lets topics be like this from now on.
+fn reconfigure(topics: &Topics, config: TopicsConfig) {
+    for pattern in topics.reconfigure(config).kept {
+        let why = "topics that are in use keep what they have until nobody uses them";
+        tracing::warn!(target: "rikki::settings", pattern, "{why}");
+    }
+}
+
 /// Adds the topics, each at its path.
-pub(crate) fn add_to(mut server: Server, settings: &TopicSettings, topics: &Topics) -> Server {
+pub(crate) fn add_to(mut server: Server, settings: &TopicSettings, topics: &Topics) -> Result<Server, Failure> {
+    let (kept, config) = (topics.clone(), config(settings)?);
+    server = server.when_in_force(move || reconfigure(&kept, config));
     let mut url = TopicUrl::new(topics);
     if let Some(access) = Access::new(settings, topics) {
         url = url.authorize(move |parts, topic, action| access.decide(parts, topic, action));
@@ -99,5 +109,5 @@ pub(crate) fn add_to(mut server: Server, settings: &TopicSettings, topics: &Topi
     for topic in &settings.all {
         server = server.route(&topic.route(), url.route());
     }
-    server.topics(topics)
+    Ok(server.topics(topics))
 }

@@ -122,7 +122,7 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let (ours, theirs) = (folder.join("ours"), folder.join("theirs"));
         let (router, mut found) = application();
-        let server = Server::new().merge(router.clone()).listen(&format!("unix:{}", ours.display()));
+        let server = Server::new().merge(router.clone()).listen(format!("unix:{}", ours.display()));
         let _server = server.start().await.unwrap();
         let listener = tokio::net::UnixListener::bind(&theirs).unwrap();
         tokio::spawn(axum::serve(listener, router).into_future());

@@ -4,12 +4,10 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use axum::Router;
-use tokio::sync::Notify;
 #[cfg(feature = "tls")]
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +22,7 @@ use super::listen::Planned;
 use super::mount::Mounts;
 use super::queue::{Queue, Queues};
 use super::reload::{Listener, Settings};
-use super::signals::{Signal, Signals};
+use super::signals::Signals;
 use super::sites::Common;
 use super::url::Place;
 use super::worker;
@@ -184,60 +182,6 @@ impl Handle {
         }
     }
 
-    /// Serves as [`run`](Self::run) does, and [reloads](Self::reload) what `load` gives whenever SIGHUP arrives.
-    ///
-    /// `load` may read files: it is called on a thread for blocking work, once at a time, and however often the signal
-    /// has come meanwhile, once more. Its error is treated as one of [`reload`](Self::reload): everything stays as it is,
-    /// with one line in the log and one more in [`refused_reloads`](Counters::refused_reloads).
-    ///
-    /// SIGHUP is also what a process is sent whose terminal goes away. Where there was a controlling terminal and is none
-    /// any more it stops the server, as SIGTERM does, unless the process began with SIGHUP ignored, as under `nohup`.
-    ///
-    /// ```no_run
-    /// use rikki::{Server, StartError};
-    ///
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// let settings = || std::fs::read_to_string("motd.txt").map(|text| Server::new().header("x-motd", text.trim()));
-    /// settings()?.start().await?.run_reloading(settings).await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors, panics and cancel safety
-    ///
-    /// As [`run`](Self::run); a panic of `load` counts as its error. A `load` that is under way when this is dropped goes
-    /// on, and so does the reload.
-    pub fn run_reloading<E: fmt::Display + Send + 'static>(
-        &self,
-        load: impl FnMut() -> Result<Server, E> + Send + 'static,
-    ) -> impl Future<Output = io::Result<()>> + Send {
-        let (handle, signals) = (self.clone(), Signals::new(true));
-        async move {
-            let mut signals = handle.catching(signals)?;
-            // However often it was asked for meanwhile, once more.
-            let asked = Notify::new();
-            let load = Arc::new(Mutex::new(load));
-            let mut reloading = pin!(async {
-                loop {
-                    asked.notified().await;
-                    handle.load(load.clone()).await;
-                }
-            });
-            loop {
-                tokio::select! {
-                    () = &mut reloading => {}
-                    signal = signals.arrive() => match signal {
-                        Signal::Reload => asked.notify_one(),
-                        // What is being loaded may hang.
-                        Signal::Stop => break,
-                    },
-                }
-            }
-            handle.drain_until(&mut signals).await;
-            Ok(())
-        }
-    }
-
     /// Drains the server, and returns when it has stopped.
     ///
     /// It stops listening, closes every WebSocket with [`drain_code`](Server::drain_code), by default 1001, spread over
@@ -260,12 +204,12 @@ impl Handle {
     }
 
     /// The signals, or the server is stopped.
-    fn catching(&self, signals: io::Result<Signals>) -> io::Result<Signals> {
+    pub(super) fn catching(&self, signals: io::Result<Signals>) -> io::Result<Signals> {
         signals.inspect_err(|_| self.0.stop.begin())
     }
 
     /// Until another signal asks to stop.
-    async fn drain_until(&self, signals: &mut Signals) {
+    pub(super) async fn drain_until(&self, signals: &mut Signals) {
         tokio::select! {
             () = self.shutdown() => {}
             // Without a line in the log: it may be what the first one waits for.

@@ -1,16 +1,20 @@
 //! Other settings while the server runs: judged as a whole, then swapped.
 
 use std::fmt;
+use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 #[cfg(feature = "tls")]
 use std::time::SystemTime;
 
+use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
 use super::admission::Admission;
 use super::drain::Plans;
 use super::listen::Planned;
 use super::mount::Mounts;
+use super::signals::{Signal, Signals};
 use super::sites::Common;
 use super::{Handle, ListenUrl, Server, StartError};
 use crate::http::{Current, Draining};
@@ -108,7 +112,61 @@ impl Handle {
         self.reload_now(server)
     }
 
-    pub(super) fn reload_now(&self, server: Server) -> Result<Reload, StartError> {
+    /// Serves as [`run`](Self::run) does, and [reloads](Self::reload) what `load` gives whenever SIGHUP arrives.
+    ///
+    /// `load` may read files: it is called on a thread for blocking work, once at a time, and however often the signal
+    /// has come meanwhile, once more. Its error is treated as one of [`reload`](Self::reload): everything stays as it is,
+    /// with one line in the log and one more in [`refused_reloads`](crate::Counters::refused_reloads).
+    ///
+    /// SIGHUP is also what a process is sent whose terminal goes away. Where there was a controlling terminal and is none
+    /// any more it stops the server, as SIGTERM does, unless the process began with SIGHUP ignored, as under `nohup`.
+    ///
+    /// ```no_run
+    /// use rikki::{Server, StartError};
+    ///
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let settings = || std::fs::read_to_string("motd.txt").map(|text| Server::new().header("x-motd", text.trim()));
+    /// settings()?.start().await?.run_reloading(settings).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors, panics and cancel safety
+    ///
+    /// As [`run`](Self::run); a panic of `load` counts as its error. A `load` that is under way when this is dropped goes
+    /// on, and so does the reload.
+    pub fn run_reloading<E: fmt::Display + Send + 'static>(
+        &self,
+        load: impl FnMut() -> Result<Server, E> + Send + 'static,
+    ) -> impl Future<Output = io::Result<()>> + Send {
+        let (handle, signals) = (self.clone(), Signals::new(true));
+        async move {
+            let mut signals = handle.catching(signals)?;
+            // However often it was asked for meanwhile, once more.
+            let asked = Notify::new();
+            let load = Arc::new(Mutex::new(load));
+            let mut reloading = pin!(async {
+                loop {
+                    asked.notified().await;
+                    handle.load(load.clone()).await;
+                }
+            });
+            loop {
+                tokio::select! {
+                    () = &mut reloading => {}
+                    signal = signals.arrive() => match signal {
+                        Signal::Reload => asked.notify_one(),
+                        // What is being loaded may hang.
+                        Signal::Stop => break,
+                    },
+                }
+            }
+            handle.drain_until(&mut signals).await;
+            Ok(())
+        }
+    }
+
+    fn reload_now(&self, server: Server) -> Result<Reload, StartError> {
         let counts = &self.0.live.counts;
         let reloaded = self.0.settings.lock().unwrap_or_else(PoisonError::into_inner).reload(server, &self.0.live);
         match &reloaded {
@@ -125,7 +183,7 @@ impl Handle {
     }
 
     /// Reloads what is loaded, by a thread that may wait for files.
-    pub(super) async fn load<E: fmt::Display + Send + 'static>(
+    async fn load<E: fmt::Display + Send + 'static>(
         &self,
         load: Arc<Mutex<impl FnMut() -> Result<Server, E> + Send + 'static>>,
     ) {
@@ -144,7 +202,7 @@ impl Handle {
     }
 
     /// Says that everything stays as it is, in one line.
-    pub(super) fn refuse_reload(&self, why: &dyn fmt::Display) {
+    fn refuse_reload(&self, why: &dyn fmt::Display) {
         self.0.live.counts.refused_reloads.up();
         tracing::error!(target: "rikki::server", "the settings stay as they are: {why}");
     }
@@ -167,7 +225,6 @@ impl Settings {
         server.arrange(&Mounts::default()).map(drop)?;
         let (router, mounts) = server.arrange(&self.mounts)?;
         // From here on nothing fails.
-        server.share_memory(&mounts);
         let sites: Vec<_> = self.sites.iter().map(|listener| listener.current.upgrade()).collect();
         let known = sites.iter().flatten().map(|current| current.now().serving.shared().clone()).collect();
         let mut common = Common::new(&server, &self.draining, known);
@@ -176,7 +233,6 @@ impl Settings {
             let router = if listener.is_redirect { current.now().router.clone() } else { router.clone() };
             current.swap(common.site(planned, listener.kind, router));
         }
-        self.mounts = mounts;
         self.plans.set(server.drain_plan());
         self.admission.set_max_per_address(server.limits.max_connections_per_address);
         #[cfg(feature = "tls")]
@@ -186,7 +242,10 @@ impl Settings {
             let _ = own.instead.set(live.clone());
         }
         let needs_restart = self.differences(&server, &planned);
-        server.in_force.call();
+        std::mem::take(&mut server.in_force).call();
+        // Behind that, since it may have told topics how much they have.
+        server.share_memory(&mounts);
+        self.mounts = mounts;
         Ok(Reload { needs_restart })
     }
 

@@ -250,7 +250,7 @@ async fn a_server_can_start_where_one_has_stopped() {
     });
     soon("the end", first.handle.shutdown()).await;
     answering.await.unwrap();
-    let second = Server::new().route("/rest", get(|| async { "rest" })).listen(&format!("http://{address}"));
+    let second = Server::new().route("/rest", get(|| async { "rest" })).listen(format!("http://{address}"));
     let second = second.start().await.unwrap();
     assert_eq!(second.local_addrs(), [address]);
     soon("the end", second.shutdown()).await;

@@ -136,7 +136,8 @@ async fn what_is_wrong_is_refused_as_a_whole() {
     let server = Running::start(says("one").max_connections(50)).await;
     let (urls, budgets) = (server.handle.bound().to_vec(), server.handle.monitor().budgets());
     let missing = folder("missing").join("not there");
-    let wrong: [(Server, fn(&StartError) -> bool); 7] = [
+    type Expected = fn(&StartError) -> bool;
+    let wrong: [(Server, Expected); 7] = [
         (says("x").max_connections(0), |error| matches!(error, StartError::Limit(_))),
         (says("x").set("max-mesage", "1"), |error| matches!(error, StartError::Limit(_))),
         (says("x").route("/", get(async || "")), |error| matches!(error, StartError::Route { .. })),

@@ -43,7 +43,7 @@ async fn start(server: Server, path: &Path) -> Result<Handle, StartError> {
     });
     let who = get(async |peer: Peer| format!("{peer} {:?}", peer.ip()));
     let server = server.websocket("/echo", echo).route("/async", relay).route("/who", who);
-    server.listen(&url(path)).start().await
+    server.listen(url(path)).start().await
 }
 
 async fn get_at(path: &Path, target: &str, host: &str) -> String {
@@ -121,7 +121,7 @@ async fn the_socket_goes_with_the_handle_unless_it_is_another_s() {
     assert_eq!(entries(&folder), ["rikki.before", "rikki.sock"]);
     // None of what fails to start leaves one behind.
     let missing = path.with_file_name("missing");
-    let started = Server::new().listen(&url(&path.with_extension("new"))).files(missing).start().await;
+    let started = Server::new().listen(url(&path.with_extension("new"))).files(missing).start().await;
     assert!(matches!(started, Err(StartError::Files { .. })), "{started:?}");
     assert_eq!(entries(&folder), ["rikki.before", "rikki.sock"]);
 }
@@ -183,7 +183,7 @@ async fn what_is_no_socket_stays() {
 async fn who_may_connect_is_up_to_the_mode() {
     let (_folder, path) = place();
     for mode in [0o600, 0o660, 0o777] {
-        let server = Server::new().listen(&format!("{},mode={mode:o}", url(&path)));
+        let server = Server::new().listen(format!("{},mode={mode:o}", url(&path)));
         let handle = server.start().await.unwrap();
         let found = fs::symlink_metadata(&path).unwrap();
         assert!(found.file_type().is_socket());

@@ -8,11 +8,12 @@ use proptest::test_runner::TestRunner;
 use super::*;
 
 /// Lines that are right, and pieces that make them wrong.
-const LINES: [&str; 12] = [
+const LINES: [&str; 13] = [
     "max-message = \"2MiB\"\n",
     "workers = 4\n",
     "spa = true\n",
     "listen = [\"http://localhost:8000\"]\n",
+    "listen = [{ url = \"http://localhost:8000\", max-message = 5 }, \"http://127.0.0.2\"]\n",
     "header = [\"x-a: 1\", \"x-b: 2\"]\n",
     "topic = [\"/a,publish\", { path = \"/b\", history = 5 }]\n",
     "[[mount]]\npath = \"/docs\"\nfolder = \"doc\"\nmax-open = 5\n",

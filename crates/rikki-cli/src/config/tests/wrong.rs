@@ -31,7 +31,7 @@ fn what_is_wrong_with_a_file() {
     check("spa = \"true\"", &["1:7: spa: expected true or false, not a string"]);
     check("spa = 1", &["1:7: spa: expected true or false, not a whole number"]);
     check("root = [\".\"]", &["1:8: root: expected a string, not an array"]);
-    check("listen = \"http://a\"", &["1:10: listen: expected an array, as in listen = [\"...\"]"]);
+    check("listen = \"http://a\"", &["1:10: listen: expected an array, as in listen = [\"...\"] or [[listen]]"]);
     check("header = [\"a: b\", 1]", &["1:19: header: expected a string, not a whole number"]);
     check("drain-code = \"1001\"", &["1:14: drain-code: expected a whole number, not a string"]);
     // Values.
@@ -187,4 +187,20 @@ fn files_that_cannot_be_read() {
     check(&folder, "is a directory");
     let long = Temporary::new(&"#".repeat((1 << 20) + 1));
     check(&long.0, "more than 1048576 bytes");
+}
+
+#[test]
+fn what_is_wrong_with_a_listener() {
+    let check = |text: &str, expected: &[&str]| assert_eq!(refused(text.as_bytes()), expected, "{text}");
+    check("listen = [1]", &["1:11: listen: expected a string or a table, not a whole number"]);
+    check("[[listen]]\nmax-head = 5", &["1:1: listen: url is missing"]);
+    check("[[listen]]\nurl = \"\"", &["2:7: url: it must not be empty"]);
+    check(
+        "listen = [{ url = \"http://a\", max-connections = 5, max-mesage = 1, keep-alive = \"5\" }]",
+        &[
+            "1:31: unknown key \"max-connections\"",
+            "1:52: unknown key \"max-mesage\", did you mean \"max-message\"?",
+            "1:81: keep-alive: expected a whole number with a unit, such as 500ms, 30s, 2m or 1h",
+        ],
+    );
 }

@@ -130,7 +130,7 @@ async fn on_a_unix_socket() {
     let folder = Fixture::empty();
     for (trusted, expected) in [("unix", "192.0.2.1:0"), ("127.0.0.1", "unix")] {
         let path = folder.root().join("rikki.sock");
-        let handle = server().trust(trusted).listen(&format!("unix:{}", path.display())).start().await.unwrap();
+        let handle = server().trust(trusted).listen(format!("unix:{}", path.display())).start().await.unwrap();
         let mut talk = Talk::connect_at(&path).await;
         talk.send(who("X-Forwarded-For: 192.0.2.1\r\n")).await;
         let answer = talk.text().await;

@@ -233,7 +233,7 @@ async fn on_a_unix_socket() {
     for (trusted, is_served) in [("unix", true), ("127.0.0.1", false)] {
         let path = folder.root().join(format!("{is_served}.sock"));
         let server = server().trust(trusted).proxy_protocol(true).max_connections_per_address(1);
-        let handle = server.listen(&format!("unix:{}", path.display())).start().await.unwrap();
+        let handle = server.listen(format!("unix:{}", path.display())).start().await.unwrap();
         for (header, expected) in [(line(client(1)), "192.0.2.1:4711"), (b"PROXY UNKNOWN\r\n".to_vec(), "unix")] {
             let mut talk = Talk::connect_at(&path).await;
             // It may be closed by now.
