@@ -65,7 +65,6 @@ async fn requests_on_open_connections_go_by_what_holds_now() {
         idle.send(upgrade("/echo", origin)).await;
         assert!(idle.head().await.starts_with("HTTP/1.1 403"));
         assert_eq!(server.handle.counters().reloads, 2);
-        server.handle.shutdown().await;
     }
 }
 
@@ -109,7 +108,6 @@ async fn websockets_that_are_open_stay_as_they_began() {
         refused.send(upgrade("/echo", "")).await;
         assert!(refused.head().await.starts_with("HTTP/1.1 404"));
         other.echo("to the end").await;
-        server.handle.shutdown().await;
     }
 }
 
@@ -275,7 +273,6 @@ async fn listeners_have_limits_of_their_own() {
     assert!(ask(&mut talk, "/", "").await.0.starts_with("HTTP/1.1 429"));
     let reload = server.reload(made("50").listen(small("7"))).await.unwrap();
     assert_eq!(reload.needs_restart, ["not to listen on http://127.0.0.2:0 any more"]);
-    server.shutdown().await;
 }
 
 #[test]
