@@ -10,6 +10,7 @@ mod http2;
 mod logs;
 mod memory;
 mod panics;
+mod proxies;
 mod reloads;
 mod resets;
 mod signals;
@@ -27,6 +28,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
     [
         signals::CASES,
         reloads::CASES,
+        proxies::CASES,
         descriptors::CASES,
         slow_readers::CASES,
         topics::CASES,
