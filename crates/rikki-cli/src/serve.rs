@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::ErrorKind;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use rikki::topics::Topics;
@@ -18,14 +18,19 @@ use crate::{Failure, folders, hints, log, print, reload, routes, topics};
 pub(crate) struct Kept {
     topics: Topics,
     log: log::Filter,
+    self_signed: SelfSigned,
 }
+
+/// A certificate that was made, and for which names.
+type SelfSigned = Arc<Mutex<Option<(Vec<String>, ServerTls)>>>;
 
 /// Serves until SIGINT or SIGTERM; SIGHUP has the settings read again.
 pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
     let log = log::start(&settings.log).map_err(StartError::Runtime)?;
-    let kept = Kept { topics: Topics::new(topics::config(&settings.topics)?), log: log.filter() };
+    let topics = Topics::new(topics::config(&settings.topics)?);
+    let kept = Kept { topics, log: log.filter(), self_signed: SelfSigned::default() };
     let server = configure(settings, &kept)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(StartError::Runtime)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
     let served = runtime.block_on(async {
         let handle = server.start().await.map_err(|error| not_started(error, settings))?;
         let greeting = greeting(handle.bound(), settings);
@@ -47,7 +52,8 @@ pub(crate) fn faults(settings: &Settings) -> Vec<String> {
     let mut faults: Vec<Failure> = Vec::new();
     let urls = settings.listen.iter().filter_map(|url| url.parse::<rikki::ListenUrl>().err());
     faults.extend(urls.map(Failure::from));
-    let tls = settings.tls.as_ref().and_then(|tls| load(tls, &settings.listen).err());
+    let made = SelfSigned::default();
+    let tls = settings.tls.as_ref().and_then(|tls| load(tls, &settings.listen, &made).err());
     faults.extend(tls.map(Failure::from));
     faults.extend(folders::root(settings).err());
     faults.extend(settings.files.mounts.iter().filter_map(|mount| folders::mounted(mount, settings).err()));
@@ -88,7 +94,7 @@ fn not_started(error: StartError, settings: &Settings) -> Failure {
 /// A server of its own, which is not started.
 fn whole(settings: &Settings) -> Result<Server, Failure> {
     let topics = Topics::new(topics::config(&settings.topics)?);
-    configure(settings, &Kept { topics, log: Arc::new(|_| ()) })
+    configure(settings, &Kept { topics, log: Arc::new(|_| ()), self_signed: SelfSigned::default() })
 }
 
 /// The server, with what goes on.
@@ -109,7 +115,7 @@ pub(crate) fn configure(settings: &Settings, kept: &Kept) -> Result<Server, Fail
         server = server.redirect_http(port);
     }
     if let Some(tls) = &settings.tls {
-        let tls = load(tls, &settings.listen)?;
+        let tls = load(tls, &settings.listen, &kept.self_signed)?;
         for secret in tls.secrets() {
             test_page = test_page.deny(secret)?;
         }
@@ -136,6 +142,14 @@ fn base(settings: &Settings) -> Result<Server, Failure> {
         true => server.websocket(routes::WEBSOCKET, routes::compat_echo()),
     };
     for EndpointArg { path, limits } in &settings.endpoints {
+        // Then they have what their listener has.
+        if limits.is_empty() {
+            server = match settings.compat_echo {
+                false => server.websocket(path, routes::echo()),
+                true => server.websocket(path, routes::compat_echo()),
+            };
+            continue;
+        }
         let config = limits.apply_to(limited(websockets(settings)?, settings)?)?;
         server = match settings.compat_echo {
             false => server.endpoint(path, Endpoint::new(routes::echo()).config(config)),
@@ -187,18 +201,29 @@ fn compression(deflate: &Deflate) -> Result<Option<ws::Compression>, ws::OutOfRa
     base.level(deflate.level)?.window_bits(deflate.window)?.memory_level(deflate.memory_level).map(Some)
 }
 
-fn load(tls: &TlsSettings, listen: &[String]) -> Result<ServerTls, TlsError> {
+fn load(tls: &TlsSettings, listen: &[String], made: &SelfSigned) -> Result<ServerTls, TlsError> {
     let loaded = match &tls.certificate {
         Certificate::Files((certificate, key), others) => {
             let first = ServerTls::pem_files(certificate, key)?;
             others.iter().try_fold(first, |loaded, (certificate, key)| loaded.and_pem_files(certificate, key))?
         }
-        Certificate::SelfSigned => ServerTls::self_signed(certificate_names(listen))?,
+        Certificate::SelfSigned => self_signed(certificate_names(listen), made)?,
     };
     match &tls.client_ca {
         Some(ca) => loaded.client_ca(ca),
         None => Ok(loaded),
     }
+}
+
+/// One that was made before stays, since browsers have been told to trust it.
+fn self_signed(names: Vec<String>, made: &SelfSigned) -> Result<ServerTls, TlsError> {
+    let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, tls)) = made.as_ref().filter(|(known, _)| *known == names) {
+        return Ok(tls.clone());
+    }
+    let tls = ServerTls::self_signed(&names)?;
+    *made = Some((names, tls.clone()));
+    Ok(tls)
 }
 
 /// The names of this machine that a development certificate is for: loopback's, and the hosts that are listened on.

@@ -135,6 +135,12 @@ impl Files {
         }
     }
 
+    /// Denies what another folder has denied: a key that was there stays secret, wherever it is now.
+    #[doc(hidden)]
+    pub fn keep_denied(&mut self, before: &Self) {
+        Arc::make_mut(&mut self.shared).root.keep_denied(&before.shared.root);
+    }
+
     /// Takes the place of a folder that was served before: what that one still sends, or waits for, counts here too.
     /// Where a number of places has changed, those of before are given up one by one beside the new ones.
     #[doc(hidden)]

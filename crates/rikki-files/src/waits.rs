@@ -22,6 +22,7 @@ const LISTINGS: usize = 4;
 #[derive(Debug)]
 pub(super) struct Waits {
     longest: Duration,
+    most: usize,
     places: Arc<Semaphore>,
     at_work: Arc<Semaphore>,
     listings: Arc<Semaphore>,
@@ -37,13 +38,18 @@ impl Waits {
     pub(super) fn new(most: usize, longest: Duration) -> Self {
         let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         let (at_work, listings) = (Arc::new(Semaphore::new(AT_WORK)), Arc::new(Semaphore::new(LISTINGS)));
-        Self { longest, places, at_work, listings }
+        Self { longest, most, places, at_work, listings }
     }
 
     /// The same in the place of another, whose work may still go on.
     pub(super) fn in_place_of(before: &Self, most: usize, longest: Duration) -> Self {
-        let (at_work, listings) = (Arc::clone(&before.at_work), Arc::clone(&before.listings));
-        Self { at_work, listings, ..Self::new(most, longest) }
+        let mut waits = Self::new(most, longest);
+        waits.at_work = Arc::clone(&before.at_work);
+        waits.listings = Arc::clone(&before.listings);
+        if most == before.most {
+            waits.places = Arc::clone(&before.places);
+        }
+        waits
     }
 
     /// A place, if there is one.

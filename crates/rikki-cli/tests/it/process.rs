@@ -106,12 +106,6 @@ impl Process {
         whole_line(self.stderr.recv_timeout(DEADLINE).expect("a line on stderr"))
     }
 
-    /// The same, if it comes in time.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn report_within(&self, time: Duration) -> Option<String> {
-        self.stderr.recv_timeout(time).ok().map(whole_line)
-    }
-
     /// Closes stdin, unless [`write`](Self::write) does, and waits for the end.
     pub(crate) fn end(mut self) -> Ended {
         self.stdin = None;

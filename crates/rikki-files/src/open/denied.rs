@@ -14,6 +14,9 @@ use crate::wait::Unmet;
 /// no other file, whatever name it has now.
 const REMEMBERED: usize = 16;
 
+/// How many names there are at most with those that were denied before a reload.
+const KEPT: usize = 64;
+
 /// A name whose files are not served under any name.
 #[derive(Clone, Debug)]
 pub(super) struct Denied {
@@ -52,6 +55,17 @@ impl Denied {
         let files = VecDeque::from([Pinned { identity: last.0, _file: file }]);
         let seen = Arc::new(Mutex::new(Seen { last: Some(last), files }));
         Ok(Some(Self { path: std::path::absolute(path)?.into(), seen }))
+    }
+
+    /// What `before` has denied and seen stays denied, up to so many names of it that are denied no more by themselves.
+    pub(super) fn keep(now: &mut Vec<Self>, before: &[Self]) {
+        for before in before {
+            if let Some(denied) = now.iter_mut().find(|denied| denied.path == before.path) {
+                *denied = before.clone();
+            } else if now.len() < KEPT {
+                now.push(before.clone());
+            }
+        }
     }
 
     /// What is under the name now, which stays denied. Blocks.

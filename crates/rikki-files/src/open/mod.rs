@@ -107,6 +107,11 @@ impl Root {
         self.listing_memory = Arc::new(ListingMemory::new(&self.stores.blocks));
     }
 
+    /// Denies what another folder does, and the files that were seen there.
+    pub(super) fn keep_denied(&mut self, before: &Self) {
+        Denied::keep(&mut self.denied, &before.denied);
+    }
+
     /// Counts what the folder that was here before is still sending.
     pub(super) fn succeed(&mut self, before: &Self, limits: &Limits) {
         let [reading, cache] = self.budgets().map(|budget| budget.most());

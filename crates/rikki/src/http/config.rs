@@ -50,18 +50,24 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// The same for connections of which an address may ask so often. Who is the same as one of these in that goes on
-    /// counting with it.
-    pub(crate) fn with_rate<'a>(&self, limits: &Limits, known: impl IntoIterator<Item = &'a Self>) -> Self {
+    /// The same where an address may ask so often; what is known of it goes on with what was known before, if it might
+    /// ask as often then.
+    pub(crate) fn with_rate(&self, limits: &Limits, before: Option<&Self>) -> Self {
         let frequency = limits.max_request_rate.map(|per_second| {
-            let known = known.into_iter().filter_map(|shared| shared.frequency.as_ref());
-            known
-                .into_iter()
-                .find(|frequency| frequency.per_second() == per_second)
-                .cloned()
-                .unwrap_or_else(|| Arc::new(Frequency::new(per_second)))
+            let before = before.and_then(|before| before.frequency.as_ref());
+            let known = before.filter(|frequency| frequency.per_second() == per_second);
+            known.cloned().unwrap_or_else(|| Arc::new(Frequency::new(per_second)))
         });
         Self { idling: self.idling.clone(), frequency }
+    }
+
+    /// This, if addresses are counted apart from how they are there.
+    pub(crate) fn unlike(&self, other: &Self) -> Option<&Self> {
+        let is_same = match (&self.frequency, &other.frequency) {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            (own, _) => own.is_none(),
+        };
+        (!is_same).then_some(self)
     }
 }
 

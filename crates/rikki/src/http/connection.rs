@@ -54,8 +54,8 @@ pub(crate) struct Connection {
     pub(super) serving: Arc<Serving>,
     site: Arc<Current>,
     pub(super) peer: Peer,
-    /// Whether it is a proxy, which is believed what it says of others in each request.
-    is_proxy: bool,
+    /// Whether the peer may be a proxy, which is believed what it says of others as long as it is trusted.
+    may_be_proxy: bool,
     pub(super) tracker: Tracker,
     /// Whether it is one of those that the server takes.
     pub(super) has_place: bool,
@@ -80,7 +80,7 @@ impl Connection {
             serving,
             site,
             peer,
-            is_proxy: false,
+            may_be_proxy: true,
             tracker,
             has_place,
             #[cfg(feature = "tls")]
@@ -92,9 +92,9 @@ impl Connection {
         }
     }
 
-    /// Believes what each request says of whom it is from, if the peer is a proxy.
-    pub(crate) fn believe(self, is_proxy: bool) -> Self {
-        Self { is_proxy, ..self }
+    /// Believes nothing that its requests say of others, unless the peer may be a proxy.
+    pub(crate) fn believe(self, may_be_proxy: bool) -> Self {
+        Self { may_be_proxy, ..self }
     }
 
     /// How many of its requests were refused.
@@ -179,7 +179,7 @@ impl Connection {
         };
         let counts = &terms.live.counts;
         let misread = || framing::refuse(&parts, config.limits.max_headers).inspect(|_| counts.refused_heads.up());
-        let declined = declined.or_else(misread).or_else(too_often);
+        let declined = declined.or_else(|| self.misdirected(&serving)).or_else(misread).or_else(too_often);
         let mut answering = if let Some(declined) = declined {
             Answering::Known(declined)
         } else if let Err(refused) = known_host.check(&terms.guard, terms.listener, public.as_deref(), &parts) {
@@ -220,11 +220,24 @@ impl Connection {
         (site.serving.clone(), site.router.clone())
     }
 
+    /// The answer to a request on a connection whose client was asked for no certificate, or for one of others, than it
+    /// would be now.
+    #[cfg(feature = "tls")]
+    fn misdirected(&self, serving: &Serving) -> Option<Response> {
+        let is_other = serving.terms.authorities != self.serving.terms.authorities;
+        // https://www.rfc-editor.org/rfc/rfc9110#section-15.5.20
+        is_other.then(|| closing(StatusCode::MISDIRECTED_REQUEST, "connect anew: who may connect has changed\n"))
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn misdirected(&self, _: &Serving) -> Option<Response> {
+        None
+    }
+
     /// From whom a request is, and what they have asked for where a proxy tells that.
     fn client(&self, serving: &Serving, request: &Parts) -> (Peer, Option<Arc<Public>>) {
         let Config { forwarding, trust, .. } = &serving.config;
-        // It may not be trusted any more.
-        if !self.is_proxy || !trust.believes(self.peer) {
+        if !self.may_be_proxy || !trust.believes(self.peer) {
             return (self.peer, None);
         }
         let (client, public) = forwarding.read(trust, &request.headers, self.peer);

@@ -28,6 +28,9 @@ pub(crate) struct Terms {
     pub(crate) websockets: Arc<ws::internal::Terms>,
     pub(crate) guard: Arc<Guard>,
     pub(crate) listener: ListenerKind,
+    /// What tells those who judge the certificates of clients from others; `None` if there are none.
+    #[cfg(feature = "tls")]
+    pub(crate) authorities: Option<u64>,
 }
 
 /// What all connections of a listener share, whoever answers their requests.

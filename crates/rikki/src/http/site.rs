@@ -59,8 +59,9 @@ impl Current {
         Self(ArcSwap::from_pointee(site))
     }
 
-    pub(crate) fn swap(&self, site: Site) {
-        self.0.store(Arc::new(site));
+    /// Gives back what was served until now.
+    pub(crate) fn swap(&self, site: Site) -> Arc<Site> {
+        self.0.swap(Arc::new(site))
     }
 
     /// For a moment: whoever keeps a site keeps its router, with all that the application has in it.

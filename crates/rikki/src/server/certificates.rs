@@ -17,6 +17,12 @@ use crate::ws::TlsError;
 const PAUSE: Duration = Duration::from_secs(10);
 const UNSETTLED: Duration = Duration::from_secs(1);
 
+/// After what time it is said that files are still being read.
+const LONG: Duration = Duration::from_secs(30);
+
+/// The certificates that expire soon, and when.
+type Expiring = Vec<(PathBuf, SystemTime)>;
+
 /// When a certificate is about to expire, and how often that is said.
 const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const REMIND: Duration = Duration::from_secs(24 * 60 * 60);
@@ -49,7 +55,7 @@ impl Certificates {
     }
 
     /// Until no handle is left. Files are read by a thread for blocking work: a file system that hangs holds up the
-    /// looks and nothing else.
+    /// looks and nothing else, and certificates that are others by then are looked at all the same.
     pub(super) async fn watch(mut self) {
         let mut reminded: Option<Instant> = None;
         let mut pause = PAUSE;
@@ -66,23 +72,40 @@ impl Certificates {
                 }
                 () = sleep(pause) => None,
             };
-            let Some(tls) = self.tls.borrow_and_update().clone().filter(ServerTls::has_files) else {
-                // There is nothing to look at; whoever has asked may have gone.
-                asker.map(|asker| asker.send(Reloaded::default()));
-                continue;
-            };
-            let (files, is_patient, now) = (tls.clone(), asker.is_none(), SystemTime::now());
-            let looking = spawn_blocking(move || (files.look(now, is_patient), files.expiring(now, SOON)));
-            let (look, expiring) = looking.await.unwrap_or_default();
+            let tls = self.tls.borrow_and_update().clone().filter(ServerTls::has_files);
+            let Some((look, expiring)) = self.look(tls, asker.is_none()).await else { continue };
             if !expiring.is_empty() && reminded.is_none_or(|last| last.elapsed() >= REMIND) {
                 reminded = Some(Instant::now());
-                expiring.iter().for_each(|(file, ends)| remind(file, *ends, now));
+                expiring.iter().for_each(|(file, ends)| remind(file, *ends, SystemTime::now()));
             }
             pause = if look.is_unsettled { UNSETTLED } else { PAUSE };
             let reloaded = self.report(look);
             if let Some(asker) = asker {
                 // Whoever has asked may have gone.
                 let _ = asker.send(reloaded);
+            }
+        }
+    }
+
+    /// What there is in the files; `None` if there are none, or others before it is known.
+    async fn look(&mut self, tls: Option<ServerTls>, is_patient: bool) -> Option<(Look, Expiring)> {
+        let (files, now) = (tls?, SystemTime::now());
+        let mut looking = spawn_blocking(move || (files.look(now, is_patient), files.expiring(now, SOON)));
+        // No second one begins while it lasts, or threads that hang would become more and more.
+        let mut is_told = false;
+        loop {
+            tokio::select! {
+                looked = &mut looking => return looked.ok(),
+                Ok(()) = self.tls.changed() => {
+                    self.tls.mark_changed();
+                    return None;
+                }
+                () = sleep(LONG), if !is_told => {
+                    is_told = true;
+                    self.live.counts.refused_certificates.up();
+                    let why = "what was loaded before stays in use: reading the files takes longer than 30 s";
+                    tracing::error!(target: "rikki::tls", "{why}");
+                }
             }
         }
     }

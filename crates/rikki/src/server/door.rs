@@ -60,10 +60,8 @@ impl Door {
             return self.admit_proxied(stream, peer, listener);
         }
         match self.admission.admit(peer, || site.serving.send_idle_away()) {
-            Ok(place) => self.serve(place, stream, proxied::believed(&site.serving, peer), listener),
-            Err(excess) => {
-                self.refuse(|| self.refusal(excess, stream, proxied::believed(&site.serving, peer), listener))
-            }
+            Ok(place) => self.serve(place, stream, Client::direct(peer), listener),
+            Err(excess) => self.refuse(|| self.refusal(excess, stream, Client::direct(peer), listener)),
         }
     }
 
@@ -101,9 +99,9 @@ impl Door {
 
     fn serve(&self, place: Place, stream: Stream, client: Client, listener: &Arc<Current>) {
         let tracker = Tracker::new(Belongings { _alive: self.alive.clone(), _place: Some(place) });
-        let Client { peer, is_proxy } = client;
+        let Client { peer, may_be_proxy } = client;
         let connection = Connection::new(listener.clone(), peer, tracker, true);
-        tokio::spawn(serve(&listener.now(), &self.local, connection.believe(is_proxy), stream));
+        tokio::spawn(serve(&listener.now(), &self.local, connection.believe(may_be_proxy), stream));
     }
 
     /// Lets a client be told that there is no place, unless many are.
@@ -118,12 +116,12 @@ impl Door {
     }
 
     fn refusal(&self, excess: Excess, stream: Stream, client: Client, listener: &Current) -> Served {
-        let Client { peer, is_proxy } = client;
+        let Client { peer, may_be_proxy } = client;
         tracing::debug!(target: "rikki::server", %peer, "connection refused: {excess:?}");
         let tracker = Tracker::new(Belongings { _alive: self.alive.clone(), _place: None });
         let site = listener.now();
         let connection = Connection::new(Arc::new(site.refusing(excess.router())), peer, tracker, false);
-        serve(&site, &self.local, connection.believe(is_proxy), stream)
+        serve(&site, &self.local, connection.believe(may_be_proxy), stream)
     }
 }
 

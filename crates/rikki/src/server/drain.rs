@@ -25,7 +25,7 @@
 //! had to give them is gone.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -46,20 +46,21 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// How a drain goes, as the server was told last.
 #[derive(Clone, Debug)]
-pub(super) struct Plans(Arc<Mutex<Plan>>);
+pub(super) struct Plans(Arc<(Mutex<Plan>, OnceLock<Plan>)>);
 
 impl Plans {
     pub(super) fn new(plan: Plan) -> Self {
-        Self(Arc::new(Mutex::new(plan)))
+        Self(Arc::new((Mutex::new(plan), OnceLock::new())))
     }
 
     /// For a drain that has not begun.
     pub(super) fn set(&self, plan: Plan) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = plan;
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = plan;
     }
 
+    /// From the first who asks on it stays what it is.
     fn get(&self) -> Plan {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.1.get_or_init(|| *self.0.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

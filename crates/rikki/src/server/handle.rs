@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use axum::Router;
@@ -21,14 +21,14 @@ use super::drain::{Plan, Plans, Stop, Thread, Watch};
 use super::listen::Planned;
 use super::mount::Mounts;
 use super::queue::{Queue, Queues};
-use super::reload::{Listener, Settings};
+use super::settings::{Listener, Settings, TakenOver};
 use super::signals::Signals;
 use super::sites::Common;
 use super::url::Place;
 use super::worker;
 use super::{ListenUrl, Server, StartError};
 use crate::counters::Counters;
-use crate::http::{self, Current, Draining};
+use crate::http::{self, Current, Draining, Shared};
 use crate::live::{Live, Monitor};
 use crate::net::Listening;
 use crate::ws::internal::ListenerKind;
@@ -55,8 +55,7 @@ pub(super) struct Running {
     bound: Vec<Bound>,
     addresses: Vec<SocketAddr>,
     pub(super) live: Arc<Live>,
-    /// What a reload changes.
-    pub(super) settings: Mutex<Settings>,
+    pub(super) settings: Settings,
     #[cfg(feature = "tls")]
     certificates: Ask,
     stop: Stop,
@@ -200,7 +199,7 @@ impl Handle {
     pub async fn shutdown(&self) {
         self.0.stop.shutdown().await;
         // What is kept of files is nobody's any more.
-        self.0.settings.lock().unwrap_or_else(PoisonError::into_inner).mounts = Mounts::default();
+        self.0.settings.forget_mounts();
     }
 
     /// The signals, or the server is stopped.
@@ -240,7 +239,10 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
         release: release.token().clone(),
         plans: plans.clone(),
     };
-    let Open { mut sockets, bound, addresses, sites } = open(&server, listeners, &draining)?;
+    let Open { mut sockets, bound, addresses, sites, shared: known } = open(&server, listeners, &draining)?;
+    std::mem::take(&mut server.in_force).call();
+    // Behind that, since it may have told topics how much they have.
+    server.share_memory(&mounts);
     // One alone accepts itself: while it is busy nothing else could be done with a connection anyway.
     let mut own = if count == 1 { std::mem::take(&mut sockets) } else { Sockets::new() };
     let of_workers: Vec<Arc<Queue<Arrival>>> = (0..count).map(|_| Arc::default()).collect();
@@ -267,7 +269,6 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
     let over = acceptor.start().map_err(StartError::Runtime)?;
     let settings = Settings {
         sites,
-        mounts,
         workers: server.workers,
         #[cfg(feature = "tls")]
         redirect_http: server.redirect_http,
@@ -276,13 +277,13 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
         admission,
         plans,
         draining,
+        taken_over: Mutex::new(TakenOver { mounts, shared: known }),
     };
-    std::mem::take(&mut server.in_force).call();
     let running = Running {
         bound,
         addresses,
         live,
-        settings: Mutex::new(settings),
+        settings,
         #[cfg(feature = "tls")]
         certificates: ask,
         stop: Stop::new(begin, over, release, workers),
@@ -297,13 +298,15 @@ struct Open {
     bound: Vec<Bound>,
     addresses: Vec<SocketAddr>,
     sites: Vec<Listener>,
+    /// Of the listeners that have no rate of requests of their own.
+    shared: Shared,
 }
 
 /// What the connections of each socket share, and where the sockets are.
 fn open(server: &Server, listeners: Vec<Opened>, draining: &Draining) -> Result<Open, StartError> {
-    let mut common = Common::new(server, draining, Vec::new());
+    let mut common = Common::new(server, draining, &Shared::default());
     let mut open = Open::default();
-    for Opened { planned, sockets, router, is_redirect } in listeners {
+    for (number, Opened { planned, sockets, router, is_redirect }) in listeners.into_iter().enumerate() {
         let mut url = planned.url.clone();
         for socket in sockets {
             let address = socket.local_addr().map_err(StartError::Runtime)?;
@@ -314,9 +317,10 @@ fn open(server: &Server, listeners: Vec<Opened>, draining: &Draining) -> Result<
             // A Unix socket answers to any name: no name resolves to it.
             let loopback = address.is_some_and(|address| address.ip().is_loopback());
             let kind = ListenerKind { tls: url.is_tls(), loopback };
-            let current = Arc::new(Current::new(common.site(&planned, kind, router.clone())));
+            let current = Arc::new(Current::new(common.site(&planned, kind, router.clone(), None)));
             open.sockets.push((socket, current.clone()));
             open.sites.push(Listener {
+                number,
                 asked: planned.url.clone(),
                 kind,
                 is_redirect,
@@ -325,6 +329,7 @@ fn open(server: &Server, listeners: Vec<Opened>, draining: &Draining) -> Result<
         }
         open.bound.push(Bound { url, is_redirect });
     }
+    open.shared = common.shared();
     Ok(open)
 }
 

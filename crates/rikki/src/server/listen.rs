@@ -84,6 +84,8 @@ pub(super) struct Planned {
     pub(super) url: ListenUrl,
     pub(super) http: http::Config,
     pub(super) websockets: ws::Config,
+    /// Whether addresses are counted on it by itself.
+    pub(super) has_own_rate: bool,
 }
 
 impl Server {
@@ -95,6 +97,7 @@ impl Server {
         }
         let (mut http, mut websockets) = (self.http.clone(), self.websockets.clone());
         listen.apply(&mut http.limits, &mut websockets)?;
-        Ok(Planned { url, http, websockets })
+        let has_own_rate = listen.limits.iter().any(|(limit, _)| limit.name == "max-request-rate");
+        Ok(Planned { url, http, websockets, has_own_rate })
     }
 }

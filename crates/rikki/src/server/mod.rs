@@ -23,6 +23,7 @@ mod queue;
 mod redirect;
 mod reload;
 mod routes;
+mod settings;
 mod signals;
 mod sites;
 mod start;
@@ -30,6 +31,7 @@ mod url;
 mod worker;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -342,11 +344,12 @@ impl Server {
         self
     }
 
-    /// Does this once the settings are in force: when the server has started, or when it has been
-    /// [reloaded](Handle::reload) with them. For what an application keeps beside it, such as a log filter, or what its
-    /// topics are like: nothing of it happens where a setting is wrong.
+    /// Does this right before these settings are in force: before a server that starts lets anybody in, and before one
+    /// that is [reloaded](Handle::reload) goes by them. For what an application keeps beside it, such as a log filter, or
+    /// what its topics are like: nothing of it happens where a setting is wrong.
     ///
-    /// It is called by whoever starts or reloads, which waits for it; may be repeated.
+    /// It is called by whoever starts or reloads, which waits for it, once all has been judged; may be repeated, and is
+    /// called in order. If it panics, that is a line in the log, and all else is done.
     pub fn when_in_force(mut self, then: impl FnOnce() + Send + 'static) -> Self {
         self.in_force.0.push(Box::new(then));
         self
@@ -373,7 +376,11 @@ struct InForce(Vec<Box<dyn FnOnce() + Send>>);
 
 impl InForce {
     fn call(self) {
-        self.0.into_iter().for_each(|then| then());
+        for then in self.0 {
+            if catch_unwind(AssertUnwindSafe(then)).is_err() {
+                tracing::error!(target: "rikki::server", "what was to be done with the settings has panicked");
+            }
+        }
     }
 }
 

@@ -61,17 +61,13 @@ impl Server {
 pub(super) struct Mounts(Vec<Mount>);
 
 impl Mounts {
-    /// Gives each its part of the memory, where it has no budgets of its own, and counts for all of them. One that takes
-    /// the place of another counts what that one still sends.
-    pub(super) fn share(&mut self, memory: &Memory, gave_up: &Arc<Count>, before: &Self) {
+    /// Gives each its part of the memory, where it has no budgets of its own, and counts for all of them.
+    pub(super) fn share(&mut self, memory: &Memory, gave_up: &Arc<Count>) {
         let folders = self.0.len().max(1);
         let compressions = (memory.compressions / folders).max(1);
-        for Mount { path, files } in &mut self.0 {
+        for Mount { files, .. } in &mut self.0 {
             files.share(memory.reading / folders, memory.cache / folders, compressions);
             files.count_in(gave_up);
-            if let Some(before) = before.0.iter().find(|before| before.path == *path) {
-                files.succeed(&before.files);
-            }
         }
     }
 
@@ -81,8 +77,23 @@ impl Mounts {
         self.0.iter().flat_map(of).collect()
     }
 
-    /// Adds the files where no route matches, but for those that are secret.
-    pub(super) fn add_to(mut self, router: Router, secrets: &[PathBuf]) -> Result<Router, StartError> {
+    /// Takes the place of others: one at the same path counts what that one still sends, and what was secret stays so.
+    pub(super) fn succeed(&mut self, before: &Self) {
+        for Mount { path, files } in &mut self.0 {
+            before.0.iter().for_each(|before| files.keep_denied(&before.files));
+            if let Some(before) = before.0.iter().find(|before| before.path == *path) {
+                files.succeed(&before.files);
+            }
+        }
+    }
+
+    /// Serves nothing that is secret.
+    pub(super) fn deny(&mut self, secrets: &[PathBuf]) -> Result<(), StartError> {
+        self.0.iter_mut().try_for_each(|mount| mount.deny(secrets))
+    }
+
+    /// Adds the files where no route matches.
+    pub(super) fn add_to(mut self, router: Router) -> Result<Router, StartError> {
         let mounts = &mut self.0;
         if mounts.iter().any(|mount| mount.path == "/") && has_fallback(&router) {
             let why = "the application that was merged has a fallback, which answers the same requests: leave out \
@@ -91,7 +102,6 @@ impl Mounts {
         }
         let paths: Vec<_> = mounts.iter().map(|mount| mount.path.clone()).collect();
         for mount in mounts.iter_mut() {
-            mount.deny(secrets)?;
             for path in &paths {
                 mount.list(path);
             }

@@ -25,13 +25,15 @@ pub(super) enum Unproxied {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Client {
     pub(super) peer: Peer,
-    /// Whether it is a proxy, which is believed what it says of others in each request.
-    pub(super) is_proxy: bool,
+    /// Whether the peer may be a proxy, which is believed what it says of others in each request.
+    pub(super) may_be_proxy: bool,
 }
 
-/// The one at the other end.
-pub(super) fn believed(serving: &Serving, peer: Peer) -> Client {
-    Client { peer, is_proxy: serving.trust().believes(peer) }
+impl Client {
+    /// The one at the other end.
+    pub(super) fn direct(peer: Peer) -> Self {
+        Self { peer, may_be_proxy: true }
+    }
 }
 
 /// From whom a connection is, whose peer may say that, by its first bytes.
@@ -41,9 +43,9 @@ pub(super) async fn client(
     stream: &mut (impl AsyncRead + Unpin),
 ) -> Result<Client, Unproxied> {
     match serving.in_time(read_header(stream)).await.unwrap_or(Err(Unproxied::TookTooLong))? {
-        Source::Client(address) => Ok(believed(serving, Peer::Ip(address))),
+        Source::Client(address) => Ok(Client::direct(Peer::Ip(address))),
         // Whoever it stands for has not shown to be a proxy.
-        Source::Unknown => Ok(Client { peer, is_proxy: false }),
+        Source::Unknown => Ok(Client { peer, may_be_proxy: false }),
     }
 }
 

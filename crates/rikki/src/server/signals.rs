@@ -1,8 +1,12 @@
 //! The signals that tell a server what to do.
 
 use std::io;
+#[cfg(unix)]
+use std::time::Duration;
 
 use tokio::signal;
+#[cfg(unix)]
+use tokio::time::{sleep, timeout};
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +58,8 @@ impl Signals {
 #[cfg(unix)]
 struct Hangup {
     signal: signal::unix::Signal,
-    /// Whether there was a terminal to go.
-    had_terminal: bool,
-    /// As under nohup, which wants the process to outlive its terminal.
-    was_ignored: bool,
+    /// Whether there is a terminal to go. One that the process is to outlive, as under nohup, is none.
+    has_terminal: bool,
 }
 
 #[cfg(unix)]
@@ -66,30 +68,53 @@ impl Hangup {
         use signal::unix::{SignalKind, signal};
         // Before it is caught, since that is what tells.
         let was_ignored = is_ignored();
-        Ok(Self { signal: signal(SignalKind::hangup())?, had_terminal: has_terminal(), was_ignored })
+        Ok(Self { signal: signal(SignalKind::hangup())?, has_terminal: !was_ignored && has_terminal() })
     }
 
     async fn arrive(&mut self) -> Signal {
         loop {
-            if self.signal.recv().await.is_none() {
-                std::future::pending::<()>().await;
-            }
-            if !self.had_terminal || has_terminal() {
-                return Signal::Reload;
-            }
-            // From now on it is the operator who sends one.
-            self.had_terminal = false;
-            if !self.was_ignored {
-                return Signal::Stop;
+            tokio::select! {
+                signal = self.signal.recv() => match signal {
+                    Some(()) if self.is_terminals() => return Signal::Stop,
+                    Some(()) => return Signal::Reload,
+                    None => std::future::pending::<()>().await,
+                },
+                () = sleep(LOOK), if self.has_terminal => {
+                    // One that has gone without a signal, as it does for jobs of a shell that has ended, sends none later.
+                    if !has_terminal() && timeout(LATE, self.signal.recv()).await.is_ok() {
+                        return Signal::Stop;
+                    }
+                    self.has_terminal = has_terminal();
+                }
             }
         }
     }
+
+    /// Whether a signal that has come is that of a terminal that went away.
+    fn is_terminals(&mut self) -> bool {
+        let is_gone = self.has_terminal && !has_terminal();
+        self.has_terminal &= !is_gone;
+        is_gone
+    }
 }
 
-/// Whether the process has a controlling terminal: opening it fails otherwise.
+/// How often it is looked whether the terminal is still there, and how much later than that its signal may come.
+#[cfg(unix)]
+const LOOK: Duration = Duration::from_secs(5);
+#[cfg(unix)]
+const LATE: Duration = Duration::from_secs(1);
+
+/// Whether the process has a controlling terminal. What else keeps it from being opened, such as a want of
+/// descriptors, says nothing.
 #[cfg(unix)]
 fn has_terminal() -> bool {
-    std::fs::File::open("/dev/tty").is_ok()
+    // https://man7.org/linux/man-pages/man4/tty.4.html, https://man7.org/linux/man-pages/man2/open.2.html
+    const EIO: i32 = 5;
+    const ENXIO: i32 = 6;
+    match std::fs::File::open("/dev/tty") {
+        Ok(_) => true,
+        Err(error) => error.kind() != io::ErrorKind::NotFound && !matches!(error.raw_os_error(), Some(EIO | ENXIO)),
+    }
 }
 
 /// Whether SIGHUP was ignored when the process began: what it ignores then is not what the process has chosen. Told by

@@ -26,15 +26,17 @@ pub(super) struct Common {
     is_proxied: bool,
     #[cfg(feature = "tls")]
     tls: Option<ServerTls>,
-    /// What connections know of one another, of each listener that was made.
-    shared: Vec<Shared>,
+    /// What connections know of one another, on listeners that have no rate of requests of their own.
+    shared: Shared,
+    #[cfg(feature = "tls")]
+    authorities: Option<u64>,
     /// What WebSockets have in common, by configuration.
     websockets: Vec<(ws::Config, Arc<ws::internal::Terms>)>,
 }
 
 impl Common {
     /// Where there were sites before, what connections know of one another goes on.
-    pub(super) fn new(server: &Server, draining: &Draining, before: Vec<Shared>) -> Self {
+    pub(super) fn new(server: &Server, draining: &Draining, before: &Shared) -> Self {
         Self {
             live: server.live.clone(),
             guard: Arc::new(server.guard.clone()),
@@ -45,21 +47,37 @@ impl Common {
             is_proxied: server.proxy_protocol,
             #[cfg(feature = "tls")]
             tls: server.tls.clone(),
-            shared: before,
+            shared: before.with_rate(&server.http.limits, Some(before)),
+            #[cfg(feature = "tls")]
+            authorities: server.tls.as_ref().and_then(ServerTls::authorities),
             websockets: Vec::new(),
         }
     }
 
-    /// What is served on a listener, and how.
-    pub(super) fn site(&mut self, planned: &Planned, listener: ListenerKind, router: Router) -> Site {
-        let first = self.shared.first().cloned().unwrap_or_default();
-        let shared = first.with_rate(&planned.http.limits, &self.shared);
-        self.shared.push(shared.clone());
+    /// What connections know of one another, on listeners that have no rate of requests of their own.
+    pub(super) fn shared(self) -> Shared {
+        self.shared
+    }
+
+    /// What is served on a listener, and how. Where it has had a rate of its own, `own` goes on.
+    pub(super) fn site(
+        &mut self,
+        planned: &Planned,
+        listener: ListenerKind,
+        router: Router,
+        own: Option<&Shared>,
+    ) -> Site {
+        let shared = match planned.has_own_rate {
+            true => self.shared.with_rate(&planned.http.limits, own),
+            false => self.shared.clone(),
+        };
         let terms = Terms {
             live: self.live.clone(),
             websockets: self.terms(&planned.websockets),
             guard: self.guard.clone(),
             listener,
+            #[cfg(feature = "tls")]
+            authorities: self.authorities.filter(|_| listener.tls),
         };
         Site {
             router,

@@ -61,13 +61,12 @@ impl Server {
     /// As [`start`](Self::start), but for what listening and starting threads may come to.
     pub fn check(mut self) -> Result<(), StartError> {
         self.prepare()?;
-        self.arrange(&Mounts::default()).map(drop)
+        self.arrange().map(drop)
     }
 
     fn start_now(mut self) -> Result<Handle, StartError> {
         let planned = self.prepare()?;
-        let (router, mounts) = self.arrange(&Mounts::default())?;
-        self.share_memory(&mounts);
+        let (router, mounts) = self.arrange()?;
         let mut listeners = Vec::new();
         for planned in planned {
             listeners.push(Opened {
@@ -102,11 +101,12 @@ impl Server {
         Ok(planned)
     }
 
-    /// What answers requests, with the folders in it. They take the place of those that were mounted before.
-    pub(super) fn arrange(&self, before: &Mounts) -> Result<(Router, Mounts), StartError> {
+    /// What answers requests, and the folders that are in it. Opens the files that are secret.
+    pub(super) fn arrange(&self) -> Result<(Router, Mounts), StartError> {
         let mut mounts = self.mounts.clone();
-        mounts.share(&self.split(), &self.live.counts.closed_slow, before);
-        let router = mounts.clone().add_to(self.router.clone(), self.secrets())?;
+        mounts.share(&self.split(), &self.live.counts.closed_slow);
+        mounts.deny(self.secrets())?;
+        let router = mounts.clone().add_to(self.router.clone())?;
         Ok((router, mounts))
     }
 
@@ -169,7 +169,7 @@ mod tests {
         const BYTES: usize = 256 << 20;
         let split = Memory::of(BYTES);
         let budgets = |server: Server| {
-            let (_, mounts) = server.arrange(&Mounts::default()).unwrap();
+            let (_, mounts) = server.arrange().unwrap();
             server.share_memory(&mounts);
             let budgets = server.monitor().budgets();
             let most = |name: &str| budgets.iter().find(|budget| budget.name == name).unwrap().most;

@@ -13,14 +13,21 @@ use super::memory::Memory;
 pub(super) struct Mounts(());
 
 impl Mounts {
-    pub(super) fn share(&mut self, _: &Memory, _: &Arc<Count>, _: &Self) {}
+    pub(super) fn share(&mut self, _: &Memory, _: &Arc<Count>) {}
+
+    pub(super) fn succeed(&mut self, _: &Self) {}
+
+    #[allow(clippy::unnecessary_wraps, reason = "with folders it can fail")]
+    pub(super) fn deny(&mut self, _: &[PathBuf]) -> Result<(), StartError> {
+        Ok(())
+    }
 
     pub(super) fn budgets(&self) -> Vec<(String, Arc<Budget>)> {
         Vec::new()
     }
 
     #[allow(clippy::unnecessary_wraps, reason = "with folders it can fail")]
-    pub(super) fn add_to(self, router: Router, _: &[PathBuf]) -> Result<Router, StartError> {
+    pub(super) fn add_to(self, router: Router) -> Result<Router, StartError> {
         Ok(router)
     }
 }

@@ -155,6 +155,11 @@ impl ServerTls {
         self.store.may_replace(before.map(|before| &*before.store), now)
     }
 
+    /// See [`Store::authorities`].
+    pub(crate) fn authorities(&self) -> Option<u64> {
+        self.store.authorities()
+    }
+
     /// See [`Store::expiring`].
     pub(crate) fn expiring(&self, now: SystemTime, within: Duration) -> Vec<(PathBuf, SystemTime)> {
         self.store.expiring(now, within)

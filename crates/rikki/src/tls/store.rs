@@ -26,6 +26,15 @@ pub(super) struct Store {
     sources: Mutex<Sources>,
     /// Read once for each handshake.
     config: RwLock<Arc<ServerConfig>>,
+    /// What the certificates in use were made of: to be read while somebody looks at files, which may hang.
+    prints: RwLock<Prints>,
+}
+
+/// What is made of the texts in use.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Prints {
+    pairs: Vec<u64>,
+    authorities: Option<u64>,
 }
 
 /// Certificates, the default one first, and whom clients have to be known to.
@@ -55,7 +64,8 @@ pub(crate) struct Look {
 impl Store {
     pub(super) fn new(sources: Sources) -> Result<Arc<Self>, TlsError> {
         let config = RwLock::new(sources.config()?);
-        Ok(Arc::new(Self { sources: Mutex::new(sources), config }))
+        let prints = RwLock::new(sources.prints());
+        Ok(Arc::new(Self { sources: Mutex::new(sources), config, prints }))
     }
 
     pub(super) fn config(&self) -> Arc<ServerConfig> {
@@ -84,17 +94,29 @@ impl Store {
         }
         if !look.swapped.is_empty() {
             match sources.config() {
-                Ok(config) => *self.config.write().unwrap_or_else(PoisonError::into_inner) = config,
+                Ok(config) => {
+                    *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+                    *self.prints.write().unwrap_or_else(PoisonError::into_inner) = sources.prints();
+                }
                 Err(error) => look.refused.push((error, true)),
             }
         }
         look
     }
 
+    fn prints(&self) -> Prints {
+        self.prints.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What tells the authorities of clients from others; `None` if clients show nothing.
+    pub(super) fn authorities(&self) -> Option<u64> {
+        self.prints().authorities
+    }
+
     /// Whether each certificate may take the place of those of before: it is valid now, or was in use.
     pub(super) fn may_replace(&self, before: Option<&Self>, now: SystemTime) -> Result<(), TlsError> {
-        let used = before.map(Self::sources).unwrap_or_default();
-        let is_used = |pair: &Watched<Certificate, 2>| used.pairs.iter().any(|used| used.print == pair.print);
+        let used = before.map(Self::prints).unwrap_or_default().pairs;
+        let is_used = |pair: &Watched<Certificate, 2>| used.contains(&pair.print);
         let sources = self.sources();
         sources.pairs.iter().filter(|pair| !is_used(pair)).try_for_each(|pair| pair.value.check(&pair.name(), now))
     }
@@ -108,6 +130,11 @@ impl Store {
 }
 
 impl Sources {
+    fn prints(&self) -> Prints {
+        let pairs = self.pairs.iter().map(|pair| pair.print).collect();
+        Prints { pairs, authorities: self.authorities.as_ref().map(|authorities| authorities.print) }
+    }
+
     /// Sessions are remembered by each configuration for itself, so that nobody resumes one that began with other
     /// certificates or other authorities. Within one they go with the name that was asked for.
     fn config(&self) -> Result<Arc<ServerConfig>, TlsError> {
