@@ -10,13 +10,13 @@ use rikki_proto::handshake::Subprotocol;
 use rikki_proto::{CloseCode, Connection, Message, SendError};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::driver::{Consumer, Driver, Flow, Panicked, Stopped};
-use super::error::{Closed, Error};
-use super::sender::Sender;
-use super::serving;
-use super::socket::Socket;
-use super::terms::Terms;
-use super::tracker::Tracker;
+use crate::driver::{Consumer, Driver, Flow, Panicked, Stopped};
+use crate::error::{Closed, Error};
+use crate::sender::Sender;
+use crate::serving;
+use crate::socket::Socket;
+use crate::terms::Terms;
+use crate::tracker::Tracker;
 
 /// A byte stream of any kind.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -29,9 +29,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// polled; silent peers are pinged while the stream is. A sink that is polled alone reads one message ahead, and stops.
 ///
 /// Dropping it starts a closing handshake with code 1000 that goes on in the background for as long as
-/// [`write_timeout`](super::Config::write_timeout) and [`close_timeout`](super::Config::close_timeout) allow: what it
+/// [`write_timeout`](crate::Config::write_timeout) and [`close_timeout`](crate::Config::close_timeout) allow: what it
 /// and its [`Sender`]s have accepted goes first. The code is 1011 while panicking, and where the task that serves it
-/// ends with an error: see [`Upgrade::on_upgrade`](super::Upgrade::on_upgrade).
+/// ends with an error: see [`Upgrade::on_upgrade`](crate::Upgrade::on_upgrade).
 ///
 /// # Cancel safety
 ///
@@ -300,7 +300,7 @@ impl Drop for WebSocket {
 }
 
 /// A WebSocket that was dropped: what is left to do is sending what was accepted, and the closing handshake.
-pub(super) struct Unfinished {
+pub(crate) struct Unfinished {
     driver: Driver<Box<dyn Io>>,
     tasks: Tasks,
     _tracker: Tracker,
@@ -308,7 +308,7 @@ pub(super) struct Unfinished {
 
 impl Unfinished {
     /// Closes it in a task that nobody waits for. Without a runtime the connection is cut.
-    pub(super) fn close(mut self, code: CloseCode) {
+    pub(crate) fn close(mut self, code: CloseCode) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         // It fails where a Close came first, which is as good.
         let _ = self.driver.with_socket(&self.tasks.common, |socket| socket.close(code, ""));
