@@ -158,8 +158,6 @@ impl<H: Handler> Consumer for Callbacks<H> {
 
     fn closed(&mut self, closed: Closed) {
         if let Some(state) = self.state.take() {
-            let error = closed.error.as_ref().map(tracing::field::display);
-            tracing::debug!(target: "rikki::ws", code = closed.code.0, error, "closed");
             // A panic has been printed by the panic hook, and there is no connection left to end.
             let _ = catch_unwind(AssertUnwindSafe(|| self.handler.close(state, &closed)));
         }

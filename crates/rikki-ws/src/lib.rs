@@ -27,6 +27,7 @@ mod error;
 mod feeds;
 mod handler;
 mod host;
+mod id;
 mod live;
 mod local;
 mod opening;
@@ -43,6 +44,7 @@ pub mod testing;
 #[cfg(feature = "tls")]
 #[doc(hidden)]
 pub mod tls;
+mod trace;
 mod tracker;
 mod turns;
 #[cfg(feature = "axum")]
@@ -62,6 +64,7 @@ pub use counts::Counters;
 pub use endpoint::Endpoint;
 pub use error::{Closed, Deadline, Error};
 pub use handler::{Handler, Outcome};
+pub use id::ConnectionId;
 pub use live::Live;
 pub use opening::Opening;
 pub use origins::BadOrigin;

@@ -8,6 +8,7 @@ use std::task::Poll;
 use rikki_proto::{CloseCode, SendError};
 
 use super::error::Error;
+use super::id::ConnectionId;
 use super::live::Live;
 use super::local::Local;
 use super::stream::Unfinished;
@@ -53,7 +54,12 @@ mod sealed {
 }
 
 /// Runs `task` to its end. The WebSocket that it drops in its last poll is closed as its end says.
-pub(super) async fn serve<F: Future<Output: Termination>>(task: F, peer: Option<SocketAddr>, live: Live) {
+pub(super) async fn serve<F: Future<Output: Termination>>(
+    task: F,
+    id: ConnectionId,
+    peer: Option<SocketAddr>,
+    live: Live,
+) {
     let mut task = pin!(Some(task));
     let failed = std::future::poll_fn(|cx| {
         let within = Within::enter();
@@ -74,7 +80,8 @@ pub(super) async fn serve<F: Future<Output: Termination>>(task: F, peer: Option<
     live.counts().closed_errors.up();
     if let Some(left_out) = FAILURES.turn(()) {
         let peer = peer.map(tracing::field::display);
-        tracing::warn!(target: "rikki::ws", peer, left_out, "the task of a WebSocket failed: {}", Chain(&*error));
+        let id = id.get();
+        tracing::warn!(target: "rikki::ws", id, peer, left_out, "the task of a WebSocket failed: {}", Chain(&*error));
     }
 }
 

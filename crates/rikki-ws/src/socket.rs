@@ -10,6 +10,7 @@ use rikki_proto::{Checkpoint, CloseCode, Connection, Message, Output, PreparedMe
 use super::compression::forget_work;
 use super::config::Overflow;
 use super::feeds::{Extras, Feeds};
+use super::id::ConnectionId;
 use super::sender::{Command, Mailbox, Sender};
 use super::terms::Terms;
 
@@ -33,8 +34,10 @@ pub struct Socket<'a> {
     pub(super) checkpoint: Option<Checkpoint>,
 }
 
-/// Where what is sent goes.
+/// Where what is sent goes, and what is seldom asked of it.
 pub(super) trait Wire {
+    fn id(&self) -> ConnectionId;
+
     /// Writes what the peer takes.
     fn write(&mut self, cx: &mut Context<'_>, connection: &mut Connection, output: &mut Output) -> io::Result<()>;
 }
@@ -161,6 +164,12 @@ impl Socket<'_> {
         &mut self.extras.get_or_insert_default().feeds
     }
 
+    /// Which connection it is, among all of the process: the same as that of its [`Sender`]s.
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        self.wire.id()
+    }
+
     /// Whether messages can still be sent.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -272,12 +281,15 @@ impl Socket<'_> {
     fn mailbox(&mut self) -> &Arc<Mailbox> {
         // From now on what is sent has to look at it.
         self.mark = 0;
-        self.mailbox.get_or_insert_with(|| Arc::new(Mailbox::new(self.terms.clone())))
+        self.mailbox.get_or_insert_with(|| Arc::new(Mailbox::new(self.wire.id(), self.terms.clone())))
     }
 }
 
 impl fmt::Debug for Socket<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Socket").field("connection", &self.connection).finish_non_exhaustive()
+        f.debug_struct("Socket")
+            .field("id", &self.id().get())
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
     }
 }

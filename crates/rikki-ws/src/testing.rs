@@ -30,6 +30,7 @@ use super::opening::Opening;
 use super::serving::{self, Termination};
 use super::stream::WebSocket;
 use super::terms::Terms;
+use super::trace::Trace;
 use super::tracker::Tracker;
 
 /// How much may be on its way in either direction, in bytes.
@@ -130,8 +131,11 @@ impl Client {
         let handler = endpoint.handler().clone();
         Self::served_by(|io| {
             terms.opened().hand_over();
-            let driver = Driver::new(io, &[], terms.server(), terms.clone());
-            HandlerTask::new(driver, handler, &opening, Tracker::default())
+            let trace = Trace::begin(None, opening.uri().path(), None);
+            let span = trace.span.clone();
+            let driver = Driver::new(io, &[], terms.server(), terms.clone(), trace);
+            let task = span.in_scope(|| HandlerTask::new(driver, handler, &opening, Tracker::default()));
+            Trace::spawn(span, task);
         })
     }
 
@@ -170,21 +174,22 @@ impl Client {
         Self::served_by(|io| {
             terms.opened().hand_over();
             let live = terms.live.clone();
-            let socket = WebSocket::new(Box::new(io), &[], terms.server(), terms, None, Tracker::default());
-            serving::serve(serve(socket), None, live)
+            let trace = Trace::begin(None, "/", None);
+            let (id, span) = (trace.id, trace.span.clone());
+            let socket = WebSocket::new(Box::new(io), &[], terms.server(), terms, None, Tracker::default(), trace);
+            Trace::spawn(span, serving::serve(serve(socket), id, None, live));
         })
     }
 
     #[track_caller]
-    fn served_by<T: Future<Output = ()> + Send + 'static>(start: impl FnOnce(DuplexStream) -> T) -> Self {
+    fn served_by(start: impl FnOnce(DuplexStream)) -> Self {
         let runtime = match Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => panic!("no runtime for the test: {error}"),
         };
         let (io, served) = duplex(PIPE);
         let entered = runtime.enter();
-        let task = start(served);
-        runtime.spawn(task);
+        start(served);
         drop(entered);
         let limits = Limits::default().max_message_size(usize::MAX).max_fragments(u32::MAX);
         // Nobody is between the two who could be misled by what is sent.

@@ -30,6 +30,7 @@ use super::rate::Rate;
 use super::sender::{Command, Drained, Mailbox};
 use super::socket::Socket;
 use super::terms::Terms;
+use super::trace::{self, Trace};
 use super::turns::Ticket;
 use backlog::{Backlog, Unparsed};
 use ending::{Ending, PeerSide};
@@ -102,7 +103,7 @@ pub(super) struct Driver<I> {
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Drives `connection` on `io`, of which `read_ahead` has been read already. A server's is one of those that are
     /// counted, and no longer when this is dropped.
-    pub(super) fn new(io: I, read_ahead: &[u8], connection: Connection, terms: Arc<Terms>) -> Self {
+    pub(super) fn new(io: I, read_ahead: &[u8], connection: Connection, terms: Arc<Terms>, trace: Trace) -> Self {
         let clock = Clock::current();
         let now = clock.now();
         let unparsed = (!read_ahead.is_empty()).then(|| Unparsed::new(read_ahead, &terms));
@@ -112,9 +113,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             rate.count_bytes(read_ahead.len(), now);
         }
         Self {
-            line: Line::new(io, Alarm::new(clock), now),
+            line: Line::new(io, Alarm::new(clock), now, trace.id),
             connection,
-            extras: Extras::with(rate),
+            extras: Extras::with(rate, trace.span),
             terms,
             mailbox: None,
             unparsed,
@@ -341,6 +342,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             error.count(self.terms.counts());
         }
         self.close_sending();
+        self.trace_end(closed.code, closed.error.as_ref());
         turn.consumer.closed(closed);
     }
 }
@@ -352,6 +354,10 @@ impl<I> Driver<I> {
         if let Some(mailbox) = &self.mailbox {
             mailbox.close();
         }
+    }
+
+    fn trace_end(&self, code: CloseCode, error: Option<&Error>) {
+        trace::closed(self.line.id, Extras::span(&self.extras), code.0, error);
     }
 
     /// Drops what cannot be written any more, and counts its messages.
@@ -374,6 +380,10 @@ impl<I> Drop for Driver<I> {
             self.lose_unsent(&mut backlog.output);
         }
         self.close_sending();
+        if !self.ending.is_told() {
+            // It is cut, as at the end of a drain.
+            self.trace_end(CloseCode::ABNORMAL, None);
+        }
         if self.connection.is_server() {
             self.terms.counts().websockets.down();
         }

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::turn::Turn;
 use super::{Consumer, Driver, WRITE_AT};
 use crate::clock::{Alarm, Tick};
+use crate::id::ConnectionId;
 use crate::socket::Wire;
 use crate::{Error, Overflow};
 
@@ -20,6 +21,7 @@ const PIECES: usize = 16;
 pub(super) struct Line<I> {
     pub(super) io: I,
     pub(super) alarm: Alarm,
+    pub(super) id: ConnectionId,
     /// When writing last made progress.
     pub(super) written_at: Tick,
     /// Bytes may wait inside the stream, as they do in TLS.
@@ -29,14 +31,18 @@ pub(super) struct Line<I> {
 }
 
 impl<I> Line<I> {
-    pub(super) fn new(io: I, alarm: Alarm, now: Tick) -> Self {
-        Self { io, alarm, written_at: now, unflushed: false, paused: false }
+    pub(super) fn new(io: I, alarm: Alarm, now: Tick, id: ConnectionId) -> Self {
+        Self { io, alarm, id, written_at: now, unflushed: false, paused: false }
     }
 }
 
 impl<I: AsyncWrite + Unpin> Wire for Line<I> {
     fn write(&mut self, cx: &mut Context<'_>, connection: &mut Connection, output: &mut Output) -> io::Result<()> {
         self.write_all(cx, connection, output)
+    }
+
+    fn id(&self) -> ConnectionId {
+        self.id
     }
 }
 

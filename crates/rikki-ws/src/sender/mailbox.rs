@@ -10,6 +10,7 @@ use rikki_proto::{CloseCode, Connection, Message, Output, PreparedMessage, SendE
 use crate::compression::worked;
 use crate::config::Overflow;
 use crate::driver::WORK_PER_POLL;
+use crate::id::ConnectionId;
 use crate::terms::Terms;
 
 /// What waits in the queue, with arguments that have been checked.
@@ -70,6 +71,7 @@ impl Command {
 /// The queue between senders and the connection's task.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
+    id: ConnectionId,
     terms: Arc<Terms>,
     state: Mutex<State>,
 }
@@ -116,10 +118,15 @@ pub(crate) struct Drained {
 }
 
 impl Mailbox {
-    pub(crate) fn new(terms: Arc<Terms>) -> Self {
+    pub(crate) fn new(id: ConnectionId, terms: Arc<Terms>) -> Self {
         let queued = terms.queues().share();
         let state = State { queued, queue: VecDeque::new(), backlog: 0, dropped: 0, waker: None, closed: false };
-        Self { terms, state: Mutex::new(state) }
+        Self { id, terms, state: Mutex::new(state) }
+    }
+
+    /// Which connection it belongs to.
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.id
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use rikki_proto::{CloseCode, Message, PreparedMessage, SendError};
 
+use super::id::ConnectionId;
+
 pub(super) use mailbox::{Command, Drained, Mailbox};
 
 /// Sends to one WebSocket from any thread or task, at any time.
@@ -89,6 +91,12 @@ impl Sender {
     /// [`SendError::Closed`] when the connection is closed or closing.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         self.mailbox.push(Command::close(code, reason)?)
+    }
+
+    /// Which connection it sends to, among all of the process: the same as [`Socket::id`](super::Socket::id) there.
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        self.mailbox.id()
     }
 
     /// Bytes that wait to be written, about.

@@ -12,10 +12,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::driver::{Consumer, Driver, Flow, Panicked, Stopped};
 use crate::error::{Closed, Error};
+use crate::id::ConnectionId;
 use crate::sender::Sender;
 use crate::serving;
 use crate::socket::Socket;
 use crate::terms::Terms;
+use crate::trace::Trace;
 use crate::tracker::Tracker;
 
 /// A byte stream of any kind.
@@ -50,6 +52,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// ```
 #[must_use = "dropping a WebSocket closes it"]
 pub struct WebSocket {
+    id: ConnectionId,
     driver: Option<Driver<Box<dyn Io>>>,
     inbox: Inbox,
     terms: Arc<Terms>,
@@ -143,9 +146,17 @@ impl WebSocket {
         terms: Arc<Terms>,
         subprotocol: Option<Subprotocol>,
         tracker: Tracker,
+        trace: Trace,
     ) -> Self {
-        let driver = Some(Driver::new(io, read_ahead, connection, terms.clone()));
-        Self { driver, inbox: Inbox::default(), terms, subprotocol, tasks: Tasks::new(), tracker }
+        let id = trace.id;
+        let driver = Some(Driver::new(io, read_ahead, connection, terms.clone(), trace));
+        Self { id, driver, inbox: Inbox::default(), terms, subprotocol, tasks: Tasks::new(), tracker }
+    }
+
+    /// Which connection it is, among all of the process: the same as that of its [`Sender`]s.
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        self.id
     }
 
     /// The subprotocol that was agreed on.
@@ -340,6 +351,6 @@ impl Consumer for Nobody {
 impl std::fmt::Debug for WebSocket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let open = self.driver.as_ref().is_some_and(Driver::is_open);
-        f.debug_struct("WebSocket").field("open", &open).finish_non_exhaustive()
+        f.debug_struct("WebSocket").field("id", &self.id.get()).field("open", &open).finish_non_exhaustive()
     }
 }

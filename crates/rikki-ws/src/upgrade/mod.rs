@@ -17,6 +17,7 @@ use hyper::upgrade::OnUpgrade;
 use rikki_proto::Connection;
 use rikki_proto::handshake::{InvalidSubprotocol, Refusal, Subprotocol, accept};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::Span;
 use tracing::field::display;
 
 use super::compression::AgreedCodecs;
@@ -28,6 +29,7 @@ use super::origins::{Asked, ListenerKind, Origins, Public};
 use super::serving::{self, Termination};
 use super::stream::WebSocket;
 use super::terms::Terms;
+use super::trace::Trace;
 use super::tracker::Tracker;
 use rikki_limits::{Excerpt, Seldom};
 
@@ -72,6 +74,8 @@ pub struct Upgrade {
     /// In place of those of the context.
     subprotocols: Option<Vec<Subprotocol>>,
     origins: Option<Arc<Origins>>,
+    /// The span of the user that the connection is to run in.
+    span: Option<Span>,
 }
 
 impl Upgrade {
@@ -83,7 +87,7 @@ impl Upgrade {
     fn from_parts(mut parts: Box<Parts>) -> Self {
         let on_upgrade = parts.extensions.remove();
         let context = parts.extensions.remove::<Context>().unwrap_or_default();
-        Self { parts, on_upgrade, context, subprotocols: None, origins: None }
+        Self { parts, on_upgrade, context, subprotocols: None, origins: None, span: None }
     }
 
     /// The method of the request: GET, if the handshake is to succeed.
@@ -114,6 +118,29 @@ impl Upgrade {
     /// Attaches what is known of the client, such as its user, for the handler to find in [`Opening::extensions`].
     pub fn attach<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
         self.parts.extensions.insert(state);
+        self
+    }
+
+    /// Runs the callbacks or the task of the connection in `span`, as long as it lasts; default none.
+    ///
+    /// Where somebody logs at the level `debug` for the target `rikki::ws`, there is one span more, below this, called
+    /// `websocket`, with the [`id`](crate::ConnectionId) of the connection, the address of its peer and the path; that
+    /// it has opened and closed are events of that level, with the id. Where nobody does, nothing is kept of these.
+    ///
+    /// Memory: what the subscriber keeps of the span, and about 200 bytes, for as long as the connection lasts. A span
+    /// of the level `info`, such as one for each request, is kept by every idle connection that it is given to.
+    ///
+    /// ```
+    /// use axum::response::Response;
+    /// use rikki_ws::Upgrade;
+    ///
+    /// async fn chat(upgrade: Upgrade) -> Response {
+    ///     let span = tracing::info_span!("chat", user = 42);
+    ///     upgrade.span(span).on_upgrade(|socket| async move { drop(socket) })
+    /// }
+    /// ```
+    pub fn span(mut self, span: Span) -> Self {
+        self.span = Some(span);
         self
     }
 
@@ -176,10 +203,10 @@ impl Upgrade {
     {
         self.answer(nothing, move |transport, ready| {
             let (io, ahead) = transport.into_boxed();
-            let Ready { connection, opening, terms, tracker } = ready;
-            let (peer, live) = (opening.peer_addr(), terms.live.clone());
-            let socket = WebSocket::new(io, &ahead, connection, terms, opening.subprotocol, tracker);
-            tokio::spawn(async move { serving::serve(serve(socket), peer, live).await });
+            let Ready { connection, opening, terms, tracker, trace } = ready;
+            let (id, peer, live, span) = (trace.id, opening.peer_addr(), terms.live.clone(), trace.span.clone());
+            let socket = WebSocket::new(io, &ahead, connection, terms, opening.subprotocol, tracker, trace);
+            Trace::spawn(span, async move { serving::serve(serve(socket), id, peer, live).await });
         })
     }
 
@@ -223,7 +250,7 @@ impl Upgrade {
         attach: impl FnOnce(&mut Extensions),
         start: impl FnOnce(Transport, Ready) + Send + 'static,
     ) -> Response {
-        let Self { mut parts, on_upgrade, context, subprotocols, origins } = self;
+        let Self { mut parts, on_upgrade, context, subprotocols, origins, span } = self;
         let Context { terms, listener, public, tracker, request } = context;
         let subprotocols = subprotocols.as_deref().unwrap_or(&terms.subprotocols);
         let judged = accept(&parts.method, parts.version, &parts.headers, subprotocols);
@@ -259,7 +286,8 @@ impl Upgrade {
         let opened = terms.opened();
         let agreed = Agreed::new(on_upgrade, move |transport, tracker| {
             opened.hand_over();
-            start(transport, Ready { connection, opening, terms, tracker });
+            let trace = Trace::begin(opening.peer, opening.parts.uri.path(), span);
+            start(transport, Ready { connection, opening, terms, tracker, trace });
         });
         let mut response = accepted.into_response().map(|()| Body::empty());
         if let Some(extensions) = extensions {
@@ -357,6 +385,7 @@ struct Ready {
     opening: Opening,
     terms: Arc<Terms>,
     tracker: Tracker,
+    trace: Trace,
 }
 
 impl Ready {
@@ -366,9 +395,11 @@ impl Ready {
         H: Handler,
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let Self { connection, opening, terms, tracker } = self;
-        let driver = Driver::new(io, read_ahead, connection, terms);
-        tokio::spawn(HandlerTask::new(driver, handler, &opening, tracker));
+        let Self { connection, opening, terms, tracker, trace } = self;
+        let span = trace.span.clone();
+        let driver = Driver::new(io, read_ahead, connection, terms, trace);
+        let task = span.in_scope(|| HandlerTask::new(driver, handler, &opening, tracker));
+        Trace::spawn(span, task);
     }
 }
 
