@@ -60,6 +60,52 @@ pub trait Handler: Send + Sync + 'static {
     /// A whole message has arrived.
     fn message(&self, state: &mut Self::State, socket: &mut Socket<'_>, message: Message<'_>);
 
+    /// A pong has come: the answer to a ping, which may be one that was sent after a silence and has no payload, or one
+    /// that nobody has asked for ([RFC 6455 section 5.5.3](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.3)).
+    ///
+    /// It has at most 125 bytes. [`Sender::round_trip`](super::Sender::round_trip) measures how long it takes.
+    fn pong(&self, state: &mut Self::State, socket: &mut Socket<'_>, payload: &[u8]) {
+        let _ = (state, socket, payload);
+    }
+
+    /// There is room again: no more than half of [`write_queue`](super::Config::write_queue) waits to be written, after
+    /// it was full or something that a callback has sent was refused with [`SendError::Full`] or
+    /// [`SendError::Dropped`].
+    ///
+    /// Whoever sends much more than a queue holds goes on from here, at most once in a turn of the connection, so that
+    /// others have theirs. Where a message of more than 16 KiB was refused because the
+    /// [memory of all queues](super::Live::queue_memory) is used up, the turn is the next that comes for another reason,
+    /// such as a ping after a silence. It is not called when the connection is closing.
+    ///
+    /// ```
+    /// use rikki_ws::{Handler, Message, Opening, Socket};
+    ///
+    /// /// Counts from the number that the peer sends to 10 millions, as fast as the peer takes it.
+    /// struct Count;
+    ///
+    /// impl Handler for Count {
+    ///     type State = u32;
+    ///
+    ///     fn open(&self, _: &mut Socket<'_>, _: &Opening) -> u32 {
+    ///         10_000_000
+    ///     }
+    ///
+    ///     fn message(&self, next: &mut u32, socket: &mut Socket<'_>, message: Message<'_>) {
+    ///         *next = message.as_text().and_then(|text| text.parse().ok()).unwrap_or(0);
+    ///         self.writable(next, socket);
+    ///     }
+    ///
+    ///     fn writable(&self, next: &mut u32, socket: &mut Socket<'_>) {
+    ///         while *next < 10_000_000 && socket.send(next.to_string()).is_ok() {
+    ///             *next += 1;
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    fn writable(&self, state: &mut Self::State, socket: &mut Socket<'_>) {
+        let _ = (state, socket);
+    }
+
     /// The connection has ended; nothing can be sent any more.
     fn close(&self, state: Self::State, closed: &Closed) {
         let _ = (state, closed);
@@ -156,6 +202,16 @@ impl<H: Handler> Consumer for Callbacks<H> {
         contained(socket, |socket| self.handler.message(state, socket, message)).map(|()| Flow::Continue)
     }
 
+    fn pong(&mut self, socket: &mut Socket<'_>, payload: &[u8]) -> Result<(), Panicked> {
+        let state = self.state.as_mut().ok_or(Panicked)?;
+        contained(socket, |socket| self.handler.pong(state, socket, payload))
+    }
+
+    fn writable(&mut self, socket: &mut Socket<'_>) -> Result<(), Panicked> {
+        let state = self.state.as_mut().ok_or(Panicked)?;
+        contained(socket, |socket| self.handler.writable(state, socket))
+    }
+
     fn closed(&mut self, closed: Closed) {
         if let Some(state) = self.state.take() {
             // A panic has been printed by the panic hook, and there is no connection left to end.
@@ -172,4 +228,43 @@ fn contained<R>(socket: &mut Socket<'_>, callback: impl FnOnce(&mut Socket<'_>) 
         socket.close_panicked(start);
     }
     result.map_err(|_panic| Panicked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Client;
+
+    /// Pings with what it is sent, and sends what comes back.
+    struct Pinging;
+
+    impl Handler for Pinging {
+        type State = ();
+
+        fn open(&self, socket: &mut Socket<'_>, _: &Opening) {
+            let sender = socket.sender();
+            tokio::spawn(async move { sender.round_trip().await.map(|_| sender.send("answered")) });
+        }
+
+        fn message(&self, (): &mut (), socket: &mut Socket<'_>, message: Message<'_>) {
+            socket.ping(message.as_bytes()).unwrap();
+        }
+
+        fn pong(&self, (): &mut (), socket: &mut Socket<'_>, payload: &[u8]) {
+            assert_ne!(payload, b"panic", "as asked for");
+            if payload.len() != 8 {
+                socket.send(payload).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn pongs_are_seen_by_callbacks_and_senders() {
+        let mut client = Client::open(Pinging);
+        client.expect("answered");
+        client.send("there and back");
+        client.expect(b"there and back".as_slice());
+        client.send("panic");
+        client.expect_close(CloseCode::INTERNAL_ERROR);
+    }
 }

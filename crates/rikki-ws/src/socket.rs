@@ -38,6 +38,9 @@ pub struct Socket<'a> {
 pub(super) trait Wire {
     fn id(&self) -> ConnectionId;
 
+    /// Something was refused for want of room: who sends is to be told when there is some.
+    fn note_refused(&mut self);
+
     /// Writes what the peer takes.
     fn write(&mut self, cx: &mut Context<'_>, connection: &mut Connection, output: &mut Output) -> io::Result<()>;
 }
@@ -77,10 +80,12 @@ impl Socket<'_> {
     #[cold]
     #[inline(never)]
     fn send_in_turn(&mut self, message: Message<'_>) -> Result<(), SendError> {
-        match self.make_way(Sent::Message, message.as_bytes().len())? {
-            None => self.connection.send(message, self.output),
-            Some(mailbox) => mailbox.push(Command::Message(message.into_owned())),
-        }
+        let sent = match self.make_way(Sent::Message, message.as_bytes().len()) {
+            Ok(None) => self.connection.send(message, self.output),
+            Ok(Some(mailbox)) => mailbox.push(Command::Message(message.into_owned())),
+            Err(error) => Err(error),
+        };
+        self.noted(sent)
     }
 
     /// Sends a message that there was room for when it was asked: the mark may have become lower since.
@@ -99,10 +104,12 @@ impl Socket<'_> {
     /// As [`send`](Self::send).
     pub fn send_uncompressed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         let message = message.into();
-        match self.make_way(Sent::Message, message.as_bytes().len())? {
-            None => self.connection.send_uncompressed(message, self.output),
-            Some(mailbox) => mailbox.push(Command::Uncompressed(message.into_owned())),
-        }
+        let sent = match self.make_way(Sent::Message, message.as_bytes().len()) {
+            Ok(None) => self.connection.send_uncompressed(message, self.output),
+            Ok(Some(mailbox)) => mailbox.push(Command::Uncompressed(message.into_owned())),
+            Err(error) => Err(error),
+        };
+        self.noted(sent)
     }
 
     /// Sends a message that was framed once for many receivers.
@@ -114,10 +121,12 @@ impl Socket<'_> {
     ///
     /// As [`send`](Self::send).
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        match self.make_way(Sent::Message, message.len())? {
-            None => self.connection.send_prepared(message, self.output),
-            Some(mailbox) => mailbox.push(Command::Prepared(message.clone())),
-        }
+        let sent = match self.make_way(Sent::Message, message.len()) {
+            Ok(None) => self.connection.send_prepared(message, self.output),
+            Ok(Some(mailbox)) => mailbox.push(Command::Prepared(message.clone())),
+            Err(error) => Err(error),
+        };
+        self.noted(sent)
     }
 
     /// Sends a ping with at most 125 bytes of payload. Silent peers are pinged without being asked for.
@@ -126,10 +135,12 @@ impl Socket<'_> {
     ///
     /// [`SendError::ControlTooLong`] over 125 bytes; else as [`send`](Self::send).
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        match self.make_way(Sent::Ping, payload.len())? {
-            None => self.connection.ping(payload, self.output),
-            Some(mailbox) => mailbox.push(Command::ping(payload)?),
-        }
+        let sent = match self.make_way(Sent::Ping, payload.len()) {
+            Ok(None) => self.connection.ping(payload, self.output),
+            Ok(Some(mailbox)) => Command::ping(payload).and_then(|ping| mailbox.push(ping)),
+            Err(error) => Err(error),
+        };
+        self.noted(sent)
     }
 
     /// Starts the closing handshake. Messages that arrive before the peer has answered are still handed to the handler.
@@ -180,6 +191,14 @@ impl Socket<'_> {
     #[must_use]
     pub fn queued(&self) -> usize {
         self.output.len() + self.mailbox.as_ref().map_or(0, |mailbox| mailbox.queued())
+    }
+
+    /// Passes on whether something was sent; where there was no room it is offered again when there is.
+    fn noted(&mut self, sent: Result<(), SendError>) -> Result<(), SendError> {
+        if matches!(sent, Err(SendError::Full | SendError::Dropped)) {
+            self.wire.note_refused();
+        }
+        sent
     }
 
     /// Whether nothing stands in the way of what is sent now.

@@ -56,6 +56,18 @@ pub(super) trait Consumer {
     /// A whole message has come; it says how to go on.
     fn message(&mut self, socket: &mut Socket<'_>, message: Message<'_>) -> Result<Flow, Panicked>;
 
+    /// A pong has come.
+    fn pong(&mut self, socket: &mut Socket<'_>, payload: &[u8]) -> Result<(), Panicked> {
+        let _ = (socket, payload);
+        Ok(())
+    }
+
+    /// Little waits to be written, after much did.
+    fn writable(&mut self, socket: &mut Socket<'_>) -> Result<(), Panicked> {
+        let _ = socket;
+        Ok(())
+    }
+
     /// The connection has ended; called once, and no message comes after it.
     fn closed(&mut self, closed: Closed);
 }
@@ -237,7 +249,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 self.close_in_turn(code, "", turn.output);
             }
             self.write(turn);
-            if self.send_queued(turn) || self.send_fed(turn) {
+            if self.send_queued(turn) || self.send_fed(turn) || self.offer(turn) {
                 continue;
             }
             self.advance_ending(turn);
@@ -266,6 +278,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     self.line.alarm.set(due, turn.cx.waker());
                 }
                 self.give_way(turn);
+                // Who waits for room is not to wait for silence too.
+                self.mailbox.iter().for_each(|mailbox| _ = mailbox.set_backlog(turn.output.len()));
                 self.ticket = self.line.alarm.clock().turns().take(turn.cx.waker());
                 return Poll::Pending;
             }

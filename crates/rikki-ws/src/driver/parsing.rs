@@ -40,6 +40,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     self.report(turn, closed_by_peer(frame));
                     Flow::Continue
                 }
+                Ok(Some(Event::Pong(payload))) => {
+                    self.deliver_pong(turn, &payload, mark);
+                    Flow::Continue
+                }
                 Ok(Some(_)) => Flow::Continue,
                 Err(error) => {
                     self.fail(turn, error);
@@ -67,11 +71,33 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             return Flow::Continue;
         }
         let mut socket = self.socket(turn.cx.waker(), turn.output, mark);
-        turn.consumer.message(&mut socket, message).unwrap_or_else(|Panicked| {
+        let delivered = turn.consumer.message(&mut socket, message);
+        self.judge(turn, delivered).unwrap_or(Flow::Continue)
+    }
+
+    #[cold]
+    fn deliver_pong<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, payload: &[u8], mark: usize) {
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.handle_pong(payload);
+        }
+        if !self.ending.is_told() {
+            let delivered = turn.consumer.pong(&mut self.socket(turn.cx.waker(), turn.output, mark), payload);
+            self.judge(turn, delivered);
+        }
+    }
+
+    /// Ends the connection if a callback has panicked.
+    #[inline]
+    pub(super) fn judge<C: Consumer, R>(
+        &mut self,
+        turn: &mut Turn<'_, '_, C>,
+        called: Result<R, Panicked>,
+    ) -> Option<R> {
+        if called.is_err() {
             let code = CloseCode::INTERNAL_ERROR;
             self.report(turn, Closed { code, reason: Text::from(""), error: Some(Error::HandlerPanicked) });
-            Flow::Continue
-        })
+        }
+        called.ok()
     }
 }
 

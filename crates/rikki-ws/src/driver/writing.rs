@@ -17,7 +17,7 @@ use crate::{Error, Overflow};
 /// How many pieces one vectored write holds at most.
 const PIECES: usize = 16;
 
-/// The stream below, the deadlines of what happens on it, and what waits on it: two flags lie where nothing else fits.
+/// The stream below, the deadlines of what happens on it, and what waits on it: flags lie where nothing else fits.
 pub(super) struct Line<I> {
     pub(super) io: I,
     pub(super) alarm: Alarm,
@@ -28,11 +28,13 @@ pub(super) struct Line<I> {
     pub(super) unflushed: bool,
     /// Reading waits until the backlog is below half of its mark.
     pub(super) paused: bool,
+    /// Something was refused or the mark reached, and whoever sends has not been told yet that there is room again.
+    pub(super) crowded: bool,
 }
 
 impl<I> Line<I> {
     pub(super) fn new(io: I, alarm: Alarm, now: Tick, id: ConnectionId) -> Self {
-        Self { io, alarm, id, written_at: now, unflushed: false, paused: false }
+        Self { io, alarm, id, written_at: now, unflushed: false, paused: false, crowded: false }
     }
 }
 
@@ -43,6 +45,10 @@ impl<I: AsyncWrite + Unpin> Wire for Line<I> {
 
     fn id(&self) -> ConnectionId {
         self.id
+    }
+
+    fn note_refused(&mut self) {
+        self.crowded = true;
     }
 }
 
@@ -151,6 +157,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             self.write(turn);
         }
         if turn.output.len() >= mark {
+            self.line.crowded = true;
             match self.terms.overflow {
                 // Where only the memory of all is used up, a peer that reads is to be served on.
                 Overflow::Close if turn.output.len() >= self.terms.write_queue => self.lose(turn, Error::Overflow),
@@ -159,6 +166,34 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             }
         }
         if self.is_queueing() { 0 } else { mark }
+    }
+
+    /// Tells the consumer that there is room again, once in a poll. True if it may have sent something.
+    #[inline]
+    pub(super) fn offer<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> bool {
+        self.line.crowded && self.offer_room(turn)
+    }
+
+    /// Bytes that wait to be written, those that senders have queued included.
+    fn waiting(&self, output: &Output) -> usize {
+        output.len() + self.mailbox.as_ref().map_or(0, |mailbox| mailbox.queued())
+    }
+
+    #[cold]
+    fn offer_room<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> bool {
+        let mark = self.terms.mark();
+        if turn.budget.offered || !self.is_open() || self.waiting(turn.output) > mark / 2 {
+            return false;
+        }
+        (self.line.crowded, turn.budget.offered) = (false, true);
+        let mark = if self.is_queueing() { 0 } else { mark };
+        let offered = turn.consumer.writable(&mut self.socket(turn.cx.waker(), turn.output, mark));
+        self.judge(turn, offered);
+        // It is told again when that is written, in a turn that comes by itself. Whoever fills nothing, since others
+        // have all the memory, waits for the next that comes for another reason.
+        turn.budget.refilled = self.waiting(turn.output) > self.terms.mark() / 2;
+        self.hold_back(turn);
+        true
     }
 
     /// Goes on with the closing handshake as far as it has come

@@ -3,10 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
 use rikki_limits::Share;
 use rikki_proto::{CloseCode, Connection, Message, Output, PreparedMessage, SendError, Text};
+use tokio::sync::Notify;
 
+use super::waits::Waits;
+use crate::clock::TICK;
 use crate::compression::worked;
 use crate::config::Overflow;
 use crate::driver::WORK_PER_POLL;
@@ -20,6 +24,8 @@ pub(crate) enum Command {
     Uncompressed(Message<'static>),
     Prepared(PreparedMessage),
     Ping(Box<[u8]>),
+    /// A ping whose answer is waited for; its payload is this number.
+    Ask(u64),
     Close(CloseCode, Text<'static>),
 }
 
@@ -47,6 +53,7 @@ impl Command {
             Self::Uncompressed(message) => connection.send_uncompressed(message, output),
             Self::Prepared(message) => connection.send_prepared(&message, output),
             Self::Ping(payload) => connection.ping(&payload, output),
+            Self::Ask(number) => connection.ping(&number.to_be_bytes(), output),
             Self::Close(code, reason) => connection.close(code, &reason, output),
         }
     }
@@ -63,6 +70,7 @@ impl Command {
                 Self::Message(message) | Self::Uncompressed(message) => message.as_bytes().len(),
                 Self::Prepared(message) => message.len(),
                 Self::Ping(payload) => payload.len(),
+                Self::Ask(_) => 0,
                 Self::Close(_, reason) => reason.len(),
             }
     }
@@ -77,7 +85,7 @@ pub(crate) struct Mailbox {
 }
 
 #[derive(Debug)]
-struct State {
+pub(super) struct State {
     queue: VecDeque<Command>,
     /// The size of `queue`, in bytes.
     queued: Share,
@@ -85,14 +93,27 @@ struct State {
     backlog: usize,
     waker: Option<Waker>,
     /// Nothing is accepted any more; what is in the queue may still be sent.
-    closed: bool,
+    pub(super) closed: bool,
     /// Messages that were accepted and will not arrive.
     dropped: u64,
+    /// Those who wait, from the first on.
+    pub(super) waits: Option<Box<Waits>>,
 }
 
 impl State {
-    fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         self.queued.held() + self.backlog
+    }
+
+    /// Who is to look again whether what they wait for has come: to be told without the lock.
+    fn changed(&self) -> Option<Arc<Notify>> {
+        self.waits.as_ref().map(|waits| waits.changed.clone())
+    }
+
+    /// Notes what the connection holds unsent, and gives who is to know that it is little again.
+    fn set_backlog(&mut self, backlog: usize, low_mark: usize) -> Option<Arc<Notify>> {
+        self.backlog = backlog;
+        if self.waits.is_some() && self.held() <= low_mark { self.changed() } else { None }
     }
 
     /// Takes messages out, the oldest first, until less than `mark` is held or none is left.
@@ -120,7 +141,8 @@ pub(crate) struct Drained {
 impl Mailbox {
     pub(crate) fn new(id: ConnectionId, terms: Arc<Terms>) -> Self {
         let queued = terms.queues().share();
-        let state = State { queued, queue: VecDeque::new(), backlog: 0, dropped: 0, waker: None, closed: false };
+        let (queue, backlog, dropped, waker, closed, waits) = Default::default();
+        let state = State { queued, queue, backlog, dropped, waker, closed, waits };
         Self { id, terms, state: Mutex::new(state) }
     }
 
@@ -129,7 +151,16 @@ impl Mailbox {
         self.id
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    /// From where on it is writable again, in bytes: half of what may wait.
+    pub(super) fn low_mark(&self) -> usize {
+        self.terms.mark() / 2
+    }
+
+    pub(super) fn pong_timeout(&self) -> Duration {
+        TICK * self.terms.pong_timeout
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -146,7 +177,7 @@ impl Mailbox {
     fn push_below(&self, command: Command, mark: usize) -> Result<(), SendError> {
         let counts = self.terms.counts();
         let mut dropped = Vec::new(); // without the lock: it runs other people's destructors
-        let waker = {
+        let (waker, changed) = {
             let mut state = self.state();
             if state.closed {
                 return Err(SendError::Closed);
@@ -171,9 +202,10 @@ impl Mailbox {
             let queued = state.queued.held() + command.size();
             state.queued.set(queued);
             state.queue.push_back(command);
-            state.waker.take()
+            (state.waker.take(), if closes { state.changed() } else { None })
         };
         drop(dropped);
+        tell(changed);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -215,8 +247,11 @@ impl Mailbox {
     /// Notes what the connection holds unsent, and says whether commands wait behind it.
     pub(crate) fn set_backlog(&self, backlog: usize) -> bool {
         let mut state = self.state();
-        state.backlog = backlog;
-        !state.queue.is_empty()
+        let changed = state.set_backlog(backlog, self.low_mark());
+        let filled = !state.queue.is_empty();
+        drop(state);
+        tell(changed);
+        filled
     }
 
     /// What the commands that wait cost in memory, in bytes.
@@ -253,6 +288,9 @@ impl Mailbox {
                 command
             };
             drained.moved += 1;
+            if let Command::Ask(number) = command {
+                self.state().waits.iter_mut().for_each(|waits| waits.note_sent(number));
+            }
             let is_message = command.is_message();
             // The arguments were checked when they were queued: a connection that has closed since takes nothing.
             if command.frame(connection, output).is_err() && is_message {
@@ -267,19 +305,20 @@ impl Mailbox {
     /// missed. `backlog` is what the connection holds unsent.
     pub(crate) fn register(&self, waker: &Waker, backlog: usize) -> bool {
         let mut state = self.state();
-        state.backlog = backlog;
+        let changed = state.set_backlog(backlog, self.low_mark());
         let known = state.waker.as_ref().is_some_and(|known| known.will_wake(waker));
         let old = if known { None } else { state.waker.replace(waker.clone()) };
         let filled = !state.queue.is_empty();
         drop(state);
         drop(old); // without the lock: it may be the last to hold a task
+        tell(changed);
         filled
     }
 
     /// From now on nothing is taken; what is queued is dropped and counted.
     pub(crate) fn close(&self) {
         let counts = self.terms.counts();
-        let dropped = {
+        let (dropped, changed) = {
             let mut state = self.state();
             state.closed = true;
             state.backlog = 0;
@@ -288,8 +327,16 @@ impl Mailbox {
             let messages = queue.iter().filter(|command| command.is_message()).count();
             counts.lost_messages.add(messages);
             state.dropped += messages as u64;
-            (queue, state.waker.take())
+            let given_up = state.waits.as_mut().map(|waits| waits.give_up());
+            ((queue, state.waker.take(), given_up), state.changed())
         };
         drop(dropped); // without the lock: it runs other people's destructors
+        tell(changed);
+    }
+}
+
+fn tell(changed: Option<Arc<Notify>>) {
+    if let Some(changed) = changed {
+        changed.notify_waiters();
     }
 }

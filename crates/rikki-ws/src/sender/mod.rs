@@ -1,25 +1,28 @@
 //! Sending from anywhere: a bounded queue between any thread and a connection's task.
 
 mod mailbox;
+mod waits;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rikki_proto::{CloseCode, Message, PreparedMessage, SendError};
 
+use super::error::Error;
 use super::id::ConnectionId;
 
 pub(super) use mailbox::{Command, Drained, Mailbox};
 
 /// Sends to one WebSocket from any thread or task, at any time.
 ///
-/// A clone sends to the same connection. Nothing here waits: what is sent is queued and the connection's task is
+/// A clone sends to the same connection. Nothing waits but what is `async`: what is sent is queued and the connection's task is
 /// woken. What is accepted, here or by the connection's own task, arrives in the order in which it was, and before the
 /// Close, whoever sends that; what cannot is counted as [`dropped`](Self::dropped). After a close nothing is accepted.
 ///
 /// A callback sends much at once by its [`Socket`](super::Socket), which can write in the meantime: what it gives to a
 /// `Sender` of its own connection waits until it returns.
 ///
-/// Memory: about 120 bytes a connection from the first [`Socket::sender`](super::Socket::sender) on, and what is
+/// Memory: about 140 bytes a connection from the first [`Socket::sender`](super::Socket::sender) on, and what is
 /// queued, at most [`write_queue`](super::Config::write_queue) and one message.
 ///
 /// ```no_run
@@ -81,6 +84,91 @@ impl Sender {
     /// [`SendError::ControlTooLong`] over 125 bytes; else as [`send`](Self::send).
     pub fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
         self.mailbox.push(Command::ping(payload)?)
+    }
+
+    /// Pings the peer, and waits for the answer: how long that took, from when the ping was written behind what had been
+    /// accepted before it.
+    ///
+    /// What the peer has sent before its answer is handed over first, so it takes longer where nobody reads. Who waits
+    /// inside of a callback's thread holds up what is waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] if there is no answer within [`pong_timeout`](super::Config::pong_timeout), which does not
+    /// end the connection; [`Error::Send`] with [`SendError::Closed`] if that ends before, and with [`SendError::Full`]
+    /// where [`send`](Self::send) would be refused or 16 pings of this connection wait for their answers.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future forgets the answer; the ping may be sent all the same.
+    ///
+    /// ```no_run
+    /// # async fn example(sender: rikki_ws::Sender) -> Result<(), rikki_ws::Error> {
+    /// println!("{:?} there and back", sender.round_trip().await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn round_trip(&self) -> Result<Duration, Error> {
+        self.mailbox.round_trip().await
+    }
+
+    /// Waits until no more than half of [`write_queue`](super::Config::write_queue) waits to be written: at once, if that
+    /// is so.
+    ///
+    /// A peer that takes nothing for [`write_timeout`](super::Config::write_timeout) is cut, which ends this too; one
+    /// that takes little keeps it waiting. Others may send before whoever has waited does.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] when the connection is closed or closing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    ///
+    /// ```no_run
+    /// use rikki_ws::{SendError, Sender};
+    ///
+    /// async fn feed(sender: Sender, rows: impl Iterator<Item = String>) -> Result<(), SendError> {
+    ///     for row in rows {
+    ///         sender.writable().await?;
+    ///         sender.send(row)?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub async fn writable(&self) -> Result<(), SendError> {
+        self.mailbox.wait_until_writable().await
+    }
+
+    /// Waits until the connection is closed or closing, so that nothing can be sent any more: for as long as it lasts.
+    ///
+    /// Memory: about 100 bytes a connection from when this, [`writable`](Self::writable) or
+    /// [`round_trip`](Self::round_trip) is first called; as long as somebody waits, the future.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    ///
+    /// ```no_run
+    /// # async fn example(sender: rikki_ws::Sender) {
+    /// tokio::spawn(async move {
+    ///     let mut ticks = tokio::time::interval(std::time::Duration::from_secs(1));
+    ///     loop {
+    ///         tokio::select! {
+    ///             () = sender.closed() => break,
+    ///             _ = ticks.tick() => drop(sender.send("tick")),
+    ///         }
+    ///     }
+    /// });
+    /// # }
+    /// ```
+    pub async fn closed(&self) {
+        self.mailbox.wait_until_closed().await;
     }
 
     /// Closes the connection when everything queued before has been sent. A full queue does not stand in the way.

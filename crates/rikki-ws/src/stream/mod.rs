@@ -1,5 +1,8 @@
 //! The async face: a stream and sink of messages.
 
+mod inbox;
+mod waiting;
+
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
@@ -10,7 +13,7 @@ use rikki_proto::handshake::Subprotocol;
 use rikki_proto::{CloseCode, Connection, Message, SendError};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::driver::{Consumer, Driver, Flow, Panicked, Stopped};
+use crate::driver::{Driver, Stopped};
 use crate::error::{Closed, Error};
 use crate::id::ConnectionId;
 use crate::sender::Sender;
@@ -19,6 +22,7 @@ use crate::socket::Socket;
 use crate::terms::Terms;
 use crate::trace::Trace;
 use crate::tracker::Tracker;
+use inbox::{Inbox, Nobody};
 
 /// A byte stream of any kind.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -59,27 +63,6 @@ pub struct WebSocket {
     subprotocol: Option<Subprotocol>,
     tasks: Tasks,
     tracker: Tracker,
-}
-
-#[derive(Default)]
-struct Inbox {
-    message: Option<Message<'static>>,
-    closed: Option<Closed>,
-}
-
-impl Consumer for Inbox {
-    fn is_ready(&self) -> bool {
-        self.message.is_none()
-    }
-
-    fn message(&mut self, _: &mut Socket<'_>, message: Message<'_>) -> Result<Flow, Panicked> {
-        self.message = Some(message.into_owned());
-        Ok(Flow::Yield)
-    }
-
-    fn closed(&mut self, closed: Closed) {
-        self.closed = Some(closed);
-    }
 }
 
 /// The tasks that wait for one connection. The halves of a split stream may be polled by two, while a socket and a
@@ -166,6 +149,14 @@ impl WebSocket {
     }
 
     /// A handle that sends from any thread or task; what it sends is written while the stream or the sink is polled.
+    ///
+    /// It is `None` when the connection is over: the stream has ended, or the sink has said so with an error. While it
+    /// is only closing there is one, which sends nothing any more.
+    ///
+    /// Most who would split the WebSocket need no more than this: `futures_util`'s `split` puts it behind a lock that
+    /// each poll of either half takes, allocates once, and leaves no method of this type but those of `Stream` and
+    /// `Sink` until the halves are reunited. A task that reads, and `Sender`s in all that write, cost a
+    /// [queue](Sender) and no lock in each read.
     #[must_use]
     pub fn sender(&mut self) -> Option<Sender> {
         Some(self.driver.as_mut()?.with_socket(&self.tasks.common, |socket| socket.sender()))
@@ -182,6 +173,12 @@ impl WebSocket {
         // Whoever reads has to wait for the answer now, with a deadline.
         self.tasks.common.wake_by_ref();
         Ok(())
+    }
+
+    /// Bytes that wait to be written, those that senders have queued included.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.driver.as_ref().map_or(0, Driver::unsent)
     }
 
     /// How the connection ended, when it has; the error, if there was one, is taken by the stream.
@@ -230,11 +227,6 @@ impl WebSocket {
         self.driver = None;
         self.tasks.common.wake_by_ref();
     }
-
-    /// Bytes that the peer has not taken yet.
-    fn unsent(&self) -> usize {
-        self.driver.as_ref().map_or(0, Driver::unsent)
-    }
 }
 
 impl Stream for WebSocket {
@@ -243,13 +235,13 @@ impl Stream for WebSocket {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         // The sink may have found one.
-        if let Some(message) = this.inbox.message.take() {
+        if let Some(message) = this.inbox.take() {
             return Poll::Ready(Some(Ok(message)));
         }
         if let Some(driver) = &mut this.driver {
             this.tasks.set_reader(cx.waker());
             match ready!(driver.poll(&mut Context::from_waker(&this.tasks.common), &mut this.inbox)) {
-                Stopped::Yielded => return Poll::Ready(this.inbox.message.take().map(Ok)),
+                Stopped::Yielded => return Poll::Ready(this.inbox.take().map(Ok)),
                 Stopped::Ended => this.end(),
             }
         }
@@ -265,11 +257,11 @@ impl Sink<Message<'static>> for WebSocket {
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let this = self.get_mut();
         let mark = this.terms.mark();
-        if this.unsent() < mark {
+        if this.queued() < mark {
             return Poll::Ready(Ok(()));
         }
         match this.poll_unsent(cx) {
-            Poll::Pending if this.unsent() < mark => Poll::Ready(Ok(())),
+            Poll::Pending if this.queued() < mark => Poll::Ready(Ok(())),
             other => other,
         }
     }
@@ -333,19 +325,8 @@ impl Future for Unfinished {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { driver, tasks, .. } = self.get_mut();
         tasks.set_reader(cx.waker());
-        driver.poll(&mut Context::from_waker(&tasks.common), &mut Nobody).map(|_ended| ())
+        driver.poll(&mut Context::from_waker(&tasks.common), &mut Nobody::default()).map(|_ended| ())
     }
-}
-
-/// Who gets messages that still arrive when nobody reads them.
-struct Nobody;
-
-impl Consumer for Nobody {
-    fn message(&mut self, _: &mut Socket<'_>, _: Message<'_>) -> Result<Flow, Panicked> {
-        Ok(Flow::Continue)
-    }
-
-    fn closed(&mut self, _: Closed) {}
 }
 
 impl std::fmt::Debug for WebSocket {

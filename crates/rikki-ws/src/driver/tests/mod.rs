@@ -4,6 +4,7 @@ mod deadlines;
 mod excess;
 mod feeds;
 mod lost;
+mod room;
 
 use std::collections::VecDeque;
 use std::io;
@@ -36,6 +37,8 @@ struct Script {
     room: usize,
     /// How many bytes it takes until it blocks.
     takes: usize,
+    /// The write that it takes nothing of, though it takes the next.
+    balks_at: usize,
     /// What it says after that: that the peer has reset the connection.
     breaks: bool,
     /// Whether bytes lie inside until they are flushed, as in TLS.
@@ -76,7 +79,7 @@ impl AsyncRead for Script {
 impl AsyncWrite for Script {
     fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.write_calls += 1;
-        let taken = bytes.len().min(self.takes);
+        let taken = if self.write_calls == self.balks_at { 0 } else { bytes.len().min(self.takes) };
         if taken == 0 {
             return if self.breaks { Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())) } else { Poll::Pending };
         }
