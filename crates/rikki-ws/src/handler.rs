@@ -6,12 +6,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use rikki_proto::{CloseCode, Message, SendError, Text};
+use rikki_proto::{CloseCode, Message, Text};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::driver::{Consumer, Driver, Flow, Panicked};
 use super::error::Closed;
 use super::opening::Opening;
+use super::outcome::Outcome;
 use super::socket::Socket;
 use super::tracker::Tracker;
 
@@ -24,9 +25,8 @@ use super::tracker::Tracker;
 ///
 /// A callback that panics closes its connection with 1011 and nothing else.
 ///
-/// A closure `Fn(&mut Socket, Message)` is the short form of a handler without state. It may return what
-/// [`Socket::send`] returns: a [`SendError::Full`] closes the connection with 1013, other errors mean that it is
-/// closing anyway.
+/// A closure `Fn(&mut Socket, Message)` is the short form of a handler without state. It may return a `Result`, such as
+/// that of [`Socket::send`]: what an error does is said at [`Outcome`].
 ///
 /// ```
 /// use rikki_ws::{Closed, Handler, Message, Opening, Socket};
@@ -69,8 +69,8 @@ pub trait Handler: Send + Sync + 'static {
     }
 
     /// There is room again: no more than half of [`write_queue`](super::Config::write_queue) waits to be written, after
-    /// it was full or something that a callback has sent was refused with [`SendError::Full`] or
-    /// [`SendError::Dropped`].
+    /// it was full or something that a callback has sent was refused with [`SendError::Full`](super::SendError::Full) or
+    /// [`SendError::Dropped`](super::SendError::Dropped).
     ///
     /// Whoever sends much more than a queue holds goes on from here, at most once in a turn of the connection, so that
     /// others have theirs. Where a message of more than 16 KiB was refused because the
@@ -122,34 +122,8 @@ where
     fn open(&self, _: &mut Socket<'_>, _: &Opening) {}
 
     fn message(&self, (): &mut (), socket: &mut Socket<'_>, message: Message<'_>) {
-        if let Err(SendError::Full) = self(socket, message).into_result() {
-            let _ = socket.close(CloseCode::TRY_AGAIN_LATER, "write queue full");
-        }
+        self(socket, message).conclude(socket);
     }
-}
-
-/// What a closure may return that serves as a [`Handler`]: nothing, or what [`Socket::send`] returns.
-pub trait Outcome: sealed::Sealed {
-    #[doc(hidden)]
-    fn into_result(self) -> Result<(), SendError>;
-}
-
-impl Outcome for () {
-    fn into_result(self) -> Result<(), SendError> {
-        Ok(())
-    }
-}
-
-impl Outcome for Result<(), SendError> {
-    fn into_result(self) -> Result<(), SendError> {
-        self
-    }
-}
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for () {}
-    impl Sealed for Result<(), super::SendError> {}
 }
 
 /// A connection served by a handler, as a future.

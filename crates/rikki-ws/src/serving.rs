@@ -130,7 +130,7 @@ impl Drop for Within {
 }
 
 /// Whether an error says no more than that the connection has ended, which whoever closed it knows.
-fn is_end_of_connection(error: &(dyn StdError + 'static)) -> bool {
+pub(super) fn is_end_of_connection(error: &(dyn StdError + 'static)) -> bool {
     let mut errors = std::iter::successors(Some(error), |&error| error.source());
     errors.any(|error| match (error.downcast_ref::<Error>(), error.downcast_ref::<SendError>()) {
         (Some(Error::Send(SendError::Closed)), _) | (_, Some(SendError::Closed)) => true,
@@ -140,9 +140,15 @@ fn is_end_of_connection(error: &(dyn StdError + 'static)) -> bool {
 }
 
 /// Whether an error says that too much waits for the peer, as it does of a closure that serves one.
-fn is_full(error: &(dyn StdError + 'static)) -> bool {
+pub(super) fn is_full(error: &(dyn StdError + 'static)) -> bool {
     let mut errors = std::iter::successors(Some(error), |&error| error.source());
     errors.any(|error| matches!(error.downcast_ref(), Some(SendError::Full)))
+}
+
+/// Whether an error says no more than that a policy has dropped what was sent.
+pub(super) fn is_dropped(error: &(dyn StdError + 'static)) -> bool {
+    let mut errors = std::iter::successors(Some(error), |&error| error.source());
+    errors.any(|error| matches!(error.downcast_ref(), Some(SendError::Dropped)))
 }
 
 /// An error with its causes, on one line.
