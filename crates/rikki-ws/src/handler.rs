@@ -73,9 +73,9 @@ pub trait Handler: Send + Sync + 'static {
     /// [`SendError::Dropped`](super::SendError::Dropped).
     ///
     /// Whoever sends much more than a queue holds goes on from here, at most once in a turn of the connection, so that
-    /// others have theirs. Where a message of more than 16 KiB was refused because the
-    /// [memory of all queues](super::Live::queue_memory) is used up, the turn is the next that comes for another reason,
-    /// such as a ping after a silence. It is not called when the connection is closing.
+    /// others have theirs. It is not called when the connection is closing, nor where no more than half has waited, and
+    /// a message of more than 16 KiB was refused because the [memory of all queues](super::Live::queue_memory) is used
+    /// up: that others give it back is told to nobody.
     ///
     /// ```
     /// use rikki_ws::{Handler, Message, Opening, Socket};

@@ -28,6 +28,8 @@ mod feeds;
 mod handler;
 mod host;
 mod id;
+#[cfg(feature = "json")]
+mod json;
 mod live;
 mod local;
 mod opening;
@@ -66,6 +68,8 @@ pub use endpoint::Endpoint;
 pub use error::{Closed, Deadline, Error};
 pub use handler::Handler;
 pub use id::ConnectionId;
+#[cfg(feature = "json")]
+pub use json::{Json, JsonHandler, OnJson, on_json};
 pub use live::Live;
 pub use opening::Opening;
 pub use origins::BadOrigin;
@@ -73,6 +77,8 @@ pub use outcome::Outcome;
 pub use sender::Sender;
 pub use serving::Termination;
 pub use socket::Socket;
+#[cfg(feature = "json")]
+pub use stream::Typed;
 pub use stream::WebSocket;
 #[cfg(feature = "tls")]
 pub use tls::TlsError;

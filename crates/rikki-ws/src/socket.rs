@@ -89,10 +89,10 @@ impl Socket<'_> {
     }
 
     /// Sends a message that there was room for when it was asked: the mark may have become lower since.
-    pub(super) fn send_promised(&mut self, message: Message<'static>) -> Result<(), SendError> {
+    pub(super) fn send_promised(&mut self, message: Message<'_>) -> Result<(), SendError> {
         match self.make_way(Sent::Promised, message.as_bytes().len())? {
             None => self.connection.send(message, self.output),
-            Some(mailbox) => mailbox.push_promised(Command::Message(message)),
+            Some(mailbox) => mailbox.push_promised(Command::Message(message.into_owned())),
         }
     }
 
@@ -195,7 +195,9 @@ impl Socket<'_> {
 
     /// Passes on whether something was sent; where there was no room it is offered again when there is.
     fn noted(&mut self, sent: Result<(), SendError>) -> Result<(), SendError> {
-        if matches!(sent, Err(SendError::Full | SendError::Dropped)) {
+        let is_refused = matches!(sent, Err(SendError::Full | SendError::Dropped));
+        // Where others have all the memory, room for this peer is not what is missing.
+        if is_refused && self.queued() > self.terms.mark() / 2 {
             self.wire.note_refused();
         }
         sent

@@ -417,7 +417,7 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::Mutex;
 
-    use futures_util::{SinkExt as _, StreamExt as _};
+    use futures_util::StreamExt as _;
 
     use super::*;
     use crate::{Closed, Error, Socket};

@@ -59,7 +59,7 @@ pub use rikki_proto::handshake::HandshakeError;
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut socket = rikki_ws::client::connect("wss://example.org/chat").await?;
-/// socket.send("hello".into()).await?;
+/// socket.send("hello").await?;
 /// while let Some(message) = socket.next().await {
 ///     println!("{:?}", message?);
 /// }

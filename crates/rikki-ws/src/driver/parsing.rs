@@ -36,15 +36,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     self.message_since = NEVER;
                     self.deliver(turn, message, mark)
                 }
-                Ok(Some(Event::Close(frame))) => {
-                    self.report(turn, closed_by_peer(frame));
+                Ok(Some(other)) => {
+                    self.handle_other(turn, other, mark);
                     Flow::Continue
                 }
-                Ok(Some(Event::Pong(payload))) => {
-                    self.deliver_pong(turn, &payload, mark);
-                    Flow::Continue
-                }
-                Ok(Some(_)) => Flow::Continue,
                 Err(error) => {
                     self.fail(turn, error);
                     return Flow::Continue;
@@ -71,33 +66,37 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             return Flow::Continue;
         }
         let mut socket = self.socket(turn.cx.waker(), turn.output, mark);
-        let delivered = turn.consumer.message(&mut socket, message);
-        self.judge(turn, delivered).unwrap_or(Flow::Continue)
+        turn.consumer.message(&mut socket, message).unwrap_or_else(|Panicked| {
+            self.handle_panic(turn);
+            Flow::Continue
+        })
     }
 
+    /// What is no message: not on the way of messages.
     #[cold]
-    fn deliver_pong<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, payload: &[u8], mark: usize) {
-        if let Some(mailbox) = &self.mailbox {
-            mailbox.handle_pong(payload);
-        }
-        if !self.ending.is_told() {
-            let delivered = turn.consumer.pong(&mut self.socket(turn.cx.waker(), turn.output, mark), payload);
-            self.judge(turn, delivered);
+    #[inline(never)]
+    fn handle_other<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, event: Event<'_>, mark: usize) {
+        match event {
+            Event::Close(frame) => self.report(turn, closed_by_peer(frame)),
+            Event::Pong(payload) => {
+                if let Some(mailbox) = &self.mailbox {
+                    mailbox.handle_pong(&payload);
+                }
+                if !self.ending.is_told() {
+                    let mut socket = self.socket(turn.cx.waker(), turn.output, mark);
+                    let called = turn.consumer.pong(&mut socket, &payload);
+                    called.unwrap_or_else(|Panicked| self.handle_panic(turn));
+                }
+            }
+            _ => {}
         }
     }
 
-    /// Ends the connection if a callback has panicked.
-    #[inline]
-    pub(super) fn judge<C: Consumer, R>(
-        &mut self,
-        turn: &mut Turn<'_, '_, C>,
-        called: Result<R, Panicked>,
-    ) -> Option<R> {
-        if called.is_err() {
-            let code = CloseCode::INTERNAL_ERROR;
-            self.report(turn, Closed { code, reason: Text::from(""), error: Some(Error::HandlerPanicked) });
-        }
-        called.ok()
+    /// A callback has panicked, and sends no more.
+    #[cold]
+    pub(super) fn handle_panic<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) {
+        let code = CloseCode::INTERNAL_ERROR;
+        self.report(turn, Closed { code, reason: Text::from(""), error: Some(Error::HandlerPanicked) });
     }
 }
 

@@ -34,28 +34,19 @@ pub(super) struct Allowance {
     pub(super) queued: usize,
     /// How many messages may be taken from feeds.
     pub(super) fed: usize,
-    /// Whether the consumer has been told that there is room, and whether it has filled that: it may do so each time.
-    pub(super) offered: bool,
-    pub(super) refilled: bool,
 }
 
 impl Allowance {
     /// Whether others are to run now.
     pub(super) fn is_spent(&self) -> bool {
-        self.reads == 0 || self.queued == 0 || self.fed == 0 || self.refilled
+        self.reads == 0 || self.queued == 0 || self.fed == 0
     }
 }
 
 impl<'t, 'w, C> Turn<'t, 'w, C> {
     pub(super) fn new(cx: &'t mut Context<'w>, consumer: &'t mut C, output: &'t mut Output) -> Self {
-        let budget = Allowance {
-            reads: READS_PER_POLL,
-            payload: PAYLOAD_PER_POLL,
-            queued: QUEUED_PER_POLL,
-            fed: FED_PER_POLL,
-            offered: false,
-            refilled: false,
-        };
+        let budget =
+            Allowance { reads: READS_PER_POLL, payload: PAYLOAD_PER_POLL, queued: QUEUED_PER_POLL, fed: FED_PER_POLL };
         Self { cx, consumer, output, budget }
     }
 }

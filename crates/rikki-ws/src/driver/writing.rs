@@ -8,7 +8,7 @@ use rikki_proto::{Connection, Output};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::turn::Turn;
-use super::{Consumer, Driver, WRITE_AT};
+use super::{Consumer, Driver, Panicked, WRITE_AT};
 use crate::clock::{Alarm, Tick};
 use crate::id::ConnectionId;
 use crate::socket::Wire;
@@ -168,7 +168,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if self.is_queueing() { 0 } else { mark }
     }
 
-    /// Tells the consumer that there is room again, once in a poll. True if it may have sent something.
+    /// Tells the consumer that there is room again, until it has filled that. True if it may have sent something.
     #[inline]
     pub(super) fn offer<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> bool {
         self.line.crowded && self.offer_room(turn)
@@ -182,16 +182,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     #[cold]
     fn offer_room<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> bool {
         let mark = self.terms.mark();
-        if turn.budget.offered || !self.is_open() || self.waiting(turn.output) > mark / 2 {
+        if turn.budget.fed == 0 || !self.is_open() || self.waiting(turn.output) > mark / 2 {
             return false;
         }
-        (self.line.crowded, turn.budget.offered) = (false, true);
+        self.line.crowded = false;
         let mark = if self.is_queueing() { 0 } else { mark };
         let offered = turn.consumer.writable(&mut self.socket(turn.cx.waker(), turn.output, mark));
-        self.judge(turn, offered);
-        // It is told again when that is written, in a turn that comes by itself. Whoever fills nothing, since others
-        // have all the memory, waits for the next that comes for another reason.
-        turn.budget.refilled = self.waiting(turn.output) > self.terms.mark() / 2;
+        offered.unwrap_or_else(|Panicked| self.handle_panic(turn));
+        if self.line.crowded {
+            // It has filled what there was. It is told again in another turn, which comes by itself: others have theirs.
+            turn.budget.fed = 0;
+        }
         self.hold_back(turn);
         true
     }

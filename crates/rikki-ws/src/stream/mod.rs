@@ -1,6 +1,8 @@
 //! The async face: a stream and sink of messages.
 
 mod inbox;
+#[cfg(feature = "json")]
+mod typed;
 mod waiting;
 
 use std::pin::Pin;
@@ -23,6 +25,8 @@ use crate::terms::Terms;
 use crate::trace::Trace;
 use crate::tracker::Tracker;
 use inbox::{Inbox, Nobody};
+#[cfg(feature = "json")]
+pub use typed::Typed;
 
 /// A byte stream of any kind.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -1,11 +1,13 @@
 //! What a WebSocket does from beginning to end when it is awaited: a closing handshake, a ping and its pong.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rikki_proto::{CloseCode, SendError};
+use futures_core::Stream;
+use futures_sink::Sink;
+use rikki_proto::{CloseCode, Message, SendError};
 
 use super::WebSocket;
 use super::inbox::Nobody;
@@ -13,6 +15,52 @@ use crate::driver::Stopped;
 use crate::error::Error;
 
 impl WebSocket {
+    /// Receives the next message, as the `Stream` does; `None` when the connection is over.
+    ///
+    /// # Errors
+    ///
+    /// Once, if the connection ended without a closing handshake: why it did.
+    ///
+    /// # Cancel safety
+    ///
+    /// No message is lost when the future is dropped.
+    pub async fn recv(&mut self) -> Option<Result<Message<'static>, Error>> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
+    /// Sends what a message can be made of, as the `Sink` does: waits until there is room for it, and until nothing is
+    /// unsent any more.
+    ///
+    /// A peer that takes nothing for [`write_timeout`](crate::Config::write_timeout) ends the connection and this.
+    /// A payload that is borrowed is copied once, into what is written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Send`] with [`SendError::Closed`] when the connection is closed or closing.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, the message is sent whole or not at all; which of these is not known.
+    ///
+    /// ```
+    /// use rikki_ws::{Error, WebSocket};
+    ///
+    /// async fn greet(mut socket: WebSocket) -> Result<(), Error> {
+    ///     socket.send("Your name?").await?;
+    ///     while let Some(name) = socket.recv().await {
+    ///         let greeting = format!("Hello, {}!", name?.as_text().unwrap_or("stranger"));
+    ///         socket.send(greeting).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub async fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_ready(cx)).await?;
+        // The mark may have become lower since, and there is room as was promised.
+        self.with_socket(|socket| socket.send_promised(message.into()))?;
+        poll_fn(|cx| self.poll_unsent(cx)).await
+    }
+
     /// Closes the connection and waits for its end: sends the Close behind what has been accepted, takes the peer's
     /// answer, and ends TCP ([RFC 6455 section 7.1.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.1)). How it
     /// ended is in [`closed`](Self::closed).

@@ -123,9 +123,9 @@ async fn who_finds_no_memory_does_not_keep_the_thread() {
     let wakes = Arc::<Wakes>::default();
     let waker = Waker::from(wakes.clone());
     let mut large = Large(0);
-    for calls in 1..3 {
+    for _ in 0..3 {
         assert!(driver.poll(&mut Context::from_waker(&waker), &mut large).is_pending());
-        assert_eq!((large.0, wakes.0.load(Relaxed), driver.ticket.is_some()), (calls, 0, false));
+        assert_eq!((large.0, wakes.0.load(Relaxed), driver.ticket.is_some()), (0, 0, false));
     }
 }
 
