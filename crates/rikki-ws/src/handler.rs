@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::driver::{Consumer, Driver, Flow, Panicked};
 use super::error::Closed;
 use super::opening::Opening;
-use super::outcome::Outcome;
+use super::outcome::{Callback, Outcome};
 use super::socket::Socket;
 use super::tracker::Tracker;
 
@@ -50,6 +50,16 @@ use super::tracker::Tracker;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not serve WebSockets",
+    label = "this is no handler",
+    note = "a handler is a type that implements `Handler`, or a closure or function with the arguments `&mut Socket<'_>` \
+            and `Message<'_>`, whose types a closure has to name",
+    note = "all connections share it: what changes belongs into `Handler::State`, or behind a lock, and not into a \
+            closure that is `FnMut`",
+    note = "an axum handler, such as one that takes an `Upgrade`, belongs into a route; a function that takes a \
+            `WebSocket` belongs into `Upgrade::on_upgrade` there"
+)]
 pub trait Handler: Send + Sync + 'static {
     /// What the handler keeps for each connection.
     type State: Send + 'static;
@@ -57,7 +67,8 @@ pub trait Handler: Send + Sync + 'static {
     /// A connection has been opened.
     fn open(&self, socket: &mut Socket<'_>, opening: &Opening) -> Self::State;
 
-    /// A whole message has arrived.
+    /// A whole message has arrived, lent for the length of the call: [`Message::into_owned`] keeps it, such as for
+    /// another thread.
     fn message(&self, state: &mut Self::State, socket: &mut Socket<'_>, message: Message<'_>);
 
     /// A pong has come: the answer to a ping, which may be one that was sent after a silence and has no payload, or one
@@ -112,17 +123,16 @@ pub trait Handler: Send + Sync + 'static {
     }
 }
 
-impl<F, R> Handler for F
+impl<F> Handler for F
 where
-    F: Fn(&mut Socket<'_>, Message<'_>) -> R + Send + Sync + 'static,
-    R: Outcome,
+    F: Callback<Returns: Outcome> + Send + Sync + 'static,
 {
     type State = ();
 
     fn open(&self, _: &mut Socket<'_>, _: &Opening) {}
 
     fn message(&self, (): &mut (), socket: &mut Socket<'_>, message: Message<'_>) {
-        self(socket, message).conclude(socket);
+        self.call(socket, message).conclude(socket);
     }
 }
 

@@ -73,7 +73,7 @@ pub use json::{Json, JsonHandler, OnJson, on_json};
 pub use live::Live;
 pub use opening::Opening;
 pub use origins::BadOrigin;
-pub use outcome::Outcome;
+pub use outcome::{Callback, Outcome};
 pub use sender::Sender;
 pub use serving::Termination;
 pub use socket::Socket;

@@ -6,7 +6,7 @@ use std::error::Error as StdError;
 use std::fmt::Display;
 
 use rikki_limits::Seldom;
-use rikki_proto::{CloseCode, SendError};
+use rikki_proto::{CloseCode, Message, SendError};
 
 use super::error::Error;
 use super::serving;
@@ -47,6 +47,13 @@ static FAILURES: Seldom = Seldom::new();
 /// client.send("half");
 /// client.expect_close(CloseCode::INTERNAL_ERROR);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "a callback of a WebSocket cannot return `{Self}`",
+    label = "this returns `{Self}`",
+    note = "it may return nothing, or a `Result<(), E>` whose error can be shown, such as that of `Socket::send`",
+    note = "callbacks are not async: an async function takes a `WebSocket` and belongs into `Upgrade::on_upgrade`, in an \
+            axum handler; or a task answers by the `Sender` of `Socket::sender`"
+)]
 pub trait Outcome: sealed::Sealed {
     #[doc(hidden)]
     fn conclude(self, socket: &mut Socket<'_>);
@@ -70,6 +77,28 @@ impl<E: Display + 'static> Outcome for Result<(), E> {
         if let Err(error) = self {
             conclude(socket, Failure::of(&error), &error);
         }
+    }
+}
+
+/// What a closure or function is that serves as a [`Handler`](super::Handler): `Fn(&mut Socket<'_>, Message<'_>)`, with
+/// any [`Outcome`].
+///
+/// It is there so that the compiler says of others what a handler is; nothing else implements it.
+pub trait Callback {
+    /// What it returns.
+    type Returns;
+
+    #[doc(hidden)]
+    fn call(&self, socket: &mut Socket<'_>, message: Message<'_>) -> Self::Returns;
+}
+
+#[diagnostic::do_not_recommend]
+impl<F: Fn(&mut Socket<'_>, Message<'_>) -> R, R> Callback for F {
+    type Returns = R;
+
+    #[inline(always)]
+    fn call(&self, socket: &mut Socket<'_>, message: Message<'_>) -> R {
+        self(socket, message)
     }
 }
 

@@ -96,6 +96,7 @@ enum Came {
 impl Client {
     /// Opens a WebSocket that a handler or a closure serves, with the defaults of [`Config`].
     #[must_use]
+    #[track_caller]
     pub fn open<H: Handler>(handler: H) -> Self {
         Self::open_at(&Endpoint::new(handler), Request::new(()))
     }
@@ -109,6 +110,7 @@ impl Client {
     ///
     /// If no server would accept the request, and inside of a tokio runtime.
     #[must_use]
+    #[track_caller]
     pub fn open_at<H: Handler>(endpoint: &Endpoint<H>, mut request: Request<()>) -> Self {
         let handshake: [(HeaderName, &str); 5] = [
             (HOST, "localhost"),
@@ -165,6 +167,7 @@ impl Client {
     ///
     /// [`Upgrade::on_upgrade`]: https://docs.rs/rikki-ws/latest/rikki_ws/struct.Upgrade.html#method.on_upgrade
     #[must_use]
+    #[track_caller]
     pub fn serve<F, Fut>(serve: F) -> Self
     where
         F: FnOnce(WebSocket) -> Fut,
