@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use rikki_proto::{CloseCode, Message, Text};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::context::ContextHandler;
 use super::driver::{Consumer, Driver, Flow, Panicked};
 use super::error::Closed;
 use super::opening::Opening;
@@ -136,24 +137,55 @@ where
     }
 }
 
+/// One handler for several endpoints.
+impl<H: Handler> Handler for Arc<H> {
+    type State = H::State;
+
+    fn open(&self, socket: &mut Socket<'_>, opening: &Opening) -> H::State {
+        Handler::open(&**self, socket, opening)
+    }
+
+    fn message(&self, state: &mut H::State, socket: &mut Socket<'_>, message: Message<'_>) {
+        Handler::message(&**self, state, socket, message);
+    }
+
+    fn pong(&self, state: &mut H::State, socket: &mut Socket<'_>, payload: &[u8]) {
+        Handler::pong(&**self, state, socket, payload);
+    }
+
+    fn writable(&self, state: &mut H::State, socket: &mut Socket<'_>) {
+        Handler::writable(&**self, state, socket);
+    }
+
+    fn close(&self, state: H::State, closed: &Closed) {
+        Handler::close(&**self, state, closed);
+    }
+}
+
 /// A connection served by a handler, as a future.
-pub(super) struct HandlerTask<I, H: Handler> {
+pub(super) struct HandlerTask<I, H: ContextHandler> {
     driver: Driver<I>,
     callbacks: Callbacks<H>,
     _tracker: Tracker,
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin, H: Handler> HandlerTask<I, H> {
+impl<I: AsyncRead + AsyncWrite + Unpin, H: ContextHandler> HandlerTask<I, H> {
     /// Opens the connection.
-    pub(super) fn new(mut driver: Driver<I>, handler: Arc<H>, opening: &Opening, tracker: Tracker) -> Self {
-        let open = |socket: &mut Socket<'_>| contained(socket, |socket| handler.open(socket, opening));
+    pub(super) fn new(
+        mut driver: Driver<I>,
+        handler: Arc<H>,
+        opening: &Opening,
+        context: H::Context,
+        tracker: Tracker,
+    ) -> Self {
+        let open = |socket: &mut Socket<'_>| contained(socket, |socket| handler.open(socket, opening, context));
         // The first poll writes anew what cannot be written now.
         let state = driver.with_socket(Waker::noop(), open).ok();
         Self { driver, callbacks: Callbacks { handler, state }, _tracker: tracker }
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin, H: Handler> Future for HandlerTask<I, H> {
+impl<I: AsyncRead + AsyncWrite + Unpin, H: ContextHandler> Future for HandlerTask<I, H> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -163,7 +195,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin, H: Handler> Future for HandlerTask<I, H>
     }
 }
 
-impl<I, H: Handler> Drop for HandlerTask<I, H> {
+impl<I, H: ContextHandler> Drop for HandlerTask<I, H> {
     /// A connection that is cut, as at the end of a drain, has ended too.
     fn drop(&mut self) {
         let error = Some(io::Error::from(io::ErrorKind::ConnectionAborted).into());
@@ -172,15 +204,15 @@ impl<I, H: Handler> Drop for HandlerTask<I, H> {
 }
 
 // Nothing in it is ever pinned: the state is moved out when the connection ends.
-impl<I, H: Handler> Unpin for HandlerTask<I, H> {}
+impl<I, H: ContextHandler> Unpin for HandlerTask<I, H> {}
 
-struct Callbacks<H: Handler> {
+struct Callbacks<H: ContextHandler> {
     handler: Arc<H>,
     /// `None` when the handler has been told that the connection ended, or has panicked.
     state: Option<H::State>,
 }
 
-impl<H: Handler> Consumer for Callbacks<H> {
+impl<H: ContextHandler> Consumer for Callbacks<H> {
     fn message(&mut self, socket: &mut Socket<'_>, message: Message<'_>) -> Result<Flow, Panicked> {
         let state = self.state.as_mut().ok_or(Panicked)?;
         contained(socket, |socket| self.handler.message(state, socket, message)).map(|()| Flow::Continue)

@@ -20,6 +20,7 @@ pub mod client;
 mod clock;
 mod compression;
 mod config;
+mod context;
 mod counts;
 mod driver;
 mod endpoint;
@@ -63,6 +64,7 @@ pub use rikki_proto::{
 
 pub use compression::Compression;
 pub use config::{Config, Overflow};
+pub use context::ContextHandler;
 pub use counts::Counters;
 pub use endpoint::Endpoint;
 pub use error::{Closed, Deadline, Error};

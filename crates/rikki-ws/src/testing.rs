@@ -22,6 +22,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 
 use super::Config;
+use super::context::ContextHandler;
 use super::driver::Driver;
 use super::endpoint::Endpoint;
 use super::handler::{Handler, HandlerTask};
@@ -111,7 +112,18 @@ impl Client {
     /// If no server would accept the request, and inside of a tokio runtime.
     #[must_use]
     #[track_caller]
-    pub fn open_at<H: Handler>(endpoint: &Endpoint<H>, mut request: Request<()>) -> Self {
+    pub fn open_at<H: Handler>(endpoint: &Endpoint<H>, request: Request<()>) -> Self {
+        Self::open_with(endpoint, request, ())
+    }
+
+    /// Opens a WebSocket as [`open_at`](Self::open_at) does, for a handler that is given a context.
+    ///
+    /// # Panics
+    ///
+    /// If no server would accept the request, and inside of a tokio runtime.
+    #[must_use]
+    #[track_caller]
+    pub fn open_with<H: ContextHandler>(endpoint: &Endpoint<H>, mut request: Request<()>, context: H::Context) -> Self {
         let handshake: [(HeaderName, &str); 5] = [
             (HOST, "localhost"),
             (UPGRADE, "websocket"),
@@ -136,7 +148,7 @@ impl Client {
             let trace = Trace::begin(None, opening.uri().path(), None);
             let span = trace.span.clone();
             let driver = Driver::new(io, &[], terms.server(), terms.clone(), trace);
-            let task = span.in_scope(|| HandlerTask::new(driver, handler, &opening, Tracker::default()));
+            let task = span.in_scope(|| HandlerTask::new(driver, handler, &opening, context, Tracker::default()));
             Trace::spawn(span, task);
         })
     }

@@ -29,8 +29,11 @@ pub struct Typed<In, Out = In> {
     keeps_open: bool,
     /// A message has closed the connection.
     is_refused: bool,
-    types: PhantomData<(fn() -> In, fn(Out))>,
+    types: PhantomData<Codec<In, Out>>,
 }
+
+/// It holds neither.
+type Codec<In, Out> = (fn() -> In, fn(Out));
 
 impl WebSocket {
     /// Reads and writes values in place of messages, as JSON (feature `json`).
@@ -84,23 +87,21 @@ impl<In: DeserializeOwned, Out> Stream for Typed<In, Out> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        loop {
-            let Some(message) = ready!(Pin::new(&mut this.socket).poll_next(cx)?) else { return Poll::Ready(None) };
-            if this.is_refused {
-                // What the peer had sent before it knew. Others have their turn in between.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            let error = match message.json() {
-                Ok(value) => return Poll::Ready(Some(Ok(value))),
-                Err(error) => error,
-            };
-            if !this.keeps_open && this.socket.start_close(CloseCode::INVALID_PAYLOAD, &json::reason(&error)).is_ok() {
-                this.socket.terms.counts().closed_violations.up();
-                this.is_refused = true;
-            }
-            return Poll::Ready(Some(Err(Error::Json(error))));
+        let Some(message) = ready!(Pin::new(&mut this.socket).poll_next(cx)?) else { return Poll::Ready(None) };
+        if this.is_refused {
+            // What the peer had sent before it knew. Others have their turn in between.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
+        let error = match message.json() {
+            Ok(value) => return Poll::Ready(Some(Ok(value))),
+            Err(error) => error,
+        };
+        if !this.keeps_open && this.socket.start_close(CloseCode::INVALID_PAYLOAD, &json::reason(&error)).is_ok() {
+            this.socket.terms.counts().closed_violations.up();
+            this.is_refused = true;
+        }
+        Poll::Ready(Some(Err(Error::Json(error))))
     }
 }
 

@@ -21,11 +21,12 @@ use tracing::Span;
 use tracing::field::display;
 
 use super::compression::AgreedCodecs;
+use super::context::ContextHandler;
 use super::driver::Driver;
 use super::endpoint::Endpoint;
 use super::handler::{Handler, HandlerTask};
 use super::opening::Opening;
-use super::origins::{Asked, ListenerKind, Origins, Public};
+use super::origins::{Asked, BadOrigin, ListenerKind, Origins, Public};
 use super::serving::{self, Termination};
 use super::stream::WebSocket;
 use super::terms::Terms;
@@ -73,7 +74,8 @@ pub struct Upgrade {
     context: Context,
     /// In place of those of the context.
     subprotocols: Option<Vec<Subprotocol>>,
-    origins: Option<Arc<Origins>>,
+    /// Beside those of the context.
+    origins: Origins,
     /// The span of the user that the connection is to run in.
     span: Option<Span>,
 }
@@ -87,7 +89,7 @@ impl Upgrade {
     fn from_parts(mut parts: Box<Parts>) -> Self {
         let on_upgrade = parts.extensions.remove();
         let context = parts.extensions.remove::<Context>().unwrap_or_default();
-        Self { parts, on_upgrade, context, subprotocols: None, origins: None, span: None }
+        Self { parts, on_upgrade, context, subprotocols: None, origins: Origins::default(), span: None }
     }
 
     /// The method of the request: GET, if the handshake is to succeed.
@@ -184,7 +186,35 @@ impl Upgrade {
     /// Without it, a page must come from the host and port that the request names, or from an origin that the endpoint
     /// or the server allows.
     pub fn any_origin(mut self) -> Self {
-        self.origins = Some(Arc::new(Origins::any()));
+        self.origins.allow_any();
+        self
+    }
+
+    /// Lets pages of another origin open a WebSocket here, as [`Endpoint::allow_origin`] does, beside those that the
+    /// endpoint or the server allows. May be repeated.
+    ///
+    /// # Errors
+    ///
+    /// No header field can have that value.
+    ///
+    /// ```
+    /// use axum::response::Response;
+    /// use rikki_ws::{BadOrigin, Upgrade};
+    ///
+    /// async fn chat(upgrade: Upgrade) -> Response {
+    ///     let origins = ["https://app.example", "https://staging.app.example:8443"];
+    ///     let allowed = origins.iter().try_fold(upgrade, |upgrade, origin| upgrade.allow_origin(origin));
+    ///     allowed.unwrap().on_upgrade(|socket| async move { drop(socket) })
+    /// }
+    /// ```
+    pub fn allow_origin(mut self, origin: &str) -> Result<Self, BadOrigin> {
+        self.origins.allow_origin(origin)?;
+        Ok(self)
+    }
+
+    /// Lets pages of those origins open a WebSocket here that `judge` takes, as [`Endpoint::allow_origin_if`] does.
+    pub fn allow_origin_if(mut self, judge: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.origins.allow_origin_if(judge);
         self
     }
 
@@ -230,19 +260,34 @@ impl Upgrade {
     /// judged and before the client is told: nothing of that is done for one that is refused.
     #[doc(hidden)]
     pub fn on_accepted_with<H: Handler>(self, handler: Arc<H>, accepted: impl FnOnce(&mut Extensions)) -> Response {
-        self.answer(accepted, move |transport, ready| match transport {
-            Transport::Tcp(io, ahead) => ready.spawn(handler, io, &ahead),
-            #[cfg(unix)]
-            Transport::Unix(io, ahead) => ready.spawn(handler, io, &ahead),
-            #[cfg(feature = "tls")]
-            Transport::Tls(io, ahead) => ready.spawn(handler, io, &ahead),
-            Transport::Other(io) => ready.spawn(handler, io, &[]),
-        })
+        self.start_with(handler, (), accepted)
     }
 
     /// Answers the handshake and serves the WebSocket with the callbacks of `endpoint`, by its configuration.
     pub fn serve<H: Handler>(self, endpoint: &Endpoint<H>) -> Response {
         self.at(endpoint).on_upgrade_with(endpoint.handler().clone())
+    }
+
+    /// Answers the handshake and serves the WebSocket with the callbacks of `endpoint`, which open with `context`: see
+    /// [`ContextHandler`].
+    pub fn serve_with<H: ContextHandler>(self, endpoint: &Endpoint<H>, context: H::Context) -> Response {
+        self.at(endpoint).start_with(endpoint.handler().clone(), context, nothing)
+    }
+
+    fn start_with<H: ContextHandler>(
+        self,
+        handler: Arc<H>,
+        context: H::Context,
+        accepted: impl FnOnce(&mut Extensions),
+    ) -> Response {
+        self.answer(accepted, move |transport, ready| match transport {
+            Transport::Tcp(io, ahead) => ready.spawn(handler, context, io, &ahead),
+            #[cfg(unix)]
+            Transport::Unix(io, ahead) => ready.spawn(handler, context, io, &ahead),
+            #[cfg(feature = "tls")]
+            Transport::Tls(io, ahead) => ready.spawn(handler, context, io, &ahead),
+            Transport::Other(io) => ready.spawn(handler, context, io, &[]),
+        })
     }
 
     fn answer(
@@ -269,8 +314,9 @@ impl Upgrade {
                 return refusal.response().map(Body::from);
             }
         };
-        let origins = origins.as_ref().unwrap_or(&terms.origins);
-        if let Some(refused) = refuse_origin(Asked::WebSocket, origins, &terms, (listener, public.as_deref()), &parts) {
+        let origins = if origins.is_empty() { terms.origins.clone() } else { Arc::new(terms.origins.with(&origins)) };
+        if let Some(refused) = refuse_origin(Asked::WebSocket, &origins, &terms, (listener, public.as_deref()), &parts)
+        {
             return refused;
         }
         let Some(on_upgrade) = on_upgrade else { return unsupported() };
@@ -390,15 +436,15 @@ struct Ready {
 
 impl Ready {
     /// Starts the task of a connection with callbacks, which keeps nothing of the request.
-    fn spawn<H, I>(self, handler: Arc<H>, io: I, read_ahead: &[u8])
+    fn spawn<H, I>(self, handler: Arc<H>, context: H::Context, io: I, read_ahead: &[u8])
     where
-        H: Handler,
+        H: ContextHandler,
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let Self { connection, opening, terms, tracker, trace } = self;
         let span = trace.span.clone();
         let driver = Driver::new(io, read_ahead, connection, terms, trace);
-        let task = span.in_scope(|| HandlerTask::new(driver, handler, &opening, tracker));
+        let task = span.in_scope(|| HandlerTask::new(driver, handler, &opening, context, tracker));
         Trace::spawn(span, task);
     }
 }
