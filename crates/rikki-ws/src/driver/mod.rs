@@ -5,6 +5,7 @@
 //! rest of a read) is kept with the connection; an idle connection keeps nothing.
 
 mod backlog;
+mod consumer;
 mod deadlines;
 mod ending;
 mod feeding;
@@ -17,7 +18,7 @@ mod writing;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use rikki_proto::{CloseCode, Connection, Message, Output, Text};
+use rikki_proto::{CloseCode, Connection, Output, Text};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::buffers::{Buffers, BuffersGuard};
@@ -33,6 +34,7 @@ use super::terms::Terms;
 use super::trace::{self, Trace};
 use super::turns::Ticket;
 use backlog::{Backlog, Unparsed};
+pub(crate) use consumer::{Consumer, Flow, Panicked};
 use ending::{Ending, PeerSide};
 use turn::Turn;
 use writing::Line;
@@ -45,43 +47,6 @@ const WRITE_AT: usize = 64 * 1024;
 
 /// When a message under way is judged that has waited for us: not yet.
 const UNJUDGED: Tick = NEVER - 1;
-
-/// Who messages go to: a handler's callbacks, or the task that polls the async face.
-pub(super) trait Consumer {
-    /// Whether it can take a message: nothing is read while it cannot.
-    fn is_ready(&self) -> bool {
-        true
-    }
-
-    /// A whole message has come; it says how to go on.
-    fn message(&mut self, socket: &mut Socket<'_>, message: Message<'_>) -> Result<Flow, Panicked>;
-
-    /// A pong has come.
-    fn pong(&mut self, socket: &mut Socket<'_>, payload: &[u8]) -> Result<(), Panicked> {
-        let _ = (socket, payload);
-        Ok(())
-    }
-
-    /// Little waits to be written, after much did.
-    fn writable(&mut self, socket: &mut Socket<'_>) -> Result<(), Panicked> {
-        let _ = socket;
-        Ok(())
-    }
-
-    /// The connection has ended; called once, and no message comes after it.
-    fn closed(&mut self, closed: Closed);
-}
-
-/// How it goes on after a message.
-pub(super) enum Flow {
-    /// With the next one, or with reading.
-    Continue,
-    /// Not now: the poll returns.
-    Yield,
-}
-
-/// A consumer that takes no more messages.
-pub(super) struct Panicked;
 
 /// Why a poll returned.
 pub(super) enum Stopped {

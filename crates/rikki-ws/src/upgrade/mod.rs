@@ -2,6 +2,7 @@
 //! ([RFC 6455 section 4.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2)).
 
 pub(crate) mod handover;
+mod refused;
 pub(crate) mod transport;
 
 use std::convert::Infallible;
@@ -12,13 +13,12 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, Request};
 use axum::response::Response;
 use http::request::Parts;
-use http::{Extensions, HeaderMap, Method, StatusCode, Uri, header};
+use http::{Extensions, HeaderMap, Method, Uri, header};
 use hyper::upgrade::OnUpgrade;
 use rikki_proto::Connection;
 use rikki_proto::handshake::{InvalidSubprotocol, Refusal, Subprotocol, accept};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::Span;
-use tracing::field::display;
 
 use super::compression::AgreedCodecs;
 use super::context::ContextHandler;
@@ -26,15 +26,16 @@ use super::driver::Driver;
 use super::endpoint::Endpoint;
 use super::handler::{Handler, HandlerTask};
 use super::opening::Opening;
-use super::origins::{Asked, BadOrigin, ListenerKind, Origins, Public};
+use super::origins::{Asked, BadOrigin, Origins};
 use super::serving::{self, Termination};
 use super::stream::WebSocket;
 use super::terms::Terms;
 use super::trace::Trace;
 use super::tracker::Tracker;
-use rikki_limits::{Excerpt, Seldom};
 
 use handover::{Agreed, Context};
+pub use refused::foreign;
+use refused::{Trouble, log_refusal, log_trouble, refuse_origin, unsupported};
 use transport::Transport;
 
 /// An extractor for WebSocket endpoints in any axum application.
@@ -360,66 +361,6 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
 
 /// Attaches nothing.
 fn nothing(_: &mut Extensions) {}
-
-/// The answer to a request from a page that may not open WebSockets here, or at `endpoint`: for what is there beside
-/// them, and could do as much. `None` if it may.
-pub fn foreign<H>(request: &Parts, endpoint: Option<&Endpoint<H>>) -> Option<Response> {
-    let context = request.extensions.get::<Context>().cloned().unwrap_or_default();
-    let Context { terms, listener, public, .. } = context;
-    let terms = endpoint.map(|endpoint| endpoint.terms(&terms)).unwrap_or(terms);
-    refuse_origin(Asked::Request, &terms.origins, &terms, (listener, public.as_deref()), request)
-}
-
-/// Judges the origin of a request, and counts and logs a refusal.
-fn refuse_origin(
-    asked: Asked,
-    origins: &Origins,
-    terms: &Terms,
-    (listener, public): (ListenerKind, Option<&Public>),
-    request: &Parts,
-) -> Option<Response> {
-    let refused = origins.check(listener, public, request).err()?;
-    terms.counts().refused_origins.up();
-    if let Some(left_out) = refused.turn_to_log() {
-        let (peer, path) = (peer_addr(request).map(display), Excerpt::of(request.uri.path()));
-        let (told, what) = (refused.told(asked, terms.hints), asked.name());
-        tracing::warn!(target: "rikki::ws", peer, %path, left_out, "{what} refused: {told}");
-    }
-    Some(refused.response(asked, terms.hints).map(Body::from))
-}
-
-fn log_refusal(refusal: Refusal, request: &Parts) {
-    static LINES: Seldom<Refusal> = Seldom::new();
-    if let Some(left_out) = LINES.turn(refusal) {
-        let (peer, path) = (peer_addr(request).map(display), Excerpt::of(request.uri.path()));
-        tracing::info!(target: "rikki::ws", peer, %path, left_out, "handshake refused: {refusal}");
-    }
-}
-
-/// What an application or the server in front has done wrong.
-#[derive(PartialEq)]
-enum Trouble {
-    Unsupported,
-    Answered,
-}
-
-fn log_trouble(trouble: Trouble) {
-    static LINES: Seldom<Trouble> = Seldom::new();
-    let what = match trouble {
-        Trouble::Unsupported => "the HTTP server in front does not support upgrades",
-        Trouble::Answered => "no WebSocket: its request has been answered before",
-    };
-    if let Some(left_out) = LINES.turn(trouble) {
-        tracing::warn!(target: "rikki::ws", left_out, "{what}");
-    }
-}
-
-fn unsupported() -> Response {
-    log_trouble(Trouble::Unsupported);
-    let mut response = Response::new(Body::from("this server does not support upgrades\n"));
-    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-    response
-}
 
 fn peer_addr(request: &Parts) -> Option<SocketAddr> {
     request.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)

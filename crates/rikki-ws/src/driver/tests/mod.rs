@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use rikki_proto::LimitExceeded;
 use rikki_proto::deflate::{self, Compressor};
+use rikki_proto::{LimitExceeded, Message};
 use tokio::io::ReadBuf;
 
 use super::*;
