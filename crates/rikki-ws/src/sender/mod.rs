@@ -86,8 +86,8 @@ impl Sender {
         self.mailbox.push(Command::ping(payload)?)
     }
 
-    /// Pings the peer, and waits for the answer: how long that took, from when the ping was written behind what had been
-    /// accepted before it.
+    /// Pings the peer, and waits for the answer: how long that took, from when the ping was framed behind what had been
+    /// accepted before it. What the peer does not take at once counts.
     ///
     /// What the peer has sent before its answer is handed over first, so it takes longer where nobody reads. Who waits
     /// inside of a callback's thread holds up what is waited for.

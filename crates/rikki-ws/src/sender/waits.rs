@@ -117,3 +117,19 @@ impl Mailbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its number can be guessed.
+    #[test]
+    fn a_pong_before_its_ping_answers_nothing() {
+        let mut waits = Waits::default();
+        let (number, _answered) = waits.ask().unwrap();
+        assert!(waits.answered(&number.to_be_bytes()).is_empty());
+        waits.note_sent(number);
+        assert_eq!(waits.answered(&number.to_be_bytes()).len(), 1);
+        assert!(waits.answered(&number.to_be_bytes()).is_empty(), "once");
+    }
+}

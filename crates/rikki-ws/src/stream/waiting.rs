@@ -101,8 +101,8 @@ impl WebSocket {
         }
     }
 
-    /// Pings the peer, and waits for the answer: how long that took, from when the ping was written behind what had been
-    /// accepted before it.
+    /// Pings the peer, and waits for the answer: how long that took, from when the ping was framed behind what had been
+    /// accepted before it. What the peer does not take at once counts.
     ///
     /// Messages that come in the meantime are kept for the stream: as much of them as may be unsent, which is
     /// [`write_queue`](crate::Config::write_queue), and one more. Where that is not enough the answer cannot be read.
