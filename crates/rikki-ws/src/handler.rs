@@ -132,6 +132,7 @@ where
 
     fn open(&self, _: &mut Socket<'_>, _: &Opening) {}
 
+    #[inline]
     fn message(&self, (): &mut (), socket: &mut Socket<'_>, message: Message<'_>) {
         self.call(socket, message).conclude(socket);
     }
@@ -213,6 +214,7 @@ struct Callbacks<H: ContextHandler> {
 }
 
 impl<H: ContextHandler> Consumer for Callbacks<H> {
+    #[inline]
     fn message(&mut self, socket: &mut Socket<'_>, message: Message<'_>) -> Result<Flow, Panicked> {
         let state = self.state.as_mut().ok_or(Panicked)?;
         contained(socket, |socket| self.handler.message(state, socket, message)).map(|()| Flow::Continue)
