@@ -23,12 +23,25 @@ const APART: [&str; 2] = ["bench", "fuzz"];
 /// The libraries with features, and the sets of these that are looked at: none, each alone, those that meet in the
 /// sources, and all.
 const FEATURES: [(&str, &[&str]); 4] = [
-    ("rikki-proto", &["", "serde"]),
-    ("rikki-ws", &["", "axum", "client", "tls", "serde", "client,tls", "axum,tls", "axum,client,tls,serde"]),
+    ("rikki-proto", &["", "serde", "json"]),
+    (
+        "rikki-ws",
+        &["", "axum", "client", "tls", "serde", "client,tls", "axum,tls", "json", "axum,client,tls,serde,json"],
+    ),
     ("rikki-topics", &["", "axum", "serde", "axum,serde"]),
     (
         "rikki",
-        &["", "client", "files", "topics", "tls", "self-signed", "serde", "client,files,topics,self-signed,serde"],
+        &[
+            "",
+            "client",
+            "files",
+            "topics",
+            "tls",
+            "self-signed",
+            "serde",
+            "json",
+            "client,files,topics,self-signed,serde,json",
+        ],
     ),
 ];
 

@@ -50,6 +50,8 @@ pub mod deflate;
 mod error;
 mod frame;
 pub mod handshake;
+#[cfg(feature = "json")]
+mod json;
 mod limits;
 mod mask;
 mod memory;

@@ -1,5 +1,6 @@
 //! Messages, borrowed or shared.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 
@@ -19,7 +20,7 @@ use crate::frame::Opcode;
 /// let borrowed = Message::from("hello");
 /// let owned: Message<'static> = borrowed.into_owned(); // now cheap to clone
 /// assert_eq!(owned, Message::from(String::from("hello")));
-/// assert_ne!(owned, Message::from(&b"hello"[..])); // text and binary are different messages
+/// assert_ne!(owned, Message::from(b"hello")); // text and binary are different messages
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "section 5.6 knows these two kinds of data and no others")]
@@ -259,6 +260,34 @@ impl<'a> From<&'a [u8]> for Message<'a> {
     }
 }
 
+impl<'a> From<&'a String> for Message<'a> {
+    fn from(text: &'a String) -> Self {
+        text.as_str().into()
+    }
+}
+
+impl<'a> From<Cow<'a, str>> for Message<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => text.into(),
+            Cow::Owned(text) => text.into(),
+        }
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Message<'a> {
+    fn from(bytes: &'a [u8; N]) -> Self {
+        bytes.as_slice().into()
+    }
+}
+
+/// Copies them, since they stay nowhere.
+impl<const N: usize> From<[u8; N]> for Message<'_> {
+    fn from(bytes: [u8; N]) -> Self {
+        Vec::from(bytes).into()
+    }
+}
+
 impl From<Vec<u8>> for Message<'_> {
     fn from(bytes: Vec<u8>) -> Self {
         Self::Binary(bytes.into())
@@ -268,5 +297,28 @@ impl From<Vec<u8>> for Message<'_> {
 impl From<Bytes> for Message<'_> {
     fn from(bytes: Bytes) -> Self {
         Self::Binary(bytes.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_message_can_be_made_of() {
+        let (text, bytes) = (Message::from("abc"), Message::from(&[1, 2, 3][..]));
+        for made in
+            [Message::from(&String::from("abc")), Cow::Borrowed("abc").into(), Cow::from("abc".to_owned()).into()]
+        {
+            assert_eq!(made, text);
+        }
+        for made in [Message::from([1, 2, 3]), (&[1, 2, 3]).into(), vec![1, 2, 3].into()] {
+            assert_eq!(made, bytes);
+        }
+        // Nothing is copied that need not be.
+        let owned = "abc".to_owned();
+        let place = owned.as_ptr();
+        assert_eq!(Message::from(&owned).as_bytes().as_ptr(), place);
+        assert_eq!(Message::from(Cow::from(owned)).as_bytes().as_ptr(), place);
     }
 }

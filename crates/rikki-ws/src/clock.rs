@@ -19,7 +19,7 @@ use super::local::Local;
 use super::turns::Turns;
 
 /// The unit of all deadlines of a WebSocket: they end up to two ticks late, never early.
-const TICK: Duration = Duration::from_millis(250);
+pub(super) const TICK: Duration = Duration::from_millis(250);
 pub(super) const TICKS_PER_SECOND: Tick = 4;
 
 /// How finely a drain is spread.

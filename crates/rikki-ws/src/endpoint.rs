@@ -100,6 +100,26 @@ impl<H> Endpoint<H> {
         Ok(Self { origins: Some(Arc::new(origins)), ready: Arc::default(), ..self })
     }
 
+    /// Lets pages of those origins open WebSockets here that `judge` takes: it is given the field `Origin` as it was sent,
+    /// such as `https://app.example:8443` or `null`. May be repeated, and beside [`allow_origin`](Self::allow_origin).
+    ///
+    /// It runs in each handshake that has such a field, on the thread that serves the connection. Compare whole origins:
+    /// `https://app.example.evil.test` begins as `https://app.example` does.
+    ///
+    /// ```
+    /// use rikki_ws::{Endpoint, Message, Socket};
+    ///
+    /// let echo = |socket: &mut Socket<'_>, message: Message<'_>| socket.send(message);
+    /// let tenants = Endpoint::new(echo).allow_origin_if(|origin| {
+    ///     origin.strip_prefix("https://").is_some_and(|host| host.ends_with(".app.example"))
+    /// });
+    /// ```
+    pub fn allow_origin_if(self, judge: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        let mut origins = self.origins.as_deref().cloned().unwrap_or_default();
+        origins.allow_origin_if(judge);
+        Self { origins: Some(Arc::new(origins)), ready: Arc::default(), ..self }
+    }
+
     /// Counts its connections among those of `live`; default those of our server in front, or else of the process.
     pub fn live(self, live: &Live) -> Self {
         Self { live: Some(live.clone()), ready: Arc::default(), ..self }

@@ -29,6 +29,12 @@ pub enum Error {
     Send(SendError),
     /// The handler panicked; the peer was told with 1011.
     HandlerPanicked,
+    /// A message is not the JSON that was expected: see [`WebSocket::typed`](super::WebSocket::typed).
+    #[cfg(feature = "json")]
+    Json(serde_json::Error),
+    /// A value that was to be sent cannot be JSON.
+    #[cfg(feature = "json")]
+    NoJson(serde_json::Error),
 }
 
 /// A deadline that passed; each is a setting of the same name.
@@ -46,6 +52,25 @@ pub enum Deadline {
 }
 
 impl Error {
+    /// Whether it is about the connection, which has ended, and not about a message.
+    pub(super) fn is_end(&self) -> bool {
+        match self {
+            Self::Send(error) => *error == SendError::Closed,
+            #[cfg(feature = "json")]
+            Self::Json(_) | Self::NoJson(_) => false,
+            _ => true,
+        }
+    }
+
+    /// Whether the peer has sent a message that is not what was expected.
+    pub(super) fn is_bad_message(&self) -> bool {
+        match self {
+            #[cfg(feature = "json")]
+            Self::Json(_) => true,
+            _ => false,
+        }
+    }
+
     /// Counts a WebSocket that ended for this reason; a connection that broke is nobody's fault.
     pub(super) fn count(&self, counts: &Counts) {
         let count = match self {
@@ -57,6 +82,8 @@ impl Error {
             Self::Overflow => &counts.closed_overflows,
             Self::HandlerPanicked => &counts.closed_panics,
             Self::Io(_) | Self::Send(_) => return,
+            #[cfg(feature = "json")]
+            Self::Json(_) | Self::NoJson(_) => return,
         };
         count.up();
     }
@@ -76,6 +103,10 @@ impl fmt::Display for Error {
             Self::Io(error) => write!(f, "the connection broke: {error}"),
             Self::Send(error) => error.fmt(f),
             Self::HandlerPanicked => f.write_str("the handler panicked"),
+            #[cfg(feature = "json")]
+            Self::Json(error) => write!(f, "a message is not the JSON that was expected: {error}"),
+            #[cfg(feature = "json")]
+            Self::NoJson(error) => write!(f, "a value cannot be JSON: {error}"),
         }
     }
 }
@@ -87,6 +118,8 @@ impl std::error::Error for Error {
             Self::Limit(error) => Some(error),
             Self::Io(error) => Some(error),
             Self::Send(error) => Some(error),
+            #[cfg(feature = "json")]
+            Self::Json(error) | Self::NoJson(error) => Some(error),
             Self::TimedOut(_) | Self::RateExceeded | Self::Overflow | Self::HandlerPanicked => None,
         }
     }

@@ -5,6 +5,7 @@ use std::any::Any;
 use std::task::Context;
 
 use rikki_proto::{CloseCode, Connection, Output, PreparedMessage, SendError};
+use tracing::Span;
 
 use super::compression;
 use super::driver::WORK_PER_POLL;
@@ -16,19 +17,31 @@ const FED_AT_ONCE: usize = 16 * 1024;
 /// What few connections have: behind one word, which is all that the others have room for.
 #[derive(Default)]
 pub(super) struct Extras {
-    /// How much the peer sends in a second, if that has a limit.
-    pub(super) rate: Option<Box<Rate>>,
+    rare: Option<Box<Rare>>,
     pub(super) feeds: Option<Box<dyn Feeds>>,
 }
 
+/// What even those have seldom that are fed.
+struct Rare {
+    /// How much the peer sends in a second, if that has a limit.
+    rate: Option<Rate>,
+    /// What logs know of the connection: disabled where nobody logs that.
+    span: Span,
+}
+
 impl Extras {
-    pub(super) fn rate(extras: &mut Option<Box<Self>>) -> Option<&mut Rate> {
-        extras.as_deref_mut()?.rate.as_deref_mut()
+    /// Those with a rate, if it has a limit, and with a span, if there is one.
+    pub(super) fn with(rate: Option<Rate>, span: Span) -> Option<Box<Self>> {
+        let is_needed = rate.is_some() || !span.is_disabled();
+        is_needed.then(|| Box::new(Self { rare: Some(Box::new(Rare { rate, span })), feeds: None }))
     }
 
-    /// Those with a rate, if it has a limit.
-    pub(super) fn with(rate: Option<Box<Rate>>) -> Option<Box<Self>> {
-        rate.map(|rate| Box::new(Self { rate: Some(rate), feeds: None }))
+    pub(super) fn rate(extras: &mut Option<Box<Self>>) -> Option<&mut Rate> {
+        extras.as_deref_mut()?.rare.as_deref_mut()?.rate.as_mut()
+    }
+
+    pub(super) fn span(extras: &Option<Box<Self>>) -> Option<&Span> {
+        Some(&extras.as_deref()?.rare.as_deref()?.span)
     }
 }
 

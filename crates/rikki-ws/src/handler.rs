@@ -6,12 +6,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use rikki_proto::{CloseCode, Message, SendError, Text};
+use rikki_proto::{CloseCode, Message, Text};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::context::ContextHandler;
 use super::driver::{Consumer, Driver, Flow, Panicked};
 use super::error::Closed;
 use super::opening::Opening;
+use super::outcome::{Callback, Outcome};
 use super::socket::Socket;
 use super::tracker::Tracker;
 
@@ -24,9 +26,8 @@ use super::tracker::Tracker;
 ///
 /// A callback that panics closes its connection with 1011 and nothing else.
 ///
-/// A closure `Fn(&mut Socket, Message)` is the short form of a handler without state. It may return what
-/// [`Socket::send`] returns: a [`SendError::Full`] closes the connection with 1013, other errors mean that it is
-/// closing anyway.
+/// A closure `Fn(&mut Socket, Message)` is the short form of a handler without state. It may return a `Result`, such as
+/// that of [`Socket::send`]: what an error does is said at [`Outcome`].
 ///
 /// ```
 /// use rikki_ws::{Closed, Handler, Message, Opening, Socket};
@@ -50,6 +51,16 @@ use super::tracker::Tracker;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not serve WebSockets",
+    label = "this is no handler",
+    note = "a handler is a type that implements `Handler`, or a closure or function with the arguments `&mut Socket<'_>` \
+            and `Message<'_>`, whose types a closure has to name",
+    note = "all connections share it: what changes belongs into `Handler::State`, or behind a lock, and not into a \
+            closure that is `FnMut`",
+    note = "an axum handler, such as one that takes an `Upgrade`, belongs into a route; a function that takes a \
+            `WebSocket` belongs into `Upgrade::on_upgrade` there"
+)]
 pub trait Handler: Send + Sync + 'static {
     /// What the handler keeps for each connection.
     type State: Send + 'static;
@@ -57,8 +68,55 @@ pub trait Handler: Send + Sync + 'static {
     /// A connection has been opened.
     fn open(&self, socket: &mut Socket<'_>, opening: &Opening) -> Self::State;
 
-    /// A whole message has arrived.
+    /// A whole message has arrived, lent for the length of the call: [`Message::into_owned`] keeps it, such as for
+    /// another thread.
     fn message(&self, state: &mut Self::State, socket: &mut Socket<'_>, message: Message<'_>);
+
+    /// A pong has come: the answer to a ping, which may be one that was sent after a silence and has no payload, or one
+    /// that nobody has asked for ([RFC 6455 section 5.5.3](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.3)).
+    ///
+    /// It has at most 125 bytes. [`Sender::round_trip`](super::Sender::round_trip) measures how long it takes.
+    fn pong(&self, state: &mut Self::State, socket: &mut Socket<'_>, payload: &[u8]) {
+        let _ = (state, socket, payload);
+    }
+
+    /// There is room again: no more than half of [`write_queue`](super::Config::write_queue) waits to be written, after
+    /// it was full or something that a callback has sent was refused with [`SendError::Full`](super::SendError::Full) or
+    /// [`SendError::Dropped`](super::SendError::Dropped).
+    ///
+    /// Whoever sends much more than a queue holds goes on from here, at most once in a turn of the connection, so that
+    /// others have theirs. It is not called when the connection is closing, nor where no more than half has waited, and
+    /// a message of more than 16 KiB was refused because the [memory of all queues](super::Live::queue_memory) is used
+    /// up: that others give it back is told to nobody.
+    ///
+    /// ```
+    /// use rikki_ws::{Handler, Message, Opening, Socket};
+    ///
+    /// /// Counts from the number that the peer sends to 10 millions, as fast as the peer takes it.
+    /// struct Count;
+    ///
+    /// impl Handler for Count {
+    ///     type State = u32;
+    ///
+    ///     fn open(&self, _: &mut Socket<'_>, _: &Opening) -> u32 {
+    ///         10_000_000
+    ///     }
+    ///
+    ///     fn message(&self, next: &mut u32, socket: &mut Socket<'_>, message: Message<'_>) {
+    ///         *next = message.as_text().and_then(|text| text.parse().ok()).unwrap_or(0);
+    ///         self.writable(next, socket);
+    ///     }
+    ///
+    ///     fn writable(&self, next: &mut u32, socket: &mut Socket<'_>) {
+    ///         while *next < 10_000_000 && socket.send(next.to_string()).is_ok() {
+    ///             *next += 1;
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    fn writable(&self, state: &mut Self::State, socket: &mut Socket<'_>) {
+        let _ = (state, socket);
+    }
 
     /// The connection has ended; nothing can be sent any more.
     fn close(&self, state: Self::State, closed: &Closed) {
@@ -66,64 +124,69 @@ pub trait Handler: Send + Sync + 'static {
     }
 }
 
-impl<F, R> Handler for F
+impl<F> Handler for F
 where
-    F: Fn(&mut Socket<'_>, Message<'_>) -> R + Send + Sync + 'static,
-    R: Outcome,
+    F: Callback<Returns: Outcome> + Send + Sync + 'static,
 {
     type State = ();
 
     fn open(&self, _: &mut Socket<'_>, _: &Opening) {}
 
+    #[inline]
     fn message(&self, (): &mut (), socket: &mut Socket<'_>, message: Message<'_>) {
-        if let Err(SendError::Full) = self(socket, message).into_result() {
-            let _ = socket.close(CloseCode::TRY_AGAIN_LATER, "write queue full");
-        }
+        self.call(socket, message).conclude(socket);
     }
 }
 
-/// What a closure may return that serves as a [`Handler`]: nothing, or what [`Socket::send`] returns.
-pub trait Outcome: sealed::Sealed {
-    #[doc(hidden)]
-    fn into_result(self) -> Result<(), SendError>;
-}
+/// One handler for several endpoints.
+impl<H: Handler> Handler for Arc<H> {
+    type State = H::State;
 
-impl Outcome for () {
-    fn into_result(self) -> Result<(), SendError> {
-        Ok(())
+    fn open(&self, socket: &mut Socket<'_>, opening: &Opening) -> H::State {
+        Handler::open(&**self, socket, opening)
     }
-}
 
-impl Outcome for Result<(), SendError> {
-    fn into_result(self) -> Result<(), SendError> {
-        self
+    fn message(&self, state: &mut H::State, socket: &mut Socket<'_>, message: Message<'_>) {
+        Handler::message(&**self, state, socket, message);
     }
-}
 
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for () {}
-    impl Sealed for Result<(), super::SendError> {}
+    fn pong(&self, state: &mut H::State, socket: &mut Socket<'_>, payload: &[u8]) {
+        Handler::pong(&**self, state, socket, payload);
+    }
+
+    fn writable(&self, state: &mut H::State, socket: &mut Socket<'_>) {
+        Handler::writable(&**self, state, socket);
+    }
+
+    fn close(&self, state: H::State, closed: &Closed) {
+        Handler::close(&**self, state, closed);
+    }
 }
 
 /// A connection served by a handler, as a future.
-pub(super) struct HandlerTask<I, H: Handler> {
+pub(super) struct HandlerTask<I, H: ContextHandler> {
     driver: Driver<I>,
     callbacks: Callbacks<H>,
     _tracker: Tracker,
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin, H: Handler> HandlerTask<I, H> {
+impl<I: AsyncRead + AsyncWrite + Unpin, H: ContextHandler> HandlerTask<I, H> {
     /// Opens the connection.
-    pub(super) fn new(mut driver: Driver<I>, handler: Arc<H>, opening: &Opening, tracker: Tracker) -> Self {
-        let open = |socket: &mut Socket<'_>| contained(socket, |socket| handler.open(socket, opening));
+    pub(super) fn new(
+        mut driver: Driver<I>,
+        handler: Arc<H>,
+        opening: &Opening,
+        context: H::Context,
+        tracker: Tracker,
+    ) -> Self {
+        let open = |socket: &mut Socket<'_>| contained(socket, |socket| handler.open(socket, opening, context));
         // The first poll writes anew what cannot be written now.
         let state = driver.with_socket(Waker::noop(), open).ok();
         Self { driver, callbacks: Callbacks { handler, state }, _tracker: tracker }
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin, H: Handler> Future for HandlerTask<I, H> {
+impl<I: AsyncRead + AsyncWrite + Unpin, H: ContextHandler> Future for HandlerTask<I, H> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -133,7 +196,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin, H: Handler> Future for HandlerTask<I, H>
     }
 }
 
-impl<I, H: Handler> Drop for HandlerTask<I, H> {
+impl<I, H: ContextHandler> Drop for HandlerTask<I, H> {
     /// A connection that is cut, as at the end of a drain, has ended too.
     fn drop(&mut self) {
         let error = Some(io::Error::from(io::ErrorKind::ConnectionAborted).into());
@@ -142,24 +205,33 @@ impl<I, H: Handler> Drop for HandlerTask<I, H> {
 }
 
 // Nothing in it is ever pinned: the state is moved out when the connection ends.
-impl<I, H: Handler> Unpin for HandlerTask<I, H> {}
+impl<I, H: ContextHandler> Unpin for HandlerTask<I, H> {}
 
-struct Callbacks<H: Handler> {
+struct Callbacks<H: ContextHandler> {
     handler: Arc<H>,
     /// `None` when the handler has been told that the connection ended, or has panicked.
     state: Option<H::State>,
 }
 
-impl<H: Handler> Consumer for Callbacks<H> {
+impl<H: ContextHandler> Consumer for Callbacks<H> {
+    #[inline]
     fn message(&mut self, socket: &mut Socket<'_>, message: Message<'_>) -> Result<Flow, Panicked> {
         let state = self.state.as_mut().ok_or(Panicked)?;
         contained(socket, |socket| self.handler.message(state, socket, message)).map(|()| Flow::Continue)
     }
 
+    fn pong(&mut self, socket: &mut Socket<'_>, payload: &[u8]) -> Result<(), Panicked> {
+        let state = self.state.as_mut().ok_or(Panicked)?;
+        contained(socket, |socket| self.handler.pong(state, socket, payload))
+    }
+
+    fn writable(&mut self, socket: &mut Socket<'_>) -> Result<(), Panicked> {
+        let state = self.state.as_mut().ok_or(Panicked)?;
+        contained(socket, |socket| self.handler.writable(state, socket))
+    }
+
     fn closed(&mut self, closed: Closed) {
         if let Some(state) = self.state.take() {
-            let error = closed.error.as_ref().map(tracing::field::display);
-            tracing::debug!(target: "rikki::ws", code = closed.code.0, error, "closed");
             // A panic has been printed by the panic hook, and there is no connection left to end.
             let _ = catch_unwind(AssertUnwindSafe(|| self.handler.close(state, &closed)));
         }
@@ -174,4 +246,43 @@ fn contained<R>(socket: &mut Socket<'_>, callback: impl FnOnce(&mut Socket<'_>) 
         socket.close_panicked(start);
     }
     result.map_err(|_panic| Panicked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Client;
+
+    /// Pings with what it is sent, and sends what comes back.
+    struct Pinging;
+
+    impl Handler for Pinging {
+        type State = ();
+
+        fn open(&self, socket: &mut Socket<'_>, _: &Opening) {
+            let sender = socket.sender();
+            tokio::spawn(async move { sender.round_trip().await.map(|_| sender.send("answered")) });
+        }
+
+        fn message(&self, (): &mut (), socket: &mut Socket<'_>, message: Message<'_>) {
+            socket.ping(message.as_bytes()).unwrap();
+        }
+
+        fn pong(&self, (): &mut (), socket: &mut Socket<'_>, payload: &[u8]) {
+            assert_ne!(payload, b"panic", "as asked for");
+            if payload.len() != 8 {
+                socket.send(payload).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn pongs_are_seen_by_callbacks_and_senders() {
+        let mut client = Client::open(Pinging);
+        client.expect("answered");
+        client.send("there and back");
+        client.expect(b"there and back".as_slice());
+        client.send("panic");
+        client.expect_close(CloseCode::INTERNAL_ERROR);
+    }
 }

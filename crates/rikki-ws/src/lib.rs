@@ -20,6 +20,7 @@ pub mod client;
 mod clock;
 mod compression;
 mod config;
+mod context;
 mod counts;
 mod driver;
 mod endpoint;
@@ -27,11 +28,15 @@ mod error;
 mod feeds;
 mod handler;
 mod host;
+mod id;
+#[cfg(feature = "json")]
+mod json;
 mod live;
 mod local;
 mod opening;
 mod origin;
 mod origins;
+mod outcome;
 mod rate;
 mod refusal;
 mod sender;
@@ -43,6 +48,7 @@ pub mod testing;
 #[cfg(feature = "tls")]
 #[doc(hidden)]
 pub mod tls;
+mod trace;
 mod tracker;
 mod turns;
 #[cfg(feature = "axum")]
@@ -58,16 +64,23 @@ pub use rikki_proto::{
 
 pub use compression::Compression;
 pub use config::{Config, Overflow};
+pub use context::ContextHandler;
 pub use counts::Counters;
 pub use endpoint::Endpoint;
 pub use error::{Closed, Deadline, Error};
-pub use handler::{Handler, Outcome};
+pub use handler::Handler;
+pub use id::ConnectionId;
+#[cfg(feature = "json")]
+pub use json::{Json, JsonHandler, OnJson, on_json};
 pub use live::Live;
 pub use opening::Opening;
 pub use origins::BadOrigin;
+pub use outcome::{Callback, Outcome};
 pub use sender::Sender;
 pub use serving::Termination;
 pub use socket::Socket;
+#[cfg(feature = "json")]
+pub use stream::Typed;
 pub use stream::WebSocket;
 #[cfg(feature = "tls")]
 pub use tls::TlsError;

@@ -17,9 +17,9 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    pub(super) fn new(terms: &Terms, now: Tick) -> Option<Box<Self>> {
+    pub(super) fn new(terms: &Terms, now: Tick) -> Option<Self> {
         let first = Self { second: second_of(now), seconds: 1, messages: 0, bytes: 0 };
-        (terms.max_message_rate.is_some() || terms.max_byte_rate.is_some()).then(|| Box::new(first))
+        (terms.max_message_rate.is_some() || terms.max_byte_rate.is_some()).then_some(first)
     }
 
     /// Counts bytes that were read at `now`.

@@ -8,6 +8,7 @@ use std::task::Poll;
 use rikki_proto::{CloseCode, SendError};
 
 use super::error::Error;
+use super::id::ConnectionId;
 use super::live::Live;
 use super::local::Local;
 use super::stream::Unfinished;
@@ -19,7 +20,8 @@ static FAILURES: Seldom = Seldom::new();
 /// What a task that serves a WebSocket may end with: nothing, or a `Result` whose error is one of
 /// [`std::error::Error`]'s kind, such as [`Error`], a `Box<dyn Error + Send + Sync>` or what crates for errors have.
 ///
-/// An error closes the WebSocket with 1011, or with 1013 if it is [`SendError::Full`]. It is logged at the level
+/// An error closes the WebSocket with 1011, or with 1013 if it is [`SendError::Full`], or with 1007 for a message that
+/// is not the JSON that was expected, which is not logged and not counted. Any other is logged at the level
 /// `warn`, at most once a second, and counted as [`closed_errors`](super::Counters::closed_errors). One that is the
 /// connection's own end is none of these: its chain of sources holds an [`Error`] of this module that is not about what
 /// was to be sent.
@@ -53,7 +55,12 @@ mod sealed {
 }
 
 /// Runs `task` to its end. The WebSocket that it drops in its last poll is closed as its end says.
-pub(super) async fn serve<F: Future<Output: Termination>>(task: F, peer: Option<SocketAddr>, live: Live) {
+pub(super) async fn serve<F: Future<Output: Termination>>(
+    task: F,
+    id: ConnectionId,
+    peer: Option<SocketAddr>,
+    live: Live,
+) {
     let mut task = pin!(Some(task));
     let failed = std::future::poll_fn(|cx| {
         let within = Within::enter();
@@ -64,17 +71,19 @@ pub(super) async fn serve<F: Future<Output: Termination>>(task: F, peer: Option<
         }
         let code = match &polled {
             Poll::Ready(Some(error)) if is_full(&**error) => CloseCode::TRY_AGAIN_LATER,
+            Poll::Ready(Some(error)) if is_bad_message(&**error) => CloseCode::INVALID_PAYLOAD,
             Poll::Ready(Some(_)) => CloseCode::INTERNAL_ERROR,
             _ => CloseCode::NORMAL,
         };
         within.leave().into_iter().for_each(|unfinished| unfinished.close(code));
         polled
     });
-    let Some(error) = failed.await else { return };
+    let Some(error) = failed.await.filter(|error| !is_bad_message(&**error)) else { return };
     live.counts().closed_errors.up();
     if let Some(left_out) = FAILURES.turn(()) {
         let peer = peer.map(tracing::field::display);
-        tracing::warn!(target: "rikki::ws", peer, left_out, "the task of a WebSocket failed: {}", Chain(&*error));
+        let id = id.get();
+        tracing::warn!(target: "rikki::ws", id, peer, left_out, "the task of a WebSocket failed: {}", Chain(&*error));
     }
 }
 
@@ -123,19 +132,31 @@ impl Drop for Within {
 }
 
 /// Whether an error says no more than that the connection has ended, which whoever closed it knows.
-fn is_end_of_connection(error: &(dyn StdError + 'static)) -> bool {
+pub(super) fn is_end_of_connection(error: &(dyn StdError + 'static)) -> bool {
     let mut errors = std::iter::successors(Some(error), |&error| error.source());
     errors.any(|error| match (error.downcast_ref::<Error>(), error.downcast_ref::<SendError>()) {
-        (Some(Error::Send(SendError::Closed)), _) | (_, Some(SendError::Closed)) => true,
-        (Some(error), _) => !matches!(error, Error::Send(_)),
+        (_, Some(SendError::Closed)) => true,
+        (Some(error), _) => error.is_end(),
         (None, _) => false,
     })
 }
 
 /// Whether an error says that too much waits for the peer, as it does of a closure that serves one.
-fn is_full(error: &(dyn StdError + 'static)) -> bool {
+pub(super) fn is_full(error: &(dyn StdError + 'static)) -> bool {
     let mut errors = std::iter::successors(Some(error), |&error| error.source());
     errors.any(|error| matches!(error.downcast_ref(), Some(SendError::Full)))
+}
+
+/// Whether an error says that a message of the peer is not what was expected, which is no failure of ours.
+fn is_bad_message(error: &(dyn StdError + 'static)) -> bool {
+    let mut errors = std::iter::successors(Some(error), |&error| error.source());
+    errors.any(|error| error.downcast_ref::<Error>().is_some_and(Error::is_bad_message))
+}
+
+/// Whether an error says no more than that a policy has dropped what was sent.
+pub(super) fn is_dropped(error: &(dyn StdError + 'static)) -> bool {
+    let mut errors = std::iter::successors(Some(error), |&error| error.source());
+    errors.any(|error| matches!(error.downcast_ref(), Some(SendError::Dropped)))
 }
 
 /// An error with its causes, on one line.

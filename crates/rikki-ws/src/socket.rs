@@ -10,6 +10,7 @@ use rikki_proto::{Checkpoint, CloseCode, Connection, Message, Output, PreparedMe
 use super::compression::forget_work;
 use super::config::Overflow;
 use super::feeds::{Extras, Feeds};
+use super::id::ConnectionId;
 use super::sender::{Command, Mailbox, Sender};
 use super::terms::Terms;
 
@@ -33,8 +34,13 @@ pub struct Socket<'a> {
     pub(super) checkpoint: Option<Checkpoint>,
 }
 
-/// Where what is sent goes.
+/// Where what is sent goes, and what is seldom asked of it.
 pub(super) trait Wire {
+    fn id(&self) -> ConnectionId;
+
+    /// Something was refused for want of room: who sends is to be told when there is some.
+    fn note_refused(&mut self);
+
     /// Writes what the peer takes.
     fn write(&mut self, cx: &mut Context<'_>, connection: &mut Connection, output: &mut Output) -> io::Result<()>;
 }
@@ -74,17 +80,19 @@ impl Socket<'_> {
     #[cold]
     #[inline(never)]
     fn send_in_turn(&mut self, message: Message<'_>) -> Result<(), SendError> {
-        match self.make_way(Sent::Message, message.as_bytes().len())? {
-            None => self.connection.send(message, self.output),
-            Some(mailbox) => mailbox.push(Command::Message(message.into_owned())),
-        }
+        let sent = match self.make_way(Sent::Message, message.as_bytes().len()) {
+            Ok(None) => self.connection.send(message, self.output),
+            Ok(Some(mailbox)) => mailbox.push(Command::Message(message.into_owned())),
+            Err(error) => Err(error),
+        };
+        self.noted(sent)
     }
 
     /// Sends a message that there was room for when it was asked: the mark may have become lower since.
-    pub(super) fn send_promised(&mut self, message: Message<'static>) -> Result<(), SendError> {
+    pub(super) fn send_promised(&mut self, message: Message<'_>) -> Result<(), SendError> {
         match self.make_way(Sent::Promised, message.as_bytes().len())? {
             None => self.connection.send(message, self.output),
-            Some(mailbox) => mailbox.push_promised(Command::Message(message)),
+            Some(mailbox) => mailbox.push_promised(Command::Message(message.into_owned())),
         }
     }
 
@@ -96,10 +104,12 @@ impl Socket<'_> {
     /// As [`send`](Self::send).
     pub fn send_uncompressed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         let message = message.into();
-        match self.make_way(Sent::Message, message.as_bytes().len())? {
-            None => self.connection.send_uncompressed(message, self.output),
-            Some(mailbox) => mailbox.push(Command::Uncompressed(message.into_owned())),
-        }
+        let sent = match self.make_way(Sent::Message, message.as_bytes().len()) {
+            Ok(None) => self.connection.send_uncompressed(message, self.output),
+            Ok(Some(mailbox)) => mailbox.push(Command::Uncompressed(message.into_owned())),
+            Err(error) => Err(error),
+        };
+        self.noted(sent)
     }
 
     /// Sends a message that was framed once for many receivers.
@@ -111,10 +121,12 @@ impl Socket<'_> {
     ///
     /// As [`send`](Self::send).
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        match self.make_way(Sent::Message, message.len())? {
-            None => self.connection.send_prepared(message, self.output),
-            Some(mailbox) => mailbox.push(Command::Prepared(message.clone())),
-        }
+        let sent = match self.make_way(Sent::Message, message.len()) {
+            Ok(None) => self.connection.send_prepared(message, self.output),
+            Ok(Some(mailbox)) => mailbox.push(Command::Prepared(message.clone())),
+            Err(error) => Err(error),
+        };
+        self.noted(sent)
     }
 
     /// Sends a ping with at most 125 bytes of payload. Silent peers are pinged without being asked for.
@@ -123,10 +135,12 @@ impl Socket<'_> {
     ///
     /// [`SendError::ControlTooLong`] over 125 bytes; else as [`send`](Self::send).
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        match self.make_way(Sent::Ping, payload.len())? {
-            None => self.connection.ping(payload, self.output),
-            Some(mailbox) => mailbox.push(Command::ping(payload)?),
-        }
+        let sent = match self.make_way(Sent::Ping, payload.len()) {
+            Ok(None) => self.connection.ping(payload, self.output),
+            Ok(Some(mailbox)) => Command::ping(payload).and_then(|ping| mailbox.push(ping)),
+            Err(error) => Err(error),
+        };
+        self.noted(sent)
     }
 
     /// Starts the closing handshake. Messages that arrive before the peer has answered are still handed to the handler.
@@ -161,6 +175,12 @@ impl Socket<'_> {
         &mut self.extras.get_or_insert_default().feeds
     }
 
+    /// Which connection it is, among all of the process: the same as that of its [`Sender`]s.
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        self.wire.id()
+    }
+
     /// Whether messages can still be sent.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -171,6 +191,16 @@ impl Socket<'_> {
     #[must_use]
     pub fn queued(&self) -> usize {
         self.output.len() + self.mailbox.as_ref().map_or(0, |mailbox| mailbox.queued())
+    }
+
+    /// Passes on whether something was sent; where there was no room it is offered again when there is.
+    fn noted(&mut self, sent: Result<(), SendError>) -> Result<(), SendError> {
+        let is_refused = matches!(sent, Err(SendError::Full | SendError::Dropped));
+        // Where others have all the memory, room for this peer is not what is missing.
+        if is_refused && self.queued() > self.terms.mark() / 2 {
+            self.wire.note_refused();
+        }
+        sent
     }
 
     /// Whether nothing stands in the way of what is sent now.
@@ -272,12 +302,15 @@ impl Socket<'_> {
     fn mailbox(&mut self) -> &Arc<Mailbox> {
         // From now on what is sent has to look at it.
         self.mark = 0;
-        self.mailbox.get_or_insert_with(|| Arc::new(Mailbox::new(self.terms.clone())))
+        self.mailbox.get_or_insert_with(|| Arc::new(Mailbox::new(self.wire.id(), self.terms.clone())))
     }
 }
 
 impl fmt::Debug for Socket<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Socket").field("connection", &self.connection).finish_non_exhaustive()
+        f.debug_struct("Socket")
+            .field("id", &self.id().get())
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
     }
 }

@@ -22,6 +22,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 
 use super::Config;
+use super::context::ContextHandler;
 use super::driver::Driver;
 use super::endpoint::Endpoint;
 use super::handler::{Handler, HandlerTask};
@@ -30,6 +31,7 @@ use super::opening::Opening;
 use super::serving::{self, Termination};
 use super::stream::WebSocket;
 use super::terms::Terms;
+use super::trace::Trace;
 use super::tracker::Tracker;
 
 /// How much may be on its way in either direction, in bytes.
@@ -95,6 +97,7 @@ enum Came {
 impl Client {
     /// Opens a WebSocket that a handler or a closure serves, with the defaults of [`Config`].
     #[must_use]
+    #[track_caller]
     pub fn open<H: Handler>(handler: H) -> Self {
         Self::open_at(&Endpoint::new(handler), Request::new(()))
     }
@@ -108,7 +111,19 @@ impl Client {
     ///
     /// If no server would accept the request, and inside of a tokio runtime.
     #[must_use]
-    pub fn open_at<H: Handler>(endpoint: &Endpoint<H>, mut request: Request<()>) -> Self {
+    #[track_caller]
+    pub fn open_at<H: Handler>(endpoint: &Endpoint<H>, request: Request<()>) -> Self {
+        Self::open_with(endpoint, request, ())
+    }
+
+    /// Opens a WebSocket as [`open_at`](Self::open_at) does, for a handler that is given a context.
+    ///
+    /// # Panics
+    ///
+    /// If no server would accept the request, and inside of a tokio runtime.
+    #[must_use]
+    #[track_caller]
+    pub fn open_with<H: ContextHandler>(endpoint: &Endpoint<H>, mut request: Request<()>, context: H::Context) -> Self {
         let handshake: [(HeaderName, &str); 5] = [
             (HOST, "localhost"),
             (UPGRADE, "websocket"),
@@ -130,8 +145,11 @@ impl Client {
         let handler = endpoint.handler().clone();
         Self::served_by(|io| {
             terms.opened().hand_over();
-            let driver = Driver::new(io, &[], terms.server(), terms.clone());
-            HandlerTask::new(driver, handler, &opening, Tracker::default())
+            let trace = Trace::begin(None, opening.uri().path(), None);
+            let span = trace.span.clone();
+            let driver = Driver::new(io, &[], terms.server(), terms.clone(), trace);
+            let task = span.in_scope(|| HandlerTask::new(driver, handler, &opening, context, Tracker::default()));
+            Trace::spawn(span, task);
         })
     }
 
@@ -161,6 +179,7 @@ impl Client {
     ///
     /// [`Upgrade::on_upgrade`]: https://docs.rs/rikki-ws/latest/rikki_ws/struct.Upgrade.html#method.on_upgrade
     #[must_use]
+    #[track_caller]
     pub fn serve<F, Fut>(serve: F) -> Self
     where
         F: FnOnce(WebSocket) -> Fut,
@@ -170,21 +189,22 @@ impl Client {
         Self::served_by(|io| {
             terms.opened().hand_over();
             let live = terms.live.clone();
-            let socket = WebSocket::new(Box::new(io), &[], terms.server(), terms, None, Tracker::default());
-            serving::serve(serve(socket), None, live)
+            let trace = Trace::begin(None, "/", None);
+            let (id, span) = (trace.id, trace.span.clone());
+            let socket = WebSocket::new(Box::new(io), &[], terms.server(), terms, None, Tracker::default(), trace);
+            Trace::spawn(span, serving::serve(serve(socket), id, None, live));
         })
     }
 
     #[track_caller]
-    fn served_by<T: Future<Output = ()> + Send + 'static>(start: impl FnOnce(DuplexStream) -> T) -> Self {
+    fn served_by(start: impl FnOnce(DuplexStream)) -> Self {
         let runtime = match Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => panic!("no runtime for the test: {error}"),
         };
         let (io, served) = duplex(PIPE);
         let entered = runtime.enter();
-        let task = start(served);
-        runtime.spawn(task);
+        start(served);
         drop(entered);
         let limits = Limits::default().max_message_size(usize::MAX).max_fragments(u32::MAX);
         // Nobody is between the two who could be misled by what is sent.
@@ -412,7 +432,7 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::Mutex;
 
-    use futures_util::{SinkExt as _, StreamExt as _};
+    use futures_util::StreamExt as _;
 
     use super::*;
     use crate::{Closed, Error, Socket};

@@ -10,7 +10,7 @@
 use std::error::Error;
 use std::io::{Write as _, stderr};
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use rikki::client::{Builder, ConnectError};
 use rikki::ws::{Compression, Config, Message};
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::Response;
 use axum::routing::{any, get};
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use rikki::ws::{self, Upgrade, WebSocket};
 use tokio::net::TcpListener;
 
@@ -38,7 +38,7 @@ async fn echo_and_tick(mut socket: WebSocket) -> Result<(), ws::Error> {
                 Some(message) => socket.send(message?).await?,
                 None => return Ok(()),
             },
-            _ = ticks.tick() => socket.send("tick".into()).await?,
+            _ = ticks.tick() => socket.send("tick").await?,
         }
     }
 }

@@ -173,7 +173,7 @@ async fn too_large_for_them(servers: &mut Servers, url: &str, settings: Config) 
     // Python holds its limit against compressed frames too, and what does not compress may grow.
     echoed(&mut socket, vec![0; MAX_MESSAGE]).await;
     // Python refuses it before it has all come.
-    let _ = within(20, "sending", socket.send(noise(MAX_MESSAGE + 1).into())).await;
+    let _ = within(20, "sending", socket.send(noise(MAX_MESSAGE + 1))).await;
     while next(&mut socket).await.is_some() {}
     // Python then drops what it has not read, which resets the connection: our next write may fail before its Close has
     // been read.
@@ -184,7 +184,7 @@ async fn too_large_for_them(servers: &mut Servers, url: &str, settings: Config) 
 async fn too_large_for_us(servers: &mut Servers, url: &str, settings: Config) {
     let mut socket = servers.connect(url, settings.max_message_size(1000)).await;
     echoed(&mut socket, noise(1000)).await;
-    socket.send(noise(1001).into()).await.unwrap();
+    socket.send(noise(1001)).await.unwrap();
     let error = next(&mut socket).await;
     assert!(matches!(error, Some(Err(Error::Limit(_)))), "{error:?}");
     assert!(next(&mut socket).await.is_none());
@@ -193,7 +193,7 @@ async fn too_large_for_us(servers: &mut Servers, url: &str, settings: Config) {
 
 async fn closed_by_them(servers: &mut Servers, url: &str, settings: Config) {
     let mut socket = servers.connect(url, settings).await;
-    socket.send("close 4003 as you wish".into()).await.unwrap();
+    socket.send("close 4003 as you wish").await.unwrap();
     assert!(next(&mut socket).await.is_none());
     let closed = socket.closed().unwrap();
     assert_eq!((closed.code, &*closed.reason), (CloseCode(4003), "as you wish"));

@@ -8,6 +8,7 @@ mod error;
 mod exchange;
 mod limits;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -32,6 +33,7 @@ use crate::stream::Io;
 use crate::terms::Terms;
 #[cfg(feature = "tls")]
 use crate::tls::TlsStream;
+use crate::trace::Trace;
 use crate::tracker::Tracker;
 use crate::{Config, InvalidSubprotocol, Live, Subprotocol, WebSocket};
 
@@ -57,7 +59,7 @@ pub use rikki_proto::handshake::HandshakeError;
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut socket = rikki_ws::client::connect("wss://example.org/chat").await?;
-/// socket.send("hello".into()).await?;
+/// socket.send("hello").await?;
 /// while let Some(message) = socket.next().await {
 ///     println!("{:?}", message?);
 /// }
@@ -214,7 +216,7 @@ impl Builder {
             handshake = handshake.offer_deflate(offer.options);
         }
         let request = handshake.request(&uri, self.headers.clone())?.map(|()| Empty::new());
-        let answer = self.exchange(&uri, request).await?;
+        let (answer, peer) = self.exchange(&uri, request).await?;
         let established = handshake.verify(&answer.response)?;
         let mut connection = self.terms.client(move || rng.next_u32().to_ne_bytes());
         if let (Some((codecs, offer)), Some(agreed)) = (offer, established.agreed())
@@ -224,7 +226,8 @@ impl Builder {
         }
         let subprotocol = established.subprotocol().cloned();
         let (terms, tracker) = (self.terms.clone(), Tracker::default());
-        let socket = WebSocket::new(answer.io, &answer.read_ahead, connection, terms, subprotocol, tracker);
+        let trace = Trace::begin(peer, uri.path(), None);
+        let socket = WebSocket::new(answer.io, &answer.read_ahead, connection, terms, subprotocol, tracker, trace);
         Ok((socket, answer.response))
     }
 
@@ -243,7 +246,12 @@ impl Builder {
         }
     }
 
-    async fn exchange(&self, uri: &Uri, request: Request<Empty<Bytes>>) -> Result<exchange::Answer, ConnectError> {
+    /// The answer, and whose it is.
+    async fn exchange(
+        &self,
+        uri: &Uri,
+        request: Request<Empty<Bytes>>,
+    ) -> Result<(exchange::Answer, Option<SocketAddr>), ConnectError> {
         let is_tls = is_scheme(uri, "wss");
         // An address in brackets is an IPv6 address without them.
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
@@ -252,8 +260,9 @@ impl Builder {
         let stream = TcpStream::connect((host, port)).await.map_err(unreachable)?;
         // Small messages are not to wait for the acknowledgement of those before them.
         stream.set_nodelay(true).map_err(unreachable)?;
+        let peer = stream.peer_addr().ok();
         let io: Box<dyn Io> = if is_tls { self.secure(host, stream).await? } else { Box::new(stream) };
-        exchange::exchange(io, request).await
+        Ok((exchange::exchange(io, request).await?, peer))
     }
 
     #[cfg(feature = "tls")]

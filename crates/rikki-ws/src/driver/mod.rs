@@ -5,6 +5,7 @@
 //! rest of a read) is kept with the connection; an idle connection keeps nothing.
 
 mod backlog;
+mod consumer;
 mod deadlines;
 mod ending;
 mod feeding;
@@ -17,7 +18,7 @@ mod writing;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use rikki_proto::{CloseCode, Connection, Message, Output, Text};
+use rikki_proto::{CloseCode, Connection, Output, Text};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::buffers::{Buffers, BuffersGuard};
@@ -30,8 +31,10 @@ use super::rate::Rate;
 use super::sender::{Command, Drained, Mailbox};
 use super::socket::Socket;
 use super::terms::Terms;
+use super::trace::{self, Trace};
 use super::turns::Ticket;
 use backlog::{Backlog, Unparsed};
+pub(crate) use consumer::{Consumer, Flow, Panicked};
 use ending::{Ending, PeerSide};
 use turn::Turn;
 use writing::Line;
@@ -44,31 +47,6 @@ const WRITE_AT: usize = 64 * 1024;
 
 /// When a message under way is judged that has waited for us: not yet.
 const UNJUDGED: Tick = NEVER - 1;
-
-/// Who messages go to: a handler's callbacks, or the task that polls the async face.
-pub(super) trait Consumer {
-    /// Whether it can take a message: nothing is read while it cannot.
-    fn is_ready(&self) -> bool {
-        true
-    }
-
-    /// A whole message has come; it says how to go on.
-    fn message(&mut self, socket: &mut Socket<'_>, message: Message<'_>) -> Result<Flow, Panicked>;
-
-    /// The connection has ended; called once, and no message comes after it.
-    fn closed(&mut self, closed: Closed);
-}
-
-/// How it goes on after a message.
-pub(super) enum Flow {
-    /// With the next one, or with reading.
-    Continue,
-    /// Not now: the poll returns.
-    Yield,
-}
-
-/// A consumer that takes no more messages.
-pub(super) struct Panicked;
 
 /// Why a poll returned.
 pub(super) enum Stopped {
@@ -102,7 +80,7 @@ pub(super) struct Driver<I> {
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Drives `connection` on `io`, of which `read_ahead` has been read already. A server's is one of those that are
     /// counted, and no longer when this is dropped.
-    pub(super) fn new(io: I, read_ahead: &[u8], connection: Connection, terms: Arc<Terms>) -> Self {
+    pub(super) fn new(io: I, read_ahead: &[u8], connection: Connection, terms: Arc<Terms>, trace: Trace) -> Self {
         let clock = Clock::current();
         let now = clock.now();
         let unparsed = (!read_ahead.is_empty()).then(|| Unparsed::new(read_ahead, &terms));
@@ -112,9 +90,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             rate.count_bytes(read_ahead.len(), now);
         }
         Self {
-            line: Line::new(io, Alarm::new(clock), now),
+            line: Line::new(io, Alarm::new(clock), now, trace.id),
             connection,
-            extras: Extras::with(rate),
+            extras: Extras::with(rate, trace.span),
             terms,
             mailbox: None,
             unparsed,
@@ -236,7 +214,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 self.close_in_turn(code, "", turn.output);
             }
             self.write(turn);
-            if self.send_queued(turn) || self.send_fed(turn) {
+            if self.send_queued(turn) || self.send_fed(turn) || self.offer(turn) {
                 continue;
             }
             self.advance_ending(turn);
@@ -265,6 +243,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     self.line.alarm.set(due, turn.cx.waker());
                 }
                 self.give_way(turn);
+                // Who waits for room is not to wait for silence too.
+                self.mailbox.iter().for_each(|mailbox| _ = mailbox.set_backlog(turn.output.len()));
                 self.ticket = self.line.alarm.clock().turns().take(turn.cx.waker());
                 return Poll::Pending;
             }
@@ -341,6 +321,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             error.count(self.terms.counts());
         }
         self.close_sending();
+        self.trace_end(closed.code, closed.error.as_ref());
         turn.consumer.closed(closed);
     }
 }
@@ -352,6 +333,10 @@ impl<I> Driver<I> {
         if let Some(mailbox) = &self.mailbox {
             mailbox.close();
         }
+    }
+
+    fn trace_end(&self, code: CloseCode, error: Option<&Error>) {
+        trace::closed(self.line.id, Extras::span(&self.extras), code.0, error);
     }
 
     /// Drops what cannot be written any more, and counts its messages.
@@ -374,6 +359,10 @@ impl<I> Drop for Driver<I> {
             self.lose_unsent(&mut backlog.output);
         }
         self.close_sending();
+        if !self.ending.is_told() {
+            // It is cut, as at the end of a drain.
+            self.trace_end(CloseCode::ABNORMAL, None);
+        }
         if self.connection.is_server() {
             self.terms.counts().websockets.down();
         }

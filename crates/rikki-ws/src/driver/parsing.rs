@@ -36,11 +36,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     self.message_since = NEVER;
                     self.deliver(turn, message, mark)
                 }
-                Ok(Some(Event::Close(frame))) => {
-                    self.report(turn, closed_by_peer(frame));
+                Ok(Some(other)) => {
+                    self.handle_other(turn, other, mark);
                     Flow::Continue
                 }
-                Ok(Some(_)) => Flow::Continue,
                 Err(error) => {
                     self.fail(turn, error);
                     return Flow::Continue;
@@ -68,10 +67,36 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
         let mut socket = self.socket(turn.cx.waker(), turn.output, mark);
         turn.consumer.message(&mut socket, message).unwrap_or_else(|Panicked| {
-            let code = CloseCode::INTERNAL_ERROR;
-            self.report(turn, Closed { code, reason: Text::from(""), error: Some(Error::HandlerPanicked) });
+            self.handle_panic(turn);
             Flow::Continue
         })
+    }
+
+    /// What is no message: not on the way of messages.
+    #[cold]
+    #[inline(never)]
+    fn handle_other<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, event: Event<'_>, mark: usize) {
+        match event {
+            Event::Close(frame) => self.report(turn, closed_by_peer(frame)),
+            Event::Pong(payload) => {
+                if let Some(mailbox) = &self.mailbox {
+                    mailbox.handle_pong(&payload);
+                }
+                if !self.ending.is_told() {
+                    let mut socket = self.socket(turn.cx.waker(), turn.output, mark);
+                    let called = turn.consumer.pong(&mut socket, &payload);
+                    called.unwrap_or_else(|Panicked| self.handle_panic(turn));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A callback has panicked, and sends no more.
+    #[cold]
+    pub(super) fn handle_panic<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) {
+        let code = CloseCode::INTERNAL_ERROR;
+        self.report(turn, Closed { code, reason: Text::from(""), error: Some(Error::HandlerPanicked) });
     }
 }
 

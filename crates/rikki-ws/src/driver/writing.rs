@@ -8,35 +8,47 @@ use rikki_proto::{Connection, Output};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::turn::Turn;
-use super::{Consumer, Driver, WRITE_AT};
+use super::{Consumer, Driver, Panicked, WRITE_AT};
 use crate::clock::{Alarm, Tick};
+use crate::id::ConnectionId;
 use crate::socket::Wire;
 use crate::{Error, Overflow};
 
 /// How many pieces one vectored write holds at most.
 const PIECES: usize = 16;
 
-/// The stream below, the deadlines of what happens on it, and what waits on it: two flags lie where nothing else fits.
+/// The stream below, the deadlines of what happens on it, and what waits on it: flags lie where nothing else fits.
 pub(super) struct Line<I> {
     pub(super) io: I,
     pub(super) alarm: Alarm,
+    pub(super) id: ConnectionId,
     /// When writing last made progress.
     pub(super) written_at: Tick,
     /// Bytes may wait inside the stream, as they do in TLS.
     pub(super) unflushed: bool,
     /// Reading waits until the backlog is below half of its mark.
     pub(super) paused: bool,
+    /// Something was refused or the mark reached, and whoever sends has not been told yet that there is room again.
+    pub(super) crowded: bool,
 }
 
 impl<I> Line<I> {
-    pub(super) fn new(io: I, alarm: Alarm, now: Tick) -> Self {
-        Self { io, alarm, written_at: now, unflushed: false, paused: false }
+    pub(super) fn new(io: I, alarm: Alarm, now: Tick, id: ConnectionId) -> Self {
+        Self { io, alarm, id, written_at: now, unflushed: false, paused: false, crowded: false }
     }
 }
 
 impl<I: AsyncWrite + Unpin> Wire for Line<I> {
     fn write(&mut self, cx: &mut Context<'_>, connection: &mut Connection, output: &mut Output) -> io::Result<()> {
         self.write_all(cx, connection, output)
+    }
+
+    fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    fn note_refused(&mut self) {
+        self.crowded = true;
     }
 }
 
@@ -145,6 +157,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             self.write(turn);
         }
         if turn.output.len() >= mark {
+            self.line.crowded = true;
             match self.terms.overflow {
                 // Where only the memory of all is used up, a peer that reads is to be served on.
                 Overflow::Close if turn.output.len() >= self.terms.write_queue => self.lose(turn, Error::Overflow),
@@ -153,6 +166,35 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             }
         }
         if self.is_queueing() { 0 } else { mark }
+    }
+
+    /// Tells the consumer that there is room again, until it has filled that. True if it may have sent something.
+    #[inline]
+    pub(super) fn offer<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> bool {
+        self.line.crowded && self.offer_room(turn)
+    }
+
+    /// Bytes that wait to be written, those that senders have queued included.
+    fn waiting(&self, output: &Output) -> usize {
+        output.len() + self.mailbox.as_ref().map_or(0, |mailbox| mailbox.queued())
+    }
+
+    #[cold]
+    fn offer_room<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> bool {
+        let mark = self.terms.mark();
+        if turn.budget.fed == 0 || !self.is_open() || self.waiting(turn.output) > mark / 2 {
+            return false;
+        }
+        self.line.crowded = false;
+        let mark = if self.is_queueing() { 0 } else { mark };
+        let offered = turn.consumer.writable(&mut self.socket(turn.cx.waker(), turn.output, mark));
+        offered.unwrap_or_else(|Panicked| self.handle_panic(turn));
+        if self.line.crowded {
+            // It has filled what there was. It is told again in another turn, which comes by itself: others have theirs.
+            turn.budget.fed = 0;
+        }
+        self.hold_back(turn);
+        true
     }
 
     /// Goes on with the closing handshake as far as it has come

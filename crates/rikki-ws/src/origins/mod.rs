@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::mem::{Discriminant, discriminant};
+use std::sync::Arc;
 
 use http::header::ORIGIN;
 use http::request::Parts;
@@ -46,14 +47,26 @@ enum AllowedOrigin {
     Origin(Origin<'static>),
     /// What browsers do not send as an origin, and others do: compared byte for byte.
     Text(Box<str>),
+    If(Judge),
+}
+
+/// A function that says whether pages of an origin may open WebSockets.
+#[derive(Clone)]
+struct Judge(Arc<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl fmt::Debug for Judge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Judge")
+    }
+}
+
+impl PartialEq for Judge {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 impl Origins {
-    /// Every origin, which turns the check off.
-    pub(crate) fn any() -> Self {
-        Self { allowed: vec![AllowedOrigin::Any] }
-    }
-
     /// Lets pages of one more origin open WebSockets: `https://app.example:8443`, `null`, or `*` for any origin,
     /// which turns the check off. What is none of these, such as `file://`, has to be sent as it is written here.
     pub fn allow_origin(&mut self, origin: &str) -> Result<(), BadOrigin> {
@@ -67,6 +80,31 @@ impl Origins {
             },
         });
         Ok(())
+    }
+
+    /// Lets pages of those origins open WebSockets that a function takes, as they are sent.
+    pub(crate) fn allow_origin_if(&mut self, judge: impl Fn(&str) -> bool + Send + Sync + 'static) {
+        self.allowed.push(AllowedOrigin::If(Judge(Arc::new(judge))));
+    }
+
+    /// Lets pages of every origin open WebSockets.
+    pub(crate) fn allow_any(&mut self) {
+        self.allowed.push(AllowedOrigin::Any);
+    }
+
+    /// Those of both.
+    pub(crate) fn with(&self, others: &Self) -> Self {
+        Self { allowed: self.allowed.iter().chain(&others.allowed).cloned().collect() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.allowed.is_empty()
+    }
+
+    /// Whether a function takes what was sent.
+    fn is_taken(&self, given: &HeaderValue) -> bool {
+        let Ok(given) = given.to_str() else { return false };
+        self.allowed.iter().any(|allowed| matches!(allowed, AllowedOrigin::If(judge) if (judge.0)(given)))
     }
 
     /// The rule for every WebSocket upgrade: <https://www.rfc-editor.org/rfc/rfc6455#section-10.2>.
@@ -86,6 +124,9 @@ impl Origins {
             Field::Repeated => return Err(RefusedOrigin::Repeated),
             Field::Once(given) => given,
         };
+        if self.is_taken(given) {
+            return Ok(());
+        }
         if given == "null" {
             let allowed = self.allowed.iter().any(|allowed| matches!(allowed, AllowedOrigin::Null));
             return if allowed { Ok(()) } else { Err(RefusedOrigin::Null) };

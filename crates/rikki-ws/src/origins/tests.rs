@@ -45,6 +45,24 @@ mod allowed {
         assert_eq!(status(outcome.clone()), expected, "{outcome:?}");
     }
 
+    #[test]
+    fn a_function_judges_what_was_sent() {
+        let mut ours = origins(&["https://other.test"]);
+        ours.allow_origin_if(|origin| origin.ends_with(".app.test") || origin == "null");
+        let both = Origins::default().with(&ours);
+        assert!(ours.clone() == both && ours != Origins::default() && !both.is_empty());
+        for allowed in [ours, both] {
+            let check = |origins: &[&[u8]], expected| check_with(&allowed, PLAIN, "localhost", origins, expected);
+            check(&[b"https://a.app.test"], 0);
+            check(&[b"null"], 0);
+            check(&[b"https://other.test"], 0);
+            check(&[b"http://localhost"], 0);
+            check(&[b"https://a.app.test.evil.test"], 403);
+            check(&[b"https://a.app.test", b"https://a.app.test"], 403);
+            check(&[b"\xff.app.test"], 403);
+        }
+    }
+
     /// What a proxy tells is compared in the place of what it asks for itself.
     #[test]
     fn behind_a_proxy_what_the_client_has_asked_for_counts() {

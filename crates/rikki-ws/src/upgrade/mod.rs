@@ -2,6 +2,7 @@
 //! ([RFC 6455 section 4.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2)).
 
 pub(crate) mod handover;
+mod refused;
 pub(crate) mod transport;
 
 use std::convert::Infallible;
@@ -12,26 +13,29 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, Request};
 use axum::response::Response;
 use http::request::Parts;
-use http::{Extensions, HeaderMap, Method, StatusCode, Uri, header};
+use http::{Extensions, HeaderMap, Method, Uri, header};
 use hyper::upgrade::OnUpgrade;
 use rikki_proto::Connection;
 use rikki_proto::handshake::{InvalidSubprotocol, Refusal, Subprotocol, accept};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tracing::field::display;
+use tracing::Span;
 
 use super::compression::AgreedCodecs;
+use super::context::ContextHandler;
 use super::driver::Driver;
 use super::endpoint::Endpoint;
 use super::handler::{Handler, HandlerTask};
 use super::opening::Opening;
-use super::origins::{Asked, ListenerKind, Origins, Public};
+use super::origins::{Asked, BadOrigin, Origins};
 use super::serving::{self, Termination};
 use super::stream::WebSocket;
 use super::terms::Terms;
+use super::trace::Trace;
 use super::tracker::Tracker;
-use rikki_limits::{Excerpt, Seldom};
 
 use handover::{Agreed, Context};
+pub use refused::foreign;
+use refused::{Trouble, log_refusal, log_trouble, refuse_origin, unsupported};
 use transport::Transport;
 
 /// An extractor for WebSocket endpoints in any axum application.
@@ -71,7 +75,10 @@ pub struct Upgrade {
     context: Context,
     /// In place of those of the context.
     subprotocols: Option<Vec<Subprotocol>>,
-    origins: Option<Arc<Origins>>,
+    /// Beside those of the context.
+    origins: Origins,
+    /// The span of the user that the connection is to run in.
+    span: Option<Span>,
 }
 
 impl Upgrade {
@@ -83,7 +90,7 @@ impl Upgrade {
     fn from_parts(mut parts: Box<Parts>) -> Self {
         let on_upgrade = parts.extensions.remove();
         let context = parts.extensions.remove::<Context>().unwrap_or_default();
-        Self { parts, on_upgrade, context, subprotocols: None, origins: None }
+        Self { parts, on_upgrade, context, subprotocols: None, origins: Origins::default(), span: None }
     }
 
     /// The method of the request: GET, if the handshake is to succeed.
@@ -114,6 +121,29 @@ impl Upgrade {
     /// Attaches what is known of the client, such as its user, for the handler to find in [`Opening::extensions`].
     pub fn attach<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
         self.parts.extensions.insert(state);
+        self
+    }
+
+    /// Runs the callbacks or the task of the connection in `span`, as long as it lasts; default none.
+    ///
+    /// Where somebody logs at the level `debug` for the target `rikki::ws`, there is one span more, below this, called
+    /// `websocket`, with the [`id`](crate::ConnectionId) of the connection, the address of its peer and the path; that
+    /// it has opened and closed are events of that level, with the id. Where nobody does, nothing is kept of these.
+    ///
+    /// Memory: what the subscriber keeps of the span, and about 200 bytes, for as long as the connection lasts. A span
+    /// of the level `info`, such as one for each request, is kept by every idle connection that it is given to.
+    ///
+    /// ```
+    /// use axum::response::Response;
+    /// use rikki_ws::Upgrade;
+    ///
+    /// async fn chat(upgrade: Upgrade) -> Response {
+    ///     let span = tracing::info_span!("chat", user = 42);
+    ///     upgrade.span(span).on_upgrade(|socket| async move { drop(socket) })
+    /// }
+    /// ```
+    pub fn span(mut self, span: Span) -> Self {
+        self.span = Some(span);
         self
     }
 
@@ -157,7 +187,35 @@ impl Upgrade {
     /// Without it, a page must come from the host and port that the request names, or from an origin that the endpoint
     /// or the server allows.
     pub fn any_origin(mut self) -> Self {
-        self.origins = Some(Arc::new(Origins::any()));
+        self.origins.allow_any();
+        self
+    }
+
+    /// Lets pages of another origin open a WebSocket here, as [`Endpoint::allow_origin`] does, beside those that the
+    /// endpoint or the server allows. May be repeated.
+    ///
+    /// # Errors
+    ///
+    /// No header field can have that value.
+    ///
+    /// ```
+    /// use axum::response::Response;
+    /// use rikki_ws::{BadOrigin, Upgrade};
+    ///
+    /// async fn chat(upgrade: Upgrade) -> Response {
+    ///     let origins = ["https://app.example", "https://staging.app.example:8443"];
+    ///     let allowed = origins.iter().try_fold(upgrade, |upgrade, origin| upgrade.allow_origin(origin));
+    ///     allowed.unwrap().on_upgrade(|socket| async move { drop(socket) })
+    /// }
+    /// ```
+    pub fn allow_origin(mut self, origin: &str) -> Result<Self, BadOrigin> {
+        self.origins.allow_origin(origin)?;
+        Ok(self)
+    }
+
+    /// Lets pages of those origins open a WebSocket here that `judge` takes, as [`Endpoint::allow_origin_if`] does.
+    pub fn allow_origin_if(mut self, judge: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.origins.allow_origin_if(judge);
         self
     }
 
@@ -176,10 +234,10 @@ impl Upgrade {
     {
         self.answer(nothing, move |transport, ready| {
             let (io, ahead) = transport.into_boxed();
-            let Ready { connection, opening, terms, tracker } = ready;
-            let (peer, live) = (opening.peer_addr(), terms.live.clone());
-            let socket = WebSocket::new(io, &ahead, connection, terms, opening.subprotocol, tracker);
-            tokio::spawn(async move { serving::serve(serve(socket), peer, live).await });
+            let Ready { connection, opening, terms, tracker, trace } = ready;
+            let (id, peer, live, span) = (trace.id, opening.peer_addr(), terms.live.clone(), trace.span.clone());
+            let socket = WebSocket::new(io, &ahead, connection, terms, opening.subprotocol, tracker, trace);
+            Trace::spawn(span, async move { serving::serve(serve(socket), id, peer, live).await });
         })
     }
 
@@ -203,14 +261,7 @@ impl Upgrade {
     /// judged and before the client is told: nothing of that is done for one that is refused.
     #[doc(hidden)]
     pub fn on_accepted_with<H: Handler>(self, handler: Arc<H>, accepted: impl FnOnce(&mut Extensions)) -> Response {
-        self.answer(accepted, move |transport, ready| match transport {
-            Transport::Tcp(io, ahead) => ready.spawn(handler, io, &ahead),
-            #[cfg(unix)]
-            Transport::Unix(io, ahead) => ready.spawn(handler, io, &ahead),
-            #[cfg(feature = "tls")]
-            Transport::Tls(io, ahead) => ready.spawn(handler, io, &ahead),
-            Transport::Other(io) => ready.spawn(handler, io, &[]),
-        })
+        self.start_with(handler, (), accepted)
     }
 
     /// Answers the handshake and serves the WebSocket with the callbacks of `endpoint`, by its configuration.
@@ -218,12 +269,34 @@ impl Upgrade {
         self.at(endpoint).on_upgrade_with(endpoint.handler().clone())
     }
 
+    /// Answers the handshake and serves the WebSocket with the callbacks of `endpoint`, which open with `context`: see
+    /// [`ContextHandler`].
+    pub fn serve_with<H: ContextHandler>(self, endpoint: &Endpoint<H>, context: H::Context) -> Response {
+        self.at(endpoint).start_with(endpoint.handler().clone(), context, nothing)
+    }
+
+    fn start_with<H: ContextHandler>(
+        self,
+        handler: Arc<H>,
+        context: H::Context,
+        accepted: impl FnOnce(&mut Extensions),
+    ) -> Response {
+        self.answer(accepted, move |transport, ready| match transport {
+            Transport::Tcp(io, ahead) => ready.spawn(handler, context, io, &ahead),
+            #[cfg(unix)]
+            Transport::Unix(io, ahead) => ready.spawn(handler, context, io, &ahead),
+            #[cfg(feature = "tls")]
+            Transport::Tls(io, ahead) => ready.spawn(handler, context, io, &ahead),
+            Transport::Other(io) => ready.spawn(handler, context, io, &[]),
+        })
+    }
+
     fn answer(
         self,
         attach: impl FnOnce(&mut Extensions),
         start: impl FnOnce(Transport, Ready) + Send + 'static,
     ) -> Response {
-        let Self { mut parts, on_upgrade, context, subprotocols, origins } = self;
+        let Self { mut parts, on_upgrade, context, subprotocols, origins, span } = self;
         let Context { terms, listener, public, tracker, request } = context;
         let subprotocols = subprotocols.as_deref().unwrap_or(&terms.subprotocols);
         let judged = accept(&parts.method, parts.version, &parts.headers, subprotocols);
@@ -242,8 +315,9 @@ impl Upgrade {
                 return refusal.response().map(Body::from);
             }
         };
-        let origins = origins.as_ref().unwrap_or(&terms.origins);
-        if let Some(refused) = refuse_origin(Asked::WebSocket, origins, &terms, (listener, public.as_deref()), &parts) {
+        let origins = if origins.is_empty() { terms.origins.clone() } else { Arc::new(terms.origins.with(&origins)) };
+        if let Some(refused) = refuse_origin(Asked::WebSocket, &origins, &terms, (listener, public.as_deref()), &parts)
+        {
             return refused;
         }
         let Some(on_upgrade) = on_upgrade else { return unsupported() };
@@ -259,7 +333,8 @@ impl Upgrade {
         let opened = terms.opened();
         let agreed = Agreed::new(on_upgrade, move |transport, tracker| {
             opened.hand_over();
-            start(transport, Ready { connection, opening, terms, tracker });
+            let trace = Trace::begin(opening.peer, opening.parts.uri.path(), span);
+            start(transport, Ready { connection, opening, terms, tracker, trace });
         });
         let mut response = accepted.into_response().map(|()| Body::empty());
         if let Some(extensions) = extensions {
@@ -287,66 +362,6 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
 /// Attaches nothing.
 fn nothing(_: &mut Extensions) {}
 
-/// The answer to a request from a page that may not open WebSockets here, or at `endpoint`: for what is there beside
-/// them, and could do as much. `None` if it may.
-pub fn foreign<H>(request: &Parts, endpoint: Option<&Endpoint<H>>) -> Option<Response> {
-    let context = request.extensions.get::<Context>().cloned().unwrap_or_default();
-    let Context { terms, listener, public, .. } = context;
-    let terms = endpoint.map(|endpoint| endpoint.terms(&terms)).unwrap_or(terms);
-    refuse_origin(Asked::Request, &terms.origins, &terms, (listener, public.as_deref()), request)
-}
-
-/// Judges the origin of a request, and counts and logs a refusal.
-fn refuse_origin(
-    asked: Asked,
-    origins: &Origins,
-    terms: &Terms,
-    (listener, public): (ListenerKind, Option<&Public>),
-    request: &Parts,
-) -> Option<Response> {
-    let refused = origins.check(listener, public, request).err()?;
-    terms.counts().refused_origins.up();
-    if let Some(left_out) = refused.turn_to_log() {
-        let (peer, path) = (peer_addr(request).map(display), Excerpt::of(request.uri.path()));
-        let (told, what) = (refused.told(asked, terms.hints), asked.name());
-        tracing::warn!(target: "rikki::ws", peer, %path, left_out, "{what} refused: {told}");
-    }
-    Some(refused.response(asked, terms.hints).map(Body::from))
-}
-
-fn log_refusal(refusal: Refusal, request: &Parts) {
-    static LINES: Seldom<Refusal> = Seldom::new();
-    if let Some(left_out) = LINES.turn(refusal) {
-        let (peer, path) = (peer_addr(request).map(display), Excerpt::of(request.uri.path()));
-        tracing::info!(target: "rikki::ws", peer, %path, left_out, "handshake refused: {refusal}");
-    }
-}
-
-/// What an application or the server in front has done wrong.
-#[derive(PartialEq)]
-enum Trouble {
-    Unsupported,
-    Answered,
-}
-
-fn log_trouble(trouble: Trouble) {
-    static LINES: Seldom<Trouble> = Seldom::new();
-    let what = match trouble {
-        Trouble::Unsupported => "the HTTP server in front does not support upgrades",
-        Trouble::Answered => "no WebSocket: its request has been answered before",
-    };
-    if let Some(left_out) = LINES.turn(trouble) {
-        tracing::warn!(target: "rikki::ws", left_out, "{what}");
-    }
-}
-
-fn unsupported() -> Response {
-    log_trouble(Trouble::Unsupported);
-    let mut response = Response::new(Body::from("this server does not support upgrades\n"));
-    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-    response
-}
-
 fn peer_addr(request: &Parts) -> Option<SocketAddr> {
     request.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)
 }
@@ -357,18 +372,21 @@ struct Ready {
     opening: Opening,
     terms: Arc<Terms>,
     tracker: Tracker,
+    trace: Trace,
 }
 
 impl Ready {
     /// Starts the task of a connection with callbacks, which keeps nothing of the request.
-    fn spawn<H, I>(self, handler: Arc<H>, io: I, read_ahead: &[u8])
+    fn spawn<H, I>(self, handler: Arc<H>, context: H::Context, io: I, read_ahead: &[u8])
     where
-        H: Handler,
+        H: ContextHandler,
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let Self { connection, opening, terms, tracker } = self;
-        let driver = Driver::new(io, read_ahead, connection, terms);
-        tokio::spawn(HandlerTask::new(driver, handler, &opening, tracker));
+        let Self { connection, opening, terms, tracker, trace } = self;
+        let span = trace.span.clone();
+        let driver = Driver::new(io, read_ahead, connection, terms, trace);
+        let task = span.in_scope(|| HandlerTask::new(driver, handler, &opening, context, tracker));
+        Trace::spawn(span, task);
     }
 }
 

@@ -2,12 +2,16 @@
 
 use std::future::IntoFuture;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread;
 
 use axum::Router;
+use axum::extract::Path;
 use axum::routing::any;
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use rikki::ws::{CloseCode, Config, Endpoint, Message, SendError, Termination, Upgrade, WebSocket};
+use rikki::ws::{
+    CloseCode, Config, ContextHandler, Endpoint, Message, Opening, SendError, Socket, Termination, Upgrade, WebSocket,
+};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -96,6 +100,49 @@ async fn settings_of_an_endpoint() {
     talk.echo("abc").await;
     talk.send(frame(0x81, "abcd")).await;
     assert_eq!(talk.rest().await, "close(1009)");
+}
+
+/// Says hello to whom the request was of.
+struct Greeter;
+
+impl ContextHandler for Greeter {
+    type Context = String;
+    type State = String;
+
+    fn open(&self, socket: &mut Socket<'_>, _: &Opening, user: String) -> String {
+        socket.send(format!("hello {user}")).unwrap();
+        user
+    }
+
+    fn message(&self, user: &mut String, socket: &mut Socket<'_>, message: Message<'_>) {
+        let text = message.as_text().unwrap();
+        socket.send(format!("{user} said {text}")).unwrap();
+    }
+}
+
+/// What extractors have found before a handler opens, and who may open it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_request_has_told() {
+    let endpoint = Arc::new(Endpoint::new(Greeter));
+    let join = any(async move |Path(user): Path<String>, upgrade: Upgrade| {
+        let upgrade = upgrade.allow_origin("https://app.test").unwrap();
+        upgrade.allow_origin_if(|origin| origin.ends_with(".app.test")).serve_with(&endpoint, user)
+    });
+    let address = serve(Router::new().route("/rooms/{user}", join)).await;
+    for (origin, expected) in [
+        ("http://localhost", "101"),
+        ("https://app.test", "101"),
+        ("https://a.app.test", "101"),
+        ("https://app.test.evil.test", "403"),
+    ] {
+        let mut talk = Talk::connect_to(address).await;
+        talk.send(upgrade("/rooms/ada", &format!("Origin: {origin}\r\n"))).await;
+        assert_eq!(&talk.head().await[9..12], expected, "{origin}");
+        if expected == "101" {
+            talk.send([frame(0x81, "hi"), close(4000, "")].concat()).await;
+            assert_eq!(talk.rest().await, "text(hello ada) text(ada said hi) close(4000)");
+        }
+    }
 }
 
 /// The stream tells of every end, and keeps to itself that one was normal.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256,
     PKCS_RSA_SHA256, SignatureAlgorithm,
@@ -190,7 +190,7 @@ async fn swapped_a_hundred_times_under_load() {
         let stop = stop.clone();
         load.spawn(async move {
             while !stop.load(Relaxed) {
-                socket.send("there?".into()).await.unwrap();
+                socket.send("there?").await.unwrap();
                 let message = soon("an echo", socket.next()).await.unwrap().unwrap();
                 assert_eq!(message, "there?".into());
             }

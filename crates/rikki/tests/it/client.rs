@@ -263,7 +263,7 @@ async fn frames_are_masked_with_keys_that_differ() {
     let (_, mut talk) = requests.recv().await.unwrap();
     let mut keys = HashSet::new();
     for _ in 0..100 {
-        socket.send("aaaa".into()).await.unwrap();
+        socket.send("aaaa").await.unwrap();
         let frame: [u8; 10] = talk.bytes(10).await.try_into().unwrap();
         let [0x81, 0x84, a, b, c, d, payload @ ..] = frame else { panic!("{frame:02x?}") };
         assert_eq!(payload, [a, b, c, d].map(|byte| byte ^ b'a'));

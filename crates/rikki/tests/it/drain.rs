@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::response::Response;
 use axum::routing::{MethodRouter, any, get};
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use futures_util::{FutureExt, StreamExt};
 use rikki::ws::{CloseCode, Message, Socket, Upgrade};
 use rikki::{Handle, Server};
 use tokio::net::TcpStream;
@@ -347,7 +347,7 @@ async fn a_client_inside_of_a_server_outlasts_its_drain() {
                 end = socket.next() => panic!("{end:?}"),
                 () = finish.notified() => {}
             }
-            socket.send("still open".into()).await.unwrap();
+            socket.send("still open").await.unwrap();
             socket.next().await.unwrap().unwrap().as_text().unwrap().to_owned()
         })
     };

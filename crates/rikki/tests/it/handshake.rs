@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex};
 
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use futures_util::SinkExt;
 use http::StatusCode;
 use rikki::Server;
 use rikki::ws::{Handler, Message, Opening, Socket, Upgrade};
@@ -286,7 +285,7 @@ async fn a_101_of_the_application_starts_no_websocket() {
         any(async move |upgrade: Upgrade| {
             answer(upgrade.on_upgrade(async move |mut socket| {
                 called.send("called").unwrap();
-                socket.send("hello".into()).await
+                socket.send("hello").await
             }))
         })
     };
@@ -326,8 +325,8 @@ async fn an_upgrade_takes_nothing_from_another_on_its_connection() {
             *kept = Some(upgrade);
             return StatusCode::FORBIDDEN.into_response();
         };
-        let accepted = upgrade.on_upgrade(async |mut socket| socket.send("from the second".into()).await);
-        drop(before.on_upgrade(async |mut socket| socket.send("from the first".into()).await));
+        let accepted = upgrade.on_upgrade(async |mut socket| socket.send("from the second").await);
+        drop(before.on_upgrade(async |mut socket| socket.send("from the first").await));
         accepted
     });
     let server = Running::start(Server::new().route("/", route)).await;

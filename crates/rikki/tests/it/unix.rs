@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use axum::routing::{any, get};
-use futures_util::{SinkExt, StreamExt, stream};
+use futures_util::{StreamExt, stream};
 use rikki::ws::{Message, Socket, Upgrade};
 use rikki::{Handle, Peer, Server, StartError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

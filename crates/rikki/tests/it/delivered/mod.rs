@@ -73,7 +73,7 @@ async fn the_sink_keeps_the_order_of_acceptance() {
     let server = serving(Server::new(), async |mut socket: WebSocket| {
         let sender = socket.sender().unwrap();
         sender.send("A").unwrap();
-        socket.send("B".into()).await.unwrap();
+        socket.send("B").await.unwrap();
         sender.send("C").unwrap();
         socket.flush().await.unwrap();
         socket.next().await.unwrap().unwrap();
@@ -134,7 +134,7 @@ async fn a_task_that_only_sends_learns_of_the_close() {
         let ended = ended.clone();
         async move {
             let mut interval = tokio::time::interval(Duration::from_millis(10));
-            while socket.send("tick".into()).await.is_ok() {
+            while socket.send("tick").await.is_ok() {
                 interval.tick().await;
             }
             ended.send(socket.closed().map(|closed| closed.code)).unwrap();

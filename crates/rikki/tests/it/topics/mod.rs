@@ -7,7 +7,7 @@ use std::future::IntoFuture;
 
 use axum::Router;
 use axum::routing::any;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
 use rikki::Server;
 use rikki::topics::{From, Subscribe, TopicConfig, Topics, TopicsConfig, Update};
 use rikki::ws::{Error, Handler, Message, Opening, Socket, Upgrade, WebSocket};
@@ -199,7 +199,7 @@ async fn under_axum_serve() {
 /// What comes from either is handed to the other.
 async fn both(mut socket: WebSocket, topics: Topics) -> Result<(), Error> {
     let mut room = topics.subscribe("room", From::Now).unwrap();
-    socket.send("welcome".into()).await?;
+    socket.send("welcome").await?;
     loop {
         tokio::select! {
             message = socket.next() => match message {

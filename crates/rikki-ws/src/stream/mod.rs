@@ -1,5 +1,10 @@
 //! The async face: a stream and sink of messages.
 
+mod inbox;
+#[cfg(feature = "json")]
+mod typed;
+mod waiting;
+
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
@@ -10,13 +15,18 @@ use rikki_proto::handshake::Subprotocol;
 use rikki_proto::{CloseCode, Connection, Message, SendError};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::driver::{Consumer, Driver, Flow, Panicked, Stopped};
-use super::error::{Closed, Error};
-use super::sender::Sender;
-use super::serving;
-use super::socket::Socket;
-use super::terms::Terms;
-use super::tracker::Tracker;
+use crate::driver::{Driver, Stopped};
+use crate::error::{Closed, Error};
+use crate::id::ConnectionId;
+use crate::sender::Sender;
+use crate::serving;
+use crate::socket::Socket;
+use crate::terms::Terms;
+use crate::trace::Trace;
+use crate::tracker::Tracker;
+use inbox::{Inbox, Nobody};
+#[cfg(feature = "json")]
+pub use typed::Typed;
 
 /// A byte stream of any kind.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -29,9 +39,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// polled; silent peers are pinged while the stream is. A sink that is polled alone reads one message ahead, and stops.
 ///
 /// Dropping it starts a closing handshake with code 1000 that goes on in the background for as long as
-/// [`write_timeout`](super::Config::write_timeout) and [`close_timeout`](super::Config::close_timeout) allow: what it
+/// [`write_timeout`](crate::Config::write_timeout) and [`close_timeout`](crate::Config::close_timeout) allow: what it
 /// and its [`Sender`]s have accepted goes first. The code is 1011 while panicking, and where the task that serves it
-/// ends with an error: see [`Upgrade::on_upgrade`](super::Upgrade::on_upgrade).
+/// ends with an error: see [`Upgrade::on_upgrade`](crate::Upgrade::on_upgrade).
 ///
 /// # Cancel safety
 ///
@@ -50,33 +60,13 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// ```
 #[must_use = "dropping a WebSocket closes it"]
 pub struct WebSocket {
+    id: ConnectionId,
     driver: Option<Driver<Box<dyn Io>>>,
     inbox: Inbox,
     terms: Arc<Terms>,
     subprotocol: Option<Subprotocol>,
     tasks: Tasks,
     tracker: Tracker,
-}
-
-#[derive(Default)]
-struct Inbox {
-    message: Option<Message<'static>>,
-    closed: Option<Closed>,
-}
-
-impl Consumer for Inbox {
-    fn is_ready(&self) -> bool {
-        self.message.is_none()
-    }
-
-    fn message(&mut self, _: &mut Socket<'_>, message: Message<'_>) -> Result<Flow, Panicked> {
-        self.message = Some(message.into_owned());
-        Ok(Flow::Yield)
-    }
-
-    fn closed(&mut self, closed: Closed) {
-        self.closed = Some(closed);
-    }
 }
 
 /// The tasks that wait for one connection. The halves of a split stream may be polled by two, while a socket and a
@@ -143,9 +133,17 @@ impl WebSocket {
         terms: Arc<Terms>,
         subprotocol: Option<Subprotocol>,
         tracker: Tracker,
+        trace: Trace,
     ) -> Self {
-        let driver = Some(Driver::new(io, read_ahead, connection, terms.clone()));
-        Self { driver, inbox: Inbox::default(), terms, subprotocol, tasks: Tasks::new(), tracker }
+        let id = trace.id;
+        let driver = Some(Driver::new(io, read_ahead, connection, terms.clone(), trace));
+        Self { id, driver, inbox: Inbox::default(), terms, subprotocol, tasks: Tasks::new(), tracker }
+    }
+
+    /// Which connection it is, among all of the process: the same as that of its [`Sender`]s.
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        self.id
     }
 
     /// The subprotocol that was agreed on.
@@ -155,6 +153,14 @@ impl WebSocket {
     }
 
     /// A handle that sends from any thread or task; what it sends is written while the stream or the sink is polled.
+    ///
+    /// It is `None` when the connection is over: the stream has ended, or the sink has said so with an error. While it
+    /// is only closing there is one, which sends nothing any more.
+    ///
+    /// Most who would split the WebSocket need no more than this: `futures_util`'s `split` puts it behind a lock that
+    /// each poll of either half takes, allocates once, and leaves no method of this type but those of `Stream` and
+    /// `Sink` until the halves are reunited. A task that reads, and `Sender`s in all that write, cost a
+    /// [queue](Sender) and no lock in each read.
     #[must_use]
     pub fn sender(&mut self) -> Option<Sender> {
         Some(self.driver.as_mut()?.with_socket(&self.tasks.common, |socket| socket.sender()))
@@ -171,6 +177,12 @@ impl WebSocket {
         // Whoever reads has to wait for the answer now, with a deadline.
         self.tasks.common.wake_by_ref();
         Ok(())
+    }
+
+    /// Bytes that wait to be written, those that senders have queued included.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.driver.as_ref().map_or(0, Driver::unsent)
     }
 
     /// How the connection ended, when it has; the error, if there was one, is taken by the stream.
@@ -219,11 +231,6 @@ impl WebSocket {
         self.driver = None;
         self.tasks.common.wake_by_ref();
     }
-
-    /// Bytes that the peer has not taken yet.
-    fn unsent(&self) -> usize {
-        self.driver.as_ref().map_or(0, Driver::unsent)
-    }
 }
 
 impl Stream for WebSocket {
@@ -232,13 +239,13 @@ impl Stream for WebSocket {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         // The sink may have found one.
-        if let Some(message) = this.inbox.message.take() {
+        if let Some(message) = this.inbox.take() {
             return Poll::Ready(Some(Ok(message)));
         }
         if let Some(driver) = &mut this.driver {
             this.tasks.set_reader(cx.waker());
             match ready!(driver.poll(&mut Context::from_waker(&this.tasks.common), &mut this.inbox)) {
-                Stopped::Yielded => return Poll::Ready(this.inbox.message.take().map(Ok)),
+                Stopped::Yielded => return Poll::Ready(this.inbox.take().map(Ok)),
                 Stopped::Ended => this.end(),
             }
         }
@@ -254,11 +261,11 @@ impl Sink<Message<'static>> for WebSocket {
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let this = self.get_mut();
         let mark = this.terms.mark();
-        if this.unsent() < mark {
+        if this.queued() < mark {
             return Poll::Ready(Ok(()));
         }
         match this.poll_unsent(cx) {
-            Poll::Pending if this.unsent() < mark => Poll::Ready(Ok(())),
+            Poll::Pending if this.queued() < mark => Poll::Ready(Ok(())),
             other => other,
         }
     }
@@ -300,7 +307,7 @@ impl Drop for WebSocket {
 }
 
 /// A WebSocket that was dropped: what is left to do is sending what was accepted, and the closing handshake.
-pub(super) struct Unfinished {
+pub(crate) struct Unfinished {
     driver: Driver<Box<dyn Io>>,
     tasks: Tasks,
     _tracker: Tracker,
@@ -308,7 +315,7 @@ pub(super) struct Unfinished {
 
 impl Unfinished {
     /// Closes it in a task that nobody waits for. Without a runtime the connection is cut.
-    pub(super) fn close(mut self, code: CloseCode) {
+    pub(crate) fn close(mut self, code: CloseCode) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         // It fails where a Close came first, which is as good.
         let _ = self.driver.with_socket(&self.tasks.common, |socket| socket.close(code, ""));
@@ -322,24 +329,13 @@ impl Future for Unfinished {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { driver, tasks, .. } = self.get_mut();
         tasks.set_reader(cx.waker());
-        driver.poll(&mut Context::from_waker(&tasks.common), &mut Nobody).map(|_ended| ())
+        driver.poll(&mut Context::from_waker(&tasks.common), &mut Nobody::default()).map(|_ended| ())
     }
-}
-
-/// Who gets messages that still arrive when nobody reads them.
-struct Nobody;
-
-impl Consumer for Nobody {
-    fn message(&mut self, _: &mut Socket<'_>, _: Message<'_>) -> Result<Flow, Panicked> {
-        Ok(Flow::Continue)
-    }
-
-    fn closed(&mut self, _: Closed) {}
 }
 
 impl std::fmt::Debug for WebSocket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let open = self.driver.as_ref().is_some_and(Driver::is_open);
-        f.debug_struct("WebSocket").field("open", &open).finish_non_exhaustive()
+        f.debug_struct("WebSocket").field("id", &self.id.get()).field("open", &open).finish_non_exhaustive()
     }
 }

@@ -1,0 +1,135 @@
+//! Who waits for a connection: for its queue to become short, for its end, or for the answer to a ping.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rikki_proto::SendError;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout};
+
+use super::mailbox::{Command, Mailbox, State};
+use crate::error::{Deadline, Error};
+
+/// How many pings of one connection may wait for their answers: more tell nobody more.
+const MOST_ASKED: usize = 16;
+
+/// What a mailbox keeps from when somebody first waits.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    /// What is waited for may have come.
+    pub(super) changed: Arc<Notify>,
+    /// The oldest first.
+    asked: VecDeque<Asked>,
+    last: u64,
+}
+
+/// A ping whose answer is waited for.
+#[derive(Debug)]
+struct Asked {
+    /// Its payload.
+    number: u64,
+    /// When it was framed, if it has been.
+    sent: Option<Instant>,
+    answer: oneshot::Sender<Duration>,
+}
+
+impl Waits {
+    /// Makes room for one more; its payload and where its answer comes, or `None` where too many wait.
+    fn ask(&mut self) -> Option<(u64, oneshot::Receiver<Duration>)> {
+        // Whoever has given up waits no longer.
+        self.asked.retain(|asked| !asked.answer.is_closed());
+        if self.asked.len() >= MOST_ASKED {
+            return None;
+        }
+        let (answer, answered) = oneshot::channel();
+        self.last += 1;
+        self.asked.push_back(Asked { number: self.last, sent: None, answer });
+        Some((self.last, answered))
+    }
+
+    pub(super) fn note_sent(&mut self, number: u64) {
+        let asked = self.asked.iter_mut().find(|asked| asked.number == number);
+        asked.into_iter().for_each(|asked| asked.sent = Some(Instant::now()));
+    }
+
+    /// Takes those out that are answered by this. Those before them are too: a peer may answer the latest alone
+    /// ([RFC 6455 section 5.5.3](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.3)).
+    fn answered(&mut self, payload: &[u8]) -> VecDeque<Asked> {
+        let number = payload.try_into().map(u64::from_be_bytes).ok();
+        let index = self.asked.iter().position(|asked| Some(asked.number) == number && asked.sent.is_some());
+        let Some(index) = index else { return VecDeque::new() };
+        let later = self.asked.split_off(index + 1);
+        std::mem::replace(&mut self.asked, later)
+    }
+
+    /// Nothing will be answered any more.
+    pub(super) fn give_up(&mut self) -> impl Sized + use<> {
+        std::mem::take(&mut self.asked)
+    }
+}
+
+impl Mailbox {
+    /// Waits until `ready` finds something: asked anew whenever the queue has become short, and at its end.
+    async fn wait_until<R>(&self, ready: impl Fn(&State) -> Option<R>) -> R {
+        let changed = self.state().waits.get_or_insert_default().changed.clone();
+        loop {
+            // Before it is looked at: what happens from here on is not missed.
+            let notified = changed.notified();
+            if let Some(found) = ready(&self.state()) {
+                return found;
+            }
+            notified.await;
+        }
+    }
+
+    pub(super) async fn wait_until_closed(&self) {
+        self.wait_until(|state| state.closed.then_some(())).await;
+    }
+
+    pub(super) async fn wait_until_writable(&self) -> Result<(), SendError> {
+        let ready = |state: &State| match state.closed {
+            true => Some(Err(SendError::Closed)),
+            false => (state.held() <= self.low_mark()).then_some(Ok(())),
+        };
+        self.wait_until(ready).await
+    }
+
+    pub(super) async fn round_trip(&self) -> Result<Duration, Error> {
+        let asked = self.state().waits.get_or_insert_default().ask();
+        let (number, answered) = asked.ok_or(SendError::Full)?;
+        // If it is refused, so is whoever waits: nobody does for what is dropped here.
+        self.push(Command::Ask(number))?;
+        match timeout(self.pong_timeout(), answered).await {
+            Ok(answered) => Ok(answered.map_err(|_given_up| SendError::Closed)?),
+            Err(_) => Err(Error::TimedOut(Deadline::Pong)),
+        }
+    }
+
+    /// A pong has come, for somebody who waits or for nobody.
+    pub(crate) fn handle_pong(&self, payload: &[u8]) {
+        let answered = self.state().waits.as_mut().map(|waits| waits.answered(payload));
+        for Asked { sent, answer, .. } in answered.into_iter().flatten() {
+            if let Some(sent) = sent {
+                // Nobody may wait any more.
+                let _ = answer.send(sent.elapsed());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its number can be guessed.
+    #[test]
+    fn a_pong_before_its_ping_answers_nothing() {
+        let mut waits = Waits::default();
+        let (number, _answered) = waits.ask().unwrap();
+        assert!(waits.answered(&number.to_be_bytes()).is_empty());
+        waits.note_sent(number);
+        assert_eq!(waits.answered(&number.to_be_bytes()).len(), 1);
+        assert!(waits.answered(&number.to_be_bytes()).is_empty(), "once");
+    }
+}

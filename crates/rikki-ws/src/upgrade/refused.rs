@@ -1,0 +1,75 @@
+//! What is answered and logged where no WebSocket is opened.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::StatusCode;
+use http::request::Parts;
+use rikki_limits::{Excerpt, Seldom};
+use rikki_proto::handshake::Refusal;
+use tracing::field::display;
+
+use super::handover::Context;
+use super::peer_addr;
+use crate::endpoint::Endpoint;
+use crate::origins::{Asked, ListenerKind, Origins, Public};
+use crate::terms::Terms;
+
+/// The answer to a request from a page that may not open WebSockets here, or at `endpoint`: for what is there beside
+/// them, and could do as much. `None` if it may.
+pub fn foreign<H>(request: &Parts, endpoint: Option<&Endpoint<H>>) -> Option<Response> {
+    let context = request.extensions.get::<Context>().cloned().unwrap_or_default();
+    let Context { terms, listener, public, .. } = context;
+    let terms = endpoint.map(|endpoint| endpoint.terms(&terms)).unwrap_or(terms);
+    refuse_origin(Asked::Request, &terms.origins, &terms, (listener, public.as_deref()), request)
+}
+
+/// Judges the origin of a request, and counts and logs a refusal.
+pub(super) fn refuse_origin(
+    asked: Asked,
+    origins: &Origins,
+    terms: &Terms,
+    (listener, public): (ListenerKind, Option<&Public>),
+    request: &Parts,
+) -> Option<Response> {
+    let refused = origins.check(listener, public, request).err()?;
+    terms.counts().refused_origins.up();
+    if let Some(left_out) = refused.turn_to_log() {
+        let (peer, path) = (peer_addr(request).map(display), Excerpt::of(request.uri.path()));
+        let (told, what) = (refused.told(asked, terms.hints), asked.name());
+        tracing::warn!(target: "rikki::ws", peer, %path, left_out, "{what} refused: {told}");
+    }
+    Some(refused.response(asked, terms.hints).map(Body::from))
+}
+
+pub(super) fn log_refusal(refusal: Refusal, request: &Parts) {
+    static LINES: Seldom<Refusal> = Seldom::new();
+    if let Some(left_out) = LINES.turn(refusal) {
+        let (peer, path) = (peer_addr(request).map(display), Excerpt::of(request.uri.path()));
+        tracing::info!(target: "rikki::ws", peer, %path, left_out, "handshake refused: {refusal}");
+    }
+}
+
+/// What an application or the server in front has done wrong.
+#[derive(PartialEq)]
+pub(super) enum Trouble {
+    Unsupported,
+    Answered,
+}
+
+pub(super) fn log_trouble(trouble: Trouble) {
+    static LINES: Seldom<Trouble> = Seldom::new();
+    let what = match trouble {
+        Trouble::Unsupported => "the HTTP server in front does not support upgrades",
+        Trouble::Answered => "no WebSocket: its request has been answered before",
+    };
+    if let Some(left_out) = LINES.turn(trouble) {
+        tracing::warn!(target: "rikki::ws", left_out, "{what}");
+    }
+}
+
+pub(super) fn unsupported() -> Response {
+    log_trouble(Trouble::Unsupported);
+    let mut response = Response::new(Body::from("this server does not support upgrades\n"));
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response
+}
