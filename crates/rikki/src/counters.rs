@@ -42,6 +42,10 @@ pub struct Counters {
     pub refused_certificates: u64,
     /// Changes of such files that were taken over.
     pub swapped_certificates: u64,
+    /// Certificates that were issued by ACME and taken into use.
+    pub issued_certificates: u64,
+    /// Orders of certificates by ACME that failed; each is tried again.
+    pub failed_orders: u64,
     /// Upgrades refused for their Origin.
     pub refused_origins: u64,
     /// Upgrades refused since they broke a rule of the opening handshake.
@@ -88,5 +92,7 @@ pub(crate) struct Counts {
     pub(crate) refused_hosts: Count,
     pub(crate) refused_certificates: Count,
     pub(crate) swapped_certificates: Count,
+    pub(crate) issued_certificates: Count,
+    pub(crate) failed_orders: Count,
     pub(crate) closed_slow: Arc<Count>,
 }

@@ -112,6 +112,8 @@ impl Counters {
             refused_hosts,
             refused_certificates,
             swapped_certificates,
+            issued_certificates,
+            failed_orders,
             closed_slow,
         } = &*live.counts;
         let websockets = live.websockets.counters();
@@ -129,6 +131,8 @@ impl Counters {
             refused_hosts: refused_hosts.get(),
             refused_certificates: refused_certificates.get(),
             swapped_certificates: swapped_certificates.get(),
+            issued_certificates: issued_certificates.get(),
+            failed_orders: failed_orders.get(),
             refused_origins: websockets.refused_origins,
             refused_handshakes: websockets.refused_handshakes,
             closed_slow: closed_slow.get(),

@@ -48,6 +48,12 @@ impl Certificates {
         (ask, Self { tls, live, asked })
     }
 
+    /// Has certificates issued by ACME, if any are to be.
+    #[cfg(feature = "acme")]
+    pub(super) fn renew(&self) -> impl Future<Output = ()> + Send + use<> {
+        super::acme::run(self.tls.clone(), self.live.clone())
+    }
+
     /// Until no handle is left. Files are read by a thread for blocking work: a file system that hangs holds up the
     /// looks and nothing else.
     pub(super) async fn watch(mut self) {

@@ -182,7 +182,7 @@ impl Listener {
             // Nobody stands between the two ends of a Unix socket.
             Some(tls) => match stream.into_tcp() {
                 Ok(tcp) => {
-                    return Box::pin(connection.serve_tls(tls.server_config().into(), local.handshakes.clone(), tcp));
+                    return Box::pin(connection.serve_tls(tls.handshake(), local.handshakes.clone(), tcp));
                 }
                 Err(stream) => stream,
             },

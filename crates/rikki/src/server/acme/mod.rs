@@ -1,0 +1,205 @@
+//! Certificates that are issued while the server runs: when each is ordered, and what is logged and counted. How an
+//! authority is asked belongs to `tls/acme`.
+//!
+//! One order at a time: an authority that hangs holds up the others by its deadline, and nothing else. Whoever has waited
+//! the longest is next, so that a name that always fails lets others through.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::live::Live;
+use crate::tls::{
+    Certificate, Failure, Managed, Now, Order, ServerTls, Window, backoff, fraction, planned, rests, soonest,
+};
+
+/// The longest that an order may take, with everything that belongs to it.
+const LONGEST_ORDER: Duration = Duration::from_secs(5 * 60);
+
+/// The clock may be set: it is looked at this often.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60 * 60);
+
+/// Renews until it is dropped, which may be at any moment. If others have a clone of the same certificates, one of them
+/// renews at a time.
+pub(super) async fn run(tls: Option<ServerTls>, live: Arc<Live>) {
+    keep(tls, live, Arc::new(SystemTime::now)).await;
+}
+
+async fn keep(tls: Option<ServerTls>, live: Arc<Live>, now: Now) {
+    let Some(tls) = tls else { return };
+    let Some(managed) = tls.managed().cloned() else { return };
+    let _lease = managed.lease.lock().await;
+    let names = tls.issued().into_iter().map(|(name, issued)| Name::new(name, issued, now())).collect();
+    let mut keeper = Keeper { tls, managed: managed.clone(), live, now, names };
+    loop {
+        keeper.step().await;
+    }
+}
+
+struct Keeper {
+    tls: ServerTls,
+    managed: Arc<Managed>,
+    live: Arc<Live>,
+    now: Now,
+    names: Vec<Name>,
+}
+
+/// A name, and when something is to be done for it.
+struct Name {
+    name: String,
+    certificate: Option<Certificate>,
+    /// When the certificate is to be replaced: by its lifetime, or as is suggested.
+    planned: SystemTime,
+    /// Not before this, after a failure.
+    held_up: Option<SystemTime>,
+    failures: u32,
+    /// When the authority is asked for its suggestion, how often that has failed, and what it was last.
+    ask: Option<SystemTime>,
+    unanswered: u32,
+    window: Option<Window>,
+}
+
+impl Name {
+    fn new(name: String, certificate: Option<Certificate>, now: SystemTime) -> Self {
+        let (planned, ask) = match &certificate {
+            Some(certificate) => (planned(certificate, fraction()), Some(now)),
+            None => (now, None),
+        };
+        Self { name, certificate, planned, held_up: None, failures: 0, ask, unanswered: 0, window: None }
+    }
+
+    fn order_at(&self) -> SystemTime {
+        self.held_up.map_or(self.planned, |held_up| held_up.max(self.planned))
+    }
+
+    /// The moment, and whether it is to ask.
+    fn next(&self) -> (SystemTime, bool) {
+        match self.ask {
+            Some(ask) if ask <= self.order_at() => (ask, true),
+            _ => (self.order_at(), false),
+        }
+    }
+}
+
+impl Keeper {
+    /// Waits for what is next, or does it.
+    async fn step(&mut self) {
+        let next = self.names.iter().enumerate().map(|(at, name)| (name.next(), at)).min();
+        let Some(((time, is_to_ask), at)) = next else { return std::future::pending().await };
+        match time.duration_since((self.now)()) {
+            Ok(wait) if !wait.is_zero() => sleep(wait.min(LONGEST_SLEEP)).await,
+            _ if is_to_ask => self.ask(at).await,
+            _ => self.order(at).await,
+        }
+    }
+
+    /// An authority that suggests nothing leaves it at what was planned
+    /// ([RFC 9773 section 4.3.3](https://www.rfc-editor.org/rfc/rfc9773#section-4.3.3)).
+    async fn ask(&mut self, at: usize) {
+        let Some(name) = self.names.get_mut(at) else { return };
+        let Some(certificate) = name.certificate.clone() else {
+            name.ask = None;
+            return;
+        };
+        let (order, of) = (Order::new(self.managed.clone(), name.name.clone()), certificate.clone());
+        let suggested = bounded(async move { order.suggested(&of).await }).await;
+        let (now, ends) = ((self.now)(), certificate.ends());
+        match suggested {
+            Ok((window, again)) => {
+                name.unanswered = 0;
+                name.ask = now.checked_add(soonest(again));
+                if name.window == Some(window) {
+                    return;
+                }
+                name.window = Some(window);
+                // What is no window counts as no answer.
+                if let Some(moment) = window.moment(ends, fraction()) {
+                    name.planned = moment.max(rests(&certificate));
+                } else {
+                    name.planned = planned(&certificate, fraction());
+                    tracing::debug!(target: "rikki::tls", name = name.name, "the window for its renewal is none");
+                }
+            }
+            Err(failure) => {
+                name.unanswered = name.unanswered.saturating_add(1);
+                name.ask = now.checked_add(backoff(name.unanswered, failure.after, fraction()));
+                tracing::debug!(target: "rikki::tls", name = name.name, "no time of renewal: {}", failure.why);
+            }
+        }
+    }
+
+    async fn order(&mut self, at: usize) {
+        let Some(name) = self.names.get_mut(at) else { return };
+        let now = self.now.clone();
+        let (managed, of, replaced) = (self.managed.clone(), name.name.clone(), name.certificate.clone());
+        let order = Order::new(managed.clone(), of.clone());
+        let placed = bounded(async move {
+            // Somebody else may have it already: another process, or the server before this one.
+            match managed.load(&of, now()) {
+                Ok(Some(found))
+                    if planned(&found, 1.0) > now()
+                        && replaced.as_ref().is_none_or(|old| old.ends() < found.ends()) =>
+                {
+                    Ok((found, false))
+                }
+                _ => order.place(replaced, now).await.map(|placed| (placed, true)),
+            }
+        })
+        .await;
+        let installed = placed.and_then(|(certificate, is_issued)| {
+            let why = |error| Failure { why: format!("using the certificate: {error}"), after: None };
+            self.tls.install(&name.name, &certificate).map_err(why).map(|()| (certificate, is_issued))
+        });
+        let now = (self.now)();
+        match installed {
+            Ok((certificate, is_issued)) => {
+                let hours = certificate.ends().duration_since(now).unwrap_or_default().as_secs() / 3600;
+                if is_issued {
+                    self.live.counts.issued_certificates.up();
+                    tracing::info!(target: "rikki::tls", "a certificate for {} has been issued, for {hours} hours", name.name);
+                } else {
+                    tracing::info!(target: "rikki::tls", "a certificate for {} has been found, for {hours} hours", name.name);
+                }
+                *name = Name::new(std::mem::take(&mut name.name), Some(certificate), now);
+            }
+            Err(failure) => {
+                self.live.counts.failed_orders.up();
+                name.failures = name.failures.saturating_add(1);
+                let wait = backoff(name.failures, failure.after, fraction());
+                name.held_up = now.checked_add(wait);
+                report(name, &failure, wait, now);
+            }
+        }
+    }
+}
+
+/// Whatever happens in there is an error here, also a panic: names are renewed as long as the server runs.
+async fn bounded<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Result<T, Failure> {
+    // Dropped with this, the set ends what is in it.
+    let mut tasks = JoinSet::new();
+    tasks.spawn(timeout(LONGEST_ORDER, work));
+    let failed = |why: String| Failure { why, after: None };
+    match tasks.join_next().await {
+        Some(Ok(Ok(done))) => done,
+        Some(Ok(Err(_))) => Err(failed(format!("it took longer than {} s", LONGEST_ORDER.as_secs()))),
+        Some(Err(error)) => Err(failed(format!("it ended unexpectedly: {error}"))),
+        None => Err(failed("it was not begun".to_owned())),
+    }
+}
+
+fn report(name: &Name, failure: &Failure, wait: Duration, now: SystemTime) {
+    let (of, why, minutes) = (&name.name, &failure.why, wait.as_secs().div_ceil(60));
+    let in_use = match name.certificate.as_ref().map(|certificate| certificate.ends().duration_since(now)) {
+        None => "there is none yet".to_owned(),
+        Some(Ok(left)) => format!("that in use is valid for {} hours", left.as_secs() / 3600),
+        Some(Err(_)) => "that in use has expired".to_owned(),
+    };
+    tracing::error!(target: "rikki::tls", "no certificate for {of}: {why}; {in_use}; next attempt in {minutes} min");
+}
+
+#[cfg(test)]
+mod tests;
