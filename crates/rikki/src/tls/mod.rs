@@ -25,8 +25,12 @@ use rustls::sign::CertifiedKey;
 
 #[cfg(feature = "acme")]
 pub use acme::Acme;
+#[cfg(all(test, feature = "acme"))]
+pub(crate) use acme::Now;
+#[cfg(all(test, feature = "acme"))]
+pub(crate) use acme::tests as fake;
 #[cfg(feature = "acme")]
-pub(crate) use acme::{Failure, Managed, Now, Order, Window, backoff, fraction, planned, rests, soonest};
+pub(crate) use acme::{Failure, Managed, Order, Window, backoff, fraction, planned, rests, soonest};
 #[cfg(any(feature = "acme", feature = "self-signed"))]
 pub(crate) use certificate::Certificate;
 pub(crate) use handshake::{Failed, Handshake};
@@ -135,6 +139,12 @@ impl ServerTls {
     #[cfg(feature = "acme")]
     pub fn and_acme(self, settings: Acme) -> Result<ServerTls, TlsError> {
         self.and_managed(Managed::new(settings)?)
+    }
+
+    #[cfg(all(test, feature = "acme"))]
+    pub(crate) fn acme_of(managed: Arc<Managed>) -> Result<ServerTls, TlsError> {
+        ServerTls { store: Store::new(Sources::default())?, secrets: Vec::new(), certificate_pem: None }
+            .and_managed(managed)
     }
 
     #[cfg(feature = "acme")]

@@ -11,9 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::live::Live;
-use crate::tls::{
-    Certificate, Failure, Managed, Now, Order, ServerTls, Window, backoff, fraction, planned, rests, soonest,
-};
+use crate::tls::{Certificate, Failure, Managed, Order, ServerTls, Window, backoff, fraction, planned, rests, soonest};
 
 /// The longest that an order may take, with everything that belongs to it.
 const LONGEST_ORDER: Duration = Duration::from_secs(5 * 60);
@@ -24,15 +22,11 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60 * 60);
 /// Renews until it is dropped, which may be at any moment. If others have a clone of the same certificates, one of them
 /// renews at a time.
 pub(super) async fn run(tls: Option<ServerTls>, live: Arc<Live>) {
-    keep(tls, live, Arc::new(SystemTime::now)).await;
-}
-
-async fn keep(tls: Option<ServerTls>, live: Arc<Live>, now: Now) {
     let Some(tls) = tls else { return };
     let Some(managed) = tls.managed().cloned() else { return };
     let _lease = managed.lease.lock().await;
-    let names = tls.issued().into_iter().map(|(name, issued)| Name::new(name, issued, now())).collect();
-    let mut keeper = Keeper { tls, managed: managed.clone(), live, now, names };
+    let names = tls.issued().into_iter().map(|(name, issued)| Name::new(name, issued, (managed.now)())).collect();
+    let mut keeper = Keeper { tls, managed: managed.clone(), live, names };
     loop {
         keeper.step().await;
     }
@@ -42,7 +36,6 @@ struct Keeper {
     tls: ServerTls,
     managed: Arc<Managed>,
     live: Arc<Live>,
-    now: Now,
     names: Vec<Name>,
 }
 
@@ -88,7 +81,7 @@ impl Keeper {
     async fn step(&mut self) {
         let next = self.names.iter().enumerate().map(|(at, name)| (name.next(), at)).min();
         let Some(((time, is_to_ask), at)) = next else { return std::future::pending().await };
-        match time.duration_since((self.now)()) {
+        match time.duration_since((self.managed.now)()) {
             Ok(wait) if !wait.is_zero() => sleep(wait.min(LONGEST_SLEEP)).await,
             _ if is_to_ask => self.ask(at).await,
             _ => self.order(at).await,
@@ -105,7 +98,7 @@ impl Keeper {
         };
         let (order, of) = (Order::new(self.managed.clone(), name.name.clone()), certificate.clone());
         let suggested = bounded(async move { order.suggested(&of).await }).await;
-        let (now, ends) = ((self.now)(), certificate.ends());
+        let (now, ends) = ((self.managed.now)(), certificate.ends());
         match suggested {
             Ok((window, again)) => {
                 name.unanswered = 0;
@@ -132,19 +125,19 @@ impl Keeper {
 
     async fn order(&mut self, at: usize) {
         let Some(name) = self.names.get_mut(at) else { return };
-        let now = self.now.clone();
+        let now = self.managed.now.clone();
         let (managed, of, replaced) = (self.managed.clone(), name.name.clone(), name.certificate.clone());
         let order = Order::new(managed.clone(), of.clone());
         let placed = bounded(async move {
             // Somebody else may have it already: another process, or the server before this one.
-            match managed.load(&of, now()) {
+            match managed.load(&of) {
                 Ok(Some(found))
                     if planned(&found, 1.0) > now()
                         && replaced.as_ref().is_none_or(|old| old.ends() < found.ends()) =>
                 {
                     Ok((found, false))
                 }
-                _ => order.place(replaced, now).await.map(|placed| (placed, true)),
+                _ => order.place(replaced).await.map(|placed| (placed, true)),
             }
         })
         .await;
@@ -152,7 +145,7 @@ impl Keeper {
             let why = |error| Failure { why: format!("using the certificate: {error}"), after: None };
             self.tls.install(&name.name, &certificate).map_err(why).map(|()| (certificate, is_issued))
         });
-        let now = (self.now)();
+        let now = (self.managed.now)();
         match installed {
             Ok((certificate, is_issued)) => {
                 let hours = certificate.ends().duration_since(now).unwrap_or_default().as_secs() / 3600;

@@ -10,7 +10,7 @@ mod order;
 mod settings;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod timing;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +37,7 @@ pub(crate) struct Managed {
     pub(crate) state: State,
     pub(crate) challenges: Challenges,
     pub(crate) connect: Connect,
+    pub(crate) now: Now,
     /// Had by the one who renews: two servers may have clones of one `ServerTls`.
     pub(crate) lease: tokio::sync::Mutex<()>,
 }
@@ -49,25 +50,25 @@ impl Managed {
             Some(file) => ClientTls::ca(file)?,
             None => ClientTls::system()?,
         };
-        Self::with(settings, client::connect(&tls))
+        Self::with(settings, client::connect(&tls), Arc::new(SystemTime::now))
     }
 
-    pub(super) fn with(settings: Acme, connect: Connect) -> Result<Arc<Self>, TlsError> {
+    pub(super) fn with(settings: Acme, connect: Connect, now: Now) -> Result<Arc<Self>, TlsError> {
         let state = State::open(settings.state_folder()?, settings.url())?;
-        Ok(Arc::new(Self { settings, state, challenges: Challenges::default(), connect, lease: Default::default() }))
+        let (challenges, lease) = Default::default();
+        Ok(Arc::new(Self { settings, state, challenges, connect, now, lease }))
     }
 
     /// The certificate of the last time, if it can be used now.
-    pub(crate) fn load(&self, name: &str, now: SystemTime) -> Result<Option<Certificate>, TlsError> {
+    pub(crate) fn load(&self, name: &str) -> Result<Option<Certificate>, TlsError> {
         let path = self.state.certificate(name);
         let Some(text) = self.state.read(&path)? else { return Ok(None) };
-        Certificate::for_name(&text, &path, name, now).map(Some)
+        Certificate::for_name(&text, &path, name, (self.now)()).map(Some)
     }
 
     /// All names, with what can be used of the last time.
     pub(super) fn load_all(&self) -> Vec<(String, Option<Certificate>)> {
-        let now = SystemTime::now();
-        let load = |name: &String| match self.load(name, now) {
+        let load = |name: &String| match self.load(name) {
             Ok(found) => (name.clone(), found),
             Err(error) => {
                 tracing::warn!(target: "rikki::tls", "a certificate for {name} will be ordered: {error}");

@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use super::client::Bounded;
-use super::{Managed, Now, Told, Window, challenge, issued};
+use super::{Managed, Told, Window, challenge, issued};
 use crate::tls::certificate::Certificate;
 use crate::ws::TlsError;
 
@@ -69,7 +69,7 @@ impl Order {
     /// # Cancel safety
     ///
     /// What has been written stays and is whole; an order that was begun expires at the authority.
-    pub(crate) async fn place(self, replaced: Option<Certificate>, now: Now) -> Result<Certificate, Failure> {
+    pub(crate) async fn place(self, replaced: Option<Certificate>) -> Result<Certificate, Failure> {
         let account = self.account().await?;
         let placed = self.order(&account, replaced.as_ref()).await;
         let mut order = placed.map_err(|error| {
@@ -83,7 +83,7 @@ impl Order {
         self.proven(&mut order).await?;
         drop(offered);
         let (key, chain) = self.fetch(&mut order).await?;
-        self.keep(key + &chain, now).await
+        self.keep(key + &chain).await
     }
 
     /// When the authority would have a certificate replaced, and when to ask again.
@@ -212,10 +212,10 @@ impl Order {
     }
 
     /// Sees that it can be used, and writes it.
-    async fn keep(&self, text: String, now: Now) -> Result<Certificate, Failure> {
+    async fn keep(&self, text: String) -> Result<Certificate, Failure> {
         let (managed, name) = (self.managed.clone(), self.name.clone());
         let kept = spawn_blocking(move || {
-            let certificate = Certificate::for_name(text.as_bytes(), issued(), &name, now())?;
+            let certificate = Certificate::for_name(text.as_bytes(), issued(), &name, (managed.now)())?;
             managed.state.write(&managed.state.certificate(&name), text.as_bytes())?;
             Ok(certificate)
         });

@@ -194,7 +194,7 @@ mod tests {
         }
         name(&format!("{}b", "a.".repeat(120)), Some("it is longer than 240 bytes"));
         name(&format!("{}.b", "a".repeat(64)), Some("it is no DNS name"));
-        check(Acme::new::<&str>([]), Some("it needs a name"));
+        check(Acme::new([""; 0]), Some("it needs a name"));
         check(Acme::new((0..101).map(|n| format!("a{n}.test"))), Some("101 names are more than 100"));
         // One that is given twice counts once.
         check(Acme::new((0..101).map(|_| "A.test")), None);
