@@ -28,7 +28,18 @@ const FEATURES: [(&str, &[&str]); 4] = [
     ("rikki-topics", &["", "axum", "serde", "axum,serde"]),
     (
         "rikki",
-        &["", "client", "files", "topics", "tls", "self-signed", "serde", "client,files,topics,self-signed,serde"],
+        &[
+            "",
+            "acme",
+            "client",
+            "files",
+            "topics",
+            "tls",
+            "self-signed",
+            "serde",
+            "client,files,topics,self-signed,serde",
+            "acme,client,files,topics,self-signed,serde",
+        ],
     ),
 ];
 

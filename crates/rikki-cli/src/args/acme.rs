@@ -22,7 +22,7 @@ pub(crate) struct AcmeArgs {
     /// Authorities of the directory's own TLS, PEM
     #[arg(long = "acme-ca", value_name = "FILE", requires = "names", help_heading = TLS)]
     pub(crate) directory_ca: Option<PathBuf>,
-    /// Where account and keys are [default: see the docs]
+    /// For its account and keys [default: of the user]
     #[arg(long = "acme-state", value_name = "DIR", requires = "names", help_heading = TLS)]
     pub(crate) state: Option<PathBuf>,
 }

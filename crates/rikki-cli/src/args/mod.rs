@@ -441,7 +441,10 @@ mod tests {
         check(&["--proxy-protocol"], "the following required arguments were not provided: --trust <CIDR>");
         check(&["--forwarded", "a"], "the following required arguments were not provided: --trust <CIDR>");
         check(&["--key", "a"], "the following required arguments were not provided: --cert <FILE>");
-        check(&["--ca", "a"], "the following required arguments were not provided: <--cert <FILE>|--tls-self-signed>");
+        check(
+            &["--ca", "a"],
+            "the following required arguments were not provided: <--cert <FILE>|--tls-self-signed|--acme <NAME>>",
+        );
         check(
             &["--tls-self-signed", "--cert", "a", "--key", "b"],
             "the argument '--tls-self-signed' cannot be used with: --cert <FILE> --key <FILE>",
