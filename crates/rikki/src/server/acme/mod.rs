@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
 use crate::live::Live;
@@ -25,7 +25,10 @@ pub(super) async fn run(tls: Option<ServerTls>, live: Arc<Live>) {
     let Some(tls) = tls else { return };
     let Some(managed) = tls.managed().cloned() else { return };
     let _lease = managed.lease.lock().await;
-    let names = tls.issued().into_iter().map(|(name, issued)| Name::new(name, issued, (managed.now)())).collect();
+    // What is held while files are read is waited for by a thread for blocking work, here and below.
+    let of_all = tls.clone();
+    let Ok(issued) = spawn_blocking(move || of_all.issued()).await else { return };
+    let names = issued.into_iter().map(|(name, issued)| Name::new(name, issued, (managed.now)())).collect();
     let mut keeper = Keeper { tls, managed: managed.clone(), live, names };
     loop {
         keeper.step().await;
@@ -125,26 +128,29 @@ impl Keeper {
 
     async fn order(&mut self, at: usize) {
         let Some(name) = self.names.get_mut(at) else { return };
-        let now = self.managed.now.clone();
         let (managed, of, replaced) = (self.managed.clone(), name.name.clone(), name.certificate.clone());
-        let order = Order::new(managed.clone(), of.clone());
-        let placed = bounded(async move {
+        let (order, tls) = (Order::new(managed.clone(), of.clone()), self.tls.clone());
+        let installed = bounded(async move {
             // Somebody else may have it already: another process, or the server before this one.
-            match managed.load(&of) {
-                Ok(Some(found))
-                    if planned(&found, 1.0) > now()
-                        && replaced.as_ref().is_none_or(|old| old.ends() < found.ends()) =>
-                {
-                    Ok((found, false))
-                }
-                _ => order.place(replaced).await.map(|placed| (placed, true)),
+            let (name, now) = (of.clone(), managed.now.clone());
+            let loaded = spawn_blocking(move || managed.load(&name)).await;
+            let is_newer = |found: &Certificate| {
+                planned(found, 1.0) > now() && replaced.as_ref().is_none_or(|old| old.ends() < found.ends())
+            };
+            let found = loaded.ok().and_then(Result::ok).flatten().filter(is_newer);
+            let (certificate, is_issued) = match found {
+                Some(found) => (found, false),
+                None => (order.place(replaced).await?, true),
+            };
+            let failed = |why: String| Failure { why: format!("using the certificate: {why}"), after: None };
+            let shown = certificate.clone();
+            match spawn_blocking(move || tls.install(&of, &shown)).await {
+                Ok(Ok(())) => Ok((certificate, is_issued)),
+                Ok(Err(error)) => Err(failed(error.to_string())),
+                Err(error) => Err(failed(error.to_string())),
             }
         })
         .await;
-        let installed = placed.and_then(|(certificate, is_issued)| {
-            let why = |error| Failure { why: format!("using the certificate: {error}"), after: None };
-            self.tls.install(&name.name, &certificate).map_err(why).map(|()| (certificate, is_issued))
-        });
         let now = (self.managed.now)();
         match installed {
             Ok((certificate, is_issued)) => {

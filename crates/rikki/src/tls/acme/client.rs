@@ -15,7 +15,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use rustls_pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -23,6 +23,9 @@ use crate::ws::client::ClientTls;
 
 /// How long one request may take, with resolving the name, connecting and the whole answer.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
+
+/// How long connecting to one address may take.
+const CONNECT_TIME: Duration = Duration::from_secs(8);
 
 /// The most that is taken of an answer, in bytes.
 const LARGEST: usize = 1 << 20;
@@ -123,7 +126,7 @@ async fn ask(connector: TlsConnector, mut request: Request<BodyWrapper<Bytes>>) 
     *request.uri_mut() = url.path_and_query().map_or_else(Uri::default, |target| Uri::from(target.clone()));
 
     let unreachable = |error| format!("cannot connect to {host} port {port}: {error}");
-    let stream = TcpStream::connect((host.as_str(), port)).await.map_err(unreachable)?;
+    let stream = connect_to(&host, port).await.map_err(unreachable)?;
     let name = ServerName::try_from(host.clone())?;
     let stream = connector.connect(name, stream).await.map_err(|error| format!("TLS with {host} failed: {error}"))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -144,6 +147,19 @@ async fn ask(connector: TlsConnector, mut request: Request<BodyWrapper<Bytes>>) 
         answer = exchange => answer,
         () = driven => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
     }
+}
+
+/// An address that swallows everything leaves time for the next one.
+async fn connect_to(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in lookup_host((host, port)).await? {
+        match timeout(CONNECT_TIME, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(last)
 }
 
 /// An answer that says nothing but a status, as from a proxy in front, would be an error of JSON otherwise.

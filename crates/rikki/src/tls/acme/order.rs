@@ -108,11 +108,13 @@ impl Order {
 
     /// The account of the last time.
     async fn known(&self) -> Result<Option<Account>, Error> {
-        let (state, path) = (&self.managed.state, self.managed.state.account());
-        let credentials = match state.read(&path) {
-            Ok(None) => return Ok(None),
-            Ok(Some(text)) => credentials(&text, self.managed.settings.url()).map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
+        let (managed, path) = (self.managed.clone(), self.managed.state.account());
+        let read = spawn_blocking(move || managed.state.read(&managed.state.account()));
+        let credentials = match read.await {
+            Ok(Ok(None)) => return Ok(None),
+            Ok(Ok(Some(text))) => credentials(&text, self.managed.settings.url()).map_err(|error| error.to_string()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(error) => return Err(Error::Other(error.into())),
         };
         match credentials {
             Ok(credentials) => self.builder().from_credentials(credentials).await.map(Some),
@@ -151,7 +153,11 @@ impl Order {
             let order = NewOrder::new(&identifiers).replaces(id);
             match with_nonce!(account.new_order(&order)) {
                 Err(Error::Unsupported(_) | Error::Other(_)) => {}
-                Err(Error::Api(problem)) if is(&problem, "alreadyReplaced") || is(&problem, "malformed") => {}
+                // What may be about that, and not about everything.
+                Err(Error::Api(problem))
+                    if !["accountDoesNotExist", "badNonce", "rateLimited", "serverInternal"]
+                        .iter()
+                        .any(|kind| is(&problem, kind)) => {}
                 other => return other,
             }
         }
