@@ -47,6 +47,32 @@ async fn an_authority_that_fails() {
     }
 }
 
+/// What was tried, and what the authority says of it, in one line.
+#[tokio::test(start_paused = true)]
+async fn what_a_failure_says() {
+    let stage = Stage::new(&["a.test"]);
+    sleep(MINUTE).await;
+    stage.running.abort();
+    let check = async |manner: Manner, expected: &str| {
+        stage.directory.behave(manner);
+        let order = Order::new(stage.tls.managed().unwrap().clone(), "a.test".to_owned());
+        let why = order.place(None).await.unwrap_err().why;
+        assert_eq!(why, expected);
+    };
+    let of_acme = "the authority says urn:ietf:params:acme:error";
+    check(Manner::Down, "asking for an account: connection refused").await;
+    check(Manner::Hangs, "asking for an account: no answer within 30 s").await;
+    check(Manner::Refuses("rateLimited", None), &format!("ordering: {of_acme}:rateLimited: no")).await;
+    check(Manner::Unproven, &format!("proving the name: {of_acme}:unauthorized: not\\nseen")).await;
+    check(Manner::Dawdles, "proving the name: timed out waiting for an order update").await;
+    let issued = "what the authority has issued";
+    check(Manner::WrongName, &format!("keeping it: the first certificate in {issued} is not for a.test")).await;
+    let mismatch = format!("the private key in {issued} does not belong to the first certificate in {issued}");
+    check(Manner::WrongKey, &format!("keeping it: {mismatch}")).await;
+    let expired = "has expired or is not valid yet: renew it, or set the clock";
+    check(Manner::Expired, &format!("keeping it: the first certificate in {issued} {expired}")).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_that_fails_lets_others_through() {
     let stage = Stage::set(&["a.test", "b.test", "c.test"], |directory, _| directory.behave(Manner::Down));

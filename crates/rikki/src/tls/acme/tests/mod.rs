@@ -1,6 +1,7 @@
 //! The state in files, requests over the wire, and an authority in memory for the tests of `server/acme`.
 
 mod fake;
+mod wire;
 
 use std::fs;
 use std::net::SocketAddr;
