@@ -33,6 +33,7 @@ const FEATURES: [(&str, &[&str]); 4] = [
         "rikki",
         &[
             "",
+            "acme",
             "client",
             "files",
             "topics",
@@ -41,6 +42,7 @@ const FEATURES: [(&str, &[&str]); 4] = [
             "serde",
             "json",
             "client,files,topics,self-signed,serde,json",
+            "acme,client,files,topics,self-signed,serde,json",
         ],
     ),
 ];

@@ -127,6 +127,15 @@ pub(crate) fn proxies() -> std::result::Result<(), Missing> {
     apt(&["haproxy"], "install haproxy (Debian: haproxy)")
 }
 
+/// Finds pebble with its DNS server, or installs both.
+pub(crate) fn pebble() -> std::result::Result<(), Missing> {
+    // Not by starting them: neither has an option that ends well.
+    if works(Command::new("sh").args(["-c", "command -v pebble && command -v pebble-challtestsrv"])) {
+        return Ok(());
+    }
+    apt(&["pebble"], "install pebble with pebble-challtestsrv (Debian: pebble)")
+}
+
 /// Finds a python3 that can make virtual environments, or installs it.
 pub(crate) fn python3() -> std::result::Result<(), Missing> {
     if works(Command::new("python3").args(["-c", "import venv, ensurepip"])) {

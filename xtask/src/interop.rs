@@ -27,6 +27,9 @@ const CURL: &str = "curl::";
 /// The module of those that need proxies alone.
 const PROXIES: &str = "proxies";
 
+/// That of those that need an authority, and curl.
+const ACME: &str = "acme::";
+
 /// Runs these tests.
 pub(crate) fn run(project: &Project) -> Vec<Outcome> {
     let test = |filter: &[&str]| {
@@ -39,7 +42,7 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
         Err(missing) => Outcome { suite: suite.to_owned(), result: Err(missing) },
     };
     let with_python = python(project).map(|python| {
-        let mut cargo = test(&["--skip", FILE_CLIENTS, "--skip", CURL, "--skip", PROXIES]);
+        let mut cargo = test(&["--skip", FILE_CLIENTS, "--skip", CURL, "--skip", PROXIES, "--skip", ACME]);
         cargo.env(VARIABLE, python);
         cargo
     });
@@ -48,6 +51,7 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
         outcome("curl", install::curl().map(|()| test(&[CURL]))),
         outcome("apt-get, wget, aria2c and nginx", install::file_clients().map(|()| test(&[FILE_CLIENTS]))),
         outcome("haproxy and nginx in front", install::proxies().map(|()| test(&[PROXIES]))),
+        outcome("pebble", install::curl().and_then(|()| install::pebble()).map(|()| test(&[ACME]))),
     ]
 }
 

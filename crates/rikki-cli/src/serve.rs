@@ -54,7 +54,7 @@ pub(crate) fn faults(settings: &Settings) -> Vec<String> {
     faults.extend(urls.map(Failure::from));
     let made = SelfSigned::default();
     let tls = settings.tls.as_ref().and_then(|tls| load(tls, &settings.listen, &made).err());
-    faults.extend(tls.map(Failure::from));
+    faults.extend(tls);
     faults.extend(folders::root(settings).err());
     faults.extend(settings.files.mounts.iter().filter_map(|mount| folders::mounted(mount, settings).err()));
     let new = Server::new;
@@ -201,18 +201,26 @@ fn compression(deflate: &Deflate) -> Result<Option<ws::Compression>, ws::OutOfRa
     base.level(deflate.level)?.window_bits(deflate.window)?.memory_level(deflate.memory_level).map(Some)
 }
 
-fn load(tls: &TlsSettings, listen: &[String], made: &SelfSigned) -> Result<ServerTls, TlsError> {
+fn load(tls: &TlsSettings, listen: &[String], made: &SelfSigned) -> Result<ServerTls, Failure> {
+    let acme = tls.acme.settings(|name| std::env::var_os(name))?;
     let loaded = match &tls.certificate {
-        Certificate::Files((certificate, key), others) => {
+        Some(Certificate::Files((certificate, key), others)) => {
             let first = ServerTls::pem_files(certificate, key)?;
-            others.iter().try_fold(first, |loaded, (certificate, key)| loaded.and_pem_files(certificate, key))?
+            Some(others.iter().try_fold(first, |loaded, (certificate, key)| loaded.and_pem_files(certificate, key))?)
         }
-        Certificate::SelfSigned => self_signed(certificate_names(listen), made)?,
+        Some(Certificate::SelfSigned) => Some(self_signed(certificate_names(listen), made)?),
+        None => None,
     };
-    match &tls.client_ca {
-        Some(ca) => loaded.client_ca(ca),
-        None => Ok(loaded),
-    }
+    let loaded = match (loaded, acme) {
+        (Some(loaded), Some(acme)) => loaded.and_acme(acme)?,
+        (None, Some(acme)) => ServerTls::acme(acme)?,
+        (Some(loaded), None) => loaded,
+        (None, None) => return Err(UsageError("there is no certificate".to_owned()).into()),
+    };
+    Ok(match &tls.client_ca {
+        Some(ca) => loaded.client_ca(ca)?,
+        None => loaded,
+    })
 }
 
 /// One that was made before stays, since browsers have been told to trust it.
@@ -300,6 +308,9 @@ impl From<BadLimit> for Failure {
 
 impl From<TlsError> for Failure {
     fn from(error: TlsError) -> Self {
-        Self::Runtime(error.to_string())
+        match error {
+            TlsError::Acme { .. } => Self::Usage(UsageError(error.to_string())),
+            _ => Self::Runtime(error.to_string()),
+        }
     }
 }

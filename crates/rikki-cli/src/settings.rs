@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use rikki::Memory;
 
-use crate::args::{Args, Deflate, EndpointArg, FileArgs, Limits, ListenArg, ProxyArgs, UsageError};
+use crate::args::{AcmeArgs, Args, Deflate, EndpointArg, FileArgs, Limits, ListenArg, ProxyArgs, UsageError};
 use crate::routes;
 use crate::topics::TopicSettings;
 
@@ -54,7 +54,10 @@ pub(crate) struct Settings {
 /// How to serve TLS.
 #[derive(Debug, PartialEq)]
 pub(crate) struct TlsSettings {
-    pub(crate) certificate: Certificate,
+    /// `None` if there are only names that an authority issues certificates for.
+    pub(crate) certificate: Option<Certificate>,
+    /// These names, if there are any.
+    pub(crate) acme: AcmeArgs,
     /// The authorities whose certificates clients must show, as a PEM file.
     pub(crate) client_ca: Option<PathBuf>,
 }
@@ -115,12 +118,13 @@ impl Settings {
             let why = "--redirect-http needs an https or wss URL, as in --listen https://0.0.0.0";
             faults.push(UsageError(why.to_owned()));
         }
-        match (secure, &certificate) {
-            (Some(url), None) => {
-                faults.push(UsageError(format!("{url} needs --cert FILE and --key FILE, or --tls-self-signed")));
-            }
+        let has_certificate = certificate.is_some() || !args.acme.names.is_empty();
+        match (secure, has_certificate) {
+            (Some(url), false) => faults.push(UsageError(format!(
+                "{url} needs --cert FILE and --key FILE, or --acme NAME, or --tls-self-signed"
+            ))),
             // Refused, for whoever gives a certificate takes the server to be encrypted.
-            (None, Some(_)) => faults.push(UsageError(
+            (None, true) => faults.push(UsageError(
                 "a certificate needs an https or wss URL, as in --listen https://localhost:8443".into(),
             )),
             _ => {}
@@ -156,7 +160,7 @@ impl Settings {
             topics,
             endpoints: args.endpoints,
             files: args.files,
-            tls: certificate.map(|certificate| TlsSettings { certificate, client_ca: args.ca }),
+            tls: has_certificate.then_some(TlsSettings { certificate, acme: args.acme, client_ca: args.ca }),
             listen: args.listen,
             listeners: args.listeners,
             redirect_http: args.redirect_http,
@@ -244,12 +248,12 @@ mod tests {
                 Ok(Request::Run(args)) => *args,
                 other => panic!("{line}: {other:?}"),
             };
-            let actual = Settings::from_args(args).map(|settings| settings.tls.map(|tls| tls.certificate));
+            let actual = Settings::from_args(args).map(|settings| settings.tls.and_then(|tls| tls.certificate));
             assert_eq!(actual, expected.map_err(|text| vec![UsageError(text.to_owned())]), "{line}");
         };
         let files = || Certificate::Files(("c".into(), "k".into()), Vec::new());
         let no_url = "a certificate needs an https or wss URL, as in --listen https://localhost:8443";
-        let no_certificate = "wss://a needs --cert FILE and --key FILE, or --tls-self-signed";
+        let no_certificate = "wss://a needs --cert FILE and --key FILE, or --acme NAME, or --tls-self-signed";
 
         check("rikki", Ok(None));
         check("rikki --listen ws://a", Ok(None));
@@ -264,6 +268,9 @@ mod tests {
         check("rikki --redirect-http -url wss://a -cert c -key k", Ok(Some(files())));
         let nowhere = "--redirect-http needs an https or wss URL, as in --listen https://0.0.0.0";
         check("rikki --redirect-http=8080 --listen http://a", Err(nowhere));
+        check("rikki -url wss://a --acme a.test", Ok(None));
+        check("rikki -url wss://a --acme a.test --acme b.test --cert c --key k --ca ca", Ok(Some(files())));
+        check("rikki --acme a.test", Err(no_url));
         check("rikki --tls-self-signed", Err(no_url));
         check("rikki --listen ws://wss:1 --cert c --key k", Err(no_url));
     }

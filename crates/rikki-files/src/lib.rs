@@ -225,7 +225,8 @@ impl Files {
         Arc::make_mut(&mut self.shared).gave_up = Arc::clone(gave_up);
     }
 
-    /// Never serves or lists `file`, whatever name or link leads to it: for a TLS key that may lie below the root.
+    /// Never serves or lists `file`, whatever name or link leads to it: for a TLS key that may lie below the root. Of a
+    /// folder neither that nor any file is served that is directly in it, now or later.
     ///
     /// Both the file that is there now and those that take its place later are meant, as when a key is renewed, also
     /// while a request is answered. The last 16 of them that were seen there stay denied under any other name: they are
@@ -234,7 +235,7 @@ impl Files {
     ///
     /// # Errors
     ///
-    /// When the file cannot be opened or is a folder. The error names the path.
+    /// When the file cannot be opened. The error names the path.
     pub fn deny(mut self, file: impl AsRef<Path>) -> io::Result<Self> {
         Arc::make_mut(&mut self.shared).root.deny(file.as_ref())?;
         Ok(self)

@@ -46,6 +46,10 @@ pub struct Counters {
     pub reloads: u64,
     /// Settings that were not, since something in them is wrong.
     pub refused_reloads: u64,
+    /// Certificates that were issued by ACME and taken into use.
+    pub issued_certificates: u64,
+    /// Orders of certificates by ACME that failed; each is tried again.
+    pub failed_orders: u64,
     /// Upgrades refused for their Origin.
     pub refused_origins: u64,
     /// Upgrades refused since they broke a rule of the opening handshake.
@@ -94,5 +98,7 @@ pub(crate) struct Counts {
     pub(crate) swapped_certificates: Count,
     pub(crate) reloads: Count,
     pub(crate) refused_reloads: Count,
+    pub(crate) issued_certificates: Count,
+    pub(crate) failed_orders: Count,
     pub(crate) closed_slow: Arc<Count>,
 }

@@ -31,6 +31,8 @@ pub use rikki_ws::TlsError;
 pub use rikki_ws::client;
 pub use rikki_ws::{BadOrigin, testing};
 pub use server::{Bound, Handle, Listen, ListenUrl, Memory, Reload, Server, StartError};
+#[cfg(feature = "acme")]
+pub use tls::Acme;
 #[cfg(feature = "tls")]
 pub use {
     server::Reloaded,

@@ -126,6 +126,8 @@ impl Counters {
             swapped_certificates,
             reloads,
             refused_reloads,
+            issued_certificates,
+            failed_orders,
             closed_slow,
         } = &*live.counts;
         let websockets = live.websockets.counters();
@@ -145,6 +147,8 @@ impl Counters {
             swapped_certificates: swapped_certificates.get(),
             reloads: reloads.get(),
             refused_reloads: refused_reloads.get(),
+            issued_certificates: issued_certificates.get(),
+            failed_orders: failed_orders.get(),
             refused_origins: websockets.refused_origins,
             refused_handshakes: websockets.refused_handshakes,
             closed_slow: closed_slow.get(),

@@ -1,5 +1,6 @@
 //! The flags as they are written on the command line. Whether they make sense together is judged by `settings`.
 
+mod acme;
 mod deflate;
 mod files;
 mod given;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 
 use clap::builder::{Resettable, Str};
 use clap::error::{Error, ErrorKind};
-use clap::{Arg, ArgAction, Command, CommandFactory, Parser};
+use clap::{Arg, ArgAction, ArgGroup, Command, CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -25,6 +26,7 @@ use rikki_limits::units;
 
 use crate::tutorial;
 
+pub(crate) use acme::AcmeArgs;
 pub(crate) use deflate::{CompressionMode, Deflate};
 pub(crate) use files::{FileArgs, MountArg, mount};
 pub(crate) use given::{Given, OfTopics, Table};
@@ -61,15 +63,16 @@ pub(crate) struct UsageError(pub(crate) String);
 #[command(
     name = "rikki",
     version,
+    group = ArgGroup::new("certificate").multiple(true),
     override_usage = "rikki [OPTIONS] [ROOT]\n       rikki check [OPTIONS] [ROOT]\n       rikki connect [OPTIONS] URL",
     after_help = "URL is ws, wss, http or https://HOST[:PORT]; port 0 takes a free one;\n\
                   unix:PATH[,mode=660] is a Unix socket.\n\
                   SIZE takes B, KiB, MiB, GiB, KB, MB or GB; DUR takes ms, s, m or h.\n\
                   OPTION is history=N, age=DUR, bytes=SIZE, last, keys, presence,\n\
                   presence=counts, publish or policy=gap|latest|close; /rooms/* is all below.\n\
-                  --listen, --allow-host, --trust, --cert with --key, --subprotocol,\n\
-                  --allow-origin, --topic, --broadcast, --mount, --type and --header may be\n\
-                  repeated.\n\
+                  --listen, --allow-host, --trust, --cert with --key, --acme,\n\
+                  --subprotocol, --allow-origin, --topic, --broadcast, --mount, --type and\n\
+                  --header may be repeated.\n\
                   A variable RIKKI_MAX_MESSAGE sets --max-message, and so on for each flag; a\n\
                   flag counts before a variable, and that before the file of --config, where\n\
                   max-message = \"2MiB\" does so.\n\
@@ -108,8 +111,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", requires = "certificate", help_heading = TLS)]
     pub(crate) ca: Option<PathBuf>,
     /// Make a certificate for development, in memory
-    #[arg(long, conflicts_with_all = ["cert", "key"], group = "certificate", help_heading = TLS)]
+    #[arg(long, conflicts_with_all = ["cert", "key", "names"], group = "certificate", help_heading = TLS)]
     pub(crate) tls_self_signed: bool,
+    #[command(flatten)]
+    pub(crate) acme: AcmeArgs,
 
     /// Subprotocol to offer, best first
     #[arg(long = "subprotocol", value_name = "NAME", help_heading = WEBSOCKET)]
@@ -441,7 +446,10 @@ mod tests {
         check(&["--proxy-protocol"], "the following required arguments were not provided: --trust <CIDR>");
         check(&["--forwarded", "a"], "the following required arguments were not provided: --trust <CIDR>");
         check(&["--key", "a"], "the following required arguments were not provided: --cert <FILE>");
-        check(&["--ca", "a"], "the following required arguments were not provided: <--cert <FILE>|--tls-self-signed>");
+        check(
+            &["--ca", "a"],
+            "the following required arguments were not provided: <--cert <FILE>|--tls-self-signed|--acme <NAME>>",
+        );
         check(
             &["--tls-self-signed", "--cert", "a", "--key", "b"],
             "the argument '--tls-self-signed' cannot be used with: --cert <FILE> --key <FILE>",

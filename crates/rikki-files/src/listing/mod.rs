@@ -218,7 +218,7 @@ fn visible(shared: &Shared, root: &Folder, relative: &Path, filter: &str, entry:
     // A link counts as what it leads to, if it may be followed there.
     let metadata =
         if metadata.is_symlink() { shared.root.metadata(root, &relative.join(&name)).ok()? } else { metadata };
-    let servable = metadata.is_dir() || (metadata.is_file() && !shared.root.denies(&metadata));
+    let servable = (metadata.is_dir() || metadata.is_file()) && !shared.root.denies(&metadata);
     servable.then(|| Entry {
         name,
         is_folder: metadata.is_dir(),

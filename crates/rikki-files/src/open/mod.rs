@@ -192,6 +192,9 @@ impl Root {
             };
             let metadata = Metadata::from_file(&file)?;
             if metadata.is_dir() {
+                if self.denies(&metadata) {
+                    return Ok(None);
+                }
                 return Ok(Some(Opened::Folder(Dir::from_std_file(file))));
             }
             if !metadata.is_file() {

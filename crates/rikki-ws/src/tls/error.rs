@@ -72,6 +72,25 @@ pub enum TlsError {
     },
     /// A self-signed certificate was asked for without a name.
     NoNames,
+    /// What is to be had by ACME cannot be: a name, the URL of the directory or another setting is wrong.
+    Acme {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The file or folder with the account and certificates of ACME cannot be read or written.
+    State {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The certificate is for other names than the one that it was issued for.
+    OtherName {
+        /// The file.
+        path: PathBuf,
+        /// The name that it is not for.
+        name: String,
+    },
     /// The system trusts no certificate authorities, or their files cannot be read.
     NoRoots {
         /// What went wrong, if anything did.
@@ -151,6 +170,13 @@ impl fmt::Display for TlsError {
             ),
             Self::BadName { name } => write!(f, "{name:?} is neither a DNS name nor an IP address"),
             Self::NoNames => f.write_str("a self-signed certificate needs at least one name"),
+            Self::Acme { why } => write!(f, "ACME: {why}"),
+            Self::State { path, source } => {
+                write!(f, "cannot keep what belongs to ACME in {}: {source}", path.display())
+            }
+            Self::OtherName { path, name } => {
+                write!(f, "the first certificate in {} is not for {name}", path.display())
+            }
             Self::NoRoots { why } => {
                 f.write_str(
                     "the system trusts no certificate authorities: install ca-certificates, or name a file of them",
@@ -165,7 +191,7 @@ impl fmt::Display for TlsError {
 impl Error for TlsError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Read { source, .. } => Some(source),
+            Self::Read { source, .. } | Self::State { source, .. } => Some(source),
             Self::BadCertificate { source, .. } | Self::BadKey { source, .. } | Self::Rejected { source } => {
                 Some(source.as_ref())
             }

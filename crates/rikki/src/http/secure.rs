@@ -3,7 +3,7 @@
 //! The protocol is never guessed from the first bytes, because guessing has no deadline.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -11,18 +11,18 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::yield_now;
-use tokio_rustls::{FallibleAccept, TlsAcceptor, server};
+use tokio_rustls::server;
 
 use super::connection::Connection;
 use super::linger;
-use crate::tls::ClientCertificate;
+use crate::tls::{ClientCertificate, Failed, Handshake};
 use crate::ws::tls::TlsStream;
 
 impl Connection {
     /// Serves a TLS connection; the handshake has the time of a request head.
-    pub(crate) async fn serve_tls(mut self, acceptor: TlsAcceptor, turn: Handshakes, stream: TcpStream) {
+    pub(crate) async fn serve_tls(mut self, handshake: Handshake, turn: Handshakes, stream: TcpStream) {
         let peer = self.peer;
-        let handshake = self.serving.in_time(shake_hands(turn, acceptor, stream)).await;
+        let handshake = self.serving.in_time(shake_hands(turn, handshake, stream)).await;
         let stream = match handshake {
             Some(Ok(stream)) => stream,
             Some(Err((error, stream))) => {
@@ -35,6 +35,9 @@ impl Connection {
                 return;
             }
         };
+        if Handshake::was_all(&stream) {
+            return linger::close(stream).await;
+        }
         let stream = TlsStream::from(stream);
         let shown = stream.session().peer_certificates().and_then(<[_]>::first);
         self.client = shown.and_then(ClientCertificate::read);
@@ -61,14 +64,15 @@ impl Default for Handshakes {
 /// there is to do and looks at its sockets. Nobody waits for a client that has its turn.
 async fn in_turn(
     turn: Handshakes,
-    mut handshake: FallibleAccept<TcpStream>,
+    handshake: impl Future<Output = Result<server::TlsStream<TcpStream>, Failed>>,
 ) -> Result<server::TlsStream<TcpStream>, Failed> {
+    let mut handshake = pin!(handshake);
     let woken = Arc::<Woken>::default();
     let waker = Waker::from(woken.clone());
     loop {
         // It is never closed.
         let permit = turn.0.acquire().await;
-        let step = Pin::new(&mut handshake).poll(&mut Context::from_waker(&waker));
+        let step = handshake.as_mut().poll(&mut Context::from_waker(&waker));
         yield_now().await;
         drop(permit);
         match step {
@@ -78,12 +82,9 @@ async fn in_turn(
     }
 }
 
-/// Why a handshake failed, and the stream, on which the client has been told.
-type Failed = (io::Error, TcpStream);
-
 async fn shake_hands(
     turn: Handshakes,
-    acceptor: TlsAcceptor,
+    handshake: Handshake,
     mut stream: TcpStream,
 ) -> Result<server::TlsStream<TcpStream>, Failed> {
     // The first byte of TLS says that a handshake follows: https://www.rfc-editor.org/rfc/rfc8446#section-5.1
@@ -93,7 +94,7 @@ async fn shake_hands(
             let _ = stream.write_all(SPEAKS_TLS).await;
             Err((io::Error::new(io::ErrorKind::InvalidData, "the client speaks HTTP without TLS"), stream))
         }
-        _ => in_turn(turn, acceptor.accept(stream).into_fallible()).await,
+        _ => in_turn(turn, handshake.accept(stream)).await,
     }
 }
 

@@ -54,6 +54,12 @@ impl Certificates {
         (ask, Self { tls, live, asked })
     }
 
+    /// Has certificates issued by ACME, if any are to be.
+    #[cfg(feature = "acme")]
+    pub(super) fn renew(&self) -> impl Future<Output = ()> + Send + use<> {
+        super::acme::follow(self.tls.clone(), self.live.clone())
+    }
+
     /// Until no handle is left. Files are read by a thread for blocking work: a file system that hangs holds up the
     /// looks and nothing else, and certificates that are others by then are looked at all the same.
     pub(super) async fn watch(mut self) {

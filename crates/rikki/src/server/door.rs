@@ -172,7 +172,7 @@ fn serve(site: &Site, local: &Local, connection: Connection, stream: Stream) -> 
         // Nobody stands between the two ends of a Unix socket.
         Some(tls) => match stream.into_tcp() {
             Ok(tcp) => {
-                return Box::pin(connection.serve_tls(tls.server_config().into(), local.handshakes.clone(), tcp));
+                return Box::pin(connection.serve_tls(tls.handshake(), local.handshakes.clone(), tcp));
             }
             Err(stream) => stream,
         },

@@ -361,6 +361,8 @@ impl Acceptor {
         let queues = Arc::new(queues);
         let destination = Destination::Workers { queues: queues.clone(), turn: 0 };
         let mut accepting = accept::start(&runtime, sockets, destination, &draining)?;
+        #[cfg(feature = "acme")]
+        runtime.spawn(self.certificates.renew());
         #[cfg(feature = "tls")]
         runtime.spawn(self.certificates.watch());
         let over = CancellationToken::new();

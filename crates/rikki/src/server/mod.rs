@@ -1,6 +1,8 @@
 //! The server: what is configured, and how listeners, workers and routes are put together.
 
 mod accept;
+#[cfg(feature = "acme")]
+mod acme;
 mod admission;
 #[cfg(feature = "tls")]
 mod certificates;

@@ -1,5 +1,7 @@
 //! A certificate with its key: whom it is for, when it is valid, and which of several a client is shown.
 
+#[cfg(feature = "acme")]
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,13 +13,19 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 
+#[cfg(feature = "acme")]
+use crate::ws::{
+    TlsError,
+    tls::{certified_key, pem},
+};
+
 /// What a listener may show. Clones share the key.
 #[derive(Clone, Debug)]
-pub(super) struct Certificate {
+pub(crate) struct Certificate {
     pub(super) certified: Arc<CertifiedKey>,
     /// DNS names, wildcards among them.
     names: Vec<String>,
-    begins: SystemTime,
+    pub(super) begins: SystemTime,
     pub(super) ends: SystemTime,
 }
 
@@ -41,6 +49,31 @@ impl Certificate {
 
     pub(super) fn is_valid(&self, now: SystemTime) -> bool {
         (self.begins..=self.ends).contains(&now)
+    }
+
+    /// Of a text that holds a chain and its key: one that can be shown for this name now.
+    #[cfg(feature = "acme")]
+    pub(super) fn for_name(text: &[u8], path: &Path, name: &str, now: SystemTime) -> Result<Self, TlsError> {
+        let (chain, key) = (pem::certificates_in(text, path)?, pem::private_key_in(text, path)?);
+        let certificate = Self::new(certified_key(chain, key, path, path)?);
+        if certificate.fit(name) != Fit::Name {
+            return Err(TlsError::OtherName { path: path.to_owned(), name: name.to_owned() });
+        }
+        if !certificate.is_valid(now) {
+            return Err(TlsError::NotValidNow { path: path.to_owned() });
+        }
+        Ok(certificate)
+    }
+
+    /// When it expires.
+    #[cfg(feature = "acme")]
+    pub(crate) fn ends(&self) -> SystemTime {
+        self.ends
+    }
+
+    #[cfg(feature = "acme")]
+    pub(super) fn lifetime(&self) -> Duration {
+        self.ends.duration_since(self.begins).unwrap_or_default()
     }
 
     fn fit(&self, asked: &str) -> Fit {
@@ -69,8 +102,12 @@ fn read(der: &CertificateDer<'_>) -> Option<(Vec<String>, SystemTime, SystemTime
 
 /// Chooses by the name that a client asks for ([RFC 6066](https://www.rfc-editor.org/rfc/rfc6066#section-3)), and by
 /// the signatures that it can verify.
-#[derive(Debug)]
-pub(super) struct ByName(pub(super) Vec<Certificate>);
+#[derive(Debug, Default)]
+pub(super) struct ByName {
+    pub(super) certificates: Vec<Certificate>,
+    /// Those that are to have one, and have none yet: nobody who asks for one of them is shown another's.
+    pub(super) awaited: Vec<String>,
+}
 
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
@@ -84,8 +121,12 @@ impl ByName {
     fn choose(&self, asked: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let asked = asked.map(|asked| asked.strip_suffix('.').unwrap_or(asked));
         let fit = |certificate: &Certificate| asked.map_or(Fit::None, |asked| certificate.fit(asked));
-        let is_known = self.0.iter().any(|certificate| fit(certificate) != Fit::None);
-        let fitting = self.0.iter().filter(|certificate| !is_known || fit(certificate) != Fit::None);
+        let is_known = self.certificates.iter().any(|certificate| fit(certificate) != Fit::None);
+        let is_awaited = |asked: &str| self.awaited.iter().any(|name| name.eq_ignore_ascii_case(asked));
+        if !is_known && asked.is_some_and(is_awaited) {
+            return None;
+        }
+        let fitting = self.certificates.iter().filter(|certificate| !is_known || fit(certificate) != Fit::None);
         let chosen = fitting.min_by_key(|certificate| {
             let is_verified = certificate.certified.key.choose_scheme(schemes).is_some();
             (!is_verified, fit(certificate))
@@ -114,15 +155,16 @@ mod tests {
     #[test]
     fn which_is_shown() {
         let (ecdsa, rsa) = (SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::RSA_PSS_SHA256);
-        let all = ByName(vec![
+        let certificates = vec![
             certificate(&PKCS_ECDSA_P256_SHA256, &["a.test", "127.0.0.1"]),
             certificate(&PKCS_RSA_SHA256, &["A.test", "*.Wild.test"]),
             certificate(&PKCS_ECDSA_P256_SHA256, &["b.wild.test"]),
             certificate(&PKCS_ECDSA_P256_SHA256, &["*.test", "*.a.b.test"]),
-        ]);
+        ];
+        let all = ByName { certificates, awaited: vec!["new.example".to_owned(), "b.test".to_owned()] };
         let check = |asked: Option<&str>, schemes: &[SignatureScheme], expected: usize| {
             let chosen = all.choose(asked, schemes).unwrap();
-            let chosen = all.0.iter().position(|one| Arc::ptr_eq(&one.certified, &chosen));
+            let chosen = all.certificates.iter().position(|one| Arc::ptr_eq(&one.certified, &chosen));
             assert_eq!(chosen, Some(expected), "{asked:?} {schemes:?}");
         };
         let both = [rsa, ecdsa];
@@ -153,6 +195,12 @@ mod tests {
         check(Some("c.wild.test"), &[ecdsa], 1);
         check(Some("wild.test"), &[rsa], 3);
         check(None, &[SignatureScheme::ED25519], 0);
-        assert!(ByName(Vec::new()).choose(None, &both).is_none());
+        // One that has none yet, but for that of a wildcard.
+        for awaited in ["new.example", "NEW.example."] {
+            assert!(all.choose(Some(awaited), &both).is_none(), "{awaited}");
+        }
+        check(Some("b.test"), &both, 3);
+        check(Some("x.new.example"), &both, 0);
+        assert!(ByName::default().choose(None, &both).is_none());
     }
 }

@@ -4,9 +4,12 @@
 //! `http/1.1`. Accepting connections, handshakes and their deadline belong to the server. The cryptography is always
 //! that of aws-lc, whatever provider the embedding program has made its process default.
 
+#[cfg(feature = "acme")]
+mod acme;
 mod certificate;
 #[cfg(feature = "self-signed")]
 mod development;
+mod handshake;
 mod peer;
 mod store;
 #[cfg(all(test, feature = "client", feature = "self-signed"))]
@@ -17,10 +20,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rustls::ServerConfig;
 #[cfg(feature = "self-signed")]
 use rustls::sign::CertifiedKey;
 
+#[cfg(feature = "acme")]
+pub use acme::Acme;
+#[cfg(all(test, feature = "acme"))]
+pub(crate) use acme::Now;
+#[cfg(all(test, feature = "acme"))]
+pub(crate) use acme::tests as fake;
+#[cfg(feature = "acme")]
+pub(crate) use acme::{Failure, Managed, Order, Window, backoff, fraction, planned, rests, soonest};
+#[cfg(any(feature = "acme", feature = "self-signed"))]
+pub(crate) use certificate::Certificate;
+pub(crate) use handshake::{Failed, Handshake};
 pub use peer::ClientCertificate;
 
 use crate::ws::TlsError;
@@ -84,6 +97,62 @@ impl ServerTls {
         self.with(secrets, |sources| sources.pairs.push(pair))
     }
 
+    /// Has certificates issued and renewed by an authority, by ACME
+    /// ([RFC 8555](https://www.rfc-editor.org/rfc/rfc8555)): one for each name.
+    ///
+    /// Nothing is asked for here. While a [`Server`](crate::Server) has this, it orders what is missing, and proves each
+    /// name on its TLS listeners (TLS-ALPN-01, [RFC 8737](https://www.rfc-editor.org/rfc/rfc8737)): an authority has to
+    /// reach one of them at port 443 of the name. What was issued before and is valid now is loaded from the folder for
+    /// the state, so that a server that starts anew has it at once. Until there is a certificate for a name the
+    /// handshake of whoever asks for it fails, unless there is [another](Self::and_acme) for it.
+    ///
+    /// A certificate is renewed when a third of its lifetime is left, a little sooner by chance, or when its authority
+    /// suggests ([RFC 9773](https://www.rfc-editor.org/rfc/rfc9773)). After a failure that in use stays, valid or not,
+    /// and the next attempt follows after a minute, then after twice the time each, up to 6 hours, or later if the
+    /// authority says so; each is a line in the log at the level `error`, and one more in
+    /// [`failed_orders`](crate::Counters::failed_orders).
+    ///
+    /// The account is made with the first order, which agrees to the authority's terms of service. It and the keys are in
+    /// files with mode 0600, which no mount serves. Two processes may have one folder: each orders for itself what it
+    /// finds to be due, and takes what the other one has written if that is newer.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError::Acme`] for settings that cannot be, [`TlsError::State`] where the folder cannot be made or read, and
+    /// what [`ClientTls::ca`](crate::ws::client::ClientTls::ca) or, without a file,
+    /// [`ClientTls::system`](crate::ws::client::ClientTls::system) says. What is in the state and cannot be used is a
+    /// warning in the log.
+    #[cfg(feature = "acme")]
+    pub fn acme(settings: Acme) -> Result<ServerTls, TlsError> {
+        ServerTls { store: Store::new(Sources::default())?, secrets: Vec::new(), certificate_pem: None }
+            .and_acme(settings)
+    }
+
+    /// Adds names whose certificates are issued by ACME: see [`acme`](Self::acme). A later call takes the place of an
+    /// earlier one.
+    ///
+    /// Where a certificate from files is for one of them too, that is shown.
+    ///
+    /// # Errors
+    ///
+    /// As [`acme`](Self::acme).
+    #[cfg(feature = "acme")]
+    pub fn and_acme(self, settings: Acme) -> Result<ServerTls, TlsError> {
+        self.and_managed(Managed::new(settings)?)
+    }
+
+    #[cfg(all(test, feature = "acme"))]
+    pub(crate) fn acme_of(managed: Arc<Managed>) -> Result<ServerTls, TlsError> {
+        ServerTls { store: Store::new(Sources::default())?, secrets: Vec::new(), certificate_pem: None }
+            .and_managed(managed)
+    }
+
+    #[cfg(feature = "acme")]
+    fn and_managed(self, managed: Arc<Managed>) -> Result<ServerTls, TlsError> {
+        let (secret, issued) = (managed.secret(), managed.load_all());
+        self.with(vec![secret], |sources| sources.issuing = Some(store::Issuing { managed, issued }))
+    }
+
     /// Makes a certificate for development, in memory: self-signed, for these DNS names and IP addresses.
     ///
     /// It is valid from one day ago for 14 days and is made anew by every call, with a P-256 key that never leaves the
@@ -104,7 +173,7 @@ impl ServerTls {
     pub fn self_signed(names: impl IntoIterator<Item = impl Into<String>>) -> Result<ServerTls, TlsError> {
         let made = development::certificate(names.into_iter().map(Into::into).collect())?;
         let key = provider().key_provider.load_private_key(made.key).map_err(TlsError::rejected)?;
-        let certificate = certificate::Certificate::new(CertifiedKey::new(vec![made.certificate], key));
+        let certificate = Certificate::new(CertifiedKey::new(vec![made.certificate], key));
         let sources = Sources { made: Some(certificate), ..Sources::default() };
         Ok(ServerTls { store: Store::new(sources)?, secrets: Vec::new(), certificate_pem: Some(made.pem.into()) })
     }
@@ -123,8 +192,8 @@ impl ServerTls {
         self.with(secrets, |sources| sources.authorities = Some(authorities))
     }
 
-    /// The files that hold a private key, of those that this was loaded from, as they were named: the file service
-    /// never serves them. Certificates are public.
+    /// The files that hold a private key, of those that this was loaded from, as they were named, and the folder in which
+    /// those from ACME are: the file service never serves them. Certificates are public.
     pub fn secrets(&self) -> &[PathBuf] {
         &self.secrets
     }
@@ -136,8 +205,26 @@ impl ServerTls {
     }
 
     /// What a handshake that begins now goes by.
-    pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
-        self.store.config()
+    pub(crate) fn handshake(&self) -> Handshake {
+        Handshake::new(&self.store)
+    }
+
+    /// What is kept of names that are issued by ACME, if there are any.
+    #[cfg(feature = "acme")]
+    pub(crate) fn managed(&self) -> Option<&Arc<Managed>> {
+        self.store.managed()
+    }
+
+    /// What has been issued for each of these names.
+    #[cfg(feature = "acme")]
+    pub(crate) fn issued(&self) -> Vec<(String, Option<Certificate>)> {
+        self.store.sources().issuing.map(|issuing| issuing.issued).unwrap_or_default()
+    }
+
+    /// See [`Store::install`].
+    #[cfg(feature = "acme")]
+    pub(crate) fn install(&self, name: &str, certificate: &Certificate) -> Result<(), TlsError> {
+        self.store.install(name, certificate)
     }
 
     /// Whether there is anything to look at.

@@ -16,6 +16,8 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
 use super::ALPN;
+#[cfg(feature = "acme")]
+use super::acme::Managed;
 use super::certificate::{ByName, Certificate};
 use crate::ws::TlsError;
 use crate::ws::tls::{Bounded, certified_key, pem, provider};
@@ -28,6 +30,8 @@ pub(super) struct Store {
     config: RwLock<Arc<ServerConfig>>,
     /// What the certificates in use were made of: to be read while somebody looks at files, which may hang.
     prints: RwLock<Prints>,
+    #[cfg(feature = "acme")]
+    managed: Option<Arc<Managed>>,
 }
 
 /// What is made of the texts in use.
@@ -44,6 +48,16 @@ pub(super) struct Sources {
     pub(super) made: Option<Certificate>,
     pub(super) pairs: Vec<Watched<Certificate, 2>>,
     pub(super) authorities: Option<Watched<Verifier, 1>>,
+    #[cfg(feature = "acme")]
+    pub(super) issuing: Option<Issuing>,
+}
+
+/// Names with what an authority has issued for them so far.
+#[cfg(feature = "acme")]
+#[derive(Clone)]
+pub(super) struct Issuing {
+    pub(super) managed: Arc<Managed>,
+    pub(super) issued: Vec<(String, Option<Certificate>)>,
 }
 
 /// Who judges the certificates of clients.
@@ -65,7 +79,30 @@ impl Store {
     pub(super) fn new(sources: Sources) -> Result<Arc<Self>, TlsError> {
         let config = RwLock::new(sources.config()?);
         let prints = RwLock::new(sources.prints());
-        Ok(Arc::new(Self { sources: Mutex::new(sources), config, prints }))
+        #[cfg(feature = "acme")]
+        let managed = sources.issuing.as_ref().map(|issuing| issuing.managed.clone());
+        Ok(Arc::new(Self {
+            sources: Mutex::new(sources),
+            config,
+            prints,
+            #[cfg(feature = "acme")]
+            managed,
+        }))
+    }
+
+    #[cfg(feature = "acme")]
+    pub(super) fn managed(&self) -> Option<&Arc<Managed>> {
+        self.managed.as_ref()
+    }
+
+    /// Shows what has been issued for a name from now on.
+    #[cfg(feature = "acme")]
+    pub(super) fn install(&self, name: &str, certificate: &Certificate) -> Result<(), TlsError> {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let issued = sources.issuing.iter_mut().flat_map(|issuing| &mut issuing.issued);
+        issued.filter(|(of, _)| of == name).for_each(|(_, issued)| *issued = Some(certificate.clone()));
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = sources.config()?;
+        Ok(())
     }
 
     pub(super) fn config(&self) -> Arc<ServerConfig> {
@@ -146,8 +183,17 @@ impl Sources {
             None => builder.with_no_client_auth(),
         };
         let from_files = self.pairs.iter().map(|pair| pair.value.clone());
-        let certificates = self.made.iter().cloned().chain(from_files).collect();
-        let mut config = builder.with_cert_resolver(Arc::new(ByName(certificates)));
+        #[cfg_attr(not(feature = "acme"), expect(unused_mut, reason = "nobody issues any"))]
+        let mut by_name =
+            ByName { certificates: self.made.iter().cloned().chain(from_files).collect(), awaited: Vec::new() };
+        #[cfg(feature = "acme")]
+        for (name, issued) in self.issuing.iter().flat_map(|issuing| &issuing.issued) {
+            match issued {
+                Some(certificate) => by_name.certificates.push(certificate.clone()),
+                None => by_name.awaited.push(name.clone()),
+            }
+        }
+        let mut config = builder.with_cert_resolver(Arc::new(by_name));
         config.alpn_protocols = ALPN.map(Vec::from).into();
         Ok(Arc::new(config))
     }

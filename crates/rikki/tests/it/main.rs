@@ -1,5 +1,7 @@
 //! The server over real sockets: hostile and foreign clients, HTTP, both faces, deadlines and drain.
 
+#[cfg(feature = "acme")]
+mod acme;
 mod admission;
 mod async_face;
 mod callbacks;

@@ -126,7 +126,7 @@ fn sessions_that_can_be_resumed_are_bounded() {
     let resumed = |client: &Arc<ClientConfig>| {
         let name = "localhost".to_owned().try_into().unwrap();
         let mut client = Connection::from(ClientConnection::new(client.clone(), name).unwrap());
-        let mut server = Connection::from(ServerConnection::new(tls.server_config()).unwrap());
+        let mut server = Connection::from(ServerConnection::new(tls.store.config()).unwrap());
         while client.wants_write() || server.wants_write() {
             carry(&mut client, &mut server).unwrap();
             carry(&mut server, &mut client).unwrap();
@@ -153,7 +153,7 @@ pub(super) fn handshake(
 ) -> Result<(ProtocolVersion, Option<String>), Error> {
     let name = name.to_owned().try_into().unwrap();
     let mut client = Connection::from(ClientConnection::new(client.into(), name).unwrap());
-    let mut server = Connection::from(ServerConnection::new(tls.server_config()).unwrap());
+    let mut server = Connection::from(ServerConnection::new(tls.store.config()).unwrap());
     let mut refused = None;
     while client.wants_write() || server.wants_write() {
         carry(&mut client, &mut server).unwrap_or_else(|error| refused = Some(error));
