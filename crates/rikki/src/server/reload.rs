@@ -35,6 +35,7 @@ impl Handle {
     /// - Certificates, and the limits and deadlines of HTTP connections, hold for connections that come from then on;
     ///   [`max_request_rate`](Server::max_request_rate) holds for each request. A connection whose client was asked for
     ///   no certificate, or for one of other authorities, than it would be now gets 421 for its next request, and ends.
+    /// - Whom a header of the PROXY protocol has named stays the client of its connection.
     /// - Handlers and configurations of WebSockets hold for those that are opened from then on; open ones, and answers
     ///   under way, go on as they began, with what their handlers hold.
     /// - Budgets and bounds over all connections, and how a drain goes, hold at once. Where there is less than is held,
