@@ -126,8 +126,8 @@ impl Settings {
 
     /// Keeps nothing of files any more.
     pub(super) fn forget_mounts(&self) {
-        let mounts = std::mem::take(&mut self.taken_over().mounts);
-        drop(mounts);
+        // Without the lock, which is given back before.
+        let _forgotten = std::mem::take(&mut self.taken_over().mounts);
     }
 
     /// Never held while files are read, or while what an application has given is called or dropped.
