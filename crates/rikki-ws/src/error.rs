@@ -43,6 +43,9 @@ pub enum Error {
 pub enum Deadline {
     /// No answer to a ping: [`pong_timeout`](super::Config::pong_timeout).
     Pong,
+    /// No answer to a ping that was waited for, as by [`Sender::round_trip`](super::Sender::round_trip): the connection
+    /// goes on. The time is that of [`pong_timeout`](super::Config::pong_timeout).
+    RoundTrip,
     /// A message that came too slowly: [`min_payload_rate`](super::Config::min_payload_rate).
     Message,
     /// A peer that does not read: [`write_timeout`](super::Config::write_timeout).
@@ -58,6 +61,7 @@ impl Error {
             Self::Send(error) => *error == SendError::Closed,
             #[cfg(feature = "json")]
             Self::Json(_) | Self::NoJson(_) => false,
+            Self::TimedOut(Deadline::RoundTrip) => false,
             _ => true,
         }
     }
@@ -94,7 +98,7 @@ impl fmt::Display for Error {
         match self {
             Self::Protocol(error) => write!(f, "the peer broke the protocol: {error}"),
             Self::Limit(error) => write!(f, "the peer went past a limit: {error}"),
-            Self::TimedOut(Deadline::Pong) => f.write_str("the peer did not answer a ping"),
+            Self::TimedOut(Deadline::Pong | Deadline::RoundTrip) => f.write_str("the peer did not answer a ping"),
             Self::TimedOut(Deadline::Message) => f.write_str("a message came too slowly"),
             Self::TimedOut(Deadline::Write) => f.write_str("the peer stopped reading"),
             Self::TimedOut(Deadline::Close) => f.write_str("the peer did not answer the Close in time"),

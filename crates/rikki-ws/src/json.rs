@@ -12,6 +12,7 @@ use super::handler::Handler;
 use super::opening::Opening;
 use super::outcome::Outcome;
 use super::socket::Socket;
+use crate::shown;
 
 /// What an application does with values that come as messages of JSON, as callbacks (feature `json`): [`Json`] makes a
 /// [`Handler`] of it, and [`on_json`] is the short form.
@@ -99,6 +100,10 @@ impl<H: JsonHandler> Handler for Json<H> {
     }
 
     fn message(&self, state: &mut H::State, socket: &mut Socket<'_>, message: Message<'_>) {
+        // What comes behind a bad one is nothing to go by.
+        if !socket.is_open() {
+            return;
+        }
         let error = match message.json() {
             Ok(value) => return self.0.message(state, socket, value),
             Err(error) => error,
@@ -197,6 +202,9 @@ where
     fn open(&self, _: &mut Socket<'_>, _: &Opening) {}
 
     fn message(&self, (): &mut (), socket: &mut Socket<'_>, message: Message<'_>) {
+        if !socket.is_open() {
+            return;
+        }
         match message.json() {
             Ok(value) => (self.called)(socket, value).conclude(socket),
             Err(error) => (self.bad)(socket, message, &error).conclude(socket),
@@ -220,9 +228,32 @@ fn refuse(socket: &mut Socket<'_>, error: &serde_json::Error) {
 
 /// What the peer is told of its bad message, as far as a Close has room for it.
 pub(super) fn reason(error: &serde_json::Error) -> String {
-    let mut reason = format!("no such JSON: {error}");
-    while reason.len() > 123 {
-        reason.pop();
+    /// In bytes ([RFC 6455 section 5.5](https://www.rfc-editor.org/rfc/rfc6455#section-5.5), less the code).
+    const ROOM: usize = 123;
+    shown::beginning(&format_args!("no such JSON: {error}"), ROOM)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    use super::*;
+    use crate::testing::Client;
+    use crate::{Endpoint, Live};
+
+    #[test]
+    fn a_bad_message_is_refused_with_as_much_as_there_is_room_for() {
+        let (live, sum) = (Live::new(), Arc::<AtomicU64>::default());
+        let added = sum.clone();
+        let handler = on_json(move |_: &mut Socket<'_>, number: u64| _ = added.fetch_add(number, Relaxed));
+        let mut client = Client::open_at(&Endpoint::new(handler).live(&live), http::Request::new(()));
+        client.send("1");
+        client.expect_silence();
+        // Its text is quoted in the error, whose beginning has to do.
+        client.send(format!("\"{}\"", "long ".repeat(100_000)));
+        let reason = client.expect_close(CloseCode::INVALID_PAYLOAD);
+        assert!(reason.starts_with("no such JSON: invalid type: string") && reason.len() <= 123, "{reason}");
+        assert_eq!((sum.load(Relaxed), live.counters().closed_violations), (1, 1));
     }
-    reason
 }

@@ -41,6 +41,7 @@ mod rate;
 mod refusal;
 mod sender;
 mod serving;
+mod shown;
 mod socket;
 mod stream;
 mod terms;

@@ -11,6 +11,7 @@ use rikki_proto::{CloseCode, Message, SendError};
 use super::error::Error;
 use super::serving;
 use super::socket::Socket;
+use crate::shown;
 
 /// Lines about handlers that have failed.
 static FAILURES: Seldom = Seldom::new();
@@ -114,6 +115,8 @@ mod sealed {
 enum Failure {
     /// Too much waits for the peer.
     Full,
+    /// The peer's message is not what was expected.
+    BadMessage,
     /// Nothing is wrong with whoever has returned it.
     Nothing,
     Other,
@@ -138,7 +141,10 @@ impl Failure {
     fn of_error(error: &(dyn StdError + 'static)) -> Self {
         if serving::is_full(error) {
             Self::Full
-        } else if serving::is_end_of_connection(error) || serving::is_dropped(error) {
+        } else if serving::is_bad_message(error) {
+            Self::BadMessage
+        } else if serving::is_closed(error) || serving::is_dropped(error) {
+            // Of its own socket there is nothing else to be told.
             Self::Nothing
         } else {
             Self::Other
@@ -155,6 +161,12 @@ fn conclude(socket: &mut Socket<'_>, failure: Failure, error: &dyn Display) {
         let _ = socket.close(CloseCode::TRY_AGAIN_LATER, "write queue full");
         return;
     }
+    if failure == Failure::BadMessage {
+        if socket.close(CloseCode::INVALID_PAYLOAD, "").is_ok() {
+            socket.terms.counts().closed_violations.up();
+        }
+        return;
+    }
     // It fails where a sender's Close is queued, which is as good.
     if socket.close(CloseCode::INTERNAL_ERROR, "").is_err() {
         return;
@@ -162,7 +174,10 @@ fn conclude(socket: &mut Socket<'_>, failure: Failure, error: &dyn Display) {
     socket.terms.counts().closed_errors.up();
     if let Some(left_out) = FAILURES.turn(()) {
         let id = socket.id().get();
-        tracing::warn!(target: "rikki::ws", id, left_out, "the handler of a WebSocket failed: {error}");
+        // It may quote what the peer has sent.
+        let why = shown::beginning(error, shown::LOGGED);
+        let why = why.escape_debug();
+        tracing::warn!(target: "rikki::ws", id, left_out, "the handler of a WebSocket failed: {why}");
     }
 }
 
@@ -198,6 +213,9 @@ mod tests {
         check(SendError::Dropped, Failure::Nothing);
         check(SendError::ControlTooLong { length: 200 }, Failure::Other);
         assert_eq!(Failure::of(&"a text"), Failure::Other);
+        // What has failed is something else than the socket of the handler.
+        assert_eq!(Failure::of(&Error::Io(std::io::ErrorKind::NotFound.into())), Failure::Other);
+        assert_eq!(Failure::of(&Error::TimedOut(crate::Deadline::Close)), Failure::Other);
     }
 
     #[test]
@@ -220,7 +238,26 @@ mod tests {
         check(|| "a text");
         check(|| Shown);
         check(|| Box::<dyn StdError>::from("a text"));
+        check(|| Error::Io(std::io::ErrorKind::NotFound.into()));
+        check(|| "long ".repeat(1 << 20));
         check(|| SendError::InvalidCloseCode(1005));
+    }
+
+    /// Of the peer, in either face.
+    #[cfg(feature = "json")]
+    #[test]
+    fn a_message_that_is_not_what_was_expected_is_no_failure_of_ours() {
+        let live = Live::new();
+        let endpoint = Endpoint::new(|_: &mut Socket<'_>, message: Message<'_>| -> Result<(), Error> {
+            let _: u64 = message.json().map_err(Error::Json)?;
+            Ok(())
+        });
+        let mut client = Client::open_at(&endpoint.live(&live), http::Request::new(()));
+        client.send("1");
+        client.expect_silence();
+        client.send("one");
+        client.expect_close(CloseCode::INVALID_PAYLOAD);
+        assert_eq!((live.counters().closed_violations, live.counters().closed_errors), (1, 0));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::id::ConnectionId;
 use super::live::Live;
 use super::local::Local;
 use super::stream::Unfinished;
+use crate::shown;
 use rikki_limits::Seldom;
 
 /// Lines about tasks that have failed.
@@ -78,12 +79,17 @@ pub(super) async fn serve<F: Future<Output: Termination>>(
         within.leave().into_iter().for_each(|unfinished| unfinished.close(code));
         polled
     });
-    let Some(error) = failed.await.filter(|error| !is_bad_message(&**error)) else { return };
+    let Some(error) = failed.await else { return };
+    if is_bad_message(&*error) {
+        return live.counts().closed_violations.up();
+    }
     live.counts().closed_errors.up();
     if let Some(left_out) = FAILURES.turn(()) {
         let peer = peer.map(tracing::field::display);
         let id = id.get();
-        tracing::warn!(target: "rikki::ws", id, peer, left_out, "the task of a WebSocket failed: {}", Chain(&*error));
+        let why = shown::beginning(&Chain(&*error), shown::LOGGED);
+        let why = why.escape_debug();
+        tracing::warn!(target: "rikki::ws", id, peer, left_out, "the task of a WebSocket failed: {why}");
     }
 }
 
@@ -141,6 +147,12 @@ pub(super) fn is_end_of_connection(error: &(dyn StdError + 'static)) -> bool {
     })
 }
 
+/// Whether an error says that nothing can be sent any more, which whoever closed the connection knows.
+pub(super) fn is_closed(error: &(dyn StdError + 'static)) -> bool {
+    let mut errors = std::iter::successors(Some(error), |&error| error.source());
+    errors.any(|error| matches!(error.downcast_ref(), Some(SendError::Closed)))
+}
+
 /// Whether an error says that too much waits for the peer, as it does of a closure that serves one.
 pub(super) fn is_full(error: &(dyn StdError + 'static)) -> bool {
     let mut errors = std::iter::successors(Some(error), |&error| error.source());
@@ -148,7 +160,7 @@ pub(super) fn is_full(error: &(dyn StdError + 'static)) -> bool {
 }
 
 /// Whether an error says that a message of the peer is not what was expected, which is no failure of ours.
-fn is_bad_message(error: &(dyn StdError + 'static)) -> bool {
+pub(super) fn is_bad_message(error: &(dyn StdError + 'static)) -> bool {
     let mut errors = std::iter::successors(Some(error), |&error| error.source());
     errors.any(|error| error.downcast_ref::<Error>().is_some_and(Error::is_bad_message))
 }
@@ -166,7 +178,7 @@ impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.0)?;
         let causes = std::iter::successors(self.0.source(), |&cause| cause.source());
-        causes.map(ToString::to_string).try_for_each(|cause| write!(f, ": {cause}"))
+        causes.into_iter().try_for_each(|cause| write!(f, ": {cause}"))
     }
 }
 

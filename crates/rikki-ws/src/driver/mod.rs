@@ -229,8 +229,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             let waits = turn.budget.queued == 0
                 || match self.read(turn, read) {
                     Poll::Ready(Flow::Yield) => {
-                        // A pong does not wait for whoever reads the messages.
+                        // A pong does not wait for whoever reads the messages, nor does who waits for room.
                         self.write(turn);
+                        self.mailbox.iter().for_each(|mailbox| _ = mailbox.set_backlog(turn.output.len()));
                         return Poll::Ready(Stopped::Yielded);
                     }
                     Poll::Ready(Flow::Continue) => false,

@@ -182,7 +182,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     #[cold]
     fn offer_room<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> bool {
         let mark = self.terms.mark();
-        if turn.budget.fed == 0 || !self.is_open() || self.waiting(turn.output) > mark / 2 {
+        if turn.budget.fed == 0 || !self.may_close() || self.waiting(turn.output) > mark / 2 {
             return false;
         }
         self.line.crowded = false;

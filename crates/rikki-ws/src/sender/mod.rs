@@ -120,7 +120,10 @@ impl Sender {
     /// is so.
     ///
     /// A peer that takes nothing for [`write_timeout`](super::Config::write_timeout) is cut, which ends this too; one
-    /// that takes little keeps it waiting. Others may send before whoever has waited does.
+    /// that takes little keeps it waiting. Others may send before whoever has waited does, and a message of more than
+    /// 16 KiB may still be [`SendError::Full`] where others hold all the memory of queues. A task that reads its
+    /// [`WebSocket`](crate::WebSocket) itself waits for ever here, since nothing is written meanwhile: it has
+    /// [`WebSocket::send`](crate::WebSocket::send).
     ///
     /// # Errors
     ///

@@ -35,17 +35,19 @@ struct Asked {
 }
 
 impl Waits {
-    /// Makes room for one more; its payload and where its answer comes, or `None` where too many wait.
-    fn ask(&mut self) -> Option<(u64, oneshot::Receiver<Duration>)> {
-        // Whoever has given up waits no longer.
-        self.asked.retain(|asked| !asked.answer.is_closed());
+    /// Makes room for one more; its payload and where its answer comes, or `None` where too many wait. Also who has given
+    /// up, to be dropped elsewhere.
+    fn ask(&mut self) -> (Option<(u64, oneshot::Receiver<Duration>)>, VecDeque<Asked>) {
+        let (given_up, waiting) =
+            std::mem::take(&mut self.asked).into_iter().partition(|asked| asked.answer.is_closed());
+        self.asked = waiting;
         if self.asked.len() >= MOST_ASKED {
-            return None;
+            return (None, given_up);
         }
         let (answer, answered) = oneshot::channel();
-        self.last += 1;
+        self.last = self.last.wrapping_add(1);
         self.asked.push_back(Asked { number: self.last, sent: None, answer });
-        Some((self.last, answered))
+        (Some((self.last, answered)), given_up)
     }
 
     pub(super) fn note_sent(&mut self, number: u64) {
@@ -60,7 +62,13 @@ impl Waits {
         let index = self.asked.iter().position(|asked| Some(asked.number) == number && asked.sent.is_some());
         let Some(index) = index else { return VecDeque::new() };
         let later = self.asked.split_off(index + 1);
-        std::mem::replace(&mut self.asked, later)
+        // One that is not framed yet has an answer of its own before it.
+        let is_sent = |asked: &Asked| asked.sent.is_some();
+        let (answered, mut waiting): (VecDeque<_>, VecDeque<_>) =
+            std::mem::replace(&mut self.asked, later).into_iter().partition(is_sent);
+        waiting.append(&mut self.asked);
+        self.asked = waiting;
+        answered
     }
 
     /// Nothing will be answered any more.
@@ -88,6 +96,8 @@ impl Mailbox {
     }
 
     pub(super) async fn wait_until_writable(&self) -> Result<(), SendError> {
+        // Whoever asks again and again lets others have their turn.
+        tokio::task::consume_budget().await;
         let ready = |state: &State| match state.closed {
             true => Some(Err(SendError::Closed)),
             false => (state.held() <= self.low_mark()).then_some(Ok(())),
@@ -96,13 +106,15 @@ impl Mailbox {
     }
 
     pub(super) async fn round_trip(&self) -> Result<Duration, Error> {
-        let asked = self.state().waits.get_or_insert_default().ask();
+        let (asked, given_up) = self.state().waits.get_or_insert_default().ask();
+        // Without the lock: it may be the last to hold a task.
+        drop(given_up);
         let (number, answered) = asked.ok_or(SendError::Full)?;
         // If it is refused, so is whoever waits: nobody does for what is dropped here.
         self.push(Command::Ask(number))?;
         match timeout(self.pong_timeout(), answered).await {
             Ok(answered) => Ok(answered.map_err(|_given_up| SendError::Closed)?),
-            Err(_) => Err(Error::TimedOut(Deadline::Pong)),
+            Err(_) => Err(Error::TimedOut(Deadline::RoundTrip)),
         }
     }
 
@@ -126,10 +138,21 @@ mod tests {
     #[test]
     fn a_pong_before_its_ping_answers_nothing() {
         let mut waits = Waits::default();
-        let (number, _answered) = waits.ask().unwrap();
+        let (number, _answered) = waits.ask().0.unwrap();
         assert!(waits.answered(&number.to_be_bytes()).is_empty());
         waits.note_sent(number);
         assert_eq!(waits.answered(&number.to_be_bytes()).len(), 1);
         assert!(waits.answered(&number.to_be_bytes()).is_empty(), "once");
+    }
+
+    /// Two may ask at the same time, and the later one be framed first.
+    #[test]
+    fn a_pong_answers_no_ping_that_is_not_framed_yet() {
+        let mut waits = Waits::default();
+        let ((earlier, _first), (later, _second)) = (waits.ask().0.unwrap(), waits.ask().0.unwrap());
+        waits.note_sent(later);
+        assert_eq!(waits.answered(&later.to_be_bytes()).len(), 1);
+        waits.note_sent(earlier);
+        assert_eq!(waits.answered(&earlier.to_be_bytes()).len(), 1);
     }
 }

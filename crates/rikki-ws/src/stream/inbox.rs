@@ -55,6 +55,11 @@ impl Inbox {
         taken
     }
 
+    /// Whether there is another one.
+    pub(super) fn has_message(&self) -> bool {
+        self.message.is_some()
+    }
+
     /// Reads further than a message from now on, as far as there is memory for it, or no longer.
     pub(super) fn read_ahead(&mut self, is_wanted: bool, terms: &Arc<Terms>) {
         match &mut self.ahead {

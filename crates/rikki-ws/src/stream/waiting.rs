@@ -36,7 +36,9 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// [`Error::Send`] with [`SendError::Closed`] when the connection is closed or closing.
+    /// [`Error::Send`] with [`SendError::Closed`] when the connection is closed or closing, with [`SendError::Full`] where
+    /// others hold all the memory of queues and the message has more than 16 KiB, and with [`SendError::Dropped`] where
+    /// [`Overflow`](crate::Overflow) says so.
     ///
     /// # Cancel safety
     ///

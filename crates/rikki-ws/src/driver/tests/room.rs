@@ -197,7 +197,7 @@ async fn a_pong_answers_its_ping_and_those_before_it() {
     assert!(is_pending(one.as_mut()) && is_pending(other.as_mut()));
     // Who has given up leaves room.
     assert!(is_pending(pin!(sender.round_trip())));
-    assert!(matches!(one.as_mut().await, Err(Error::TimedOut(Deadline::Pong))), "in time");
+    assert!(matches!(one.as_mut().await, Err(Error::TimedOut(Deadline::RoundTrip))), "in time");
     drop(fixture);
     assert!(matches!(other.as_mut().await, Err(Error::Send(SendError::Closed) | Error::TimedOut(_))));
 }
@@ -224,12 +224,12 @@ async fn a_ping_keeps_the_messages_before_its_answer() {
     }
     assert_eq!(terms.queues().used(), 0);
     assert!(is_pending(pin!(next(&mut socket))), "and reading goes on");
-    assert!(matches!(socket.round_trip().await, Err(Error::TimedOut(Deadline::Pong))));
+    assert!(matches!(socket.round_trip().await, Err(Error::TimedOut(Deadline::RoundTrip))));
 
     // No more is kept than may be unsent.
     let reads = [frame(0x82, &[7; 3000]).repeat(9), pong(1)];
     let (mut socket, terms) = websocket(Script::new(reads), Config::default().write_queue(7000));
-    assert!(matches!(socket.round_trip().await, Err(Error::TimedOut(Deadline::Pong))));
+    assert!(matches!(socket.round_trip().await, Err(Error::TimedOut(Deadline::RoundTrip))));
     assert!(terms.queues().used() < 9 * 3050 + 3050, "{}", terms.queues().used());
     for _ in 0..9 {
         assert_eq!(next(&mut socket).await.unwrap().unwrap().as_bytes().len(), 3000);
@@ -266,5 +266,19 @@ async fn a_close_is_awaited_to_its_end() {
         let began = tokio::time::Instant::now();
         assert!(matches!(socket.close_with(CloseCode(4001), "").await, Err(Error::TimedOut(Deadline::Close))));
         assert!(began.elapsed() < Duration::from_secs(5));
+    }
+}
+
+/// Nor does anything else that the connection has to do.
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_does_not_wait_until_all_that_was_kept_is_read() {
+    let reads = [[frame(0x81, b"a"), frame(0x81, b"b"), frame(0x81, b"c"), pong(1)].concat()];
+    let (mut socket, _terms) = websocket(Script::new(reads), Config::default());
+    socket.round_trip().await.unwrap();
+    let sender = socket.sender().unwrap();
+    for (text, is_last) in [("a", false), ("b", false), ("c", true)] {
+        sender.send("an answer").unwrap();
+        assert_eq!(next(&mut socket).await.unwrap().unwrap(), Message::from(text));
+        assert_eq!(sender.queued() == 0, !is_last, "{text}");
     }
 }
