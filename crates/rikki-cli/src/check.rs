@@ -1,7 +1,10 @@
 //! `rikki check`: whether the server could start, without a socket.
 
+use std::sync::Arc;
+
 use crate::Failure;
 use crate::args::{self, Args};
+use crate::serve::Kept;
 use crate::settings::Settings;
 use crate::{config, print, serve, tell};
 
@@ -10,7 +13,10 @@ pub(crate) fn check(args: Args, wants_settings: bool) -> Result<(), Failure> {
     args.origins.warnings.iter().for_each(|line| tell(line));
     let shown =
         if wants_settings { config::print(&args::command(), &args) } else { "the settings are good\n".to_owned() };
-    let faults = serve::faults(&Settings::from_args(args)?);
+    let settings = Settings::from_args(args)?;
+    // Nothing is logged here.
+    let kept = Kept::new(&settings, Arc::new(|_| ()))?;
+    let faults = serve::faults(&settings, &kept);
     if !faults.is_empty() {
         return Err(Failure::Settings(faults));
     }

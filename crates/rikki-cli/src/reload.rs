@@ -20,7 +20,7 @@ pub(crate) fn read_again(kept: &Kept) -> Result<Server, String> {
     if let Some(lowered) = descriptors::share_out(&mut settings) {
         tracing::warn!(target: "rikki::settings", "{lowered}");
     }
-    let faults = serve::faults(&settings);
+    let faults = serve::faults(&settings, kept);
     if !faults.is_empty() {
         return Err(faults.join("; "));
     }

@@ -14,7 +14,6 @@ use crate::settings::{Certificate, Settings, TlsSettings};
 use crate::{Failure, folders, hints, log, print, reload, routes, topics};
 
 /// What goes on where settings are read again.
-#[derive(Clone)]
 pub(crate) struct Kept {
     topics: Topics,
     log: log::Filter,
@@ -24,11 +23,18 @@ pub(crate) struct Kept {
 /// A certificate that was made, and for which names.
 type SelfSigned = Arc<Mutex<Option<(Vec<String>, ServerTls)>>>;
 
+impl Kept {
+    /// What there is before anything is started.
+    pub(crate) fn new(settings: &Settings, log: log::Filter) -> Result<Self, Failure> {
+        let topics = Topics::new(topics::config(&settings.topics)?);
+        Ok(Self { topics, log, self_signed: SelfSigned::default() })
+    }
+}
+
 /// Serves until SIGINT or SIGTERM; SIGHUP has the settings read again.
 pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
     let log = log::start(&settings.log).map_err(StartError::Runtime)?;
-    let topics = Topics::new(topics::config(&settings.topics)?);
-    let kept = Kept { topics, log: log.filter(), self_signed: SelfSigned::default() };
+    let kept = Kept::new(settings, log.filter())?;
     let server = configure(settings, &kept)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
     let served = runtime.block_on(async {
@@ -48,12 +54,11 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
 
 /// Each reason that the server would have not to start, as far as that can be told without a socket: those of the
 /// library one by one, since it stops at the first.
-pub(crate) fn faults(settings: &Settings) -> Vec<String> {
+pub(crate) fn faults(settings: &Settings, kept: &Kept) -> Vec<String> {
     let mut faults: Vec<Failure> = Vec::new();
     let urls = settings.listen.iter().filter_map(|url| url.parse::<rikki::ListenUrl>().err());
     faults.extend(urls.map(Failure::from));
-    let made = SelfSigned::default();
-    let tls = settings.tls.as_ref().and_then(|tls| load(tls, &settings.listen, &made).err());
+    let tls = settings.tls.as_ref().and_then(|tls| load(tls, &settings.listen, &kept.self_signed).err());
     faults.extend(tls);
     faults.extend(folders::root(settings).err());
     faults.extend(settings.files.mounts.iter().filter_map(|mount| folders::mounted(mount, settings).err()));
@@ -65,7 +70,7 @@ pub(crate) fn faults(settings: &Settings) -> Vec<String> {
     let each = origins.chain(hosts).chain(headers).chain(protocols).filter_map(|server| server.check().err());
     faults.extend(each.map(Failure::from));
     // Where one of these is wrong, the whole would say so again.
-    let whole = if faults.is_empty() { whole(settings) } else { base(settings) };
+    let whole = if faults.is_empty() { configure(settings, kept) } else { base(settings) };
     faults.extend(whole.and_then(|server| server.check().map_err(Failure::from)).err());
     let mut lines: Vec<String> = Vec::new();
     for fault in faults {
@@ -89,12 +94,6 @@ fn not_started(error: StartError, settings: &Settings) -> Failure {
         }
         _ => error.into(),
     }
-}
-
-/// A server of its own, which is not started.
-fn whole(settings: &Settings) -> Result<Server, Failure> {
-    let topics = Topics::new(topics::config(&settings.topics)?);
-    configure(settings, &Kept { topics, log: Arc::new(|_| ()), self_signed: SelfSigned::default() })
 }
 
 /// The server, with what goes on.
@@ -137,17 +136,11 @@ fn base(settings: &Settings) -> Result<Server, Failure> {
         .cors(settings.files.cors)
         .protocols(settings.subprotocols.iter().map(String::as_str));
     server = settings.deflate.limits.apply(settings.limits.given.apply(server));
-    server = match settings.compat_echo {
-        false => server.websocket(routes::WEBSOCKET, routes::echo()),
-        true => server.websocket(routes::WEBSOCKET, routes::compat_echo()),
-    };
+    server = echo(server, routes::WEBSOCKET, settings);
     for EndpointArg { path, limits } in &settings.endpoints {
         // Then they have what their listener has.
         if limits.is_empty() {
-            server = match settings.compat_echo {
-                false => server.websocket(path, routes::echo()),
-                true => server.websocket(path, routes::compat_echo()),
-            };
+            server = echo(server, path, settings);
             continue;
         }
         let config = limits.apply_to(limited(websockets(settings)?, settings)?)?;
@@ -169,6 +162,13 @@ fn base(settings: &Settings) -> Result<Server, Failure> {
         Some(workers) => server.workers(workers),
         None => server,
     })
+}
+
+fn echo(server: Server, path: &str, settings: &Settings) -> Server {
+    match settings.compat_echo {
+        false => server.websocket(path, routes::echo()),
+        true => server.websocket(path, routes::compat_echo()),
+    }
 }
 
 fn websockets(settings: &Settings) -> Result<ws::Config, Failure> {

@@ -139,11 +139,11 @@ impl Failure {
     }
 
     fn of_error(error: &(dyn StdError + 'static)) -> Self {
-        if serving::is_full(error) {
+        if serving::comes_of(error, SendError::Full) {
             Self::Full
         } else if serving::is_bad_message(error) {
             Self::BadMessage
-        } else if serving::is_closed(error) || serving::is_dropped(error) {
+        } else if [SendError::Closed, SendError::Dropped].iter().any(|sending| serving::comes_of(error, *sending)) {
             // Of its own socket there is nothing else to be told.
             Self::Nothing
         } else {

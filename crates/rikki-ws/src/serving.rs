@@ -71,7 +71,7 @@ pub(super) async fn serve<F: Future<Output: Termination>>(
             task.set(None);
         }
         let code = match &polled {
-            Poll::Ready(Some(error)) if is_full(&**error) => CloseCode::TRY_AGAIN_LATER,
+            Poll::Ready(Some(error)) if comes_of(&**error, SendError::Full) => CloseCode::TRY_AGAIN_LATER,
             Poll::Ready(Some(error)) if is_bad_message(&**error) => CloseCode::INVALID_PAYLOAD,
             Poll::Ready(Some(_)) => CloseCode::INTERNAL_ERROR,
             _ => CloseCode::NORMAL,
@@ -138,7 +138,7 @@ impl Drop for Within {
 }
 
 /// Whether an error says no more than that the connection has ended, which whoever closed it knows.
-pub(super) fn is_end_of_connection(error: &(dyn StdError + 'static)) -> bool {
+fn is_end_of_connection(error: &(dyn StdError + 'static)) -> bool {
     let mut errors = std::iter::successors(Some(error), |&error| error.source());
     errors.any(|error| match (error.downcast_ref::<Error>(), error.downcast_ref::<SendError>()) {
         (_, Some(SendError::Closed)) => true,
@@ -147,28 +147,16 @@ pub(super) fn is_end_of_connection(error: &(dyn StdError + 'static)) -> bool {
     })
 }
 
-/// Whether an error says that nothing can be sent any more, which whoever closed the connection knows.
-pub(super) fn is_closed(error: &(dyn StdError + 'static)) -> bool {
+/// Whether an error is this one of sending, or comes of it.
+pub(super) fn comes_of(error: &(dyn StdError + 'static), sending: SendError) -> bool {
     let mut errors = std::iter::successors(Some(error), |&error| error.source());
-    errors.any(|error| matches!(error.downcast_ref(), Some(SendError::Closed)))
-}
-
-/// Whether an error says that too much waits for the peer, as it does of a closure that serves one.
-pub(super) fn is_full(error: &(dyn StdError + 'static)) -> bool {
-    let mut errors = std::iter::successors(Some(error), |&error| error.source());
-    errors.any(|error| matches!(error.downcast_ref(), Some(SendError::Full)))
+    errors.any(|error| error.downcast_ref() == Some(&sending))
 }
 
 /// Whether an error says that a message of the peer is not what was expected, which is no failure of ours.
 pub(super) fn is_bad_message(error: &(dyn StdError + 'static)) -> bool {
     let mut errors = std::iter::successors(Some(error), |&error| error.source());
     errors.any(|error| error.downcast_ref::<Error>().is_some_and(Error::is_bad_message))
-}
-
-/// Whether an error says no more than that a policy has dropped what was sent.
-pub(super) fn is_dropped(error: &(dyn StdError + 'static)) -> bool {
-    let mut errors = std::iter::successors(Some(error), |&error| error.source());
-    errors.any(|error| matches!(error.downcast_ref(), Some(SendError::Dropped)))
 }
 
 /// An error with its causes, on one line.
@@ -219,7 +207,10 @@ mod tests {
         check(Box::new(SendError::Closed), true);
         check(Box::new(Error::Send(SendError::Full)), false);
         check(Box::new(SendError::Dropped), false);
-        assert!(is_full(&Error::Send(SendError::Full)) && is_full(&SendError::Full) && !is_full(&SendError::Dropped));
+        for error in [SendError::Full, SendError::Dropped] {
+            assert!(comes_of(&Error::Send(error), error) && comes_of(&error, error));
+            assert!(!comes_of(&error, SendError::Closed));
+        }
         // A connection, but of another kind: to a database, for example.
         check(Box::new(io()), false);
         check("a text".into(), false);

@@ -153,6 +153,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     /// Whether no Close has been sent, and none is queued.
+    /// Lets senders know what is unsent when others have their turn.
+    fn tell_backlog(&self, output: &Output) {
+        self.mailbox.iter().for_each(|mailbox| _ = mailbox.set_backlog(output.len()));
+    }
+
     fn may_close(&self) -> bool {
         self.connection.is_open() && !self.mailbox.as_ref().is_some_and(|mailbox| mailbox.is_closed())
     }
@@ -231,7 +236,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     Poll::Ready(Flow::Yield) => {
                         // A pong does not wait for whoever reads the messages, nor does who waits for room.
                         self.write(turn);
-                        self.mailbox.iter().for_each(|mailbox| _ = mailbox.set_backlog(turn.output.len()));
+                        self.tell_backlog(turn.output);
                         return Poll::Ready(Stopped::Yielded);
                     }
                     Poll::Ready(Flow::Continue) => false,
@@ -245,7 +250,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 }
                 self.give_way(turn);
                 // Who waits for room is not to wait for silence too.
-                self.mailbox.iter().for_each(|mailbox| _ = mailbox.set_backlog(turn.output.len()));
+                self.tell_backlog(turn.output);
                 self.ticket = self.line.alarm.clock().turns().take(turn.cx.waker());
                 return Poll::Pending;
             }

@@ -28,8 +28,6 @@ pub(super) struct Common {
     tls: Option<ServerTls>,
     /// What connections know of one another, on listeners that have no rate of requests of their own.
     shared: Shared,
-    #[cfg(feature = "tls")]
-    authorities: Option<u64>,
     /// What WebSockets have in common, by configuration.
     websockets: Vec<(ws::Config, Arc<ws::internal::Terms>)>,
 }
@@ -48,8 +46,6 @@ impl Common {
             #[cfg(feature = "tls")]
             tls: server.tls.clone(),
             shared: before.with_rate(&server.http.limits, Some(before)),
-            #[cfg(feature = "tls")]
-            authorities: server.tls.as_ref().and_then(ServerTls::authorities),
             websockets: Vec::new(),
         }
     }
@@ -71,20 +67,22 @@ impl Common {
             true => self.shared.with_rate(&planned.http.limits, own),
             false => self.shared.clone(),
         };
+        #[cfg(feature = "tls")]
+        let tls = self.tls.clone().filter(|_| listener.tls);
         let terms = Terms {
             live: self.live.clone(),
             websockets: self.terms(&planned.websockets),
             guard: self.guard.clone(),
             listener,
             #[cfg(feature = "tls")]
-            authorities: self.authorities.filter(|_| listener.tls),
+            authorities: tls.as_ref().and_then(ServerTls::authorities),
         };
         Site {
             router,
             serving: Arc::new(Serving::new(planned.http.clone(), shared, terms, self.draining.clone())),
             is_proxied: self.is_proxied,
             #[cfg(feature = "tls")]
-            tls: self.tls.clone().filter(|_| listener.tls),
+            tls,
         }
     }
 

@@ -1,5 +1,8 @@
 //! Other settings while the server runs: what changes at once, what stays, and what is refused as a whole.
 
+mod listeners;
+mod trust;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -78,24 +81,6 @@ async fn requests_on_open_connections_go_by_what_holds_now() {
         assert!(idle.head().await.starts_with("HTTP/1.1 403"));
         assert_eq!(server.handle.counters().reloads, 2);
     }
-}
-
-#[tokio::test]
-async fn a_host_that_is_not_allowed_any_more_is_refused_on_connections_that_named_it() {
-    let server = Running::start(first().allow_host("a.test")).await;
-    let mut talk = Talk::connect(&server, Via::Tcp).await;
-    let mut status = async |expected: &str| {
-        talk.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
-        let head = talk.head().await;
-        assert!(head.starts_with(&format!("HTTP/1.1 {expected}")), "{head}");
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-        talk.bytes(length.parse().unwrap()).await;
-    };
-    status("200").await;
-    reload(&server, says("two").allow_host("a.test")).await;
-    status("200").await;
-    reload(&server, says("three")).await;
-    status("403").await;
 }
 
 #[tokio::test]
@@ -250,53 +235,6 @@ async fn a_monitor_of_the_settings_reads_the_server_that_took_them_over() {
     assert_eq!(ask(&mut talk, "/stats", "").await.1, "1");
 }
 
-#[tokio::test]
-async fn listeners_have_limits_of_their_own() {
-    let small = |most: &str| Listen::new("http://127.0.0.1:0").set("max-message", most).unwrap();
-    let strict = |most: &str| small(most).set("max-head", "8KiB").unwrap().set("max-request-rate", "3").unwrap();
-    let made = |most: &str| {
-        let config = ws::Config::default().max_message_size(100);
-        let open = Endpoint::new(echo).config(config.clone());
-        Server::new().websocket("/echo", echo).endpoint("/own", open).websocket_config(config).listen(strict(most))
-    };
-    let server = made("5").listen("http://127.0.0.2:0").start().await.unwrap();
-    let [first, second] = server.local_addrs() else { panic!("{:?}", server.local_addrs()) };
-    let mut talks = [Talk::open_at(*first, "/echo").await, Talk::open_at(*second, "/echo").await];
-    talks[0].send(frame(0x81, "six by")).await;
-    assert_eq!(talks[0].next().await, "close(1009)");
-    talks[1].echo("six by").await;
-    // An endpoint with a configuration has that everywhere.
-    Talk::open_at(*first, "/own").await.echo("six by").await;
-    let long = format!("x-long: {}\r\n", "x".repeat(12 << 10));
-    let mut refused = Talk::connect_to(*first).await;
-    refused.send(format!("GET / HTTP/1.1\r\nHost: localhost\r\n{long}\r\n")).await;
-    assert!(refused.head().await.starts_with("HTTP/1.1 431"));
-    let mut taken = Talk::connect_to(*second).await;
-    assert!(ask(&mut taken, "/", &long).await.0.starts_with("HTTP/1.1 404"));
-    // Two upgrades were asked for here, and nothing that cannot be read counts.
-    let mut talk = Talk::connect_to(*first).await;
-    assert!(ask(&mut talk, "/", "").await.0.starts_with("HTTP/1.1 404"));
-    assert!(ask(&mut talk, "/", "").await.0.starts_with("HTTP/1.1 429"));
-    assert!(ask(&mut taken, "/", "").await.0.starts_with("HTTP/1.1 404"));
-    // Whoever has asked too often has so after a reload too; a limit can become another.
-    let reload = server.reload(made("50").listen("http://127.0.0.2:0")).await.unwrap();
-    assert!(reload.needs_restart.is_empty(), "{reload:?}");
-    let mut talk = Talk::connect_to(*first).await;
-    assert!(ask(&mut talk, "/", "").await.0.starts_with("HTTP/1.1 429"));
-    let reload = server.reload(made("50")).await.unwrap();
-    assert_eq!(reload.needs_restart, ["not to listen on http://127.0.0.2:0 any more"]);
-}
-
-#[test]
-fn limits_that_no_listener_has() {
-    let error = |name: &str, text: &str| Listen::new("http://a").set(name, text).unwrap_err().to_string();
-    for name in ["max-connections", "http2-memory", "memory", "drain-timeout", "max-mesage"] {
-        assert!(error(name, "5").contains(name), "{}", error(name, "5"));
-    }
-    assert!(error("max-message", "5XB").contains("max-message"));
-    assert!(error("max-headers", "30000").contains("max-headers"));
-}
-
 /// What is still sent of a folder counts with what takes its place.
 #[tokio::test]
 async fn folders_go_on_counting_what_they_send() {
@@ -329,58 +267,6 @@ async fn folders_go_on_counting_what_they_send() {
 }
 
 #[tokio::test]
-async fn connections_that_come_now_are_shown_the_certificate_of_now() {
-    let server = Running::start(first()).await;
-    let mut before = Talk::connect(&server, Via::Tls).await;
-    assert_eq!(ask(&mut before, "/", "").await.1, "one");
-    // Nobody knows this one.
-    reload(&server, says("two")).await;
-    assert_eq!(ask(&mut before, "/", "").await.1, "two");
-    let url = format!("wss://localhost:{}/echo", server.address(Via::Tls).port());
-    let error = rikki::client::Builder::new(&url).tls(server.trust()).connect().await.unwrap_err();
-    assert!(error.to_string().contains("certificate"), "{error}");
-}
-
-/// Files that cannot be read to their end: nobody else waits for that.
-#[cfg(unix)]
-#[tokio::test]
-async fn a_look_at_files_that_hangs_holds_up_neither_a_reload_nor_the_end() {
-    let folder = folder("hung");
-    let (certificate, key) = (folder.join("a.crt"), folder.join("a.key"));
-    let made = testkit::Certificate::new(["localhost"]);
-    fs::write(&certificate, &made.certificate).unwrap();
-    fs::write(&key, &made.key).unwrap();
-    let with = |tls| Server::new().workers(2).tls(tls).listen("https://127.0.0.1:0");
-    let server = with(ServerTls::pem_files(&certificate, &key).unwrap()).start().await.unwrap();
-    // A pipe that nobody writes to: opening it waits.
-    fs::remove_file(&certificate).unwrap();
-    assert!(std::process::Command::new("mkfifo").arg(&certificate).status().unwrap().success());
-    let asking = tokio::spawn({
-        let server = server.clone();
-        async move { server.reload_certificates().await }
-    });
-    // It has begun when there is somebody to write for.
-    let mut writer = fs::OpenOptions::new();
-    std::os::unix::fs::OpenOptionsExt::custom_flags(writer.write(true), rustix::fs::OFlags::NONBLOCK.bits() as i32);
-    let pipe = async {
-        loop {
-            match writer.open(&certificate) {
-                Ok(pipe) => return pipe,
-                Err(_) => tokio::task::yield_now().await,
-            }
-        }
-    };
-    let pipe = soon("the look", pipe).await;
-    let others = with(ServerTls::self_signed(["localhost"]).unwrap());
-    soon("the reload", server.reload(others)).await.unwrap();
-    // Whoever has asked is told that there is nothing to look at.
-    assert!(soon("the answer", asking).await.unwrap().swapped.is_empty());
-    soon("the end", server.shutdown()).await;
-    drop(pipe);
-    let _ = fs::remove_dir_all(folder);
-}
-
-#[tokio::test]
 async fn what_is_done_with_settings_may_do_anything() {
     let server = Running::start(first().queue_memory(5)).await;
     let (again, nested) = (server.handle.clone(), says("two"));
@@ -396,114 +282,4 @@ async fn what_is_done_with_settings_may_do_anything() {
     // Nothing of it where a setting is wrong.
     let wrong = says("four").when_in_force(|| unreachable!("it is not in force")).max_requests(0);
     assert!(server.handle.reload(wrong).await.is_err());
-}
-
-#[tokio::test]
-async fn rates_of_listeners_are_each_its_own() {
-    let strict = |url: &str| Listen::new(url).set("max-request-rate", "2").unwrap();
-    let made = || Server::new().listen(strict("http://127.0.0.1:0")).listen(strict("http://127.0.0.2:0"));
-    let server = made().start().await.unwrap();
-    let [first, second] = server.local_addrs() else { panic!("{:?}", server.local_addrs()) };
-    for round in 0..2 {
-        let mut talk = Talk::connect_to(*first).await;
-        let expected = if round == 0 { ["404", "404", "429"] } else { ["429"; 3] };
-        for expected in expected.iter().take(3 - 2 * round) {
-            let head = ask(&mut talk, "/", "").await.0;
-            assert!(head.starts_with(&format!("HTTP/1.1 {expected}")), "{round}: {head}");
-        }
-        let mut other = Talk::connect_to(*second).await;
-        let head = ask(&mut other, "/", "").await.0;
-        assert!(head.starts_with("HTTP/1.1 404"), "{round}: {head}");
-        server.reload(made()).await.unwrap();
-    }
-}
-
-#[tokio::test]
-async fn listeners_with_one_url_keep_each_its_own() {
-    let small = |most: &str| Listen::new("http://127.0.0.1:0").set("max-message", most).unwrap();
-    let made = |mosts: &[&str]| {
-        mosts.iter().fold(Server::new().websocket("/echo", echo), |server, most| server.listen(small(most)))
-    };
-    let server = made(&["5", "100"]).start().await.unwrap();
-    let [first, second] = server.local_addrs() else { panic!("{:?}", server.local_addrs()) };
-    let reload = server.reload(made(&["7", "100"])).await.unwrap();
-    assert!(reload.needs_restart.is_empty(), "{reload:?}");
-    Talk::open_at(*second, "/echo").await.echo("eight by").await;
-    let mut limited = Talk::open_at(*first, "/echo").await;
-    limited.echo("six by").await;
-    limited.send(frame(0x81, "eight by")).await;
-    assert_eq!(limited.next().await, "close(1009)");
-    let reload = server.reload(made(&["7"])).await.unwrap();
-    assert_eq!(reload.needs_restart, ["not to listen on http://127.0.0.1:0 any more"]);
-}
-
-#[tokio::test]
-async fn who_is_trusted_is_judged_for_each_request() {
-    let seen = || get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string());
-    let made = || settings().route("/peer", seen());
-    let server = Running::start(Server::new().route("/peer", seen())).await;
-    let mut talk = Talk::connect(&server, Via::Tcp).await;
-    let mut is_believed = async |expected: bool| {
-        let peer = ask(&mut talk, "/peer", "X-Forwarded-For: 192.0.2.7\r\n").await.1;
-        assert_eq!(peer.contains("192.0.2.7"), expected, "{peer}");
-    };
-    is_believed(false).await;
-    reload(&server, made().trust("127.0.0.1")).await;
-    is_believed(true).await;
-    reload(&server, made()).await;
-    is_believed(false).await;
-}
-
-/// Whoever has shown no certificate, where one is asked for now, connects anew.
-#[tokio::test]
-async fn who_may_connect_holds_for_open_connections() {
-    let folder = folder("authority");
-    let file = folder.join("clients.crt");
-    fs::write(&file, testkit::Certificate::new(["clients"]).certificate).unwrap();
-    let server = Running::start(first()).await;
-    let mut talks = [Talk::connect(&server, Via::Tls).await, Talk::connect(&server, Via::Tcp).await];
-    let mut both = async |secure: &str| {
-        for (talk, expected) in talks.iter_mut().zip([secure, "200"]) {
-            let head = ask(talk, "/", "").await.0;
-            assert!(head.starts_with(&format!("HTTP/1.1 {expected}")), "{head}");
-        }
-    };
-    both("200").await;
-    reload(&server, says("two")).await;
-    both("200").await;
-    let tls = ServerTls::self_signed(["localhost"]).unwrap().client_ca(&file).unwrap();
-    reload(&server, says("three").tls(tls)).await;
-    both("421").await;
-    soon("the end of the connection", talks[0].gone()).await;
-    let _ = fs::remove_dir_all(folder);
-}
-
-/// It stays as secret as it was, whatever its name is now.
-#[tokio::test]
-async fn a_key_of_before_is_served_under_no_name() {
-    let folder = folder("keys");
-    let made = testkit::Certificate::new(["localhost"]);
-    let write = |name: &str| {
-        let files = [folder.join(format!("{name}.crt")), folder.join(format!("{name}.key"))];
-        fs::write(&files[0], &made.certificate).unwrap();
-        fs::write(&files[1], &made.key).unwrap();
-        files
-    };
-    let made = |name: &str| {
-        let [certificate, key] = write(name);
-        let tls = ServerTls::pem_files(certificate, key).unwrap();
-        Server::new().workers(2).tls(tls).listen("http://127.0.0.1:0").listen("https://127.0.0.1:0").files(&folder)
-    };
-    let server = made("a").start().await.unwrap();
-    fs::rename(folder.join("a.key"), folder.join("old.key")).unwrap();
-    fs::write(folder.join("public"), "public").unwrap();
-    for name in ["a", "b"] {
-        server.reload(made(name)).await.unwrap();
-        let mut talk = Talk::connect_to(server.local_addrs()[0]).await;
-        for (path, expected) in [("/public", "200"), ("/a.key", "404"), ("/old.key", "404"), ("/b.key", "404")] {
-            let head = ask(&mut talk, path, "").await.0;
-            assert!(head.starts_with(&format!("HTTP/1.1 {expected}")), "{name} {path}: {head}");
-        }
-    }
-    let _ = fs::remove_dir_all(folder);
 }
