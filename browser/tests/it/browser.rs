@@ -17,6 +17,9 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 const TEST_DEADLINE: Duration = Duration::from_secs(120);
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 
+/// How often chromedriver may find its port taken.
+const DRIVER_ATTEMPTS: usize = 10;
+
 /// What the page is shown on.
 #[derive(Clone, Copy)]
 pub(crate) enum Screen {
@@ -53,26 +56,37 @@ pub(crate) async fn browse_with(screen: Screen, flags: &[String], test: impl Asy
 }
 
 /// Starts chromedriver on a port of its choice; it is killed on drop.
+///
+/// It takes a port that is free on `::1`, and ends where the same one is not on `127.0.0.1`, which any connection of
+/// another test may hold: then it is started again.
 async fn start_driver() -> (Child, String) {
-    let mut driver = Command::new("chromedriver")
-        .arg("--port=0")
-        // The browser's clock, too: one that is never UTC.
-        .env("TZ", "Asia/Tokyo")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("chromedriver is installed (Debian: apt-get install chromium chromium-driver)");
-    let mut lines = BufReader::new(driver.stdout.as_mut().expect("stdout is piped")).lines();
-    while let Some(line) = lines.next_line().await.expect("stdout is UTF-8") {
-        // "ChromeDriver was started successfully on port 12345."
-        if let Some((_, port)) = line.split_once("successfully on port ") {
-            let url = format!("http://127.0.0.1:{}", port.trim_end_matches('.'));
-            return (driver, url);
+    let mut said = Vec::new();
+    for _ in 0..DRIVER_ATTEMPTS {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            // The browser's clock, too: one that is never UTC.
+            .env("TZ", "Asia/Tokyo")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("chromedriver is installed (Debian: apt-get install chromium chromium-driver)");
+        let mut lines = BufReader::new(driver.stdout.as_mut().expect("stdout is piped")).lines();
+        said.clear();
+        while let Some(line) = lines.next_line().await.expect("stdout is UTF-8") {
+            // "ChromeDriver was started successfully on port 12345."
+            if let Some((_, port)) = line.split_once("successfully on port ") {
+                let url = format!("http://127.0.0.1:{}", port.trim_end_matches('.'));
+                return (driver, url);
+            }
+            said.push(line);
+        }
+        if !said.iter().any(|line| line.contains("port not available")) {
+            break;
         }
     }
-    panic!("chromedriver ended before it listened");
+    panic!("chromedriver ended before it listened: {}", said.join(" / "));
 }
 
 fn capabilities(screen: Screen, profile: &Path, flags: &[String]) -> Map<String, Value> {
