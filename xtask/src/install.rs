@@ -1,4 +1,5 @@
-//! What the suites need from outside: found on this machine, or installed: with apt-get on Debian as root, or by cargo.
+//! What the suites need from outside: found on this machine, or installed: with apt-get on Debian as root, by
+//! npm or by cargo.
 //!
 //! Elsewhere [`Missing`] says what to install. Nothing here knows what the programs are for.
 
@@ -37,7 +38,7 @@ impl fmt::Display for Missing {
 }
 
 /// Finds chromium and chromedriver, or installs both.
-pub(crate) fn browser() -> std::result::Result<(), Missing> {
+fn browser() -> std::result::Result<(), Missing> {
     let there = || ["chromium", "chromedriver"].iter().all(|tool| works(Command::new(tool).arg("--version")));
     if there() {
         return Ok(());
@@ -45,6 +46,45 @@ pub(crate) fn browser() -> std::result::Result<(), Missing> {
     let hint = "install chromium and its chromedriver (Debian: apt-get install chromium chromium-driver)";
     apt(&["chromium", "chromium-driver", "fonts-dejavu-core"], hint)?;
     if there() { Ok(()) } else { Err(Missing(format!("chromium or chromedriver does not start; {hint}"))) }
+}
+
+/// axe-core, by which the browser's tests judge how accessible pages are.
+const AXE_VERSION: &str = "4.14.1";
+
+/// Finds what the browser's tests need, or installs it: the browser, and axe-core below the folder for tools.
+pub(crate) fn browser_tests(project: &Project) -> std::result::Result<(), Missing> {
+    browser()?;
+    npm_package(&project.target.join("tools"), "axe-core", AXE_VERSION)
+}
+
+/// Installs a package with npm below `folder`, in `node_modules`, unless that version of it is there.
+pub(crate) fn npm_package(folder: &Path, name: &str, version: &str) -> std::result::Result<(), Missing> {
+    let stamp = folder.join(format!("installed-{name}.txt"));
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == version) {
+        return Ok(());
+    }
+    if !works(Command::new("npm").arg("--version")) {
+        apt(&["npm"], "install Node.js with npm (Debian: npm)")?;
+    }
+    println!("installing {name} {version} with npm in {}", folder.display());
+    let install = || -> Result<()> {
+        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let mut npm = Command::new("npm");
+        npm.current_dir(folder).args([
+            "install",
+            "--no-save",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            "--silent",
+        ]);
+        // Else npm takes a folder further up for the one it is called in.
+        npm.arg("--prefix").arg(folder).arg(format!("{name}@{version}"));
+        run(&mut npm, INSTALL_LIMIT)?;
+        // Written last, so that half an installation is not taken for a whole one.
+        fs::write(&stamp, version).map_err(|error| format!("{}: {error}", stamp.display()))
+    };
+    install().map_err(|error| Missing(format!("the package {name} could not be installed: {error}")))
 }
 
 /// Finds a C++ compiler, or installs it.

@@ -47,7 +47,7 @@ impl Tally {
 /// Runs every test there is.
 pub(crate) fn all(project: &Project) -> Vec<Outcome> {
     let workspace = ["test", "--workspace", "--no-fail-fast", "--exclude", interop::PACKAGE];
-    let mut outcomes = match install::browser() {
+    let mut outcomes = match install::browser_tests(project) {
         Ok(()) => vec![cargo_test(project.cargo().args(workspace), "cargo test, with the browser's")],
         Err(missing) => vec![
             cargo_test(project.cargo().args(workspace).args(["--exclude", BROWSER_TESTS]), "cargo test"),
@@ -66,7 +66,7 @@ pub(crate) fn all(project: &Project) -> Vec<Outcome> {
 
 /// Runs the tests that drive a real browser.
 pub(crate) fn browser(project: &Project) -> Vec<Outcome> {
-    vec![match install::browser() {
+    vec![match install::browser_tests(project) {
         Ok(()) => cargo_test(project.cargo().args(["test", "--no-fail-fast", "--package", BROWSER_TESTS]), "browser"),
         Err(missing) => Outcome { suite: "browser".to_owned(), result: Err(missing) },
     }]

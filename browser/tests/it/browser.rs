@@ -4,12 +4,15 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder};
+use http::Method;
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
+use url::{ParseError, Url};
 
 use crate::scratch::Scratch;
 
@@ -29,6 +32,22 @@ pub(crate) enum Screen {
     WithoutScripts,
     /// A touch screen this many CSS pixels wide.
     Phone(u32),
+    /// As [`Screen::Light`], in a browser that notes what it does: see [`trace`].
+    Traced,
+    /// As [`Screen::Light`], in a browser that trusts no certificate of its own accord.
+    Strict,
+    /// What a page has of a screen, in CSS pixels; a touch screen below 600 of them.
+    Sized {
+        width: u32,
+        height: u32,
+        dark: bool,
+    },
+}
+
+impl Screen {
+    fn is_dark(self) -> bool {
+        matches!(self, Self::Dark | Self::Sized { dark: true, .. })
+    }
 }
 
 /// Runs `test` in a fresh browser, under one deadline. Driver and browser are gone afterwards, also when it panics.
@@ -53,6 +72,30 @@ pub(crate) async fn browse_with(screen: Screen, flags: &[String], test: impl Asy
     timeout(TEST_DEADLINE, test(&client)).await.expect("the test ends in time");
     timeout(STOP_DEADLINE, client.close()).await.expect("the session ends in time").expect("the session ends");
     driver.kill().await.expect("chromedriver is still running");
+}
+
+/// What the browser has noted of its work since a page was loaded, to be asked once, as events of its own trace:
+/// <https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU>
+pub(crate) async fn trace(client: &Client) -> Vec<Value> {
+    let log = client.issue_cmd(PerformanceLog).await.expect("the browser has a log");
+    let entries = log.as_array().expect("a list").iter();
+    let messages = entries.filter_map(|entry| serde_json::from_str::<Value>(entry["message"].as_str()?).ok());
+    let events = messages.filter(|message| message["message"]["method"] == "Tracing.dataCollected");
+    events.map(|message| message["message"]["params"].clone()).collect()
+}
+
+/// <https://chromium.googlesource.com/chromium/src/+/main/docs/chromedriver_status.md>: a command of chromedriver's own.
+#[derive(Debug)]
+struct PerformanceLog;
+
+impl WebDriverCompatibleCommand for PerformanceLog {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        base.join(&format!("session/{}/se/log", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(json!({ "type": "performance" }).to_string()))
+    }
 }
 
 /// Starts chromedriver on a port of its choice; it is killed on drop.
@@ -94,7 +137,7 @@ fn capabilities(screen: Screen, profile: &Path, flags: &[String]) -> Map<String,
         format!("--user-data-dir={}", profile.display()),
         "--window-size=900,1100".to_owned(),
         // 0 is dark, 1 is light.
-        format!("--blink-settings=preferredColorScheme={}", u8::from(!matches!(screen, Screen::Dark))),
+        format!("--blink-settings=preferredColorScheme={}", u8::from(!screen.is_dark())),
     ];
     let fixed = [
         "--headless=new",
@@ -119,9 +162,23 @@ fn capabilities(screen: Screen, profile: &Path, flags: &[String]) -> Map<String,
         // 2 is to block.
         options["prefs"] = json!({ "profile.managed_default_content_settings.javascript": 2 });
     }
-    if let Screen::Phone(width) = screen {
-        let metrics = json!({ "width": width, "height": 1000, "pixelRatio": 2, "mobile": true, "touch": true });
+    let size = match screen {
+        Screen::Phone(width) => Some((width, 1000)),
+        Screen::Sized { width, height, .. } => Some((width, height)),
+        _ => None,
+    };
+    if let Some((width, height)) = size {
+        let touch = width < 600;
+        let ratio = if touch { 2 } else { 1 };
+        let metrics = json!({ "width": width, "height": height, "pixelRatio": ratio, "mobile": touch, "touch": touch });
         options["mobileEmulation"] = json!({ "deviceMetrics": metrics });
     }
-    Map::from_iter([("acceptInsecureCerts".to_owned(), json!(true)), ("goog:chromeOptions".to_owned(), options)])
+    let mut capabilities = Map::new();
+    if let Screen::Traced = screen {
+        options["perfLoggingPrefs"] = json!({ "enableNetwork": false, "enablePage": false, "traceCategories": "devtools.timeline,disabled-by-default-devtools.timeline" });
+        capabilities.insert("goog:loggingPrefs".to_owned(), json!({ "performance": "ALL" }));
+    }
+    capabilities.insert("acceptInsecureCerts".to_owned(), json!(!matches!(screen, Screen::Strict)));
+    capabilities.insert("goog:chromeOptions".to_owned(), options);
+    capabilities
 }

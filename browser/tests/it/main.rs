@@ -5,6 +5,7 @@
 
 mod browser;
 mod files;
+mod layout;
 mod listing;
 mod page;
 mod proxy;
@@ -12,4 +13,5 @@ mod scratch;
 mod screenshots;
 mod server;
 mod test_page;
+mod tester;
 mod topics;

@@ -16,6 +16,11 @@ const POLL: Duration = Duration::from_millis(20);
 pub(crate) const ENTER: char = '\u{E007}';
 pub(crate) const BACKSPACE: char = '\u{E003}';
 pub(crate) const TAB: char = '\u{E004}';
+pub(crate) const SPACE: char = '\u{E00D}';
+pub(crate) const UP: char = '\u{E013}';
+pub(crate) const DOWN: char = '\u{E015}';
+/// Held down until `RELEASE`.
+pub(crate) const CONTROL: char = '\u{E009}';
 /// Held down until `RELEASE`.
 pub(crate) const SHIFT: char = '\u{E008}';
 pub(crate) const RELEASE: char = '\u{E000}';
@@ -28,10 +33,9 @@ impl<'a> TestPage<'a> {
         Self(client)
     }
 
-    /// One that is open in a frame of a page, and is handled from now on.
-    pub(crate) async fn framed(client: &'a Client, frame: u16) -> Self {
-        client.enter_parent_frame().await.expect("there is always one");
-        client.enter_frame(frame).await.expect("the frame is there");
+    /// The page as a link has it.
+    pub(crate) async fn at(client: &'a Client, url: &str) -> Self {
+        client.goto(url).await.expect("the page loads");
         Self(client)
     }
 
@@ -60,9 +64,42 @@ impl<'a> TestPage<'a> {
 
     /// Connects to a topic, by WebSocket or by `events`.
     pub(crate) async fn join(&self, url: &str, transport: &str) {
-        self.field("transport").await.select_by_value(transport).await.expect("there is a choice");
+        self.choose("transport", transport).await;
         self.fill("url", &format!("{url}{ENTER}")).await;
         self.wait_for_state("Connected").await;
+    }
+
+    /// Opens the options, if they are not.
+    pub(crate) async fn options(&self) {
+        if self.field("more").await.attr("aria-expanded").await.expect("it has attributes").as_deref() == Some("false")
+        {
+            self.click("more").await;
+        }
+    }
+
+    /// Picks one of a list.
+    pub(crate) async fn choose(&self, id: &str, value: &str) {
+        if id == "transport" {
+            self.options().await;
+        }
+        self.field(id).await.select_by_value(value).await.unwrap_or_else(|error| panic!("{value} in #{id}: {error}"));
+    }
+
+    /// Presses keys on whatever has the focus.
+    pub(crate) async fn press(&self, keys: &str) {
+        let focused = self.0.active_element().await.expect("something has the focus");
+        focused.send_keys(keys).await.unwrap_or_else(|error| panic!("{keys:?}: {error}"));
+    }
+
+    /// Moves the focus to a field by Tab alone.
+    pub(crate) async fn tab_to(&self, id: &str) {
+        for _ in 0..40 {
+            if self.run("return document.activeElement.id").await == id {
+                return;
+            }
+            self.press(&TAB.to_string()).await;
+        }
+        panic!("Tab does not lead to #{id}");
     }
 
     /// Runs a script in the page and returns what it returns.
@@ -71,7 +108,7 @@ impl<'a> TestPage<'a> {
     }
 
     pub(crate) async fn wait_for_state(&self, state: &str) {
-        self.wait_for(&format!("//*[@id='state'][.='{state}']")).await;
+        self.wait_for(&format!("//body[@data-state='{state}']")).await;
     }
 
     /// Waits for a log row of this direction and type whose payload contains `part`, and returns its text.
@@ -87,17 +124,23 @@ impl<'a> TestPage<'a> {
         self.wait_for_state("Closed").await;
     }
 
+    /// Waits until one of the facts below the log has `part`.
+    pub(crate) async fn fact(&self, id: &str, part: &str) -> String {
+        self.wait_for(&format!("//*[@id='{id}'][contains(., '{part}')]")).await.text().await.expect("it has a text")
+    }
+
     pub(crate) async fn rows(&self) -> usize {
         self.0.find_all(Locator::Css("#log > *")).await.expect("the log is there").len()
     }
 
-    async fn wait_for(&self, xpath: &str) -> Element {
+    pub(crate) async fn wait_for(&self, xpath: &str) -> Element {
         match self.0.wait().at_most(DEADLINE).every(POLL).for_element(Locator::XPath(xpath)).await {
             Ok(element) => element,
             Err(error) => {
                 let state = self.field("state").await.text().await;
                 let log = self.field("log").await.text().await;
-                panic!("{xpath}: {error}; the page says {state:?} and logged {log:?}")
+                let facts = self.0.find(Locator::Css(".facts")).await.expect("they are there").text().await;
+                panic!("{xpath}: {error}; the page says {state:?}, {facts:?} and logged {log:?}")
             }
         }
     }

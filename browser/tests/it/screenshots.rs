@@ -37,7 +37,7 @@ async fn test_page_fits_a_phone() {
             save(client, &format!("phone-{width}")).await;
             page.fill("message", &format!("{}{ENTER}", "unbroken".repeat(40))).await;
             page.row("received", "binary", "75 6e 62 72 6f 6b 65 6e").await;
-            page.click("binary").await;
+            page.choose("format", "text").await;
             page.click("send").await;
             page.row("received", "text", "unbroken").await;
             check_width(&page, width).await;
@@ -99,35 +99,31 @@ async fn listings_follow_the_colour_scheme_and_fit_a_phone() {
 /// Two pages, and two ways to talk.
 #[tokio::test]
 async fn pages_talk_through_a_topic() {
-    let root = Scratch::new();
-    let frames = "<!doctype html><meta charset=\"utf-8\"><title>Two pages</title>\
-                  <style>body { margin: 0; display: flex } iframe { flex: 1; height: 100vh; border: 0 }</style>\
-                  <iframe src=\"/test.html\"></iframe><iframe src=\"/test.html\"></iframe>";
-    fs::write(root.path().join("index.html"), frames).expect("the scratch directory is writable");
-    let server = Server::start_in(root, "http", &["--topic=/chat,publish"]).await;
+    let server = Server::start("http", &["--topic=/chat,publish"]).await;
     // The address that the README's command has.
     let address = format!("--host-resolver-rules=MAP localhost:8000 {}", server.authority());
     for (screen, name) in [(Screen::Light, "topic-light"), (Screen::Dark, "topic-dark")] {
         browse_with(screen, std::slice::from_ref(&address), async |client| {
-            client.set_window_size(1040, 1130).await.expect("the window can be resized");
-            client.goto("http://localhost:8000/").await.expect("the pages load");
-            for (frame, transport) in [(0, "websocket"), (1, "events")] {
-                TestPage::framed(client, frame).await.join("ws://localhost:8000/chat", transport).await;
-            }
-            let said = [(0, "hello from a WebSocket"), (1, "and hello by POST")];
-            for (frame, text) in said {
-                TestPage::framed(client, frame).await.fill("message", &format!("{text}{ENTER}")).await;
-                for frame in [0, 1] {
-                    TestPage::framed(client, frame).await.row("received", "text", text).await;
-                }
-            }
-            for frame in [0, 1] {
-                let page = TestPage::framed(client, frame).await;
-                let rows = "document.querySelectorAll('#log [data-direction=received] .payload')";
-                let received = page.run(&format!("return Array.from({rows}, row => row.innerText)")).await;
-                assert_eq!(received, json!(said.map(|(_, text)| text)), "{name}, frame {frame}");
-            }
-            client.enter_parent_frame().await.expect("there is always one");
+            client.set_window_size(1040, 760).await.expect("the window can be resized");
+            let url = "http://localhost:8000/test.html";
+            let first = client.window().await.expect("there is one");
+            TestPage::at(client, url).await.join("ws://localhost:8000/chat", "websocket").await;
+            let second = client.new_window(true).await.expect("there can be two").handle;
+            client.switch_to_window(second.clone()).await.expect("it is there");
+            let page = TestPage::at(client, url).await;
+            page.join("ws://localhost:8000/chat", "events").await;
+            page.fill("message", &format!("and hello by POST{ENTER}")).await;
+            page.row("received", "text", "and hello by POST").await;
+
+            client.switch_to_window(first).await.expect("it is there");
+            page.row("received", "text", "and hello by POST").await;
+            page.fill("message", &format!("hello from a WebSocket{ENTER}")).await;
+            page.row("received", "text", "hello from a WebSocket").await;
+            client.switch_to_window(second).await.expect("it is there");
+            page.row("received", "text", "hello from a WebSocket").await;
+            let rows = "document.querySelectorAll('#log [data-direction=received] .payload')";
+            let received = page.run(&format!("return Array.from({rows}, row => row.innerText)")).await;
+            assert_eq!(received, json!(["and hello by POST", "hello from a WebSocket"]), "{name}");
             save(client, name).await;
         })
         .await;
@@ -139,13 +135,13 @@ async fn converse<'a>(client: &'a Client, server: &Server) -> TestPage<'a> {
     let page = TestPage::connected(client, server).await;
     page.fill("message", &format!("hello{ENTER}")).await;
     page.row("received", "text", "hello").await;
-    page.click("binary").await;
+    page.choose("format", "utf8").await;
     page.fill("message", &format!("the same, as bytes: grüße{ENTER}")).await;
     page.row("received", "binary", "74 68 65 20").await;
     page
 }
 
-async fn save(client: &Client, name: &str) {
+pub(crate) async fn save(client: &Client, name: &str) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots");
     fs::create_dir_all(&folder).expect("the target directory is writable");
     let png = client.screenshot().await.expect("the browser takes a picture");

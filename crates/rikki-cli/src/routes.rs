@@ -12,8 +12,14 @@ use tower_service::Service as _;
 
 use crate::args::TopicArg;
 
-/// The page that tries the WebSocket out, and topics.
-const TEST_PAGE: &str = include_str!("../assets/test.html");
+/// The page that tries the WebSocket out, and topics, and what belongs into it.
+const TEST_PAGE: &str = include_str!("../assets/test/page.html");
+const STYLE: &str = include_str!("../assets/test/style.css");
+const SCRIPT: &str = concat!(
+    include_str!("../assets/test/log.js"),
+    include_str!("../assets/test/connection.js"),
+    include_str!("../assets/test/compose.js"),
+);
 
 /// Where it is told of topics.
 const TOPICS: &str = "<datalist id=\"topics\">";
@@ -61,7 +67,9 @@ pub(crate) fn http(files: Files, topics: &[TopicArg]) -> Router {
 fn test_page(topics: &[TopicArg]) -> Bytes {
     let option = |topic: &TopicArg| format!("<option value=\"{}\">", topic.path.trim_end_matches('*'));
     let options: String = topics.iter().map(option).collect();
-    TEST_PAGE.replacen(TOPICS, &format!("{TOPICS}{options}"), 1).into()
+    let page = TEST_PAGE.replacen(TOPICS, &format!("{TOPICS}{options}"), 1);
+    let page = page.replacen("<style></style>", &format!("<style>\n{STYLE}</style>"), 1);
+    page.replacen("<script></script>", &format!("<script>\n{SCRIPT}</script>"), 1).into()
 }
 
 async fn rest() -> ([(HeaderName, HeaderValue); 1], &'static str) {
@@ -78,5 +86,7 @@ async fn built_in(mut files: Files, request: Request, media_type: &'static str, 
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // A page around it could have its reader click, and so connect and send as who is asked for by the server.
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("frame-ancestors 'none'"));
     (headers, content).into_response()
 }

@@ -4,9 +4,8 @@
 //! cargo run --package rikki --example echo
 //! ```
 //!
-//! Try: in a clone of the repository, <http://localhost:8000/crates/rikki-cli/assets/test.html> is a page to connect
-//! and send with; any other client on `ws://localhost:8000/websocket` does too. <http://localhost:8000/> lists the
-//! files, <http://localhost:8000/rest> is the route. Ctrl-C closes every WebSocket with 1001.
+//! Try: `rikki connect ws://localhost:8000/websocket`, or any other client. <http://localhost:8000/> lists the files,
+//! <http://localhost:8000/rest> is the route. Ctrl-C closes every WebSocket with 1001.
 
 use std::error::Error;
 use std::io::{Write as _, stdout};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::BENCH;
 use crate::Result;
 use crate::install::{self, INSTALL_LIMIT, Missing};
-use crate::process::{output, run, works};
+use crate::process::{output, run};
 
 /// The release of the package ws.
 pub(super) const WS_VERSION: &str = "8.23.0";
@@ -49,27 +49,8 @@ pub(super) fn node(scratch: &Path) -> std::result::Result<Program, Missing> {
     let version = |program| output(Command::new(program).arg("--version"), Duration::from_secs(60));
     let node = version("node").map_err(|_| Missing("install Node.js as node".to_owned()))?;
     let folder = scratch.join("node");
-    let stamp = folder.join("installed-ws.txt");
-    if !fs::read_to_string(&stamp).is_ok_and(|installed| installed == WS_VERSION) {
-        if !works(Command::new("npm").arg("--version")) {
-            return Err(Missing("install npm".to_owned()));
-        }
-        install_ws(&folder, &stamp)
-            .map_err(|error| Missing(format!("the package ws could not be installed: {error}")))?;
-    }
+    install::npm_package(&folder, "ws", WS_VERSION)?;
     Ok(Program { path: "node".into(), version: format!("{WS_VERSION} on Node {}", node.trim()) })
-}
-
-fn install_ws(folder: &Path, stamp: &Path) -> Result<()> {
-    println!("installing ws {WS_VERSION} with npm in {}", folder.display());
-    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let mut npm = Command::new("npm");
-    npm.current_dir(folder).args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"]);
-    // Else npm takes a folder further up for the one it is called in.
-    npm.arg("--prefix").arg(folder).arg(format!("ws@{WS_VERSION}"));
-    run(&mut npm, INSTALL_LIMIT)?;
-    // Written last, so that half an installation is not taken for a whole one.
-    fs::write(stamp, WS_VERSION).map_err(|error| format!("{}: {error}", stamp.display()))
 }
 
 /// The server on ws, and where node finds the package.

@@ -11,6 +11,8 @@ document.getElementById("zone").remove();
 const filter = document.getElementById("filter");
 {
   const none = document.getElementById("none");
+  const count = document.getElementById("count");
+  const all = count.textContent;
   const rows = Array.from(document.querySelectorAll("tbody bdi"), name => ({
     element: name.closest("tr"),
     name: name.textContent.toLowerCase(),
@@ -23,5 +25,6 @@ const filter = document.getElementById("filter");
       found += !row.element.hidden;
     }
     none.hidden = found > 0;
+    count.textContent = wanted === "" ? all : `${found} of ${all}`;
   });
 }

@@ -100,6 +100,8 @@ struct Listing {
     len: usize,
     /// How many there are on all pages.
     total: usize,
+    /// What the files among these have together, in bytes.
+    size: u64,
     /// Whether there were more than are read.
     cut: bool,
 }
@@ -156,7 +158,7 @@ impl Listing {
         for name in mounted.iter().filter(|name| is_shown(shared, name, &filter)) {
             entries.push(Entry { name: name.clone(), is_folder: true, size: 0, modified: None });
         }
-        let mut total = entries.len();
+        let (mut total, mut size) = (entries.len(), 0u64);
         for entry in dir.by_ref().take(MAX_READ) {
             wanted.check()?;
             let entry = entry?;
@@ -166,6 +168,7 @@ impl Listing {
             }
             let Some(entry) = visible(shared, root, relative, &filter, &entry) else { continue };
             total += 1;
+            size = size.saturating_add(if entry.is_folder { 0 } else { entry.size });
             // Before it is kept.
             charge.grow(entry.memory() + sort::memory(&entry))?;
             entries.push(entry);
@@ -180,7 +183,7 @@ impl Listing {
         entries.truncate(wanted_entries);
         drop(entries.drain(..entries.len().min(wanted_entries - MAX_ENTRIES)));
         charge.shrink_to(entries.iter().map(Entry::memory).sum());
-        Ok(Self { len: entries.len(), entries: charge.keep(entries), total, cut: dir.next().is_some() })
+        Ok(Self { len: entries.len(), entries: charge.keep(entries), total, size, cut: dir.next().is_some() })
     }
 
     /// Whether there are entries that are not in it.

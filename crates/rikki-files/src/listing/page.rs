@@ -17,8 +17,8 @@ const SCRIPT: &str = include_str!("listing.js");
 
 /// Nothing is loaded; the one style sheet and the one script that count are [`STYLE`] and [`SCRIPT`], by their SHA-256.
 pub(crate) const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
-                                 style-src 'sha256-1mTSgkgkwrQ91+bi/A8AJV+6TTMbqAG/FkhuPOfDKbE='; \
-                                 script-src 'sha256-9IRGO9meAHJLtBKixToSZ6ENGoa5bJ1fC1CT3655hR0='";
+                                 style-src 'sha256-2C+94VuyWTCgw3ielANtLqdBiamTCc7KDaGXS4awh0o='; \
+                                 script-src 'sha256-mN82omWMpVBX0IcyqW3519sRyIS4oTdg+QO7uzt4QWU='";
 
 /// All in front of the rows of what `relative` has led to. `url_path` is what the client sees of it.
 pub(super) fn start(listing: &Listing, relative: &Path, url_path: &str, view: &View) -> String {
@@ -44,7 +44,7 @@ pub(super) fn end(listing: &Listing) -> String {
     if listing.len == 0 {
         page.push_str("<p>There is nothing to show in this folder.</p>\n");
     }
-    let _ = write!(page, "<script>{SCRIPT}</script>\n</body>\n</html>\n");
+    let _ = write!(page, "</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n");
     page
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn error(status: StatusCode, back: Option<&str>) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
-         <title>{status}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{status}</h1>\n{back}</body>\n</html>\n"
+         <title>{status}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{status}</h1>\n{back}</main>\n</body>\n</html>\n"
     )
 }
 
@@ -69,9 +69,10 @@ impl Display for Tools<'_> {
         writeln!(
             f,
             "<form id=\"view\"><input id=\"filter\" name=\"filter\" type=\"search\" value=\"{}\" placeholder=\"Filter\" \
-             aria-label=\"Filter\" autocomplete=\"off\"> <button name=\"sort\" value=\"{}\">Filter</button></form>",
+             aria-label=\"Filter\" autocomplete=\"off\"> <button name=\"sort\" value=\"{}\">Filter</button>{}</form>",
             Text(&view.filter),
-            view.sort.value()
+            view.sort.value(),
+            Count(listing)
         )?;
         if listing.cut {
             writeln!(f, "<p>This folder is too large: only {MAX_READ} of its entries were read.</p>")?;
@@ -93,6 +94,18 @@ impl Display for Tools<'_> {
     }
 }
 
+/// How many entries there are on all pages, and what the files among them have together.
+struct Count<'a>(&'a Listing);
+
+impl Display for Count<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Listing { total, size, .. } = self.0;
+        let entries = if *total == 1 { "entry" } else { "entries" };
+        let title = "The files of this folder, without those in folders below it";
+        write!(f, "<span title=\"{title}\"><span id=\"count\">{total} {entries}</span>, {}</span>", Size(*size))
+    }
+}
+
 /// All above the table. Each folder on the way links to its own listing, `depth` of them: what is above them may be
 /// another application's.
 fn head(url_path: &str, depth: usize) -> String {
@@ -100,7 +113,7 @@ fn head(url_path: &str, depth: usize) -> String {
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
-         <title>Index of {}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>Index of ",
+         <title>Index of {}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>Index of ",
         Text(&path)
     );
     // Split before it is decoded: a slash in a name would be none.

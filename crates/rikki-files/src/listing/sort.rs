@@ -108,7 +108,7 @@ impl Sort {
 
     /// Folders come first in every order, and have no size; what is equal is in the order of names.
     pub(super) fn apply(self, entries: &mut [Entry]) {
-        entries.sort_by_cached_key(|entry| (entry.name.to_string_lossy().to_lowercase(), entry.name.clone()));
+        entries.sort_by_cached_key(|entry| (natural(&entry.name.to_string_lossy()), entry.name.clone()));
         let size = |entry: &Entry| if entry.is_folder { 0 } else { entry.size };
         entries.sort_by(|a, b| {
             let (a, b) = if self.descending { (b, a) } else { (a, b) };
@@ -125,10 +125,35 @@ impl Sort {
     }
 }
 
-/// What sorting takes for an entry, in bytes: its name in small letters, which may be longer, and as it is; and their
-/// places in two lists.
+/// What a name is sorted by: small letters, and numbers by their value, so that `f2` comes before `f10`.
+///
+/// A number is a zero, how many digits there are without leading zeros, and these: so it compares as one, and with
+/// everything else as a digit.
+fn natural(name: &str) -> String {
+    let mut key = String::with_capacity(name.len());
+    let mut rest = name;
+    while let Some(first) = rest.chars().next() {
+        if first.is_ascii_digit() {
+            let end = rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(rest.len());
+            let (number, behind) = rest.split_at(end);
+            let digits = number.trim_start_matches('0');
+            // No name has so many that there would be none.
+            let count = u32::try_from(digits.len()).ok().and_then(char::from_u32).unwrap_or(char::MAX);
+            key.extend(['0', count]);
+            key.push_str(digits);
+            rest = behind;
+        } else {
+            key.extend(first.to_lowercase());
+            rest = rest.get(first.len_utf8()..).unwrap_or_default();
+        }
+    }
+    key
+}
+
+/// What sorting takes for an entry, in bytes: [what it is sorted by](natural), which may be longer than its name, and
+/// that; and their places in two lists.
 pub(super) fn memory(entry: &Entry) -> usize {
-    4 * entry.name.len() + 2 * size_of::<(String, OsString, usize)>()
+    5 * entry.name.len() + 2 * size_of::<(String, OsString, usize)>()
 }
 
 #[cfg(test)]
@@ -159,6 +184,23 @@ mod tests {
         check("filter=a%2Bb+c%26%22%3C&sort=-size", "-size", 1, "a+b c&\"<");
         check("filter=%ff+", "name", 1, "\u{fffd}");
         check(&format!("filter={}", "ä".repeat(300)), "name", 1, &"ä".repeat(255));
+    }
+
+    #[test]
+    fn numbers_are_sorted_by_their_value() {
+        let check = |sorted: &[&str]| {
+            let mut names: Vec<_> = sorted.iter().rev().copied().collect();
+            names.sort_by_cached_key(|name| (natural(name), name.to_string()));
+            assert_eq!(names, sorted);
+        };
+        check(&["f1", "f2", "f10", "f100"]);
+        check(&["1", "007", "7", "8", "10"]);
+        check(&["a 2.txt", "a 10.txt", "a-1.txt", "ab"]);
+        check(&["0", "00", "v1.9.12", "v1.10.2", "v1.10.10"]);
+        check(&["!", "1", "18446744073709551616", "99999999999999999999", "A", "b", "ß", "\u{661}"]);
+        for name in ["1a".repeat(127), "\u{130}".repeat(100), "0".repeat(255), "9".repeat(255)] {
+            assert!(natural(&name).capacity() <= 4 * name.len(), "what memory() counts: {name}");
+        }
     }
 
     #[test]
