@@ -278,6 +278,7 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
         plans,
         draining,
         taken_over: Mutex::new(TakenOver { mounts, shared: known }),
+        turn: Mutex::new(()),
     };
     let running = Running {
         bound,

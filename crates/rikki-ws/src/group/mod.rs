@@ -3,19 +3,22 @@
 //! A group has a [`Sender`] of each member, and the mailbox behind that knows the groups it is in: it tells them when the
 //! connection's driver is gone, however that came. Neither lock is taken while the other is held.
 
-use std::collections::BTreeMap;
+mod members;
+
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rikki_proto::{CloseCode, Message, PreparedMessage, SendError};
-use tokio::sync::Notify;
+use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use super::clock::spread;
-use super::id::ConnectionId;
 use super::sender::{Command, Sender};
+use members::Closing;
+pub use members::Member;
+pub(crate) use members::{Coming, Members};
 
 /// Over what [`Group::shutdown`] closes, as long as a drain of our own server by default.
 const SHUTDOWN_WINDOW: Duration = Duration::from_secs(1);
@@ -71,34 +74,6 @@ pub struct Group {
     members: Arc<Members>,
 }
 
-/// The members of a group.
-#[derive(Default)]
-pub(crate) struct Members {
-    state: Mutex<State>,
-    /// All have ended, after a close.
-    over: Notify,
-}
-
-#[derive(Default)]
-struct State {
-    seats: BTreeMap<ConnectionId, Seat>,
-    /// Handshakes that were agreed on, of which the stream is not there yet.
-    coming: usize,
-    closing: Option<(CloseCode, Arc<str>)>,
-}
-
-struct Seat {
-    sender: Sender,
-    /// How often it has joined and not left.
-    joined: usize,
-}
-
-impl State {
-    fn is_over(&self) -> bool {
-        self.closing.is_some() && self.coming == 0 && self.seats.is_empty()
-    }
-}
-
 /// What has become of a message to a [`Group`], in members.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -143,30 +118,14 @@ impl Group {
     /// }
     /// ```
     pub fn join(&self, sender: &Sender) -> Member {
-        self.admit(sender);
-        Member { members: Arc::downgrade(&self.members), sender: sender.clone() }
-    }
-
-    /// Lets it be a member until its connection is over.
-    fn admit(&self, sender: &Sender) {
-        let closing = {
-            let mut state = self.members.state();
-            let seat = state.seats.entry(sender.id()).or_insert_with(|| Seat { sender: sender.clone(), joined: 0 });
-            seat.joined += 1;
-            state.closing.clone()
-        };
-        if !sender.mailbox().enter(&self.members) {
-            self.members.remove(sender.id());
-        } else if let Some((code, reason)) = closing {
-            // It fails where a Close came first, which is as good.
-            let _ = sender.close(code, &reason);
-        }
+        self.members.admit(sender);
+        Member::new(&self.members, sender)
     }
 
     /// How many members there are. It changes while others join and leave.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.members.state().seats.len()
+        self.members.len()
     }
 
     /// Whether there is no member.
@@ -178,7 +137,7 @@ impl Group {
     /// A sender to each member there is now, in the order in which their connections were opened.
     #[must_use]
     pub fn senders(&self) -> Vec<Sender> {
-        self.members.state().senders()
+        self.members.senders()
     }
 
     /// Sends a message to all members: framed once, and compressed once as
@@ -242,14 +201,8 @@ impl Group {
     /// Outside of a tokio runtime with time.
     pub fn start_close(&self, code: CloseCode, reason: &str, window: Duration) -> Result<(), SendError> {
         Command::close(code, reason)?;
-        let runtime = tokio::runtime::Handle::current();
-        let (closing, members) = {
-            let mut state = self.members.state();
-            let closing = state.closing.get_or_insert_with(|| (code, reason.into())).clone();
-            (closing, state.senders())
-        };
-        // There may be nobody to wait for.
-        self.members.tell_if_over();
+        let runtime = Handle::current();
+        let (closing, members) = self.members.start_close(code, reason);
         runtime.spawn(close_all(members, closing, window));
         Ok(())
     }
@@ -267,14 +220,7 @@ impl Group {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn closed(&self) {
-        loop {
-            // Before it is looked at: what happens from here on is not missed.
-            let over = self.members.over.notified();
-            if self.members.state().is_over() {
-                return;
-            }
-            over.await;
-        }
+        self.members.wait_until_over().await;
     }
 
     /// A future for axum's `with_graceful_shutdown`: it is ready when `signal` is, and all members are then being closed
@@ -303,7 +249,7 @@ impl fmt::Debug for Group {
     }
 }
 
-async fn close_all(mut members: Vec<Sender>, (code, reason): (CloseCode, Arc<str>), window: Duration) {
+async fn close_all(mut members: Vec<Sender>, (code, reason): Closing, window: Duration) {
     let random = RandomState::new();
     members.sort_by_cached_key(|sender| random.hash_one(sender.id()));
     let (size, pause) = spread(members.len(), window);
@@ -318,92 +264,5 @@ async fn close_all(mut members: Vec<Sender>, (code, reason): (CloseCode, Arc<str
     }
 }
 
-impl State {
-    fn senders(&self) -> Vec<Sender> {
-        self.seats.values().map(|seat| seat.sender.clone()).collect()
-    }
-}
-
-impl Members {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Its connection is over.
-    pub(crate) fn remove(&self, id: ConnectionId) {
-        let removed = self.state().seats.remove(&id);
-        drop(removed); // without the lock: it runs other people's destructors
-        self.tell_if_over();
-    }
-
-    /// It leaves as often as it has joined.
-    fn leave(&self, id: ConnectionId) {
-        let removed = {
-            let mut state = self.state();
-            let Some(seat) = state.seats.get_mut(&id) else { return };
-            seat.joined -= 1;
-            if seat.joined == 0 { state.seats.remove(&id) } else { None }
-        };
-        drop(removed); // without the lock: it runs other people's destructors
-        self.tell_if_over();
-    }
-
-    fn tell_if_over(&self) {
-        if self.state().is_over() {
-            self.over.notify_waiters();
-        }
-    }
-}
-
-impl fmt::Debug for Members {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Members").finish_non_exhaustive()
-    }
-}
-
-/// A WebSocket's membership in a [`Group`]: it leaves when this is dropped, or its connection is over.
-///
-/// Whoever forgets it (`std::mem::forget`) leaves the membership to last as long as the connection. It does not keep
-/// the connection or the group alive.
-#[must_use = "the WebSocket leaves the group when this is dropped"]
-pub struct Member {
-    members: Weak<Members>,
-    sender: Sender,
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.sender.mailbox().leave(&self.members);
-        if let Some(members) = self.members.upgrade() {
-            members.leave(self.sender.id());
-        }
-    }
-}
-
-impl fmt::Debug for Member {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Member").field("id", &self.sender.id().get()).finish_non_exhaustive()
-    }
-}
-
-/// A member to come, since its handshake was agreed on: whoever waits for the group waits for it too.
-pub(crate) struct Coming(Group);
-
-impl Coming {
-    pub(crate) fn new(group: &Group) -> Self {
-        group.members.state().coming += 1;
-        Self(group.clone())
-    }
-
-    /// It is there, and stays until its connection is over.
-    pub(crate) fn admit(self, sender: &Sender) {
-        self.0.admit(sender);
-    }
-}
-
-impl Drop for Coming {
-    fn drop(&mut self) {
-        self.0.members.state().coming -= 1;
-        self.0.members.tell_if_over();
-    }
-}
+#[cfg(test)]
+mod tests;
