@@ -152,25 +152,38 @@ async fn who_is_upgraded_during_the_shutdown_gets_1001_too() {
     }
 }
 
-/// A handshake that was agreed on and answered otherwise keeps nobody waiting.
+/// Neither does one keep the group waiting whose client has left before it was answered, nor one that was agreed on and
+/// answered otherwise.
 #[tokio::test]
-async fn who_is_refused_after_all_is_not_waited_for() {
-    let group = Group::new();
-    let joins = group.clone();
-    let serve = async move |upgrade: Upgrade| {
-        let _agreed = upgrade.group(&joins).on_upgrade(read_all);
-        "no WebSocket today"
-    };
-    let Application { address, stop, main } = Application::start(&group, Router::new().route("/", any(serve))).await;
-    let mut talk = Talk::connect_to(address).await;
-    talk.send(upgrade("/", "")).await;
-    assert!(talk.head().await.starts_with("HTTP/1.1 200 "));
-    stop.send(()).unwrap();
-    Application::end(main).await;
-    assert!(group.is_empty());
+async fn who_leaves_during_the_handshake_is_not_waited_for() {
+    for answers in [false, true] {
+        let (group, agreed) = (Group::new(), Arc::new(Notify::new()));
+        let shared = (group.clone(), agreed.clone());
+        let serve = async move |upgrade: Upgrade| {
+            let (group, agreed) = shared;
+            let _agreed = upgrade.group(&group).on_upgrade(read_all);
+            agreed.notify_one();
+            if !answers {
+                std::future::pending::<()>().await;
+            }
+            "no WebSocket today"
+        };
+        let Application { address, stop, main } =
+            Application::start(&group, Router::new().route("/", any(serve))).await;
+        let mut talk = Talk::connect_to(address).await;
+        talk.send(upgrade("/", "")).await;
+        soon("the handshake", agreed.notified()).await;
+        if answers {
+            assert!(talk.head().await.starts_with("HTTP/1.1 200 "));
+        }
+        drop(talk);
+        stop.send(()).unwrap();
+        Application::end(main).await;
+        assert!(group.is_empty());
+    }
 }
 
-/// What is sent to a group before the first callback is not lost; whoever joins by hand leaves when it likes.
+/// By an endpoint for all, and by hand for a room.
 #[tokio::test]
 async fn rooms_under_our_own_server() {
     let (all, room) = (Group::new(), Group::new());
