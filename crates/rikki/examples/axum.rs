@@ -7,7 +7,7 @@
 //! Try: connect a client to `ws://localhost:8000/chat`. What it sends comes back, and a tick comes every second.
 //!
 //! Ctrl-C ends it: axum answers what it has been asked, and the group closes its WebSockets with 1001, for which `main`
-//! waits. Without the group they would be reset.
+//! waits. Without the group they would be cut.
 //!
 //! Here the server is axum's: rikki checks the Origin of each upgrade and keeps the deadlines of WebSockets; those of
 //! requests and the check of Host are `rikki::Server`'s.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rikki_proto::CloseCode;
@@ -10,6 +11,9 @@ use tokio::sync::Notify;
 use super::Group;
 use crate::id::ConnectionId;
 use crate::sender::Sender;
+
+/// How many members are looked up under one lock to be sent to.
+const AT_ONCE: usize = 256;
 
 /// The members of a group.
 #[derive(Default)]
@@ -57,6 +61,22 @@ impl Members {
 
     pub(super) fn senders(&self) -> Vec<Sender> {
         self.state().senders()
+    }
+
+    /// Tells `each` of the members, some at a time and without the lock: a large group does not hold up who joins.
+    pub(super) fn for_each(&self, mut each: impl FnMut(&Sender)) {
+        let Some(last) = self.state().seats.last_key_value().map(|(id, _)| *id) else { return };
+        let mut after = Bound::Unbounded;
+        loop {
+            let some: Vec<Sender> = {
+                let state = self.state();
+                let seats = state.seats.range((after, Bound::Included(last))).take(AT_ONCE);
+                seats.map(|(_, seat)| seat.sender.clone()).collect()
+            };
+            let Some(latest) = some.last() else { return };
+            after = Bound::Excluded(latest.id());
+            some.iter().for_each(&mut each);
+        }
     }
 
     /// Lets it be a member until its connection is over.

@@ -30,8 +30,8 @@ const SHUTDOWN_WINDOW: Duration = Duration::from_secs(1);
 /// is over, closing handshake and TCP included, however that comes: a panic, a cut, a task that has forgotten it. A
 /// [`WebSocket`](crate::WebSocket) that was dropped and closes in the background is a member until then.
 ///
-/// Nobody's server waits for its WebSockets but [rikki's own](https://docs.rs/rikki): under `axum::serve` they are reset
-/// when the process ends, unless a group closes them and `main` waits for it.
+/// [rikki's own server](https://docs.rs/rikki) closes all of its WebSockets when it ends. Under `axum::serve` they are cut
+/// with the process, and their clients see 1006, unless a group closes them and `main` waits for it.
 ///
 /// ```no_run
 /// use std::sync::LazyLock;
@@ -66,7 +66,7 @@ const SHUTDOWN_WINDOW: Duration = Duration::from_secs(1);
 /// What is sent to a group is prepared once for all of it. Two threads that send at the same time may be heard in one
 /// order by some members and in the other by others: where one order is needed, with history, use topics.
 ///
-/// Memory: about 350 bytes a member, its [`Sender`] included, and 100 for each further group that it is in. A connection
+/// Memory: about 330 bytes a member, its [`Sender`] included, and 50 for each further group that it is in. A connection
 /// in no group has nothing of this. A member's own messages go through its queue where they have to, as with any
 /// `Sender`.
 #[derive(Clone, Default)]
@@ -142,7 +142,7 @@ impl Group {
 
     /// Sends a message to all members: framed once, and compressed once as
     /// [`send_prepared`](Sender::send_prepared) says. Nothing waits for a slow one; what it was refused is in the result,
-    /// so that nothing is lost in silence.
+    /// so that nothing is lost in silence. Who joins meanwhile may get it or not.
     ///
     /// ```
     /// # let group = rikki_ws::Group::new();
@@ -158,13 +158,11 @@ impl Group {
     /// Sends a message that was prepared to all members, as [`send`](Self::send) does.
     pub fn send_prepared(&self, message: &PreparedMessage) -> Sent {
         let mut sent = Sent::default();
-        for sender in self.senders() {
-            match sender.send_prepared(message) {
-                Ok(()) => sent.accepted += 1,
-                Err(SendError::Closed) => sent.closed += 1,
-                Err(_) => sent.refused += 1,
-            }
-        }
+        self.members.for_each(|sender| match sender.send_prepared(message) {
+            Ok(()) => sent.accepted += 1,
+            Err(SendError::Closed) => sent.closed += 1,
+            Err(_) => sent.refused += 1,
+        });
         sent
     }
 
@@ -227,7 +225,7 @@ impl Group {
     /// with [`CloseCode::GOING_AWAY`], 1001, over one second.
     ///
     /// When `axum::serve` has returned, wait for [`closed`](Self::closed): axum does not wait for WebSockets. What is
-    /// still open when `main` returns is reset. With another code or window it is
+    /// still open when `main` returns is cut. With another code or window it is
     /// `async move { signal.await; group.start_close(code, reason, window) }`.
     ///
     /// # Panics

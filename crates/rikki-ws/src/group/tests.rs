@@ -85,6 +85,8 @@ fn what_becomes_of_a_message_is_counted() {
 async fn closing_is_spread_over_its_window() {
     let (group, senders) = (Group::new(), senders(500));
     let _guards: Vec<_> = senders.iter().map(|sender| group.join(sender)).collect();
+    assert_eq!(group.send("to all").accepted, 500);
+    assert!(senders.iter().all(|sender| sender.mailbox().len() == 1), "each once");
     let start = Instant::now();
     group.start_close(CloseCode(4000), "moved", Duration::from_secs(1)).unwrap();
     let closed = || senders.iter().map(|sender| sender.is_closed()).collect::<Vec<_>>();
@@ -139,14 +141,14 @@ async fn who_comes_late_is_closed_at_once_and_waited_for() {
     assert!(group.closed().now_or_never().is_some());
 }
 
-/// Panics when it is told to, and tells that it has been opened.
-struct Fragile;
+/// Panics when it is told to, and says when it is opened how many are in the group.
+struct Fragile(Group);
 
 impl Handler for Fragile {
     type State = ();
 
     fn open(&self, socket: &mut Socket<'_>, _: &Opening) {
-        socket.send("open").unwrap();
+        socket.send(format!("{} open", self.0.len())).unwrap();
     }
 
     fn message(&self, (): &mut (), _: &mut Socket<'_>, message: Message<'_>) {
@@ -161,12 +163,12 @@ impl Handler for Fragile {
 #[test]
 fn a_member_by_its_endpoint_leaves_however_it_ends() {
     let group = Group::new();
-    let endpoint = Endpoint::new(Fragile).group(&group);
+    let endpoint = Endpoint::new(Fragile(group.clone())).group(&group);
     let open = || Client::open_at(&endpoint, http::Request::new(()));
     let (mut closes, mut panics, mut cut) = (open(), open(), open());
     assert_eq!(group.send("to all").accepted, 3);
-    for client in [&mut closes, &mut panics, &mut cut] {
-        client.expect("open");
+    for (client, open) in [(&mut closes, 1), (&mut panics, 2), (&mut cut, 3)] {
+        client.expect(format!("{open} open"));
         client.expect("to all");
     }
     closes.close(CloseCode::NORMAL, "");
