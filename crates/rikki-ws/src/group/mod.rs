@@ -226,7 +226,7 @@ impl Group {
     ///
     /// When `axum::serve` has returned, wait for [`closed`](Self::closed): axum does not wait for WebSockets. What is
     /// still open when `main` returns is cut. With another code or window it is
-    /// `async move { signal.await; group.start_close(code, reason, window) }`.
+    /// `async move { signal.await; _ = group.start_close(code, reason, window); }`.
     ///
     /// # Panics
     ///

@@ -34,24 +34,27 @@ async fn read_all(mut socket: WebSocket) {
 struct Application {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
+    /// The signal has come, and the group is closed.
+    closing: oneshot::Receiver<()>,
     main: thread::JoinHandle<()>,
 }
 
 impl Application {
     async fn start(group: &Group, app: Router) -> Self {
         let ((stop, stopped), (told, bound)) = (oneshot::channel::<()>(), oneshot::channel());
+        let (begin, closing) = oneshot::channel();
         let group = group.clone();
         let main = thread::spawn(move || {
             let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 told.send(listener.local_addr().unwrap()).unwrap();
-                let shutdown = group.shutdown(stopped);
+                let shutdown = group.shutdown(stopped).map(|()| begin.send(()).unwrap_or_default());
                 axum::serve(listener, app).with_graceful_shutdown(shutdown).await.unwrap();
                 group.closed().await;
             });
         });
-        Self { address: bound.await.unwrap(), stop, main }
+        Self { address: bound.await.unwrap(), stop, closing, main }
     }
 
     /// Waits for the end of `main`, and of all that was left on its runtime.
@@ -69,7 +72,7 @@ async fn under_axum_all_are_closed_with_1001_and_none_is_reset() {
     let app = Router::new()
         .route("/callbacks", any(async move |upgrade: Upgrade| upgrade.serve(&endpoint)))
         .route("/stream", any(async move |upgrade: Upgrade| upgrade.group(&joins).on_upgrade(read_all)));
-    let Application { address, stop, main } = Application::start(&group, app).await;
+    let Application { address, stop, main, .. } = Application::start(&group, app).await;
     let (mut raw, mut theirs) = (Vec::new(), Vec::new());
     for path in ["/callbacks", "/stream"] {
         for _ in 0..5 {
@@ -134,13 +137,12 @@ async fn who_is_upgraded_during_the_shutdown_gets_1001_too() {
             }
         });
         let app = Router::new().route("/", any(serve)).layer(held);
-        let Application { address, stop, main } = Application::start(&group, app).await;
+        let Application { address, stop, closing, main } = Application::start(&group, app).await;
         let mut talk = Talk::connect_to(address).await;
         talk.send(upgrade("/", "")).await;
         soon("the handshake", asked.notified()).await;
         stop.send(()).unwrap();
-        // The group is closed when nobody is let in any more.
-        soon("the end of listening", async { while TcpListener::bind(address).await.is_err() {} }).await;
+        soon("the signal", closing).await.unwrap();
         assert_eq!(group.closed().now_or_never().is_none(), is_agreed, "it waits for what was agreed on");
         go_on.notify_one();
         let head = talk.head().await;
@@ -168,7 +170,7 @@ async fn who_leaves_during_the_handshake_is_not_waited_for() {
             }
             "no WebSocket today"
         };
-        let Application { address, stop, main } =
+        let Application { address, stop, main, .. } =
             Application::start(&group, Router::new().route("/", any(serve))).await;
         let mut talk = Talk::connect_to(address).await;
         talk.send(upgrade("/", "")).await;
