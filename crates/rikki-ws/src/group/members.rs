@@ -95,8 +95,8 @@ impl Members {
         }
     }
 
-    /// From now on whoever comes is closed with this, unless it was something else before: gives which it is, and who is
-    /// to be closed now.
+    /// From now on whoever comes is closed with this, unless it was something else before: gives which it is, and who
+    /// is to be closed now.
     pub(super) fn start_close(&self, code: CloseCode, reason: &str) -> (Closing, Vec<Sender>) {
         let begun = {
             let mut state = self.state();

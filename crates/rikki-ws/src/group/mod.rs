@@ -1,7 +1,7 @@
 //! Groups: sets of WebSockets that are counted, sent to and closed together, under any server.
 //!
-//! A group has a [`Sender`] of each member, and the mailbox behind that knows the groups it is in: it tells them when the
-//! connection's driver is gone, however that came. Neither lock is taken while the other is held.
+//! A group has a [`Sender`] of each member, and the mailbox behind that knows the groups it is in: it tells them when
+//! the connection's driver is gone, however that came. Neither lock is taken while the other is held.
 
 mod members;
 
@@ -30,8 +30,8 @@ const SHUTDOWN_WINDOW: Duration = Duration::from_secs(1);
 /// is over, closing handshake and TCP included, however that comes: a panic, a cut, a task that has forgotten it. A
 /// [`WebSocket`](crate::WebSocket) that was dropped and closes in the background is a member until then.
 ///
-/// [rikki's own server](https://docs.rs/rikki) closes all of its WebSockets when it ends. Under `axum::serve` they are cut
-/// with the process, and their clients see 1006, unless a group closes them and `main` waits for it.
+/// [rikki's own server](https://docs.rs/rikki) closes all of its WebSockets when it ends. Under `axum::serve` they are
+/// cut with the process, and their clients see 1006, unless a group closes them and `main` waits for it.
 ///
 /// ```no_run
 /// use std::sync::LazyLock;
@@ -140,9 +140,9 @@ impl Group {
         self.members.senders()
     }
 
-    /// Sends a message to all members: framed once, and compressed once as
-    /// [`send_prepared`](Sender::send_prepared) says. Nothing waits for a slow one; what it was refused is in the result,
-    /// so that nothing is lost in silence. Who joins meanwhile may get it or not.
+    /// Sends a message to all members: framed once, and compressed once as [`send_prepared`](Sender::send_prepared)
+    /// says. Nothing waits for a slow one; what it was refused is in the result, so that nothing is lost in silence.
+    /// Who joins meanwhile may get it or not.
     ///
     /// ```
     /// # let group = rikki_ws::Group::new();
@@ -185,9 +185,9 @@ impl Group {
     /// Starts to close all members, each behind what its connection has accepted: in random order, evenly spread over
     /// `window`, so that clients do not all come back at the same moment. A task of the runtime does that.
     ///
-    /// From now on the group is closed: who joins, and whose handshake is under way, is closed at once with the same code
-    /// and reason. Where one was closed before, by whomever, the first Close counts. Closing a group again closes those
-    /// that are left over another window, with the first code and reason.
+    /// From now on the group is closed: who joins, and whose handshake is under way, is closed at once with the same
+    /// code and reason. Where one was closed before, by whomever, the first Close counts. Closing a group again closes
+    /// those that are left over another window, with the first code and reason.
     ///
     /// # Errors
     ///
@@ -221,8 +221,8 @@ impl Group {
         self.members.wait_until_over().await;
     }
 
-    /// A future for axum's `with_graceful_shutdown`: it is ready when `signal` is, and all members are then being closed
-    /// with [`CloseCode::GOING_AWAY`], 1001, over one second.
+    /// A future for axum's `with_graceful_shutdown`: it is ready when `signal` is, and all members are then being
+    /// closed with [`CloseCode::GOING_AWAY`], 1001, over one second.
     ///
     /// When `axum::serve` has returned, wait for [`closed`](Self::closed): axum does not wait for WebSockets. What is
     /// still open when `main` returns is cut. With another code or window it is

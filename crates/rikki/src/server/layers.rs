@@ -20,7 +20,8 @@ impl Server {
     ///
     /// It is axum's `Router::layer` on all of them at once: each route has the layer around itself, so the matched path
     /// is known in it, and a path that it changes is too late for another route. Of several the last is the outermost,
-    /// which sees a request first. A layer that answers a handshake itself, or with another status, starts no WebSocket.
+    /// which sees a request first. A layer that answers a handshake itself, or gives the answer another status, starts
+    /// no WebSocket.
     ///
     /// What comes before any route comes before it too: what is no request, a host that may not be asked for, what a
     /// limit refuses, and the preflight requests of [`cors`](Self::cors). Those of [`header`](Self::header) are added
