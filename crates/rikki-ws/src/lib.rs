@@ -4,7 +4,7 @@
 //! - [`Handler`]: callbacks with borrowed messages, for servers that count every microsecond. A closure is one.
 //! - [`WebSocket`]: a `Stream` and `Sink`, for any axum application on any tokio runtime, by way of `Upgrade` (feature
 //!   `axum`, on by default), or as a client, by way of `client` (feature `client`).
-//! - [`Sender`]: sends to either from any thread or task at any time.
+//! - [`Sender`]: sends to either from any thread or task at any time. A [`Group`] sends to many of them, and closes them.
 //!
 //! The protocol is `rikki-proto`'s; here it gets a socket, a clock and a bounded queue. Who may open a WebSocket is
 //! judged here too; HTTP around it is the server's.
@@ -26,6 +26,7 @@ mod driver;
 mod endpoint;
 mod error;
 mod feeds;
+mod group;
 mod handler;
 mod host;
 mod id;
@@ -69,6 +70,7 @@ pub use context::ContextHandler;
 pub use counts::Counters;
 pub use endpoint::Endpoint;
 pub use error::{Closed, Deadline, Error};
+pub use group::{Group, Member, Sent};
 pub use handler::Handler;
 pub use id::ConnectionId;
 #[cfg(feature = "json")]

@@ -25,6 +25,7 @@ use super::Config;
 use super::context::ContextHandler;
 use super::driver::Driver;
 use super::endpoint::Endpoint;
+use super::group::Coming;
 use super::handler::{Handler, HandlerTask};
 use super::live::Live;
 use super::opening::Opening;
@@ -147,7 +148,8 @@ impl Client {
             terms.opened().hand_over();
             let trace = Trace::begin(None, opening.uri().path(), None);
             let span = trace.span.clone();
-            let driver = Driver::new(io, &[], terms.server(), terms.clone(), trace);
+            let mut driver = Driver::new(io, &[], terms.server(), terms.clone(), trace);
+            driver.join(terms.groups.iter().map(Coming::new).collect());
             let task = span.in_scope(|| HandlerTask::new(driver, handler, &opening, context, Tracker::default()));
             Trace::spawn(span, task);
         })

@@ -27,6 +27,7 @@ use super::compression;
 use super::config::Overflow;
 use super::error::{Closed, Error};
 use super::feeds::Extras;
+use super::group::Coming;
 use super::rate::Rate;
 use super::sender::{Command, Drained, Mailbox};
 use super::socket::Socket;
@@ -123,6 +124,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             let mark = if driver.is_queueing() { 0 } else { driver.terms.mark() };
             use_it(&mut driver.socket(waker, output, mark))
         })
+    }
+
+    /// Lets it be a member of groups, before anything is done with it.
+    pub(super) fn join(&mut self, groups: Vec<Coming>) {
+        if !groups.is_empty() {
+            let sender = self.with_socket(Waker::noop(), |socket| socket.sender());
+            groups.into_iter().for_each(|group| group.admit(&sender));
+        }
     }
 
     /// Whether nothing can be written any more.
@@ -365,6 +374,9 @@ impl<I> Drop for Driver<I> {
             self.lose_unsent(&mut backlog.output);
         }
         self.close_sending();
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.end();
+        }
         if !self.ending.is_told() {
             // It is cut, as at the end of a drain.
             self.trace_end(CloseCode::ABNORMAL, None);

@@ -94,6 +94,8 @@ pub(super) struct State {
     waker: Option<Waker>,
     /// Nothing is accepted any more; what is in the queue may still be sent.
     pub(super) closed: bool,
+    /// The connection is gone, TCP included.
+    pub(super) ended: bool,
     /// Messages that were accepted and will not arrive.
     dropped: u64,
     /// Those who wait, from the first on.
@@ -107,7 +109,7 @@ impl State {
 
     /// Who is to look again whether what they wait for has come: to be told without the lock.
     fn changed(&self) -> Option<Arc<Notify>> {
-        self.waits.as_ref().map(|waits| waits.changed.clone())
+        self.waits.as_ref().and_then(|waits| waits.changed.clone())
     }
 
     /// Notes what the connection holds unsent, and gives who is to know that it is little again.
@@ -141,8 +143,8 @@ pub(crate) struct Drained {
 impl Mailbox {
     pub(crate) fn new(id: ConnectionId, terms: Arc<Terms>) -> Self {
         let queued = terms.queues().share();
-        let (queue, backlog, dropped, waker, closed, waits) = Default::default();
-        let state = State { queued, queue, backlog, dropped, waker, closed, waits };
+        let (queue, backlog, dropped, waker, closed, ended, waits) = Default::default();
+        let state = State { queued, queue, backlog, dropped, waker, closed, ended, waits };
         Self { id, terms, state: Mutex::new(state) }
     }
 

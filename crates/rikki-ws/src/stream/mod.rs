@@ -17,6 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::driver::{Driver, Stopped};
 use crate::error::{Closed, Error};
+#[cfg(feature = "axum")]
+use crate::group::Coming;
 use crate::id::ConnectionId;
 use crate::sender::Sender;
 use crate::serving;
@@ -138,6 +140,14 @@ impl WebSocket {
         let id = trace.id;
         let driver = Some(Driver::new(io, read_ahead, connection, terms.clone(), trace));
         Self { id, driver, inbox: Inbox::default(), terms, subprotocol, tasks: Tasks::new(), tracker }
+    }
+
+    /// Lets it be a member of groups, before anybody has it.
+    #[cfg(feature = "axum")]
+    pub(crate) fn join(&mut self, groups: Vec<Coming>) {
+        if let Some(driver) = &mut self.driver {
+            driver.join(groups);
+        }
     }
 
     /// Which connection it is, among all of the process: the same as that of its [`Sender`]s.

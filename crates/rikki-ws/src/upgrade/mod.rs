@@ -24,6 +24,7 @@ use super::compression::AgreedCodecs;
 use super::context::ContextHandler;
 use super::driver::Driver;
 use super::endpoint::Endpoint;
+use super::group::{Coming, Group};
 use super::handler::{Handler, HandlerTask};
 use super::opening::Opening;
 use super::origins::{Asked, BadOrigin, Origins};
@@ -77,6 +78,8 @@ pub struct Upgrade {
     subprotocols: Option<Vec<Subprotocol>>,
     /// Beside those of the context.
     origins: Origins,
+    /// Beside those of the endpoint.
+    groups: Vec<Group>,
     /// The span of the user that the connection is to run in.
     span: Option<Span>,
 }
@@ -90,7 +93,8 @@ impl Upgrade {
     fn from_parts(mut parts: Box<Parts>) -> Self {
         let on_upgrade = parts.extensions.remove();
         let context = parts.extensions.remove::<Context>().unwrap_or_default();
-        Self { parts, on_upgrade, context, subprotocols: None, origins: Origins::default(), span: None }
+        let (subprotocols, origins, groups, span) = Default::default();
+        Self { parts, on_upgrade, context, subprotocols, origins, groups, span }
     }
 
     /// The method of the request: GET, if the handshake is to succeed.
@@ -219,6 +223,15 @@ impl Upgrade {
         self
     }
 
+    /// Lets the WebSocket be a member of `group`, from before its first callback or its task's first step until its
+    /// connection is over, beside those of the endpoint. May be repeated, for several groups.
+    ///
+    /// Whoever waits for the group to be [closed](Group::closed) waits from when the handshake is agreed on.
+    pub fn group(mut self, group: &Group) -> Self {
+        self.groups.push(group.clone());
+        self
+    }
+
     /// Answers the handshake and runs `serve` on the WebSocket, as a task of its own.
     ///
     /// Header fields can be added to the response, as in `([("x-session", "42")], upgrade.on_upgrade(serve))`. If the
@@ -234,9 +247,10 @@ impl Upgrade {
     {
         self.answer(nothing, move |transport, ready| {
             let (io, ahead) = transport.into_boxed();
-            let Ready { connection, opening, terms, tracker, trace } = ready;
+            let Ready { connection, opening, terms, groups, tracker, trace } = ready;
             let (id, peer, live, span) = (trace.id, opening.peer_addr(), terms.live.clone(), trace.span.clone());
-            let socket = WebSocket::new(io, &ahead, connection, terms, opening.subprotocol, tracker, trace);
+            let mut socket = WebSocket::new(io, &ahead, connection, terms, opening.subprotocol, tracker, trace);
+            socket.join(groups);
             Trace::spawn(span, async move { serving::serve(serve(socket), id, peer, live).await });
         })
     }
@@ -296,7 +310,7 @@ impl Upgrade {
         attach: impl FnOnce(&mut Extensions),
         start: impl FnOnce(Transport, Ready) + Send + 'static,
     ) -> Response {
-        let Self { mut parts, on_upgrade, context, subprotocols, origins, span } = self;
+        let Self { mut parts, on_upgrade, context, subprotocols, origins, groups, span } = self;
         let Context { terms, listener, public, tracker, request } = context;
         let subprotocols = subprotocols.as_deref().unwrap_or(&terms.subprotocols);
         let judged = accept(&parts.method, parts.version, &parts.headers, subprotocols);
@@ -331,10 +345,11 @@ impl Upgrade {
             response
         });
         let opened = terms.opened();
+        let groups = terms.groups.iter().chain(&groups).map(Coming::new).collect();
         let agreed = Agreed::new(on_upgrade, move |transport, tracker| {
             opened.hand_over();
             let trace = Trace::begin(opening.peer, opening.parts.uri.path(), span);
-            start(transport, Ready { connection, opening, terms, tracker, trace });
+            start(transport, Ready { connection, opening, terms, groups, tracker, trace });
         });
         let mut response = accepted.into_response().map(|()| Body::empty());
         if let Some(extensions) = extensions {
@@ -371,6 +386,7 @@ struct Ready {
     connection: Connection,
     opening: Opening,
     terms: Arc<Terms>,
+    groups: Vec<Coming>,
     tracker: Tracker,
     trace: Trace,
 }
@@ -382,9 +398,10 @@ impl Ready {
         H: ContextHandler,
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let Self { connection, opening, terms, tracker, trace } = self;
+        let Self { connection, opening, terms, groups, tracker, trace } = self;
         let span = trace.span.clone();
-        let driver = Driver::new(io, read_ahead, connection, terms, trace);
+        let mut driver = Driver::new(io, read_ahead, connection, terms, trace);
+        driver.join(groups);
         let task = span.in_scope(|| HandlerTask::new(driver, handler, &opening, context, tracker));
         Trace::spawn(span, task);
     }
