@@ -65,8 +65,8 @@ mod tests {
             Transport::Unix(_, ahead) => ("Unix", ahead.to_vec()),
             #[cfg(feature = "tls")]
             Transport::Tls(_, ahead) => ("TLS", ahead.to_vec()),
-            Transport::Other(mut io) => {
-                let mut ahead = vec![0; 5];
+            Transport::Other(other) => {
+                let (mut io, mut ahead) = (other.into_parts().0, vec![0; 5]);
                 io.read_exact(&mut ahead).await.unwrap();
                 ("other", ahead)
             }
