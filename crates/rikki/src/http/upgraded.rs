@@ -3,9 +3,13 @@
 use hyper::upgrade::Upgraded;
 #[cfg(feature = "tls")]
 use rustls::ServerConnection;
+#[cfg(feature = "client")]
+use tokio::io::DuplexStream;
 
 use super::pace::PacedIo;
 use crate::net::Stream;
+#[cfg(feature = "client")]
+use crate::ws::internal::Other;
 use crate::ws::internal::{Transport, take as take_of};
 #[cfg(feature = "tls")]
 use crate::ws::tls::TlsStream;
@@ -31,6 +35,11 @@ pub(super) fn take(upgraded: Upgraded) -> Transport {
         Ok((paced, read_ahead)) => {
             return Transport::Tls(Box::new(paced.into_inner()), read_ahead);
         }
+        Err(upgraded) => upgraded,
+    };
+    #[cfg(feature = "client")]
+    let upgraded = match take_of::<PacedIo<DuplexStream>>(upgraded) {
+        Ok((paced, read_ahead)) => return Transport::Other(Other::new(paced.into_inner(), read_ahead)),
         Err(upgraded) => upgraded,
     };
     Transport::from(upgraded)

@@ -16,6 +16,7 @@ mod frames;
 mod gone;
 mod handshake;
 mod http;
+mod in_memory;
 mod interop;
 mod keepalive;
 mod limits;
