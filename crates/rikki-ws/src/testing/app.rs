@@ -1,7 +1,7 @@
 //! A whole application in memory: requests and WebSockets over HTTP/1.1, without a port.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::response::Response;
 use http::header::{HOST, SEC_WEBSOCKET_PROTOCOL};
+use http::request::Parts;
 use http::{HeaderValue, Request, Uri};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rikki_proto::Connection;
 use rikki_proto::handshake::{ClientHandshake, Subprotocol};
 use tokio::io::{DuplexStream, duplex};
 use tokio::time::timeout;
@@ -35,7 +35,7 @@ use crate::tracker::Tracker;
 const ANSWER_TIME: Duration = Duration::from_secs(60);
 
 /// From where requests come, unless a test says another.
-const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 50_000);
+const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50_000);
 
 /// An application in memory: an axum `Router`, or a whole server of `rikki`, that is asked for pages and WebSockets
 /// without a port.
@@ -63,7 +63,7 @@ const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOS
 /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
 /// let app = App::new(application());
 /// assert_eq!(text(app.get("/health").await).await, "fine");
-/// assert_eq!(app.get("/echo").await.status(), 400);
+/// assert_eq!(app.get("/echo").await.status(), 426, "it is no handshake");
 /// let mut socket = app.websocket("/echo").await;
 /// socket.send("hello").await.unwrap();
 /// assert_eq!(socket.recv_within(Duration::from_secs(1)).await.unwrap().as_text(), Some("hello"));
@@ -208,8 +208,7 @@ impl App {
     }
 
     async fn open(&self, request: Request<()>) -> Result<WebSocket, ConnectError> {
-        let mut headers = request.into_parts().0;
-        let (uri, mut headers) = (std::mem::take(&mut headers.uri), headers.headers);
+        let Parts { uri, mut headers, .. } = request.into_parts().0;
         let host = headers.remove(HOST);
         let host = host.as_ref().and_then(|host| host.to_str().ok()).map(str::to_owned);
         let authority = host.or_else(|| uri.authority().map(ToString::to_string));
@@ -223,7 +222,7 @@ impl App {
         let answer = exchange(Box::new(self.connect()), request).await?;
         let established = handshake.verify(&answer.response)?;
         let terms = Arc::new(Terms::new(&Config::default(), &Live::new()));
-        let connection: Connection = terms.client(|| MASK);
+        let connection = terms.client(|| MASK);
         let (subprotocol, tracker) = (established.subprotocol().cloned(), Tracker::default());
         let trace = Trace::begin(None, uri.path(), None);
         Ok(WebSocket::new(answer.io, &answer.read_ahead, connection, terms, subprotocol, tracker, trace))

@@ -20,10 +20,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use super::Upgrade;
-use super::judged::Judged;
+use super::judged::{Judged, Ready};
 use crate::endpoint::Endpoint;
 use crate::opening::Opening;
-use crate::stream::WebSocket;
+use crate::stream::{Io, WebSocket};
 use crate::tracker::Tracker;
 
 /// What a request head may have, in bytes and in fields.
@@ -85,37 +85,30 @@ impl<H> Endpoint<H> {
     }
 }
 
+/// What starts and the answer to it, or the refusal.
+type Judgement = Result<(Judged, axum::response::Response), axum::response::Response>;
+
 /// What a request has come to: what starts, or what it was told.
 type Outcome = Result<Judged, Response<Bytes>>;
 
 async fn exchange<I>(
     stream: I,
-    judge: impl Fn(Request<Incoming>) -> Result<(Judged, axum::response::Response), axum::response::Response>,
+    judge: impl Fn(Request<Incoming>) -> Judgement,
 ) -> Result<(WebSocket, Opening), AcceptError>
 where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let outcome = Mutex::<Option<Outcome>>::default();
     let service = service_fn(|request| {
-        let judged = judge(request);
-        let outcome = &outcome;
+        let (judgement, outcome) = (judge(request), &outcome);
         Box::pin(async move {
-            let (what, answer) = match judged {
-                Ok((judged, answer)) => (Ok(judged), answer),
-                Err(refusal) => {
-                    let (head, body) = refusal.into_parts();
-                    // It is ours, and in memory.
-                    let text = to_bytes(body, MAX_REFUSAL).await.unwrap_or_default();
-                    let refusal = Response::from_parts(head, text);
-                    (Err(refusal.clone()), refusal.map(Body::from))
-                }
-            };
+            let (what, answer) = read(judgement).await;
             *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
             Ok::<_, Infallible>(answer)
         })
     });
     let mut builder = http1::Builder::new();
-    // The deadline is one for all.
+    // There is one request, and one deadline for all of it.
     builder.keep_alive(false).header_read_timeout(None).half_close(true);
     builder.max_headers(MAX_HEADERS).max_header_size(MAX_HEAD).max_buf_size(MAX_HEAD);
     let mut connection = builder.serve_connection(TokioIo::new(stream), service);
@@ -123,32 +116,34 @@ where
     let parts = connection.into_parts();
     let mut io = parts.io.into_inner();
     let outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
-    match (outcome, ended) {
-        (Some(Ok(judged)), Ok(())) => {
-            let ready = judged.begin(Tracker::default());
-            let subprotocol = ready.opening.subprotocol.clone();
-            let (connection, terms) = (ready.connection, ready.terms);
-            let socket = WebSocket::new(
-                Box::new(io),
-                &parts.read_buf,
-                connection,
-                terms,
-                subprotocol,
-                ready.tracker,
-                ready.trace,
-            );
-            Ok((socket, ready.opening))
-        }
-        (Some(Err(refusal)), Ok(())) => {
-            linger(&mut io).await;
-            Err(AcceptError::Refused(Box::new(refusal)))
-        }
-        (None, Ok(())) => Err(AcceptError::Http(io::Error::from(io::ErrorKind::UnexpectedEof).into())),
-        (_, Err(error)) => {
-            linger(&mut io).await;
-            Err(AcceptError::Http(error.into()))
+    let error = match (outcome, ended) {
+        (Some(Ok(judged)), Ok(())) => return Ok(open(judged, io, &parts.read_buf)),
+        (Some(Err(refusal)), Ok(())) => AcceptError::Refused(Box::new(refusal)),
+        (None, Ok(())) => AcceptError::Http(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+        (_, Err(error)) => AcceptError::Http(error.into()),
+    };
+    linger(&mut io).await;
+    Err(error)
+}
+
+/// What is answered, and what is kept of it.
+async fn read(judgement: Judgement) -> (Outcome, axum::response::Response) {
+    match judgement {
+        Ok((judged, answer)) => (Ok(judged), answer),
+        Err(refusal) => {
+            let (head, body) = refusal.into_parts();
+            // It is ours, and in memory.
+            let text = to_bytes(body, MAX_REFUSAL).await.unwrap_or_default();
+            let refusal = Response::from_parts(head, text);
+            (Err(refusal.clone()), refusal.map(Body::from))
         }
     }
+}
+
+fn open(judged: Judged, io: impl Io + 'static, read_ahead: &[u8]) -> (WebSocket, Opening) {
+    let Ready { connection, opening, terms, tracker, trace } = judged.begin(Tracker::default());
+    let subprotocol = opening.subprotocol.clone();
+    (WebSocket::new(Box::new(io), read_ahead, connection, terms, subprotocol, tracker, trace), opening)
 }
 
 /// Closes the stream behind an answer, and waits a moment for the client to do so too.
