@@ -11,8 +11,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::{
-    CloseCode, Closed, Config, Deadline, Endpoint, Error, Handler, Message, Opening, Overflow, SendError, Socket,
-    WebSocket,
+    CloseCode, Closed, Config, Deadline, Endpoint, Error, Handler, Message, Opening, SendError, Socket, WebSocket,
 };
 
 fn echo(socket: &mut Socket<'_>, message: Message<'_>) {
@@ -266,6 +265,7 @@ async fn a_jump_of_the_clock_is_one_tick() {
 #[cfg(feature = "test-util")]
 mod paused {
     use super::*;
+    use crate::Overflow;
 
     /// Sends a number each second.
     async fn count(mut socket: WebSocket) -> Result<(), Error> {

@@ -86,7 +86,7 @@ impl<H> Endpoint<H> {
 }
 
 /// What starts and the answer to it, or the refusal.
-type Judgement = Result<(Judged, axum::response::Response), axum::response::Response>;
+type Judgement = Result<(Judged, axum::response::Response), Box<axum::response::Response>>;
 
 /// What a request has come to: what starts, or what it was told.
 type Outcome = Result<Judged, Response<Bytes>>;

@@ -46,8 +46,7 @@ impl Judged {
 
 impl Upgrade {
     /// Judges the handshake: what comes of it with the answer that agrees, or the refusal.
-    #[allow(clippy::result_large_err, reason = "either way it is an answer")]
-    pub(super) fn judge(self) -> Result<(Judged, Response), Response> {
+    pub(super) fn judge(self) -> Result<(Judged, Response), Box<Response>> {
         let Self { parts, context, subprotocols, origins, span, .. } = self;
         let Context { terms, listener, public, .. } = context;
         let subprotocols = subprotocols.as_deref().unwrap_or(&terms.subprotocols);
@@ -62,12 +61,12 @@ impl Upgrade {
         let (accepted, compression) = judged.map_err(|refusal| {
             terms.counts().refused_handshakes.up();
             log_refusal(refusal, &parts);
-            refusal.response().map(Body::from)
+            Box::new(refusal.response().map(Body::from))
         })?;
         let origins = if origins.is_empty() { terms.origins.clone() } else { Arc::new(terms.origins.with(&origins)) };
         let foreign = refuse_origin(Asked::WebSocket, &origins, &terms, (listener, public.as_deref()), &parts);
         if let Some(refused) = foreign {
-            return Err(refused);
+            return Err(Box::new(refused));
         }
         let (peer, subprotocol) = (peer_addr(&parts), accepted.subprotocol().cloned());
         let opening = Opening { parts, peer, subprotocol, is_compressed: compression.is_some() };

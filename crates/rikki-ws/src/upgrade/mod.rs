@@ -301,7 +301,7 @@ impl Upgrade {
         let tracker = std::mem::take(&mut self.context.tracker);
         let (mut judged, mut response) = match self.judge() {
             Ok(judged) => judged,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         let Some(on_upgrade) = on_upgrade else { return unsupported() };
         attach(&mut judged.opening.parts.extensions);
