@@ -313,7 +313,7 @@ impl Client {
         }
     }
 
-    /// Waits for the end of the connection without a Close, as where [`Overflow::Close`](super::Overflow::Close) holds.
+    /// Waits for the end of the connection without a Close, as where [`Overflow::Close`](crate::Overflow::Close) holds.
     #[track_caller]
     pub fn expect_cut(&mut self) {
         let came = self.next();

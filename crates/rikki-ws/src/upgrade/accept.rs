@@ -48,7 +48,8 @@ impl<H> Endpoint<H> {
     /// that it does not set are as under `axum::serve`. The handler of the endpoint is not used. What the request said is
     /// in the [`Opening`], whose peer has no address.
     ///
-    /// The request head may have 16 KiB and 100 fields, and all of it 10 s. Memory: up to 32 KiB until this returns.
+    /// The request head may have 16 KiB and 100 fields, and the handshake takes 10 s at most; who is refused is waited for
+    /// one second more, until it has read why. Memory: up to 32 KiB until this returns.
     ///
     /// # Errors
     ///
@@ -81,7 +82,7 @@ impl<H> Endpoint<H> {
         let judge = |request: Request<Incoming>| {
             Upgrade::from_parts(Box::new(request.map(drop).into_parts().0)).at(self).judge()
         };
-        timeout(HANDSHAKE_TIME, exchange(stream, judge)).await.unwrap_or(Err(AcceptError::TimedOut))
+        exchange(stream, judge).await
     }
 }
 
@@ -112,7 +113,8 @@ where
     builder.keep_alive(false).header_read_timeout(None).half_close(true);
     builder.max_headers(MAX_HEADERS).max_header_size(MAX_HEAD).max_buf_size(MAX_HEAD);
     let mut connection = builder.serve_connection(TokioIo::new(stream), service);
-    let ended = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+    let exchanged = timeout(HANDSHAKE_TIME, poll_fn(|cx| connection.poll_without_shutdown(cx))).await;
+    let Ok(ended) = exchanged else { return Err(AcceptError::TimedOut) };
     let parts = connection.into_parts();
     let mut io = parts.io.into_inner();
     let outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
