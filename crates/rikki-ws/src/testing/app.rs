@@ -172,9 +172,11 @@ impl App {
     ///
     /// Also if it is refused: the panic says how.
     pub async fn websocket(&self, request: impl IntoOpening) -> WebSocket {
+        let request = request.into_opening();
+        let at = request.uri().clone();
         match self.try_websocket(request).await {
             Ok(socket) => socket,
-            Err(error) => panic!("no WebSocket: {error}"),
+            Err(error) => panic!("no WebSocket at {at}: {error}"),
         }
     }
 

@@ -49,11 +49,11 @@ impl<H> Endpoint<H> {
     /// in the [`Opening`], whose peer has no address.
     ///
     /// The request head may have 16 KiB and 100 fields, and the handshake takes 10 s at most; who is refused is waited for
-    /// one second more, until it has read why. Memory: up to 32 KiB until this returns.
+    /// one second more, until it has read why. Memory: the buffers of HTTP until this returns, up to about 32 KiB.
     ///
     /// # Errors
     ///
-    /// Each [`AcceptError`]; the client has been answered then where it sent a request, and the stream is closed.
+    /// Each [`AcceptError`], after which the stream is closed; a client whose request could be read has been answered.
     ///
     /// # Panics
     ///
