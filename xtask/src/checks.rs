@@ -26,7 +26,19 @@ const FEATURES: [(&str, &[&str]); 4] = [
     ("rikki-proto", &["", "serde", "json"]),
     (
         "rikki-ws",
-        &["", "axum", "client", "tls", "serde", "client,tls", "axum,tls", "json", "axum,client,tls,serde,json"],
+        &[
+            "",
+            "axum",
+            "client",
+            "tls",
+            "serde",
+            "client,tls",
+            "axum,tls",
+            "json",
+            "test-util",
+            "axum,client",
+            "axum,client,tls,serde,json,test-util",
+        ],
     ),
     ("rikki-topics", &["", "axum", "serde", "axum,serde"]),
     (
@@ -41,8 +53,9 @@ const FEATURES: [(&str, &[&str]); 4] = [
             "self-signed",
             "serde",
             "json",
+            "test-util",
             "client,files,topics,self-signed,serde,json",
-            "acme,client,files,topics,self-signed,serde,json",
+            "acme,client,files,topics,self-signed,serde,json,test-util",
         ],
     ),
 ];

@@ -88,7 +88,7 @@ pub use stream::WebSocket;
 #[cfg(feature = "tls")]
 pub use tls::TlsError;
 #[cfg(feature = "axum")]
-pub use upgrade::Upgrade;
+pub use upgrade::{AcceptError, Upgrade};
 
 /// What the server of `rikki` needs of this crate: no part of its interface, and it changes without notice.
 #[doc(hidden)]
@@ -99,6 +99,7 @@ pub mod internal {
     pub use crate::live::Budgets;
     pub use crate::origins::{ListenerKind, Origins, Public};
     pub use crate::refusal::closing;
+    pub use crate::stream::Io;
     pub use crate::terms::Terms;
     pub use crate::tracker::{Tracked, Tracker};
     #[cfg(feature = "axum")]
@@ -106,5 +107,5 @@ pub mod internal {
     #[cfg(feature = "axum")]
     pub use crate::upgrade::handover::{Agreed, Context};
     #[cfg(feature = "axum")]
-    pub use crate::upgrade::transport::{Transport, take};
+    pub use crate::upgrade::transport::{Other, Transport, take};
 }

@@ -122,7 +122,6 @@ impl Terms {
     }
 
     /// The client's end of one.
-    #[cfg(feature = "client")]
     pub(crate) fn client(&self, keys: impl rikki_proto::MaskKeys + 'static) -> Connection {
         self.with_memory(Connection::client(self.limits, keys))
     }

@@ -30,15 +30,15 @@ const MAX_REFUSAL: usize = 4 * 1024;
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
 /// A granted upgrade.
-pub(super) struct Answer {
-    pub(super) response: Response<()>,
-    pub(super) io: Box<dyn Io>,
+pub(crate) struct Answer {
+    pub(crate) response: Response<()>,
+    pub(crate) io: Box<dyn Io>,
     /// What was read behind the response.
-    pub(super) read_ahead: Bytes,
+    pub(crate) read_ahead: Bytes,
 }
 
 /// Sends `request` and reads the response, which other than 101 becomes an error.
-pub(super) async fn exchange(io: Box<dyn Io>, request: Request<Empty<Bytes>>) -> Result<Answer, ConnectError> {
+pub(crate) async fn exchange(io: Box<dyn Io>, request: Request<Empty<Bytes>>) -> Result<Answer, ConnectError> {
     let mut builder = http1::Builder::new();
     builder.max_headers(MAX_HEADERS).max_header_size(MAX_HEAD);
     let io = ReadOn { io, broken: None };

@@ -5,7 +5,7 @@
 //! ([RFC 6455 section 4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1)).
 
 mod error;
-mod exchange;
+pub(crate) mod exchange;
 mod limits;
 
 use std::net::SocketAddr;

@@ -161,12 +161,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         code.filter(|_| self.may_close())
     }
 
-    /// Whether no Close has been sent, and none is queued.
     /// Lets senders know what is unsent when others have their turn.
     fn tell_backlog(&self, output: &Output) {
         self.mailbox.iter().for_each(|mailbox| _ = mailbox.set_backlog(output.len()));
     }
 
+    /// Whether no Close has been sent, and none is queued.
     fn may_close(&self) -> bool {
         self.connection.is_open() && !self.mailbox.as_ref().is_some_and(|mailbox| mailbox.is_closed())
     }

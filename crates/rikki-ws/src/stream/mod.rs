@@ -31,7 +31,7 @@ use inbox::{Inbox, Nobody};
 pub use typed::Typed;
 
 /// A byte stream of any kind.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// A WebSocket as a `Stream` and `Sink` of messages.

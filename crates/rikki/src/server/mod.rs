@@ -11,6 +11,8 @@ mod door;
 mod drain;
 mod error;
 mod handle;
+#[cfg(feature = "client")]
+mod in_memory;
 mod layers;
 mod listen;
 mod memory;

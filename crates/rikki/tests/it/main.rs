@@ -17,6 +17,7 @@ mod gone;
 mod group;
 mod handshake;
 mod http;
+mod in_memory;
 mod interop;
 mod keepalive;
 mod layers;
