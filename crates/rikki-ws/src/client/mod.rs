@@ -9,6 +9,7 @@ mod exchange;
 mod limits;
 mod opening;
 mod proxy;
+mod reconnect;
 mod route;
 mod socks;
 mod transient;
@@ -32,6 +33,7 @@ use route::Route;
 #[cfg(feature = "tls")]
 pub use crate::tls::client::ClientTls;
 pub use error::{ConnectError, ProxyError};
+pub use reconnect::{Backoff, ConnectHook, Event, Loss, ReconnectError, Reconnecting};
 pub use rikki_proto::handshake::HandshakeError;
 
 /// Opens a WebSocket with the defaults of [`Builder`].

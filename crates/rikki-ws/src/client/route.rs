@@ -10,9 +10,13 @@ use http::Uri;
 use rustls::InvalidMessage;
 #[cfg(feature = "tls")]
 use rustls_pki_types::ServerName;
+#[cfg(test)]
+use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
+#[cfg(test)]
+use tokio::sync::mpsc::UnboundedSender;
 #[cfg(feature = "tls")]
 use tokio::task::spawn_blocking;
 #[cfg(feature = "tls")]
@@ -38,6 +42,9 @@ pub(super) enum Route {
     Environment(Arc<Environment>),
     #[cfg(unix)]
     Unix(PathBuf),
+    /// A pair in memory of so many bytes, of which the test takes the other half.
+    #[cfg(test)]
+    Memory(usize, UnboundedSender<DuplexStream>),
 }
 
 /// Whom the URL means.
@@ -67,6 +74,8 @@ impl Builder {
     pub(super) async fn reach(&self, uri: &Uri) -> Result<(Box<dyn Io>, Option<SocketAddr>), ConnectError> {
         let proxy = match &self.route {
             Route::Direct => None,
+            #[cfg(test)]
+            Route::Memory(..) => None,
             Route::Proxy(proxy) => Some(proxy),
             Route::Environment(environment) => environment.proxy_for(uri)?,
             #[cfg(unix)]
@@ -76,6 +85,12 @@ impl Builder {
                 return Ok((self.secured(uri, stream).await?, None));
             }
         };
+        #[cfg(test)]
+        if let Route::Memory(size, server) = &self.route {
+            let (ours, theirs) = tokio::io::duplex(*size);
+            server.send(theirs).map_err(|_| ConnectError::TimedOut)?;
+            return Ok((Box::new(ours), None));
+        }
         let target = Target::new(uri, if is_scheme(uri, "wss") { 443 } else { 80 });
         let stream = match proxy {
             Some(proxy) => proxy.connect(target).await?,
