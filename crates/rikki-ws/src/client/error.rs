@@ -31,7 +31,7 @@ pub enum ConnectError {
     /// A proxy cannot be what was asked for, by [`proxy`](super::Builder::proxy) or by the environment.
     BadProxy {
         /// What is expected. The URL may have a password in it, and is not quoted.
-        why: &'static str,
+        why: String,
     },
     /// A limit cannot be what was asked for.
     Limit(BadLimit),

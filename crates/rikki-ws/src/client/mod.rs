@@ -301,7 +301,7 @@ impl From<Mistake> for ConnectError {
     fn from(mistake: Mistake) -> Self {
         match mistake {
             Mistake::Header(why) => Self::BadHeader { why },
-            Mistake::Proxy(why) => Self::BadProxy { why },
+            Mistake::Proxy(why) => Self::BadProxy { why: why.to_owned() },
             Mistake::Limit(error) => Self::Limit(error),
         }
     }

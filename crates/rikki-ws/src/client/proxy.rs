@@ -115,8 +115,8 @@ async fn through_http(
 
 /// The proxies that the environment names, and for whom.
 pub(super) struct Environment {
-    plain: Option<Result<Proxy, &'static str>>,
-    secure: Option<Result<Proxy, &'static str>>,
+    plain: Option<Result<Proxy, String>>,
+    secure: Option<Result<Proxy, String>>,
     /// Takes in who is not left out.
     matcher: Matcher,
 }
@@ -124,12 +124,12 @@ pub(super) struct Environment {
 impl Environment {
     /// Asks for variables by `get`. The first that is set counts, and an empty one stands for no proxy.
     pub(super) fn read(get: impl Fn(&str) -> Option<String>) -> Self {
-        let first = |names: &[&str]| names.iter().find_map(|name| get(name));
-        let proxy = |names: &[&str]| {
-            let value = first(names).filter(|value| !value.is_empty())?;
-            Some(Proxy::parse(&value))
+        let first = |names: &[&'static str]| names.iter().find_map(|name| Some((*name, get(name)?)));
+        let proxy = |names: &[&'static str]| {
+            let (name, value) = first(names).filter(|(_, value)| !value.is_empty())?;
+            Some(Proxy::parse(&value).map_err(|why| format!("the variable {name} names no proxy: {why}")))
         };
-        let no = first(&["no_proxy", "NO_PROXY"]).unwrap_or_default();
+        let no = first(&["no_proxy", "NO_PROXY"]).map(|(_, hosts)| hosts).unwrap_or_default();
         Self {
             // Where a program serves CGI, HTTP_PROXY is a header field that a client has sent.
             plain: proxy(&["http_proxy", "all_proxy", "ALL_PROXY"]),
@@ -142,7 +142,7 @@ impl Environment {
     pub(super) fn proxy_for(&self, uri: &Uri) -> Result<Option<&Proxy>, ConnectError> {
         let proxy = if is_scheme(uri, "wss") { &self.secure } else { &self.plain };
         let Some(proxy) = proxy.as_ref().filter(|_| self.takes_in(uri)) else { return Ok(None) };
-        proxy.as_ref().map(Some).map_err(|why| ConnectError::BadProxy { why })
+        proxy.as_ref().map(Some).map_err(|why| ConnectError::BadProxy { why: why.clone() })
     }
 
     fn takes_in(&self, uri: &Uri) -> bool {
@@ -226,7 +226,7 @@ mod tests {
         let environment = Environment::read(|name| (name == "https_proxy").then(|| "ftp://user:secret@a".to_owned()));
         assert!(environment.proxy_for(&Uri::from_static("ws://a")).unwrap().is_none());
         let error = environment.proxy_for(&Uri::from_static("wss://a")).unwrap_err();
-        assert_eq!(error.to_string(), EXPECTED);
+        assert_eq!(error.to_string(), format!("the variable https_proxy names no proxy: {EXPECTED}"));
         assert!(!format!("{environment:?}").contains("secret"));
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use crate::talk::Talk;
 use crate::wire::{Running, Via, soon};
 
-fn url(server: &Running, via: Via, path: &str) -> String {
+pub(crate) fn url(server: &Running, via: Via, path: &str) -> String {
     let scheme = if via == Via::Tls { "wss" } else { "ws" };
     format!("{scheme}://localhost:{}{path}", server.address(via).port())
 }
