@@ -50,7 +50,7 @@ pub(crate) struct ConnectArgs {
         value_parser = units::duration, help_heading = REQUEST
     )]
     pub(super) connect_timeout: Duration,
-    /// Proxy, http:// or socks5://; else as the environment says
+    /// Proxy to use, else that of the environment
     #[arg(long, value_name = "URL", help_heading = REQUEST)]
     pub(super) proxy: Option<String>,
     /// Unix socket to connect to, not the host of the URL

@@ -1,8 +1,8 @@
 //! The client's end: the same [`WebSocket`] as on a server, after the client's side of the opening handshake.
 //!
-//! [`connect`] is the short form, [`Builder`] sets everything. The protocol, the driver and its deadlines are those of
-//! the server; here are the connection, the request and the judgement of its answer
-//! ([RFC 6455 section 4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1)).
+//! [`connect`] is the short form, [`Builder`] sets everything, and [`Reconnecting`] stays connected. The protocol, the
+//! driver and its deadlines are those of the server; here are the connection, the request and the judgement of its
+//! answer ([RFC 6455 section 4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1)).
 
 mod error;
 mod exchange;

@@ -1,7 +1,7 @@
 //! A client that stays connected, against a server that restarts.
 
 use rikki::client::Builder;
-use rikki::ws::{CloseCode, Message, Socket};
+use rikki::ws::{Message, Socket};
 use rikki::{Handle, Server};
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -12,12 +12,9 @@ use crate::wire::soon;
 #[path = "../../examples/reconnect.rs"]
 mod example;
 
-/// At a path, which is free again when the server has ended. It echoes, and closes for good when it is told to.
+/// An echo at a path, which is free again when the server has ended.
 async fn start(url: &str) -> Handle {
-    let echo = |socket: &mut Socket<'_>, message: Message<'_>| match message.as_text() {
-        Some("end") => socket.close(CloseCode::NORMAL, ""),
-        _ => socket.send(message),
-    };
+    let echo = |socket: &mut Socket<'_>, message: Message<'_>| socket.send(message);
     Server::new().websocket("/echo", echo).listen(url.to_owned()).start().await.unwrap()
 }
 
