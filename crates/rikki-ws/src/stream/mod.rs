@@ -160,6 +160,12 @@ impl WebSocket {
         self.inbox.closed.take()
     }
 
+    /// Drops the connection without another word, so that what is unsent is counted as lost.
+    #[cfg(feature = "client")]
+    pub(crate) fn cut(&mut self) {
+        self.driver = None;
+    }
+
     fn with_socket(&mut self, send: impl FnOnce(&mut Socket<'_>) -> Result<(), SendError>) -> Result<(), SendError> {
         self.driver.as_mut().map_or(Err(SendError::Closed), |driver| driver.with_socket(&self.tasks.common, send))
     }

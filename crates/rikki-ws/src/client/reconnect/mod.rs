@@ -260,7 +260,7 @@ impl Reconnecting {
         self.tell(Event::Connected { reconnects, response });
     }
 
-    /// The connection is over, to the end of TCP.
+    /// The connection is over, to the end of TCP, or no longer wanted.
     fn end_open(&mut self, error: Option<Error>) {
         let State::Open(open) = std::mem::replace(&mut self.state, State::Ended) else { return };
         let Open { mut socket, sender, since } = *open;
@@ -270,8 +270,8 @@ impl Reconnecting {
             error: None,
         });
         closed.error = error.or(closed.error);
-        drop(socket);
-        // Only now is all counted that was not written.
+        // Only then is all counted that was not written.
+        socket.cut();
         self.lost += sender.map_or(0, |sender| sender.dropped());
         self.lose(Loss::Closed(closed), Some(since.elapsed()));
     }

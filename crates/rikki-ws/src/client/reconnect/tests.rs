@@ -297,7 +297,7 @@ async fn sending_waits_for_a_connection_and_needs_no_reader() {
     // The sink alone reads no further than a message, so that it learns of the loss as it writes.
     while socket.lost() == 0 {
         socket.send("lost").await.unwrap();
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        sleep(Duration::from_millis(1)).await;
     }
     socket.send("two").await.unwrap();
     let (_server, peer) = peers.await.unwrap();
@@ -341,6 +341,33 @@ async fn what_was_accepted_is_received_or_counted() {
     socket.send("last").await.unwrap();
     assert_eq!(peer.next().await.as_deref(), Some("last"));
     assert_eq!(socket.lost() + 6, accepted);
+}
+
+/// A server that still talks while nothing can be written to it: what nobody reads has a bound.
+#[tokio::test(start_paused = true)]
+async fn what_a_broken_connection_says_is_kept_up_to_a_bound() {
+    let (builder, mut server) = client_of(1 << 20);
+    let config = Config::default().compression(None).write_queue(4096);
+    let mut socket = builder.config(config).reconnecting(Backoff::default());
+    let (_, mut peer) = tokio::join!(told(&mut socket), server.open());
+    let text = "x".repeat(100);
+    for _ in 0..1000 {
+        peer.send(&text).await;
+    }
+    drop(peer);
+    while socket.lost() == 0 {
+        socket.send("lost").await.unwrap();
+    }
+    let kept = socket.unread.iter().filter(|event| event.is_message()).count();
+    assert!((10..=4096 / 100).contains(&kept), "{kept} messages");
+    for _ in 0..kept {
+        assert_eq!(told(&mut socket).await, text);
+    }
+    let (_peer, connected) = tokio::join!(server.open(), async {
+        assert!(told(&mut socket).await.starts_with("disconnected: "));
+        told(&mut socket).await
+    });
+    assert_eq!((connected.as_str(), socket.unread_bytes), ("connected 1", 0));
 }
 
 #[tokio::test(start_paused = true)]
