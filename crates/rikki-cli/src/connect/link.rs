@@ -64,7 +64,7 @@ impl Link {
             let event = ready!(Pin::new(&mut *socket).poll_next(cx));
             let lost = socket.lost() - self.lost;
             if lost > 0 {
-                note(&format!("{lost} messages were not sent"));
+                note(&format!("messages that were not sent: {lost}"));
                 self.lost += lost;
             }
             match event {

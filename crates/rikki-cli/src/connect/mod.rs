@@ -1,8 +1,8 @@
 //! `rikki connect URL`: a WebSocket in the terminal. Lines of stdin are sent, messages are printed to stdout, and
 //! everything else is a line on stderr.
 //!
-//! The connection is the library's client (`link`: one, or one after the other). Stdin and stdout have a thread each (`input`, `output`), and one future
-//! moves messages between them and the WebSocket (`session`).
+//! The connection is the library's client (`link`: one, or one after the other). Stdin and stdout have a thread each
+//! (`input`, `output`), and one future moves messages between them and the connection (`session`).
 
 mod args;
 mod input;

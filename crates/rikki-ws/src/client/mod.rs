@@ -182,7 +182,8 @@ impl Builder {
     /// unencrypted, as everything does but what is in `wss`.
     ///
     /// TLS is spoken with the host of the URL, through the proxy. All of it has to be done within
-    /// [`connect_timeout`](Self::connect_timeout). `http://` may be left out. What is no proxy is an error of [`connect`](Self::connect).
+    /// [`connect_timeout`](Self::connect_timeout). `http://` may be left out. What is no proxy is an error of
+    /// [`connect`](Self::connect).
     ///
     /// ```no_run
     /// use rikki_ws::client::Builder;
@@ -207,8 +208,8 @@ impl Builder {
     /// and a lower-case name counts before an upper-case one. `HTTP_PROXY` is not read: where a program serves CGI it is
     /// what a client has written. Hosts that `no_proxy` or `NO_PROXY` lists are reached without: names, which stand for
     /// what is below them too, addresses, networks such as `10.0.0.0/8`, or `*` for all. Values are those of
-    /// [`proxy`](Self::proxy), an empty one stands for no proxy, and what is none is an error of [`connect`](Self::connect)
-    /// with a URL that it is for.
+    /// [`proxy`](Self::proxy), an empty one stands for no proxy, and what is none is an error of
+    /// [`connect`](Self::connect) with a URL that it is for.
     pub fn proxy_from_env(mut self) -> Self {
         self.route = Route::Environment(Arc::new(Environment::read(|name| std::env::var(name).ok())));
         self

@@ -10,8 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::client::url;
+#[cfg(unix)]
 use crate::files::fixture::Fixture;
-use crate::wire::{BOTH, Running, Via, soon};
+use crate::wire::{BOTH, Running, soon};
 
 async fn echoes(socket: &mut WebSocket) {
     socket.send("hello").await.unwrap();
