@@ -53,7 +53,7 @@ pub(crate) struct ConnectArgs {
     /// Proxy to use, else that of the environment
     #[arg(long, value_name = "URL", help_heading = REQUEST)]
     pub(super) proxy: Option<String>,
-    /// Unix socket to connect to, not the host of the URL
+    /// Unix socket to connect to
     #[cfg(unix)]
     #[arg(long, value_name = "PATH", conflicts_with = "proxy", help_heading = REQUEST)]
     pub(super) unix_socket: Option<PathBuf>,

@@ -205,8 +205,8 @@ impl Builder {
     /// Connects by way of the proxy that the environment names now for the URL, if it does, as curl would.
     ///
     /// For `wss` it is in `https_proxy` or `HTTPS_PROXY`, for `ws` in `http_proxy`, else in `all_proxy` or `ALL_PROXY`,
-    /// and a lower-case name counts before an upper-case one. `HTTP_PROXY` is not read: where a program serves CGI it is
-    /// what a client has written. Hosts that `no_proxy` or `NO_PROXY` lists are reached without: names, which stand for
+    /// and a lower-case name counts before an upper-case one. `HTTP_PROXY` is not read: where a program serves CGI it
+    /// is what a client has written. Hosts that `no_proxy` or `NO_PROXY` lists are reached without: names, which stand for
     /// what is below them too, addresses, networks such as `10.0.0.0/8`, or `*` for all. Values are those of
     /// [`proxy`](Self::proxy), an empty one stands for no proxy, and what is none is an error of
     /// [`connect`](Self::connect) with a URL that it is for.

@@ -1,7 +1,7 @@
 //! The way through a SOCKS proxy, version 5: <https://www.rfc-editor.org/rfc/rfc1928>.
 //!
-//! Each answer is read to its end and no further, so what comes behind the last one is the server's. Its length is known
-//! from its first bytes and at most 262.
+//! Each answer is read to its end and no further, so what comes behind the last one is the server's. Its length is
+//! known from its first bytes and at most 262.
 
 use std::net::IpAddr;
 

@@ -360,6 +360,7 @@ async fn a_server_that_is_not_trusted_is_not_talked_to() {
                     text.starts_with("the TLS handshake with localhost failed: invalid peer certificate"),
                     "{text}"
                 );
+                assert!(!error.is_transient());
             }
             Err(ConnectError::Tls(TlsError::NoRoots { .. })) => {}
             other => panic!("{other:?}"),

@@ -81,8 +81,8 @@ impl fmt::Debug for Hooks {
     }
 }
 
-/// What can be called after each connect, such as an `async fn` or an `async` closure that takes a `&mut WebSocket`: see
-/// [`Reconnecting::on_connect`](super::Reconnecting::on_connect).
+/// What can be called after each connect, such as an `async fn` or an `async` closure that takes a `&mut WebSocket`:
+/// see [`Reconnecting::on_connect`](super::Reconnecting::on_connect).
 pub trait ConnectHook<'a, E>: FnOnce(&'a mut WebSocket) -> <Self as ConnectHook<'a, E>>::Future {
     /// What is awaited.
     type Future: Future<Output = Result<(), E>> + Send + 'a;

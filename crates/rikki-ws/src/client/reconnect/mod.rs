@@ -43,8 +43,9 @@ pub use loss::{Loss, ReconnectError};
 ///
 /// Sending waits while there is no connection; nothing is queued meanwhile. A message that was accepted belongs to the
 /// connection of that moment and is sent at most once: if that is lost before the message is written, it is counted in
-/// [`lost`](Self::lost). That it was written does not say that the server has read it: who needs to know that has to ask
-/// for an answer, and to send anew what lacks one after an [`Event::Connected`].
+/// [`lost`](Self::lost). That it was written does not say that the server has read it: who needs to know that has to
+/// ask for an answer, and to send anew what lacks one after an [`Event::Connected`]. A sink that is used alone reads no
+/// further than a message, so that it may learn of a loss only as it writes.
 ///
 /// Dropping it closes the connection as dropping a [`WebSocket`] does.
 ///
