@@ -1,13 +1,14 @@
 //! The async face: a stream and sink of messages.
 
 mod inbox;
+mod tasks;
 #[cfg(feature = "json")]
 mod typed;
 mod waiting;
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_sink::Sink;
@@ -27,6 +28,7 @@ use crate::terms::Terms;
 use crate::trace::Trace;
 use crate::tracker::Tracker;
 use inbox::{Inbox, Nobody};
+pub(crate) use tasks::Tasks;
 #[cfg(feature = "json")]
 pub use typed::Typed;
 
@@ -69,62 +71,6 @@ pub struct WebSocket {
     subprotocol: Option<Subprotocol>,
     tasks: Tasks,
     tracker: Tracker,
-}
-
-/// The tasks that wait for one connection. The halves of a split stream may be polled by two, while a socket and a
-/// clock know one waker each: they get a common one, which wakes both.
-struct Tasks {
-    waiting: Arc<Waiting>,
-    common: Waker,
-}
-
-#[derive(Default)]
-struct Waiting(Mutex<Wakers>);
-
-#[derive(Default)]
-struct Wakers {
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-}
-
-impl Tasks {
-    fn new() -> Self {
-        let waiting = Arc::<Waiting>::default();
-        Self { common: waiting.clone().into(), waiting }
-    }
-
-    fn set_reader(&self, waker: &Waker) {
-        let old = self.waiting.wakers().reader.replace(waker.clone());
-        drop(old); // without the lock: it may be the last to hold a task
-    }
-
-    /// There is something to read that another task has found.
-    fn wake_reader(&self) {
-        let reader = self.waiting.wakers().reader.take();
-        reader.into_iter().for_each(Waker::wake);
-    }
-
-    fn set_writer(&self, waker: &Waker) {
-        let old = self.waiting.wakers().writer.replace(waker.clone());
-        drop(old); // without the lock: it may be the last to hold a task
-    }
-}
-
-impl Waiting {
-    fn wakers(&self) -> MutexGuard<'_, Wakers> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Wake for Waiting {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        let Wakers { reader, writer } = std::mem::take(&mut *self.wakers());
-        [reader, writer].into_iter().flatten().for_each(Waker::wake);
-    }
 }
 
 impl WebSocket {
@@ -199,6 +145,35 @@ impl WebSocket {
     #[must_use]
     pub fn closed(&self) -> Option<&Closed> {
         self.inbox.closed.as_ref()
+    }
+
+    /// Takes a message where `poll_ready` has promised room.
+    pub(crate) fn accept(&mut self, message: Message<'_>) -> Result<(), SendError> {
+        self.with_socket(|socket| socket.send_promised(message))
+    }
+
+    /// Whether it sends what it takes now, as far as is known.
+    #[cfg(feature = "client")]
+    pub(crate) fn is_open(&self) -> bool {
+        self.driver.as_ref().is_some_and(Driver::is_open)
+    }
+
+    /// How much may be unsent, and read ahead, in bytes.
+    #[cfg(feature = "client")]
+    pub(crate) fn mark(&self) -> usize {
+        self.terms.mark()
+    }
+
+    /// How the connection ended, with its error unless the stream has taken that.
+    #[cfg(feature = "client")]
+    pub(crate) fn take_closed(&mut self) -> Option<Closed> {
+        self.inbox.closed.take()
+    }
+
+    /// Drops the connection without another word, so that what is unsent is counted as lost.
+    #[cfg(feature = "client")]
+    pub(crate) fn cut(&mut self) {
+        self.driver = None;
     }
 
     fn with_socket(&mut self, send: impl FnOnce(&mut Socket<'_>) -> Result<(), SendError>) -> Result<(), SendError> {
@@ -292,7 +267,7 @@ impl Sink<Message<'static>> for WebSocket {
 
     fn start_send(self: Pin<&mut Self>, message: Message<'static>) -> Result<(), Error> {
         // The mark may have become lower since `poll_ready`, which has promised room.
-        Ok(self.get_mut().with_socket(|socket| socket.send_promised(message))?)
+        Ok(self.get_mut().accept(message)?)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

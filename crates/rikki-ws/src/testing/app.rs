@@ -12,24 +12,19 @@ use axum::extract::ConnectInfo;
 use axum::response::Response;
 use http::header::{HOST, SEC_WEBSOCKET_PROTOCOL};
 use http::request::Parts;
-use http::{HeaderValue, Request, Uri};
+use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rikki_proto::handshake::{ClientHandshake, Subprotocol};
+use rikki_proto::handshake::Subprotocol;
 use tokio::io::{DuplexStream, duplex};
 use tokio::time::timeout;
 use tower_service::Service as _;
 
-use super::{MASK, PIPE};
-use crate::client::ConnectError;
-use crate::client::exchange::exchange;
-use crate::config::Config;
+use super::PIPE;
+use crate::client::{Builder, ConnectError};
 use crate::live::Live;
 use crate::stream::WebSocket;
-use crate::terms::Terms;
-use crate::trace::Trace;
-use crate::tracker::Tracker;
 
 /// How long an answer is waited for, or its body: longer than what a test would wait for on purpose.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
@@ -166,7 +161,7 @@ impl App {
     }
 
     /// Opens a WebSocket at a path, or with a request that has header fields too, such as `origin`, `cookie` and
-    /// `sec-websocket-protocol`. It goes by the defaults of [`Config`], and offers no compression.
+    /// `sec-websocket-protocol`. It goes by the defaults of [`Config`](crate::Config), and offers compression as they do.
     ///
     /// # Panics
     ///
@@ -215,19 +210,11 @@ impl App {
         let host = host.as_ref().and_then(|host| host.to_str().ok()).map(str::to_owned);
         let authority = host.or_else(|| uri.authority().map(ToString::to_string));
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let url = format!("ws://{}{path}", authority.as_deref().unwrap_or("localhost"));
-        let Ok(uri) = url.parse::<Uri>() else {
-            return Err(ConnectError::BadUrl { url, why: "it is no URL" });
-        };
-        let handshake = ClientHandshake::new([0x2a; 16], &offered(headers.remove(SEC_WEBSOCKET_PROTOCOL)));
-        let request = handshake.request(&uri, headers)?.map(|()| http_body_util::Empty::new());
-        let answer = exchange(Box::new(self.connect()), request).await?;
-        let established = handshake.verify(&answer.response)?;
-        let terms = Arc::new(Terms::new(&Config::default(), &Live::new()));
-        let connection = terms.client(|| MASK);
-        let (subprotocol, tracker) = (established.subprotocol().cloned(), Tracker::default());
-        let trace = Trace::begin(None, uri.path(), None);
-        Ok(WebSocket::new(answer.io, &answer.read_ahead, connection, terms, subprotocol, tracker, trace))
+        let builder = Builder::new(format!("ws://{}{path}", authority.as_deref().unwrap_or("localhost")));
+        let offered = offered(headers.remove(SEC_WEBSOCKET_PROTOCOL));
+        let builder = builder.live(&Live::new()).protocols(offered.iter().map(Subprotocol::as_str));
+        let builder = headers.iter().fold(builder, |builder, (name, value)| builder.header(name, value));
+        Ok(builder.connect_over(self.connect()).await?.0)
     }
 
     /// The client's end of a connection that is served.

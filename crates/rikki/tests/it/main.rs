@@ -7,6 +7,7 @@ mod async_face;
 mod callbacks;
 mod certificates;
 mod client;
+mod client_routes;
 mod compression;
 mod delivered;
 mod drain;
@@ -26,6 +27,8 @@ mod mistakes;
 mod origin_host;
 mod pressure;
 mod proxy;
+#[cfg(unix)]
+mod reconnect;
 mod recorder;
 mod reload;
 mod slow;
