@@ -78,6 +78,7 @@ impl ContextHandler for Chat {
 
     /// In an envelope come what was said, who comes and goes, and, for who reads too slowly, how many messages are missing.
     fn open(&self, socket: &mut Socket<'_>, _: &Opening, seat: Seat) -> Seat {
+        let _ = socket.send(json!({ "you": seat.user }).to_string());
         let options = SubscribeOptions::from(From::Last(HISTORY)).envelope(true);
         let options = options.identity(Identity::user(seat.user)).presence(true);
         if let Err(error) = socket.subscribe_with(&self.0, &seat.room, options) {

@@ -11,6 +11,7 @@ mod compression;
 mod delivered;
 mod drain;
 mod endpoint;
+mod examples;
 mod files;
 mod frames;
 mod gone;
