@@ -99,7 +99,8 @@ async fn who_is_there_is_told_to_the_room() {
     }
     grace.say("hello").await;
     let mut elsewhere = Guest::enter(&server, "attic", ADA).await;
-    elsewhere.say("nobody hears this").await;
+    elsewhere.say("nobody else hears this").await;
+    assert_eq!(elsewhere.heard().await, ["Ada", "nobody else hears this"]);
     ada.say("hello, \"Grace\"").await;
     for guest in [&mut ada, &mut grace] {
         let mut heard = [guest.heard().await, guest.heard().await];
