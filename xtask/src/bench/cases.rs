@@ -220,9 +220,9 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "ticker",
-        title: "Ticker: 5 symbols to 1,000, 100 prices a second",
+        title: "Ticker: 5 symbols to 500, 100 prices a second",
         mode: Mode::Ticker,
-        load: &["--connections", "1000"],
+        load: &["--connections", "500"],
         ..ECHO
     },
     Case {

@@ -55,14 +55,13 @@ async fn serve(mut socket: WebSocket, prices: Prices) {
 }
 
 async fn publish(prices: Prices) -> Result<()> {
-    let mut ticks = tokio::time::interval(PRICE_EVERY);
     for (count, symbol) in (0_u32..).zip(SYMBOLS.into_iter().cycle()) {
-        ticks.tick().await;
         let time = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
         let text = format!(r#"{{"symbol":"{symbol}","price":{:.4},"time":{time}}}"#, f64::from(count));
         if let Some(price) = prices.get(symbol) {
             price.send_replace(text.into());
         }
+        tokio::time::sleep(PRICE_EVERY).await;
     }
     Ok(())
 }
