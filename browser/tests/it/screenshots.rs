@@ -145,7 +145,7 @@ async fn converse<'a>(client: &'a Client, server: &Server) -> TestPage<'a> {
     page
 }
 
-async fn save(client: &Client, name: &str) {
+pub(crate) async fn save(client: &Client, name: &str) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots");
     fs::create_dir_all(&folder).expect("the target directory is writable");
     let png = client.screenshot().await.expect("the browser takes a picture");

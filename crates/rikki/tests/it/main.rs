@@ -12,6 +12,7 @@ mod compression;
 mod delivered;
 mod drain;
 mod endpoint;
+mod examples;
 mod files;
 mod frames;
 mod gone;
