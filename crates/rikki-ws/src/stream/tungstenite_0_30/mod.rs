@@ -17,7 +17,6 @@ use tungstenite::error::ProtocolError;
 use tungstenite::{Error, Message};
 
 use super::WebSocket;
-use crate::driver::Driver;
 
 /// How many pings and pongs may wait to be seen: of more the oldest give way.
 const MOST_CONTROLS: usize = 16;
@@ -118,7 +117,7 @@ impl Compat {
     /// Whether all that was accepted has been written, though nothing more can be sent.
     fn is_all_written(&self) -> bool {
         match &self.socket.driver {
-            Some(driver) => driver.has_written_all() && !Driver::is_broken(driver),
+            Some(driver) => driver.has_written_all() && !driver.is_broken(),
             None => !self.has_failed && self.socket.inbox.closed.as_ref().is_some_and(|closed| closed.error.is_none()),
         }
     }
