@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::api;
+use crate::graphql;
 use crate::install;
 use crate::process::run as run_command;
 use crate::project::Project;
@@ -18,7 +19,7 @@ const CARGO_DENY: &str = "0.20.2";
 const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
 
 /// Workspaces of their own, which `--workspace` does not reach.
-const APART: [&str; 2] = ["bench", "fuzz"];
+const APART: [&str; 3] = ["bench", graphql::EXAMPLE, "fuzz"];
 
 /// The libraries with features, and the sets of these that are looked at: none, each alone, those that meet in the
 /// sources, and all. What needs somebody's cryptography is looked at with that of ring.
