@@ -60,9 +60,6 @@ mod written;
 /// For libraries that were written for tungstenite 0.30 and tokio-tungstenite (feature `tungstenite-0_30`).
 #[cfg(feature = "tungstenite-0_30")]
 pub mod tungstenite_0_30 {
-    #[doc(no_inline)]
-    pub use tungstenite;
-
     pub use crate::stream::tungstenite_0_30::Compat;
 }
 

@@ -24,6 +24,8 @@ const MOST_CONTROLS: usize = 16;
 /// A [`WebSocket`] as a `Stream` and `Sink` of [`tungstenite::Message`] with [`tungstenite::Error`], as tokio-tungstenite's
 /// `WebSocketStream` is (feature `tungstenite-0_30`): for libraries that take any such stream.
 ///
+/// The crate `tungstenite` of that version is an application's own dependency, or that of the library.
+///
 /// Payloads of messages are shared and not copied; text is checked once more on its way, since neither side takes the
 /// other's word for UTF-8. Limits, deadlines, keepalive and compression stay those of the WebSocket.
 ///
@@ -54,7 +56,7 @@ const MOST_CONTROLS: usize = 16;
 /// use futures_util::{Sink, SinkExt, Stream, StreamExt};
 /// use rikki_ws::WebSocket;
 /// use rikki_ws::tungstenite_0_30::Compat;
-/// use rikki_ws::tungstenite_0_30::tungstenite::{Error, Message};
+/// use tungstenite::{Error, Message};
 ///
 /// // As a library may have it.
 /// async fn echo<S>(mut socket: S) -> Result<(), Error>
