@@ -7,6 +7,7 @@ mod bench;
 mod checks;
 mod faults;
 mod fuzz;
+mod graphql;
 mod install;
 mod interop;
 mod lines;
@@ -63,6 +64,8 @@ enum Task {
     Browser,
     /// Run the tests against websockets of Python, curl, apt-get, wget, aria2c and nginx
     Interop,
+    /// Run the example of async-graphql against its client graphql-ws, from npm
+    Graphql,
     /// Run the fuzz targets that are named, or all of them
     Fuzz(fuzz::Options),
     /// Attack and overload the server, interrupt it, and measure what becomes of it (Linux)
@@ -118,6 +121,7 @@ fn perform(task: Task, skip_missing: bool) -> Result<bool> {
         }
         Task::Browser => suites::browser(&Project::find()?),
         Task::Interop => interop::run(&Project::find()?),
+        Task::Graphql => graphql::run(&Project::find()?),
         Task::Fuzz(options) => fuzz::run(&Project::find()?, &options),
     };
     Ok(suites::account(&outcomes, skip_missing))
@@ -143,6 +147,7 @@ mod tests {
         check("test", Task::Test);
         check("interop", Task::Interop);
         check("lines", Task::Lines);
+        check("graphql", Task::Graphql);
         let cases = words(&["1.*", "7.1.6", "2.1"]);
         check("autobahn --cases 1.*,7.1.6 --cases 2.1", Task::Autobahn { cases, all: false });
         check("autobahn --all", Task::Autobahn { cases: Vec::new(), all: true });

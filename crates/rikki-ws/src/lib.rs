@@ -58,6 +58,12 @@ mod upgrade;
 #[cfg(feature = "serde")]
 mod written;
 
+/// For libraries that were written for tungstenite 0.30 and tokio-tungstenite (feature `tungstenite-0_30`).
+#[cfg(feature = "tungstenite-0_30")]
+pub mod tungstenite_0_30 {
+    pub use crate::stream::tungstenite_0_30::Compat;
+}
+
 pub use rikki_proto::deflate::OutOfRange;
 pub use rikki_proto::handshake::{InvalidSubprotocol, Subprotocol};
 pub use rikki_proto::{

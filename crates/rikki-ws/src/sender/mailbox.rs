@@ -24,6 +24,7 @@ pub(crate) enum Command {
     Uncompressed(Message<'static>),
     Prepared(PreparedMessage),
     Ping(Box<[u8]>),
+    Pong(Box<[u8]>),
     /// A ping whose answer is waited for; its payload is this number.
     Ask(u64),
     Close(CloseCode, Text<'static>),
@@ -31,10 +32,11 @@ pub(crate) enum Command {
 
 impl Command {
     pub(crate) fn ping(payload: &[u8]) -> Result<Self, SendError> {
-        if payload.len() > 125 {
-            return Err(SendError::ControlTooLong { length: payload.len() });
-        }
-        Ok(Self::Ping(payload.into()))
+        control(payload).map(Self::Ping)
+    }
+
+    pub(crate) fn pong(payload: &[u8]) -> Result<Self, SendError> {
+        control(payload).map(Self::Pong)
     }
 
     pub(crate) fn close(code: CloseCode, reason: &str) -> Result<Self, SendError> {
@@ -53,6 +55,7 @@ impl Command {
             Self::Uncompressed(message) => connection.send_uncompressed(message, output),
             Self::Prepared(message) => connection.send_prepared(&message, output),
             Self::Ping(payload) => connection.ping(&payload, output),
+            Self::Pong(payload) => connection.pong(&payload, output),
             Self::Ask(number) => connection.ping(&number.to_be_bytes(), output),
             Self::Close(code, reason) => connection.close(code, &reason, output),
         }
@@ -69,11 +72,18 @@ impl Command {
             + match self {
                 Self::Message(message) | Self::Uncompressed(message) => message.as_bytes().len(),
                 Self::Prepared(message) => message.len(),
-                Self::Ping(payload) => payload.len(),
+                Self::Ping(payload) | Self::Pong(payload) => payload.len(),
                 Self::Ask(_) => 0,
                 Self::Close(_, reason) => reason.len(),
             }
     }
+}
+
+fn control(payload: &[u8]) -> Result<Box<[u8]>, SendError> {
+    if payload.len() > 125 {
+        return Err(SendError::ControlTooLong { length: payload.len() });
+    }
+    Ok(payload.into())
 }
 
 /// The queue between senders and the connection's task.

@@ -2,6 +2,8 @@
 
 mod inbox;
 mod tasks;
+#[cfg(feature = "tungstenite-0_30")]
+pub(crate) mod tungstenite_0_30;
 #[cfg(feature = "json")]
 mod typed;
 mod waiting;
@@ -197,7 +199,7 @@ impl WebSocket {
                 Poll::Pending => break,
             }
         }
-        if (was_open && self.inbox.closed.is_some()) || driver.is_broken() {
+        if (was_open && self.inbox.closed.is_some()) || driver.is_broken() || self.inbox.has_controls() {
             // Whoever reads is to learn what the peer has said.
             self.tasks.wake_reader();
         }
@@ -209,6 +211,17 @@ impl WebSocket {
             (true, Some(_)) => Poll::Ready(Err(SendError::Closed.into())),
             (true, None) => Poll::Ready(Ok(())),
         }
+    }
+
+    /// Reads until there is a message, or the connection is over.
+    fn poll_read(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
+        self.tasks.set_reader(cx.waker());
+        let stopped = ready!(driver.poll(&mut Context::from_waker(&self.tasks.common), &mut self.inbox));
+        if matches!(stopped, Stopped::Ended) {
+            self.end();
+        }
+        Poll::Ready(())
     }
 
     /// The connection is over: nothing else will wake a task that waits.
@@ -237,12 +250,9 @@ impl Stream for WebSocket {
             }
             return Poll::Ready(Some(Ok(message)));
         }
-        if let Some(driver) = &mut this.driver {
-            this.tasks.set_reader(cx.waker());
-            match ready!(driver.poll(&mut Context::from_waker(&this.tasks.common), &mut this.inbox)) {
-                Stopped::Yielded => return Poll::Ready(this.inbox.take().map(Ok)),
-                Stopped::Ended => this.end(),
-            }
+        ready!(this.poll_read(cx));
+        if let Some(message) = this.inbox.take() {
+            return Poll::Ready(Some(Ok(message)));
         }
         let error = this.inbox.closed.as_mut().and_then(|closed| closed.error.take());
         Poll::Ready(error.map(Err))
