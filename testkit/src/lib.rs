@@ -9,4 +9,4 @@ mod tls;
 
 pub use frame::{frame, frame_with, header};
 #[cfg(feature = "tls")]
-pub use tls::{Certificate, credulous, trusting};
+pub use tls::{Certificate, credulous, key, trusting};

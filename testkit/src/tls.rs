@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use rcgen::{KeyPair, PKCS_RSA_SHA256, SignatureAlgorithm};
 use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
@@ -26,6 +27,14 @@ impl Certificate {
         let made = rcgen::generate_simple_self_signed(names.map(str::to_owned)).expect("names of hosts");
         Self { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
     }
+}
+
+/// A private key of this kind: a new one, but for RSA, of which ring makes none.
+pub fn key(kind: &'static SignatureAlgorithm) -> KeyPair {
+    if *kind == PKCS_RSA_SHA256 {
+        return KeyPair::from_pem_and_sign_algo(include_str!("rsa.pem"), kind).expect("an RSA key");
+    }
+    KeyPair::generate_for(kind).expect("a kind of key that can be made")
 }
 
 /// A client that speaks these versions alone, and trusts the authority in this PEM text and no other; whether it has a

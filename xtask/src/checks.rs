@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::api;
+use crate::graphql;
 use crate::install;
 use crate::process::run as run_command;
 use crate::project::Project;
@@ -18,31 +19,49 @@ const CARGO_DENY: &str = "0.20.2";
 const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
 
 /// Workspaces of their own, which `--workspace` does not reach.
-const APART: [&str; 2] = ["bench", "fuzz"];
+const APART: [&str; 3] = ["bench", graphql::EXAMPLE, "fuzz"];
 
 /// The libraries with features, and the sets of these that are looked at: none, each alone, those that meet in the
-/// sources, and all.
+/// sources, and all. What needs somebody's cryptography is looked at with that of ring.
 const FEATURES: [(&str, &[&str]); 4] = [
     ("rikki-proto", &["", "serde", "json"]),
     (
         "rikki-ws",
-        &["", "axum", "client", "tls", "serde", "client,tls", "axum,tls", "json", "axum,client,tls,serde,json"],
+        &[
+            "",
+            "axum",
+            "client",
+            "aws-lc-rs",
+            "ring",
+            "serde",
+            "client,aws-lc-rs",
+            "axum,ring",
+            "json",
+            "test-util",
+            "axum,client",
+            "tungstenite-0_30",
+            "axum,client,aws-lc-rs,ring,serde,json,test-util,tungstenite-0_30",
+        ],
     ),
     ("rikki-topics", &["", "axum", "serde", "axum,serde"]),
     (
         "rikki",
         &[
             "",
-            "acme",
+            "acme,ring",
             "client",
             "files",
             "topics",
-            "tls",
-            "self-signed",
+            "aws-lc-rs",
+            "ring",
+            "self-signed,ring",
             "serde",
             "json",
-            "client,files,topics,self-signed,serde,json",
-            "acme,client,files,topics,self-signed,serde,json",
+            "test-util",
+            "tungstenite-0_30",
+            "client,files,topics,self-signed,aws-lc-rs,serde,json",
+            "acme,client,files,topics,self-signed,ring,serde,json",
+            "acme,client,files,topics,self-signed,aws-lc-rs,ring,serde,json,test-util,tungstenite-0_30",
         ],
     ),
 ];
@@ -158,7 +177,9 @@ mod tests {
             let text = std::fs::read_to_string(manifest).unwrap();
             let table = text.split("\n[").find_map(|table| table.strip_prefix("features]")).unwrap();
             let names = table.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
-            let missing: Vec<_> = names.filter(|name| *name != "default" && !sets.contains(name)).collect();
+            let is_alone = |name: &str| sets.contains(&name) || sets.contains(&&*format!("{name},ring"));
+            // Alone `tls` is refused, and either provider brings it.
+            let missing: Vec<_> = names.filter(|name| !["default", "tls"].contains(name) && !is_alone(name)).collect();
             assert!(missing.is_empty(), "{package}: {missing:?}");
             assert!(sets.contains(&""), "{package} without features");
         }

@@ -7,8 +7,10 @@ mod bench;
 mod checks;
 mod faults;
 mod fuzz;
+mod graphql;
 mod install;
 mod interop;
+mod lines;
 mod process;
 mod project;
 mod suites;
@@ -62,6 +64,8 @@ enum Task {
     Browser,
     /// Run the tests against websockets of Python, curl, apt-get, wget, aria2c and nginx
     Interop,
+    /// Run the example of async-graphql against its client graphql-ws, from npm
+    Graphql,
     /// Run the fuzz targets that are named, or all of them
     Fuzz(fuzz::Options),
     /// Attack and overload the server, interrupt it, and measure what becomes of it (Linux)
@@ -76,6 +80,8 @@ enum Task {
         #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
         minutes: u64,
     },
+    /// Count the lines of the examples that have a bound, and fail above it
+    Lines,
     /// Compare the server with others, on a quiet machine with two cores or more
     Bench(bench::Options),
 }
@@ -107,6 +113,7 @@ fn perform(task: Task, skip_missing: bool) -> Result<bool> {
         Task::Api => return api::renew(&Project::find()?).map(|()| true),
         Task::Autobahn { cases, all } => autobahn::run(&Project::find()?, &cases, all),
         Task::Bench(options) => return bench::run(&Project::find()?, &options),
+        Task::Lines => return lines::run(&Project::find()?),
         Task::Faults { cases } => faults::run(&Project::find()?, &faults::Options { long: true, minutes: None, cases }),
         Task::Soak { minutes } => {
             let options = faults::Options { long: true, minutes: Some(minutes), cases: vec!["soak".to_owned()] };
@@ -114,6 +121,7 @@ fn perform(task: Task, skip_missing: bool) -> Result<bool> {
         }
         Task::Browser => suites::browser(&Project::find()?),
         Task::Interop => interop::run(&Project::find()?),
+        Task::Graphql => graphql::run(&Project::find()?),
         Task::Fuzz(options) => fuzz::run(&Project::find()?, &options),
     };
     Ok(suites::account(&outcomes, skip_missing))
@@ -138,6 +146,8 @@ mod tests {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         check("test", Task::Test);
         check("interop", Task::Interop);
+        check("lines", Task::Lines);
+        check("graphql", Task::Graphql);
         let cases = words(&["1.*", "7.1.6", "2.1"]);
         check("autobahn --cases 1.*,7.1.6 --cases 2.1", Task::Autobahn { cases, all: false });
         check("autobahn --all", Task::Autobahn { cases: Vec::new(), all: true });

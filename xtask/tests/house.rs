@@ -26,18 +26,24 @@ fn the_drawing_is_the_house() {
 
 #[test]
 fn an_application_with_the_extractor_alone_compiles_few_crates() {
-    let tree = Command::new(env!("CARGO"))
-        .args(["tree", "--package=rikki-ws", "--no-default-features", "--features=axum", "--edges=normal,build"])
-        .args(["--prefix=none", "--format={p}"])
-        .current_dir(root())
-        .output()
-        .unwrap();
-    let text = String::from_utf8(tree.stdout).unwrap();
-    let crates: BTreeSet<_> = text.lines().filter_map(|line| line.split(" (").next()).collect();
+    let crates = compiled("rikki-ws", "axum");
     assert!((20..=MOST_CRATES).contains(&crates.len()), "{} crates: {crates:#?}", crates.len());
     for heavy in ["brotli", "zstd", "cap-std", "rcgen", "rustls"] {
         assert!(!crates.iter().any(|name| name.split(' ').next() == Some(heavy)), "{heavy} is among them");
     }
+}
+
+/// Whoever takes one provider of cryptography compiles no other.
+#[test]
+fn an_application_compiles_the_cryptography_that_it_asks_for() {
+    let check = |provider: &str, expected: &[&str]| {
+        let crates = compiled("rikki", &format!("acme,client,files,self-signed,topics,{provider}"));
+        let names = crates.iter().filter_map(|name| name.split(' ').next());
+        let providers: Vec<_> = names.filter(|name| name.starts_with("aws-lc") || *name == "ring").collect();
+        assert_eq!(providers, expected);
+    };
+    check("aws-lc-rs", &["aws-lc-rs", "aws-lc-sys"]);
+    check("ring", &["ring"]);
 }
 
 /// A row names all crates of the product that use one of its dependencies, and every dependency has a row.
@@ -72,6 +78,18 @@ fn what_is_seen_of_a_source() {
     check("use crate::{\n    http::{Host, self},\n    server::Door,\n};", &["http", "server"]);
     check("let live = crate::live::Live::default(); // see crate::tls\n/// [`x`](crate::counters)", &["live"]);
     check("fn a() {}\n#[cfg(test)]\nmod tests {\n    use crate::tls::Tls;\n}", &[]);
+}
+
+/// The crates that somebody compiles who wants these features of one of ours alone, with their versions.
+fn compiled(package: &str, features: &str) -> BTreeSet<String> {
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "--package", package, "--no-default-features", "--features", features])
+        .args(["--edges=normal,build", "--prefix=none", "--format={p}"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(tree.stdout).unwrap();
+    text.lines().filter_map(|line| line.split(" (").next()).map(str::to_owned).collect()
 }
 
 /// The lines of the first block that says who knows whom: `http -> live net`.

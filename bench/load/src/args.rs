@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, ValueEnum};
 
 /// Makes a server work, checks every answer, and says in one line of JSON what it cost.
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(max_term_width = 120)]
 pub(crate) struct Args {
     #[arg(value_enum)]
@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Messages under way on each, or from the one that pushes
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one())]
     pub(crate) inflight: usize,
+    /// Rooms that the connections of a chat are in, as many in each
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = at_least_one())]
+    pub(crate) rooms: usize,
     /// Payload of a message
     #[arg(long, value_name = "BYTES", default_value_t = 20)]
     pub(crate) size: usize,
@@ -81,6 +84,10 @@ pub(crate) enum Mode {
     Connect,
     /// Memory of connections that have echoed one message and wait
     Idle,
+    /// A chat with rooms: in each, every message of one comes to all, and the next one is another's when it has
+    Chat,
+    /// Prices that the server tells by itself, of all symbols to all connections
+    Ticker,
 }
 
 impl Args {
@@ -96,8 +103,11 @@ impl Args {
         if args.deflate && !matches!(args.mode, Mode::Echo | Mode::Push | Mode::Idle) {
             return conflict("--deflate goes with echo, push and idle");
         }
-        if args.mode == Mode::Push && args.rate.is_some() {
-            return conflict("--rate does not go with push");
+        if matches!(args.mode, Mode::Push | Mode::Chat | Mode::Ticker) && args.rate.is_some() {
+            return conflict("--rate goes with messages that come back alone");
+        }
+        if matches!(args.mode, Mode::Chat | Mode::Ticker) && (args.tls || args.messages.is_some()) {
+            return conflict("--tls and --messages do not go with chat and ticker");
         }
         if args.messages.is_some() {
             args.warmup = Duration::ZERO;
@@ -149,7 +159,8 @@ mod tests {
         check("echo --port 1 --rate -3", "it has to be a number above zero");
         check("echo --port 1 --rate NaN", "it has to be a number above zero");
         check("echo --port 1 --seconds -1", "'--seconds <SECONDS>'");
-        check("push --port 1 --rate 5", "--rate does not go with push");
+        check("push --port 1 --rate 5", "--rate goes with messages that come back alone");
+        check("chat --port 1 --tls", "--tls and --messages do not go with chat and ticker");
         check("http --port 1 --deflate", "--deflate goes with echo, push and idle");
         check("echo --frob", "unexpected argument '--frob'");
     }

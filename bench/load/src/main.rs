@@ -3,6 +3,7 @@
 //! It speaks to loopback only and ends by itself. Starting servers, pinning to cores and repeating is left to
 //! `cargo xtask bench`.
 
+mod apps;
 mod args;
 mod connect;
 mod connection;
@@ -10,6 +11,7 @@ mod deflate;
 mod exchange;
 mod frame;
 mod idle;
+mod listener;
 mod meter;
 mod talk;
 mod tls;
@@ -42,5 +44,7 @@ fn perform(args: &Args) -> Result<Value> {
         Mode::Echo | Mode::Push | Mode::Raw | Mode::Http => talk::run(args),
         Mode::Connect => connect::run(args),
         Mode::Idle => idle::run(args),
+        Mode::Chat => apps::chat(args),
+        Mode::Ticker => apps::ticker(args),
     }
 }

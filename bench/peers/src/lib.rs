@@ -5,7 +5,10 @@ use std::error::Error;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::Router;
+use axum::serve::ListenerExt as _;
 use clap::Parser;
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
@@ -46,6 +49,9 @@ pub trait Library: 'static {
 
 /// How many messages a receiver may be behind in a broadcast; the load is never so far ahead.
 pub const ROOM_SIZE: usize = 1024;
+
+/// How often a ticker has a new price, of one symbol after another.
+pub const PRICE_EVERY: Duration = Duration::from_millis(10);
 
 /// Which service a server offers.
 #[derive(Clone)]
@@ -97,6 +103,36 @@ pub fn run<L: Library>() -> Result<()> {
                 Some(tls) => drop(tokio::spawn(serve_tls::<L>(tls.clone(), stream, service.clone()))),
             }
         }
+    })
+}
+
+/// Serves an application on rikki with one worker, on a free port of loopback.
+///
+/// # Errors
+///
+/// What keeps the server from starting.
+pub fn run_rikki(server: rikki::Server) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let handle = server.listen("ws://127.0.0.1:0").workers(1).start().await?;
+        announce(handle.local_addrs().first().ok_or("no listener")?.port())?;
+        Ok(handle.run().await?)
+    })
+}
+
+/// Serves an application on axum's own server on one thread, on a free port of loopback, and does `beside` meanwhile.
+///
+/// # Errors
+///
+/// What keeps the server from starting.
+pub fn run_axum(routes: Router, beside: impl Future<Output = Result<()>> + Send + 'static) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        announce(listener.local_addr()?.port())?;
+        tokio::spawn(beside);
+        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        Ok(axum::serve(listener, routes).await?)
     })
 }
 

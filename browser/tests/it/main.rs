@@ -1,9 +1,12 @@
 //! The `rikki` binary as a real browser sees it: Chromium, driven through chromedriver, against the built command.
 //!
+//! The page of an example of the library is shown by the example itself.
+//!
 //! Needs `chromium` and `chromedriver` (Debian: packages `chromium` and `chromium-driver`). What goes over the wire is
 //! tested elsewhere; here is only what takes a browser to see.
 
 mod browser;
+mod chat;
 mod files;
 mod layout;
 mod listing;

@@ -292,11 +292,25 @@ impl Connection {
     ///
     /// [`SendError::ControlTooLong`] if the payload is longer than 125 bytes, [`SendError::Closed`] after a Close.
     pub fn ping(&mut self, payload: &[u8], output: &mut Output) -> Result<(), SendError> {
+        self.send_control(Opcode::Ping, payload, output)
+    }
+
+    /// Sends a pong that nobody has asked for, as a heartbeat in one direction
+    /// ([section 5.5.3](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.3)). Pings are answered without it.
+    ///
+    /// # Errors
+    ///
+    /// As [`ping`](Self::ping).
+    pub fn pong(&mut self, payload: &[u8], output: &mut Output) -> Result<(), SendError> {
+        self.send_control(Opcode::Pong, payload, output)
+    }
+
+    fn send_control(&mut self, opcode: Opcode, payload: &[u8], output: &mut Output) -> Result<(), SendError> {
         self.check_open()?;
         if payload.len() > MAX_CONTROL {
             return Err(SendError::ControlTooLong { length: payload.len() });
         }
-        self.encode(Opcode::Ping, payload, output);
+        self.encode(opcode, payload, output);
         Ok(())
     }
 

@@ -212,6 +212,15 @@ impl From<String> for Text<'_> {
     }
 }
 
+/// Shares them, where they are UTF-8.
+impl TryFrom<Bytes> for Text<'_> {
+    type Error = std::str::Utf8Error;
+
+    fn try_from(bytes: Bytes) -> Result<Self, Self::Error> {
+        ByteString::try_from(bytes).map(|text| Self(TextRepr::Shared(text)))
+    }
+}
+
 impl<'a> From<&'a [u8]> for Binary<'a> {
     fn from(bytes: &'a [u8]) -> Self {
         Self(BinaryRepr::Borrowed(bytes))

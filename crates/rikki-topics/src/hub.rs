@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
-use std::time::Instant;
 
 use rikki_limits::{Budget, Limit};
+use tokio::time::Instant;
 
 use crate::broker::{Broker, Inlet};
 use crate::config::TopicsConfig;

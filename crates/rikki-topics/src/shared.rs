@@ -3,9 +3,9 @@
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Instant;
 
 use rikki_limits::{Budget, Share};
+use tokio::time::Instant;
 
 use crate::config::TopicConfig;
 use crate::counters::Counts;

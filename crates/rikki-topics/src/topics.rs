@@ -14,6 +14,7 @@ use crate::cursor::Cursor;
 use crate::error::{NoTopic, SubscribeError};
 use crate::fan_out::Post;
 use crate::hub::Hub;
+use crate::name::judge;
 use crate::options::SubscribeOptions;
 use crate::presence::Present;
 use crate::publish::Publish;
@@ -106,6 +107,7 @@ impl Topics {
     /// cannot be one.
     #[must_use]
     pub fn config(&self, topic: &str) -> Option<TopicConfig> {
+        judge(topic).ok()?;
         self.rules(topic).map(|rules| rules.config.clone())
     }
 

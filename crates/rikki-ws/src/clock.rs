@@ -22,7 +22,7 @@ use super::turns::Turns;
 pub(super) const TICK: Duration = Duration::from_millis(250);
 pub(super) const TICKS_PER_SECOND: Tick = 4;
 
-/// How finely a drain is spread.
+/// How finely closing many is spread.
 const DRAIN_STEP: Duration = Duration::from_millis(10);
 
 /// A point in time, in ticks since the clock was made; four bytes last for 34 years.
@@ -91,9 +91,7 @@ impl Clock {
         let random = RandomState::new();
         let mut order: Vec<usize> = self.slots().iter().map(|(key, _)| key).collect();
         order.sort_by_cached_key(|key| random.hash_one(key));
-        let steps = usize::try_from(window.as_millis() / DRAIN_STEP.as_millis()).unwrap_or(usize::MAX).max(1);
-        let size = order.len().div_ceil(steps).max(1);
-        let pause = window / u32::try_from(order.len().div_ceil(size).max(1)).unwrap_or(u32::MAX);
+        let (size, pause) = spread(order.len(), window);
         for (index, keys) in order.chunks(size).enumerate() {
             if index > 0 {
                 tokio::time::sleep(pause).await;
@@ -133,6 +131,13 @@ impl Clock {
         }
         due.drain(..).for_each(Waker::wake);
     }
+}
+
+/// How many of `count` are closed at once, and the pause before the next, for all of them over `window`.
+pub(crate) fn spread(count: usize, window: Duration) -> (usize, Duration) {
+    let steps = usize::try_from(window.as_millis() / DRAIN_STEP.as_millis()).unwrap_or(usize::MAX).max(1);
+    let size = count.div_ceil(steps).max(1);
+    (size, window / u32::try_from(count.div_ceil(size).max(1)).unwrap_or(u32::MAX))
 }
 
 /// The second that a tick belongs to.

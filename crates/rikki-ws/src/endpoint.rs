@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::config::Config;
+use super::group::Group;
 use super::live::Live;
 use super::origins::{BadOrigin, Origins};
 use super::terms::Terms;
@@ -32,6 +33,7 @@ pub struct Endpoint<H = ()> {
     /// Where there are none, those of the server in front hold.
     subprotocols: Option<Arc<[Subprotocol]>>,
     origins: Option<Arc<Origins>>,
+    groups: Arc<[Group]>,
     live: Option<Live>,
     /// What is ready, for each server in front that there is: its terms, and those that connections have here.
     ready: Arc<Mutex<Vec<Ready>>>,
@@ -52,6 +54,7 @@ impl<H> Clone for Endpoint<H> {
             config: self.config.clone(),
             subprotocols: self.subprotocols.clone(),
             origins: self.origins.clone(),
+            groups: self.groups.clone(),
             live: self.live.clone(),
             ready: self.ready.clone(),
         }
@@ -67,8 +70,8 @@ impl<H> fmt::Debug for Endpoint<H> {
 impl<H> Endpoint<H> {
     /// An endpoint with defaults.
     pub fn new(handler: H) -> Self {
-        let (config, subprotocols, origins, live, ready) = Default::default();
-        Self { handler: Arc::new(handler), config, subprotocols, origins, live, ready }
+        let (config, subprotocols, origins, groups, live, ready) = Default::default();
+        Self { handler: Arc::new(handler), config, subprotocols, origins, groups, live, ready }
     }
 
     /// Sets limits and deadlines of its connections.
@@ -120,6 +123,22 @@ impl<H> Endpoint<H> {
         Self { origins: Some(Arc::new(origins)), ready: Arc::default(), ..self }
     }
 
+    /// Lets each of its connections be a member of `group`, from before its first callback until it is over. May be
+    /// repeated, for several groups.
+    ///
+    /// ```
+    /// use rikki_ws::{Endpoint, Group, Message, Socket};
+    ///
+    /// let all = Group::new();
+    /// let group = all.clone();
+    /// let chat = move |_: &mut Socket<'_>, message: Message<'_>| _ = group.send(message);
+    /// let endpoint = Endpoint::new(chat).group(&all);
+    /// ```
+    pub fn group(self, group: &Group) -> Self {
+        let groups = self.groups.iter().chain([group]).cloned().collect();
+        Self { groups, ready: Arc::default(), ..self }
+    }
+
     /// Counts its connections among those of `live`; default those of our server in front, or else of the process.
     pub fn live(self, live: &Live) -> Self {
         Self { live: Some(live.clone()), ready: Arc::default(), ..self }
@@ -153,6 +172,7 @@ impl<H> Endpoint<H> {
         let subprotocols = self.subprotocols.as_ref().unwrap_or(&server.subprotocols);
         let origins = self.origins.as_ref().unwrap_or(&server.origins);
         let terms = Terms::new(&self.config, live);
-        Arc::new(terms.with_subprotocols(subprotocols.clone()).with_origins(origins.clone()).with_hints(server.hints))
+        let terms = terms.with_subprotocols(subprotocols.clone()).with_origins(origins.clone());
+        Arc::new(terms.with_hints(server.hints).with_groups(self.groups.clone()))
     }
 }

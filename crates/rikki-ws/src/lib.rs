@@ -4,7 +4,7 @@
 //! - [`Handler`]: callbacks with borrowed messages, for servers that count every microsecond. A closure is one.
 //! - [`WebSocket`]: a `Stream` and `Sink`, for any axum application on any tokio runtime, by way of `Upgrade` (feature
 //!   `axum`, on by default), or as a client, by way of `client` (feature `client`).
-//! - [`Sender`]: sends to either from any thread or task at any time.
+//! - [`Sender`]: sends to either from any thread or task at any time. A [`Group`] sends to many of them, and closes them.
 //!
 //! The protocol is `rikki-proto`'s; here it gets a socket, a clock and a bounded queue. Who may open a WebSocket is
 //! judged here too; HTTP around it is the server's.
@@ -26,6 +26,7 @@ mod driver;
 mod endpoint;
 mod error;
 mod feeds;
+mod group;
 mod handler;
 mod host;
 mod id;
@@ -57,6 +58,12 @@ mod upgrade;
 #[cfg(feature = "serde")]
 mod written;
 
+/// For libraries that were written for tungstenite 0.30 and tokio-tungstenite (feature `tungstenite-0_30`).
+#[cfg(feature = "tungstenite-0_30")]
+pub mod tungstenite_0_30 {
+    pub use crate::stream::tungstenite_0_30::Compat;
+}
+
 pub use rikki_proto::deflate::OutOfRange;
 pub use rikki_proto::handshake::{InvalidSubprotocol, Subprotocol};
 pub use rikki_proto::{
@@ -69,6 +76,7 @@ pub use context::ContextHandler;
 pub use counts::Counters;
 pub use endpoint::Endpoint;
 pub use error::{Closed, Deadline, Error};
+pub use group::{Group, Member, Sent};
 pub use handler::Handler;
 pub use id::ConnectionId;
 #[cfg(feature = "json")]
@@ -86,7 +94,7 @@ pub use stream::WebSocket;
 #[cfg(feature = "tls")]
 pub use tls::TlsError;
 #[cfg(feature = "axum")]
-pub use upgrade::Upgrade;
+pub use upgrade::{AcceptError, Upgrade};
 
 /// What the server of `rikki` needs of this crate: no part of its interface, and it changes without notice.
 #[doc(hidden)]
@@ -97,6 +105,7 @@ pub mod internal {
     pub use crate::live::Budgets;
     pub use crate::origins::{ListenerKind, Origins, Public};
     pub use crate::refusal::closing;
+    pub use crate::stream::Io;
     pub use crate::terms::Terms;
     pub use crate::tracker::{Tracked, Tracker};
     #[cfg(feature = "axum")]
@@ -104,5 +113,5 @@ pub mod internal {
     #[cfg(feature = "axum")]
     pub use crate::upgrade::handover::{Agreed, Context};
     #[cfg(feature = "axum")]
-    pub use crate::upgrade::transport::{Transport, take};
+    pub use crate::upgrade::transport::{Other, Transport, take};
 }

@@ -51,7 +51,8 @@ enum Sent {
     Message,
     /// A message that there was room for when it was asked.
     Promised,
-    Ping,
+    /// A ping or a pong.
+    Control,
 }
 
 impl Socket<'_> {
@@ -135,9 +136,24 @@ impl Socket<'_> {
     ///
     /// [`SendError::ControlTooLong`] over 125 bytes; else as [`send`](Self::send).
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        let sent = match self.make_way(Sent::Ping, payload.len()) {
+        let sent = match self.make_way(Sent::Control, payload.len()) {
             Ok(None) => self.connection.ping(payload, self.output),
             Ok(Some(mailbox)) => Command::ping(payload).and_then(|ping| mailbox.push(ping)),
+            Err(error) => Err(error),
+        };
+        self.noted(sent)
+    }
+
+    /// Sends a pong that nobody has asked for, with at most 125 bytes of payload: a heartbeat in one direction
+    /// ([RFC 6455 section 5.5.3](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.3)). Pings are answered without it.
+    ///
+    /// # Errors
+    ///
+    /// As [`ping`](Self::ping).
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        let sent = match self.make_way(Sent::Control, payload.len()) {
+            Ok(None) => self.connection.pong(payload, self.output),
+            Ok(Some(mailbox)) => Command::pong(payload).and_then(|pong| mailbox.push(pong)),
             Err(error) => Err(error),
         };
         self.noted(sent)
@@ -213,7 +229,7 @@ impl Socket<'_> {
     fn has_room(&self, sent: Sent, length: usize) -> bool {
         // What others have sent since the promise does not take its room.
         let mark = if sent == Sent::Promised { usize::MAX } else { self.terms.mark().max(self.mark) };
-        if sent == Sent::Ping {
+        if sent == Sent::Control {
             return self.output.len() < mark;
         }
         let may_wait = self.terms.overflow == Overflow::DropOldest && self.output.is_blocked();
@@ -246,7 +262,7 @@ impl Socket<'_> {
                 Err(SendError::Dropped)
             }
             // There it can still be dropped.
-            Overflow::DropOldest if sent != Sent::Ping => {
+            Overflow::DropOldest if sent != Sent::Control => {
                 let backlog = self.output.len();
                 let mailbox = self.mailbox();
                 mailbox.set_backlog(backlog);

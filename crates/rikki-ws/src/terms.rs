@@ -12,6 +12,7 @@ use super::clock::{NEVER, TICKS_PER_SECOND, Tick, ticks};
 use super::compression::CodecSet;
 use super::config::{Config, Overflow};
 use super::counts::Counts;
+use super::group::Group;
 use super::live::Live;
 use super::origins::Origins;
 
@@ -31,6 +32,8 @@ pub struct Terms {
     pub(crate) codecs: Option<CodecSet>,
     pub(crate) origins: Arc<Origins>,
     pub(crate) subprotocols: Arc<[Subprotocol]>,
+    /// What each connection is a member of.
+    pub(crate) groups: Arc<[Group]>,
     /// How the settings are written that would let in what is refused.
     pub(crate) hints: Hints,
     max_age: Option<Duration>,
@@ -64,6 +67,7 @@ impl Terms {
             codecs: config.compression.map(|compression| CodecSet::new(compression, live.compression())),
             origins: Arc::default(),
             subprotocols: Arc::default(),
+            groups: Arc::default(),
             hints: |_: Hint<'_>| "rikki::ws::Upgrade::any_origin".to_owned(),
             max_age: config.max_age,
             limits: config.limits,
@@ -97,6 +101,11 @@ impl Terms {
         Self { subprotocols, ..self }
     }
 
+    /// Lets each connection be a member of these groups.
+    pub(crate) fn with_groups(self, groups: Arc<[Group]>) -> Self {
+        Self { groups, ..self }
+    }
+
     pub(crate) fn counts(&self) -> &Counts {
         self.live.counts()
     }
@@ -113,7 +122,6 @@ impl Terms {
     }
 
     /// The client's end of one.
-    #[cfg(feature = "client")]
     pub(crate) fn client(&self, keys: impl rikki_proto::MaskKeys + 'static) -> Connection {
         self.with_memory(Connection::client(self.limits, keys))
     }

@@ -28,6 +28,10 @@ pub(super) enum Mode {
     /// The same through a topic.
     Topic,
     Http,
+    /// The example of a chat, beside the same on axum.
+    Chat,
+    /// That of a ticker.
+    Ticker,
     Connect,
     Idle,
     /// From the start of the process to its first answer. There is no load.
@@ -201,6 +205,27 @@ pub(super) const CASES: &[Case] = &[
         ..ECHO
     },
     Case {
+        name: "chat",
+        title: "Chat: 20 rooms of 50, 100 B of text, 1 in flight in each room",
+        mode: Mode::Chat,
+        load: &["--connections", "1000", "--rooms", "20", "--size", "100"],
+        ..ECHO
+    },
+    Case {
+        name: "chat-pipelined",
+        title: "Chat: 20 rooms of 50, 100 B of text, 16 in flight in each room",
+        mode: Mode::Chat,
+        load: &["--connections", "1000", "--rooms", "20", "--size", "100", "--inflight", "16"],
+        ..ECHO
+    },
+    Case {
+        name: "ticker",
+        title: "Ticker: 5 symbols to 500, 100 prices a second",
+        mode: Mode::Ticker,
+        load: &["--connections", "500"],
+        ..ECHO
+    },
+    Case {
         name: "deflate",
         title: "Echo, compressed, 1 KiB of JSON, 100 connections",
         load: &["--size", "1024", "--connections", "100"],
@@ -298,6 +323,8 @@ impl Mode {
             Self::Echo => Some("echo"),
             Self::Push | Self::Topic => Some("push"),
             Self::Http => Some("http"),
+            Self::Chat => Some("chat"),
+            Self::Ticker => Some("ticker"),
             Self::Connect => Some("connect"),
             Self::Idle => Some("idle"),
             Self::Start | Self::Size => None,
@@ -321,6 +348,8 @@ impl Case {
         match (self.mode, peer) {
             (_, Peer::Rikki) => true,
             (Mode::Http, _) => matches!(peer, Peer::Nginx | Peer::Library(FILE_SERVER)),
+            // Applications: what others would look like nobody has written.
+            (Mode::Chat | Mode::Ticker, _) => peer == Peer::Library("axum"),
             (Mode::Start | Mode::Size, _) | (_, Peer::Nginx | Peer::Library(FILE_SERVER)) => false,
             (Mode::Topic, Peer::Library(name)) => name == PUBSUB && !self.deflate,
             (Mode::Topic, Peer::Senders { each }) => !each || self.deflate,
@@ -382,6 +411,8 @@ mod tests {
         check("topic", Peer::Senders { each: true }, false);
         check("topic-deflate", Peer::Senders { each: true }, true);
         check("topic-deflate", Peer::Library("sockudo-ws"), false);
+        check("chat", Peer::Library("axum"), true);
+        check("ticker", Peer::Library("tokio-tungstenite"), false);
         check("echo-1m", Peer::Lws, true);
         check("deflate", Peer::Lws, false);
         check("http-rest", Peer::Nginx, true);

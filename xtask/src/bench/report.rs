@@ -8,7 +8,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::goals::{self, Judged};
-use super::samples::{BUSY, BYTES, CALLS, CPU, INSTRUCTIONS, MILLISECONDS, P50, P99, PER_SECOND, REPLY_BYTES, Samples};
+use super::samples::{
+    BUSY, BYTES, CALLS, CPU, INSTRUCTIONS, MEMORY, MILLISECONDS, P50, P99, PER_SECOND, REPLY_BYTES, Samples,
+};
 use super::server::{PEERS, Peer};
 use super::{BENCH, Bench, Outcome};
 use crate::Result;
@@ -130,7 +132,7 @@ struct Column {
 
 /// Those that were measured.
 fn columns(results: &[(Peer, Samples)]) -> Vec<Column> {
-    let all: [(&str, Column); 13] = [
+    let all: [(&str, Column); 16] = [
         (PER_SECOND, Column { title: "per second", cell: |own, _| whole(own, PER_SECOND) }),
         (PER_SECOND, Column { title: "rikki is", cell: |own, rikki| ratio(rikki, Some(own), PER_SECOND) }),
         (CPU, Column { title: "CPU µs each", cell: |own, _| fine(own, CPU) }),
@@ -138,6 +140,9 @@ fn columns(results: &[(Peer, Samples)]) -> Vec<Column> {
         (BUSY, Column { title: "core in use", cell: |own, _| percent(own.median(BUSY)) }),
         (P50, Column { title: "median µs", cell: |own, _| whole(own, P50) }),
         (P99, Column { title: "99 % µs", cell: |own, _| whole(own, P99) }),
+        (MEMORY, Column { title: "rikki is", cell: |own, rikki| ratio(Some(own), rikki, P99) }),
+        (MEMORY, Column { title: "bytes in RAM", cell: |own, _| whole(own, MEMORY) }),
+        (MEMORY, Column { title: "times rikki's", cell: |own, rikki| ratio(Some(own), rikki, MEMORY) }),
         (REPLY_BYTES, Column { title: "bytes sent each", cell: |own, _| whole(own, REPLY_BYTES) }),
         (CALLS, Column { title: "system calls", cell: |own, _| fine(own, CALLS) }),
         (INSTRUCTIONS, Column { title: "user instructions", cell: |own, _| whole(own, INSTRUCTIONS) }),

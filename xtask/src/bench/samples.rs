@@ -10,12 +10,13 @@ pub(super) const P50: &str = "p50_us";
 pub(super) const P99: &str = "p99_us";
 pub(super) const REPLY_BYTES: &str = "reply_bytes";
 pub(super) const BYTES: &str = "bytes";
+pub(super) const MEMORY: &str = "memory";
 pub(super) const MILLISECONDS: &str = "milliseconds";
 pub(super) const CALLS: &str = "system calls";
 pub(super) const INSTRUCTIONS: &str = "instructions";
 
 /// Those that the load generator reports.
-pub(super) const REPORTED: [&str; 7] = [PER_SECOND, CPU, BUSY, P50, P99, REPLY_BYTES, BYTES];
+pub(super) const REPORTED: [&str; 8] = [PER_SECOND, CPU, BUSY, P50, P99, REPLY_BYTES, BYTES, MEMORY];
 
 /// The samples of each quantity, one or more a round.
 #[derive(Debug, Default)]

@@ -140,6 +140,15 @@ fn command_line(bench: &Bench, peer: Peer, case: &Case) -> Result<CommandLine> {
     let flags = [("--tls", case.tls), ("--deflate", case.deflate), ("--push", case.mode.is_to_all())];
     let flags = flags.iter().filter(|(_, given)| *given).map(|(flag, _)| (*flag).to_owned());
     Ok(match peer {
+        Peer::Rikki | Peer::Library(_) if matches!(case.mode, Mode::Chat | Mode::Ticker) => {
+            let program = match (case.mode, peer) {
+                (Mode::Chat, Peer::Rikki) => "rikki-chat",
+                (Mode::Chat, _) => "chat-axum",
+                (_, Peer::Rikki) => "rikki-ticker",
+                _ => "ticker-axum",
+            };
+            CommandLine::without_port(bench.programs.join(program), [])
+        }
         Peer::Rikki if case.mode == Mode::Push => CommandLine::without_port(bench.programs.join(SENDERS), []),
         Peer::Rikki if case.mode == Mode::Topic => CommandLine::without_port(bench.programs.join("rikki-topic"), []),
         Peer::Rikki => CommandLine::without_port(bench.rikki.clone(), rikki_arguments(bench, case.tls)),

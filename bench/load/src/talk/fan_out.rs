@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 /// The messages under way, oldest first.
-pub(super) struct FanOut {
+pub(crate) struct FanOut {
     receivers: usize,
     /// How many receivers each message under way has not reached.
     missing: VecDeque<usize>,
@@ -14,17 +14,17 @@ pub(super) struct FanOut {
 }
 
 impl FanOut {
-    pub(super) fn new(receivers: usize) -> Self {
+    pub(crate) fn new(receivers: usize) -> Self {
         Self { receivers, missing: VecDeque::new(), oldest: 0, received: vec![0; receivers] }
     }
 
     /// One more message has been sent.
-    pub(super) fn push(&mut self) {
+    pub(crate) fn push(&mut self) {
         self.missing.push_back(self.receivers);
     }
 
     /// `receiver` has got its next `count` messages; says how many messages have now come to everybody.
-    pub(super) fn deliver(&mut self, receiver: usize, count: usize) -> usize {
+    pub(crate) fn deliver(&mut self, receiver: usize, count: usize) -> usize {
         for _ in 0..count {
             let place = (self.received[receiver] - self.oldest) as usize;
             self.received[receiver] += 1;

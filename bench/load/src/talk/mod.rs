@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::args::{Args, Mode};
 use crate::{Result, meter, tls};
 
-use fan_out::FanOut;
+pub(crate) use fan_out::FanOut;
 pub(crate) use talker::Talker;
 
 /// A server that answers nothing for so long is given up.

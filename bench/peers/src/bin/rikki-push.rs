@@ -35,12 +35,5 @@ impl Handler for Room {
 
 fn main() -> Result<()> {
     let room = Room { each: std::env::args().nth(1).as_deref() == Some("--each"), ..Room::default() };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let server = Server::new().websocket("/websocket", room).listen("ws://127.0.0.1:0").workers(1);
-        let handle = server.start().await?;
-        let address = handle.local_addrs().first().ok_or("no listener")?;
-        peers::announce(address.port())?;
-        Ok(handle.run().await?)
-    })
+    peers::run_rikki(Server::new().websocket("/websocket", room))
 }

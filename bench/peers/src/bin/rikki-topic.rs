@@ -29,12 +29,5 @@ impl Handler for Room {
 fn main() -> Result<()> {
     // Nobody asks for what was before.
     let topics = Topics::new(TopicsConfig::default().others(TopicConfig::default().history(0)));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let server = Server::new().topics(&topics).websocket("/websocket", Room(topics.clone()));
-        let handle = server.listen("ws://127.0.0.1:0").workers(1).start().await?;
-        let address = handle.local_addrs().first().ok_or("no listener")?;
-        peers::announce(address.port())?;
-        Ok(handle.run().await?)
-    })
+    peers::run_rikki(Server::new().topics(&topics).websocket("/websocket", Room(topics.clone())))
 }

@@ -34,6 +34,9 @@ pub(crate) struct ConnectArgs {
     /// Send stdin and print messages as bytes, not as lines
     #[arg(long)]
     pub(super) binary: bool,
+    /// Connect again when the connection is lost
+    #[arg(long)]
+    pub(super) reconnect: bool,
 
     /// Header field to add to the request
     #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header, help_heading = REQUEST)]
@@ -47,6 +50,13 @@ pub(crate) struct ConnectArgs {
         value_parser = units::duration, help_heading = REQUEST
     )]
     pub(super) connect_timeout: Duration,
+    /// Proxy to use, else that of the environment
+    #[arg(long, value_name = "URL", help_heading = REQUEST)]
+    pub(super) proxy: Option<String>,
+    /// Unix socket to connect to
+    #[cfg(unix)]
+    #[arg(long, value_name = "PATH", conflicts_with = "proxy", help_heading = REQUEST)]
+    pub(super) unix_socket: Option<PathBuf>,
 
     /// Authorities to trust instead of the system's, PEM
     #[arg(long, value_name = "FILE", help_heading = TLS)]
@@ -112,6 +122,7 @@ mod tests {
         let args = connect("rikki connect ws://a");
         assert_eq!(args.url, "ws://a");
         assert_eq!((args.binary, args.headers, args.subprotocols), (false, vec![], vec![]));
+        assert_eq!((args.reconnect, args.proxy), (false, None));
         assert_eq!((args.ca, args.cert, args.key), (None, None, None));
         assert_eq!((args.compression, args.max_message), (CompressionMode::Dedicated, 4 << 20));
         let seconds = Duration::from_secs;
@@ -142,6 +153,11 @@ mod tests {
         check("rikki connect --header x ws://a", "invalid value 'x' for '--header <NAME:VALUE>': expected NAME:VALUE");
         check("rikki connect --ping 30 ws://a", "invalid value '30' for '--ping <DUR>': expected a whole number");
         check("rikki connect --cert c wss://a", "the following required arguments were not provided: --key <FILE>");
+        #[cfg(unix)]
+        check(
+            "rikki connect --proxy a --unix-socket b ws://a",
+            "the argument '--proxy <URL>' cannot be used with '--unix-socket <PATH>'",
+        );
         check("rikki connect --compression on ws://a", "invalid value 'on' for '--compression <MODE>'");
     }
 

@@ -1,12 +1,13 @@
 //! `rikki connect URL`: a WebSocket in the terminal. Lines of stdin are sent, messages are printed to stdout, and
 //! everything else is a line on stderr.
 //!
-//! The connection is the library's client. Stdin and stdout have a thread each (`input`, `output`), and one future
-//! moves messages between them and the WebSocket (`session`).
+//! The connection is the library's client (`link`: one, or one after the other). Stdin and stdout have a thread each
+//! (`input`, `output`), and one future moves messages between them and the connection (`session`).
 
 mod args;
 mod input;
 mod lines;
+mod link;
 mod output;
 mod session;
 mod shown;
@@ -16,15 +17,15 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use axum::http::{Response, header};
 use rikki::client::{Builder, ClientTls, ConnectError, HandshakeError};
-use rikki::ws::{Compression, Config, WebSocket};
+use rikki::ws::{Compression, Config};
 use tokio::time::timeout;
 
 use crate::args::{CompressionMode, UsageError};
 use crate::settings::is_secure;
 use crate::{Failure, log, tell};
 use input::Input;
+use link::Link;
 use output::Output;
 use session::Session;
 use signals::Signals;
@@ -52,14 +53,22 @@ fn configure(args: &ConnectArgs) -> Result<Builder, Failure> {
         .compression(compression)
         .max_message_size(args.max_message)
         .ping_interval(args.ping)
-        // The session has its own.
-        .close_timeout(Duration::MAX);
+        // The session has its own, unless what comes after the end is another connection.
+        .close_timeout(if args.reconnect { args.close_timeout } else { Duration::MAX });
     let mut builder = Builder::new(&args.url)
         .protocols(args.subprotocols.iter().map(String::as_str))
         .config(config)
         .connect_timeout(args.connect_timeout);
     for (name, value) in &args.headers {
         builder = builder.header(name, value);
+    }
+    builder = match &args.proxy {
+        Some(proxy) => builder.proxy(proxy),
+        None => builder.proxy_from_env(),
+    };
+    #[cfg(unix)]
+    if let Some(path) = &args.unix_socket {
+        builder = builder.unix_socket(path);
     }
     Ok(match tls(args)? {
         Some(tls) => builder.tls(tls),
@@ -88,14 +97,13 @@ fn tls(args: &ConnectArgs) -> Result<Option<ClientTls>, Failure> {
 
 async fn talk(builder: &Builder, args: &ConnectArgs) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new().map_err(unable)?;
-    let (socket, response) = tokio::select! {
-        connected = builder.connect() => connected?,
+    let link = tokio::select! {
+        connected = Link::open(builder, args) => connected?,
         code = signals.next() => return Ok(code),
     };
-    note(&greeting(&args.url, &socket, &response));
     let input = Input::start(args.binary, args.max_message).map_err(unable)?;
     let output = Output::start(args.binary).map_err(unable)?;
-    let mut session = Session::new(socket, input, output, args.close_timeout);
+    let mut session = Session::new(link, input, output, args.close_timeout);
     let code = tokio::select! {
         all_well = session.run() => return Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
         code = signals.next() => code,
@@ -118,17 +126,6 @@ async fn talk(builder: &Builder, args: &ConnectArgs) -> Result<ExitCode, Failure
 /// A wait that is longer needs an explanation.
 const SOON: Duration = Duration::from_millis(500);
 
-fn greeting(url: &str, socket: &WebSocket, response: &Response<()>) -> String {
-    let mut text = format!("connected to {url}");
-    if let Some(subprotocol) = socket.protocol() {
-        text += &format!(", subprotocol {subprotocol}");
-    }
-    if let Some(extensions) = response.headers().get(header::SEC_WEBSOCKET_EXTENSIONS) {
-        text += &format!(", {}", String::from_utf8_lossy(extensions.as_bytes()));
-    }
-    text
-}
-
 /// One line on stderr, which may quote the server.
 fn note(text: &str) {
     tell(&shown::line(text));
@@ -144,6 +141,7 @@ impl From<ConnectError> for Failure {
         match error {
             ConnectError::BadUrl { .. }
             | ConnectError::BadHeader { .. }
+            | ConnectError::BadProxy { .. }
             | ConnectError::Handshake(HandshakeError::Uri | HandshakeError::ReservedHeader(_)) => {
                 Self::Usage(UsageError(text))
             }

@@ -8,12 +8,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_core::Stream as _;
-use futures_sink::Sink as _;
-use rikki::ws::{CloseCode, Deadline, Error, Sender, WebSocket};
+use rikki::ws::{CloseCode, Deadline, Error};
 use tokio::time::{Sleep, sleep};
 
 use super::input::Input;
+use super::link::Link;
 use super::note;
 use super::output::Output;
 
@@ -21,11 +20,9 @@ use super::output::Output;
 const SENT_AT_ONCE: usize = 256;
 
 pub(super) struct Session {
-    socket: WebSocket,
+    link: Link,
     input: Input,
     output: Output,
-    /// Tells how much is unsent.
-    sender: Option<Sender>,
     unsent: usize,
     /// We have sent a Close, or have it queued.
     closing: bool,
@@ -35,7 +32,7 @@ pub(super) struct Session {
     interrupted: bool,
     /// Input or output went wrong, and it was said.
     failed: bool,
-    ended: Option<Result<(), Error>>,
+    ended: Option<Result<(), String>>,
     close_timeout: Duration,
     patience: Option<Pin<Box<Sleep>>>,
 }
@@ -44,10 +41,9 @@ impl Session {
     /// `close_timeout` bounds the silence while the connection closes: what still arrives puts the end off, as does
     /// what the server takes. The deadline of [`rikki::ws::Config`] counts from the Close, and would lose the answers
     /// that need longer.
-    pub(super) fn new(mut socket: WebSocket, input: Input, output: Output, close_timeout: Duration) -> Self {
+    pub(super) fn new(link: Link, input: Input, output: Output, close_timeout: Duration) -> Self {
         Self {
-            sender: socket.sender(),
-            socket,
+            link,
             input,
             output,
             unsent: 0,
@@ -68,7 +64,7 @@ impl Session {
     /// It can be given up and called again: nothing is lost.
     pub(super) async fn run(&mut self) -> bool {
         let ended = poll_fn(|cx| self.poll(cx)).await;
-        let code = match (ended, self.socket.closed()) {
+        let code = match (ended, self.link.closed()) {
             (Ok(()), Some(closed)) => {
                 // The answer to ours has its code, or none.
                 let by_us = self.closed_first && matches!(closed.code, CloseCode::NORMAL | CloseCode::NO_STATUS);
@@ -76,12 +72,13 @@ impl Session {
                 closed.code
             }
             (Err(error), _) => {
-                note(&error.to_string());
+                note(&error);
                 CloseCode::ABNORMAL
             }
             (Ok(()), None) => CloseCode::ABNORMAL,
         };
-        !self.failed && matches!(code, CloseCode::NORMAL | CloseCode::GOING_AWAY | CloseCode::NO_STATUS)
+        let all_sent = !self.failed && !self.link.has_lost();
+        all_sent && matches!(code, CloseCode::NORMAL | CloseCode::GOING_AWAY | CloseCode::NO_STATUS)
     }
 
     /// Closes with 1000; what stdout does not take is dropped.
@@ -93,10 +90,10 @@ impl Session {
     fn close(&mut self) {
         self.closing = true;
         // Fails where it is closed already, which is as good.
-        self.closed_first |= self.socket.start_close(CloseCode::NORMAL, "").is_ok();
+        self.closed_first |= self.link.close();
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), String>> {
         loop {
             let written = self.output.poll_write(cx);
             if let Poll::Ready(Err(error)) = &written {
@@ -111,7 +108,7 @@ impl Session {
             let received = self.receive(cx);
             if !sent && !received {
                 ready!(self.poll_silence(cx));
-                self.ended = Some(Err(Error::TimedOut(Deadline::Close)));
+                self.ended = Some(Err(Error::TimedOut(Deadline::Close).to_string()));
             }
         }
     }
@@ -120,13 +117,13 @@ impl Session {
     fn send(&mut self, cx: &mut Context<'_>) -> bool {
         for sent in 0..SENT_AT_ONCE {
             // How the connection ended is told by the stream.
-            if self.closing || !matches!(Pin::new(&mut self.socket).poll_ready(cx), Poll::Ready(Ok(()))) {
+            if self.closing || self.link.poll_ready(cx) != Poll::Ready(true) {
                 return sent > 0;
             }
             match self.input.poll_message(cx) {
                 Poll::Pending => return sent > 0,
                 Poll::Ready(Some(Ok(message))) => {
-                    let _ = Pin::new(&mut self.socket).start_send(message);
+                    self.link.send(message);
                 }
                 Poll::Ready(Some(Err(error))) => {
                     note(&error.to_string());
@@ -143,11 +140,11 @@ impl Session {
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
         if self.output.is_full() && !self.interrupted {
             // What is unsent goes on meanwhile, and what is not read cannot be silence.
-            let _ = Pin::new(&mut self.socket).poll_flush(cx);
+            self.link.flush(cx);
             self.patience = None;
             return false;
         }
-        match Pin::new(&mut self.socket).poll_next(cx) {
+        match self.link.poll_next(cx) {
             Poll::Pending => return false,
             Poll::Ready(Some(Ok(_))) if self.output.is_full() => {}
             Poll::Ready(Some(Ok(message))) => self.output.show(&message),
@@ -160,10 +157,10 @@ impl Session {
 
     /// Ready when the connection should have closed by now.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.closing && self.socket.closed().is_none() {
+        if !self.closing && self.link.closed().is_none() {
             return Poll::Pending;
         }
-        let unsent = self.sender.as_ref().map_or(0, Sender::queued);
+        let unsent = self.link.queued();
         if unsent != self.unsent {
             self.unsent = unsent;
             self.patience = None;

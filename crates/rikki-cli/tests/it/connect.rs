@@ -372,3 +372,71 @@ fn the_first_interrupt_says_what_it_waits_for() {
     assert_eq!(client.end_with_open_stdin().code, Some(130));
     drop(end);
 }
+
+#[test]
+fn a_connection_that_is_lost_is_made_anew() {
+    let server = Running::closure(|socket, message| match message.as_text() {
+        Some("fail") => socket.close(CloseCode::INTERNAL_ERROR, "trouble"),
+        Some("leave") => socket.close(CloseCode(4500), ""),
+        _ => socket.send(message),
+    });
+    let mut client = connect(&["--reconnect", &server.url]);
+    client.write("one\n", false);
+    assert_eq!(client.line(), "one");
+    assert!(client.report().starts_with("rikki: connected to "));
+    client.write("fail\n", false);
+    let report = client.report();
+    let lost = "rikki: closed by the server: 1011 \"trouble\"; connecting again in 0.";
+    assert!(report.starts_with(lost), "{report}");
+    // A line waits for the connection.
+    client.write("two\n", false);
+    assert!(client.report().starts_with("rikki: connected to "));
+    assert_eq!(client.line(), "two");
+    client.write("leave\n", false);
+    let ended = client.end_with_open_stdin();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(RUNTIME), "rikki: closed by the server: 4500\n"));
+    // Both ends of stdin and of the connection are as without.
+    check(&["--reconnect", &server.url], "one\n", 0, "one\n", &["connected to", CLOSED]);
+    check(&["--reconnect", "http://localhost"], "", USAGE, "", &["cannot connect to"]);
+}
+
+/// The first line of stderr, and the code.
+fn refused(mut client: Process) -> (Option<i32>, String) {
+    client.write("", true);
+    let ended = client.end_with_open_stdin();
+    (ended.code, ended.stderr.lines().next().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn a_proxy_is_a_flag_or_a_variable() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let unreachable = |(code, line): (Option<i32>, String)| {
+        assert_eq!(code, Some(RUNTIME));
+        assert!(line.starts_with(&format!("rikki: the proxy {proxy} cannot be reached: ")), "{line}");
+    };
+    unreachable(refused(connect(&["--proxy", &proxy, "ws://example.org"])));
+    let with = |variables: &[(&str, &str)]| Process::start_with_variables(&["connect", "ws://example.org"], variables);
+    unreachable(refused(with(&[("http_proxy", proxy.as_str())])));
+    unreachable(refused(with(&[("ALL_PROXY", proxy.as_str())])));
+    let (code, line) = refused(connect(&["--proxy", "ftp://user:secret@h", "ws://example.org"]));
+    assert_eq!((code, line.contains("secret")), (Some(USAGE), false), "{line}");
+    let echo = Echo::plain();
+    let variables = [("all_proxy", proxy.as_str()), ("no_proxy", "localhost,127.0.0.1")];
+    let mut client = Process::start_with_variables(&["connect", &echo.url], &variables);
+    client.write("one\n", true);
+    let ended = client.end_with_open_stdin();
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "one\n"), "{}", ended.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_unix_socket_stands_for_the_host() {
+    let folder = Folder::new();
+    let path = folder.path("rikki.sock");
+    let process = Process::start(&["--listen", &format!("unix:{path}"), &folder.path("")]);
+    process.line();
+    let url = "ws://localhost/websocket";
+    check(&["--unix-socket", &path, url], "one\n", 0, "one\n", &["connected to ws://localhost/websocket", CLOSED]);
+}

@@ -37,6 +37,9 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
+/// What of the environment of the tests would lead a client elsewhere.
+const PROXIES: [&str; 6] = ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy"];
+
 impl Process {
     pub(crate) fn start(args: &[&str]) -> Self {
         Self::start_with(args, Stdio::piped())
@@ -60,7 +63,7 @@ impl Process {
         Self::spawn(&mut command, Stdio::piped(), stderr.into())
     }
 
-    /// With these variables in its environment.
+    /// With these variables in its environment, and no other for proxies.
     pub(crate) fn start_with_variables(args: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rikki"));
         Self::spawn(command.args(args).envs(variables.iter().copied()), Stdio::piped(), Stdio::piped())
@@ -77,6 +80,10 @@ impl Process {
 
     /// A command that has its stdin already.
     pub(crate) fn spawn_as(command: &mut Command, stdout: Stdio, stderr: Stdio) -> Self {
+        let given: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
+        for name in PROXIES.iter().filter(|name| !given.iter().any(|given| given == *name)) {
+            command.env_remove(name);
+        }
         let mut child = command.stdout(stdout).stderr(stderr).spawn().unwrap();
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().map_or_else(|| mpsc::channel().1, lines);

@@ -260,7 +260,7 @@ mod tests {
     /// What is changed changes its hash: the failed assertion shows the new one.
     #[test]
     fn the_policy_names_the_style_sheet_and_the_script() {
-        let suite = rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13().unwrap();
+        let suite = rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13().unwrap();
         for (directive, content) in [("style-src", STYLE), ("script-src", SCRIPT)] {
             let hash = suite.common.hash_provider.hash(content.as_bytes());
             let source = format!("{directive} 'sha256-{}'", base64(hash.as_ref()));

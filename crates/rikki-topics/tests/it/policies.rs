@@ -81,6 +81,20 @@ fn where_it_begins() {
     assert_eq!((counters.resumed, counters.not_recovered), (3, 3));
 }
 
+/// By tokio's, which a test may pause.
+#[tokio::test(start_paused = true)]
+async fn messages_age_by_the_clock_of_the_runtime() {
+    let config = TopicConfig::default().history(4).age(Duration::from_secs(60));
+    let topics = Topics::new(TopicsConfig::default().others(config));
+    let newcomer = || all(&mut topics.subscribe("t", From::Last(4)).unwrap());
+    topics.publish("t", "1").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    topics.publish("t", "2").await.unwrap();
+    assert_eq!(newcomer(), "joined 1 2");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(newcomer(), "joined 2");
+}
+
 #[test]
 fn a_resume_from_before_what_is_there() {
     let topics = small(Policy::Gap);

@@ -102,6 +102,8 @@ fn what_newcomers_may_have() {
     change(&topics, others(config().history(1)));
     assert_eq!((newcomer(From::Last(9)), newcomer(From::Now)), ("joined three".into(), "joined".into()));
     assert_eq!(topics.config("t"), Some(config().history(1)));
+    // There cannot be one.
+    assert_eq!((topics.config("t\n"), topics.config("")), (None, None));
 }
 
 /// Also of topics that were to be looked at much later.

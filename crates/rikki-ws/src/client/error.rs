@@ -1,12 +1,13 @@
 //! Why a WebSocket could not be opened.
 
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::{fmt, io};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use rikki_proto::handshake::HandshakeError;
-
 use rikki_limits::{BadLimit, Excerpt};
+use rikki_proto::handshake::HandshakeError;
 
 #[cfg(feature = "tls")]
 use crate::tls::TlsError;
@@ -27,6 +28,11 @@ pub enum ConnectError {
         /// Which one, and why.
         why: String,
     },
+    /// A proxy cannot be what was asked for, by [`proxy`](super::Builder::proxy) or by the environment.
+    BadProxy {
+        /// What is expected. The URL may have a password in it, and is not quoted.
+        why: String,
+    },
     /// A limit cannot be what was asked for.
     Limit(BadLimit),
     /// The host is not known, or nobody listens there.
@@ -37,6 +43,21 @@ pub enum ConnectError {
         port: u16,
         /// What the system said.
         source: io::Error,
+    },
+    /// Nobody listens at the path of a Unix socket, or this process may not connect to it.
+    #[cfg(unix)]
+    UnixSocket {
+        /// The path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The proxy did not lead to the server.
+    Proxy {
+        /// The proxy, as a URL without user and password.
+        proxy: String,
+        /// Why it did not.
+        source: ProxyError,
     },
     /// Certificates could not be loaded.
     #[cfg(feature = "tls")]
@@ -75,13 +96,95 @@ pub enum ConnectError {
     NoRandom(io::Error),
 }
 
+/// Why a proxy did not lead to the server.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// The proxy itself cannot be reached.
+    Unreachable(io::Error),
+    /// It wants a user and a password, or others than these: 407, or what SOCKS has for it.
+    Unauthorized,
+    /// An HTTP proxy answered CONNECT with another status than 2xx; the body holds at most 4 KiB of what it said.
+    Refused(Box<Response<Bytes>>),
+    /// A SOCKS proxy answered with this code
+    /// ([RFC 1928 section 6](https://www.rfc-editor.org/rfc/rfc1928#section-6)).
+    Reply(u8),
+    /// SOCKS has names of at most 255 bytes.
+    NameTooLong,
+    /// What came is not the protocol of such a proxy.
+    Protocol(&'static str),
+    /// The connection broke, or what came was not HTTP.
+    Broken(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl fmt::Display for ProxyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(source) => write!(f, "cannot be reached: {source}"),
+            Self::Unauthorized => f.write_str("wants a user and a password, or others than these"),
+            Self::Refused(response) => {
+                write!(f, "answered {}", response.status())?;
+                quote(f, response.body())
+            }
+            Self::Reply(code) => match reply(*code) {
+                Some(meaning) => write!(f, "answered: {meaning}"),
+                None => write!(f, "answered with the unknown code {code}"),
+            },
+            Self::NameTooLong => f.write_str("takes no name of a host of more than 255 bytes"),
+            Self::Protocol(why) => f.write_str(why),
+            Self::Broken(error) => told(f, "broke off", error.as_ref()),
+        }
+    }
+}
+
+impl std::error::Error for ProxyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreachable(source) => Some(source),
+            Self::Broken(error) => Some(error.as_ref()),
+            Self::Unauthorized | Self::Refused(_) | Self::Reply(_) | Self::NameTooLong | Self::Protocol(_) => None,
+        }
+    }
+}
+
+/// The codes of [RFC 1928 section 6](https://www.rfc-editor.org/rfc/rfc1928#section-6).
+fn reply(code: u8) -> Option<&'static str> {
+    Some(match code {
+        1 => "the proxy failed",
+        2 => "its rules do not allow it",
+        3 => "the network is unreachable",
+        4 => "the host is unreachable",
+        5 => "the host refused the connection",
+        6 => "the time to live expired",
+        7 => "it does not know CONNECT",
+        8 => "it does not know this kind of address",
+        _ => return None,
+    })
+}
+
+/// The beginning of a text that somebody else wrote, if there is one.
+fn quote(f: &mut fmt::Formatter<'_>, text: &[u8]) -> fmt::Result {
+    let text = text.trim_ascii();
+    if text.is_empty() { Ok(()) } else { write!(f, ": \"{}\"", Excerpt::of(text)) }
+}
+
+/// hyper's own text does not include that of its cause.
+fn told(f: &mut fmt::Formatter<'_>, what: &str, error: &(dyn std::error::Error + 'static)) -> fmt::Result {
+    write!(f, "{what}: {error}")?;
+    error.source().map_or(Ok(()), |cause| write!(f, ": {cause}"))
+}
+
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BadUrl { url, why } => write!(f, "cannot connect to {url:?}: {why}"),
             Self::BadHeader { why } => f.write_str(why),
+            Self::BadProxy { why } => f.write_str(why),
             Self::Limit(error) => error.fmt(f),
             Self::Unreachable { host, port, source } => write!(f, "cannot reach {host} port {port}: {source}"),
+            #[cfg(unix)]
+            Self::UnixSocket { path, source } => write!(f, "cannot reach the Unix socket {}: {source}", path.display()),
+            Self::Proxy { proxy, source } => write!(f, "the proxy {proxy} {source}"),
             #[cfg(feature = "tls")]
             Self::Tls(error) => error.fmt(f),
             #[cfg(feature = "tls")]
@@ -97,16 +200,11 @@ impl fmt::Display for ConnectError {
                 )
             }
             Self::Refused(response) => {
-                let text = response.body().trim_ascii();
                 write!(f, "the server answered {} instead of 101 Switching Protocols", response.status())?;
-                if text.is_empty() { Ok(()) } else { write!(f, ": \"{}\"", Excerpt::of(text)) }
+                quote(f, response.body())
             }
             Self::Handshake(error) => error.fmt(f),
-            Self::Http(error) => {
-                // hyper's own text does not include that of its cause.
-                write!(f, "the opening handshake failed: {error}")?;
-                error.source().map_or(Ok(()), |cause| write!(f, ": {cause}"))
-            }
+            Self::Http(error) => told(f, "the opening handshake failed", error.as_ref()),
             Self::TimedOut => f.write_str("the server did not answer in time"),
             Self::NoRandom(error) => write!(f, "the system has no random numbers: {error}"),
         }
@@ -117,6 +215,9 @@ impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Unreachable { source, .. } | Self::NoRandom(source) => Some(source),
+            #[cfg(unix)]
+            Self::UnixSocket { source, .. } => Some(source),
+            Self::Proxy { source, .. } => Some(source),
             #[cfg(feature = "tls")]
             Self::Tls(error) => Some(error),
             #[cfg(feature = "tls")]
@@ -126,6 +227,7 @@ impl std::error::Error for ConnectError {
             Self::Http(error) => Some(error.as_ref()),
             Self::BadUrl { .. }
             | Self::BadHeader { .. }
+            | Self::BadProxy { .. }
             | Self::SpeaksTls
             | Self::Redirected { .. }
             | Self::Refused(_)

@@ -1,4 +1,4 @@
-//! One HTTP request for an upgrade, and the stream that is left when it was granted.
+//! One HTTP request for a stream, by an upgrade or by CONNECT, and that stream when it was granted.
 
 use std::future::poll_fn;
 use std::io;
@@ -29,16 +29,25 @@ const MAX_REFUSAL: usize = 4 * 1024;
 /// How long that text is waited for: the status says more than it does, and must not be lost over it.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
-/// A granted upgrade.
-pub(super) struct Answer {
+/// A stream that was granted, as it is behind the response.
+pub(super) struct Answer<I> {
     pub(super) response: Response<()>,
-    pub(super) io: Box<dyn Io>,
+    pub(super) io: I,
     /// What was read behind the response.
     pub(super) read_ahead: Bytes,
 }
 
-/// Sends `request` and reads the response, which other than 101 becomes an error.
-pub(super) async fn exchange(io: Box<dyn Io>, request: Request<Empty<Bytes>>) -> Result<Answer, ConnectError> {
+/// What a WebSocket begins with.
+pub(super) fn is_switching(status: StatusCode) -> bool {
+    status == StatusCode::SWITCHING_PROTOCOLS
+}
+
+/// Sends `request` and reads the response, which becomes an error if its status is not one that grants the stream.
+pub(super) async fn exchange<I: Io>(
+    io: I,
+    request: Request<Empty<Bytes>>,
+    is_granted: fn(StatusCode) -> bool,
+) -> Result<Answer<I>, ConnectError> {
     let mut builder = http1::Builder::new();
     builder.max_headers(MAX_HEADERS).max_header_size(MAX_HEAD);
     let io = ReadOn { io, broken: None };
@@ -62,7 +71,7 @@ pub(super) async fn exchange(io: Box<dyn Io>, request: Request<Empty<Bytes>>) ->
             return Err(if read.starts_with(TLS_ALERT) { ConnectError::SpeaksTls } else { error });
         }
     };
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    if !is_granted(response.status()) {
         return Err(refusal(&mut wire, response).await);
     }
     poll_fn(|cx| wire.poll(cx)).await?;
@@ -75,12 +84,12 @@ const TLS_ALERT: &[u8] = &[21, 3];
 
 /// A stream that is read on when nothing can be written to it any more: what the server has said before that, such as
 /// an alert of TLS or a refusal, tells more than the failure does.
-struct ReadOn {
-    io: Box<dyn Io>,
+struct ReadOn<I> {
+    io: I,
     broken: Option<io::Error>,
 }
 
-impl ReadOn {
+impl<I> ReadOn<I> {
     /// What was to be written is gone, which comes to light when there is nothing to read.
     fn keep<T>(&mut self, result: Poll<io::Result<T>>, done: T) -> Poll<io::Result<T>> {
         match result {
@@ -93,7 +102,7 @@ impl ReadOn {
     }
 }
 
-impl AsyncRead for ReadOn {
+impl<I: Io> AsyncRead for ReadOn<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
@@ -104,7 +113,7 @@ impl AsyncRead for ReadOn {
     }
 }
 
-impl AsyncWrite for ReadOn {
+impl<I: Io> AsyncWrite for ReadOn<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
         self.keep(written, bytes.len())
@@ -121,12 +130,12 @@ impl AsyncWrite for ReadOn {
 }
 
 /// hyper's connection, which has to be polled for anything to move, and not again when it has ended.
-struct Wire {
-    connection: Connection<TokioIo<ReadOn>, Empty<Bytes>>,
+struct Wire<I: Io> {
+    connection: Connection<TokioIo<ReadOn<I>>, Empty<Bytes>>,
     ended: bool,
 }
 
-impl Wire {
+impl<I: Io> Wire<I> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         if self.ended {
             return Poll::Ready(Ok(()));
@@ -138,7 +147,7 @@ impl Wire {
 }
 
 /// What the server said instead of 101, with the beginning of its text.
-async fn refusal(wire: &mut Wire, response: Response<Incoming>) -> ConnectError {
+async fn refusal<I: Io>(wire: &mut Wire<I>, response: Response<Incoming>) -> ConnectError {
     let (parts, mut body) = response.into_parts();
     if parts.status.is_redirection()
         && let Some(location) = parts.headers.get(header::LOCATION)

@@ -1,47 +1,39 @@
 //! The client's end: the same [`WebSocket`] as on a server, after the client's side of the opening handshake.
 //!
-//! [`connect`] is the short form, [`Builder`] sets everything. The protocol, the driver and its deadlines are those of
-//! the server; here are the connection, the request and the judgement of its answer
-//! ([RFC 6455 section 4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1)).
+//! [`connect`] is the short form, [`Builder`] sets everything, and [`Reconnecting`] stays connected. The protocol, the
+//! driver and its deadlines are those of the server; here are the connection, the request and the judgement of its
+//! answer ([RFC 6455 section 4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1)).
 
 mod error;
 mod exchange;
 mod limits;
+mod opening;
+mod proxy;
+mod reconnect;
+mod route;
+mod socks;
+mod transient;
 
-use std::net::SocketAddr;
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
-use http_body_util::Empty;
-use rand::rngs::{StdRng, SysRng};
-use rand::{Rng as _, SeedableRng as _};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use rikki_limits::BadLimit;
-use rikki_proto::handshake::ClientHandshake;
-#[cfg(feature = "tls")]
-use rustls::InvalidMessage;
-#[cfg(feature = "tls")]
-use rustls_pki_types::ServerName;
-use tokio::net::TcpStream;
-#[cfg(feature = "tls")]
-use tokio::task::spawn_blocking;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
-#[cfg(feature = "tls")]
-use tokio_rustls::TlsConnector;
 
-use crate::stream::Io;
 use crate::terms::Terms;
-#[cfg(feature = "tls")]
-use crate::tls::TlsStream;
-use crate::trace::Trace;
-use crate::tracker::Tracker;
 use crate::{Config, InvalidSubprotocol, Live, Subprotocol, WebSocket};
 
 use limits::Limits;
+use proxy::{Environment, Proxy};
+use route::Route;
 
 #[cfg(feature = "tls")]
 pub use crate::tls::client::ClientTls;
-pub use error::ConnectError;
+pub use error::{ConnectError, ProxyError};
+pub use reconnect::{Backoff, ConnectHook, Event, Loss, ReconnectError, Reconnecting};
 pub use rikki_proto::handshake::HandshakeError;
 
 /// Opens a WebSocket with the defaults of [`Builder`].
@@ -100,6 +92,7 @@ pub struct Builder {
     config: Config,
     terms: Arc<Terms>,
     limits: Limits,
+    route: Route,
     #[cfg(feature = "tls")]
     tls: Option<ClientTls>,
     /// The first setting that could not be understood.
@@ -116,6 +109,7 @@ impl Builder {
             config: Config::default(),
             terms: Arc::default(),
             limits: Limits::default(),
+            route: Route::default(),
             #[cfg(feature = "tls")]
             tls: None,
             mistake: None,
@@ -175,6 +169,60 @@ impl Builder {
         self
     }
 
+    /// Connects by way of a proxy: `http://[USER:PASSWORD@]HOST[:PORT]` or `socks5://[USER:PASSWORD@]HOST[:PORT]`;
+    /// default none, whatever the environment says. It takes the place of an earlier one.
+    ///
+    /// An HTTP proxy is asked for a tunnel by CONNECT
+    /// ([RFC 9110 section 9.3.6](https://www.rfc-editor.org/rfc/rfc9110#section-9.3.6)), for `ws` too, with basic
+    /// authentication ([RFC 7617](https://www.rfc-editor.org/rfc/rfc7617)) if there is a user. SOCKS is version 5
+    /// ([RFC 1928](https://www.rfc-editor.org/rfc/rfc1928)), with a user and a password of at most 255 bytes each
+    /// ([RFC 1929](https://www.rfc-editor.org/rfc/rfc1929)) or without, and the proxy looks up the name of the host, as
+    /// for curl's `socks5h`, which means the same here. Ports are 80 and 1080 where none is given. What is special in
+    /// user and password is written in percent encoding. They are shown by no error and no log; to the proxy they go
+    /// unencrypted, as everything does but what is in `wss`.
+    ///
+    /// TLS is spoken with the host of the URL, through the proxy. All of it has to be done within
+    /// [`connect_timeout`](Self::connect_timeout). `http://` may be left out. What is no proxy is an error of
+    /// [`connect`](Self::connect).
+    ///
+    /// ```no_run
+    /// use rikki_ws::client::Builder;
+    ///
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let builder = Builder::new("wss://example.org/chat").proxy("socks5://user:pass%40word@localhost");
+    /// let (socket, _) = builder.connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn proxy(mut self, url: &str) -> Self {
+        match Proxy::parse(url) {
+            Ok(proxy) => self.route = Route::Proxy(proxy),
+            Err(why) => self.note(Mistake::Proxy(why)),
+        }
+        self
+    }
+
+    /// Connects by way of the proxy that the environment names now for the URL, if it does, as curl would.
+    ///
+    /// For `wss` it is in `https_proxy` or `HTTPS_PROXY`, for `ws` in `http_proxy`, else in `all_proxy` or `ALL_PROXY`,
+    /// and a lower-case name counts before an upper-case one. `HTTP_PROXY` is not read: where a program serves CGI it
+    /// is what a client has written. Hosts that `no_proxy` or `NO_PROXY` lists are reached without: names, which stand for
+    /// what is below them too, addresses, networks such as `10.0.0.0/8`, or `*` for all. Values are those of
+    /// [`proxy`](Self::proxy), an empty one stands for no proxy, and what is none is an error of
+    /// [`connect`](Self::connect) with a URL that it is for.
+    pub fn proxy_from_env(mut self) -> Self {
+        self.route = Route::Environment(Arc::new(Environment::read(|name| std::env::var(name).ok())));
+        self
+    }
+
+    /// Connects to the Unix socket at this path, in place of the host of the URL, which is told to the server all the
+    /// same: see [`connect_over`](Self::connect_over). It takes the place of a proxy.
+    #[cfg(unix)]
+    pub fn unix_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.route = Route::Unix(path.into());
+        self
+    }
+
     /// Connects, and returns the WebSocket with the server's answer to the handshake. It can be called again, for
     /// another connection.
     ///
@@ -194,97 +242,47 @@ impl Builder {
     ///
     /// Dropping the future before it is ready closes the connection; nothing else is left behind.
     pub async fn connect(&self) -> Result<(WebSocket, Response<()>), ConnectError> {
-        match timeout(self.limits.connect_timeout, self.connect_in_time()).await {
-            Ok(connected) => connected,
-            Err(_) => Err(ConnectError::TimedOut),
-        }
+        self.in_time(self.open()).await
     }
 
-    async fn connect_in_time(&self) -> Result<(WebSocket, Response<()>), ConnectError> {
-        if let Some(mistake) = &self.mistake {
-            return Err(mistake.clone().into());
-        }
-        self.config.check().map_err(ConnectError::Limit)?;
-        let uri = self.uri()?;
-        let mut rng = StdRng::try_from_rng(&mut SysRng)
-            .map_err(|error| ConnectError::NoRandom(std::io::Error::other(error.to_string())))?;
-        let mut nonce = [0; 16];
-        rng.fill_bytes(&mut nonce);
-        let mut handshake = ClientHandshake::new(nonce, &self.subprotocols);
-        let offer = self.terms.codecs.as_ref().and_then(|codecs| Some((codecs, codecs.offer()?)));
-        if let Some((_, offer)) = &offer {
-            handshake = handshake.offer_deflate(offer.options);
-        }
-        let request = handshake.request(&uri, self.headers.clone())?.map(|()| Empty::new());
-        let (answer, peer) = self.exchange(&uri, request).await?;
-        let established = handshake.verify(&answer.response)?;
-        let mut connection = self.terms.client(move || rng.next_u32().to_ne_bytes());
-        if let (Some((codecs, offer)), Some(agreed)) = (offer, established.agreed())
-            && let Some(codecs) = codecs.confirmed(offer, agreed)
-        {
-            connection.set_codecs(codecs);
-        }
-        let subprotocol = established.subprotocol().cloned();
-        let (terms, tracker) = (self.terms.clone(), Tracker::default());
-        let trace = Trace::begin(peer, uri.path(), None);
-        let socket = WebSocket::new(answer.io, &answer.read_ahead, connection, terms, subprotocol, tracker, trace);
-        Ok((socket, answer.response))
+    /// Opens the WebSocket over a stream of one's own, such as a tunnel or one half of a pair in memory, in place of a
+    /// connection to the host of the URL. It can be called again, with another stream.
+    ///
+    /// The URL is told to the server: its host and port in the field `Host`, its path and query in the request. It also
+    /// says whether TLS is spoken over the stream: with `wss` it is, as [`tls`](Self::tls) says and with the host's
+    /// name in the certificate; over a stream that is encrypted already the URL is one of `ws`. A proxy and the path of
+    /// a Unix socket are not used.
+    ///
+    /// # Errors
+    ///
+    /// Each [`ConnectError`] says what to look at.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before it is ready drops the stream; nothing else is left behind.
+    ///
+    /// ```no_run
+    /// use rikki_ws::client::Builder;
+    ///
+    /// # async fn example(tunnel: tokio::io::DuplexStream) -> Result<(), Box<dyn std::error::Error>> {
+    /// let (mut socket, _) = Builder::new("ws://device/control").connect_over(tunnel).await?;
+    /// socket.send("hello").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn connect_over<S>(&self, stream: S) -> Result<(WebSocket, Response<()>), ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        self.in_time(self.open_over(stream)).await
     }
 
-    /// [Section 3](https://www.rfc-editor.org/rfc/rfc6455#section-3): "Fragment identifiers are meaningless in the
-    /// context of WebSocket URIs and MUST NOT be used on these URIs."
-    fn uri(&self) -> Result<Uri, ConnectError> {
-        let refuse = |why| ConnectError::BadUrl { url: self.url.clone(), why };
-        if self.url.contains('#') {
-            return Err(refuse("a WebSocket has no fragment: leave out # and what follows it"));
-        }
-        let uri: Uri = self.url.parse().map_err(|_| refuse("write it as ws://HOST[:PORT]/PATH or wss://"))?;
-        if is_scheme(&uri, "ws") || is_scheme(&uri, "wss") {
-            Ok(uri)
-        } else {
-            Err(refuse("write it as ws://HOST[:PORT]/PATH or wss://"))
-        }
-    }
-
-    /// The answer, and whose it is.
-    async fn exchange(
-        &self,
-        uri: &Uri,
-        request: Request<Empty<Bytes>>,
-    ) -> Result<(exchange::Answer, Option<SocketAddr>), ConnectError> {
-        let is_tls = is_scheme(uri, "wss");
-        // An address in brackets is an IPv6 address without them.
-        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let unreachable = |source| ConnectError::Unreachable { host: host.to_owned(), port, source };
-        let stream = TcpStream::connect((host, port)).await.map_err(unreachable)?;
-        // Small messages are not to wait for the acknowledgement of those before them.
-        stream.set_nodelay(true).map_err(unreachable)?;
-        let peer = stream.peer_addr().ok();
-        let io: Box<dyn Io> = if is_tls { self.secure(host, stream).await? } else { Box::new(stream) };
-        Ok((exchange::exchange(io, request).await?, peer))
-    }
-
-    #[cfg(feature = "tls")]
-    async fn secure(&self, host: &str, stream: TcpStream) -> Result<Box<dyn Io>, ConnectError> {
-        let tls = match &self.tls {
-            Some(tls) => tls.clone(),
-            // Reads files.
-            None => spawn_blocking(ClientTls::system).await.map_err(|error| ConnectError::Http(error.into()))??,
-        };
-        let failed = |source: std::io::Error| match source.get_ref().and_then(|error| error.downcast_ref()) {
-            // What came does not begin as TLS does.
-            Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => ConnectError::SpeaksNoTls,
-            _ => ConnectError::TlsHandshake { host: host.to_owned(), source },
-        };
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(std::io::Error::other(error)))?;
-        let stream = TlsConnector::from(tls.client_config()).connect(name, stream).await.map_err(failed)?;
-        Ok(Box::new(TlsStream::from(stream)))
-    }
-
-    #[cfg(not(feature = "tls"))]
-    async fn secure(&self, _: &str, _: TcpStream) -> Result<Box<dyn Io>, ConnectError> {
-        Err(ConnectError::BadUrl { url: self.url.clone(), why: "TLS needs the feature `tls`" })
+    async fn in_time<T>(&self, step: impl Future<Output = Result<T, ConnectError>>) -> Result<T, ConnectError> {
+        timeout(self.limits.connect_timeout, step).await.unwrap_or(Err(ConnectError::TimedOut))
     }
 
     fn note(&mut self, mistake: Mistake) {
@@ -296,6 +294,7 @@ impl Builder {
 #[derive(Clone, Debug)]
 enum Mistake {
     Header(String),
+    Proxy(&'static str),
     Limit(BadLimit),
 }
 
@@ -303,12 +302,8 @@ impl From<Mistake> for ConnectError {
     fn from(mistake: Mistake) -> Self {
         match mistake {
             Mistake::Header(why) => Self::BadHeader { why },
+            Mistake::Proxy(why) => Self::BadProxy { why: why.to_owned() },
             Mistake::Limit(error) => Self::Limit(error),
         }
     }
-}
-
-/// Without case: [RFC 3986 section 3.1](https://www.rfc-editor.org/rfc/rfc3986#section-3.1).
-fn is_scheme(uri: &Uri, scheme: &str) -> bool {
-    uri.scheme_str().is_some_and(|given| given.eq_ignore_ascii_case(scheme))
 }

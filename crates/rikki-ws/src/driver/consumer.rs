@@ -15,6 +15,11 @@ pub(crate) trait Consumer {
     /// A whole message has come; it says how to go on.
     fn message(&mut self, socket: &mut Socket<'_>, message: Message<'_>) -> Result<Flow, Panicked>;
 
+    /// A ping has come, and was answered.
+    fn ping(&mut self, payload: &[u8]) {
+        let _ = payload;
+    }
+
     /// A pong has come.
     fn pong(&mut self, socket: &mut Socket<'_>, payload: &[u8]) -> Result<(), Panicked> {
         let _ = (socket, payload);

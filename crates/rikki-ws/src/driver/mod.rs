@@ -27,6 +27,7 @@ use super::compression;
 use super::config::Overflow;
 use super::error::{Closed, Error};
 use super::feeds::Extras;
+use super::group::Coming;
 use super::rate::Rate;
 use super::sender::{Command, Drained, Mailbox};
 use super::socket::Socket;
@@ -125,6 +126,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         })
     }
 
+    /// Lets it be a member of groups, before anything is done with it.
+    pub(super) fn join(&mut self, groups: Vec<Coming>) {
+        if !groups.is_empty() {
+            let sender = self.with_socket(Waker::noop(), |socket| socket.sender());
+            groups.into_iter().for_each(|group| group.admit(&sender));
+        }
+    }
+
     /// Whether nothing can be written any more.
     pub(super) fn is_broken(&self) -> bool {
         self.ending.is_broken()
@@ -152,12 +161,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         code.filter(|_| self.may_close())
     }
 
-    /// Whether no Close has been sent, and none is queued.
     /// Lets senders know what is unsent when others have their turn.
     fn tell_backlog(&self, output: &Output) {
         self.mailbox.iter().for_each(|mailbox| _ = mailbox.set_backlog(output.len()));
     }
 
+    /// Whether no Close has been sent, and none is queued.
     fn may_close(&self) -> bool {
         self.connection.is_open() && !self.mailbox.as_ref().is_some_and(|mailbox| mailbox.is_closed())
     }
@@ -365,6 +374,9 @@ impl<I> Drop for Driver<I> {
             self.lose_unsent(&mut backlog.output);
         }
         self.close_sending();
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.end();
+        }
         if !self.ending.is_told() {
             // It is cut, as at the end of a drain.
             self.trace_end(CloseCode::ABNORMAL, None);

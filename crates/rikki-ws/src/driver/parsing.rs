@@ -78,6 +78,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     fn handle_other<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, event: Event<'_>, mark: usize) {
         match event {
             Event::Close(frame) => self.report(turn, closed_by_peer(frame)),
+            Event::Ping(payload) if !self.ending.is_told() => turn.consumer.ping(&payload),
             Event::Pong(payload) => {
                 if let Some(mailbox) = &self.mailbox {
                     mailbox.handle_pong(&payload);

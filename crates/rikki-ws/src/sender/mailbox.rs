@@ -24,6 +24,7 @@ pub(crate) enum Command {
     Uncompressed(Message<'static>),
     Prepared(PreparedMessage),
     Ping(Box<[u8]>),
+    Pong(Box<[u8]>),
     /// A ping whose answer is waited for; its payload is this number.
     Ask(u64),
     Close(CloseCode, Text<'static>),
@@ -31,10 +32,11 @@ pub(crate) enum Command {
 
 impl Command {
     pub(crate) fn ping(payload: &[u8]) -> Result<Self, SendError> {
-        if payload.len() > 125 {
-            return Err(SendError::ControlTooLong { length: payload.len() });
-        }
-        Ok(Self::Ping(payload.into()))
+        control(payload).map(Self::Ping)
+    }
+
+    pub(crate) fn pong(payload: &[u8]) -> Result<Self, SendError> {
+        control(payload).map(Self::Pong)
     }
 
     pub(crate) fn close(code: CloseCode, reason: &str) -> Result<Self, SendError> {
@@ -53,6 +55,7 @@ impl Command {
             Self::Uncompressed(message) => connection.send_uncompressed(message, output),
             Self::Prepared(message) => connection.send_prepared(&message, output),
             Self::Ping(payload) => connection.ping(&payload, output),
+            Self::Pong(payload) => connection.pong(&payload, output),
             Self::Ask(number) => connection.ping(&number.to_be_bytes(), output),
             Self::Close(code, reason) => connection.close(code, &reason, output),
         }
@@ -69,11 +72,18 @@ impl Command {
             + match self {
                 Self::Message(message) | Self::Uncompressed(message) => message.as_bytes().len(),
                 Self::Prepared(message) => message.len(),
-                Self::Ping(payload) => payload.len(),
+                Self::Ping(payload) | Self::Pong(payload) => payload.len(),
                 Self::Ask(_) => 0,
                 Self::Close(_, reason) => reason.len(),
             }
     }
+}
+
+fn control(payload: &[u8]) -> Result<Box<[u8]>, SendError> {
+    if payload.len() > 125 {
+        return Err(SendError::ControlTooLong { length: payload.len() });
+    }
+    Ok(payload.into())
 }
 
 /// The queue between senders and the connection's task.
@@ -94,6 +104,8 @@ pub(super) struct State {
     waker: Option<Waker>,
     /// Nothing is accepted any more; what is in the queue may still be sent.
     pub(super) closed: bool,
+    /// The connection is gone, TCP included.
+    pub(super) ended: bool,
     /// Messages that were accepted and will not arrive.
     dropped: u64,
     /// Those who wait, from the first on.
@@ -107,7 +119,7 @@ impl State {
 
     /// Who is to look again whether what they wait for has come: to be told without the lock.
     fn changed(&self) -> Option<Arc<Notify>> {
-        self.waits.as_ref().map(|waits| waits.changed.clone())
+        self.waits.as_ref().and_then(|waits| waits.changed.clone())
     }
 
     /// Notes what the connection holds unsent, and gives who is to know that it is little again.
@@ -141,8 +153,8 @@ pub(crate) struct Drained {
 impl Mailbox {
     pub(crate) fn new(id: ConnectionId, terms: Arc<Terms>) -> Self {
         let queued = terms.queues().share();
-        let (queue, backlog, dropped, waker, closed, waits) = Default::default();
-        let state = State { queued, queue, backlog, dropped, waker, closed, waits };
+        let (queue, backlog, dropped, waker, closed, ended, waits) = Default::default();
+        let state = State { queued, queue, backlog, dropped, waker, closed, ended, waits };
         Self { id, terms, state: Mutex::new(state) }
     }
 

@@ -44,6 +44,10 @@ impl Sender {
         Self { mailbox }
     }
 
+    pub(super) fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+
     /// Queues a message.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
-//! Who waits for a connection: for its queue to become short, for its end, or for the answer to a ping.
+//! Who waits for a connection: for its queue to become short, for its end, or for the answer to a ping; and the groups
+//! that it is in, which wait for its end too.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rikki_proto::SendError;
@@ -10,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::mailbox::{Command, Mailbox, State};
 use crate::error::{Deadline, Error};
+use crate::group::Members;
 
 /// How many pings of one connection may wait for their answers: more tell nobody more.
 const MOST_ASKED: usize = 16;
@@ -17,8 +19,10 @@ const MOST_ASKED: usize = 16;
 /// What a mailbox keeps from when somebody first waits.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
-    /// What is waited for may have come.
-    pub(super) changed: Arc<Notify>,
+    /// What is waited for may have come; made by who first waits.
+    pub(super) changed: Option<Arc<Notify>>,
+    /// One for each time that it has joined one.
+    groups: Vec<Weak<Members>>,
     /// The oldest first.
     asked: VecDeque<Asked>,
     last: u64,
@@ -80,7 +84,7 @@ impl Waits {
 impl Mailbox {
     /// Waits until `ready` finds something: asked anew whenever the queue has become short, and at its end.
     async fn wait_until<R>(&self, ready: impl Fn(&State) -> Option<R>) -> R {
-        let changed = self.state().waits.get_or_insert_default().changed.clone();
+        let changed = self.state().waits.get_or_insert_default().changed.get_or_insert_default().clone();
         loop {
             // Before it is looked at: what happens from here on is not missed.
             let notified = changed.notified();
@@ -115,6 +119,36 @@ impl Mailbox {
         match timeout(self.pong_timeout(), answered).await {
             Ok(answered) => Ok(answered.map_err(|_given_up| SendError::Closed)?),
             Err(_) => Err(Error::TimedOut(Deadline::RoundTrip)),
+        }
+    }
+
+    /// Lets a group know when the connection is over: false if it is already.
+    pub(crate) fn enter(&self, group: &Arc<Members>) -> bool {
+        let mut state = self.state();
+        if !state.ended {
+            state.waits.get_or_insert_default().groups.push(Arc::downgrade(group));
+        }
+        !state.ended
+    }
+
+    /// Takes back what was entered once.
+    pub(crate) fn leave(&self, group: &Weak<Members>) {
+        let mut state = self.state();
+        let Some(groups) = state.waits.as_mut().map(|waits| &mut waits.groups) else { return };
+        if let Some(index) = groups.iter().position(|known| known.ptr_eq(group)) {
+            groups.swap_remove(index);
+        }
+    }
+
+    /// The connection is over, TCP included.
+    pub(crate) fn end(&self) {
+        let groups = {
+            let mut state = self.state();
+            state.ended = true;
+            state.waits.as_mut().map(|waits| std::mem::take(&mut waits.groups))
+        };
+        for group in groups.into_iter().flatten().filter_map(|group| group.upgrade()) {
+            group.remove(self.id());
         }
     }
 

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use rikki_limits::Share;
 use rikki_proto::Message;
 
+#[cfg(feature = "tungstenite-0_30")]
+use super::tungstenite_0_30::Controls;
 use crate::driver::{Consumer, Flow, Panicked};
 use crate::error::Closed;
 use crate::socket::Socket;
@@ -17,6 +19,9 @@ pub(super) struct Inbox {
     message: Option<Message<'static>>,
     /// What comes after it, if a pong behind it was waited for.
     ahead: Option<Box<Ahead>>,
+    /// Pings and pongs, if somebody wants to see them.
+    #[cfg(feature = "tungstenite-0_30")]
+    pub(super) controls: Option<Box<Controls>>,
     pub(super) closed: Option<Closed>,
 }
 
@@ -60,6 +65,14 @@ impl Inbox {
         self.message.is_some()
     }
 
+    /// Whether there are pings or pongs that somebody wants to see.
+    pub(super) fn has_controls(&self) -> bool {
+        #[cfg(feature = "tungstenite-0_30")]
+        return self.controls.as_ref().is_some_and(|controls| !controls.is_empty());
+        #[cfg(not(feature = "tungstenite-0_30"))]
+        return false;
+    }
+
     /// Reads further than a message from now on, as far as there is memory for it, or no longer.
     pub(super) fn read_ahead(&mut self, is_wanted: bool, terms: &Arc<Terms>) {
         match &mut self.ahead {
@@ -97,6 +110,21 @@ impl Consumer for Inbox {
             ahead.messages.push_back(message);
         }
         Ok(if ahead.has_room() { Flow::Continue } else { Flow::Yield })
+    }
+
+    #[cfg(feature = "tungstenite-0_30")]
+    fn ping(&mut self, payload: &[u8]) {
+        if let Some(controls) = &mut self.controls {
+            controls.push_ping(payload);
+        }
+    }
+
+    #[cfg(feature = "tungstenite-0_30")]
+    fn pong(&mut self, _: &mut Socket<'_>, payload: &[u8]) -> Result<(), Panicked> {
+        if let Some(controls) = &mut self.controls {
+            controls.push_pong(payload);
+        }
+        Ok(())
     }
 
     fn closed(&mut self, closed: Closed) {

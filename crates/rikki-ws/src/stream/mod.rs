@@ -1,13 +1,16 @@
 //! The async face: a stream and sink of messages.
 
 mod inbox;
+mod tasks;
+#[cfg(feature = "tungstenite-0_30")]
+pub(crate) mod tungstenite_0_30;
 #[cfg(feature = "json")]
 mod typed;
 mod waiting;
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_sink::Sink;
@@ -17,6 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::driver::{Driver, Stopped};
 use crate::error::{Closed, Error};
+#[cfg(feature = "axum")]
+use crate::group::Coming;
 use crate::id::ConnectionId;
 use crate::sender::Sender;
 use crate::serving;
@@ -25,11 +30,12 @@ use crate::terms::Terms;
 use crate::trace::Trace;
 use crate::tracker::Tracker;
 use inbox::{Inbox, Nobody};
+pub(crate) use tasks::Tasks;
 #[cfg(feature = "json")]
 pub use typed::Typed;
 
 /// A byte stream of any kind.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// A WebSocket as a `Stream` and `Sink` of messages.
@@ -69,62 +75,6 @@ pub struct WebSocket {
     tracker: Tracker,
 }
 
-/// The tasks that wait for one connection. The halves of a split stream may be polled by two, while a socket and a
-/// clock know one waker each: they get a common one, which wakes both.
-struct Tasks {
-    waiting: Arc<Waiting>,
-    common: Waker,
-}
-
-#[derive(Default)]
-struct Waiting(Mutex<Wakers>);
-
-#[derive(Default)]
-struct Wakers {
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-}
-
-impl Tasks {
-    fn new() -> Self {
-        let waiting = Arc::<Waiting>::default();
-        Self { common: waiting.clone().into(), waiting }
-    }
-
-    fn set_reader(&self, waker: &Waker) {
-        let old = self.waiting.wakers().reader.replace(waker.clone());
-        drop(old); // without the lock: it may be the last to hold a task
-    }
-
-    /// There is something to read that another task has found.
-    fn wake_reader(&self) {
-        let reader = self.waiting.wakers().reader.take();
-        reader.into_iter().for_each(Waker::wake);
-    }
-
-    fn set_writer(&self, waker: &Waker) {
-        let old = self.waiting.wakers().writer.replace(waker.clone());
-        drop(old); // without the lock: it may be the last to hold a task
-    }
-}
-
-impl Waiting {
-    fn wakers(&self) -> MutexGuard<'_, Wakers> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Wake for Waiting {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        let Wakers { reader, writer } = std::mem::take(&mut *self.wakers());
-        [reader, writer].into_iter().flatten().for_each(Waker::wake);
-    }
-}
-
 impl WebSocket {
     pub(crate) fn new(
         io: Box<dyn Io>,
@@ -138,6 +88,14 @@ impl WebSocket {
         let id = trace.id;
         let driver = Some(Driver::new(io, read_ahead, connection, terms.clone(), trace));
         Self { id, driver, inbox: Inbox::default(), terms, subprotocol, tasks: Tasks::new(), tracker }
+    }
+
+    /// Lets it be a member of groups, before anybody has it.
+    #[cfg(feature = "axum")]
+    pub(crate) fn join(&mut self, groups: Vec<Coming>) {
+        if let Some(driver) = &mut self.driver {
+            driver.join(groups);
+        }
     }
 
     /// Which connection it is, among all of the process: the same as that of its [`Sender`]s.
@@ -191,6 +149,35 @@ impl WebSocket {
         self.inbox.closed.as_ref()
     }
 
+    /// Takes a message where `poll_ready` has promised room.
+    pub(crate) fn accept(&mut self, message: Message<'_>) -> Result<(), SendError> {
+        self.with_socket(|socket| socket.send_promised(message))
+    }
+
+    /// Whether it sends what it takes now, as far as is known.
+    #[cfg(feature = "client")]
+    pub(crate) fn is_open(&self) -> bool {
+        self.driver.as_ref().is_some_and(Driver::is_open)
+    }
+
+    /// How much may be unsent, and read ahead, in bytes.
+    #[cfg(feature = "client")]
+    pub(crate) fn mark(&self) -> usize {
+        self.terms.mark()
+    }
+
+    /// How the connection ended, with its error unless the stream has taken that.
+    #[cfg(feature = "client")]
+    pub(crate) fn take_closed(&mut self) -> Option<Closed> {
+        self.inbox.closed.take()
+    }
+
+    /// Drops the connection without another word, so that what is unsent is counted as lost.
+    #[cfg(feature = "client")]
+    pub(crate) fn cut(&mut self) {
+        self.driver = None;
+    }
+
     fn with_socket(&mut self, send: impl FnOnce(&mut Socket<'_>) -> Result<(), SendError>) -> Result<(), SendError> {
         self.driver.as_mut().map_or(Err(SendError::Closed), |driver| driver.with_socket(&self.tasks.common, send))
     }
@@ -212,7 +199,7 @@ impl WebSocket {
                 Poll::Pending => break,
             }
         }
-        if (was_open && self.inbox.closed.is_some()) || driver.is_broken() {
+        if (was_open && self.inbox.closed.is_some()) || driver.is_broken() || self.inbox.has_controls() {
             // Whoever reads is to learn what the peer has said.
             self.tasks.wake_reader();
         }
@@ -224,6 +211,17 @@ impl WebSocket {
             (true, Some(_)) => Poll::Ready(Err(SendError::Closed.into())),
             (true, None) => Poll::Ready(Ok(())),
         }
+    }
+
+    /// Reads until there is a message, or the connection is over.
+    fn poll_read(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
+        self.tasks.set_reader(cx.waker());
+        let stopped = ready!(driver.poll(&mut Context::from_waker(&self.tasks.common), &mut self.inbox));
+        if matches!(stopped, Stopped::Ended) {
+            self.end();
+        }
+        Poll::Ready(())
     }
 
     /// The connection is over: nothing else will wake a task that waits.
@@ -252,12 +250,9 @@ impl Stream for WebSocket {
             }
             return Poll::Ready(Some(Ok(message)));
         }
-        if let Some(driver) = &mut this.driver {
-            this.tasks.set_reader(cx.waker());
-            match ready!(driver.poll(&mut Context::from_waker(&this.tasks.common), &mut this.inbox)) {
-                Stopped::Yielded => return Poll::Ready(this.inbox.take().map(Ok)),
-                Stopped::Ended => this.end(),
-            }
+        ready!(this.poll_read(cx));
+        if let Some(message) = this.inbox.take() {
+            return Poll::Ready(Some(Ok(message)));
         }
         let error = this.inbox.closed.as_mut().and_then(|closed| closed.error.take());
         Poll::Ready(error.map(Err))
@@ -282,7 +277,7 @@ impl Sink<Message<'static>> for WebSocket {
 
     fn start_send(self: Pin<&mut Self>, message: Message<'static>) -> Result<(), Error> {
         // The mark may have become lower since `poll_ready`, which has promised room.
-        Ok(self.get_mut().with_socket(|socket| socket.send_promised(message))?)
+        Ok(self.get_mut().accept(message)?)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

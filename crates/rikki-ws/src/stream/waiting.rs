@@ -59,7 +59,7 @@ impl WebSocket {
     pub async fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         poll_fn(|cx| Pin::new(&mut *self).poll_ready(cx)).await?;
         // The mark may have become lower since, and there is room as was promised.
-        self.with_socket(|socket| socket.send_promised(message.into()))?;
+        self.accept(message.into())?;
         poll_fn(|cx| self.poll_unsent(cx)).await
     }
 

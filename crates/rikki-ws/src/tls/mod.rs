@@ -1,6 +1,7 @@
 //! TLS with rustls: PEM files, whom a client trusts and what it shows, and the stream of a WebSocket.
 //!
-//! The cryptography is always that of aws-lc, whatever provider the embedding program has made its process default.
+//! The cryptography is that of aws-lc or of ring, by a feature, whatever provider the embedding program has made its
+//! process default. Features add up over all who depend on this crate, so both may be on: then it is aws-lc.
 
 mod chain;
 #[cfg(feature = "client")]
@@ -14,7 +15,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::InconsistentKeys;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::CryptoProvider;
+#[cfg(feature = "aws-lc-rs")]
+use rustls::crypto::aws_lc_rs::default_provider;
+#[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
+use rustls::crypto::ring::default_provider;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -24,9 +29,12 @@ pub use error::TlsError;
 #[cfg(any(feature = "axum", feature = "client"))]
 pub use stream::TlsStream;
 
+#[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
+compile_error!("TLS needs somebody's cryptography: turn on the feature `aws-lc-rs`, the default of rikki, or `ring`");
+
 /// The bare builders of rustls panic where an embedder's tree enables two providers, so ours is always named.
 pub fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
+    Arc::new(default_provider())
 }
 
 /// Joins chain and key, and sees that they belong together.

@@ -241,7 +241,6 @@ impl Write for Writer<'_, '_> {
 mod tests {
     use std::sync::Arc;
 
-    use rustls::crypto::aws_lc_rs::default_provider;
     use rustls::{ClientConfig, RootCertStore, ServerConfig};
     use rustls_pki_types::ServerName;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -249,19 +248,20 @@ mod tests {
     use tokio_rustls::{TlsAcceptor, TlsConnector};
 
     use super::*;
+    use crate::tls::provider;
 
     /// A client of somebody else's, and the server's end.
     async fn pair() -> (client::TlsStream<TcpStream>, TlsStream<ServerConnection>) {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(made.cert.der().clone()).unwrap();
-        let server_config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        let server_config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![made.cert.der().clone()], made.signing_key.into())
             .unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        let config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots)

@@ -1,7 +1,9 @@
 //! From an HTTP request to a WebSocket: the server's side of the opening handshake
 //! ([RFC 6455 section 4.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2)).
 
+mod accept;
 pub(crate) mod handover;
+mod judged;
 mod refused;
 pub(crate) mod transport;
 
@@ -9,33 +11,30 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, Request};
 use axum::response::Response;
 use http::request::Parts;
-use http::{Extensions, HeaderMap, Method, Uri, header};
+use http::{Extensions, HeaderMap, Method, Uri};
 use hyper::upgrade::OnUpgrade;
-use rikki_proto::Connection;
-use rikki_proto::handshake::{InvalidSubprotocol, Refusal, Subprotocol, accept};
-use tokio::io::{AsyncRead, AsyncWrite};
+use rikki_proto::handshake::{InvalidSubprotocol, Subprotocol};
 use tracing::Span;
 
-use super::compression::AgreedCodecs;
 use super::context::ContextHandler;
-use super::driver::Driver;
 use super::endpoint::Endpoint;
-use super::handler::{Handler, HandlerTask};
+use super::group::Group;
+use super::handler::Handler;
+#[cfg(doc)]
 use super::opening::Opening;
-use super::origins::{Asked, BadOrigin, Origins};
+use super::origins::{BadOrigin, Origins};
 use super::serving::{self, Termination};
 use super::stream::WebSocket;
-use super::terms::Terms;
 use super::trace::Trace;
-use super::tracker::Tracker;
 
+pub use accept::AcceptError;
 use handover::{Agreed, Context};
+use judged::Ready;
 pub use refused::foreign;
-use refused::{Trouble, log_refusal, log_trouble, refuse_origin, unsupported};
+use refused::{Trouble, log_trouble, unsupported};
 use transport::Transport;
 
 /// An extractor for WebSocket endpoints in any axum application.
@@ -77,6 +76,8 @@ pub struct Upgrade {
     subprotocols: Option<Vec<Subprotocol>>,
     /// Beside those of the context.
     origins: Origins,
+    /// Beside those of the endpoint.
+    groups: Vec<Group>,
     /// The span of the user that the connection is to run in.
     span: Option<Span>,
 }
@@ -90,7 +91,8 @@ impl Upgrade {
     fn from_parts(mut parts: Box<Parts>) -> Self {
         let on_upgrade = parts.extensions.remove();
         let context = parts.extensions.remove::<Context>().unwrap_or_default();
-        Self { parts, on_upgrade, context, subprotocols: None, origins: Origins::default(), span: None }
+        let (subprotocols, origins, groups, span) = Default::default();
+        Self { parts, on_upgrade, context, subprotocols, origins, groups, span }
     }
 
     /// The method of the request: GET, if the handshake is to succeed.
@@ -219,6 +221,15 @@ impl Upgrade {
         self
     }
 
+    /// Lets the WebSocket be a member of `group`, from before its first callback or its task's first step until its
+    /// connection is over, beside those of the endpoint. May be repeated, for several groups.
+    ///
+    /// Whoever waits for the group to be [closed](Group::closed) waits from when the handshake is agreed on.
+    pub fn group(mut self, group: &Group) -> Self {
+        self.groups.push(group.clone());
+        self
+    }
+
     /// Answers the handshake and runs `serve` on the WebSocket, as a task of its own.
     ///
     /// Header fields can be added to the response, as in `([("x-session", "42")], upgrade.on_upgrade(serve))`. If the
@@ -234,9 +245,10 @@ impl Upgrade {
     {
         self.answer(nothing, move |transport, ready| {
             let (io, ahead) = transport.into_boxed();
-            let Ready { connection, opening, terms, tracker, trace } = ready;
+            let Ready { connection, opening, terms, groups, tracker, trace } = ready;
             let (id, peer, live, span) = (trace.id, opening.peer_addr(), terms.live.clone(), trace.span.clone());
-            let socket = WebSocket::new(io, &ahead, connection, terms, opening.subprotocol, tracker, trace);
+            let mut socket = WebSocket::new(io, &ahead, connection, terms, opening.subprotocol, tracker, trace);
+            socket.join(groups);
             Trace::spawn(span, async move { serving::serve(serve(socket), id, peer, live).await });
         })
     }
@@ -287,59 +299,27 @@ impl Upgrade {
             Transport::Unix(io, ahead) => ready.spawn(handler, context, io, &ahead),
             #[cfg(feature = "tls")]
             Transport::Tls(io, ahead) => ready.spawn(handler, context, io, &ahead),
-            Transport::Other(io) => ready.spawn(handler, context, io, &[]),
+            Transport::Other(other) => {
+                let (io, ahead) = other.into_parts();
+                ready.spawn(handler, context, io, &ahead);
+            }
         })
     }
 
     fn answer(
-        self,
+        mut self,
         attach: impl FnOnce(&mut Extensions),
         start: impl FnOnce(Transport, Ready) + Send + 'static,
     ) -> Response {
-        let Self { mut parts, on_upgrade, context, subprotocols, origins, span } = self;
-        let Context { terms, listener, public, tracker, request } = context;
-        let subprotocols = subprotocols.as_deref().unwrap_or(&terms.subprotocols);
-        let judged = accept(&parts.method, parts.version, &parts.headers, subprotocols);
-        let judged = judged.and_then(|accepted| match &terms.codecs {
-            Some(codecs) => match codecs.negotiate(&parts.headers) {
-                Ok(compression) => Ok((accepted, compression)),
-                Err(_) => Err(Refusal::Extensions),
-            },
-            None => Ok((accepted, None)),
-        });
-        let (accepted, compression) = match judged {
+        let (on_upgrade, request) = (self.on_upgrade.take(), self.context.request.take());
+        let tracker = std::mem::take(&mut self.context.tracker);
+        let (mut judged, mut response) = match self.judge() {
             Ok(judged) => judged,
-            Err(refusal) => {
-                terms.counts().refused_handshakes.up();
-                log_refusal(refusal, &parts);
-                return refusal.response().map(Body::from);
-            }
+            Err(refusal) => return *refusal,
         };
-        let origins = if origins.is_empty() { terms.origins.clone() } else { Arc::new(terms.origins.with(&origins)) };
-        if let Some(refused) = refuse_origin(Asked::WebSocket, &origins, &terms, (listener, public.as_deref()), &parts)
-        {
-            return refused;
-        }
         let Some(on_upgrade) = on_upgrade else { return unsupported() };
-        attach(&mut parts.extensions);
-        let peer = peer_addr(&parts);
-        let opening =
-            Opening { parts, peer, subprotocol: accepted.subprotocol().cloned(), is_compressed: compression.is_some() };
-        let mut connection = terms.server();
-        let extensions = compression.map(|AgreedCodecs { codecs, response }| {
-            connection.set_codecs(codecs);
-            response
-        });
-        let opened = terms.opened();
-        let agreed = Agreed::new(on_upgrade, move |transport, tracker| {
-            opened.hand_over();
-            let trace = Trace::begin(opening.peer, opening.parts.uri.path(), span);
-            start(transport, Ready { connection, opening, terms, tracker, trace });
-        });
-        let mut response = accepted.into_response().map(|()| Body::empty());
-        if let Some(extensions) = extensions {
-            response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, extensions);
-        }
+        attach(&mut judged.opening.parts.extensions);
+        let agreed = Agreed::new(on_upgrade, move |transport, tracker| start(transport, judged.begin(tracker)));
         let Some(request) = request else {
             tokio::spawn(agreed.finish(tracker, Transport::from));
             return response;
@@ -366,33 +346,12 @@ fn peer_addr(request: &Parts) -> Option<SocketAddr> {
     request.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)
 }
 
-/// What the handshake has come to, when the stream is there.
-struct Ready {
-    connection: Connection,
-    opening: Opening,
-    terms: Arc<Terms>,
-    tracker: Tracker,
-    trace: Trace,
-}
-
-impl Ready {
-    /// Starts the task of a connection with callbacks, which keeps nothing of the request.
-    fn spawn<H, I>(self, handler: Arc<H>, context: H::Context, io: I, read_ahead: &[u8])
-    where
-        H: ContextHandler,
-        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let Self { connection, opening, terms, tracker, trace } = self;
-        let span = trace.span.clone();
-        let driver = Driver::new(io, read_ahead, connection, terms, trace);
-        let task = span.in_scope(|| HandlerTask::new(driver, handler, &opening, context, tracker));
-        Trace::spawn(span, task);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+
     use super::*;
+    use crate::terms::Terms;
     use crate::{Config, Live};
 
     fn upgrade(context: Option<&Context>) -> Upgrade {

@@ -3,9 +3,13 @@
 use hyper::upgrade::Upgraded;
 #[cfg(feature = "tls")]
 use rustls::ServerConnection;
+#[cfg(feature = "client")]
+use tokio::io::DuplexStream;
 
 use super::pace::PacedIo;
 use crate::net::Stream;
+#[cfg(feature = "client")]
+use crate::ws::internal::Other;
 use crate::ws::internal::{Transport, take as take_of};
 #[cfg(feature = "tls")]
 use crate::ws::tls::TlsStream;
@@ -31,6 +35,11 @@ pub(super) fn take(upgraded: Upgraded) -> Transport {
         Ok((paced, read_ahead)) => {
             return Transport::Tls(Box::new(paced.into_inner()), read_ahead);
         }
+        Err(upgraded) => upgraded,
+    };
+    #[cfg(feature = "client")]
+    let upgraded = match take_of::<PacedIo<DuplexStream>>(upgraded) {
+        Ok((paced, read_ahead)) => return Transport::Other(Other::new(paced.into_inner(), read_ahead)),
         Err(upgraded) => upgraded,
     };
     Transport::from(upgraded)
@@ -65,8 +74,8 @@ mod tests {
             Transport::Unix(_, ahead) => ("Unix", ahead.to_vec()),
             #[cfg(feature = "tls")]
             Transport::Tls(_, ahead) => ("TLS", ahead.to_vec()),
-            Transport::Other(mut io) => {
-                let mut ahead = vec![0; 5];
+            Transport::Other(other) => {
+                let (mut io, mut ahead) = (other.into_parts().0, vec![0; 5]);
                 io.read_exact(&mut ahead).await.unwrap();
                 ("other", ahead)
             }

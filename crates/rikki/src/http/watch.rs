@@ -60,7 +60,8 @@ impl<C> Socket for TlsStream<C> {
     }
 }
 
-#[cfg(test)]
+/// In memory, for tests.
+#[cfg(any(test, feature = "client"))]
 impl Socket for tokio::io::DuplexStream {}
 
 #[cfg(test)]

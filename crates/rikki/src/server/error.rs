@@ -61,6 +61,11 @@ pub enum StartError {
         /// What is wrong with it, mostly in axum's words.
         why: String,
     },
+    /// A layer cannot be put around what is answered.
+    Layer {
+        /// What it has said when it panicked.
+        why: String,
+    },
     /// A limit cannot be what was asked for.
     Limit(BadLimit),
     /// A code that no Close can have was set for the drain.
@@ -129,6 +134,7 @@ impl fmt::Display for StartError {
             Self::Files { path, source } => write!(f, "cannot serve {}: {source}", path.display()),
             Self::Route { path, why } if path.is_empty() => write!(f, "cannot add the routes of an application: {why}"),
             Self::Route { path, why } => write!(f, "cannot add a route for {path}: {why}"),
+            Self::Layer { why } => write!(f, "cannot put a layer around what is answered: {why}"),
             Self::Limit(error) => error.fmt(f),
             Self::DrainCode(code) => {
                 write!(
@@ -170,6 +176,7 @@ impl std::error::Error for StartError {
             | Self::NoRedirect
             | Self::Draining
             | Self::Route { .. }
+            | Self::Layer { .. }
             | Self::DrainCode(_)
             | Self::Mount { .. }
             | Self::Header { .. }

@@ -229,8 +229,7 @@ pub(super) struct Opened {
 pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) -> Result<Handle, StartError> {
     let (begin, draining) = http::draining();
     let release = CancellationToken::new().drop_guard();
-    let count = server.worker_count();
-    let live = server.live.clone();
+    let (count, live) = (server.worker_count(), server.live.clone());
     let plans = Plans::new(server.drain_plan());
     let admission = Arc::new(Admission::new(live.clone(), server.limits.max_connections_per_address));
     let shared = worker::Shared {
@@ -278,6 +277,7 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
         plans,
         draining,
         taken_over: Mutex::new(TakenOver { mounts, shared: known }),
+        turn: Mutex::default(),
     };
     let running = Running {
         bound,

@@ -11,6 +11,9 @@ mod door;
 mod drain;
 mod error;
 mod handle;
+#[cfg(feature = "client")]
+mod in_memory;
+mod layers;
 mod listen;
 mod memory;
 #[cfg(feature = "files")]
@@ -48,6 +51,7 @@ use crate::tls::ServerTls;
 use crate::ws::internal::Origins;
 use crate::ws::{self, CloseCode, Subprotocol};
 
+use layers::Layers;
 use mount::Mounts;
 use rikki_limits::{BadLimit, BadNumber, Hint};
 
@@ -85,6 +89,7 @@ pub use url::ListenUrl;
 #[must_use = "a server does nothing until it is started"]
 pub struct Server {
     router: Router,
+    layers: Layers,
     listen: Vec<Listen>,
     #[cfg(feature = "tls")]
     tls: Option<ServerTls>,
@@ -116,6 +121,7 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             router: Router::new(),
+            layers: Layers::default(),
             listen: Vec::new(),
             #[cfg(feature = "tls")]
             tls: None,

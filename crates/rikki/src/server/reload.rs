@@ -30,8 +30,8 @@ impl Handle {
     /// It is judged as a whole first: if anything in it is wrong, everything stays as it is. Otherwise it is in force when
     /// this returns:
     ///
-    /// - Routes, folders, headers, hosts, origins, subprotocols, trusted proxies and the access log hold for each
-    ///   request that comes from then on, also on connections that are open.
+    /// - Routes, layers, folders, headers, hosts, origins, subprotocols, trusted proxies and the access log hold for
+    ///   each request that comes from then on, also on connections that are open.
     /// - Certificates, and the limits and deadlines of HTTP connections, hold for connections that come from then on;
     ///   [`max_request_rate`](Server::max_request_rate) holds for each request. A connection whose client was asked for
     ///   no certificate, or for one of other authorities, than it would be now gets 421 for its next request, and ends.

@@ -71,8 +71,12 @@ impl Server {
 
 /// The router with more in it, if axum takes that.
 pub(super) fn added(router: Router, path: &str, add: impl FnOnce(Router) -> Router) -> Result<Router, StartError> {
-    catch_unwind(AssertUnwindSafe(|| add(router)))
-        .map_err(|panic| StartError::Route { path: path.to_owned(), why: said(&*panic) })
+    contained(|| add(router)).map_err(|why| StartError::Route { path: path.to_owned(), why })
+}
+
+/// What comes of a router, or what a panic has said of it.
+pub(super) fn contained(work: impl FnOnce() -> Router) -> Result<Router, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| said(&*panic))
 }
 
 /// What a panic has said.

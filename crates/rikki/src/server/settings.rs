@@ -30,6 +30,9 @@ pub(super) struct Settings {
     pub(super) plans: Plans,
     pub(super) draining: Draining,
     pub(super) taken_over: Mutex<TakenOver>,
+    /// Lets one reload after another put its layers around what it took over: the application's code, which holds up
+    /// nothing else.
+    pub(super) turn: Mutex<()>,
 }
 
 /// What the next settings take over from these.
@@ -91,13 +94,18 @@ impl Settings {
     pub(super) fn apply(&self, server: &Server, judged: Judged) -> Result<Reload, StartError> {
         let Judged { planned, mut mounts, needs_restart, own } = judged;
         let mut replaced = Vec::new();
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.taken_over().mounts.clone();
+        if self.draining.has_begun() {
+            return Err(StartError::Draining);
+        }
+        mounts.succeed(&before);
+        // The same was judged a moment ago.
+        let router = server.assemble(&mounts)?;
         let mut taken_over = self.taken_over();
         if self.draining.has_begun() {
             return Err(StartError::Draining);
         }
-        mounts.succeed(&taken_over.mounts);
-        // The same was judged a moment ago.
-        let router = mounts.clone().add_to(server.router.clone())?;
         let before = std::mem::take(&mut taken_over.shared);
         let mut common = Common::new(server, &self.draining, &before);
         for (listener, planned) in self.sites.iter().zip(&planned) {
@@ -119,7 +127,7 @@ impl Settings {
         server.share_memory(&mounts);
         let before = std::mem::replace(&mut taken_over.mounts, mounts);
         drop(taken_over);
-        // Without the lock: it has what the application has put into its routes.
+        // Without that lock: it has what the application has put into its routes.
         drop((replaced, before));
         Ok(Reload { needs_restart })
     }

@@ -106,8 +106,13 @@ impl Server {
         let mut mounts = self.mounts.clone();
         mounts.share(&self.split(), &self.live.counts.closed_slow);
         mounts.deny(self.secrets())?;
-        let router = mounts.clone().add_to(self.router.clone())?;
+        let router = self.assemble(&mounts)?;
         Ok((router, mounts))
+    }
+
+    /// Routes, the folders where none of them matches, and the layers around all of it.
+    pub(super) fn assemble(&self, mounts: &Mounts) -> Result<Router, StartError> {
+        self.layers.around(mounts.clone().add_to(self.router.clone())?)
     }
 
     #[cfg(feature = "tls")]

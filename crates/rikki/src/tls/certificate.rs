@@ -137,14 +137,14 @@ impl ByName {
 
 #[cfg(all(test, feature = "self-signed"))]
 mod tests {
-    use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, SignatureAlgorithm};
+    use rcgen::{CertificateParams, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, SignatureAlgorithm};
     use rustls_pki_types::PrivateKeyDer;
 
     use super::*;
     use crate::ws::tls::provider;
 
     fn certificate(kind: &'static SignatureAlgorithm, names: &[&str]) -> Certificate {
-        let key = KeyPair::generate_for(kind).unwrap();
+        let key = testkit::key(kind);
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let made = CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();

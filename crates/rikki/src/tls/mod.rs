@@ -1,8 +1,8 @@
 //! Certificates of a server, loaded from PEM files or made in memory, and checked before a listener uses them.
 //!
 //! What is accepted here can serve: the key fits the certificate, and TLS 1.2 and 1.3 are offered with ALPN `h2` and
-//! `http/1.1`. Accepting connections, handshakes and their deadline belong to the server. The cryptography is always
-//! that of aws-lc, whatever provider the embedding program has made its process default.
+//! `http/1.1`. Accepting connections, handshakes and their deadline belong to the server. Whose
+//! cryptography it is, `rikki_ws::tls` says.
 
 #[cfg(feature = "acme")]
 mod acme;

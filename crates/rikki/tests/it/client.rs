@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use crate::talk::Talk;
 use crate::wire::{Running, Via, soon};
 
-fn url(server: &Running, via: Via, path: &str) -> String {
+pub(crate) fn url(server: &Running, via: Via, path: &str) -> String {
     let scheme = if via == Via::Tls { "wss" } else { "ws" };
     format!("{scheme}://localhost:{}{path}", server.address(via).port())
 }
@@ -360,6 +360,7 @@ async fn a_server_that_is_not_trusted_is_not_talked_to() {
                     text.starts_with("the TLS handshake with localhost failed: invalid peer certificate"),
                     "{text}"
                 );
+                assert!(!error.is_transient());
             }
             Err(ConnectError::Tls(TlsError::NoRoots { .. })) => {}
             other => panic!("{other:?}"),

@@ -12,7 +12,7 @@ use crate::client;
 fn key_kinds_and_encodings() {
     let check = |kind: &'static SignatureAlgorithm, label: &str| {
         let folder = Folder::new();
-        let key = KeyPair::generate_for(kind).unwrap();
+        let key = testkit::key(kind);
         let text = match label {
             "PRIVATE KEY" => key.serialize_pem(),
             _ => pem(label, inner_key(key.serialized_der())),

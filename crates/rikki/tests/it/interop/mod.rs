@@ -16,7 +16,6 @@ use rikki::Server;
 use rikki::client::{Builder, ClientTls};
 use rikki::ws::{Config, Upgrade, WebSocket};
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
 use rustls_pki_types::PrivateKeyDer;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
@@ -128,7 +127,7 @@ async fn with_their_server<P, Ours>(
 
 fn acceptor(made: &rcgen::CertifiedKey<rcgen::KeyPair>) -> TlsAcceptor {
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let config = ServerConfig::builder_with_provider(rikki::ws::tls::provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()

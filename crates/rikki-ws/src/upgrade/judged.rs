@@ -1,0 +1,111 @@
+//! The judgement of an opening handshake, whoever has read its request, and what it comes to.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header;
+use rikki_proto::Connection;
+use rikki_proto::handshake::{Refusal, accept};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::Span;
+
+use super::handover::Context;
+use super::refused::{log_refusal, refuse_origin};
+use super::{Upgrade, peer_addr};
+use crate::compression::AgreedCodecs;
+use crate::context::ContextHandler;
+use crate::driver::Driver;
+use crate::group::Coming;
+use crate::handler::HandlerTask;
+use crate::opening::Opening;
+use crate::origins::Asked;
+use crate::terms::{Opened, Terms};
+use crate::trace::Trace;
+use crate::tracker::Tracker;
+
+/// A handshake that is to be agreed on: all that its WebSocket needs but the stream.
+///
+/// It holds no [`Tracker`], as it may be kept with an answer.
+pub(super) struct Judged {
+    pub(super) opening: Opening,
+    connection: Connection,
+    terms: Arc<Terms>,
+    opened: Opened,
+    groups: Vec<Coming>,
+    span: Option<Span>,
+}
+
+impl Judged {
+    /// The stream is there.
+    pub(super) fn begin(self, tracker: Tracker) -> Ready {
+        let Self { opening, connection, terms, opened, groups, span } = self;
+        opened.hand_over();
+        let trace = Trace::begin(opening.peer, opening.parts.uri.path(), span);
+        Ready { connection, opening, terms, groups, tracker, trace }
+    }
+}
+
+impl Upgrade {
+    /// Judges the handshake: what comes of it with the answer that agrees, or the refusal.
+    pub(super) fn judge(self) -> Result<(Judged, Response), Box<Response>> {
+        let Self { parts, context, subprotocols, origins, groups, span, .. } = self;
+        let Context { terms, listener, public, .. } = context;
+        let subprotocols = subprotocols.as_deref().unwrap_or(&terms.subprotocols);
+        let judged = accept(&parts.method, parts.version, &parts.headers, subprotocols);
+        let judged = judged.and_then(|accepted| match &terms.codecs {
+            Some(codecs) => match codecs.negotiate(&parts.headers) {
+                Ok(compression) => Ok((accepted, compression)),
+                Err(_) => Err(Refusal::Extensions),
+            },
+            None => Ok((accepted, None)),
+        });
+        let (accepted, compression) = judged.map_err(|refusal| {
+            terms.counts().refused_handshakes.up();
+            log_refusal(refusal, &parts);
+            Box::new(refusal.response().map(Body::from))
+        })?;
+        let origins = if origins.is_empty() { terms.origins.clone() } else { Arc::new(terms.origins.with(&origins)) };
+        let foreign = refuse_origin(Asked::WebSocket, &origins, &terms, (listener, public.as_deref()), &parts);
+        if let Some(refused) = foreign {
+            return Err(Box::new(refused));
+        }
+        let (peer, subprotocol) = (peer_addr(&parts), accepted.subprotocol().cloned());
+        let opening = Opening { parts, peer, subprotocol, is_compressed: compression.is_some() };
+        let mut response = accepted.into_response().map(|()| Body::empty());
+        let mut connection = terms.server();
+        if let Some(AgreedCodecs { codecs, response: extensions }) = compression {
+            connection.set_codecs(codecs);
+            response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, extensions);
+        }
+        let opened = terms.opened();
+        let groups = terms.groups.iter().chain(&groups).map(Coming::new).collect();
+        Ok((Judged { opening, connection, terms, opened, groups, span }, response))
+    }
+}
+
+/// What the handshake has come to, when the stream is there.
+pub(super) struct Ready {
+    pub(super) connection: Connection,
+    pub(super) opening: Opening,
+    pub(super) terms: Arc<Terms>,
+    pub(super) groups: Vec<Coming>,
+    pub(super) tracker: Tracker,
+    pub(super) trace: Trace,
+}
+
+impl Ready {
+    /// Starts the task of a connection with callbacks, which keeps nothing of the request.
+    pub(super) fn spawn<H, I>(self, handler: Arc<H>, context: H::Context, io: I, read_ahead: &[u8])
+    where
+        H: ContextHandler,
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let Self { connection, opening, terms, groups, tracker, trace } = self;
+        let span = trace.span.clone();
+        let mut driver = Driver::new(io, read_ahead, connection, terms, trace);
+        driver.join(groups);
+        let task = span.in_scope(|| HandlerTask::new(driver, handler, &opening, context, tracker));
+        Trace::spawn(span, task);
+    }
+}

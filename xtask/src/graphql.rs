@@ -1,0 +1,68 @@
+//! The example of GraphQL, a workspace of its own: its server, and a client on the package graphql-ws against it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::Result;
+use crate::install::{INSTALL_LIMIT, Missing};
+use crate::process::{run as run_command, tee, works};
+use crate::project::Project;
+use crate::suites::{CARGO_LIMIT, Outcome, Tally};
+
+pub(crate) const EXAMPLE: &str = "examples/graphql";
+
+/// What the client is: Node looks for its packages where it is, so it is copied to where these are installed.
+const CLIENT: [&str; 3] = ["client.mjs", "package.json", "package-lock.json"];
+
+/// It gives up by itself before that.
+const CLIENT_LIMIT: Duration = Duration::from_secs(60);
+
+/// Builds the server, installs the client, and runs one against the other.
+pub(crate) fn run(project: &Project) -> Vec<Outcome> {
+    let target = project.target.join("graphql");
+    let result = install(project, &target).map(|client| {
+        let mut tally = Tally::default();
+        let tried = build(project, &target).and_then(|server| {
+            let mut node = Command::new("node");
+            let status = tee(node.arg(client).arg(server), CLIENT_LIMIT, |line| {
+                tally.passed += usize::from(line.starts_with("ok: "));
+            })?;
+            if status.success() { Ok(()) } else { Err(format!("the client of graphql-ws: {status}")) }
+        });
+        if let Err(error) = tried {
+            println!("{error}");
+            tally.failed += 1;
+        }
+        tally
+    });
+    vec![Outcome { suite: "graphql-ws".to_owned(), result }]
+}
+
+/// The server, below a target folder of its own, since its workspace has one.
+fn build(project: &Project, target: &Path) -> Result<PathBuf> {
+    let mut cargo = project.cargo();
+    cargo.current_dir(project.folder(EXAMPLE)).args(["build", "--quiet", "--locked", "--target-dir"]).arg(target);
+    run_command(&mut cargo, CARGO_LIMIT)?;
+    Ok(target.join("debug").join("graphql"))
+}
+
+/// The client, with the packages that its lock file says.
+fn install(project: &Project, target: &Path) -> std::result::Result<PathBuf, Missing> {
+    for program in ["node", "npm"] {
+        if !works(Command::new(program).arg("--version")) {
+            return Err(Missing(format!("install {program}, with Node.js 20 or newer")));
+        }
+    }
+    let folder = target.join("client");
+    let copied = fs::create_dir_all(&folder).and_then(|()| {
+        CLIENT.iter().try_for_each(|name| fs::copy(project.folder(EXAMPLE).join(name), folder.join(name)).map(drop))
+    });
+    copied.map_err(|error| Missing(format!("{}: {error}", folder.display())))?;
+    let mut npm = Command::new("npm");
+    npm.current_dir(&folder).args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"]);
+    run_command(&mut npm, INSTALL_LIMIT)
+        .map_err(|error| Missing(format!("the package graphql-ws could not be installed: {error}")))?;
+    Ok(folder.join("client.mjs"))
+}
