@@ -231,10 +231,15 @@ async fn closes_with_a_code_and_a_reason_and_tells_latency() {
         page.row("error", "", "999").await;
         page.wait_for_state("Connected").await;
         page.fill("close-code", "4321").await;
+        page.fill("close-reason", &"x".repeat(124)).await;
+        page.tab_to("connect").await;
+        page.press(&ENTER.to_string()).await;
+        page.row("error", "", "123").await;
         page.fill("close-reason", "seen enough").await;
         page.tab_to("connect").await;
         page.press(&ENTER.to_string()).await;
-        page.closed("4321, reason: seen enough, clean").await;
+        // The answer repeats the code alone.
+        page.closed("4321, no reason, clean").await;
     })
     .await;
 }
@@ -259,6 +264,87 @@ async fn comes_back_after_a_crash_and_not_when_told_to_stop() {
         page.wait_for_state("Closed").await;
         let announced = "return kept.filter(entry => entry.payload.startsWith('Connecting again')).length";
         assert_eq!(page.run(announced).await, 1);
+    })
+    .await;
+}
+
+/// A connection that fails is explained as far as the server, or the browser, tells.
+#[tokio::test]
+async fn a_failure_says_what_went_wrong() {
+    let files = Scratch::new();
+    let key = files.path().join("jwt.key");
+    fs::write(&key, "a key that is thirty-two bytes long").expect("the scratch directory is writable");
+    let key = format!("--topic-jwt-key={}", key.display());
+    let secure = ["--topic=/members", &key, "--listen=https://127.0.0.1:0", "--tls-self-signed"];
+    let mut server = Server::start("http", &secure).await;
+    let (plain, secure) = (server.authority().to_owned(), server.next_authority().await);
+    browse(Screen::Strict, async |client| {
+        let page = TestPage::open(client, &server).await;
+        let fails = async |url: &str, why: &str| {
+            page.tab_to("url").await;
+            page.fill("url", &format!("{url}{ENTER}")).await;
+            page.row("error", "", why).await;
+            page.wait_for_state("Closed").await;
+            page.click("clear").await;
+        };
+        // The server's own words, of the page's own origin.
+        fails(&format!("ws://{plain}/members"), "Connection failed: the server answers 401: ").await;
+        fails(
+            &format!("ws://{plain}/nowhere?a=1"),
+            "wrong path, the server has nothing at /nowhere (404); try /websocket, /members",
+        )
+        .await;
+        fails(&format!("ws://{plain}/"), "wrong path, / answers HTTP (200) and has no WebSocket").await;
+        // Elsewhere on this host.
+        fails(&format!("wss://{plain}/websocket"), "this port speaks no TLS: write ws:// in place of wss://").await;
+        fails(&format!("wss://{secure}/websocket"), "its certificate is not trusted yet. Open this link").await;
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+        let closed = closed.expect("there is a free port");
+        fails(&format!("ws://{closed}/"), &format!("nothing answers at {closed}")).await;
+        // Of others the page asks nothing.
+        fails("ws://localhost.invalid/", "browsers hide the reason from pages").await;
+    })
+    .await;
+}
+
+/// Where a page has come by TLS, that ws:// is refused is said before it is tried.
+#[tokio::test]
+async fn a_page_of_https_warns_of_ws() {
+    let server = Server::https().await;
+    browse(Screen::Light, async |client| {
+        let page = TestPage::open(client, &server).await;
+        let advice = "A page from https:// may not open ws://";
+        page.tab_to("url").await;
+        page.fill("url", "ws://example.org/").await;
+        page.fact("advice", advice).await;
+        page.press(&ENTER.to_string()).await;
+        page.row("error", "", advice).await;
+        page.wait_for_state("Closed").await;
+        page.fill("url", &format!("wss://{}/websocket", server.authority())).await;
+        assert_eq!(page.field("advice").await.text().await.expect("it has a text"), "");
+        page.press(&ENTER.to_string()).await;
+        page.wait_for_state("Connected").await;
+    })
+    .await;
+}
+
+/// A topic is subscribed to, in both ways, with the keyboard alone.
+#[tokio::test]
+async fn topics_by_keyboard() {
+    let server = Server::start("http", &["--topic=/chat,publish"]).await;
+    browse(Screen::Light, async |client| {
+        let page = TestPage::open(client, &server).await;
+        for (transport, said) in [("w", "by WebSocket"), ("s", "by POST")] {
+            page.options().await;
+            page.tab_to("transport").await;
+            page.press(transport).await;
+            page.field("url").await.send_keys("").await.expect("#url takes keys");
+            page.fill("url", &format!("ws://{}/chat{ENTER}", server.authority())).await;
+            page.wait_for_state("Connected").await;
+            page.tab_to("message").await;
+            page.press(&format!("{said}{ENTER}")).await;
+            page.row("received", "text", said).await;
+        }
     })
     .await;
 }
