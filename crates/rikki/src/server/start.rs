@@ -1,5 +1,6 @@
 //! Starting: what was set is judged, then listened on, and served.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::PoisonError;
 
@@ -17,6 +18,15 @@ use crate::tls::ServerTls;
 use crate::ws;
 
 const DEFAULT_URL: &str = "http://localhost:8000";
+
+#[track_caller]
+#[allow(clippy::panic, reason = "documented: a mistake of whoever calls, whose line it names")]
+fn cannot_block() -> ! {
+    panic!(
+        "Server::run blocks its thread, and this one belongs to a tokio runtime: use start().await here, and then \
+         run().await of the Handle"
+    )
+}
 
 impl Server {
     /// Opens the listeners and starts the workers; returns when connections are accepted.
@@ -44,9 +54,16 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// Inside of a tokio runtime, whose thread it would block: use [`start`](Self::start) there.
+    /// Inside of a tokio runtime, whose thread it would block: use [`start`](Self::start) there. `spawn_blocking` has
+    /// threads for that.
+    #[track_caller]
     pub fn run(self) -> Result<(), StartError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(StartError::Runtime)?;
+        // tokio tells by a panic alone whether this thread may be blocked, and says nothing of this server.
+        if catch_unwind(AssertUnwindSafe(|| runtime.block_on(async {}))).is_err() {
+            runtime.shutdown_background();
+            cannot_block();
+        }
         runtime.block_on(async {
             let handle = self.start().await?;
             handle.run().await.map_err(StartError::Runtime)

@@ -1,6 +1,7 @@
 //! One policy for what is set wrong: it is noted, and a `StartError` says so; nothing panics, is passed over or taken
 //! for something else.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use axum::Router;
@@ -100,4 +101,15 @@ async fn a_client_says_when_it_connects() {
     check(new().set("connect-timeout", "soon"), "connect-timeout: ").await;
     check(new().set("max-nothing", "1"), "there is no limit called \"max-nothing\"").await;
     check(new().config(Config::default().max_fragments(0)), "max-fragments: it must be above zero").await;
+}
+
+/// Where a thread may not be blocked it says what to do, at the caller's line; where it may, it goes on.
+#[tokio::test]
+async fn run_inside_of_a_runtime_says_what_to_do() {
+    let run = || Server::new().workers(0).run();
+    let panic = catch_unwind(AssertUnwindSafe(|| drop(run()))).unwrap_err();
+    let said = panic.downcast_ref::<&str>().copied().unwrap_or_default();
+    assert!(said.contains("use start().await"), "{said:?}");
+    let error = tokio::task::spawn_blocking(run).await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("workers"), "{error}");
 }
