@@ -16,4 +16,7 @@ chapters! {
     authentication = "authentication.md",
     backpressure = "backpressure.md",
     clients = "clients.md",
+    testing = "testing.md",
+    deployment = "deployment.md",
+    runtime = "runtime.md",
 }
