@@ -19,4 +19,6 @@ chapters! {
     testing = "testing.md",
     deployment = "deployment.md",
     runtime = "runtime.md",
+    moving = "moving.md",
+    axum_to_rikki = "axum-to-rikki.md",
 }
