@@ -15,9 +15,8 @@ fn folder() -> &'static Path {
 fn pages() -> Vec<(String, String)> {
     let is_page = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "md");
     let paths = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).filter(is_page);
-    let read = |path: PathBuf| {
-        (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read_to_string(&path).unwrap())
-    };
+    let read =
+        |path: PathBuf| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read_to_string(&path).unwrap());
     paths.map(read).collect()
 }
 
