@@ -1,4 +1,5 @@
 //! The chapters of the guide, whose code `cargo test` compiles, and runs where nothing has to listen.
+#![doc(test(attr(deny(deprecated, unused_imports, unused_must_use))))]
 
 /// Chapters are there for rustdoc alone, when it looks for tests.
 macro_rules! chapters {
