@@ -333,6 +333,9 @@ impl Server {
     /// Sets how many threads serve connections; default one per core. None is an error of [`start`](Self::start).
     ///
     /// A single one accepts them too, which saves waking it from another thread; several have one more that does.
+    ///
+    /// Each is a tokio runtime of that thread alone: what blocks there holds up all of its connections, and
+    /// `tokio::task::block_in_place` panics. `spawn_blocking` does such work elsewhere.
     pub fn workers(mut self, threads: usize) -> Self {
         if threads == 0 {
             self.note(BadLimit::Value("workers", BadNumber::Zero).into());
