@@ -297,7 +297,7 @@ mod tests {
             }
             (String::from_utf8(head).unwrap(), asks, answers)
         });
-        Endpoint::default().accept(server).await.unwrap();
+        let _accepted = Endpoint::default().accept(server).await.unwrap();
         assert!(talking.await.unwrap().0.starts_with("HTTP/1.1 101 "));
         assert!(started.elapsed() < Duration::from_secs(1));
 

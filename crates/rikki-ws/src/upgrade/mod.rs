@@ -238,10 +238,10 @@ impl Upgrade {
     /// is not called.
     ///
     /// Another server than rikki's own does not say what it has sent. There the body of this response tells, so a layer
-    /// has to leave that in its place, and a body that it puts around it has to pass `is_end_stream` on: else no WebSocket
-    /// starts, with a line in the log. And there nobody may give this response another status, as a
-    /// `(StatusCode::FORBIDDEN, response)` does: a client could have a WebSocket behind it. To refuse, make another
-    /// response.
+    /// has to leave it there, and a body that it puts around it has to pass `is_end_stream` on, as those of tower-http do
+    /// but for `ResponseBodyTimeoutLayer`: else no WebSocket starts, and the log says so. And nobody may give this response
+    /// another status there, as `(StatusCode::FORBIDDEN, response)` does, since its client could have a WebSocket behind
+    /// that: to refuse, make another response.
     ///
     /// The future may end with an error, as functions that use `?` do: see [`Termination`]. The WebSocket is then
     /// closed with 1011 instead of 1000, if it is dropped at that moment, as it is by the functions that own it.

@@ -13,10 +13,10 @@ use tokio::sync::oneshot;
 
 /// Gives `answer` an empty body that tells when it is sent; one that was dropped instead is an error.
 ///
-/// hyper asks the body of an answer of HTTP/1.1, when it writes the head, whether it has an end already; nobody else
-/// has a reason to ask that of one that is given up. What asks nothing says nothing, so that a body of a layer around
-/// this that does not pass the question on lets no WebSocket start: to start one for a client who was refused would
-/// be worse. The status is not known here.
+/// When hyper writes the head of an answer of HTTP/1.1 it asks the body whether it has an end already; nobody else has a
+/// reason to ask that of an answer that is given up. Where nothing was asked no WebSocket starts, though a layer's body
+/// may have kept the question to itself: to start one for a client who was refused would be worse. The status is not
+/// known here.
 pub(super) fn watch(answer: &mut Response) -> oneshot::Receiver<()> {
     let (sent, receiver) = oneshot::channel();
     *answer.body_mut() = Body::new(Watched(Cell::new(Some(sent))));

@@ -1,13 +1,16 @@
 //! The opening handshake: what is refused, with which words, and what becomes of the bytes behind it.
 
-use std::future::IntoFuture as _;
+use std::future::{IntoFuture as _, ready};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::StatusCode;
+use http_body_util::BodyExt as _;
 use rikki::Server;
 use rikki::ws::{CloseCode, Group, Handler, Message, Opening, Socket, Upgrade};
 use tokio::io::AsyncWriteExt;
@@ -315,6 +318,26 @@ async fn under_another_server_one_that_is_answered_otherwise_is_none() {
             }
             talk.gone().await;
         }
+    }
+}
+
+/// The body of the answer tells that it was sent, through what is around it if that passes the question on.
+#[tokio::test]
+async fn under_another_server_the_body_tells_that_its_answer_was_sent() {
+    let route = |layer: fn(Body) -> Body| {
+        let upgrade = async |upgrade: Upgrade| upgrade.on_upgrade(async |mut socket| socket.send("hello").await);
+        any(upgrade).layer(map_response(move |response: Response| ready(response.map(layer))))
+    };
+    let app = Router::new()
+        .route("/passes", route(|body| Body::new(body.map_err(axum::Error::new))))
+        .route("/hides", route(|body| Body::from_stream(body.into_data_stream())))
+        .route("/replaces", route(|_| Body::empty()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(axum::serve(listener, app).into_future());
+    assert_eq!(Talk::open_at(address, "/passes").await.next().await, "text(hello)");
+    for path in ["/hides", "/replaces"] {
+        Talk::open_at(address, path).await.gone().await;
     }
 }
 
