@@ -38,6 +38,14 @@ struct Seat {
     sender: Sender,
     /// How often it has joined and not left.
     joined: usize,
+    /// One of these is without a guard, and stays.
+    stays: bool,
+}
+
+impl Seat {
+    fn new(sender: &Sender) -> Self {
+        Self { sender: sender.clone(), joined: 0, stays: false }
+    }
 }
 
 impl State {
@@ -83,7 +91,7 @@ impl Members {
     pub(super) fn admit(self: &Arc<Self>, sender: &Sender) {
         let closing = {
             let mut state = self.state();
-            let seat = state.seats.entry(sender.id()).or_insert_with(|| Seat { sender: sender.clone(), joined: 0 });
+            let seat = state.seats.entry(sender.id()).or_insert_with(|| Seat::new(sender));
             seat.joined += 1;
             state.closing.clone()
         };
@@ -137,6 +145,11 @@ impl Members {
         self.tell_if_over();
     }
 
+    /// Keeps one time that it has joined until its connection is over; false if there is one, or it is not here.
+    fn keep(&self, id: ConnectionId) -> bool {
+        self.state().seats.get_mut(&id).is_some_and(|seat| !std::mem::replace(&mut seat.stays, true))
+    }
+
     fn tell_if_over(&self) {
         if self.state().is_over() {
             self.over.notify_waiters();
@@ -152,32 +165,54 @@ impl fmt::Debug for Members {
 
 /// A WebSocket's membership in a [`Group`]: it leaves when this is dropped, or its connection is over.
 ///
-/// Whoever forgets it (`std::mem::forget`) leaves the membership to last as long as the connection. It does not keep
-/// the connection or the group alive.
+/// Where there is nothing to keep it in, [`detach`](Self::detach) it. It does not keep the connection or the group
+/// alive.
 #[must_use = "the WebSocket leaves the group when this is dropped"]
 pub struct Member {
     members: Weak<Members>,
-    sender: Sender,
+    /// `None` when it is detached.
+    sender: Option<Sender>,
 }
 
 impl Member {
     pub(super) fn new(members: &Arc<Members>, sender: &Sender) -> Self {
-        Self { members: Arc::downgrade(members), sender: sender.clone() }
+        Self { members: Arc::downgrade(members), sender: Some(sender.clone()) }
+    }
+
+    /// Lets the membership last as long as the connection, without this. However often that is done, it costs as much as
+    /// once.
+    ///
+    /// ```
+    /// use rikki_ws::{Group, Message, Socket};
+    ///
+    /// let room = Group::new();
+    /// let chat = move |socket: &mut Socket<'_>, message: Message<'_>| match message.as_text() {
+    ///     Some("join") => room.join(&socket.sender()).detach(),
+    ///     _ => _ = room.send(message),
+    /// };
+    /// # drop(rikki_ws::Endpoint::new(chat));
+    /// ```
+    pub fn detach(mut self) {
+        let members = self.members.upgrade();
+        // Else it leaves, as one that is dropped.
+        let _kept = self.sender.take_if(|sender| members.is_some_and(|members| members.keep(sender.id())));
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.sender.mailbox().leave(&self.members);
+        let Some(sender) = &self.sender else { return };
+        sender.mailbox().leave(&self.members);
         if let Some(members) = self.members.upgrade() {
-            members.leave(self.sender.id());
+            members.leave(sender.id());
         }
     }
 }
 
 impl fmt::Debug for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Member").field("id", &self.sender.id().get()).finish_non_exhaustive()
+        let id = self.sender.as_ref().map(|sender| sender.id().get());
+        f.debug_struct("Member").field("id", &id).finish_non_exhaustive()
     }
 }
 

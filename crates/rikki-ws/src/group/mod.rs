@@ -94,7 +94,8 @@ impl Group {
         Self::default()
     }
 
-    /// Lets a WebSocket be a member until the guard is dropped or its connection is over, whichever comes first.
+    /// Lets a WebSocket be a member until the guard is dropped or its connection is over, whichever comes first; see
+    /// [`Member::detach`] for one without a guard.
     ///
     /// It may join several times, by guards and by its endpoint: it is one member, gets each message once, and leaves
     /// with the last of them. One whose connection is over does not become a member; one that joins after

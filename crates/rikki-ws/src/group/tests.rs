@@ -49,7 +49,7 @@ fn however_often_it_has_joined_it_leaves_at_its_end() {
     let group = Group::new();
     let (mailbox, sender) = connection(&Config::default());
     let kept = group.join(&sender);
-    std::mem::forget(group.join(&sender));
+    group.join(&sender).detach();
     mailbox.close();
     assert_eq!((group.len(), group.send("late").closed), (1, 1), "it closes, and is not over");
     mailbox.end();
@@ -60,10 +60,34 @@ fn however_often_it_has_joined_it_leaves_at_its_end() {
     drop(late);
     let (mailbox, sender) = connection(&Config::default());
     let members = Arc::downgrade(&group.members);
-    std::mem::forget(group.join(&sender));
+    group.join(&sender).detach();
     drop(group);
     assert_eq!(members.strong_count(), 0, "a member keeps no group");
     mailbox.end();
+}
+
+#[test]
+fn what_is_a_member_without_a_guard_is_gone_at_its_end() {
+    let (group, other) = (Group::new(), Group::new());
+    let (mailbox, sender) = connection(&Config::default());
+    for _ in 0..1000 {
+        group.join(&sender).detach();
+    }
+    assert_eq!(mailbox.groups(), 1, "however often");
+    let guard = group.join(&sender);
+    drop(guard);
+    assert_eq!(group.len(), 1);
+    for _ in 0..1000 {
+        Group::new().join(&sender).detach();
+    }
+    assert!(mailbox.groups() < 20, "{} of groups that are gone", mailbox.groups());
+    mailbox.end();
+    assert!(group.is_empty());
+    other.join(&sender).detach();
+    assert!(other.is_empty(), "it is over");
+    let left = Arc::downgrade(&mailbox);
+    drop((mailbox, sender));
+    assert_eq!(left.strong_count(), 0, "nothing of it is left");
 }
 
 #[test]
@@ -207,7 +231,7 @@ async fn one_that_was_dropped_is_a_member_until_its_closing_handshake_is_over() 
     for panics in [false, true] {
         let group = Group::new();
         let (mut client, mut socket) = silent();
-        std::mem::forget(group.join(&socket.sender().unwrap()));
+        group.join(&socket.sender().unwrap()).detach();
         let dropping = tokio::spawn(async move {
             let _socket = socket;
             assert!(!panics, "as asked for");
@@ -233,7 +257,7 @@ async fn one_that_was_dropped_is_a_member_until_its_closing_handshake_is_over() 
 async fn one_that_is_cut_leaves_though_its_task_keeps_it() {
     let group = Group::new();
     let (client, mut socket) = silent();
-    std::mem::forget(group.join(&socket.sender().unwrap()));
+    group.join(&socket.sender().unwrap()).detach();
     drop(client);
     assert!(socket.recv().await.unwrap().is_err());
     assert!(group.is_empty(), "the WebSocket is still there, and its connection is not");

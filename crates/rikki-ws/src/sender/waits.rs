@@ -126,7 +126,12 @@ impl Mailbox {
     pub(crate) fn enter(&self, group: &Arc<Members>) -> bool {
         let mut state = self.state();
         if !state.ended {
-            state.waits.get_or_insert_default().groups.push(Arc::downgrade(group));
+            let groups = &mut state.waits.get_or_insert_default().groups;
+            if groups.len() == groups.capacity() {
+                // Before it grows: of groups that are gone nothing is kept.
+                groups.retain(|group| group.strong_count() > 0);
+            }
+            groups.push(Arc::downgrade(group));
         }
         !state.ended
     }
@@ -138,6 +143,12 @@ impl Mailbox {
         if let Some(index) = groups.iter().position(|known| known.ptr_eq(group)) {
             groups.swap_remove(index);
         }
+    }
+
+    /// How many times it is in a group.
+    #[cfg(test)]
+    pub(crate) fn groups(&self) -> usize {
+        self.state().waits.as_ref().map_or(0, |waits| waits.groups.len())
     }
 
     /// The connection is over, TCP included.

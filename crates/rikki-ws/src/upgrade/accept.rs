@@ -206,7 +206,7 @@ mod tests {
     use tokio::io::duplex;
 
     use super::*;
-    use crate::{CloseCode, Config, Message};
+    use crate::{CloseCode, Config, Live, Message};
 
     const HANDSHAKE: &str = "GET /room?a=1 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
                              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -269,12 +269,62 @@ mod tests {
         check("another version", &old, refused, "426", "13").await;
         let body = format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n{}", "x".repeat(9999));
         check("a body", &body, refused, "405", "GET").await;
+        let old = format!("{HANDSHAKE}\r\n").replace("HTTP/1.1", "HTTP/1.0");
+        let (told_of_it, answer) = told(&endpoint, &old).await;
+        assert!(told_of_it.starts_with(refused) && answer.starts_with("HTTP/1.0 "), "{told_of_it} {answer}");
+        let body = format!("{HANDSHAKE}Content-Length: 2\r\n\r\nhi");
+        check("a handshake with a body", &body, refused, "400", "body").await;
+        let behind = format!("{plain}GET /second HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        check("one more request", &behind, refused, "426", "Upgrade").await;
         let http = "the opening handshake failed: ";
         check("no HTTP", "\x16\x03\x01 hello\r\n\r\n", http, "400", "").await;
         let large = format!("{HANDSHAKE}X: {}\r\n\r\n", "x".repeat(MAX_HEAD));
         check("a large head", &large, http, "431", "").await;
         let many = format!("{HANDSHAKE}{}\r\n", "X: x\r\n".repeat(MAX_HEADERS));
         check("many fields", &many, http, "431", "").await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_and_writes_byte_by_byte_has_its_time_and_no_more() {
+        let started = tokio::time::Instant::now();
+        let (client, server) = duplex(1);
+        let (mut answers, mut asks) = tokio::io::split(client);
+        let talking = tokio::spawn(async move {
+            asks.write_all(format!("{HANDSHAKE}\r\n").as_bytes()).await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(answers.read_u8().await.unwrap());
+            }
+            (String::from_utf8(head).unwrap(), asks, answers)
+        });
+        let _accepted = Endpoint::default().accept(server).await.unwrap();
+        assert!(talking.await.unwrap().0.starts_with("HTTP/1.1 101 "));
+        assert!(started.elapsed() < Duration::from_secs(1));
+
+        let (mut client, server) = duplex(1);
+        let endless = tokio::spawn(async move {
+            while client.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        let started = tokio::time::Instant::now();
+        assert!(matches!(Endpoint::default().accept(server).await, Err(AcceptError::TimedOut)));
+        assert_eq!(started.elapsed(), HANDSHAKE_TIME);
+        endless.await.unwrap();
+
+        // One who asks, and does not read.
+        let (mut client, server) = duplex(64);
+        let asks = tokio::spawn(async move {
+            client.write_all(format!("{HANDSHAKE}\r\n").as_bytes()).await.unwrap();
+            client
+        });
+        let live = Live::new();
+        let endpoint = Endpoint::default().live(&live);
+        let started = tokio::time::Instant::now();
+        assert!(matches!(endpoint.accept(server).await, Err(AcceptError::TimedOut)));
+        assert_eq!(started.elapsed(), HANDSHAKE_TIME);
+        drop(asks.await.unwrap());
+        assert_eq!(live.counters().websockets, 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -288,11 +338,12 @@ mod tests {
         assert_eq!(client.read_to_end(&mut rest).await.unwrap(), 0, "it is closed");
         // The same if the future is dropped.
         let (mut client, server) = duplex(1024);
-        let endpoint = Endpoint::default();
+        let live = Live::new();
+        let endpoint = Endpoint::default().live(&live);
         let accepted = timeout(Duration::from_secs(1), endpoint.accept(server));
         assert!(accepted.await.is_err());
         assert_eq!(client.read_to_end(&mut rest).await.unwrap(), 0);
-        assert_eq!(endpoint.terms(&Default::default()).live.counters().websockets, 0);
+        assert_eq!(live.counters().websockets, 0);
 
         let (client, server) = duplex(1024);
         drop(client);

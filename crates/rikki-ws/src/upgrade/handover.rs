@@ -22,8 +22,10 @@
 //! when the request has been answered. The connection's place is the tracker's, of which HTTP holds a clone and then
 //! the driver.
 //!
-//! Another server looks into no answers: there a task waits for hyper as soon as the application has agreed, and ends
-//! when hyper has sent another answer.
+//! Another server looks into no answers, and hyper gives up the stream of a request that asks for an upgrade whatever it
+//! was answered with, at the latest when the connection ends. There a task waits, as soon as the application has agreed,
+//! until hyper has looked at the body of the answer (`sent`) and given up the stream; it ends when the answer is dropped
+//! instead.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

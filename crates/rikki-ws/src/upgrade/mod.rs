@@ -5,6 +5,7 @@ mod accept;
 pub(crate) mod handover;
 mod judged;
 mod refused;
+mod sent;
 pub(crate) mod transport;
 
 use std::convert::Infallible;
@@ -236,6 +237,12 @@ impl Upgrade {
     /// handshake is refused or answered with another response, or the client goes away before it is answered, `serve`
     /// is not called.
     ///
+    /// Another server than rikki's own does not say what it has sent. There the body of this response tells, so a layer
+    /// has to leave it there, and a body that it puts around it has to pass `is_end_stream` on, as those of tower-http do
+    /// but for `ResponseBodyTimeoutLayer`: else no WebSocket starts, and the log says so. And nobody may give this response
+    /// another status there, as `(StatusCode::FORBIDDEN, response)` does, since its client could have a WebSocket behind
+    /// that: to refuse, make another response.
+    ///
     /// The future may end with an error, as functions that use `?` do: see [`Termination`]. The WebSocket is then
     /// closed with 1011 instead of 1000, if it is dropped at that moment, as it is by the functions that own it.
     pub fn on_upgrade<F, Fut>(self, serve: F) -> Response
@@ -321,7 +328,13 @@ impl Upgrade {
         attach(&mut judged.opening.parts.extensions);
         let agreed = Agreed::new(on_upgrade, move |transport, tracker| start(transport, judged.begin(tracker)));
         let Some(request) = request else {
-            tokio::spawn(agreed.finish(tracker, Transport::from));
+            let sent = sent::watch(&mut response);
+            tokio::spawn(async move {
+                match sent.await {
+                    Ok(()) => agreed.finish(tracker, Transport::from).await,
+                    Err(_) => log_trouble(Trouble::Unsent),
+                }
+            });
             return response;
         };
         if !agreed.attach_to(&mut response, request) {

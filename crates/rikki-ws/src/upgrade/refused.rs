@@ -54,6 +54,7 @@ pub(super) fn log_refusal(refusal: Refusal, request: &Parts) {
 pub(super) enum Trouble {
     Unsupported,
     Answered,
+    Unsent,
 }
 
 pub(super) fn log_trouble(trouble: Trouble) {
@@ -61,6 +62,7 @@ pub(super) fn log_trouble(trouble: Trouble) {
     let what = match trouble {
         Trouble::Unsupported => "the HTTP server in front does not support upgrades",
         Trouble::Answered => "no WebSocket: its request has been answered before",
+        Trouble::Unsent => "no WebSocket: its answer was not sent, or a layer's body does not pass `is_end_stream` on",
     };
     if let Some(left_out) = LINES.turn(trouble) {
         tracing::warn!(target: "rikki::ws", left_out, "{what}");

@@ -94,7 +94,7 @@ impl Settings {
     pub(super) fn apply(&self, server: &Server, judged: Judged) -> Result<Reload, StartError> {
         let Judged { planned, mut mounts, needs_restart, own } = judged;
         let mut replaced = Vec::new();
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.taken_over().mounts.clone();
         if self.draining.has_begun() {
             return Err(StartError::Draining);
@@ -127,7 +127,8 @@ impl Settings {
         server.share_memory(&mounts);
         let before = std::mem::replace(&mut taken_over.mounts, mounts);
         drop(taken_over);
-        // Without that lock: it has what the application has put into its routes.
+        drop(turn);
+        // Without a lock: it has what the application has put into its routes.
         drop((replaced, before));
         Ok(Reload { needs_restart })
     }

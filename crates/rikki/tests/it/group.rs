@@ -191,7 +191,7 @@ async fn rooms_under_our_own_server() {
     let (all, room) = (Group::new(), Group::new());
     let joining = room.clone();
     let chat = move |socket: &mut Socket<'_>, message: Message<'_>| match message.as_text() {
-        Some("join") => std::mem::forget(joining.join(&socket.sender())),
+        Some("join") => joining.join(&socket.sender()).detach(),
         _ => _ = joining.send(message),
     };
     let server = Running::start(Server::new().endpoint("/", Endpoint::new(chat).group(&all))).await;

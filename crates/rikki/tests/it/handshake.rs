@@ -1,13 +1,20 @@
 //! The opening handshake: what is refused, with which words, and what becomes of the bytes behind it.
 
+use std::future::{IntoFuture as _, ready};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::StatusCode;
+use http_body_util::BodyExt as _;
 use rikki::Server;
-use rikki::ws::{Handler, Message, Opening, Socket, Upgrade};
+use rikki::ws::{CloseCode, Group, Handler, Message, Opening, Socket, Upgrade};
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -274,6 +281,64 @@ async fn an_upgrade_that_is_answered_otherwise_after_all_is_none() {
     // The last of what could call went with the server.
     drop((handle, too_late));
     assert_eq!(soon("the last call", calls.recv()).await, None);
+}
+
+/// Under `axum::serve` too, where hyper gives up the stream of each request that asks for an upgrade when its connection
+/// ends, whatever it was answered with.
+#[tokio::test]
+async fn under_another_server_one_that_is_answered_otherwise_is_none() {
+    let (group, kept) = (Group::new(), Arc::new(Mutex::new(None::<Upgrade>)));
+    let (joins, keep) = (group.clone(), kept.clone());
+    let changed = async move |upgrade: Upgrade| {
+        drop(upgrade.group(&joins).on_upgrade(async |mut socket| socket.send("let in").await));
+        StatusCode::FORBIDDEN
+    };
+    let late = async move |upgrade: Upgrade| {
+        *keep.lock().unwrap() = Some(upgrade);
+        StatusCode::FORBIDDEN
+    };
+    let app = Router::new().route("/changed", any(changed)).route("/late", any(late));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(axum::serve(listener, app).into_future());
+    for path in ["/changed", "/late"] {
+        for connection in ["Upgrade, close", "Upgrade"] {
+            let mut talk = Talk::connect_to(address).await;
+            let request = upgrade(path, "").replace("Connection: Upgrade", &format!("Connection: {connection}"));
+            talk.send(request).await;
+            let head = talk.head().await;
+            assert!(head.starts_with("HTTP/1.1 403 "), "{head}");
+            if let Some(upgrade) = kept.lock().unwrap().take() {
+                drop(upgrade.group(&group).on_upgrade(async |mut socket| socket.send("let in late").await));
+            }
+            if connection == "Upgrade" {
+                // While the connection is there.
+                soon("nobody", group.close(CloseCode::GOING_AWAY, "", Duration::ZERO)).await.unwrap();
+                talk.stream.shutdown().await.unwrap();
+            }
+            talk.gone().await;
+        }
+    }
+}
+
+/// The body of the answer tells that it was sent, through what is around it if that passes the question on.
+#[tokio::test]
+async fn under_another_server_the_body_tells_that_its_answer_was_sent() {
+    let route = |layer: fn(Body) -> Body| {
+        let upgrade = async |upgrade: Upgrade| upgrade.on_upgrade(async |mut socket| socket.send("hello").await);
+        any(upgrade).layer(map_response(move |response: Response| ready(response.map(layer))))
+    };
+    let app = Router::new()
+        .route("/passes", route(|body| Body::new(body.map_err(axum::Error::new))))
+        .route("/hides", route(|body| Body::from_stream(body.into_data_stream())))
+        .route("/replaces", route(|_| Body::empty()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(axum::serve(listener, app).into_future());
+    assert_eq!(Talk::open_at(address, "/passes").await.next().await, "text(hello)");
+    for path in ["/hides", "/replaces"] {
+        Talk::open_at(address, path).await.gone().await;
+    }
 }
 
 /// What starts a WebSocket is the answer that the handshake gave, with whatever is added to it; not its status.

@@ -11,12 +11,14 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures_util::FutureExt as _;
 use rikki::ws::{Message, Socket};
-use rikki::{Server, StartError};
+use rikki::{Handle, Server, StartError};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tower_service::Service;
 
 use crate::talk::{Talk, upgrade};
-use crate::wire::{BOTH, Running, Via};
+use crate::wire::{BOTH, Running, Via, soon};
 
 fn echo(socket: &mut Socket<'_>, message: Message<'_>) {
     let _ = socket.send(message);
@@ -159,6 +161,30 @@ async fn a_reload_swaps_layers_from_the_next_request_on() {
     assert!(matches!(&error, StartError::Layer { why } if why == "cannot be"), "{error}");
     let (head, _) = ask(&server, Via::Tcp, get_of("/rest", "")).await;
     assert!(head.contains("x-layer: two\r\n"), "{head}");
+}
+
+/// Reloads when it is dropped, and tells whether that went well.
+struct Reloads(Handle, UnboundedSender<bool>);
+
+impl Drop for Reloads {
+    fn drop(&mut self) {
+        let reloaded = self.0.reload(Server::new().listen("http://127.0.0.1:0")).now_or_never();
+        self.1.send(matches!(reloaded, Some(Ok(_)))).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_a_reload_replaces_may_reload() {
+    let server = || Server::new().listen("http://127.0.0.1:0");
+    let (told, mut tells) = unbounded_channel();
+    let handle = server().start().await.unwrap();
+    let reloads = Arc::new(Reloads(handle.clone(), told));
+    let route = get(async move || drop(reloads.clone()));
+    handle.reload(server().route("/", route)).await.unwrap();
+    // A thread of its own: one that hangs is not waited for.
+    let again = handle.clone();
+    std::thread::spawn(move || again.reload(server()).now_or_never());
+    assert_eq!(soon("the reload by what was replaced", tells.recv()).await, Some(true));
 }
 
 /// Panics when it is put around something.
