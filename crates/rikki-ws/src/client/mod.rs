@@ -206,10 +206,10 @@ impl Builder {
     ///
     /// For `wss` it is in `https_proxy` or `HTTPS_PROXY`, for `ws` in `http_proxy`, else in `all_proxy` or `ALL_PROXY`,
     /// and a lower-case name counts before an upper-case one. `HTTP_PROXY` is not read: where a program serves CGI it
-    /// is what a client has written. Hosts that `no_proxy` or `NO_PROXY` lists are reached without: names, which stand for
-    /// what is below them too, addresses, networks such as `10.0.0.0/8`, or `*` for all. Values are those of
-    /// [`proxy`](Self::proxy), an empty one stands for no proxy, and what is none is an error of
-    /// [`connect`](Self::connect) with a URL that it is for.
+    /// is what a client has written. Hosts that `no_proxy` or `NO_PROXY` lists, with commas between them, are reached
+    /// without: names, which stand for what is below them too, addresses, networks such as `10.0.0.0/8`, or `*` for all.
+    /// A variable that is empty is as if it were not there. Values are those of [`proxy`](Self::proxy), and what is none
+    /// is an error of [`connect`](Self::connect) with a URL that it is for.
     pub fn proxy_from_env(mut self) -> Self {
         self.route = Route::Environment(Arc::new(Environment::read(|name| std::env::var(name).ok())));
         self
