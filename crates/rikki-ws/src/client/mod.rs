@@ -14,6 +14,7 @@ mod route;
 mod socks;
 mod transient;
 
+use std::fmt;
 #[cfg(unix)]
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -83,7 +84,7 @@ pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "nothing happens until `connect` is called"]
 pub struct Builder {
     url: String,
@@ -287,6 +288,21 @@ impl Builder {
 
     fn note(&mut self, mistake: Mistake) {
         self.mistake.get_or_insert(mistake);
+    }
+}
+
+impl fmt::Debug for Builder {
+    /// Header fields by their names alone: any of them may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("url", &opening::without_credentials(&self.url))
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("subprotocols", &self.subprotocols)
+            .field("limits", &self.limits)
+            .field("config", &self.config)
+            .field("route", &self.route)
+            .field("mistake", &self.mistake)
+            .finish_non_exhaustive()
     }
 }
 
