@@ -103,7 +103,9 @@ async fn through_http(
         request = request.header(header::PROXY_AUTHORIZATION, value);
     }
     let request = request.body(Empty::<Bytes>::new()).map_err(|error| ProxyError::Broken(error.into()))?;
-    match exchange(stream, request, |status| status.is_success()).await {
+    // Behind a 204 hyper expects another answer, and would wait for it.
+    let is_granted = |status: StatusCode| status.is_success() && status != StatusCode::NO_CONTENT;
+    match exchange(stream, request, is_granted).await {
         Ok(Answer { io, read_ahead, .. }) if read_ahead.is_empty() => Ok(io),
         // The server behind it speaks when it is spoken to.
         Ok(_) => Err(ProxyError::Protocol("sent more than an answer")),
