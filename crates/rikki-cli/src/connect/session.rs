@@ -1,6 +1,6 @@
 //! The conversation: stdin to the WebSocket and the WebSocket to stdout, at the pace of whoever is slowest.
 //!
-//! Nothing is read from stdin while the socket cannot take more, and nothing from the socket while stdout cannot.
+//! Of stdin one message is read ahead of what the socket can take, and nothing from the socket while stdout cannot.
 
 use std::future::poll_fn;
 use std::io;
@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rikki::ws::{CloseCode, Deadline, Error};
+use rikki::ws::{CloseCode, Deadline, Error, Message};
 use tokio::time::{Sleep, sleep};
 
 use super::input::Input;
@@ -23,6 +23,8 @@ pub(super) struct Session {
     link: Link,
     input: Input,
     output: Output,
+    /// What is to be sent when the connection takes it.
+    next: Option<Message<'static>>,
     unsent: usize,
     /// We have sent a Close, or have it queued.
     closing: bool,
@@ -46,6 +48,7 @@ impl Session {
             link,
             input,
             output,
+            next: None,
             unsent: 0,
             closing: false,
             closed_first: false,
@@ -117,23 +120,34 @@ impl Session {
     fn send(&mut self, cx: &mut Context<'_>) -> bool {
         for sent in 0..SENT_AT_ONCE {
             // How the connection ended is told by the stream.
-            if self.closing || self.link.poll_ready(cx) != Poll::Ready(true) {
+            if self.closing {
                 return sent > 0;
             }
-            match self.input.poll_message(cx) {
-                Poll::Pending => return sent > 0,
-                Poll::Ready(Some(Ok(message))) => {
-                    self.link.send(message);
-                }
-                Poll::Ready(Some(Err(error))) => {
+            let has_room = self.link.poll_ready(cx) == Poll::Ready(true);
+            if self.poll_input(cx).is_pending() || !has_room {
+                return sent > 0;
+            }
+            if let Some(message) = self.next.take() {
+                self.link.send(message);
+            }
+        }
+        true
+    }
+
+    /// Ready when there is a message to be sent, or none to come; that is known without a connection too.
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.next.is_none() {
+            match ready!(self.input.poll_message(cx)) {
+                Some(Ok(message)) => self.next = Some(message),
+                Some(Err(error)) => {
                     note(&error.to_string());
                     self.failed = true;
                     self.close();
                 }
-                Poll::Ready(None) => self.close(),
+                None => self.close(),
             }
         }
-        true
+        Poll::Ready(())
     }
 
     /// Takes one message, or the end; says whether anything moved.

@@ -18,7 +18,7 @@ use crate::tls::TlsError;
 pub enum ConnectError {
     /// The URL cannot be understood.
     BadUrl {
-        /// The URL as it was given.
+        /// The URL as it was given, but for a user and a password.
         url: String,
         /// What is expected.
         why: &'static str,

@@ -14,6 +14,7 @@ mod route;
 mod socks;
 mod transient;
 
+use std::fmt;
 #[cfg(unix)]
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -83,7 +84,7 @@ pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "nothing happens until `connect` is called"]
 pub struct Builder {
     url: String,
@@ -206,10 +207,10 @@ impl Builder {
     ///
     /// For `wss` it is in `https_proxy` or `HTTPS_PROXY`, for `ws` in `http_proxy`, else in `all_proxy` or `ALL_PROXY`,
     /// and a lower-case name counts before an upper-case one. `HTTP_PROXY` is not read: where a program serves CGI it
-    /// is what a client has written. Hosts that `no_proxy` or `NO_PROXY` lists are reached without: names, which stand for
-    /// what is below them too, addresses, networks such as `10.0.0.0/8`, or `*` for all. Values are those of
-    /// [`proxy`](Self::proxy), an empty one stands for no proxy, and what is none is an error of
-    /// [`connect`](Self::connect) with a URL that it is for.
+    /// is what a client has written. Hosts that `no_proxy` or `NO_PROXY` lists, with commas between them, are reached
+    /// without: names, which stand for what is below them too, addresses, networks such as `10.0.0.0/8`, or `*` for all.
+    /// A variable that is empty is as if it were not there. Values are those of [`proxy`](Self::proxy), and what is none
+    /// is an error of [`connect`](Self::connect) with a URL that it is for.
     pub fn proxy_from_env(mut self) -> Self {
         self.route = Route::Environment(Arc::new(Environment::read(|name| std::env::var(name).ok())));
         self
@@ -287,6 +288,21 @@ impl Builder {
 
     fn note(&mut self, mistake: Mistake) {
         self.mistake.get_or_insert(mistake);
+    }
+}
+
+impl fmt::Debug for Builder {
+    /// Header fields by their names alone: any of them may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("url", &opening::without_credentials(&self.url))
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("subprotocols", &self.subprotocols)
+            .field("limits", &self.limits)
+            .field("config", &self.config)
+            .field("route", &self.route)
+            .field("mistake", &self.mistake)
+            .finish_non_exhaustive()
     }
 }
 

@@ -89,7 +89,7 @@ impl Builder {
     /// [Section 3](https://www.rfc-editor.org/rfc/rfc6455#section-3): "Fragment identifiers are meaningless in the
     /// context of WebSocket URIs and MUST NOT be used on these URIs."
     fn uri(&self) -> Result<Uri, ConnectError> {
-        let refuse = |why| ConnectError::BadUrl { url: self.url.clone(), why };
+        let refuse = |why| ConnectError::BadUrl { url: without_credentials(&self.url), why };
         if self.url.contains('#') {
             return Err(refuse("a WebSocket has no fragment: leave out # and what follows it"));
         }
@@ -107,7 +107,47 @@ pub(super) fn seeded() -> Result<StdRng, ConnectError> {
     StdRng::try_from_rng(&mut SysRng).map_err(|error| ConnectError::NoRandom(io::Error::other(error.to_string())))
 }
 
+/// A URL as it may be shown. Where it is none, all that may be a user and a password is left out.
+pub(super) fn without_credentials(url: &str) -> String {
+    let has_none = |uri: Uri| uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    // A URL has no fragment here: it may be a part of the password.
+    let is_without = || !url.contains('#') && url.parse().is_ok_and(has_none);
+    match url.rsplit_once('@') {
+        Some((before, rest)) if !is_without() => {
+            let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
+            format!("{scheme}***@{rest}")
+        }
+        _ => url.to_owned(),
+    }
+}
+
 /// Without case: [RFC 3986 section 3.1](https://www.rfc-editor.org/rfc/rfc3986#section-3.1).
 pub(super) fn is_scheme(uri: &Uri, scheme: &str) -> bool {
     uri.scheme_str().is_some_and(|given| given.eq_ignore_ascii_case(scheme))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_credentials_are_shown() {
+        let check = |url: &str, expected: &str| {
+            assert_eq!(without_credentials(url), expected);
+            let error = Builder::new(url).uri().err().map(|error| format!("{error} {error:?}")).unwrap_or_default();
+            let builder = Builder::new(url).header("authorization", "Bearer secret").header("x-key", "secret");
+            let shown = format!("{error} {builder:?}");
+            assert!(!shown.contains("user") && !shown.contains("secret"), "{shown}");
+            assert!(shown.contains("x-key"), "{shown}");
+        };
+        check("ws://host/a?b", "ws://host/a?b");
+        check("ws://host/?to=a@b", "ws://host/?to=a@b");
+        check("ws://user:secret@host/?to=a@b", "ws://***@b");
+        check("ws://user:secret@host/a", "ws://***@host/a");
+        check("http://user:secret@host", "http://***@host");
+        check("ws://user:sec#ret@secret@host", "ws://***@host");
+        check("user:secret@host", "***@host");
+        check("ws:/user:secret@host", "***@host");
+        check("host", "host");
+    }
 }

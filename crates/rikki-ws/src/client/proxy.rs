@@ -36,6 +36,11 @@ enum Kind {
 
 impl Proxy {
     pub(super) fn parse(url: &str) -> Result<Self, &'static str> {
+        // It would end the authority within a password, the beginning of which was taken for the port.
+        let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+        if authority.strip_suffix('/').unwrap_or(authority).contains(['/', '?', '#']) {
+            return Err(EXPECTED);
+        }
         // Any host has this one.
         let matcher = Matcher::builder().all(url.to_owned()).build();
         let found = matcher.intercept(&Uri::from_static("http://host/")).ok_or(EXPECTED)?;
@@ -98,7 +103,9 @@ async fn through_http(
         request = request.header(header::PROXY_AUTHORIZATION, value);
     }
     let request = request.body(Empty::<Bytes>::new()).map_err(|error| ProxyError::Broken(error.into()))?;
-    match exchange(stream, request, |status| status.is_success()).await {
+    // Behind a 204 hyper expects another answer, and would wait for it.
+    let is_granted = |status: StatusCode| status.is_success() && status != StatusCode::NO_CONTENT;
+    match exchange(stream, request, is_granted).await {
         Ok(Answer { io, read_ahead, .. }) if read_ahead.is_empty() => Ok(io),
         // The server behind it speaks when it is spoken to.
         Ok(_) => Err(ProxyError::Protocol("sent more than an answer")),
@@ -122,14 +129,19 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    /// Asks for variables by `get`. The first that is set counts, and an empty one stands for no proxy.
+    /// Asks for variables by `get`. The first that is set counts, and one that is empty is not.
     pub(super) fn read(get: impl Fn(&str) -> Option<String>) -> Self {
-        let first = |names: &[&'static str]| names.iter().find_map(|name| Some((*name, get(name)?)));
+        let set = |name: &'static str| Some((name, get(name).filter(|value| !value.is_empty())?));
+        let first = |names: &[&'static str]| names.iter().find_map(|name| set(name));
         let proxy = |names: &[&'static str]| {
-            let (name, value) = first(names).filter(|(_, value)| !value.is_empty())?;
+            let (name, value) = first(names)?;
             Some(Proxy::parse(&value).map_err(|why| format!("the variable {name} names no proxy: {why}")))
         };
-        let no = first(&["no_proxy", "NO_PROXY"]).map(|(_, hosts)| hosts).unwrap_or_default();
+        let mut no = first(&["no_proxy", "NO_PROXY"]).map(|(_, hosts)| hosts).unwrap_or_default();
+        if no.split(',').any(|entry| entry.trim() == "*") {
+            // The matcher takes it for all names, and for no address.
+            no = "*,0.0.0.0/0,::/0".to_owned();
+        }
         Self {
             // Where a program serves CGI, HTTP_PROXY is a header field that a client has sent.
             plain: proxy(&["http_proxy", "all_proxy", "ALL_PROXY"]),
@@ -186,6 +198,10 @@ mod tests {
         check("socks4://a", Err("a proxy is http:// or socks5://"));
         check("ftp://user:secret@a", Err(EXPECTED));
         check("http://user:sec@ret@a", Err(EXPECTED));
+        // A part of a password that is not in percent encoding would be the port.
+        check("http://user:12/secret@a", Err(EXPECTED));
+        check("http://user:12?secret@a", Err(EXPECTED));
+        check("http://user:12#secret@a", Err(EXPECTED));
         check("", Err(EXPECTED));
         check("http://", Err(EXPECTED));
         let long = "x".repeat(256);
@@ -210,7 +226,9 @@ mod tests {
         check(&[("HTTPS_PROXY", "http://p:1")], "WSS://a", Some("http://p:1"));
         check(&[("HTTPS_PROXY", "http://p:1"), ("https_proxy", "http://p:2")], "wss://a", Some("http://p:2"));
         check(&[("ALL_PROXY", "socks5://p"), ("https_proxy", "http://p:2")], "ws://a", Some("socks5://p:1080"));
-        check(&[("ALL_PROXY", "socks5://p"), ("https_proxy", "")], "wss://a", None);
+        // What is empty is as if it were not there.
+        check(&[("ALL_PROXY", "socks5://p"), ("https_proxy", "")], "wss://a", Some("socks5://p:1080"));
+        check(&[("all_proxy", "http://p:1"), ("no_proxy", ""), ("NO_PROXY", "a")], "wss://a", None);
         let no = |hosts: &'static str| [("all_proxy", "http://p:1"), ("NO_PROXY", hosts)];
         let by_proxy = Some("http://p:1");
         check(&no("example.org, 10.0.0.0/8"), "ws://example.org/x", None);
@@ -218,7 +236,10 @@ mod tests {
         check(&no("example.org, 10.0.0.0/8"), "ws://badexample.org", by_proxy);
         check(&no("example.org, 10.0.0.0/8"), "wss://10.1.2.3", None);
         check(&no("::1"), "ws://[::1]:80", None);
-        check(&no("*"), "wss://a", None);
+        for url in ["wss://a", "wss://10.1.2.3", "ws://[::1]:80"] {
+            check(&no("*"), url, None);
+            check(&no("b, *"), url, None);
+        }
     }
 
     #[test]

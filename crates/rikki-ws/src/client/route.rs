@@ -25,6 +25,8 @@ use tokio_rustls::{TlsConnector, client};
 #[cfg(feature = "tls")]
 use super::ClientTls;
 use super::opening::is_scheme;
+#[cfg(not(feature = "tls"))]
+use super::opening::without_credentials;
 use super::proxy::{Environment, Proxy};
 use super::{Builder, ConnectError};
 use crate::stream::Io;
@@ -117,7 +119,8 @@ impl Builder {
         #[cfg(feature = "tls")]
         let secured = Ok(Box::new(self.secure(uri, stream).await?) as Box<dyn Io>);
         #[cfg(not(feature = "tls"))]
-        let secured = Err(ConnectError::BadUrl { url: self.url.clone(), why: "TLS needs the feature `tls`" });
+        let secured =
+            Err(ConnectError::BadUrl { url: without_credentials(&self.url), why: "TLS needs the feature `tls`" });
         secured
     }
 

@@ -61,6 +61,10 @@ async fn a_unix_socket() {
 
 /// An HTTP proxy that tells what it is asked.
 async fn http_proxy() -> (String, UnboundedReceiver<String>) {
+    http_proxy_that_answers("HTTP/1.1 200 Connection established\r\nContent-Length: 9\r\n\r\n").await
+}
+
+async fn http_proxy_that_answers(granted: &'static str) -> (String, UnboundedReceiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (sender, receiver) = unbounded_channel();
@@ -73,7 +77,7 @@ async fn http_proxy() -> (String, UnboundedReceiver<String>) {
             let head = String::from_utf8(head).unwrap();
             let mut target = TcpStream::connect(head.split(' ').nth(1).unwrap()).await.unwrap();
             sender.send(head).unwrap();
-            stream.write_all(b"HTTP/1.1 200 Connection established\r\nContent-Length: 9\r\n\r\n").await.unwrap();
+            stream.write_all(granted.as_bytes()).await.unwrap();
             tokio::spawn(async move { copy_bidirectional(&mut stream, &mut target).await });
         }
     });
@@ -98,6 +102,26 @@ async fn through_an_http_proxy() {
         let head = asked.recv().await.unwrap();
         // The example of RFC 7617 section 2.
         assert!(head.contains(": Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n"), "{head}");
+    }
+}
+
+/// <https://www.rfc-editor.org/rfc/rfc9110#section-9.3.6>.
+#[tokio::test]
+async fn a_tunnel_is_one_whatever_its_head_says() {
+    let server = Running::echo(Server::new()).await;
+    for granted in [
+        "HTTP/1.0 200 Connection established\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\n\r\n",
+    ] {
+        let (address, _asked) = http_proxy_that_answers(granted).await;
+        for via in BOTH {
+            let builder = Builder::new(url(&server, via, "/echo")).tls(server.trust()).proxy(&address);
+            let connected = soon("connecting", builder.connect()).await;
+            let (mut socket, _) = connected.unwrap_or_else(|error| panic!("{granted:?}: {error}"));
+            echoes(&mut socket).await;
+        }
     }
 }
 
@@ -176,6 +200,7 @@ async fn what_proxies_do_wrong_is_said_in_time() {
     check(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", b"", unauthorized, false).await;
     check(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", b"", "answered 403 Forbidden: \"no\"", false).await;
     check(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", b"", "answered 502 Bad Gateway", true).await;
+    check(b"HTTP/1.1 204 No Content\r\n\r\n", b"", "answered 204 No Content", false).await;
     check(b"HTTP/1.1 302 Found\r\nLocation: http://x/\r\n\r\n", b"", "answered with a redirect", false).await;
     check(b"HTTP/1.1 200 OK\r\n\r\nSSH-2.0", b"", "sent more than an answer", false).await;
     check(b"SSH-2.0-OpenSSH_9.2\r\n", b"", "broke off: invalid HTTP version parsed", false).await;

@@ -8,6 +8,7 @@ use futures_core::Stream;
 use futures_sink::Sink;
 
 use super::{Event, ReconnectError, Reconnecting, State};
+use crate::sender::Command;
 use crate::{CloseCode, Closed, Message, SendError, Sender, WebSocket};
 
 impl Reconnecting {
@@ -75,12 +76,10 @@ impl Reconnecting {
     /// [`SendError::InvalidCloseCode`] if the code must not be sent, [`SendError::ReasonTooLong`] over 123 bytes:
     /// nothing is closed then.
     pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        Command::close(code, reason)?;
         if let State::Open(open) = &mut self.state {
-            match open.socket.start_close(code, reason) {
-                // It closes already.
-                Ok(()) | Err(SendError::Closed) => {}
-                Err(error) => return Err(error),
-            }
+            // It fails where it closes already.
+            let _ = open.socket.start_close(code, reason);
         } else {
             self.state = State::Ended;
             self.tasks.common.wake_by_ref();

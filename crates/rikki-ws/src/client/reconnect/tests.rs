@@ -372,9 +372,12 @@ async fn what_a_broken_connection_says_is_kept_up_to_a_bound() {
 
 #[tokio::test(start_paused = true)]
 async fn closing_ends_it_in_every_state() {
-    // Before anything was done.
+    // Before anything was done, where a bad code closes nothing.
     let (builder, mut server) = client();
     let mut socket = builder.clone().reconnecting(Backoff::default());
+    assert_eq!(socket.start_close(CloseCode(1005), ""), Err(SendError::InvalidCloseCode(1005)));
+    assert_eq!(socket.start_close(CloseCode::NORMAL, &"x".repeat(124)), Err(SendError::ReasonTooLong { length: 124 }));
+    assert!(!matches!(socket.state, State::Ended));
     socket.close_with(CloseCode::NORMAL, "").await.unwrap();
     assert!(socket.recv().await.is_none());
     // While it connects, and while it waits.
