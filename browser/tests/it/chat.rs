@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
+use axum::response::Html;
+use axum::routing::{any, get};
 use fantoccini::elements::Element;
 use fantoccini::{Client, Locator};
-use rikki::Handle;
+use rikki::ws::{CloseCode, Upgrade};
+use rikki::{Handle, Server};
 use serde_json::{Value, json};
 
 use crate::browser::{Screen, browse};
@@ -100,5 +103,39 @@ async fn two_tabs_talk_and_look_well() {
         })
         .await;
     }
+    handle.shutdown().await;
+}
+
+/// A server that lets nobody stay is not asked again and again: the time between attempts grows until somebody is in the
+/// room.
+#[tokio::test]
+async fn who_is_sent_away_comes_back_ever_later() {
+    let page = get(async || Html(include_str!("../../../crates/rikki/examples/chat.html")));
+    let room = any(async |upgrade: Upgrade| {
+        upgrade.on_upgrade(async |mut socket| {
+            socket.send(r#"{"you":"Ada"}"#).await?;
+            socket.close_with(CloseCode::TRY_AGAIN_LATER, "full").await
+        })
+    });
+    let server = Server::new().route("/", page).route("/rooms/{room}", room).listen("http://127.0.0.1:0");
+    let handle = server.start().await.expect("it starts");
+    let url = format!("http://{}/", handle.local_addrs()[0]);
+    browse(Screen::Light, async |client| {
+        client.goto(&url).await.expect("the page loads");
+        // Time is noted and not waited for.
+        let clock = "window.waits = [];
+            Math.random = () => 1;
+            window.setTimeout = (then, wait) => { if (waits.push(wait) < 4) queueMicrotask(then) };";
+        client.execute(clock, vec![]).await.expect("the page takes another clock");
+        fill(client, "token", &format!("ada-7c1f{ENTER}")).await;
+        wait_for(client, "//*[@id='state'][starts-with(., 'Closed with 1013 full')]").await;
+        let waits = async || client.execute("return waits", vec![]).await.expect("they are noted");
+        let mut noted = waits().await;
+        while noted.as_array().is_some_and(|noted| noted.len() < 4) {
+            noted = waits().await;
+        }
+        assert_eq!(noted, json!([1000, 2000, 4000, 8000]));
+    })
+    .await;
     handle.shutdown().await;
 }

@@ -31,7 +31,7 @@ pub(crate) struct Post {
     /// The groups that have something new.
     queue: Mutex<Vec<Weak<Group>>>,
     /// Rings when the first one is queued.
-    filled: Arc<Notify>,
+    filled: Notify,
 }
 
 /// The posts of runtimes that have subscribers.
@@ -48,7 +48,7 @@ impl Post {
         posts.retain(|_, post| post.strong_count() > 0);
         let post = Arc::new(Self::default());
         posts.insert(runtime.id(), Arc::downgrade(&post));
-        runtime.spawn(deliver(Arc::downgrade(&post), post.filled.clone()));
+        runtime.spawn(deliver(post.clone()));
         Some(post)
     }
 
@@ -64,21 +64,15 @@ impl Post {
     }
 }
 
-impl Drop for Post {
-    /// Ends its task.
-    fn drop(&mut self) {
-        self.filled.notify_one();
-    }
-}
-
 /// The task of a runtime: wakes those of the runtime's subscribers that wait for something that is there now.
-async fn deliver(post: Weak<Post>, filled: Arc<Notify>) {
+///
+/// It stays until the runtime ends, also while nobody is subscribed there: who leaves and comes back any number of times
+/// before it has its turn makes no other one.
+async fn deliver(post: Arc<Post>) {
     let (mut groups, mut wakers) = (Vec::new(), Vec::new());
     loop {
-        filled.notified().await;
-        let Some(post) = post.upgrade() else { return };
+        post.filled.notified().await;
         std::mem::swap(&mut *lock(&post.queue), &mut groups);
-        drop(post);
         for group in groups.drain(..) {
             if let Some(group) = group.upgrade() {
                 group.take_waiting(&mut wakers);
@@ -319,5 +313,14 @@ mod tests {
         assert!(woken() > 0);
         let _ = topics.reconfigure(others(Policy::Latest));
         assert_eq!(woken(), 0);
+    }
+
+    /// Whoever subscribes and leaves over and over in one callback makes no task each time.
+    #[tokio::test]
+    async fn a_runtime_has_one_task_for_it() {
+        for _ in 0..100 {
+            drop(Post::current());
+        }
+        assert_eq!(Handle::current().metrics().num_alive_tasks(), 1);
     }
 }

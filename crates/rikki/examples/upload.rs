@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Try: `curl -T report.pdf http://localhost:8000/upload/`, and see it at <http://localhost:8000>. How far each upload is
-//! comes to whoever is connected to `ws://localhost:8000/progress`. Everybody who reaches this server may upload: the
-//! examples `auth` and `chat` ask who it is.
+//! comes to whoever is connected to `ws://localhost:8000/topics/progress`. Everybody who reaches this server may upload:
+//! the examples `auth` and `chat` ask who it is.
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -27,6 +27,9 @@ use tokio::task::spawn_blocking;
 
 /// The longest file, in bytes. The time that a body may take is bounded by the server: `Server::min_body_rate`.
 pub(crate) const MOST: u64 = 16 << 20;
+
+/// The topic that says how far uploads are. Like every route it has a slash within, so that it hides no file.
+const PROGRESS: &str = "topics/progress";
 
 /// Why there is no new file.
 type Refusal = (StatusCode, String);
@@ -59,15 +62,18 @@ impl Partial {
     }
 
     /// Gives it its name, in place of what has that; who reads the old one goes on with it.
-    fn keep(self, name: &str) -> io::Result<()> {
+    fn keep(mut self, name: &str) -> io::Result<()> {
         self.file.sync_all()?;
-        fs::rename(&self.path, self.path.with_file_name(name))
+        fs::rename(&self.path, self.path.with_file_name(name))?;
+        // From here on a file with that name is somebody else's.
+        self.path.clear();
+        Ok(())
     }
 }
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // There is none of this name if it was kept.
+        // There is none if it was kept.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -96,7 +102,7 @@ async fn upload(
         }
         partial = on_disk(move || partial.file.write_all(&chunk).map(|()| partial)).await?;
         // Nobody needs it who is not there.
-        let _ = topics.publish("progress", format!(r#"{{"name":"{name}","bytes":{length}}}"#)).key(&name).detach();
+        let _ = topics.publish(PROGRESS, format!(r#"{{"name":"{name}","bytes":{length}}}"#)).key(&name).detach();
     }
     on_disk(move || partial.keep(&name)).await?;
     Ok(StatusCode::CREATED)
@@ -112,8 +118,8 @@ async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send 
 pub(crate) fn server(folder: &Path) -> Result<Server, BadName> {
     // Of each name the latest is kept: who reads slowly is not told of each piece.
     let progress = TopicConfig::default().history(0).latest_by_key(true);
-    let topics = Topics::new(TopicsConfig::default().others(None).topic("progress", progress)?);
-    let server = Server::new().topics(&topics).route("/progress", TopicUrl::new(&topics).route());
+    let topics = Topics::new(TopicsConfig::default().others(None).topic(PROGRESS, progress)?);
+    let server = Server::new().topics(&topics).route("/topics/progress", TopicUrl::new(&topics).route());
     let app = App { folder: folder.into(), topics };
     // A page that somebody has uploaded runs no scripts here.
     let server = server.header("content-security-policy", "sandbox").files(folder);

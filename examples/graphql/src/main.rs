@@ -16,6 +16,7 @@ use async_graphql::http::{ALL_WEBSOCKET_PROTOCOLS, ClientMessage, WebSocket as C
 use async_graphql::{EmptyMutation, Object, Schema, Subscription};
 use futures_util::{SinkExt as _, Stream, StreamExt as _, stream};
 use rikki::Server;
+use rikki::axum::http::StatusCode;
 use rikki::axum::response::{IntoResponse as _, Response};
 use rikki::axum::routing::any;
 use rikki::ws::{self, CloseCode, Upgrade, WebSocket};
@@ -53,7 +54,7 @@ type Api = Schema<Query, EmptyMutation, Updates>;
 fn open(upgrade: Upgrade, api: Api) -> Response {
     match upgrade.protocols(ALL_WEBSOCKET_PROTOCOLS) {
         Ok(upgrade) => upgrade.on_upgrade(move |socket| serve(socket, api)),
-        Err(error) => error.to_string().into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
 

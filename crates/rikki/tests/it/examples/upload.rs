@@ -39,7 +39,7 @@ fn head(name: &str, length: u64) -> String {
 async fn a_file_is_there_as_a_whole() {
     let folder = Folder::new("whole");
     let server = Running::start(example::server(&folder.0).unwrap()).await;
-    let mut progress = Talk::open(&server, Via::Tcp, "/progress").await;
+    let mut progress = Talk::open(&server, Via::Tcp, "/topics/progress").await;
     let body = "0123456789".repeat(30_000);
     for content in [body.as_bytes(), b"another"] {
         assert_eq!(request(&server, &head("a.txt", content.len() as u64), content).await.0, 201);
@@ -52,6 +52,17 @@ async fn a_file_is_there_as_a_whole() {
         assert_eq!(next["name"], "a.txt");
         assert!(next["bytes"].as_u64().unwrap() > told, "{next}");
         told = next["bytes"].as_u64().unwrap();
+    }
+}
+
+/// Whatever else has a URL here.
+#[tokio::test]
+async fn no_name_is_taken_by_a_route() {
+    let folder = Folder::new("names");
+    let server = Running::start(example::server(&folder.0).unwrap()).await;
+    for name in ["progress", "topics", "upload"] {
+        assert_eq!(request(&server, &head(name, 4), b"mine").await.0, 201, "{name}");
+        assert_eq!(get(&server, &format!("/{name}")).await, (200, b"mine".to_vec()), "{name}");
     }
 }
 
