@@ -3,10 +3,11 @@
 
 use std::net::SocketAddr;
 
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use crate::browser::{Screen, browse};
+use crate::browser::{Screen, browse, browse_with};
 use crate::page::{ENTER, SPACE, TestPage};
 use crate::server::Server;
 
@@ -170,7 +171,7 @@ async fn events_that_do_not_come_are_explained() {
 async fn sending_ends_with_its_connection() {
     let server = Server::http().await;
     browse(Screen::Light, async |client| {
-        TestPage::connected(client, &server).await;
+        let page = TestPage::connected(client, &server).await;
         // Nothing is taken from the first, ever; the second is there when it has ended.
         let script = "const full = { readyState: 1, bufferedAmount: 2 ** 21, sent: 0, send() { this.sent += 1 } };
              const [before, done] = [socket, arguments[0]];
@@ -181,6 +182,76 @@ async fn sending_ends_with_its_connection() {
              setTimeout(done, 5000, 'goes on');
              sending.then(() => done(full.sent));";
         assert_eq!(client.execute_async(script, vec![]).await.expect("it runs"), 0);
+        // Latency is told by the echoes that come, whatever has had none.
+        let script = "awaitEcho('none'); awaitEcho('one'); logMessage('received', 'something else'); logMessage('received', 'one'); return counters.echoes";
+        assert_eq!(page.run(script).await, 1);
+    })
+    .await;
+}
+
+/// What is looked at while paused stays, and can be searched, copied and saved, whatever comes.
+#[tokio::test]
+async fn a_pause_keeps_what_was_there() {
+    let server = Server::http().await;
+    browse(Screen::Light, async |client| {
+        let page = TestPage::connected(client, &server).await;
+        page.fill("times", "300").await;
+        page.fill("message", &format!("early{ENTER}")).await;
+        page.fact("counters", "received 300").await;
+        page.tab_to("pause").await;
+        page.press(&ENTER.to_string()).await;
+        page.fill("times", "2000").await;
+        page.fill("message", &format!("late{ENTER}")).await;
+        page.fact("counters", "received 2,300").await;
+        page.tab_to("filter").await;
+        page.press("early").await;
+        page.fact("kept", "600 found").await;
+        page.wait_for("//*[@id='log'][count(*)=600]").await;
+        assert_eq!(page.run("return asText().split('early').length - 1").await, 600);
+        page.tab_to("pause").await;
+        page.press(&ENTER.to_string()).await;
+        page.fact("kept", "0 found").await;
+        assert_eq!(page.rows().await, 0);
+        // Laid out, it is not much longer than it came.
+        let laid_out = "return indented('['.repeat(2048) + ']'.repeat(2048)).length";
+        assert!(page.run(laid_out).await.as_u64() < Some(300_000));
+    })
+    .await;
+}
+
+/// Of a long message what is shown is kept, and no more.
+#[tokio::test]
+async fn long_messages_are_not_kept_whole() {
+    let server = Server::http().await;
+    let flags = ["--js-flags=--expose-gc", "--enable-precise-memory-info"].map(str::to_owned);
+    browse_with(Screen::Light, &flags, async |client| {
+        let page = TestPage::open(client, &server).await;
+        page.click("pause").await;
+        let script = "for (let index = 0; index < 200; index++) logMessage('received', 'x'.repeat(1e6) + index);
+             gc();
+             return performance.memory.usedJSHeapSize";
+        let used = page.run(script).await.as_u64().expect("a number");
+        assert!(used < 50_000_000, "{used} bytes");
+    })
+    .await;
+}
+
+/// Without TLS there is no clipboard for scripts, but there is one for whoever presses a key.
+#[tokio::test]
+async fn copies_where_there_is_no_clipboard_api() {
+    let server = Server::start("http", &["--allow-host=tester.example"]).await;
+    let host = format!("--host-resolver-rules=MAP tester.example:80 {}", server.authority());
+    browse_with(Screen::Light, &[host], async |client| {
+        let page = TestPage::at(client, "http://tester.example/test.html?url=ws://a.example/&send=hello").await;
+        assert_eq!(page.run("return isSecureContext").await, false);
+        page.options().await;
+        page.tab_to("link").await;
+        page.press(&ENTER.to_string()).await;
+        page.row("info", "", "Link copied").await;
+        assert_eq!(page.run("return document.activeElement.id").await, "link");
+        page.fill("filter", "\u{E009}v\u{E000}").await;
+        let pasted = page.run("return document.getElementById('filter').value").await;
+        assert_eq!(pasted, json!("http://tester.example/test.html?url=ws%3A%2F%2Fa.example%2F&send=hello"));
     })
     .await;
 }
