@@ -1,7 +1,7 @@
 //! A conversation on the test page, and what it says when something goes wrong.
 
 use crate::browser::{Screen, browse};
-use crate::page::{ENTER, RELEASE, SHIFT, TAB, TestPage};
+use crate::page::{ENTER, TestPage};
 use crate::server::Server;
 
 #[tokio::test]
