@@ -69,18 +69,23 @@ async fn listing_on_three_screens() {
             client.goto(&server.url("/")).await.expect("the listing loads");
             save(client, &format!("listing-{name}")).await;
             judge(client, &format!("listing {name}")).await;
-            let measured = "const rows = [...document.querySelectorAll('tbody tr')].map(row => [row.getBoundingClientRect(), row]);
+            // In Safari a row has no position of its own, whatever its style says.
+            let measured = "for (const row of document.querySelectorAll('tr')) row.style.position = 'static';
+                const rows = [...document.querySelectorAll('tbody tr')].map(row => [row.getBoundingClientRect(), row]);
+                const title = ([box]) => document.elementFromPoint(box.right - 20, (box.top + box.bottom) / 2).closest('[title]')?.title;
                 const leads = ([box, row], x) => document.elementFromPoint(x, (box.top + box.bottom) / 2)?.closest('a')?.closest('tr') === row;
                 const inView = rows.filter(([box]) => box.bottom <= innerHeight);
                 return [inView.length, Math.min(...rows.map(([box]) => box.height)),
                         inView.every(row => leads(row, row[0].left + 2) && leads(row, row[0].right - 2)),
                         getComputedStyle(document.querySelector('td:nth-child(3)')).display, document.querySelector('form').innerText,
-                        document.querySelector('tbody').innerText.match(/f[0-9]+/g).join()]";
+                        document.querySelector('tbody').innerText.match(/f[0-9]+/g).join(), title(rows[0])]";
             let shown = client.execute(measured, vec![]).await.expect("the page can be measured");
             assert!(shown[2] == true, "{name}: all of a row leads to its file: {shown}");
             assert!(shown[4].as_str().is_some_and(|text| text.contains("20 entries, 20.0 MiB")), "{name}: {shown}");
             let sorted: Vec<_> = (1..=20).map(|index| format!("f{index}")).collect();
             assert_eq!(shown[5], sorted.join(","), "{name}");
+            let title = shown[6].as_str().expect("a row says more to whoever points at it");
+            assert!(title.starts_with("1048576 bytes, 20") && title.ends_with('Z'), "{name}: {title}");
             if size.0 == 360 {
                 assert!(shown[0].as_u64() >= Some(13) && shown[1].as_f64() >= Some(44.0), "{name}: {shown}");
                 assert_eq!(shown[3], "none", "{name}: a phone shows no dates");

@@ -18,3 +18,4 @@ mod server;
 mod test_page;
 mod tester;
 mod topics;
+mod trouble;

@@ -252,7 +252,8 @@ async fn comes_back_after_a_crash_and_not_when_told_to_stop() {
         page.options().await;
         page.tab_to("reconnect").await;
         page.press(&SPACE.to_string()).await;
-        page.click("connect").await;
+        page.tab_to("connect").await;
+        page.press(&ENTER.to_string()).await;
         page.wait_for_state("Connected").await;
         server.crash().await;
         page.row("info", "", "attempt 1").await;
@@ -260,7 +261,8 @@ async fn comes_back_after_a_crash_and_not_when_told_to_stop() {
         page.fill("message", &format!("there again{ENTER}")).await;
         page.row("received", "text", "there again").await;
         // Closed by whoever reads this: that was all.
-        page.click("connect").await;
+        page.tab_to("connect").await;
+        page.press(&ENTER.to_string()).await;
         page.wait_for_state("Closed").await;
         let announced = "return kept.filter(entry => entry.payload.startsWith('Connecting again')).length";
         assert_eq!(page.run(announced).await, 1);
@@ -285,7 +287,8 @@ async fn a_failure_says_what_went_wrong() {
             page.fill("url", &format!("{url}{ENTER}")).await;
             page.row("error", "", why).await;
             page.wait_for_state("Closed").await;
-            page.click("clear").await;
+            page.tab_to("clear").await;
+            page.press(&ENTER.to_string()).await;
         };
         // The server's own words, of the page's own origin.
         fails(&format!("ws://{plain}/members"), "Connection failed: the server answers 401: ").await;
@@ -338,7 +341,6 @@ async fn topics_by_keyboard() {
             page.options().await;
             page.tab_to("transport").await;
             page.press(transport).await;
-            page.field("url").await.send_keys("").await.expect("#url takes keys");
             page.fill("url", &format!("ws://{}/chat{ENTER}", server.authority())).await;
             page.wait_for_state("Connected").await;
             page.tab_to("message").await;

@@ -34,12 +34,12 @@ async function composed() {
 }
 
 async function send() {
-  const isOpen = () => socket?.readyState === WebSocket.OPEN;
+  const [target, times] = [socket, Number($("times").value)];
+  const isOpen = () => target === socket && target?.readyState === WebSocket.OPEN;
   if (!isOpen()) {
     log("error", "Not connected: nothing was sent");
     return;
   }
-  const [target, times] = [socket, Number($("times").value)];
   if (!Number.isInteger(times) || times < 1 || times > 100000) {
     log("error", "Times is a number from 1 to 100000");
     return;
@@ -52,12 +52,13 @@ async function send() {
     return;
   }
   keep();
-  for (let sent = 0; sent < times && target === socket && isOpen(); sent++) {
+  for (let sent = 0; sent < times && isOpen(); sent++) {
     if (target instanceof EventSource) {
       await publish(target, data);
       continue;
     }
     while (target.bufferedAmount > MAX_BUFFERED && isOpen()) await turn();
+    if (!isOpen()) break;
     awaitEcho(data);
     target.send(data);
     logMessage("sent", data);

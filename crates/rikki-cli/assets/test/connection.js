@@ -27,7 +27,8 @@ function show(state) {
   const protocol = state === "Connected" && socket.protocol ? `, subprotocol: ${socket.protocol}` : "";
   $("state-name").textContent = state + protocol;
   $("connect").textContent = state === "Closed" ? "Connect" : "Disconnect";
-  if (state === "Connected") showOptions(false);
+  // Whoever is filling them in goes on.
+  if (state === "Connected" && !$("options").contains(document.activeElement)) showOptions(false);
 }
 
 function showOptions(open) {
@@ -42,19 +43,20 @@ function wanted() {
 
 /** Without TLS a page that has come with it may not connect, but to this computer. */
 function advise() {
-  const isMixed = location.protocol === "https:" && /^(ws|http):/i.test($("url").value.trim());
+  const isMixed = location.protocol === "https:" && /^(ws|http):(?!\/\/(localhost|127(\.\d+){3}|\[::1\])([:/?]|$))/i.test($("url").value.trim());
   $("advice").textContent = isMixed ? "A page from https:// may not open ws://: write wss://, or open this page by http://" : "";
 }
 
-function connect(again = false) {
-  const asked = wanted();
+/** Connects to what the fields ask for, or again to what was `lost`. */
+function connect(lost) {
+  const asked = lost ?? wanted();
   if (!asked.url) {   // it would be taken for the URL of this page
     log("error", "The URL is empty: write it as ws://HOST[:PORT]/PATH");
     return;
   }
   let opened;
   try {
-    opened = asked.events ? new EventSource(asked.url.replace(/^ws/i, "http")) : new WebSocket(asked.url, asked.subprotocols);
+    opened = asked.events ? new EventSource(asked.url.replace(/^ws(?=s?:)/i, "http")) : new WebSocket(asked.url, asked.subprotocols);
   } catch (error) {   // a bad URL, a bad or repeated subprotocol, or ws:// from an https:// page
     log("error", $("advice").textContent || error.message);
     return;
@@ -64,12 +66,12 @@ function connect(again = false) {
   socket = opened;
   connection = JSON.stringify(asked);
   opened.binaryType = "arraybuffer";
-  if (!again) attempts = 0;
+  if (!lost) attempts = 0;
   forgetEchoes();
   show("Connecting");
   log("info", `Connecting to ${opened.url}`);
   // What comes next is a message: on the button, Enter would disconnect.
-  if (!again && $("connection").contains(document.activeElement)) $("message").focus();
+  if (!lost && $("connection").contains(document.activeElement)) $("message").focus();
 
   let wasOpen = false;
   opened.onopen = () => {
@@ -79,16 +81,16 @@ function connect(again = false) {
     remember(asked.url);
     log("info", asked.events ? "Connected (server-sent events)" : `Connected (subprotocol: ${opened.protocol || "none"}, extensions: ${opened.extensions || "none"})`);
   };
-  if (asked.events) return listen(opened);
+  if (asked.events) return listen(opened, asked);
   opened.onmessage = event => logMessage("received", event.data);
   opened.onclose = event => {
     const name = CLOSE_CODES[event.code] ? ` (${CLOSE_CODES[event.code]})` : "";
     const reason = event.reason ? `, reason: ${event.reason}` : ", no reason";
     log("info", `Closed with code ${event.code}${name}${reason}, ${event.wasClean ? "clean" : "not clean"}`);
-    if (!wasOpen) explain("Connection failed", asked);
     if (opened !== socket) return;   // another one has taken its place
     const isWanted = document.body.dataset.state === "Closing";
-    if (!isWanted && $("reconnect").checked && mayComeBack(event.code)) comeBack();
+    if (!wasOpen && !isWanted) explain("Connection failed", asked);
+    if (!isWanted && $("reconnect").checked && mayComeBack(event.code)) comeBack(asked);
     else show("Closed");
   };
 }
@@ -99,25 +101,35 @@ function mayComeBack(code) {
 }
 
 /** Connects again after a time of chance, so that many do not come back at the same moment. */
-function comeBack() {
+function comeBack(lost) {
   const wait = Math.random() * Math.min(FIRST_WAIT * 2 ** attempts, LONGEST_WAIT);
   attempts += 1;
   show("Waiting");
   log("info", `Connecting again in ${(wait / 1000).toFixed(1)} s, attempt ${attempts}`);
-  timer = setTimeout(connect, wait, true);
+  timer = setTimeout(connect, wait, lost);
 }
 
 /** Events have names and ids, and come again by themselves when the connection is lost. */
-function listen(events) {
+function listen(events, asked) {
+  let [wasOpen, isExplained] = [false, false];
+  events.addEventListener("open", () => [wasOpen, isExplained] = [true, false]);
   events.onmessage = event => logMessage("received", event.data, event.lastEventId);
-  events.addEventListener("binary", event => logMessage("received", Uint8Array.from(atob(event.data), byte => byte.charCodeAt(0)).buffer, event.lastEventId));
+  events.addEventListener("binary", event => {
+    try {
+      logMessage("received", Uint8Array.from(atob(event.data), byte => byte.charCodeAt(0)).buffer, event.lastEventId);
+    } catch {
+      log("error", `binary, and no base64: ${event.data.slice(0, MAX_PREVIEW)}`);
+    }
+  });
   for (const name of ["subscribed", "gap", "presence"]) {
     events.addEventListener(name, event => log("info", `${name}: ${event.data}`));
   }
   events.onerror = () => {
     const isOver = events.readyState === EventSource.CLOSED;
-    if (isOver) explain("Refused", { url: events.url, events: true, subprotocols: [] });
-    else log("error", "Connection lost, coming back");
+    if (isOver) explain("Refused", asked);
+    else if (wasOpen) log("error", "Connection lost, coming back");
+    else if (!isExplained) explain("Not connected yet", asked);
+    [wasOpen, isExplained] = [false, !wasOpen];
     if (events !== socket) return;
     if (isOver) socket = null;
     show(isOver ? "Closed" : "Connecting");
@@ -126,28 +138,35 @@ function listen(events) {
 
 /** Browsers hide from a page why it could not connect. Of the page's own host it may ask by HTTP. */
 async function explain(what, asked) {
+  const [why, link] = await reason(asked);
+  // Where there is a connection again it comes too late.
+  if (document.body.dataset.state !== "Connected") log("error", `${what}: ${why}`, { link });
+}
+
+/** Why a connection has failed, and a link where it ends in one. */
+async function reason(asked) {
   const url = new URL(asked.url, location.href);
+  if (url.hostname !== location.hostname) return ["browsers hide the reason from pages, look into the developer console"];
   const secure = /^(wss|https):$/.test(url.protocol);
-  const address = scheme => `${scheme}://${url.host}${url.pathname}${url.search}`;
-  if (url.hostname !== location.hostname) {
-    log("error", `${what}: browsers hide the reason from pages, look into the developer console`);
-    return;
+  const own = secure ? "https" : "http";
+  // With its port, since without one each scheme has another. The rest of the URL is for nobody who has only to answer,
+  // and must not be sent without TLS.
+  const root = scheme => `${scheme}://${url.hostname}:${url.port || (secure ? 443 : 80)}/`;
+  const isHere = scheme => new URL(root(scheme)).origin === location.origin;
+  const whole = `${own}://${url.host}${url.pathname}${url.search}`;
+  const more = [`the server there speaks HTTP: the path may be wrong, or pages of ${location.origin} not allowed. It says more at`, whole];
+  const noTls = "this port speaks no TLS: write ws:// in place of wss://";
+  if (secure && isHere("http")) return [noTls];
+  const answer = isHere(own) ? await ask(whole) : null;
+  if (answer) return answer.status ? [judged(answer, url, asked)] : more;
+  // First, since many a port of TLS has an answer to those who come without.
+  if (await ask(root("https"))) return secure ? more : ["this port speaks TLS: write wss:// in place of ws://"];
+  const isHttp = await ask(root("http"));
+  if (secure) {
+    const why = isHttp ? noTls : "nothing there speaks TLS";
+    return [`${why}, or its certificate is not trusted yet. Open this link, accept the certificate, and connect again:`, root("https")];
   }
-  const http = address(secure ? "https" : "http");
-  const answer = await ask(http);
-  if (answer?.status) {
-    log("error", `${what}: ${judged(answer, url, asked)}`);
-  } else if (answer) {
-    log("error", `${what}: the server there speaks HTTP, and says more at`, { link: http });
-  } else if (secure && await ask(address("http"))) {
-    log("error", `${what}: this port speaks no TLS: write ws:// in place of wss://`);
-  } else if (secure) {
-    log("error", `${what}: nothing there speaks TLS, or its certificate is not trusted yet. Open this link, accept the certificate, and connect again:`, { link: http });
-  } else if (await ask(address("https"))) {
-    log("error", `${what}: this port speaks TLS: write wss:// in place of ws://`);
-  } else {
-    log("error", `${what}: nothing answers at ${url.host}`);
-  }
+  return isHttp ? more : [`nothing answers at ${url.host}, unless it speaks TLS with a certificate that is not trusted yet`];
 }
 
 /** What a refusal tells of a connection. */
@@ -156,7 +175,7 @@ function judged({ status, text }, url, asked) {
   const others = [...$("topics").options].map(topic => new URL(topic.value).pathname);
   const known = ["/websocket", ...others].filter(path => path !== url.pathname).join(", ");
   if (status === 404) return `wrong path, the server has nothing at ${url.pathname} (404)${known ? `; try ${known}` : ""}`;
-  if (status < 300) return `wrong path, ${url.pathname} answers HTTP (${status}) and has no WebSocket${known ? `; try ${known}` : ""}`;
+  if (status < 300) return `wrong path, ${url.pathname} answers HTTP (${status}) and has no ${asked.events ? "events" : "WebSocket"}${known ? `; try ${known}` : ""}`;
   if (status === 426 && asked.subprotocols.length > 0) return "there is a WebSocket, and it may speak none of these subprotocols";
   return `the server answers ${status}${said}`;
 }
@@ -167,7 +186,9 @@ async function ask(url) {
   const late = setTimeout(() => control.abort(), REFUSAL_TIME);
   const isOwn = new URL(url).origin === location.origin;
   try {
-    const answer = await fetch(url, { cache: "no-store", redirect: "manual", mode: isOwn ? "same-origin" : "no-cors", signal: control.signal });
+    // Without CORS a redirect has to be followed: https://fetch.spec.whatwg.org/#main-fetch
+    const mode = isOwn ? { mode: "same-origin", redirect: "manual" } : { mode: "no-cors" };
+    const answer = await fetch(url, { cache: "no-store", signal: control.signal, ...mode });
     return { status: answer.status, text: isOwn && !answer.ok ? await beginning(answer) : "" };
   } catch {
     return null;
@@ -177,15 +198,17 @@ async function ask(url) {
   }
 }
 
+/** As much of a text as there is, when it ends, is long enough or is cut. */
 async function beginning(answer) {
   if (!answer.body || !/^text\/plain/.test(answer.headers.get("content-type") ?? "")) return "";
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   while (text.length < MAX_REFUSAL) {
-    const { value, done } = await reader.read();
+    const { value, done } = await reader.read().catch(() => ({ done: true }));
     if (done) break;
     text += value;
   }
+  reader.cancel().catch(() => {});
   return text.slice(0, MAX_REFUSAL).trim();
 }
 

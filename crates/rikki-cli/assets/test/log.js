@@ -6,12 +6,16 @@ const MAX_KEPT = 1000;      // rows; older ones are dropped
 const MAX_PREVIEW = 4096;   // characters or bytes shown of one message
 const ROWS_A_FRAME = 100;   // rows that are made at once
 const MAX_WAITING = 20000;  // messages whose echo is waited for, for its latency
+const MAX_SKIPPED = 100;    // of those, how many may have had none when another one's comes
+const MAX_INDENT = 40;      // spaces before a line of JSON
 
 const $ = id => document.getElementById(id);
 const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 let kept = [];              // entries, the oldest first
 let shown = [];             // those of them, and dropped ones, that are in the page
+let held = null;            // what was kept when the page was paused, and is looked at until it goes on
 let dropped = 0;
 let fresh = 0;              // how many of those kept, at the end, have not been looked at
 let drawing = false;
@@ -44,7 +48,8 @@ function logMessage(direction, data, id = "") {
   counters[direction] += 1;
   counters[`${direction}Bytes`] += size;
   const latency = direction === "received" ? echoed(data) : "";
-  const whole = isText ? data.slice(0, MAX_PREVIEW) : hexDump(data);
+  // A part of a string may keep all of it: this is a copy.
+  const whole = isText ? decoder.decode(encoder.encode(data.slice(0, MAX_PREVIEW))) : hexDump(data);
   const left = (isText ? data.length : size) - MAX_PREVIEW;
   const payload = left > 0 ? `${whole}\n… ${left} more ${isText ? "characters" : "bytes"}` : whole;
   log(direction, payload, { type: isText ? "text" : "binary", size: `${size} B`, latency, id, json: isText && left <= 0 });
@@ -55,11 +60,14 @@ function awaitEcho(data) {
   if (awaited.length < MAX_WAITING && (data.length ?? data.byteLength) <= 65536) awaited.push({ data, at: performance.now() });
 }
 
-/** How long the echo has taken, if this is the one that comes next. */
+/** How long the echo has taken, if this is one: what was sent before it has had none. */
 function echoed(data) {
-  const next = awaited[echoed.at];
-  if (next === undefined || !same(next.data, data)) return "";
-  echoed.at += 1;
+  const end = Math.min(echoed.at + MAX_SKIPPED, awaited.length);
+  let at = echoed.at;
+  while (at < end && !same(awaited[at].data, data)) at += 1;
+  if (at >= end) return "";
+  const next = awaited[at];
+  echoed.at = at + 1;
   if (echoed.at >= 1000) {
     awaited = awaited.slice(echoed.at);
     echoed.at = 0;
@@ -106,7 +114,7 @@ function indented(text) {
     return text;
   }
   let depth = 0;
-  const line = () => `\n${"  ".repeat(depth)}`;
+  const line = () => `\n${" ".repeat(Math.min(2 * depth, MAX_INDENT))}`;
   // Strings are matched whole, so that nothing inside of them is taken for structure.
   return text.replace(/"(?:[^"\\]|\\.)*"|\s+|[{[]\s*[}\]]|[{}[\],:]/g, token => {
     if (token[0] === "\"") return token;
@@ -123,10 +131,6 @@ function indented(text) {
 function clock(now) {
   const part = (value, width = 2) => String(value).padStart(width, "0");
   return `${part(now.getHours())}:${part(now.getMinutes())}:${part(now.getSeconds())}.${part(now.getMilliseconds(), 3)}`;
-}
-
-function isPaused() {
-  return $("pause").getAttribute("aria-pressed") === "true";
 }
 
 /** Whether a row has what is looked for. */
@@ -168,7 +172,8 @@ function draw() {
   drawing = true;
   requestAnimationFrame(() => {
     drawing = false;
-    if (!isPaused()) follow();
+    if (held) fillIn();
+    else follow();
     tell();
   });
 }
@@ -193,11 +198,12 @@ function follow() {
   toEnd();
 }
 
-/** Puts some more of what is kept before what is shown, if there is any. */
+/** Puts some more of what is looked at before what is shown, if there is any. */
 function fillIn() {
-  const first = shown.length === 0 ? kept.length : kept.indexOf(shown[0]);
+  const all = held ?? kept;
+  const first = shown.length === 0 ? all.length : all.indexOf(shown[0]);
   const most = Math.min(ROWS_A_FRAME, MAX_KEPT - shown.length);
-  const older = most === 0 || first <= 0 ? [] : kept.slice(0, first).filter(isWanted).slice(-most);
+  const older = most === 0 || first <= 0 ? [] : all.slice(0, first).filter(isWanted).slice(-most);
   if (older.length === 0) return;
   shown.unshift(...older);
   $("log").prepend(...older.map(rowOf));
@@ -208,10 +214,11 @@ function toEnd() {
   if (following) $("log").scrollTop = $("log").scrollHeight;
 }
 
-/** Shows all of what is kept anew: another part of it, or in another form. */
+/** Shows all of what is looked at anew: another part of it, or in another form. */
 function redraw() {
   trim();
-  [shown, fresh, following] = [[], 0, true];
+  [shown, following] = [[], true];
+  if (!held) fresh = 0;
   $("log").replaceChildren();
   fillIn();
   toEnd();
@@ -221,11 +228,10 @@ function redraw() {
 /** Says how much is kept and dropped, and what was counted. */
 function tell() {
   const number = value => value.toLocaleString("en");
-  const held = Math.min(kept.length, MAX_KEPT);
-  const gone = dropped + kept.length - held;
-  const facts = [`${number(held)} kept, ${number(gone)} dropped`];
-  if (isPaused()) facts.push(`paused, ${number(fresh)}${fresh === MAX_KEPT ? " or more" : ""} new`);
-  else if ($("filter").value !== "") facts.push(`${number(kept.filter(isWanted).length)} found`);
+  const left = Math.min(kept.length, MAX_KEPT);
+  const facts = [`${number(left)} kept, ${number(dropped + kept.length - left)} dropped`];
+  if (held) facts.push(`paused, ${number(fresh)}${fresh === MAX_KEPT ? " or more" : ""} new`);
+  if ($("filter").value !== "") facts.push(`${number((held ?? kept).filter(isWanted).length)} found`);
   const { sent, sentBytes, received, receivedBytes, echoes, last, total, most } = counters;
   const has = sent + received > 0;
   const milliseconds = value => `${value.toFixed(1)} ms`;
@@ -234,26 +240,38 @@ function tell() {
   $("latency").textContent = echoes ? `Echo ${milliseconds(last)}, mean ${milliseconds(total / echoes)}, most ${milliseconds(most)}` : "";
 }
 
-/** The log as text: what is shown, a line for each row, or more where a payload has them. */
+/** The log as text: what is looked at, a line for each row, or more where a payload has them. */
 function asText() {
   const cells = entry => [entry.time.toISOString(), entry.direction, entry.type, entry.size, entry.latency, entry.payload, entry.link];
-  return kept.slice(-MAX_KEPT).filter(isWanted).map(entry => `${cells(entry).filter(Boolean).join("\t")}\n`).join("");
+  return (held ?? kept).slice(-MAX_KEPT).filter(isWanted).map(entry => `${cells(entry).filter(Boolean).join("\t")}\n`).join("");
 }
 
 function clear() {
-  [kept, shown, fresh, dropped, counters] = [[], [], 0, 0, noCounters()];
+  [kept, shown, held, fresh, dropped, counters] = [[], [], held && [], 0, 0, noCounters()];
   $("log").replaceChildren();
   tell();
 }
 
-/** Puts a text where it can be pasted from; without TLS only this computer's own pages may ask for that. */
+/** Puts a text where it can be pasted from; but on https:// and localhost only the old way is left for that. */
 async function copy(text, what) {
   try {
-    await navigator.clipboard.writeText(text);
+    if (navigator.clipboard) await navigator.clipboard.writeText(text);
+    else copySelected(text);
     log("info", `${what} copied`);
   } catch (error) {
-    log("error", `${what} not copied: ${navigator.clipboard ? error.message : "browsers allow that on https:// and localhost alone"}`);
+    log("error", `${what} not copied: ${error.message}`);
   }
+}
+
+function copySelected(text) {
+  const [field, focused] = [document.createElement("textarea"), document.activeElement];
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  const isCopied = document.execCommand("copy");
+  field.remove();
+  focused?.focus();
+  if (!isCopied) throw new Error("the browser does not allow it");
 }
 
 $("log").onscroll = () => {
@@ -263,10 +281,11 @@ $("log").onscroll = () => {
 new ResizeObserver(toEnd).observe($("log"));
 $("clear").onclick = clear;
 $("pause").onclick = () => {
-  const pause = !isPaused();
-  $("pause").setAttribute("aria-pressed", pause);
-  $("pause").textContent = pause ? "Resume" : "Pause";
-  if (pause) tell();
+  if (!held) follow();
+  held = held ? null : kept.slice();
+  $("pause").setAttribute("aria-pressed", held !== null);
+  $("pause").textContent = held ? "Resume" : "Pause";
+  if (held) draw();
   else redraw();
 };
 $("filter").oninput = redraw;

@@ -2,7 +2,8 @@
 // The times are in UTC. They are shown as the reader's clock and language have them.
 const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 for (const time of document.querySelectorAll("time")) {
-  time.title = time.dateTime;
+  const link = time.closest("tr").querySelector("a");
+  link.title = [link.title, time.dateTime].filter(Boolean).join(", ");
   time.textContent = format.format(new Date(time.dateTime));
 }
 document.getElementById("zone").remove();

@@ -17,8 +17,8 @@ const SCRIPT: &str = include_str!("listing.js");
 
 /// Nothing is loaded; the one style sheet and the one script that count are [`STYLE`] and [`SCRIPT`], by their SHA-256.
 pub(crate) const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
-                                 style-src 'sha256-2C+94VuyWTCgw3ielANtLqdBiamTCc7KDaGXS4awh0o='; \
-                                 script-src 'sha256-mN82omWMpVBX0IcyqW3519sRyIS4oTdg+QO7uzt4QWU='";
+                                 style-src 'sha256-KpEetnczJ2J6RzKiy8rCUSchkK52izSC7jVqq+S7OL8='; \
+                                 script-src 'sha256-jTh0OOWxx21RkveO7i4PPCdUsApsSL+ZoJni2pV9xsI='";
 
 /// All in front of the rows of what `relative` has led to. `url_path` is what the client sees of it.
 pub(super) fn start(listing: &Listing, relative: &Path, url_path: &str, view: &View) -> String {
@@ -162,12 +162,13 @@ impl Display for Row<'_> {
         let href = path::encode(name.as_encoded_bytes());
         let name = name.to_string_lossy();
         let slash = if *is_folder { "/" } else { "" };
-        write!(f, "<tr><td><a href=\"./{href}{slash}\"><bdi>{}</bdi>{slash}</a></td>", Text(&name))?;
-        if *is_folder {
-            f.write_str("<td></td>")?;
-        } else {
-            write!(f, "<td title=\"{size} bytes\">{}</td>", Size(*size))?;
-        }
+        // The exact size is told by the link, which is above all of the row.
+        let (title, size) = match is_folder {
+            true => (String::new(), String::new()),
+            false => (format!(" title=\"{size} bytes\""), Size(*size).to_string()),
+        };
+        let name = Text(&name);
+        write!(f, "<tr><td><a href=\"./{href}{slash}\"{title}><bdi>{name}</bdi>{slash}</a></td><td>{size}</td>")?;
         let Some(time) = modified else { return f.write_str("<td></td></tr>") };
         let time = iso_time(*time);
         // "1994-11-06T08:49:37Z" without the seconds and the zone.

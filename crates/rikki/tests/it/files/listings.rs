@@ -35,7 +35,7 @@ async fn listings_show_what_can_be_fetched() {
         "folders first, whatever their case"
     );
     assert!(root.text().contains("<title>Index of /</title>"));
-    assert!(root.text().contains("<td title=\"1536 bytes\">1.5 KiB</td>"));
+    assert!(root.text().contains("title=\"1536 bytes\"><bdi>Zoo.bin</bdi></a></td><td>1.5 KiB</td>"));
     assert_eq!(root.headers["content-type"], "text/html; charset=utf-8");
     let policy = root.headers["content-security-policy"].to_str().unwrap();
     for part in ["default-src 'none'; ", "base-uri 'none'; ", "form-action 'self'; ", "frame-ancestors 'none'; "] {
