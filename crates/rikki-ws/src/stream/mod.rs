@@ -239,14 +239,8 @@ impl Stream for WebSocket {
         // The sink may have found one.
         if let Some(message) = this.inbox.take() {
             // While there are more that were read ahead nobody else may come by to write, and to see deadlines.
-            if this.inbox.has_message()
-                && let Some(driver) = &mut this.driver
-            {
-                this.tasks.set_reader(cx.waker());
-                let driven = driver.poll(&mut Context::from_waker(&this.tasks.common), &mut this.inbox);
-                if matches!(driven, Poll::Ready(Stopped::Ended)) {
-                    this.end();
-                }
+            if this.inbox.has_message() {
+                let _ = this.poll_read(cx);
             }
             return Poll::Ready(Some(Ok(message)));
         }

@@ -20,10 +20,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use super::Upgrade;
-use super::judged::{Judged, Ready};
+use super::judged::Judged;
 use crate::endpoint::Endpoint;
 use crate::opening::Opening;
-use crate::stream::{Io, WebSocket};
+use crate::stream::WebSocket;
 use crate::tracker::Tracker;
 
 /// What a request head may have, in bytes and in fields.
@@ -119,7 +119,9 @@ where
     let mut io = parts.io.into_inner();
     let outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
     let error = match (outcome, ended) {
-        (Some(Ok(judged)), Ok(())) => return Ok(open(judged, io, &parts.read_buf)),
+        (Some(Ok(judged)), Ok(())) => {
+            return Ok(judged.begin(Tracker::default()).into_socket(Box::new(io), &parts.read_buf));
+        }
         (Some(Err(refusal)), Ok(())) => AcceptError::Refused(Box::new(refusal)),
         (None, Ok(())) => AcceptError::Http(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
         (_, Err(error)) => AcceptError::Http(error.into()),
@@ -140,14 +142,6 @@ async fn read(judgement: Judgement) -> (Outcome, axum::response::Response) {
             (Err(refusal.clone()), refusal.map(Body::from))
         }
     }
-}
-
-fn open(judged: Judged, io: impl Io + 'static, read_ahead: &[u8]) -> (WebSocket, Opening) {
-    let Ready { connection, opening, terms, groups, tracker, trace } = judged.begin(Tracker::default());
-    let subprotocol = opening.subprotocol.clone();
-    let mut socket = WebSocket::new(Box::new(io), read_ahead, connection, terms, subprotocol, tracker, trace);
-    socket.join(groups);
-    (socket, opening)
 }
 
 /// Closes the stream behind an answer, and waits a moment for the client to do so too.

@@ -20,6 +20,7 @@ use crate::group::Coming;
 use crate::handler::HandlerTask;
 use crate::opening::Opening;
 use crate::origins::Asked;
+use crate::stream::{Io, WebSocket};
 use crate::terms::{Opened, Terms};
 use crate::trace::Trace;
 use crate::tracker::Tracker;
@@ -95,6 +96,15 @@ pub(super) struct Ready {
 }
 
 impl Ready {
+    /// The WebSocket as a stream and sink, and what its request said.
+    pub(super) fn into_socket(self, io: Box<dyn Io>, read_ahead: &[u8]) -> (WebSocket, Opening) {
+        let Self { connection, opening, terms, groups, tracker, trace } = self;
+        let subprotocol = opening.subprotocol.clone();
+        let mut socket = WebSocket::new(io, read_ahead, connection, terms, subprotocol, tracker, trace);
+        socket.join(groups);
+        (socket, opening)
+    }
+
     /// Starts the task of a connection with callbacks, which keeps nothing of the request.
     pub(super) fn spawn<H, I>(self, handler: Arc<H>, context: H::Context, io: I, read_ahead: &[u8])
     where

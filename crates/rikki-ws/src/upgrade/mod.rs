@@ -252,10 +252,9 @@ impl Upgrade {
     {
         self.answer(nothing, move |transport, ready| {
             let (io, ahead) = transport.into_boxed();
-            let Ready { connection, opening, terms, groups, tracker, trace } = ready;
-            let (id, peer, live, span) = (trace.id, opening.peer_addr(), terms.live.clone(), trace.span.clone());
-            let mut socket = WebSocket::new(io, &ahead, connection, terms, opening.subprotocol, tracker, trace);
-            socket.join(groups);
+            let (id, live, span) = (ready.trace.id, ready.terms.live.clone(), ready.trace.span.clone());
+            let (socket, opening) = ready.into_socket(io, &ahead);
+            let peer = opening.peer_addr();
             Trace::spawn(span, async move { serving::serve(serve(socket), id, peer, live).await });
         })
     }
