@@ -1,5 +1,8 @@
 //! `rikki connect`, against the command itself and against servers that end in other ways.
 
+mod reconnect;
+mod routes;
+
 use std::io::{self, Write as _};
 use std::net::TcpListener;
 use std::process::Stdio;
@@ -10,14 +13,8 @@ use std::time::Duration;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::any;
 use rikki::ws::{CloseCode, Error, Message, Socket, Upgrade};
-#[cfg(unix)]
-use rikki::ws::{Endpoint, WebSocket};
 use rikki::{Handle, Server};
 use testkit::Certificate;
-#[cfg(unix)]
-use tokio::io::AsyncReadExt as _;
-#[cfg(unix)]
-use tokio::net::{UnixListener, UnixStream};
 
 use crate::process::{Folder, Process};
 
@@ -377,138 +374,4 @@ fn the_first_interrupt_says_what_it_waits_for() {
     client.signal("INT");
     assert_eq!(client.end_with_open_stdin().code, Some(130));
     drop(end);
-}
-
-#[test]
-fn a_connection_that_is_lost_is_made_anew() {
-    let server = Running::closure(|socket, message| match message.as_text() {
-        Some("fail") => socket.close(CloseCode::INTERNAL_ERROR, "trouble"),
-        Some("leave") => socket.close(CloseCode(4500), ""),
-        _ => socket.send(message),
-    });
-    let mut client = connect(&["--reconnect", &server.url]);
-    client.write("one\n", false);
-    assert_eq!(client.line(), "one");
-    assert!(client.report().starts_with("rikki: connected to "));
-    client.write("fail\n", false);
-    let report = client.report();
-    let lost = "rikki: closed by the server: 1011 \"trouble\"; connecting again in 0.";
-    assert!(report.starts_with(lost), "{report}");
-    // A line waits for the connection.
-    client.write("two\n", false);
-    assert!(client.report().starts_with("rikki: connected to "));
-    assert_eq!(client.line(), "two");
-    client.write("leave\n", false);
-    let ended = client.end_with_open_stdin();
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(RUNTIME), "rikki: closed by the server: 4500\n"));
-    // Both ends of stdin and of the connection are as without.
-    check(&["--reconnect", &server.url], "one\n", 0, "one\n", &["connected to", CLOSED]);
-    check(&["--reconnect", "http://localhost"], "", USAGE, "", &["cannot connect to"]);
-}
-
-/// A server at a Unix socket, which has its clients one after the other, each with its stream.
-#[cfg(unix)]
-fn at_socket(path: &str, serve: impl AsyncFnOnce(UnixListener) + Send + 'static) -> thread::JoinHandle<()> {
-    let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
-    listener.set_nonblocking(true).unwrap();
-    thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async { serve(UnixListener::from_std(listener).unwrap()).await });
-    })
-}
-
-#[cfg(unix)]
-async fn accepted(listener: &UnixListener) -> (WebSocket, UnixStream) {
-    let stream = listener.accept().await.unwrap().0.into_std().unwrap();
-    let same = UnixStream::from_std(stream.try_clone().unwrap()).unwrap();
-    let (socket, _) = Endpoint::default().accept(UnixStream::from_std(stream).unwrap()).await.unwrap();
-    (socket, same)
-}
-
-#[cfg(unix)]
-#[test]
-fn what_is_lost_with_a_connection_is_counted() {
-    let folder = Folder::new();
-    let path = folder.path("server");
-    let server = at_socket(&path, async |listener: UnixListener| {
-        let (_socket, mut stream) = accepted(&listener).await;
-        // Of a message that was taken whole, and for which no socket has room.
-        stream.read_u8().await.unwrap();
-        stream.into_std().unwrap().shutdown(std::net::Shutdown::Both).unwrap();
-        let (mut socket, _) = accepted(&listener).await;
-        assert_eq!(socket.recv().await.unwrap().unwrap(), Message::from("kept"));
-        socket.close_with(CloseCode::NORMAL, "").await.unwrap();
-    });
-    let mut client = connect(&["--reconnect", "--compression", "off", "--unix-socket", &path, "ws://localhost"]);
-    client.write(format!("{}\nkept\n", "x".repeat(2 << 20)), false);
-    let ended = client.end_with_open_stdin();
-    server.join().unwrap();
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(RUNTIME), ""), "{}", ended.stderr);
-    let reports: Vec<&str> = ended.stderr.lines().collect();
-    let [connected, lost, broke, again, closed] = reports[..] else { panic!("{reports:?}") };
-    assert_eq!((connected, again), ("rikki: connected to ws://localhost", connected));
-    assert_eq!((lost, closed), ("rikki: messages that were not sent: 1", "rikki: closed by the server: 1000"));
-    assert!(
-        broke.starts_with("rikki: the connection broke: ") && broke.contains("; connecting again in 0."),
-        "{broke}"
-    );
-}
-
-#[cfg(unix)]
-#[test]
-fn the_end_of_stdin_is_the_end_without_a_connection_too() {
-    let folder = Folder::new();
-    let path = folder.path("server");
-    let server = at_socket(&path, async |listener: UnixListener| {
-        let (mut socket, _) = accepted(&listener).await;
-        drop(listener);
-        socket.close_with(CloseCode::SERVICE_RESTART, "").await.unwrap();
-    });
-    let client = connect(&["--reconnect", "--compression", "off", "--unix-socket", &path, "ws://localhost"]);
-    assert_eq!(client.report(), "rikki: connected to ws://localhost");
-    assert!(client.report().starts_with("rikki: closed by the server: 1012; connecting again in "));
-    server.join().unwrap();
-    let ended = client.end();
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(RUNTIME), ""), "{}", ended.stderr);
-}
-
-/// The first line of stderr, and the code.
-fn refused(mut client: Process) -> (Option<i32>, String) {
-    client.write("", true);
-    let ended = client.end_with_open_stdin();
-    (ended.code, ended.stderr.lines().next().unwrap_or_default().to_owned())
-}
-
-#[test]
-fn a_proxy_is_a_flag_or_a_variable() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let proxy = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
-    let unreachable = |(code, line): (Option<i32>, String)| {
-        assert_eq!(code, Some(RUNTIME));
-        assert!(line.starts_with(&format!("rikki: the proxy {proxy} cannot be reached: ")), "{line}");
-    };
-    unreachable(refused(connect(&["--proxy", &proxy, "ws://example.org"])));
-    let with = |variables: &[(&str, &str)]| Process::start_with_variables(&["connect", "ws://example.org"], variables);
-    unreachable(refused(with(&[("http_proxy", proxy.as_str())])));
-    unreachable(refused(with(&[("ALL_PROXY", proxy.as_str())])));
-    let (code, line) = refused(connect(&["--proxy", "ftp://user:secret@h", "ws://example.org"]));
-    assert_eq!((code, line.contains("secret")), (Some(USAGE), false), "{line}");
-    let echo = Echo::plain();
-    let variables = [("all_proxy", proxy.as_str()), ("no_proxy", "localhost,127.0.0.1")];
-    let mut client = Process::start_with_variables(&["connect", &echo.url], &variables);
-    client.write("one\n", true);
-    let ended = client.end_with_open_stdin();
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "one\n"), "{}", ended.stderr);
-}
-
-#[cfg(unix)]
-#[test]
-fn a_unix_socket_stands_for_the_host() {
-    let folder = Folder::new();
-    let path = folder.path("rikki.sock");
-    let process = Process::start(&["--listen", &format!("unix:{path}"), &folder.path("")]);
-    process.line();
-    let url = "ws://localhost/websocket";
-    check(&["--unix-socket", &path, url], "one\n", 0, "one\n", &["connected to ws://localhost/websocket", CLOSED]);
 }
