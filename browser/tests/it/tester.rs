@@ -244,6 +244,7 @@ async fn closes_with_a_code_and_a_reason_and_tells_latency() {
     .await;
 }
 
+/// To what was lost, which is not what is half typed.
 #[tokio::test]
 async fn comes_back_after_a_crash_and_not_when_told_to_stop() {
     let mut server = Server::http().await;
@@ -255,6 +256,7 @@ async fn comes_back_after_a_crash_and_not_when_told_to_stop() {
         page.tab_to("connect").await;
         page.press(&ENTER.to_string()).await;
         page.wait_for_state("Connected").await;
+        page.fill("url", "").await;
         server.crash().await;
         page.row("info", "", "attempt 1").await;
         page.wait_for_state("Connected").await;

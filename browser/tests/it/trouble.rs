@@ -8,30 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::browser::{Screen, browse, browse_with};
-use crate::page::{ENTER, SPACE, TestPage};
+use crate::page::{ENTER, TestPage};
 use crate::server::Server;
-
-/// What is half typed is not what was lost.
-#[tokio::test]
-async fn comes_back_to_what_was_lost() {
-    let mut server = Server::http().await;
-    browse(Screen::Light, async |client| {
-        let page = TestPage::open(client, &server).await;
-        page.options().await;
-        page.tab_to("reconnect").await;
-        page.press(&SPACE.to_string()).await;
-        page.tab_to("connect").await;
-        page.press(&ENTER.to_string()).await;
-        page.wait_for_state("Connected").await;
-        page.fill("url", "").await;
-        server.crash().await;
-        page.row("info", "", "attempt 1").await;
-        page.wait_for_state("Connected").await;
-        page.fill("message", &format!("there again{ENTER}")).await;
-        page.row("received", "text", "there again").await;
-    })
-    .await;
-}
 
 /// Whoever gives a connection up knows why it has failed; and whoever is filling in options keeps them.
 #[tokio::test]

@@ -46,7 +46,7 @@ async function send() {
   }
   let data;
   try {
-    data = $("format").value === "text" ? $("message").value : await composed();
+    data = await composed();
   } catch (error) {
     log("error", `Nothing was sent: ${error.message}`);
     return;
