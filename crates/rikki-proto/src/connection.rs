@@ -11,6 +11,7 @@
 //! ```
 
 use std::fmt;
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -220,6 +221,37 @@ impl Connection {
                 self.send_compressed(&*codecs, message, output);
             }
             _ => self.encode_message(message, output),
+        }
+        Ok(())
+    }
+
+    /// The same for a large message that has not to wait for others: where its payload is borrowed and goes as it is,
+    /// `write` is called with the frame, if nothing else waits in `output`, and says how many bytes it has written.
+    /// What it leaves alone is copied.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    #[doc(hidden)]
+    #[inline(never)]
+    pub fn send_through(
+        &mut self,
+        message: Message<'_>,
+        output: &mut Output,
+        write: impl FnOnce(&[IoSlice<'_>]) -> usize,
+    ) -> Result<(), SendError> {
+        let is_compressed = self.decoder.codecs().is_some_and(|codecs| message.as_bytes().len() >= codecs.threshold());
+        if is_compressed || !self.is_server() {
+            return self.send(message, output);
+        }
+        self.check_open()?;
+        match message.into_parts() {
+            (opcode, Ok(payload)) => {
+                let length = payload.len() as u64;
+                let header = FrameHeader { fin: true, compressed: false, opcode, length, mask: None };
+                output.push_through(|buffer| header.encode(buffer), payload, write);
+            }
+            (opcode, Err(shared)) => self.encode_shared(opcode, shared, output),
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What a handler's callbacks are lent: the connection they were called for.
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
@@ -17,8 +17,9 @@ use super::terms::Terms;
 /// One WebSocket, lent to a [`Handler`](super::Handler) for the length of a callback.
 ///
 /// What is sent is written when the callbacks for everything that was read at once have returned, all of it with one
-/// write; where the [`write_queue`](super::Config::write_queue) would overflow, what the peer takes is written before
-/// that. It goes in the order in which it was accepted, also where a [`Sender`] has accepted some of it.
+/// write. What the peer takes is written before that where the [`write_queue`](super::Config::write_queue) would
+/// overflow, and of the first payload of 4 KiB and more that is sent with the last message of a read, if nothing waits
+/// before it. It goes in the order in which it was accepted, also where a [`Sender`] has accepted some of it.
 pub struct Socket<'a> {
     pub(super) connection: &'a mut Connection,
     pub(super) output: &'a mut Output,
@@ -30,6 +31,8 @@ pub struct Socket<'a> {
     pub(super) waker: &'a Waker,
     /// What may be framed without looking further when more is sent, in bytes.
     pub(super) mark: usize,
+    /// Whether nothing further waits of what was read with the message that this is lent for.
+    pub(super) is_last: bool,
     /// From where on a callback that panics takes back what it has sent, if that is not where it began.
     pub(super) checkpoint: Option<Checkpoint>,
 }
@@ -41,9 +44,16 @@ pub(super) trait Wire {
     /// Something was refused for want of room: who sends is to be told when there is some.
     fn note_refused(&mut self);
 
+    /// Writes what the peer takes of these pieces, before which nothing waits, and says how many bytes that was. A
+    /// failure is met again by whoever writes next.
+    fn write_at_once(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> usize;
+
     /// Writes what the peer takes.
     fn write(&mut self, cx: &mut Context<'_>, connection: &mut Connection, output: &mut Output) -> io::Result<()>;
 }
+
+/// From how many bytes on a borrowed payload is written at once, where nothing else waits, instead of being copied.
+const WRITE_FROM: usize = 4 * 1024;
 
 /// What is about to be sent.
 #[derive(Clone, Copy, PartialEq)]
@@ -59,7 +69,8 @@ impl Socket<'_> {
     /// Sends a message as one frame, compressed if the peer agreed to that and compression gains by it: see
     /// [`Compression`](super::Compression).
     ///
-    /// A payload that is borrowed is copied once; one that is owned or shared and has 16 KiB or more is not.
+    /// A payload that is borrowed is copied once, if it is not written at once; one that is owned or shared and has 16
+    /// KiB or more is not.
     ///
     /// # Errors
     ///
@@ -70,11 +81,30 @@ impl Socket<'_> {
     #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         let message = message.into();
-        if self.is_clear() && self.terms.has_memory_for(message.as_bytes().len()) {
-            self.connection.send(message, self.output)
-        } else {
+        let length = message.as_bytes().len();
+        if !self.is_clear() || !self.terms.has_memory_for(length) {
             self.send_in_turn(message)
+        } else if length >= WRITE_FROM && self.is_last {
+            self.send_at_once(message)
+        } else {
+            self.connection.send(message, self.output)
         }
+    }
+
+    /// Sends a large message that comes last of what one read has asked for: what the peer takes of it is not copied.
+    #[inline(never)]
+    fn send_at_once(&mut self, message: Message<'_>) -> Result<(), SendError> {
+        // What a callback sends after it is put together again.
+        self.is_last = false;
+        if self.output.is_blocked() {
+            return self.connection.send(message, self.output);
+        }
+        let (wire, waker) = (&mut *self.wire, self.waker);
+        let write = |pieces: &[IoSlice<'_>]| wire.write_at_once(&mut Context::from_waker(waker), pieces);
+        let sent = self.connection.send_through(message, self.output, write);
+        // It is on its way.
+        self.checkpoint = Some(self.output.checkpoint());
+        sent
     }
 
     /// Sends a message where something may stand in its way.

@@ -8,6 +8,7 @@
 mod unsent;
 
 use std::collections::VecDeque;
+use std::io::IoSlice;
 
 use bytes::{Buf as _, Bytes};
 
@@ -220,6 +221,30 @@ impl Output {
         } else {
             self.buffer().extend_from_slice(&payload);
         }
+    }
+
+    /// Appends a frame, whose header `encode` writes, if `write` does not take it at once: it is called once if nothing
+    /// waits, with the pieces of the frame, and says how many bytes of them it has taken. What is left alone is copied.
+    pub(crate) fn push_through(
+        &mut self,
+        encode: impl FnOnce(&mut Vec<u8>),
+        payload: &[u8],
+        write: impl FnOnce(&[IoSlice<'_>]) -> usize,
+    ) {
+        let is_next = self.is_empty();
+        encode(self.buffer());
+        let header = self.end();
+        let mut taken = 0;
+        if is_next {
+            taken = write(&[IoSlice::new(self.piece(0, header)), IoSlice::new(payload)]);
+            if taken >= header + payload.len() {
+                self.clear();
+                return;
+            }
+            self.written = taken.min(header);
+            self.note_begun(header + payload.len(), taken);
+        }
+        self.buffer().extend_from_slice(payload.get(taken.saturating_sub(header)..).unwrap_or_default());
     }
 
     /// The same with a payload that others send too: `share` gives it, and is not called where it is copied.

@@ -43,6 +43,14 @@ impl Output {
         self.begun = Begun { left, is_message: begun.is_message && left > 0 };
     }
 
+    /// Notes that the first `count` bytes of a message's frame of `length` bytes have been written, with nothing before
+    /// it.
+    pub(super) fn note_begun(&mut self, length: usize, count: usize) {
+        if count > 0 {
+            self.begun = Begun { left: length.saturating_sub(count), is_message: true };
+        }
+    }
+
     /// The frames behind the one that has begun. Their headers lie in one piece each: they were written so.
     fn frames(&self) -> impl Iterator<Item = Unsent> {
         let mut chunks = self.chunks();
@@ -64,6 +72,8 @@ impl Output {
 
 #[cfg(test)]
 mod tests {
+    use std::io::IoSlice;
+
     use bytes::Bytes;
 
     use super::*;
@@ -125,5 +135,38 @@ mod tests {
                 assert_eq!(output.messages(), 0);
             }
         }
+    }
+
+    #[test]
+    fn of_what_is_written_at_once_the_rest_is_kept() {
+        for payload in ["", "x", &"y".repeat(5000), &"z".repeat(70_000)] {
+            let mut connection = Connection::server(Limits::default());
+            let mut whole = Output::default();
+            connection.send(payload, &mut whole).unwrap();
+            let whole = whole.to_vec();
+            for taken in [0, 1, 2, 3, 4, 5, 11, 4000, whole.len() - 1, whole.len()] {
+                let taken = taken.min(whole.len());
+                let (mut output, mut written) = (Output::default(), Vec::new());
+                let write = |pieces: &[IoSlice<'_>]| {
+                    written.extend(pieces.iter().flat_map(|piece| piece.iter()).take(taken));
+                    taken
+                };
+                connection.send_through(payload.into(), &mut output, write).unwrap();
+                assert_eq!(output.messages(), usize::from(taken < whole.len()), "{taken} of {}", whole.len());
+                // What waits is not overtaken.
+                let is_empty = output.is_empty();
+                let mut asked = false;
+                let write = |_: &[IoSlice<'_>]| usize::from(std::mem::replace(&mut asked, true));
+                connection.send_through("next".into(), &mut output, write).unwrap();
+                assert_eq!(asked, is_empty);
+                assert_eq!(output.messages(), usize::from(taken < whole.len()) + 1);
+                written.extend_from_slice(&output.to_vec());
+                assert!(written == [&whole[..], b"\x81\x04next"].concat(), "{taken} of {}", whole.len());
+            }
+        }
+        let mut client = Connection::client(Limits::default(), || [1, 2, 3, 4]);
+        let mut output = Output::default();
+        client.send_through("masked".into(), &mut output, |_| panic!("it is not as it was sent")).unwrap();
+        assert_eq!(output.messages(), 1);
     }
 }

@@ -190,6 +190,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             wire: &mut self.line,
             waker,
             mark,
+            is_last: false,
             checkpoint: None,
         }
     }

@@ -34,7 +34,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 Ok(None) => break,
                 Ok(Some(Event::Message(message))) => {
                     self.message_since = NEVER;
-                    self.deliver(turn, message, mark)
+                    self.deliver(turn, message, mark, input.is_empty())
                 }
                 Ok(Some(other)) => {
                     self.handle_other(turn, other, mark);
@@ -61,11 +61,18 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         Flow::Continue
     }
 
-    fn deliver<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, message: Message<'_>, mark: usize) -> Flow {
+    fn deliver<C: Consumer>(
+        &mut self,
+        turn: &mut Turn<'_, '_, C>,
+        message: Message<'_>,
+        mark: usize,
+        is_last: bool,
+    ) -> Flow {
         if self.ending.is_told() {
             return Flow::Continue;
         }
         let mut socket = self.socket(turn.cx.waker(), turn.output, mark);
+        socket.is_last = is_last;
         turn.consumer.message(&mut socket, message).unwrap_or_else(|Panicked| {
             self.handle_panic(turn);
             Flow::Continue

@@ -43,6 +43,21 @@ impl<I: AsyncWrite + Unpin> Wire for Line<I> {
         self.write_all(cx, connection, output)
     }
 
+    fn write_at_once(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> usize {
+        // Others would take the header alone.
+        if !self.io.is_write_vectored() {
+            return 0;
+        }
+        self.unflushed = true;
+        match Pin::new(&mut self.io).poll_write_vectored(cx, pieces) {
+            Poll::Ready(Ok(written)) if written > 0 => {
+                self.written_at = self.alarm.clock().now();
+                written
+            }
+            _ => 0,
+        }
+    }
+
     fn id(&self) -> ConnectionId {
         self.id
     }

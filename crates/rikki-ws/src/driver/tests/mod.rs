@@ -1,5 +1,6 @@
 //! The rules of the loop, each on a stream that counts what is done to it and on a clock that only tests move.
 
+mod at_once;
 mod deadlines;
 mod excess;
 mod feeds;
@@ -41,6 +42,9 @@ struct Script {
     balks_at: usize,
     /// What it says after that: that the peer has reset the connection.
     breaks: bool,
+    /// Whether it takes several pieces at once, and the writes of that kind that took something.
+    is_vectored: bool,
+    vectored: usize,
     /// Whether bytes lie inside until they are flushed, as in TLS.
     buffers: bool,
     unflushed: bool,
@@ -87,6 +91,22 @@ impl AsyncWrite for Script {
         self.unflushed = self.buffers;
         self.written.extend_from_slice(&bytes[..taken]);
         Poll::Ready(Ok(taken))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let most = if self.is_vectored { pieces.len() } else { 1 };
+        let bytes: Vec<_> = pieces.iter().take(most).flat_map(|piece| piece.iter().copied()).collect();
+        let written = self.as_mut().poll_write(cx, &bytes);
+        self.vectored += usize::from(written.is_ready());
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.is_vectored
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
