@@ -19,16 +19,23 @@ pub(super) fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h 
 ///
 /// <https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1.2>
 pub(super) fn elements<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
-    let lines = headers.get_all(name).iter();
-    lines
-        .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|element| !element.is_empty())
+    headers.get_all(name).iter().flat_map(elements_of)
 }
 
-/// Whether a list has this element, in any case.
+/// Whether a list has this element on any of its lines, in any case.
 pub(super) fn contains(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    elements(headers, name).any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
+    headers.get_all(name).iter().any(|line| names(line, token))
+}
+
+/// Whether a line of a list has this element, in any case.
+pub(super) fn names(line: &HeaderValue, token: &str) -> bool {
+    elements_of(line).any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// The elements of one line of a list; empty ones are skipped.
+fn elements_of(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let elements = line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    elements.filter(|element| !element.is_empty())
 }
 
 /// <https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2>
