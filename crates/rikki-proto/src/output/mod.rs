@@ -10,7 +10,7 @@ mod unsent;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 
 use unsent::Begun;
 
@@ -30,9 +30,9 @@ pub(crate) const LEAD: usize = 64;
 /// What only a driver with buffers of its own needs is not shown here, and changes without notice.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// Behind [`LEAD`], which no offset counts, once there is anything.
+    /// Behind [`LEAD`], once there is anything.
     buffer: Vec<u8>,
-    /// How much of `buffer` has been written.
+    /// Where in `buffer` what has not been written begins.
     written: usize,
     /// Payloads that belong into the buffer at an offset, in order of their offsets.
     payloads: VecDeque<(usize, Bytes)>,
@@ -55,13 +55,14 @@ impl Output {
     /// Bytes not written yet.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.end() - self.written + self.payload_bytes
+        // What was written is a part of the buffer, and memory has room for the sum: neither can wrap.
+        self.buffer.len().wrapping_sub(self.written).wrapping_add(self.payload_bytes)
     }
 
     /// Whether everything has been written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.written == self.end() && self.payload_bytes == 0
+        self.written == self.buffer.len() && self.payload_bytes == 0
     }
 
     /// The size of the buffer in bytes.
@@ -74,7 +75,7 @@ impl Output {
     /// What is to be written next, piece by piece; none of them is empty.
     pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(self.written).chain(self.payloads.iter().map(|(at, _)| *at));
-        let ends = self.payloads.iter().map(|(at, _)| *at).chain([self.end()]);
+        let ends = self.payloads.iter().map(|(at, _)| *at).chain([self.buffer.len()]);
         let payloads = self.payloads.iter().map(|(_, payload)| &payload[..]).chain([&[][..]]);
         starts
             .zip(ends)
@@ -87,13 +88,13 @@ impl Output {
     #[doc(hidden)]
     #[must_use]
     pub fn contiguous(&self) -> Option<&[u8]> {
-        (self.payload_bytes == 0).then(|| self.piece(self.written, self.end()))
+        (self.payload_bytes == 0).then(|| self.piece(self.written, self.buffer.len()))
     }
 
     /// Notes that the first `count` bytes have been written.
     pub fn advance(&mut self, mut count: usize) {
         // Most writes take everything, and nothing of it is spliced.
-        if self.payloads.is_empty() && self.written + count >= self.end() {
+        if self.payloads.is_empty() && self.written + count >= self.buffer.len() {
             self.clear();
             return;
         }
@@ -114,7 +115,7 @@ impl Output {
             self.payload_bytes -= payload.len();
             self.payloads.pop_front();
         }
-        self.written = (self.written + count).min(self.end());
+        self.written = (self.written + count).min(self.buffer.len());
         if self.is_empty() {
             self.clear();
         }
@@ -135,7 +136,7 @@ impl Output {
     #[doc(hidden)]
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { buffer: self.end(), payloads: self.payloads.len() }
+        Checkpoint { buffer: self.buffer.len(), payloads: self.payloads.len() }
     }
 
     /// Takes back what was added since `checkpoint`, which holds until the next `advance` or `shrink`.
@@ -143,8 +144,10 @@ impl Output {
     /// With context takeover no compressed message may be sent after it: it could refer to one that was taken back.
     #[doc(hidden)]
     pub fn rollback(&mut self, checkpoint: Checkpoint) {
-        if checkpoint.buffer >= self.written {
-            self.buffer.truncate(LEAD + checkpoint.buffer);
+        // It may be from before there was a buffer.
+        let end = checkpoint.buffer.max(LEAD);
+        if end >= self.written {
+            self.buffer.truncate(end);
             let dropped = self.payloads.drain(checkpoint.payloads.min(self.payloads.len())..);
             self.payload_bytes -= dropped.map(|(_, payload)| payload.len()).sum::<usize>();
         }
@@ -153,15 +156,16 @@ impl Output {
     /// Gives back memory that is not needed for what is left to be written.
     #[doc(hidden)]
     pub fn shrink(&mut self) {
-        if self.written > 0 {
-            self.buffer.drain(LEAD..LEAD + self.written);
+        if self.written > LEAD {
+            self.buffer.drain(LEAD..self.written);
             for (at, _) in &mut self.payloads {
-                *at -= self.written;
+                *at -= self.written - LEAD;
             }
-            self.written = 0;
+            self.written = LEAD;
         }
-        if self.end() == 0 {
+        if self.is_empty() {
             self.buffer.clear();
+            self.written = 0;
         }
         self.buffer.shrink_to_fit();
         self.payloads.shrink_to_fit();
@@ -172,16 +176,19 @@ impl Output {
     #[doc(hidden)]
     pub fn seal(&mut self) {
         self.shrink();
-        let mut buffer = Bytes::from(std::mem::take(&mut self.buffer));
-        buffer.advance(LEAD.min(buffer.len()));
-        self.payload_bytes += buffer.len();
-        let mut start = 0;
-        for (at, payload) in std::mem::take(&mut self.payloads) {
-            self.payloads.extend([(0, buffer.slice(start..at)), (0, payload)]);
+        let buffer = Bytes::from(std::mem::take(&mut self.buffer));
+        let mut start = LEAD;
+        let mut payloads = std::mem::take(&mut self.payloads);
+        payloads.push_back((buffer.len().max(LEAD), Bytes::new()));
+        for (at, payload) in payloads {
+            let before = if start < at { buffer.slice(start..at) } else { Bytes::new() };
+            self.payload_bytes += before.len();
+            let pieces = [before, payload].into_iter().filter(|piece| !piece.is_empty());
+            self.payloads.extend(pieces.map(|piece| (LEAD, piece)));
             start = at;
         }
-        self.payloads.push_back((0, buffer.slice(start..)));
-        self.payloads.retain(|(_, payload)| !payload.is_empty());
+        self.written = 0;
+        self.buffer();
     }
 
     /// All that is left to be written, as one vector: for tests and small tools.
@@ -194,22 +201,18 @@ impl Output {
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         if self.buffer.is_empty() {
             self.buffer.resize(LEAD, 0);
+            self.written = LEAD;
         }
         &mut self.buffer
     }
 
-    /// The offset behind the last byte of the buffer.
-    fn end(&self) -> usize {
-        self.buffer.len().saturating_sub(LEAD)
-    }
-
     fn piece(&self, start: usize, end: usize) -> &[u8] {
-        self.buffer.get(LEAD + start..LEAD + end).unwrap_or_default()
+        self.buffer.get(start..end).unwrap_or_default()
     }
 
     fn clear(&mut self) {
         self.buffer.truncate(LEAD);
-        self.written = 0;
+        self.written = self.buffer.len();
         self.begun = Begun::default();
     }
 
@@ -217,7 +220,8 @@ impl Output {
     pub(crate) fn push_shared(&mut self, payload: Bytes) {
         if payload.len() >= SPLICE_FROM {
             self.payload_bytes += payload.len();
-            self.payloads.push_back((self.end(), payload));
+            let at = self.buffer().len();
+            self.payloads.push_back((at, payload));
         } else {
             self.buffer().extend_from_slice(&payload);
         }
@@ -233,15 +237,16 @@ impl Output {
     ) {
         let is_next = self.is_empty();
         encode(self.buffer());
-        let header = self.end();
+        let start = self.written;
+        let header = self.buffer.len() - start;
         let mut taken = 0;
         if is_next {
-            taken = write(&[IoSlice::new(self.piece(0, header)), IoSlice::new(payload)]);
+            taken = write(&[IoSlice::new(self.piece(start, self.buffer.len())), IoSlice::new(payload)]);
             if taken >= header + payload.len() {
                 self.clear();
                 return;
             }
-            self.written = taken.min(header);
+            self.written = start + taken.min(header);
             self.note_begun(header + payload.len(), taken);
         }
         self.buffer().extend_from_slice(payload.get(taken.saturating_sub(header)..).unwrap_or_default());
@@ -312,6 +317,6 @@ mod tests {
         let mut output = Output::default();
         output.push_shared(payload.clone());
         assert_eq!(output.chunks().next().unwrap().as_ptr(), payload.as_ptr());
-        assert_eq!(output.capacity(), 0);
+        assert!(output.capacity() < SPLICE_FROM);
     }
 }
