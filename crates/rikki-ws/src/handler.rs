@@ -170,7 +170,7 @@ pub(super) struct HandlerTask<I, H: ContextHandler> {
     _tracker: Tracker,
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin, H: ContextHandler> HandlerTask<I, H> {
+impl<I: AsyncRead + AsyncWrite + Unpin + 'static, H: ContextHandler> HandlerTask<I, H> {
     /// Opens the connection.
     pub(super) fn new(
         mut driver: Driver<I>,
@@ -186,7 +186,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin, H: ContextHandler> HandlerTask<I, H> {
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin, H: ContextHandler> Future for HandlerTask<I, H> {
+impl<I: AsyncRead + AsyncWrite + Unpin + 'static, H: ContextHandler> Future for HandlerTask<I, H> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

@@ -14,6 +14,7 @@
 // A client alone needs no callbacks, which are started by the extractor.
 #![cfg_attr(not(feature = "axum"), allow(dead_code))]
 
+mod ahead;
 mod buffers;
 #[cfg(feature = "client")]
 pub mod client;
@@ -99,6 +100,7 @@ pub use upgrade::{AcceptError, Upgrade};
 /// What the server of `rikki` needs of this crate: no part of its interface, and it changes without notice.
 #[doc(hidden)]
 pub mod internal {
+    pub use super::ahead::LEAST as LEAST_AHEAD;
     pub use crate::clock::{Alarm, Clock, NEVER, Tick, ticks};
     pub use crate::feeds::{Fed, Feeds, Outlet};
     pub use crate::host::{Authority, Field, Host, HostError, host_field, only, target_authority};

@@ -5,17 +5,20 @@ use rikki_limits::Share;
 use rikki_proto::Output;
 
 use super::WRITE_AT;
+use crate::clock::Tick;
 use crate::terms::Terms;
 
 /// What the peer has not taken yet.
 pub(super) struct Backlog {
     pub(super) output: Output,
+    /// How much had to wait at first, and since when.
+    pub(super) began: (usize, Tick),
     counted: Share,
 }
 
 impl Backlog {
-    pub(super) fn new(output: Output, terms: &Terms) -> Self {
-        Self { output, counted: terms.queues().share() }
+    pub(super) fn new(output: Output, terms: &Terms, now: Tick) -> Self {
+        Self { began: (output.len(), now), output, counted: terms.queues().share() }
     }
 
     /// Counts what there is now, and gives back memory that is no longer needed.

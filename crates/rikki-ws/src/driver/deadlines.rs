@@ -12,7 +12,10 @@ use super::{Consumer, Driver, UNJUDGED};
 use crate::clock::{NEVER, Tick};
 use crate::error::{Deadline, Error};
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
+/// How long a peer may let us wait that much is held for.
+const HELD_FOR: Tick = 2;
+
+impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     /// Before waiting: acts on deadlines that have come, sets the alarm for the next one, and registers with the
     /// mailbox. False if there is something to do after all.
     pub(super) fn prepare_to_wait<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> bool {
@@ -67,11 +70,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         match expired {
             Timer::Life => self.close_in_turn(CloseCode::GOING_AWAY, "", turn.output),
             Timer::Message => self.refuse(turn, "message too slow", Error::TimedOut(Deadline::Message)),
+            // What it has to answer may be behind what is held for it.
+            Timer::Pong if self.line.has_moved() => self.pinged_at = now,
             Timer::Pong => self.lose(turn, Error::TimedOut(Deadline::Pong)),
             Timer::Ping => {
                 self.pinged_at = now;
                 let _ = self.connection.ping(b"", turn.output);
             }
+            Timer::Held => self.line.ahead.lower(&self.line.io),
+            Timer::Write | Timer::Close if self.line.has_moved() => {}
             Timer::Write => self.lose(turn, Error::TimedOut(Deadline::Write)),
             Timer::Close => self.lose(turn, Error::TimedOut(Deadline::Close)),
             Timer::Broken => {
@@ -87,6 +94,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// The timers that run now: it depends on how far the connection has come, and on who waits for whom.
     fn timers<C: Consumer>(&mut self, now: Tick, turn: &Turn<'_, '_, C>) -> Timers {
         let mut timers = Timers::default();
+        if turn.output.is_blocked() && self.line.ahead.is_raised() {
+            timers.start(Timer::Held, self.line.written_at, HELD_FOR);
+        }
         match self.ending {
             Ending::Open { until } => {
                 if until > now || self.may_close() {

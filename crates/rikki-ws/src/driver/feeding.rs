@@ -7,7 +7,7 @@ use super::{Consumer, Driver, WORK_PER_POLL};
 use crate::compression;
 use crate::feeds::{Extras, Fed, Outlet};
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     /// Writes what the feeds have, as far as the peer takes it. True if more may be there.
     #[inline]
     pub(super) fn send_fed<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) -> bool {

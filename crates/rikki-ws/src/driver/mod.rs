@@ -78,7 +78,7 @@ pub(super) struct Driver<I> {
     ticket: Option<Ticket>,
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     /// Drives `connection` on `io`, of which `read_ahead` has been read already. A server's is one of those that are
     /// counted, and no longer when this is dropped.
     pub(super) fn new(io: I, read_ahead: &[u8], connection: Connection, terms: Arc<Terms>, trace: Trace) -> Self {
@@ -208,12 +208,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             if !backlog.output.is_empty() || backlog.output.is_blocked() {
                 backlog.compact();
                 self.backlog = Some(backlog);
+            } else {
+                let (bytes, since) = backlog.began;
+                self.line.note_taken(bytes, since);
             }
             return result;
         }
         let result = work(self, read, output);
         if !output.is_empty() || output.is_blocked() {
-            let mut backlog = Box::new(Backlog::new(std::mem::take(output), &self.terms));
+            let mut backlog = Box::new(Backlog::new(std::mem::take(output), &self.terms, self.now()));
             backlog.output.shrink();
             backlog.compact();
             self.backlog = Some(backlog);

@@ -10,7 +10,7 @@ use crate::compression;
 use crate::error::{Closed, Error};
 use crate::feeds::Extras;
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     /// Hands over what is whole in `input`, and takes it out there: all of it, unless the consumer yields, the peer has
     /// to take something first, or others are to run.
     pub(super) fn parse<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, input: &mut &mut [u8]) -> Flow {

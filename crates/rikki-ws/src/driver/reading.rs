@@ -15,7 +15,7 @@ use crate::feeds::Extras;
 /// What is read at once at least, in bytes, however little may wait to be written.
 pub(super) const LEAST_READ: usize = 16 * 1024;
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     /// Reads once, or goes on with the rest of an earlier read, and hands over what is whole.
     pub(super) fn read<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, buffer: &mut [u8]) -> Poll<Flow> {
         if self.line.paused || self.ending.is_shut_by_peer() || !turn.consumer.is_ready() {

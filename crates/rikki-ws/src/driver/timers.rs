@@ -13,6 +13,8 @@ pub(super) enum Timer {
     Pong,
     /// Nothing has come for a while: it is pinged.
     Ping,
+    /// The peer lets us wait, though much is held for it.
+    Held,
     /// The peer does not read.
     Write,
     /// The Close has not been answered.
@@ -24,8 +26,17 @@ pub(super) enum Timer {
 }
 
 impl Timer {
-    const ALL: [Self; 8] =
-        [Self::Life, Self::Message, Self::Pong, Self::Ping, Self::Write, Self::Close, Self::Broken, Self::Linger];
+    const ALL: [Self; 9] = [
+        Self::Life,
+        Self::Message,
+        Self::Pong,
+        Self::Ping,
+        Self::Held,
+        Self::Write,
+        Self::Close,
+        Self::Broken,
+        Self::Linger,
+    ];
 }
 
 /// When each timer ends, [`NEVER`] of one that does not run.

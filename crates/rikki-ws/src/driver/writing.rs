@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::turn::Turn;
 use super::{Consumer, Driver, Panicked, WRITE_AT};
+use crate::ahead::{Ahead, LEAST};
 use crate::clock::{Alarm, Tick};
 use crate::id::ConnectionId;
 use crate::socket::Wire;
@@ -24,6 +25,8 @@ pub(super) struct Line<I> {
     pub(super) id: ConnectionId,
     /// When writing last made progress.
     pub(super) written_at: Tick,
+    /// How much the kernel may hold.
+    pub(super) ahead: Ahead,
     /// Bytes may wait inside the stream, as they do in TLS.
     pub(super) unflushed: bool,
     /// Reading waits until the backlog is below half of its mark.
@@ -34,7 +37,26 @@ pub(super) struct Line<I> {
 
 impl<I> Line<I> {
     pub(super) fn new(io: I, alarm: Alarm, now: Tick, id: ConnectionId) -> Self {
-        Self { io, alarm, id, written_at: now, unflushed: false, paused: false, crowded: false }
+        let ahead = Ahead::default();
+        Self { io, alarm, id, written_at: now, ahead, unflushed: false, paused: false, crowded: false }
+    }
+}
+
+impl<I: 'static> Line<I> {
+    /// The peer has taken so many bytes, which had to wait since then.
+    pub(super) fn note_taken(&mut self, bytes: usize, since: Tick) {
+        if bytes >= LEAST as usize && self.alarm.clock().now() <= since.saturating_add(1) {
+            self.ahead.raise(&self.io, bytes);
+        }
+    }
+
+    /// Whether the peer has taken something that does not show by what is written: if so, now is when it has.
+    pub(super) fn has_moved(&mut self) -> bool {
+        let has_moved = self.ahead.has_moved(&self.io);
+        if has_moved {
+            self.written_at = self.alarm.clock().now();
+        }
+        has_moved
     }
 }
 
@@ -52,6 +74,7 @@ impl<I: AsyncWrite + Unpin> Wire for Line<I> {
         match Pin::new(&mut self.io).poll_write_vectored(cx, pieces) {
             Poll::Ready(Ok(written)) if written > 0 => {
                 self.written_at = self.alarm.clock().now();
+                self.ahead.note_written();
                 written
             }
             _ => 0,
@@ -80,7 +103,10 @@ impl<I: AsyncWrite + Unpin> Line<I> {
                 self.poll_write_some(cx, output)
             };
             match progress {
-                Poll::Ready(Ok(())) => self.written_at = now,
+                Poll::Ready(Ok(())) => {
+                    self.written_at = now;
+                    self.ahead.note_written();
+                }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => {
                     if !output.is_blocked() {
@@ -120,7 +146,7 @@ impl<I: AsyncWrite + Unpin> Line<I> {
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     /// Writes all it can. A failure ends the connection when what the peer said before it has been read: a peer that
     /// refuses a message sends a Close and may be gone before it has read what we still write.
     #[inline]

@@ -17,7 +17,9 @@ use futures_sink::Sink;
 use rikki_proto::handshake::Subprotocol;
 use rikki_proto::{CloseCode, Connection, Message, SendError};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
+use crate::ahead;
 use crate::driver::{Driver, Stopped};
 use crate::error::{Closed, Error};
 #[cfg(feature = "axum")]
@@ -35,8 +37,16 @@ pub(crate) use tasks::Tasks;
 pub use typed::Typed;
 
 /// A byte stream of any kind.
-pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// The TCP stream that it goes through, as far as that is known.
+    fn tcp(&self) -> Option<&TcpStream>;
+}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {
+    fn tcp(&self) -> Option<&TcpStream> {
+        ahead::below(self)
+    }
+}
 
 /// A WebSocket as a `Stream` and `Sink` of messages.
 ///

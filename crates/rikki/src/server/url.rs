@@ -10,15 +10,11 @@ use socket2::{Domain, Socket, Type};
 
 use super::StartError;
 use crate::net::Listening;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::ws::internal::LEAST_AHEAD;
 
 /// How many connections may wait to be accepted.
 pub(super) const BACKLOG: i32 = 1024;
-
-/// How much that has not been sent yet the system takes from us for one connection, in bytes. It takes more when half
-/// of it has gone: less than the slowest client of a body has to take in its time, or it would be taken for one that
-/// takes nothing.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const NOTSENT_LOWAT: u32 = 16 * 1024;
 
 /// Where to listen: `http://localhost:8000`, `wss://0.0.0.0`, `https://[::1]:8443`, `unix:/run/rikki.sock,mode=660`.
 ///
@@ -191,7 +187,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     // Progress of writing is to show in small steps, not when a third of megabytes is free; connections inherit it.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
+    socket.set_tcp_notsent_lowat(LEAST_AHEAD)?;
     // Small frames go out at once. On Linux connections inherit this too, which spares each of them a system call.
     #[cfg(target_os = "linux")]
     socket.set_tcp_nodelay(true)?;
