@@ -1,5 +1,5 @@
-//! What is to be sent: first what the command line says, then stdin, which is read on a thread of its own: a read cannot
-//! be given up, and nobody waits for one at the end of the process.
+//! What is to be sent: first what the command line says, then stdin, which is read on a thread of its own: a read
+//! cannot be given up, and nobody waits for one at the end of the process.
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _};
@@ -24,9 +24,11 @@ use super::output::Output;
 /// The most that is read at once, in bytes: what a pipe holds on Linux, and the largest binary message that is sent.
 const CHUNK: usize = 64 * 1024;
 
-/// How many lines that were entered may wait to be sent before no more is read from the terminal.
+/// How many lines that were entered may wait to be sent before no more is read from the terminal, and how many bytes.
 #[cfg(unix)]
 const ENTERED: usize = 256;
+#[cfg(unix)]
+const ENTERED_BYTES: usize = 1 << 20;
 
 /// At the end nothing may have been typed for so long, or a paste be over; but that is not waited for any longer.
 #[cfg(unix)]
@@ -34,7 +36,7 @@ const QUIET: Duration = Duration::from_millis(30);
 #[cfg(unix)]
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What is to be sent. Memory: what was given, at most three chunks and one line; on a terminal, what was entered there.
+/// What is to be sent. Memory: what was given, at most three chunks and one line; on a terminal, what was entered too.
 pub(super) struct Input {
     given: VecDeque<Message<'static>>,
     /// `None` if stdin is not read.
@@ -144,7 +146,7 @@ fn text(line: Result<String, LineError>) -> Result<Item, InputError> {
 impl Keys {
     fn poll(&mut self, cx: &mut Context<'_>, chunks: &mut Receiver<io::Result<Vec<u8>>>, output: &mut Output) {
         // What is typed shows though nothing can be sent.
-        while self.entered.len() < ENTERED && !self.has_ended {
+        while self.has_room() && !self.has_ended {
             match chunks.poll_recv(cx) {
                 Poll::Pending => break,
                 Poll::Ready(None) => self.has_ended = true,
@@ -153,6 +155,10 @@ impl Keys {
             }
         }
         output.set_row(self.editor.row());
+    }
+
+    fn has_room(&self) -> bool {
+        self.entered.len() < ENTERED && self.entered.iter().map(String::len).sum::<usize>() < ENTERED_BYTES
     }
 
     fn next_item(&mut self) -> Poll<Option<Result<Item, InputError>>> {

@@ -179,7 +179,7 @@ impl Link {
         }
     }
 
-    /// How it was closed for good, in words, and whether that is well; the code is that of our Close, if that came first.
+    /// How it was closed for good, in words, and whether that is well; the code is that of our Close, if it came first.
     pub(super) fn verdict(&self, closed_with: Option<CloseCode>) -> Option<(bool, String)> {
         let Closed { code, reason, .. } = self.closed()?;
         // The answer to ours has its code, or none.

@@ -109,7 +109,7 @@ async fn talk(mut request: Request, args: &ConnectArgs, reports: Reports, logged
     }
     let ended = loop {
         let asked = tokio::select! {
-            all_well = session.run() => break all_well.map(|all_well| if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+            all_well = session.run() => break all_well.map(code),
             asked = signals.next() => asked,
         };
         match asked {
@@ -132,6 +132,10 @@ async fn talk(mut request: Request, args: &ConnectArgs, reports: Reports, logged
         terminal::forget_typed();
     }
     ended
+}
+
+fn code(all_well: bool) -> ExitCode {
+    if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// What is said goes to the screen where lines are edited, unless stderr is somewhere else.

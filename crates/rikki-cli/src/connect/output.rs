@@ -1,8 +1,8 @@
 //! Messages to stdout and to a file, which are written on a thread of its own: a reader that has stopped, as a pager
 //! does, must not hold up the connection or a signal.
 //!
-//! On a terminal where lines are edited the last row is the editor's: it is erased before anything is printed, and shown
-//! again behind it, all in one write.
+//! On a terminal where lines are edited the last row is the editor's: it is erased before anything is printed, and
+//! shown again behind it, all in one write.
 
 use std::fs::File;
 use std::io::{self, Write as _};

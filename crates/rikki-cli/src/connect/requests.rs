@@ -13,9 +13,6 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::output::Output;
 use super::{Reports, note};
 
-/// How many pings may wait for their pongs: as many as a connection keeps apart.
-const PINGS: usize = 16;
-
 pub(super) struct Requests {
     pings: Vec<Ping>,
     /// What is read, and its name as it was given.
@@ -31,10 +28,9 @@ impl Requests {
         Self { pings: Vec::new(), file: None, limit }
     }
 
+    /// Pings; a connection has a bound for those that wait for their pongs, and one more is refused at once.
     pub(super) fn ping(&mut self, sender: Sender) {
-        if self.pings.len() < PINGS {
-            self.pings.push(Box::pin(async move { sender.round_trip().await }));
-        }
+        self.pings.push(Box::pin(async move { sender.round_trip().await }));
     }
 
     /// Begins to read a file, which is what comes next.
