@@ -167,6 +167,27 @@ pub(crate) fn proxies() -> std::result::Result<(), Missing> {
     apt(&["haproxy"], "install haproxy (Debian: haproxy)")
 }
 
+/// Finds tinyproxy and dante, by which clients reach servers, or installs them.
+pub(crate) fn client_proxies() -> std::result::Result<(), Missing> {
+    // Their folder is not in the search path of everybody.
+    let there =
+        |tool: &&str| works(Command::new("sh").args(["-c", &format!("PATH=$PATH:/usr/sbin command -v {tool}")]));
+    if ["tinyproxy", "danted"].iter().all(there) {
+        return Ok(());
+    }
+    apt(&["tinyproxy-bin", "dante-server"], "install tinyproxy and dante (Debian: tinyproxy-bin dante-server)")
+}
+
+/// wscat, beside which the client in the terminal is.
+const WSCAT_VERSION: &str = "6.1.0";
+
+/// Finds wscat below the folder for tools, or installs it there; returns its folder.
+pub(crate) fn wscat(project: &Project) -> std::result::Result<PathBuf, Missing> {
+    let tools = project.target.join("tools");
+    npm_package(&tools, "wscat", WSCAT_VERSION)?;
+    Ok(tools.join("node_modules").join("wscat"))
+}
+
 /// Finds pebble with its DNS server, or installs both.
 pub(crate) fn pebble() -> std::result::Result<(), Missing> {
     // Not by starting them: neither has an option that ends well.

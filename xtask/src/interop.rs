@@ -27,6 +27,10 @@ const CURL: &str = "curl::";
 /// The module of those that need proxies alone.
 const PROXIES: &str = "proxies";
 
+/// That of those that need what clients go through, and wscat, whose folder is in the variable.
+const CONNECT: &str = "connect::";
+const WSCAT: &str = "INTEROP_WSCAT";
+
 /// That of those that need an authority, and curl.
 const ACME: &str = "acme::";
 
@@ -42,8 +46,14 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
         Err(missing) => Outcome { suite: suite.to_owned(), result: Err(missing) },
     };
     let with_python = python(project).map(|python| {
-        let mut cargo = test(&["--skip", FILE_CLIENTS, "--skip", CURL, "--skip", PROXIES, "--skip", ACME]);
+        let mut cargo =
+            test(&["--skip", FILE_CLIENTS, "--skip", CURL, "--skip", PROXIES, "--skip", ACME, "--skip", CONNECT]);
         cargo.env(VARIABLE, python);
+        cargo
+    });
+    let connect = install::client_proxies().and_then(|()| install::wscat(project)).map(|wscat| {
+        let mut cargo = test(&[CONNECT]);
+        cargo.env(WSCAT, wscat);
         cargo
     });
     vec![
@@ -51,6 +61,7 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
         outcome("curl", install::curl().map(|()| test(&[CURL]))),
         outcome("apt-get, wget, aria2c and nginx", install::file_clients().map(|()| test(&[FILE_CLIENTS]))),
         outcome("haproxy and nginx in front", install::proxies().map(|()| test(&[PROXIES]))),
+        outcome("tinyproxy, dante and wscat", connect),
         outcome("pebble", install::curl().and_then(|()| install::pebble()).map(|()| test(&[ACME]))),
     ]
 }

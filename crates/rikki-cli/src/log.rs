@@ -34,9 +34,14 @@ pub(crate) type Filter = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Starts to log what `filter` lets through, and panics.
 pub(crate) fn start(filter: &str) -> io::Result<Log> {
+    start_on(filter, io::stderr())
+}
+
+/// The same, to another place on the same screen.
+pub(crate) fn start_on(filter: &str, to: impl Write + Send + 'static) -> io::Result<Log> {
     let queue = Arc::<Queue>::default();
     let from = queue.clone();
-    thread::Builder::new().name("rikki-log".to_owned()).spawn(move || from.write_to(io::stderr()))?;
+    thread::Builder::new().name("rikki-log".to_owned()).spawn(move || from.write_to(to))?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(queue.clone())
@@ -56,11 +61,16 @@ pub(crate) fn start(filter: &str) -> io::Result<Log> {
     Ok(Log { queue, filter })
 }
 
-/// Whether stderr shows colours, and is wanted to: <https://no-color.org>.
+/// Whether stderr shows colours, and is wanted to.
 fn has_colours() -> bool {
+    io::stderr().is_terminal() && wants_colours()
+}
+
+/// Whether a terminal is to show colours: <https://no-color.org>.
+pub(crate) fn wants_colours() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
-    io::stderr().is_terminal() && !is_set("NO_COLOR") && !is_dumb
+    !is_set("NO_COLOR") && !is_dumb
 }
 
 impl Log {

@@ -8,6 +8,8 @@ use rikki_limits::{Budget, Hint, Hints};
 use rikki_proto::handshake::Subprotocol;
 use rikki_proto::{Connection, Limits};
 
+#[cfg(feature = "client")]
+use super::client::Watcher;
 use super::clock::{NEVER, TICKS_PER_SECOND, Tick, ticks};
 use super::compression::CodecSet;
 use super::config::{Config, Overflow};
@@ -34,6 +36,9 @@ pub struct Terms {
     pub(crate) subprotocols: Arc<[Subprotocol]>,
     /// What each connection is a member of.
     pub(crate) groups: Arc<[Group]>,
+    /// Who is told of pings and pongs beside the consumer.
+    #[cfg(feature = "client")]
+    pub(crate) watcher: Option<Watcher>,
     /// How the settings are written that would let in what is refused.
     pub(crate) hints: Hints,
     max_age: Option<Duration>,
@@ -68,6 +73,8 @@ impl Terms {
             origins: Arc::default(),
             subprotocols: Arc::default(),
             groups: Arc::default(),
+            #[cfg(feature = "client")]
+            watcher: None,
             hints: |_: Hint<'_>| "rikki::ws::Upgrade::any_origin".to_owned(),
             max_age: config.max_age,
             limits: config.limits,
@@ -84,6 +91,12 @@ impl Terms {
             close_timeout: ticks(config.close_timeout),
             linger_timeout: ticks(config.linger_timeout),
         }
+    }
+
+    /// Tells of pings and pongs.
+    #[cfg(feature = "client")]
+    pub(crate) fn with_watcher(self, watcher: Option<Watcher>) -> Self {
+        Self { watcher, ..self }
     }
 
     /// Takes pages of these origins.

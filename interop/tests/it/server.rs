@@ -17,24 +17,36 @@ pub(crate) struct Server {
     pub(crate) url: String,
     _child: Child,
     /// Held open: a closed pipe would fail the server's later writes.
-    _stdout: Lines<BufReader<ChildStdout>>,
+    stdout: Lines<BufReader<ChildStdout>>,
 }
 
 impl Server {
     pub(crate) async fn start(arguments: &[OsString]) -> Self {
         let mut command = Command::new(binary().await);
         command.args(["--log", "warn"]).args(arguments);
+        Self::run(command).await
+    }
+
+    /// The command, at its first listener.
+    pub(crate) async fn run(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        let url = within(20, "the server's start", async {
+        let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut server = Self { url: String::new(), _child: child, stdout };
+        server.url = server.next_url().await;
+        server
+    }
+
+    /// Of the WebSocket at its next listener.
+    pub(crate) async fn next_url(&mut self) -> String {
+        within(20, "the server's start", async {
             loop {
-                let line = stdout.next_line().await.unwrap().expect("the server says where it listens");
+                let line = self.stdout.next_line().await.unwrap().expect("the server says where it listens");
                 if let Some(url) = line.strip_prefix("Starting WS listener on ") {
                     break url.to_owned();
                 }
             }
-        });
-        Self { url: url.await, _child: child, _stdout: stdout }
+        })
+        .await
     }
 
     /// Its host and port.
@@ -46,12 +58,12 @@ impl Server {
 /// Builds the command once per test run and returns where cargo put it.
 async fn binary() -> &'static PathBuf {
     static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
-    BINARY.get_or_init(|| within(1800, "the build", build())).await
+    BINARY.get_or_init(|| within(1800, "the build", build(&["--release"]))).await
 }
 
-async fn build() -> PathBuf {
+pub(crate) async fn build(profile: &[&str]) -> PathBuf {
     let mut command = Command::new(env!("CARGO"));
-    command.args(["build", "--release", "--package", "rikki-cli", "--message-format", "json-render-diagnostics"]);
+    command.args(["build", "--package", "rikki-cli", "--message-format", "json-render-diagnostics"]).args(profile);
     command.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit()).kill_on_drop(true);
     let output = command.output().await.unwrap();
     assert!(output.status.success(), "the server does not build");

@@ -10,7 +10,7 @@ pub(crate) fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     Ok((name, header_value(value.trim_matches([' ', '\t']))?))
 }
 
-fn header_value(text: &str) -> Result<HeaderValue, String> {
+pub(crate) fn header_value(text: &str) -> Result<HeaderValue, String> {
     text.parse().map_err(|_| "the value of a header has no control characters".to_owned())
 }
 

@@ -30,7 +30,7 @@ pub(crate) use acme::AcmeArgs;
 pub(crate) use deflate::{CompressionMode, Deflate};
 pub(crate) use files::{FileArgs, MountArg, mount};
 pub(crate) use given::{Given, OfTopics, Table};
-pub(crate) use header::header;
+pub(crate) use header::{header, header_value};
 pub(crate) use limits::{EndpointArg, Limits, ListenArg, OverflowPolicy};
 pub(crate) use proxies::ProxyArgs;
 pub(crate) use topics::{TopicArg, TopicArgs, single_path, topic, topic_option};

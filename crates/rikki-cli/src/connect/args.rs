@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue};
 use clap::Parser;
+use clap::builder::NonEmptyStringValueParser;
 use rikki::client::Builder;
 
-use crate::args::{CompressionMode, header, log_filter};
+use crate::args::{CompressionMode, header, header_value, log_filter};
 use rikki_limits::units;
 
+const SHOWN: &str = "What is shown";
+const SCRIPTS: &str = "Scripts";
 const REQUEST: &str = "Request";
 const TLS: &str = "TLS";
 const WEBSOCKET: &str = "WebSocket";
@@ -22,13 +25,14 @@ const LOGGING: &str = "Logging";
     name = "rikki connect",
     bin_name = "rikki connect",
     override_usage = "rikki connect [OPTIONS] URL",
-    after_help = "SIZE takes B, KiB, MiB, GiB, KB, MB or GB; DUR takes ms, s, m or h.\n\
-                  --header and --subprotocol may be repeated.\n\
+    after_help = "On a terminal lines are edited and remembered; /help there tells what begins\n\
+                  with a slash. SIZE takes B, KiB, MiB, GiB, KB, MB or GB; DUR takes ms, s, m\n\
+                  or h. --header, --subprotocol and --send may be repeated.\n\
                   Exit code: 0 after a close with 1000, 1001 or no code, 2 for a wrong\n\
                   command line, 130 or 143 after SIGINT or SIGTERM, 1 for the rest."
 )]
 pub(crate) struct ConnectArgs {
-    /// ws://HOST[:PORT][/PATH][?QUERY], or wss:// for TLS
+    /// ws://[USER:PASS@]HOST[:PORT][/PATH][?QUERY], or wss:// for TLS
     #[arg(value_name = "URL")]
     pub(super) url: String,
     /// Send stdin and print messages as bytes, not as lines
@@ -38,12 +42,53 @@ pub(crate) struct ConnectArgs {
     #[arg(long)]
     pub(super) reconnect: bool,
 
+    /// Lay out JSON over several lines
+    #[arg(long, conflicts_with = "binary", help_heading = SHOWN)]
+    pub(super) json: bool,
+    /// Begin each message with the time, in UTC
+    #[arg(long, conflicts_with = "binary", help_heading = SHOWN)]
+    pub(super) time: bool,
+    /// Tell of pings and pongs of the server
+    #[arg(long, help_heading = SHOWN)]
+    pub(super) show_pings: bool,
+    /// Keep no line in the file of the history
+    #[arg(long, help_heading = SHOWN)]
+    pub(super) no_history: bool,
+
+    /// Send this in place of stdin
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, help_heading = SCRIPTS)]
+    pub(super) send: Vec<String>,
+    /// Wait for messages when all is sent [default: 0s]
+    #[arg(long, value_name = "DUR", value_parser = units::duration, help_heading = SCRIPTS)]
+    pub(super) wait: Option<Duration>,
+    /// Close after N messages, fail after fewer
+    #[arg(long, value_name = "N", value_parser = units::count, help_heading = SCRIPTS)]
+    pub(super) messages: Option<usize>,
+    /// Stay when all is sent
+    #[arg(long, conflicts_with = "wait", help_heading = SCRIPTS)]
+    pub(super) keep_open: bool,
+    /// Write messages to a file, not to stdout
+    #[arg(long, value_name = "FILE", help_heading = SCRIPTS)]
+    pub(super) output: Option<PathBuf>,
+    /// Run for each message, which it has on stdin
+    #[arg(long, value_name = "CMD", value_parser = NonEmptyStringValueParser::new(), help_heading = SCRIPTS)]
+    pub(super) exec: Option<String>,
+    /// Longest that CMD may take
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = units::duration, help_heading = SCRIPTS)]
+    pub(super) exec_timeout: Duration,
+
     /// Header field to add to the request
-    #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header, help_heading = REQUEST)]
+    #[arg(short = 'H', long = "header", value_name = "NAME:VALUE", value_parser = header, help_heading = REQUEST)]
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     /// Subprotocol to offer, best first
-    #[arg(long = "subprotocol", value_name = "NAME", help_heading = REQUEST)]
+    #[arg(short, long = "subprotocol", value_name = "NAME", help_heading = REQUEST)]
     pub(super) subprotocols: Vec<String>,
+    /// Who asks, by basic authentication
+    #[arg(long, value_name = "USER:PASS", help_heading = REQUEST)]
+    pub(super) auth: Option<String>,
+    /// Origin to ask from, as a web page would
+    #[arg(long, value_name = "URL", value_parser = header_value, help_heading = REQUEST)]
+    pub(super) origin: Option<HeaderValue>,
     /// Longest wait for the connection
     #[arg(
         long, value_name = "DUR", default_value = default_of("connect-timeout"),
@@ -55,12 +100,15 @@ pub(crate) struct ConnectArgs {
     pub(super) proxy: Option<String>,
     /// Unix socket to connect to
     #[cfg(unix)]
-    #[arg(long, value_name = "PATH", conflicts_with = "proxy", help_heading = REQUEST)]
-    pub(super) unix_socket: Option<PathBuf>,
+    #[arg(long, alias = "unix-socket", value_name = "PATH", conflicts_with = "proxy", help_heading = REQUEST)]
+    pub(super) unix: Option<PathBuf>,
 
     /// Authorities to trust instead of the system's, PEM
     #[arg(long, value_name = "FILE", help_heading = TLS)]
     pub(super) ca: Option<PathBuf>,
+    /// Check no certificate: anybody may be the server
+    #[arg(short = 'k', long, conflicts_with = "ca", help_heading = TLS)]
+    pub(super) insecure: bool,
     /// Certificate to show to the server, PEM
     #[arg(long, value_name = "FILE", requires = "key", help_heading = TLS)]
     pub(super) cert: Option<PathBuf>,
@@ -155,8 +203,8 @@ mod tests {
         check("rikki connect --cert c wss://a", "the following required arguments were not provided: --key <FILE>");
         #[cfg(unix)]
         check(
-            "rikki connect --proxy a --unix-socket b ws://a",
-            "the argument '--proxy <URL>' cannot be used with '--unix-socket <PATH>'",
+            "rikki connect --proxy a --unix b ws://a",
+            "the argument '--proxy <URL>' cannot be used with '--unix <PATH>'",
         );
         check("rikki connect --compression on ws://a", "invalid value 'on' for '--compression <MODE>'");
     }
@@ -177,7 +225,7 @@ mod tests {
     fn help() {
         let Ok(Request::Print(help)) = parse(words("rikki connect --help")) else { panic!("no help") };
         assert!(help.contains("Usage: rikki connect [OPTIONS] URL\n"), "{help}");
-        for heading in [REQUEST, TLS, WEBSOCKET, LOGGING] {
+        for heading in [SHOWN, SCRIPTS, REQUEST, TLS, WEBSOCKET, LOGGING] {
             assert!(help.contains(&format!("\n{heading}:\n")), "{heading}");
         }
         for line in help.lines() {

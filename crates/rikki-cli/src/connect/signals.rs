@@ -1,29 +1,70 @@
-//! The signals that ask the client to stop, as exit codes.
+//! The signals that ask the client to stop, as exit codes, and what a terminal tells by signals.
 
 use std::io;
 use std::process::ExitCode;
 
 use tokio::signal;
 
+/// What a signal asks for.
+pub(super) enum Asked {
+    End(ExitCode),
+    /// The terminal has another size.
+    Resized,
+    /// Ctrl-Z: to stop for now.
+    Stopped,
+    /// To go on after that.
+    Continued,
+}
+
 #[cfg(unix)]
 pub(super) struct Signals {
     interrupt: signal::unix::Signal,
     terminate: signal::unix::Signal,
+    /// What is looked at while lines are edited: else a stop is the system's to do.
+    terminal: Option<[signal::unix::Signal; 3]>,
 }
 
 #[cfg(unix)]
 impl Signals {
-    /// From now on the signals no longer end the process.
-    pub(super) fn new() -> io::Result<Self> {
+    /// From now on the signals no longer end the process, nor, with `is_edited`, stop it.
+    pub(super) fn new(is_edited: bool) -> io::Result<Self> {
         use signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        let raw = SignalKind::from_raw;
+        let of_terminal = || {
+            let stop = raw(rustix::process::Signal::TSTP.as_raw());
+            let cont = raw(rustix::process::Signal::CONT.as_raw());
+            Ok::<_, io::Error>([signal(SignalKind::window_change())?, signal(stop)?, signal(cont)?])
+        };
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            terminal: if is_edited { Some(of_terminal()?) } else { None },
+        })
     }
 
-    /// Waits for the next one: 128 and its number, as shells report a program that it has ended.
-    pub(super) async fn next(&mut self) -> ExitCode {
+    /// Waits for the next one. The code at an end is 128 and its number, as shells report a program that it has ended.
+    pub(super) async fn next(&mut self) -> Asked {
+        let terminal = async {
+            let Some([resized, stopped, continued]) = &mut self.terminal else { return std::future::pending().await };
+            tokio::select! {
+                _ = resized.recv() => Asked::Resized,
+                _ = stopped.recv() => Asked::Stopped,
+                _ = continued.recv() => Asked::Continued,
+            }
+        };
         tokio::select! {
-            _ = self.interrupt.recv() => ExitCode::from(130),
-            _ = self.terminate.recv() => ExitCode::from(143),
+            _ = self.interrupt.recv() => Asked::End(ExitCode::from(130)),
+            _ = self.terminate.recv() => Asked::End(ExitCode::from(143)),
+            asked = terminal => asked,
+        }
+    }
+
+    /// Waits for the next one that asks to end.
+    pub(super) async fn end(&mut self) -> ExitCode {
+        loop {
+            if let Asked::End(code) = self.next().await {
+                return code;
+            }
         }
     }
 }
@@ -34,11 +75,15 @@ pub(super) struct Signals(signal::windows::CtrlC);
 
 #[cfg(not(unix))]
 impl Signals {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(_: bool) -> io::Result<Self> {
         signal::windows::ctrl_c().map(Self)
     }
 
-    pub(super) async fn next(&mut self) -> ExitCode {
+    pub(super) async fn next(&mut self) -> Asked {
+        Asked::End(self.end().await)
+    }
+
+    pub(super) async fn end(&mut self) -> ExitCode {
         self.0.recv().await;
         ExitCode::from(130)
     }

@@ -12,5 +12,7 @@ mod readme;
 #[cfg(unix)]
 mod reload;
 mod running;
+#[cfg(target_os = "linux")]
+mod screen;
 mod tokens;
 mod topics;

@@ -57,7 +57,7 @@ fn every_flag_stands_in_its_table_with_its_default() {
         }
     };
     check(&[], "docs/flags.md", 20);
-    check(&["connect"], "docs/client.md", 10);
+    check(&["connect"], "docs/connect.md", 10);
 }
 
 /// Prints the row that is missing, to be put in the place of the one that is there.
@@ -75,7 +75,7 @@ fn the_row_of_a_limit_is_what_the_library_says_of_it() {
             format!("| `{}={}` | {} | {} |", limit.name, limit.unit.word(), limit.default.unwrap(), meaning(limit));
         assert!(read("docs/flags.md").contains(&row), "not in docs/flags.md\n{row}");
     }
-    check(&mut Builder::limits().filter(|limit| limit.name == "connect-timeout"), "docs/client.md");
+    check(&mut Builder::limits().filter(|limit| limit.name == "connect-timeout"), "docs/connect.md");
 }
 
 /// What a limit means, as its row says it.
@@ -125,7 +125,7 @@ fn examples_are_those_that_the_library_compiles() {
 #[test]
 fn links_lead_somewhere() {
     for page in
-        ["README.md", "docs/flags.md", "docs/client.md", "docs/mongoose.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
+        ["README.md", "docs/flags.md", "docs/connect.md", "docs/mongoose.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
     {
         let text = read(page);
         let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::{fmt, io};
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, header};
 use rikki_limits::{BadLimit, Excerpt};
 use rikki_proto::handshake::HandshakeError;
 
@@ -102,7 +102,7 @@ pub enum ConnectError {
 pub enum ProxyError {
     /// The proxy itself cannot be reached.
     Unreachable(io::Error),
-    /// It wants a user and a password, or others than these: 407, or what SOCKS has for it.
+    /// It wants a user and a password, or others than these: 407 or 401, or what SOCKS has for it.
     Unauthorized,
     /// An HTTP proxy answered CONNECT with another status than 2xx; the body holds at most 4 KiB of what it said.
     Refused(Box<Response<Bytes>>),
@@ -124,7 +124,7 @@ impl fmt::Display for ProxyError {
             Self::Unauthorized => f.write_str("wants a user and a password, or others than these"),
             Self::Refused(response) => {
                 write!(f, "answered {}", response.status())?;
-                quote(f, response.body())
+                quote(f, response)
             }
             Self::Reply(code) => match reply(*code) {
                 Some(meaning) => write!(f, "answered: {meaning}"),
@@ -162,10 +162,31 @@ fn reply(code: u8) -> Option<&'static str> {
     })
 }
 
-/// The beginning of a text that somebody else wrote, if there is one.
-fn quote(f: &mut fmt::Formatter<'_>, text: &[u8]) -> fmt::Result {
-    let text = text.trim_ascii();
+/// The beginning of a text that somebody else wrote, if there is one; of a page of HTML its title, or else its first
+/// line.
+fn quote(f: &mut fmt::Formatter<'_>, response: &Response<Bytes>) -> fmt::Result {
+    let text = response.body().trim_ascii();
+    let is_named =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| begins(kind.as_bytes(), "text/html"));
+    let is_html = is_named || begins(text, "<!doctype html") || begins(text, "<html");
+    let text = if is_html { title(text).unwrap_or_else(|| first_line(text)) } else { text };
     if text.is_empty() { Ok(()) } else { write!(f, ": \"{}\"", Excerpt::of(text)) }
+}
+
+fn begins(text: &[u8], with: &str) -> bool {
+    text.get(..with.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(with.as_bytes()))
+}
+
+fn title(html: &[u8]) -> Option<&[u8]> {
+    const OPEN: &str = "<title>";
+    let start = (0..html.len()).find(|start| html.get(*start..).is_some_and(|rest| begins(rest, OPEN)))?;
+    let rest = html.get(start + OPEN.len()..)?;
+    let title = first_line(rest.split(|byte| *byte == b'<').next()?.trim_ascii());
+    (!title.is_empty()).then_some(title)
+}
+
+fn first_line(text: &[u8]) -> &[u8] {
+    text.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii()
 }
 
 /// hyper's own text does not include that of its cause.
@@ -201,7 +222,7 @@ impl fmt::Display for ConnectError {
             }
             Self::Refused(response) => {
                 write!(f, "the server answered {} instead of 101 Switching Protocols", response.status())?;
-                quote(f, response.body())
+                quote(f, response)
             }
             Self::Handshake(error) => error.fmt(f),
             Self::Http(error) => told(f, "the opening handshake failed", error.as_ref()),
@@ -245,6 +266,15 @@ impl From<HandshakeError> for ConnectError {
 }
 
 impl ConnectError {
+    /// Whether the TLS handshake failed because nobody whom the client trusts vouches for the server's certificate, as
+    /// for a self-signed one: [`ClientTls::ca`](super::ClientTls::ca) names whom to trust.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn is_untrusted(&self) -> bool {
+        let Self::TlsHandshake { source, .. } = self else { return false };
+        source.get_ref().and_then(|error| error.downcast_ref()).is_some_and(crate::tls::client::is_untrusted)
+    }
+
     /// What hyper says of a connection that broke or speaks something else.
     pub(super) fn http(error: hyper::Error) -> Self {
         Self::Http(error.into())
@@ -255,5 +285,33 @@ impl ConnectError {
 impl From<TlsError> for ConnectError {
     fn from(error: TlsError) -> Self {
         Self::Tls(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_page_its_title_or_first_line_is_told() {
+        let check = |kind: Option<&str>, body: &'static str, expected: &str| {
+            let mut response = Response::new(Bytes::from(body));
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            if let Some(kind) = kind {
+                response.headers_mut().insert(header::CONTENT_TYPE, kind.parse().unwrap());
+            }
+            let told = "the server answered 404 Not Found instead of 101 Switching Protocols";
+            assert_eq!(ConnectError::Refused(Box::new(response)).to_string(), format!("{told}{expected}"));
+        };
+        let page = "<!DOCTYPE html>\n<html><head><TITLE>\n Not \"here\"\nat all</TITLE></head><body>long</body></html>";
+        check(Some("text/html; charset=utf-8"), page, ": \"Not \\\"here\\\"\"");
+        check(None, page, ": \"Not \\\"here\\\"\"");
+        check(None, "<HTML>\r\n<body>a</body>", ": \"<HTML>\"");
+        check(Some("Text/HTML"), "<p>a</p>\n<p>b</p>", ": \"<p>a</p>\"");
+        check(Some("text/html"), "<title></title>", ": \"<title></title>\"");
+        check(Some("text/html"), "<title>cut", ": \"cut\"");
+        check(Some("text/html"), "", "");
+        check(Some("text/plain"), "one\ntwo", ": \"one\\ntwo\"");
+        check(Some("text/plain"), "<html>\ntwo", ": \"<html>\"");
     }
 }

@@ -4,6 +4,7 @@
 //! driver and its deadlines are those of the server; here are the connection, the request and the judgement of its
 //! answer ([RFC 6455 section 4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1)).
 
+mod control;
 mod error;
 mod exchange;
 mod limits;
@@ -33,6 +34,8 @@ use route::Route;
 
 #[cfg(feature = "tls")]
 pub use crate::tls::client::ClientTls;
+pub use control::Control;
+pub(crate) use control::Watcher;
 pub use error::{ConnectError, ProxyError};
 pub use reconnect::{Backoff, ConnectHook, Event, Loss, ReconnectError, Reconnecting};
 pub use rikki_proto::handshake::HandshakeError;
@@ -92,6 +95,7 @@ pub struct Builder {
     subprotocols: Vec<Subprotocol>,
     config: Config,
     terms: Arc<Terms>,
+    watcher: Option<Watcher>,
     limits: Limits,
     route: Route,
     #[cfg(feature = "tls")]
@@ -109,6 +113,7 @@ impl Builder {
             subprotocols: Vec::new(),
             config: Config::default(),
             terms: Arc::default(),
+            watcher: None,
             limits: Limits::default(),
             route: Route::default(),
             #[cfg(feature = "tls")]
@@ -149,8 +154,9 @@ impl Builder {
 
     /// Sets limits, deadlines, keepalive and compression; the defaults are those of a server.
     pub fn config(mut self, config: Config) -> Self {
-        self.terms = Arc::new(Terms::new(&config, &self.terms.live));
         self.config = config;
+        let live = self.terms.live.clone();
+        self.terms = self.terms_with(&live);
         self
     }
 
@@ -158,7 +164,7 @@ impl Builder {
     /// clients may have compression of their own. A server in the same process has a `Live` of its own, and its
     /// `--memory` is without clients.
     pub fn live(mut self, live: &Live) -> Self {
-        self.terms = Arc::new(Terms::new(&self.config, live));
+        self.terms = self.terms_with(live);
         self
     }
 

@@ -109,15 +109,18 @@ async fn through_http(
         Ok(Answer { io, read_ahead, .. }) if read_ahead.is_empty() => Ok(io),
         // The server behind it speaks when it is spoken to.
         Ok(_) => Err(ProxyError::Protocol("sent more than an answer")),
-        Err(ConnectError::Refused(response)) if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-            Err(ProxyError::Unauthorized)
-        }
+        Err(ConnectError::Refused(response)) if is_unauthorized(response.status()) => Err(ProxyError::Unauthorized),
         Err(ConnectError::Refused(response)) => Err(ProxyError::Refused(response)),
         Err(ConnectError::Redirected { .. }) => Err(ProxyError::Protocol("answered with a redirect")),
         Err(ConnectError::SpeaksTls) => Err(ProxyError::Protocol("speaks TLS, or is no proxy")),
         Err(ConnectError::Http(error)) => Err(ProxyError::Broken(error)),
         Err(error) => Err(ProxyError::Broken(error.into())),
     }
+}
+
+/// 407, and 401, by which tinyproxy says that a password is wrong.
+fn is_unauthorized(status: StatusCode) -> bool {
+    matches!(status, StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::UNAUTHORIZED)
 }
 
 /// The proxies that the environment names, and for whom.

@@ -5,6 +5,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::turn::Turn;
 use super::{Consumer, Driver, Flow, Panicked, WORK_PER_POLL};
+#[cfg(feature = "client")]
+use crate::client::Control;
 use crate::clock::NEVER;
 use crate::compression;
 use crate::error::{Closed, Error};
@@ -85,8 +87,18 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     fn handle_other<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, event: Event<'_>, mark: usize) {
         match event {
             Event::Close(frame) => self.report(turn, closed_by_peer(frame)),
-            Event::Ping(payload) if !self.ending.is_told() => turn.consumer.ping(&payload),
+            Event::Ping(payload) if !self.ending.is_told() => {
+                #[cfg(feature = "client")]
+                if let Some(watcher) = &self.terms.watcher {
+                    watcher.tell(Control::Ping(&payload));
+                }
+                turn.consumer.ping(&payload);
+            }
             Event::Pong(payload) => {
+                #[cfg(feature = "client")]
+                if let Some(watcher) = self.terms.watcher.as_ref().filter(|_| !self.ending.is_told()) {
+                    watcher.tell(Control::Pong(&payload));
+                }
                 if let Some(mailbox) = &self.mailbox {
                     mailbox.handle_pong(&payload);
                 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::ParsedCertificate;
 use rustls::sign::SingleCertAndKey;
 use rustls::{
@@ -70,6 +71,20 @@ impl ClientTls {
     pub fn ca_pem(text: impl AsRef<[u8]>) -> Result<ClientTls, TlsError> {
         let name = Path::new("the PEM text");
         Self::trusting_certificates(pem::certificates_in(text.as_ref(), name)?, name)
+    }
+
+    /// Trusts whoever answers: no certificate is checked, neither its authority nor its name nor its time.
+    ///
+    /// The connection is encrypted, and with whom nobody knows: whoever is on the way can read and change everything.
+    /// It is for servers under construction; what [`ca`](Self::ca) takes is better in all other cases.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError::Rejected`] if the cryptography of the process has no ciphers.
+    pub fn insecure() -> Result<ClientTls, TlsError> {
+        let verifier: Arc<dyn ServerCertVerifier> = Arc::new(TrustingAnybody { provider: provider() });
+        let config = config(&verifier, None)?;
+        Ok(ClientTls { verifier, config })
     }
 
     /// Shows this certificate to servers that ask for one: from two PEM files, of which the first holds its chain and
@@ -165,6 +180,58 @@ impl ServerCertVerifier for Trusting {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.usual.supported_verify_schemes()
+    }
+}
+
+/// Checks that the server has the key of its certificate, as the handshake needs it to, and nothing else.
+#[derive(Debug)]
+struct TrustingAnybody {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for TrustingAnybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Whether a handshake failed because nobody whom the client trusts vouches for the server.
+pub(crate) fn is_untrusted(error: &Error) -> bool {
+    match error {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
+        Error::InvalidCertificate(CertificateError::Other(error)) => is_an_authority(error),
+        _ => false,
     }
 }
 

@@ -197,6 +197,7 @@ async fn what_proxies_do_wrong_is_said_in_time() {
         }
     }
     let unauthorized = "wants a user and a password, or others than these";
+    check(b"HTTP/1.0 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", b"", unauthorized, false).await;
     check(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", b"", unauthorized, false).await;
     check(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", b"", "answered 403 Forbidden: \"no\"", false).await;
     check(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", b"", "answered 502 Bad Gateway", true).await;

@@ -1,7 +1,13 @@
 //! `rikki connect`, against the command itself and against servers that end in other ways.
 
 mod reconnect;
+mod request;
 mod routes;
+mod scripts;
+#[cfg(target_os = "linux")]
+mod table;
+#[cfg(target_os = "linux")]
+mod terminal;
 
 use std::io::{self, Write as _};
 use std::net::TcpListener;
@@ -218,9 +224,8 @@ fn no_connection() {
 fn wrong_command_lines() {
     let check = |args: &[&str], report: &str| check(args, "", USAGE, "", &[report]);
     check(&[], "the following required arguments were not provided: <URL>");
-    check(&["http://127.0.0.1:1"], "cannot connect to \"http://127.0.0.1:1\": write it as ws://");
+    check(&["ftp://127.0.0.1:1"], "cannot connect to \"ftp://127.0.0.1:1\": write it as ws://");
     check(&["ws://127.0.0.1:1/#a"], "cannot connect to \"ws://127.0.0.1:1/#a\": ");
-    check(&["ws://a:b@127.0.0.1:1"], "the URI must be ws://");
     check(&["--header", "Host: a", "ws://127.0.0.1:1"], "the header host is written by the handshake");
     check(&["--subprotocol", "a b", "ws://127.0.0.1:1"], "\"a b\" is not a subprotocol name");
 }

@@ -39,7 +39,7 @@ fn a_connection_that_is_lost_is_made_anew() {
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(RUNTIME), "rikki: closed by the server: 4500\n"));
     // Both ends of stdin and of the connection are as without.
     check(&["--reconnect", &server.url], "one\n", 0, "one\n", &["connected to", CLOSED]);
-    check(&["--reconnect", "http://localhost"], "", USAGE, "", &["cannot connect to"]);
+    check(&["--reconnect", "ftp://localhost"], "", USAGE, "", &["cannot connect to"]);
 }
 
 /// A server at a Unix socket, which has its clients one after the other, each with its stream.
@@ -75,7 +75,7 @@ fn what_is_lost_with_a_connection_is_counted() {
         assert_eq!(socket.recv().await.unwrap().unwrap(), Message::from("kept"));
         socket.close_with(CloseCode::NORMAL, "").await.unwrap();
     });
-    let mut client = connect(&["--reconnect", "--compression", "off", "--unix-socket", &path, "ws://localhost"]);
+    let mut client = connect(&["--reconnect", "--compression", "off", "--unix", &path, "ws://localhost"]);
     client.write(format!("{}\nkept\n", "x".repeat(2 << 20)), false);
     let ended = client.end_with_open_stdin();
     server.join().unwrap();
@@ -100,10 +100,39 @@ fn the_end_of_stdin_is_the_end_without_a_connection_too() {
         drop(listener);
         socket.close_with(CloseCode::SERVICE_RESTART, "").await.unwrap();
     });
-    let client = connect(&["--reconnect", "--compression", "off", "--unix-socket", &path, "ws://localhost"]);
+    let client = connect(&["--reconnect", "--compression", "off", "--unix", &path, "ws://localhost"]);
     assert_eq!(client.report(), "rikki: connected to ws://localhost");
     assert!(client.report().starts_with("rikki: closed by the server: 1012; connecting again in "));
     server.join().unwrap();
     let ended = client.end();
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(RUNTIME), ""), "{}", ended.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_end_of_stdin_is_seen_before_the_first_connection() {
+    let folder = Folder::new();
+    let path = folder.path("server");
+    let start = |input: &str| {
+        let mut client = connect(&["--reconnect", "--compression", "off", "--unix", &path, "ws://localhost"]);
+        client.write(input, true);
+        client
+    };
+    // With nothing to send one attempt says what there is to know.
+    let ended = start("").end_with_open_stdin();
+    assert_eq!(ended.code, Some(RUNTIME), "{}", ended.stderr);
+    let report = ended.stderr.lines().last().unwrap();
+    assert!(report.starts_with(&format!("rikki: cannot reach the Unix socket {path}: ")), "{report}");
+    assert!(!report.contains("connecting again"), "{report}");
+    // A line is waited with.
+    let client = start("kept\n");
+    assert!(client.report().contains("; connecting again in "));
+    let server = at_socket(&path, async |listener: UnixListener| {
+        let (mut socket, _) = accepted(&listener).await;
+        assert_eq!(socket.recv().await.unwrap().unwrap(), Message::from("kept"));
+        assert!(socket.recv().await.is_none());
+    });
+    let ended = client.end_with_open_stdin();
+    server.join().unwrap();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }

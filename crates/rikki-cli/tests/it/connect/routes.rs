@@ -47,5 +47,5 @@ fn a_unix_socket_stands_for_the_host() {
     let process = Process::start(&["--listen", &format!("unix:{path}"), &folder.path("")]);
     process.line();
     let url = "ws://localhost/websocket";
-    check(&["--unix-socket", &path, url], "one\n", 0, "one\n", &["connected to ws://localhost/websocket", CLOSED]);
+    check(&["--unix", &path, url], "one\n", 0, "one\n", &["connected to ws://localhost/websocket", CLOSED]);
 }

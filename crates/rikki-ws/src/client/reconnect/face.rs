@@ -110,6 +110,16 @@ impl Reconnecting {
         }
     }
 
+    /// A handle that sends on the connection of this moment, while there is one, such as for
+    /// [`Sender::round_trip`]; messages of it that are lost are counted too.
+    #[must_use]
+    pub fn sender(&self) -> Option<Sender> {
+        match &self.state {
+            State::Open(open) => open.sender.clone(),
+            _ => None,
+        }
+    }
+
     /// How the last connection was closed, when all has ended without an error.
     #[must_use]
     pub fn closed(&self) -> Option<&Closed> {
