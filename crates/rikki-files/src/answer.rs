@@ -84,18 +84,26 @@ impl Files {
     /// Answers a request for the path below this folder that it leads to, as a service of the path that it has.
     pub(super) async fn respond<B>(self, request: Request<B>) -> Response<Body> {
         let place = Place::of_service(&request);
-        self.respond_at(request, place).await
+        self.respond_at(request, place, false).await
     }
 
-    /// Answers a request for `place`.
-    pub async fn respond_at<B>(self, request: Request<B>, place: Result<Place, Refused>) -> Response<Body> {
+    /// Answers a request for `place`. Where it is `by_system`, a body may become one that stands for pieces of files: by
+    /// [`Sendable`](super::pieces::Sendable), which goes with the answer then.
+    #[doc(hidden)]
+    pub async fn respond_at<B>(
+        self,
+        request: Request<B>,
+        place: Result<Place, Refused>,
+        by_system: bool,
+    ) -> Response<Body> {
         let Self { shared } = self;
         let (head, _) = request.into_parts();
         let head_only = head.method == Method::HEAD;
         let says_how_long = shared.options.cache_control.is_some();
         let page = shared.options.html_errors.then(|| ErrorPage::new(&place, &head.headers));
         let answered = if head_only || head.method == Method::GET {
-            Ask::new(place, head.uri, head.headers, head_only, &shared).answer_soon(shared).await
+            let ask = Ask { by_system, ..Ask::new(place, head.uri, head.headers, head_only, &shared) };
+            ask.answer_soon(shared).await
         } else if head.method == Method::OPTIONS {
             Ok(options())
         } else {
@@ -125,6 +133,8 @@ pub(super) struct Ask {
     pub(super) place: Place,
     pub(super) headers: HeaderMap,
     pub(super) head_only: bool,
+    /// Whether files are sent by the system, where that is possible.
+    pub(super) by_system: bool,
 }
 
 impl Ask {
@@ -142,7 +152,7 @@ impl Ask {
             }
             Err(refused) => (Place { uri, resolved: None, above: 0 }, Err(refused)),
         };
-        Self { path, place, headers, head_only }
+        Self { path, place, headers, head_only, by_system: false }
     }
 
     async fn answer_soon(mut self, shared: Arc<Shared>) -> Result<Response<Body>, StatusCode> {

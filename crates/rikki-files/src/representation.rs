@@ -197,7 +197,7 @@ impl Attempt<'_> {
         response.headers_mut().insert(CONTENT_TYPE, representation.media_type.clone());
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
         if !self.ask.head_only {
-            *response.body_mut() = representation.source.body(0..length)?;
+            representation.source.send(0..length, self.ask.by_system, response)?;
         }
         Ok(())
     }
@@ -213,21 +213,21 @@ impl Attempt<'_> {
         let source = representation.source;
         let length = source.facts().length;
         let media_type = representation.media_type;
-        let headers = response.headers_mut();
-        let (media_type, body) = if let [range] = ranges {
+        if let [range] = ranges {
+            let headers = response.headers_mut();
             headers.insert(CONTENT_RANGE, value(content_range(range, length))?);
             headers.insert(CONTENT_LENGTH, (range.end - range.start).into());
-            (media_type, source.body(range.clone())?)
-        } else if self.wait == Wait::No {
+            headers.insert(CONTENT_TYPE, media_type);
+            return source.send(range.clone(), self.ask.by_system, response);
+        }
+        if self.wait == Wait::No {
             // What comes later would have to be in memory too.
             return Err(Unmet::WouldWait);
-        } else {
-            let multipart = Multipart::new(source, self.shared.root.waits(), &media_type, ranges)?;
-            headers.insert(CONTENT_LENGTH, multipart.length().into());
-            (value(multipart.media_type())?, Body::new(multipart))
-        };
-        headers.insert(CONTENT_TYPE, media_type);
-        *response.body_mut() = body;
+        }
+        let multipart = Multipart::new(source, self.shared.root.waits(), &media_type, ranges)?;
+        response.headers_mut().insert(CONTENT_LENGTH, multipart.length().into());
+        response.headers_mut().insert(CONTENT_TYPE, value(multipart.media_type())?);
+        *response.body_mut() = Body::new(multipart);
         Ok(())
     }
 }

@@ -9,12 +9,15 @@ use std::sync::Arc;
 use axum::body::Body;
 use bytes::Bytes;
 use cap_std::fs::Metadata;
+use http::Response;
 
+use super::blocks::Block;
 use super::body::{FileBody, Open};
 use super::cache::MAX_CONTENT;
 use super::digest::{Digest, Digesting};
 use super::facts::Facts;
-use super::read::read_at;
+use super::pieces;
+use super::read::{is_at_hand, read_at};
 use super::stores::{Place, Stores};
 use super::wait::{Unmet, Wait};
 
@@ -129,10 +132,44 @@ impl Source {
         match &self.content {
             _ if range.is_empty() => Ok(Body::empty()),
             Content::InMemory(content) => Ok(slice(content, range).into()),
-            Content::OnDisk(on_disk) => on_disk.part(range),
+            Content::OnDisk(on_disk) => match on_disk.read_first(&range)? {
+                first if first.len() as u64 == length_of(&range) => Ok(first.into_bytes().into()),
+                first => Ok(Body::new(on_disk.body(Some(first), range)?)),
+            },
         }
     }
+
+    /// Answers with the bytes of `range`, which lies within the length. `by_system` is for those who can have the system
+    /// send them, and worth its while if they are not few.
+    ///
+    /// # Errors
+    ///
+    /// As [`Source::body`].
+    pub(super) fn send(&self, range: Range<u64>, by_system: bool, response: &mut Response<Body>) -> Result<(), Unmet> {
+        let on_disk = match &self.content {
+            Content::OnDisk(on_disk) if by_system && length_of(&range) >= SENDABLE => on_disk,
+            _ => {
+                *response.body_mut() = self.body(range)?;
+                return Ok(());
+            }
+        };
+        let first = match on_disk.wait {
+            Wait::No => {
+                is_at_hand(&on_disk.file, range.start, pieces::first_of(length_of(&range)))?;
+                None
+            }
+            // What has to be waited for is waited for now.
+            Wait::Yes => Some(on_disk.read_first(&range)?),
+        };
+        let body = on_disk.body(first, range)?;
+        response.extensions_mut().insert(body.sendable());
+        *response.body_mut() = Body::new(body);
+        Ok(())
+    }
 }
+
+/// The least that the system sends by itself, in bytes: with less it takes longer than reading.
+const SENDABLE: u64 = 64 * 1024;
 
 impl OnDisk {
     /// All of the content, which is kept; `None` if there is no room for it.
@@ -164,18 +201,24 @@ impl OnDisk {
         Ok((digesting.end(), None))
     }
 
-    fn part(&self, range: Range<u64>) -> Result<Body, Unmet> {
-        let length = range.end.saturating_sub(range.start);
-        let mut first = self.stores.blocks.take(length);
+    /// As much of `range` as comes in one block.
+    fn read_first(&self, range: &Range<u64>) -> Result<Block, Unmet> {
+        let mut first = self.stores.blocks.take(length_of(range));
         first.fill(&self.file, range.start, self.wait)?;
-        if first.len() as u64 == length {
-            return Ok(first.into_bytes().into());
-        }
+        Ok(first)
+    }
+
+    fn body(&self, first: Option<Block>, range: Range<u64>) -> io::Result<FileBody> {
         let place = self.place.clone().map_or_else(|| self.stores.place(), Ok)?;
         let (blocks, waits) = (Arc::clone(&self.stores.blocks), Arc::clone(&self.stores.waits));
         let open = Open { file: Arc::clone(&self.file), _place: Some(place) };
-        Ok(Body::new(FileBody::new(open, blocks, waits, first, range.end, length)))
+        let length = length_of(&range);
+        Ok(FileBody::new(open, blocks, waits, first, range.end, length))
     }
+}
+
+fn length_of(range: &Range<u64>) -> u64 {
+    range.end.saturating_sub(range.start)
 }
 
 fn slice(content: &Bytes, range: Range<u64>) -> Bytes {

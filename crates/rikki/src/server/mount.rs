@@ -92,8 +92,8 @@ impl Mounts {
         self.0.iter_mut().try_for_each(|mount| mount.deny(secrets))
     }
 
-    /// Adds the files where no route matches.
-    pub(super) fn add_to(mut self, router: Router) -> Result<Router, StartError> {
+    /// Adds the files where no route matches. What is `bare` has no layers around it.
+    pub(super) fn add_to(mut self, router: Router, bare: bool) -> Result<Router, StartError> {
         let mounts = &mut self.0;
         if mounts.iter().any(|mount| mount.path == "/") && has_fallback(&router) {
             let why = "the application that was merged has a fallback, which answers the same requests: leave out \
@@ -108,7 +108,7 @@ impl Mounts {
         }
         // The longest first.
         mounts.sort_by_key(|mount| std::cmp::Reverse(mount.path.len()));
-        Folders(self.0.into()).add_to(router)
+        Folders { mounts: self.0.into(), bare }.add_to(router)
     }
 }
 
@@ -165,16 +165,19 @@ impl Mount {
 /// All folders, the longest path first. Which of them is meant is told by the path without its dot segments, by
 /// whatever route the request has come.
 #[derive(Clone)]
-struct Folders(Arc<[Mount]>);
+struct Folders {
+    mounts: Arc<[Mount]>,
+    /// Whether nobody but the server sees what they answer with: then the system may send the content of files.
+    bare: bool,
+}
 
 impl Folders {
     fn add_to(self, mut router: Router) -> Result<Router, StartError> {
-        let paths: Vec<_> = self.0.iter().map(|mount| mount.path.clone()).collect();
+        let paths: Vec<_> = self.mounts.iter().map(|mount| mount.path.clone()).collect();
         for path in paths {
-            router = match (path.as_str(), &*self.0) {
-                ("/", [mount]) => router.fallback_service(mount.files.clone()),
-                ("/", _) => router.fallback_service(self.clone()),
-                (path, _) => added(router, path, |router| router.nest_service(path, self.clone()))?,
+            router = match path.as_str() {
+                "/" => router.fallback_service(self.clone()),
+                path => added(router, path, |router| router.nest_service(path, self.clone()))?,
             };
         }
         Ok(router)
@@ -183,11 +186,11 @@ impl Folders {
     /// The folder that a place is in, and where below it. What is in none, or nowhere, is for the one at `/` to refuse,
     /// or else for any.
     fn find(&self, place: Result<Place, Refused>) -> Option<(Files, Result<Place, Refused>)> {
-        let below = |place: &Place| self.0.iter().find_map(|mount| Some((mount, mount.length_in(place.path())?)));
+        let below = |place: &Place| self.mounts.iter().find_map(|mount| Some((mount, mount.length_in(place.path())?)));
         let (mount, place) = match place.map(|place| (below(&place), place)) {
             Ok((Some((mount, length)), place)) => (mount, Ok(place.below(length))),
-            Ok((None, _)) => (self.0.last()?, Err(Refused::Unfindable)),
-            Err(refused) => (self.0.last()?, Err(refused)),
+            Ok((None, _)) => (self.mounts.last()?, Err(Refused::Unfindable)),
+            Err(refused) => (self.mounts.last()?, Err(refused)),
         };
         Some((mount.files.clone(), place))
     }
@@ -204,9 +207,10 @@ impl Service<Request> for Folders {
 
     fn call(&mut self, request: Request) -> Self::Future {
         let found = self.find(Place::of_server(&request));
+        let bare = self.bare;
         Box::pin(async move {
             Ok(match found {
-                Some((files, place)) => files.respond_at(request, place).await,
+                Some((files, place)) => files.respond_at(request, place, bare).await,
                 None => StatusCode::NOT_FOUND.into_response(),
             })
         })
