@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use super::Shared;
 use super::attempt::{Attempt, Found};
+use super::checks::Arrived;
 use super::missing::ErrorPage;
 use super::open::Failure;
 use super::options::NO_CACHE;
@@ -102,7 +103,11 @@ impl Files {
         let says_how_long = shared.options.cache_control.is_some();
         let page = shared.options.html_errors.then(|| ErrorPage::new(&place, &head.headers));
         let answered = if head_only || head.method == Method::GET {
-            let ask = Ask { by_system, ..Ask::new(place, head.uri, head.headers, head_only, &shared) };
+            let arrived = Arrived::now();
+            let ask = Ask { by_system, arrived, ..Ask::new(place, head.uri, head.headers, head_only, &shared) };
+            if let Some(arrived) = arrived {
+                arrived.let_others_come().await;
+            }
             ask.answer_soon(shared).await
         } else if head.method == Method::OPTIONS {
             Ok(options())
@@ -135,6 +140,8 @@ pub(super) struct Ask {
     pub(super) head_only: bool,
     /// Whether files are sent by the system, where that is possible.
     pub(super) by_system: bool,
+    /// When it was there.
+    pub(super) arrived: Option<Arrived>,
 }
 
 impl Ask {
@@ -152,7 +159,7 @@ impl Ask {
             }
             Err(refused) => (Place { uri, resolved: None, above: 0 }, Err(refused)),
         };
-        Self { path, place, headers, head_only, by_system: false }
+        Self { path, place, headers, head_only, by_system: false, arrived: None }
     }
 
     async fn answer_soon(mut self, shared: Arc<Shared>) -> Result<Response<Body>, StatusCode> {

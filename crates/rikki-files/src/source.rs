@@ -49,14 +49,16 @@ impl Source {
     /// Takes a file that `path` has led to, to be read as `wait` says.
     pub(super) fn new(file: File, metadata: &Metadata, path: &Path, wait: Wait, stores: &Stores) -> Self {
         let facts = Facts::new(metadata);
-        match stores.cache.plain(path, &facts) {
-            Some((content, digest)) => Self { facts, content: Content::InMemory(content), digest: Some(digest) },
-            None => {
-                let on_disk =
-                    OnDisk { file: Arc::new(file), place: None, path: path.into(), wait, stores: stores.clone() };
-                Self { facts, content: Content::OnDisk(on_disk), digest: None }
-            }
-        }
+        Self::kept(&facts, path, stores).unwrap_or_else(|| {
+            let on_disk = OnDisk { file: Arc::new(file), place: None, path: path.into(), wait, stores: stores.clone() };
+            Self { facts, content: Content::OnDisk(on_disk), digest: None }
+        })
+    }
+
+    /// A file that was found in this state, if its content is kept.
+    pub(super) fn kept(facts: &Facts, path: &Path, stores: &Stores) -> Option<Self> {
+        let (content, digest) = stores.cache.plain(path, facts)?;
+        Some(Self { facts: *facts, content: Content::InMemory(content), digest: Some(digest) })
     }
 
     /// Reads a content that is small, and keeps it if that is possible. Its digest is known then.
@@ -103,7 +105,7 @@ impl Source {
         Ok(())
     }
 
-    #[cfg(test)]
+    /// Whether all of it is in memory.
     pub(super) fn is_kept(&self) -> bool {
         matches!(self.content, Content::InMemory(_))
     }
