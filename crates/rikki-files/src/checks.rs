@@ -167,3 +167,114 @@ fn here<T>(thread: u64, work: impl FnOnce(&mut Checks) -> T) -> Option<T> {
 fn on_this_thread<T>(work: impl FnOnce(&mut Checks) -> T) -> Option<T> {
     HERE.try_with(|here| here.borrow_mut().as_mut().map(work)).ok().flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::{Pin, pin};
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Waker;
+
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    const OF: Place = (1, 1);
+
+    fn path() -> &'static Path {
+        Path::new("file")
+    }
+
+    fn arrived() -> Arrived {
+        Arrived::now().unwrap()
+    }
+
+    fn check() {
+        Check::begin().unwrap().shows(OF, path(), &Facts::default());
+    }
+
+    fn sees(arrived: Arrived) -> bool {
+        arrived.seen(OF, path()).is_some()
+    }
+
+    fn poll(waiting: Pin<&mut impl Future<Output = ()>>) -> bool {
+        waiting.poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[tokio::test]
+    async fn those_that_are_there_are_answered_by_one_check() {
+        share_checks();
+        let checks = Arc::new(AtomicUsize::new(0));
+        let request = |checks: Arc<AtomicUsize>| async move {
+            let arrived = arrived();
+            arrived.let_others_come().await;
+            if !sees(arrived) {
+                check();
+                checks.fetch_add(1, Relaxed);
+            }
+        };
+        for round in 1..=3 {
+            (0..20).map(|_| request(checks.clone())).collect::<JoinSet<_>>().join_all().await;
+            assert_eq!(checks.load(Relaxed), round);
+        }
+    }
+
+    #[test]
+    fn a_check_answers_none_that_comes_after_it() {
+        share_checks();
+        let (first, other) = (arrived(), arrived());
+        let mut waiting = pin!(other.let_others_come());
+        assert!(!poll(waiting.as_mut()));
+        check();
+        let late = arrived();
+        assert!(sees(first) && sees(other) && !sees(late));
+        assert!(first.seen((1, 2), path()).is_none() && first.seen((2, 1), path()).is_none());
+        assert!(first.seen(OF, Path::new("other")).is_none());
+        let elsewhere = || {
+            let nothing_is_shared = Arrived::now().is_none() && !sees(first);
+            share_checks();
+            check();
+            nothing_is_shared && !sees(first)
+        };
+        assert!(std::thread::scope(|scope| scope.spawn(elsewhere).join().unwrap()), "on another thread");
+        check();
+        assert!(sees(late));
+        assert!(poll(waiting));
+    }
+
+    #[test]
+    fn who_is_alone_waits_seldom() {
+        share_checks();
+        let goes_on_at_once = || {
+            let waits = arrived();
+            let mut waiting = pin!(waits.let_others_come());
+            let at_once = poll(waiting.as_mut());
+            assert!(at_once || poll(waiting));
+            check();
+            at_once
+        };
+        let waited = (0..10 * (ALONE + 1)).filter(|_| !goes_on_at_once()).count();
+        assert_eq!(waited, 10);
+        // One that goes away meanwhile waits no more.
+        HERE.with_borrow_mut(|here| here.as_mut().unwrap().alone = 0);
+        let mut gone = Box::pin(arrived().let_others_come());
+        assert!(!poll(gone.as_mut()));
+        drop(gone);
+        HERE.with_borrow(|here| assert_eq!(here.as_ref().unwrap().waiting, 0));
+    }
+
+    /// However many files are asked for, and however many wait.
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        share_checks();
+        let first = arrived();
+        let mut waiting = pin!(first.let_others_come());
+        assert!(!poll(waiting.as_mut()));
+        for index in 0..10 * REMEMBERED {
+            let path = PathBuf::from(index.to_string());
+            Check::begin().unwrap().shows(OF, &path, &Facts::default());
+            assert!(first.seen(OF, &path).is_some());
+        }
+        HERE.with_borrow(|here| assert_eq!(here.as_ref().unwrap().seen.len(), REMEMBERED));
+    }
+}
