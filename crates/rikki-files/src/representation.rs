@@ -241,10 +241,10 @@ impl Representation<'_> {
     }
 
     fn validators(&self) -> Validators {
-        let validators = Validators::new(self.source.facts(), self.source.digest(), self.coding(), SystemTime::now());
+        let make = || Validators::new(self.source.facts(), self.source.digest(), self.coding(), SystemTime::now());
         match self.content {
-            Content::Compressed(_) => validators.weakened(),
-            Content::Plain | Content::Precompressed(_) => validators,
+            Content::Compressed(_) => make().weakened(),
+            Content::Plain | Content::Precompressed(_) => self.source.validators(self.coding(), make),
         }
     }
 }

@@ -13,8 +13,10 @@ use http::Response;
 
 use super::blocks::Block;
 use super::body::{FileBody, Open};
-use super::cache::MAX_CONTENT;
+use super::cache::{Kept, MAX_CONTENT};
+use super::conditional::Validators;
 use super::digest::{Digest, Digesting};
+use super::encoding::Coding;
 use super::facts::Facts;
 use super::pieces;
 use super::read::{is_at_hand, read_at};
@@ -30,7 +32,9 @@ pub(super) struct Source {
 }
 
 enum Content {
-    /// All of it, in memory: of a file of this path with the same facts, from the cache, or read. The file is closed.
+    /// That of a file of this path with the same facts, from the cache. The file is closed.
+    Kept(Arc<Kept>),
+    /// All of it, as it was read. The file is closed.
     InMemory(Bytes),
     OnDisk(OnDisk),
 }
@@ -57,8 +61,8 @@ impl Source {
 
     /// A file that was found in this state, if its content is kept.
     pub(super) fn kept(facts: &Facts, path: &Path, stores: &Stores) -> Option<Self> {
-        let (content, digest) = stores.cache.plain(path, facts)?;
-        Some(Self { facts: *facts, content: Content::InMemory(content), digest: Some(digest) })
+        let kept = stores.cache.plain(path, facts)?;
+        Some(Self { facts: *facts, digest: kept.digest(), content: Content::Kept(kept) })
     }
 
     /// Reads a content that is small, and keeps it if that is possible. Its digest is known then.
@@ -89,6 +93,14 @@ impl Source {
         self.digest
     }
 
+    /// Its validators as a content in this coding, if they are not to be made.
+    pub(super) fn validators(&self, coding: Option<Coding>, make: impl FnOnce() -> Validators) -> Validators {
+        match &self.content {
+            Content::Kept(kept) => kept.validators(coding, make),
+            Content::InMemory(_) | Content::OnDisk(_) => make(),
+        }
+    }
+
     pub(super) fn facts(&self) -> &Facts {
         &self.facts
     }
@@ -107,22 +119,22 @@ impl Source {
 
     /// Whether all of it is in memory.
     pub(super) fn is_kept(&self) -> bool {
-        matches!(self.content, Content::InMemory(_))
+        !matches!(self.content, Content::OnDisk(_))
     }
 
     /// Reads at `offset`, as [`read_at`] does.
     pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64, wait: Wait) -> Result<usize, Unmet> {
-        match &self.content {
-            Content::InMemory(content) => {
-                let rest = slice(content, offset..self.facts.length);
-                let length = rest.len().min(buffer.len());
-                if let (Some(buffer), Some(rest)) = (buffer.get_mut(..length), rest.get(..length)) {
-                    buffer.copy_from_slice(rest);
-                }
-                Ok(length)
-            }
-            Content::OnDisk(on_disk) => read_at(&on_disk.file, buffer, offset, wait),
+        let content = match &self.content {
+            Content::Kept(kept) => Arc::clone(kept).content(),
+            Content::InMemory(content) => content.clone(),
+            Content::OnDisk(on_disk) => return read_at(&on_disk.file, buffer, offset, wait),
+        };
+        let rest = slice(&content, offset..self.facts.length);
+        let length = rest.len().min(buffer.len());
+        if let (Some(buffer), Some(rest)) = (buffer.get_mut(..length), rest.get(..length)) {
+            buffer.copy_from_slice(rest);
         }
+        Ok(length)
     }
 
     /// The bytes of `range`, which lies within the length.
@@ -133,6 +145,7 @@ impl Source {
     pub(super) fn body(&self, range: Range<u64>) -> Result<Body, Unmet> {
         match &self.content {
             _ if range.is_empty() => Ok(Body::empty()),
+            Content::Kept(kept) => Ok(slice(&Arc::clone(kept).content(), range).into()),
             Content::InMemory(content) => Ok(slice(content, range).into()),
             Content::OnDisk(on_disk) => match on_disk.read_first(&range)? {
                 first if first.len() as u64 == length_of(&range) => Ok(first.into_bytes().into()),

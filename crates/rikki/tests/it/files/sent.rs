@@ -179,7 +179,7 @@ async fn what_comes_between_has_the_content() {
                 let (head, body) = response.into_parts();
                 let body = body.collect().await.unwrap().to_bytes();
                 *seen.lock().unwrap() = Some(body.clone());
-                Response::from_parts(head, body.into())
+                Response::from_parts(head, axum::body::Body::from(body))
             }
         }
     });
