@@ -256,7 +256,7 @@ impl<B: Send + 'static> Service<Request<B>> for Files {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let files = self.clone();
-        Box::pin(async move { Ok(files.respond(request).await) })
+        let answer = self.clone().respond(request);
+        Box::pin(async move { Ok(answer.await) })
     }
 }

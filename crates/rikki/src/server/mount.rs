@@ -206,14 +206,13 @@ impl Service<Request> for Folders {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let found = self.find(Place::of_server(&request));
-        let bare = self.bare;
-        Box::pin(async move {
-            Ok(match found {
-                Some((files, place)) => files.respond_at(request, place, bare).await,
-                None => StatusCode::NOT_FOUND.into_response(),
-            })
-        })
+        match self.find(Place::of_server(&request)) {
+            Some((files, place)) => {
+                let answer = files.respond_at(request, place, self.bare);
+                Box::pin(async move { Ok(answer.await) })
+            }
+            None => Box::pin(std::future::ready(Ok(StatusCode::NOT_FOUND.into_response()))),
+        }
     }
 }
 
