@@ -33,10 +33,11 @@ pub struct Place {
 }
 
 impl Place {
-    /// Takes the place of a request as this server got it, whatever router it has come through.
-    pub fn of_server<B>(request: &Request<B>) -> Result<Self, Refused> {
-        let uri = original_uri(request).clone();
-        let resolved = resolved(uri.path())?;
+    /// Takes the place of a request as this server got it, whatever router it has come through: out of the request.
+    pub fn of_server<B>(request: &mut Request<B>) -> Result<Self, Refused> {
+        let original = request.extensions_mut().remove().map(|OriginalUri(uri)| uri);
+        let uri = original.unwrap_or_else(|| std::mem::take(request.uri_mut()));
+        let resolved = resolved(uri.path()).inspect_err(|_| *request.uri_mut() = uri.clone())?;
         Ok(Self { uri, resolved, above: 0 })
     }
 

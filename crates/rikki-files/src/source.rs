@@ -129,7 +129,7 @@ impl Source {
             Content::InMemory(content) => content.clone(),
             Content::OnDisk(on_disk) => return read_at(&on_disk.file, buffer, offset, wait),
         };
-        let rest = slice(&content, offset..self.facts.length);
+        let rest = slice(content, offset..self.facts.length);
         let length = rest.len().min(buffer.len());
         if let (Some(buffer), Some(rest)) = (buffer.get_mut(..length), rest.get(..length)) {
             buffer.copy_from_slice(rest);
@@ -145,8 +145,8 @@ impl Source {
     pub(super) fn body(&self, range: Range<u64>) -> Result<Body, Unmet> {
         match &self.content {
             _ if range.is_empty() => Ok(Body::empty()),
-            Content::Kept(kept) => Ok(slice(&Arc::clone(kept).content(), range).into()),
-            Content::InMemory(content) => Ok(slice(content, range).into()),
+            Content::Kept(kept) => Ok(slice(Arc::clone(kept).content(), range).into()),
+            Content::InMemory(content) => Ok(slice(content.clone(), range).into()),
             Content::OnDisk(on_disk) => match on_disk.read_first(&range)? {
                 first if first.len() as u64 == length_of(&range) => Ok(first.into_bytes().into()),
                 first => Ok(Body::new(on_disk.body(Some(first), range)?)),
@@ -236,7 +236,10 @@ fn length_of(range: &Range<u64>) -> u64 {
     range.end.saturating_sub(range.start)
 }
 
-fn slice(content: &Bytes, range: Range<u64>) -> Bytes {
+fn slice(content: Bytes, range: Range<u64>) -> Bytes {
+    if range == (0..content.len() as u64) {
+        return content;
+    }
     let position = |offset: u64| usize::try_from(offset).map_or(content.len(), |offset| offset.min(content.len()));
     content.slice(position(range.start).min(position(range.end))..position(range.end))
 }

@@ -268,10 +268,10 @@ mod tests {
         let sending = Sending::on(&stream);
         let rate = MinRate { window: Duration::from_secs(20), bytes_per_second: 500 };
         let io = PacedIo::new(stream, rate, Arc::default()).sending(sending.clone());
-        let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             let (files, sending) = (files.clone(), sending.clone());
             async move {
-                let place = Place::of_server(&request);
+                let place = Place::of_server(&mut request);
                 let mut response = files.respond_at(request, place, true).await;
                 sending.take_on(&mut response);
                 Ok::<_, Infallible>(match abuse {

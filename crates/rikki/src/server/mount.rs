@@ -205,8 +205,8 @@ impl Service<Request> for Folders {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
-        match self.find(Place::of_server(&request)) {
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        match self.find(Place::of_server(&mut request)) {
             Some((files, place)) => {
                 let answer = files.respond_at(request, place, self.bare);
                 Box::pin(async move { Ok(answer.await) })
