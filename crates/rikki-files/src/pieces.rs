@@ -62,18 +62,12 @@ impl Pieces {
     /// When `slices` are not all that is to be written, or somebody has copied what stands for a piece.
     pub fn in_front(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let queue = self.lock();
-        let mut due = queue.pieces.iter().map(|piece| piece.left);
-        let mut in_front = None;
-        for (index, slice) in slices.iter().enumerate().filter(|(_, slice)| stands_for_piece(slice)) {
-            in_front.get_or_insert(index);
-            if due.next() != Some(slice.len()) {
-                return Err(out_of_step());
-            }
+        let in_front = slices.iter().position(|slice| stands_for_piece(slice)).unwrap_or(slices.len());
+        let stand_for = slices.iter().skip(in_front).filter(|slice| stands_for_piece(slice)).map(|slice| slice.len());
+        match stand_for.eq(queue.pieces.iter().map(|piece| piece.left)) {
+            true => Ok(in_front),
+            false => Err(out_of_step()),
         }
-        if due.next().is_some() {
-            return Err(out_of_step());
-        }
-        Ok(in_front.unwrap_or(slices.len()))
     }
 
     /// Whether nothing is to be sent.

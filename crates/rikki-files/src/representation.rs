@@ -58,11 +58,10 @@ impl Attempt<'_> {
     fn select<'a>(&self, source: Source, relative: &'a Path) -> Result<Representation<'a>, Failure> {
         let types = &self.shared.options.types;
         let media = types.of(relative, &source, self.wait).map_err(|unmet| open::failure(unmet, relative))?;
-        let media_type = media.content_type;
         if media.is_gzipped {
             // Whoever opens such a file can do that.
             let content = Content::Precompressed(Coding::Gzip);
-            return Ok(Representation { source, relative, media_type, content });
+            return Ok(Representation { source, relative, media_type: media.content_type, content });
         }
         let mut accepted = Coding::accepted(&self.ask.headers);
         if let Some(siblings) = &self.shared.siblings {
@@ -71,7 +70,7 @@ impl Attempt<'_> {
                 let absent = absent.get_or_insert_with(|| siblings.absences.of(relative));
                 if let Some(source) = self.sibling(siblings, absent, &source, relative, coding)? {
                     let content = Content::Precompressed(coding);
-                    return Ok(Representation { source, relative, media_type, content });
+                    return Ok(Representation { source, relative, media_type: media.content_type, content });
                 }
             }
         }
@@ -81,13 +80,13 @@ impl Attempt<'_> {
         let content = if is_long
             && !is_range
             && let Some(coding) = accepted.next()
-            && media.is_compressible
+            && media.is_compressible()
         {
             Content::Compressed(coding)
         } else {
             Content::Plain
         };
-        Ok(Representation { source, relative, media_type, content })
+        Ok(Representation { source, relative, media_type: media.content_type, content })
     }
 
     /// The file beside `plain` that is the same in this coding.
@@ -182,7 +181,7 @@ impl Attempt<'_> {
 
     fn requested(&self, representation: &Representation<'_>, validators: &Validators) -> Requested {
         // Ranges are defined for GET alone: https://www.rfc-editor.org/rfc/rfc9110#section-14.2
-        if self.ask.head_only || !validators.allow_range(&self.ask.headers) {
+        if self.ask.head_only || !self.ask.headers.contains_key(RANGE) || !validators.allow_range(&self.ask.headers) {
             return Requested::Whole;
         }
         match Requested::new(&self.ask.headers, representation.source.facts().length) {

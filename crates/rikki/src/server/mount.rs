@@ -152,6 +152,9 @@ impl Mount {
     /// The length of what stands in `path` for the folder, if it is one below it, in whatever spelling: any letter may
     /// be percent-encoded.
     fn length_in(&self, path: &str) -> Option<usize> {
+        if self.path == "/" {
+            return path.starts_with('/').then_some(0);
+        }
         let mut segments = path.strip_prefix('/')?.split('/');
         let mut length = 0;
         for name in self.path.split('/').filter(|name| !name.is_empty()) {
