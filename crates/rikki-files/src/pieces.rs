@@ -162,3 +162,87 @@ impl Sendable {
         self.0.get().filter(|pieces| !pieces.lock().refused)
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::fs::File;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// A file that can be read, and one to append to.
+    struct Files(PathBuf);
+
+    impl Files {
+        fn new(name: &str, content: &[u8]) -> (Self, Arc<Open>, File) {
+            let path = std::env::temp_dir().join(format!("rikki-pieces-{name}-{}", std::process::id()));
+            std::fs::write(&path, content).unwrap();
+            let open = Open { file: Arc::new(File::open(&path).unwrap()), _place: None };
+            let copy = path.with_extension("copy");
+            let appended = File::options().append(true).create(true).open(&copy).unwrap();
+            (Self(path), Arc::new(open), appended)
+        }
+    }
+
+    impl Drop for Files {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+            let _ = std::fs::remove_file(self.0.with_extension("copy"));
+        }
+    }
+
+    #[test]
+    fn what_is_written_has_to_hold_all_that_stands_for_pieces() {
+        let (_files, open, _) = Files::new("check", b"content");
+        let pieces = Pieces::default();
+        let check = |written: &[&[u8]], expected: Option<usize>| {
+            let slices: Vec<_> = written.iter().map(|bytes| IoSlice::new(bytes)).collect();
+            assert_eq!(
+                pieces.in_front(&slices).ok(),
+                expected,
+                "{:?}",
+                slices.iter().map(|s| s.len()).collect::<Vec<_>>()
+            );
+        };
+        check(&[], Some(0));
+        check(&[b"head", b"body"], Some(2));
+        // Of another connection, or of a piece that has been sent.
+        check(&[b"head", REGION.get(..5).unwrap()], None);
+        let (first, second) = (pieces.add(&open, 0, 5), pieces.add(&open, 5, 2));
+        check(&[b"head", &first, &second], Some(1));
+        check(&[&first, b"between", &second, b"end"], Some(0));
+        check(&[b"head", b"", &first, b"", &second], Some(2));
+        check(&[b"head", &first], None);
+        check(&[b"head", &second], None);
+        check(&[b"head", &second, &first], None);
+        check(&[b"head", &first, &second, &second], None);
+        check(&[b"head", &first[1..], &second], None);
+        check(&[b"head", &first[..4], &second], None);
+        check(&[b"head", &first[..2], &first[2..], &second], None);
+        check(&[b"head", &first.to_vec(), &second], None);
+        check(&[b"head", b"body"], None);
+        check(&[], None);
+    }
+
+    /// `sendfile` does not append: <https://man7.org/linux/man-pages/man2/sendfile.2.html>.
+    #[test]
+    fn what_the_system_does_not_send_is_copied() {
+        let content: Vec<u8> = (0..3 * COPIED).map(|index| (index % 251) as u8).collect();
+        let (files, open, appended) = Files::new("copy", &content);
+        let (pieces, sendable) = (Pieces::default(), Sendable::default());
+        sendable.0.set(pieces.clone()).unwrap();
+        let length = content.len() - 10;
+        let stands_for = pieces.add(&open, 3, length);
+        assert!(sendable.pieces().is_some());
+        let mut sent = 0;
+        while !pieces.is_empty() {
+            sent += pieces.send(&appended).unwrap();
+            assert!(pieces.is_empty() || pieces.in_front(&[IoSlice::new(&stands_for[sent..])]).is_ok());
+        }
+        assert!(std::fs::read(files.0.with_extension("copy")).unwrap() == content[3..3 + length]);
+        assert!(sendable.pieces().is_none(), "what comes then is read");
+        // One that ends before.
+        pieces.add(&open, content.len() as u64, 1);
+        assert_eq!(pieces.send(&appended).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+}

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use cap_std::fs::Metadata;
 use http::Response;
 
-use super::blocks::Block;
+use super::blocks::{BLOCK, Block};
 use super::body::{FileBody, Open};
 use super::cache::{Kept, MAX_CONTENT};
 use super::conditional::Validators;
@@ -183,8 +183,8 @@ impl Source {
     }
 }
 
-/// The least that the system sends by itself, in bytes: with less it takes longer than reading.
-const SENDABLE: u64 = 64 * 1024;
+/// The least that the system sends by itself, in bytes: less takes it no less time than to read and write one block.
+const SENDABLE: u64 = BLOCK as u64;
 
 impl OnDisk {
     /// All of the content, which is kept; `None` if there is no room for it.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use axum::middleware::map_response;
 use axum::response::Response;
 use rikki::Server;
+use rustix::fs::{Advice, fadvise};
 use tokio::net::TcpSocket;
 
 use super::*;
@@ -132,6 +133,21 @@ async fn a_file_that_changes_while_it_is_sent() {
         let is_whole = received.len() == LARGE;
         assert_eq!(is_whole, length >= LARGE, "{} bytes of a file that is {name}", received.len());
         assert!(received == &large[..received.len()], "of a file that is {name}");
+    }
+}
+
+/// What has to be read from the disk is read before it is sent.
+#[tokio::test]
+async fn a_file_that_is_not_in_memory() {
+    let fixture = fixture();
+    let server = Running::start(server(&fixture)).await;
+    let file = File::open(fixture.root().join("file")).unwrap();
+    file.sync_all().unwrap();
+    for kept in [0, BLOCK, 2 * BLOCK + 5000] {
+        // The system forgets what is behind that.
+        fadvise(&file, kept as u64, None, Advice::DontNeed).unwrap();
+        let mut talk = begin(&server, "/file").await;
+        assert!(talk.bytes(LENGTH).await == content(LENGTH), "beyond {kept} bytes");
     }
 }
 
