@@ -96,8 +96,8 @@ impl Arrived {
     /// What a check has shown that began after this.
     pub(super) fn seen(self, of: Place, path: &Path) -> Option<Facts> {
         let find = |here: &mut Checks| {
-            let since = here.seen.iter().rev().take_while(|seen| seen.check.0 > self.checks);
-            since.into_iter().find(|seen| seen.of == of && seen.path == path).map(|seen| seen.facts)
+            let mut since = here.seen.iter().rev().take_while(|seen| seen.check.0 > self.checks);
+            since.find(|seen| seen.of == of && seen.path == path).map(|seen| seen.facts)
         };
         here(self.thread, find).flatten()
     }
