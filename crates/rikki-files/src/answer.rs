@@ -106,8 +106,7 @@ impl Files {
         let head_only = head.method == Method::HEAD;
         let says_how_long = shared.options.cache_control.is_some();
         let ask = if head_only || head.method == Method::GET {
-            let arrived = Arrived::now();
-            Ok(Ask { by_system, arrived, ..Ask::new(place, head.uri, head.headers, head_only, &shared) })
+            Ok(Ask { by_system, ..Ask::new(place, head.uri, head.headers, head_only, &shared) })
         } else {
             Err(if head.method == Method::OPTIONS { options() } else { plain(StatusCode::METHOD_NOT_ALLOWED) })
         };
@@ -164,7 +163,8 @@ impl Ask {
         Self { path, place, headers, head_only, by_system: false, arrived: None }
     }
 
-    async fn answer(self, shared: Arc<Shared>) -> Result<Response<Body>, StatusCode> {
+    async fn answer(mut self, shared: Arc<Shared>) -> Result<Response<Body>, StatusCode> {
+        self.arrived = Arrived::now();
         if let Some(arrived) = self.arrived {
             arrived.let_others_come().await;
         }

@@ -36,7 +36,9 @@ impl Server {
     /// Serves files below `path`, such as `/docs`, or where nothing else matches, which is `/`. The longest path
     /// counts, when `.` and `..` have been resolved; routes are compared with the path as it was sent.
     ///
-    /// The file of the certificate's key is denied in each folder.
+    /// The file of the certificate's key is denied in each folder. On Linux, what is not kept in memory is sent by the
+    /// system over plain HTTP/1, unless a [`layer`](Self::layer) is around it: it is not read, and takes nothing of the
+    /// memory for that.
     ///
     /// A path that another folder has, that cannot be one of a URL, or where a route has a parameter or wildcard for
     /// the next name, is an error of [`start`](Self::start), and so is a limit of `files` that cannot be.
