@@ -219,7 +219,8 @@ mod tests {
         check(&[b"head", &first[1..], &second], None);
         check(&[b"head", &first[..4], &second], None);
         check(&[b"head", &first[..2], &first[2..], &second], None);
-        check(&[b"head", &first.to_vec(), &second], None);
+        let copied = first.to_vec();
+        check(&[b"head", &copied, &second], None);
         check(&[b"head", b"body"], None);
         check(&[], None);
     }
