@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use super::Shared;
 use super::attempt::{Attempt, Found};
+use super::checks::Arrived;
 use super::missing::ErrorPage;
 use super::open::Failure;
 use super::options::NO_CACHE;
@@ -32,10 +33,11 @@ pub struct Place {
 }
 
 impl Place {
-    /// Takes the place of a request as this server got it, whatever router it has come through.
-    pub fn of_server<B>(request: &Request<B>) -> Result<Self, Refused> {
-        let uri = original_uri(request).clone();
-        let resolved = resolved(uri.path())?;
+    /// Takes the place of a request as this server got it, whatever router it has come through: out of the request.
+    pub fn of_server<B>(request: &mut Request<B>) -> Result<Self, Refused> {
+        let original = request.extensions_mut().remove().map(|OriginalUri(uri)| uri);
+        let uri = original.unwrap_or_else(|| std::mem::take(request.uri_mut()));
+        let resolved = resolved(uri.path()).inspect_err(|_| *request.uri_mut() = uri.clone())?;
         Ok(Self { uri, resolved, above: 0 })
     }
 
@@ -82,39 +84,51 @@ fn resolved(path: &str) -> Result<Option<String>, Refused> {
 
 impl Files {
     /// Answers a request for the path below this folder that it leads to, as a service of the path that it has.
-    pub(super) async fn respond<B>(self, request: Request<B>) -> Response<Body> {
+    pub(super) fn respond<B>(self, request: Request<B>) -> impl Future<Output = Response<Body>> + Send + use<B> {
         let place = Place::of_service(&request);
-        self.respond_at(request, place).await
+        self.respond_at(request, place, false)
     }
 
-    /// Answers a request for `place`.
-    pub async fn respond_at<B>(self, request: Request<B>, place: Result<Place, Refused>) -> Response<Body> {
+    /// Answers a request for `place`. Where it is `by_system`, a body may become one that stands for pieces of files: by
+    /// [`Sendable`](super::pieces::Sendable), which goes with the answer then.
+    ///
+    /// Not an `async fn`, whose future would have room for the request, and be moved with it.
+    #[doc(hidden)]
+    pub fn respond_at<B>(
+        self,
+        request: Request<B>,
+        place: Result<Place, Refused>,
+        by_system: bool,
+    ) -> impl Future<Output = Response<Body>> + Send + use<B> {
         let Self { shared } = self;
-        let (head, _) = request.into_parts();
+        let head = request.into_parts().0;
+        let page = shared.options.html_errors.then(|| ErrorPage::new(&place, &head.headers));
         let head_only = head.method == Method::HEAD;
         let says_how_long = shared.options.cache_control.is_some();
-        let page = shared.options.html_errors.then(|| ErrorPage::new(&place, &head.headers));
-        let answered = if head_only || head.method == Method::GET {
-            Ask::new(place, head.uri, head.headers, head_only, &shared).answer_soon(shared).await
-        } else if head.method == Method::OPTIONS {
-            Ok(options())
+        let ask = if head_only || head.method == Method::GET {
+            Ok(Ask { by_system, ..Ask::new(place, head.uri, head.headers, head_only, &shared) })
         } else {
-            Err(StatusCode::METHOD_NOT_ALLOWED)
+            Err(if head.method == Method::OPTIONS { options() } else { plain(StatusCode::METHOD_NOT_ALLOWED) })
         };
-        let mut response = answered.unwrap_or_else(plain);
-        if let Some(page) = page {
-            page.take_the_place_of(&mut response);
+        async move {
+            let mut response = match ask {
+                Ok(ask) => ask.answer(shared).await.unwrap_or_else(plain),
+                Err(response) => response,
+            };
+            if let Some(page) = page {
+                page.take_the_place_of(&mut response);
+            }
+            response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            if says_how_long {
+                // A redirect would be kept for ever, and what is not found may be there later.
+                response.headers_mut().entry(CACHE_CONTROL).or_insert(NO_CACHE);
+            }
+            if head_only {
+                // The headers of a GET, without its content: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2
+                *response.body_mut() = Body::empty();
+            }
+            response
         }
-        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if says_how_long {
-            // A redirect would be kept for ever, and what is not found may be there later.
-            response.headers_mut().entry(CACHE_CONTROL).or_insert(NO_CACHE);
-        }
-        if head_only {
-            // The headers of a GET, without its content: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2
-            *response.body_mut() = Body::empty();
-        }
-        response
     }
 }
 
@@ -125,6 +139,10 @@ pub(super) struct Ask {
     pub(super) place: Place,
     pub(super) headers: HeaderMap,
     pub(super) head_only: bool,
+    /// Whether files are sent by the system, where that is possible.
+    pub(super) by_system: bool,
+    /// When it was there.
+    pub(super) arrived: Option<Arrived>,
 }
 
 impl Ask {
@@ -142,16 +160,29 @@ impl Ask {
             }
             Err(refused) => (Place { uri, resolved: None, above: 0 }, Err(refused)),
         };
-        Self { path, place, headers, head_only }
+        Self { path, place, headers, head_only, by_system: false, arrived: None }
     }
 
-    async fn answer_soon(mut self, shared: Arc<Shared>) -> Result<Response<Body>, StatusCode> {
-        let mut found = match Attempt::answer(&self, &shared, Wait::No) {
-            Ok(Found::Answer(response)) => return Ok(response),
-            Err(Failure::Status(status)) => return Err(status),
-            Ok(found) => Some(found),
-            Err(Failure::WouldBlock) => None,
-        };
+    async fn answer(mut self, shared: Arc<Shared>) -> Result<Response<Body>, StatusCode> {
+        self.arrived = Arrived::now();
+        if let Some(arrived) = self.arrived {
+            arrived.let_others_come().await;
+        }
+        match Attempt::answer(&self, &shared, Wait::No) {
+            Ok(Found::Answer(response)) => Ok(response),
+            Err(Failure::Status(status)) => Err(status),
+            // Boxed, since most answers are there, and would be moved with room for this.
+            Ok(found) => Box::pin(self.answer_later(shared, Some(found))).await,
+            Err(Failure::WouldBlock) => Box::pin(self.answer_later(shared, None)).await,
+        }
+    }
+
+    /// Goes on with what was found, if anything was, where it takes a disk.
+    async fn answer_later(
+        mut self,
+        shared: Arc<Shared>,
+        mut found: Option<Found>,
+    ) -> Result<Response<Body>, StatusCode> {
         let _place = shared.root.waits().place().ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
         // Twice, since the folder may be replaced while it is read.
         for _ in 0..2 {

@@ -67,7 +67,11 @@ impl<'a> Attempt<'a> {
 
     /// Opens a file or a folder.
     pub(super) fn open(&self, relative: &Path) -> Result<Opened, Failure> {
-        self.shared.root.open(&self.folder, relative, self.wait)
+        let root = &self.shared.root;
+        match self.ask.arrived.filter(|_| self.wait == Wait::No) {
+            Some(arrived) => root.open_arrived(&self.folder, relative, arrived),
+            None => root.open(&self.folder, relative, self.wait),
+        }
     }
 
     /// What the path leads to: a file, the index of a folder, or its listing.

@@ -10,6 +10,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::blocks::{Block, Blocks};
+use super::pieces::{self, Sendable};
+use super::read::is_at_hand;
 use super::stores::Place;
 use super::wait::{Unmet, Wait};
 use super::waits::Waits;
@@ -22,7 +24,9 @@ use rikki_limits::Seldom;
 /// One that has been truncated ends the body with an error, so that the connection is cut short and the client sees
 /// that the response is incomplete (RFC 9112, section 8).
 pub(super) struct FileBody {
-    open: Open,
+    open: Arc<Open>,
+    /// Whether it is bytes that stand for pieces.
+    sendable: Sendable,
     blocks: Arc<Blocks>,
     waits: Arc<Waits>,
     /// Where the last byte to be sent ends.
@@ -35,6 +39,7 @@ pub(super) struct FileBody {
 }
 
 /// A file that is open until its content is sent.
+#[derive(Debug)]
 pub(super) struct Open {
     pub(super) file: Arc<File>,
     pub(super) _place: Option<Arc<Place>>,
@@ -42,30 +47,48 @@ pub(super) struct Open {
 
 enum State {
     Idle,
-    Ready(Block),
-    Reading(Pin<Box<dyn Future<Output = io::Result<Block>> + Send>>),
+    Ready(Bytes),
+    Reading(Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>),
     Done,
 }
 
 impl FileBody {
-    /// What ends at `end` of a file, beginning with `first`; with `remaining` bytes in all.
+    /// What ends at `end` of a file, with `remaining` bytes in all, of which `first` have been read.
     pub(super) fn new(
         open: Open,
         blocks: Arc<Blocks>,
         waits: Arc<Waits>,
-        first: Block,
+        first: Option<Block>,
         end: u64,
         remaining: u64,
     ) -> Self {
-        Self { open, blocks, waits, end, remaining, state: State::Ready(first), tells: true }
+        let state = first.map_or(State::Idle, |first| State::Ready(first.into_bytes()));
+        let (open, sendable) = (Arc::new(open), Sendable::default());
+        Self { open, sendable, blocks, waits, end, remaining, state, tells: true }
+    }
+
+    /// What makes it bytes that stand for pieces.
+    pub(super) fn sendable(&self) -> Sendable {
+        self.sendable.clone()
+    }
+
+    /// The next piece, if the system is to send it and would not have to wait for it.
+    fn piece(&mut self, offset: u64) -> Result<Bytes, Unmet> {
+        let pieces = self.sendable.pieces().ok_or(Unmet::WouldWait)?;
+        let length = pieces::first_of(self.remaining);
+        is_at_hand(&self.open.file, offset, length)?;
+        Ok(pieces.add(&self.open, offset, length))
     }
 
     /// Begins to read the next block. Most of the time it is there at once.
     fn read(&mut self) -> io::Result<State> {
         let offset = self.end.saturating_sub(self.remaining);
+        if let Ok(piece) = self.piece(offset) {
+            return Ok(State::Ready(piece));
+        }
         let mut block = self.blocks.take(self.remaining);
         match block.fill(&self.open.file, offset, Wait::No) {
-            Ok(()) => return Ok(State::Ready(block)),
+            Ok(()) => return Ok(State::Ready(block.into_bytes())),
             Err(Unmet::WouldWait) => {}
             Err(Unmet::MayWait) => self.tells = false,
             Err(Unmet::Failed(error)) => return Err(error),
@@ -74,24 +97,24 @@ impl FileBody {
     }
 
     fn read_waiting(&self, mut block: Block) -> State {
-        let file = Arc::clone(&self.open.file);
+        let open = Arc::clone(&self.open);
         let offset = self.end.saturating_sub(self.remaining);
         let reading = self.waits.work(move |_| {
-            block.fill(&file, offset, Wait::Yes).map_err(Unmet::into_error)?;
-            Ok(block)
+            block.fill(&open.file, offset, Wait::Yes).map_err(Unmet::into_error)?;
+            Ok(block.into_bytes())
         });
         State::Reading(Box::pin(self.waits.in_time(reading)))
     }
 
-    fn hand_out(&mut self, block: Block) -> Frame<Bytes> {
-        self.remaining = self.remaining.saturating_sub(block.len() as u64);
+    fn hand_out(&mut self, bytes: Bytes) -> Frame<Bytes> {
+        self.remaining = self.remaining.saturating_sub(bytes.len() as u64);
         self.state = match self.remaining {
             0 => State::Done,
             _ if self.tells => State::Idle,
             // One block ahead: it is read while the one before it is sent.
             remaining => self.read_waiting(self.blocks.take(remaining)),
         };
-        Frame::data(block.into_bytes())
+        Frame::data(bytes)
     }
 }
 
@@ -103,7 +126,7 @@ impl Body for FileBody {
         loop {
             let next = match std::mem::replace(&mut self.state, State::Done) {
                 State::Idle => self.read(),
-                State::Ready(block) => return Poll::Ready(Some(Ok(self.hand_out(block)))),
+                State::Ready(bytes) => return Poll::Ready(Some(Ok(self.hand_out(bytes)))),
                 State::Reading(mut reading) => match reading.as_mut().poll(cx) {
                     Poll::Ready(read) => read.map(State::Ready),
                     Poll::Pending => {
@@ -165,7 +188,7 @@ mod tests {
         first.fill(file, 0, Wait::Yes).unwrap();
         let waits = Arc::new(Waits::new(1, Duration::from_secs(60)));
         let open = Open { file: Arc::clone(file), _place: None };
-        FileBody::new(open, Arc::clone(blocks), waits, first, announced as u64, announced as u64)
+        FileBody::new(open, Arc::clone(blocks), waits, Some(first), announced as u64, announced as u64)
     }
 
     fn fixture(length: usize, announced: usize) -> (Arc<File>, FileBody) {

@@ -6,12 +6,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsStr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use rikki_limits::{Budget, Share};
 
+use super::conditional::Validators;
 use super::digest::Digest;
+use super::encoding::Coding;
 use super::facts::Facts;
 
 /// The longest content that is kept, in bytes: two blocks. For longer ones, sending takes so much time that reading
@@ -19,8 +21,8 @@ use super::facts::Facts;
 pub(super) const MAX_CONTENT: usize = 256 * 1024;
 
 /// What an entry takes beside its name and content, in bytes, rounded up: places in the map and in the queue, the
-/// facts, the list of variants and the owner of the content.
-const OVERHEAD: usize = 512;
+/// facts, the list of variants, the owner of the content and the fields that it is sent with.
+const OVERHEAD: usize = 768;
 
 /// The variant that is the file as it is.
 const PLAIN: &str = "";
@@ -76,11 +78,9 @@ impl Cache {
         self.find(path, variant, facts).map(|kept| Bytes::from_owner(Sent(kept)))
     }
 
-    /// The content of the file itself, with its digest.
-    pub(super) fn plain(&self, path: &Path, facts: &Facts) -> Option<(Bytes, Digest)> {
-        let kept = self.find(path, PLAIN, facts)?;
-        let digest = kept.digest?;
-        Some((Bytes::from_owner(Sent(kept)), digest))
+    /// The content of the file itself.
+    pub(super) fn plain(&self, path: &Path, facts: &Facts) -> Option<Arc<Kept>> {
+        self.find(path, PLAIN, facts).filter(|kept| kept.digest.is_some())
     }
 
     fn find(&self, path: &Path, variant: &str, facts: &Facts) -> Option<Arc<Kept>> {
@@ -168,7 +168,7 @@ impl Room<'_> {
 
     fn keep(self, variant: &'static str, content: Bytes, digest: Option<Digest>) -> Bytes {
         let Self { cache, path, facts, share } = self;
-        let content = Arc::new(Kept { content, digest, _share: share });
+        let content = Arc::new(Kept { content, digest, validators: OnceLock::new(), _share: share });
         let mut entries = cache.lock();
         let Entries { by_path, clock } = &mut *entries;
         let entry = match by_path.get_mut(path.as_os_str()) {
@@ -191,11 +191,39 @@ impl Room<'_> {
 }
 
 /// The content of an entry, which counts until nobody holds it.
-struct Kept {
+pub(super) struct Kept {
     content: Bytes,
     /// The digest of the file itself, which is not that of its content in a coding.
     digest: Option<Digest>,
+    /// What it was sent with, in this coding, once that does not change any more.
+    validators: OnceLock<(Option<Coding>, Validators)>,
     _share: Share,
+}
+
+impl Kept {
+    /// All of it, to be sent.
+    pub(super) fn content(self: Arc<Self>) -> Bytes {
+        Bytes::from_owner(Sent(self))
+    }
+
+    pub(super) fn digest(&self) -> Option<Digest> {
+        self.digest
+    }
+
+    /// The validators that were made for the content as one in this coding, or are made now.
+    pub(super) fn validators(&self, coding: Option<Coding>, make: impl FnOnce() -> Validators) -> Validators {
+        match self.validators.get() {
+            Some((of, validators)) if *of == coding => validators.clone(),
+            known => {
+                let made = make();
+                if known.is_none() && made.are_lasting() {
+                    // Another thread may have been first.
+                    let _ = self.validators.set((coding, made.clone()));
+                }
+                made
+            }
+        }
+    }
 }
 
 /// Content of the cache on its way to a client.

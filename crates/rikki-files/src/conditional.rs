@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use headers::{HeaderMapExt, IfModifiedSince, IfUnmodifiedSince, LastModified};
-use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH, IF_RANGE};
+use headers::{HeaderMapExt, IfModifiedSince, IfUnmodifiedSince};
+use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use httpdate::HttpDate;
 
@@ -15,11 +15,14 @@ use super::facts::{Facts, SETTLED};
 const LAST_HTTP_DATE: Duration = Duration::from_secs(253_402_300_799);
 
 /// What tells one state of a file from another.
+#[derive(Clone)]
 pub(super) struct Validators {
-    /// `"..."`, without the mark of a weak one. Free of commas and quotes inside.
-    opaque_tag: String,
+    /// `"..."`, with a mark in front if it is weak. Free of commas and quotes inside.
+    tag: HeaderValue,
     weak: bool,
-    last_modified: Option<SystemTime>,
+    last_modified: Option<(SystemTime, HeaderValue)>,
+    /// Whether they will be the same at any later time.
+    lasting: bool,
 }
 
 /// What the preconditions of a request come to.
@@ -42,42 +45,55 @@ impl Validators {
     pub(super) fn new(facts: &Facts, digest: Option<Digest>, coding: Option<Coding>, now: SystemTime) -> Self {
         let modified = facts.modified;
         let state = digest.map_or_else(|| u128::from(facts.hash()), |Digest(digest)| digest);
-        let mut opaque_tag = String::with_capacity(56);
-        opaque_tag.push('"');
-        push_hex(&mut opaque_tag, facts.length.into());
-        opaque_tag.push('-');
-        push_hex(&mut opaque_tag, state);
+        let weak = !modified.is_some_and(|modified| now.duration_since(modified).is_ok_and(|age| age > SETTLED));
+        let mut tag = String::with_capacity(56);
+        tag.push_str(if weak { WEAK } else { "" });
+        tag.push('"');
+        push_hex(&mut tag, facts.length.into());
+        tag.push('-');
+        push_hex(&mut tag, state);
         if let Some(coding) = coding {
-            opaque_tag.push('-');
-            opaque_tag.push_str(coding.name());
+            tag.push('-');
+            tag.push_str(coding.name());
         }
-        opaque_tag.push('"');
-        Self {
-            opaque_tag,
-            weak: !modified.is_some_and(|modified| now.duration_since(modified).is_ok_and(|age| age > SETTLED)),
-            // A date in the future is not sent: https://www.rfc-editor.org/rfc/rfc9110#section-8.8.2.1
-            last_modified: modified.map(|modified| http_time(modified).min(now)),
-        }
+        tag.push('"');
+        // A date in the future is not sent: https://www.rfc-editor.org/rfc/rfc9110#section-8.8.2.1
+        let last_modified = modified.map(|modified| http_time(modified).min(now));
+        let with_value = |time: SystemTime| Some((time, HeaderValue::try_from(httpdate::fmt_http_date(time)).ok()?));
+        Self { tag: value(tag), weak, last_modified: last_modified.and_then(with_value), lasting: !weak }
     }
 
     /// Makes the tag weak: for what is compressed anew each time, perhaps by another version.
     pub(super) fn weakened(self) -> Self {
-        Self { weak: true, ..self }
+        if self.weak {
+            return self;
+        }
+        let tag = [WEAK, self.tag.to_str().unwrap_or_default()].concat();
+        Self { tag: value(tag), weak: true, ..self }
+    }
+
+    /// Whether they will be the same at any later time, of the same state of a file.
+    pub(super) fn are_lasting(&self) -> bool {
+        self.lasting
     }
 
     /// Judges everything but `If-Range`, in the order of <https://www.rfc-editor.org/rfc/rfc9110#section-13.2.2>: a tag
     /// makes the date of its kind meaningless, whatever that says. Dates that are none, or two, do not count.
     pub(super) fn judge(&self, headers: &HeaderMap) -> Verdict {
+        // One look at the names costs less than one for each of them.
+        if !headers.keys().any(|name| name.as_str().starts_with("if-")) {
+            return Verdict::Proceed;
+        }
         let as_expected = is_listed(headers, &IF_MATCH, |tag| self.strongly_matches(tag)).unwrap_or_else(|| {
             let since = headers.typed_get::<IfUnmodifiedSince>();
-            since.zip(self.last_modified).is_none_or(|(since, modified)| since.precondition_passes(modified))
+            since.zip(self.modified()).is_none_or(|(since, modified)| since.precondition_passes(modified))
         });
         if !as_expected {
             return Verdict::Failed;
         }
         let known = is_listed(headers, &IF_NONE_MATCH, |tag| self.weakly_matches(tag)).unwrap_or_else(|| {
             let since = headers.typed_get::<IfModifiedSince>();
-            since.zip(self.last_modified).is_some_and(|(since, modified)| !since.is_modified(modified))
+            since.zip(self.modified()).is_some_and(|(since, modified)| !since.is_modified(modified))
         });
         if known { Verdict::NotModified } else { Verdict::Proceed }
     }
@@ -93,31 +109,41 @@ impl Validators {
         }
         let date = validator.to_str().ok().and_then(|text| text.parse::<HttpDate>().ok());
         // A date is a strong validator where a tag would be one.
-        !self.weak && date.zip(self.last_modified).is_some_and(|(date, modified)| date == HttpDate::from(modified))
+        !self.weak && date.zip(self.modified()).is_some_and(|(date, modified)| date == HttpDate::from(modified))
+    }
+
+    fn modified(&self) -> Option<SystemTime> {
+        self.last_modified.as_ref().map(|(time, _)| *time)
     }
 
     /// Both are strong and the same: <https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3.2>
     fn strongly_matches(&self, tag: &[u8]) -> bool {
-        !self.weak && tag == self.opaque_tag.as_bytes()
+        !self.weak && self.tag.as_bytes() == tag
     }
 
     /// They are the same, weak or not: <https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3.2>
     fn weakly_matches(&self, tag: &[u8]) -> bool {
-        tag.strip_prefix(b"W/").unwrap_or(tag) == self.opaque_tag.as_bytes()
+        opaque(tag) == opaque(self.tag.as_bytes())
     }
 
     pub(super) fn insert_into(&self, headers: &mut HeaderMap) {
-        let tag = match self.weak {
-            true => HeaderValue::try_from(["W/", &self.opaque_tag].concat()),
-            false => HeaderValue::from_str(&self.opaque_tag),
-        };
-        if let Ok(value) = tag {
-            headers.insert(ETAG, value);
-        }
-        if let Some(last_modified) = self.last_modified {
-            headers.typed_insert(LastModified::from(last_modified));
+        headers.insert(ETAG, self.tag.clone());
+        if let Some((_, last_modified)) = &self.last_modified {
+            headers.insert(LAST_MODIFIED, last_modified.clone());
         }
     }
+}
+
+/// What stands in front of a weak tag.
+const WEAK: &str = "W/";
+
+fn opaque(tag: &[u8]) -> &[u8] {
+    tag.strip_prefix(WEAK.as_bytes()).unwrap_or(tag)
+}
+
+fn value(tag: String) -> HeaderValue {
+    // Digits and names are always a value; nothing would match this.
+    HeaderValue::try_from(tag).unwrap_or(const { HeaderValue::from_static("W/\"\"") })
 }
 
 /// Whether the field `name` has a tag that `matches`, or stands for any. `None` without such a field.
@@ -180,7 +206,11 @@ mod tests {
     }
 
     fn tag() -> String {
-        Validators::new(&facts(), None, None, modified() + DAY).opaque_tag
+        opaque_of(&Validators::new(&facts(), None, None, modified() + DAY))
+    }
+
+    fn opaque_of(validators: &Validators) -> String {
+        String::from_utf8(opaque(validators.tag.as_bytes()).to_vec()).unwrap()
     }
 
     /// A build or a copy may set the time of modification.
@@ -188,10 +218,10 @@ mod tests {
     fn a_change_that_only_the_time_of_change_shows_is_another_state() {
         let now = modified() + DAY;
         let later = Facts { changed: Some(now), ..facts() };
-        assert_ne!(Validators::new(&later, None, None, now).opaque_tag, tag());
+        assert_ne!(opaque_of(&Validators::new(&later, None, None, now)), tag());
         // Where the content is known, that tells.
         let tag =
-            |facts: &Facts, content: &[u8]| Validators::new(facts, Some(Digest::of(content)), None, now).opaque_tag;
+            |facts: &Facts, content: &[u8]| opaque_of(&Validators::new(facts, Some(Digest::of(content)), None, now));
         assert_eq!(tag(&later, b"a"), tag(&facts(), b"a"));
         assert_ne!(tag(&facts(), b"a"), tag(&facts(), b"b"));
     }
@@ -295,19 +325,20 @@ mod tests {
     fn each_coding_has_its_tag() {
         let plain = tag();
         let coded = Validators::new(&facts(), None, Some(Coding::Brotli), modified() + DAY);
-        assert_eq!(coded.opaque_tag, format!("{}-br\"", plain.trim_end_matches('"')));
+        assert_eq!(opaque_of(&coded), format!("{}-br\"", plain.trim_end_matches('"')));
         let judge = |validators: &Validators, name, tag: &str| validators.judge(&fields(&[(name, tag)]));
         assert_eq!(judge(&coded, IF_NONE_MATCH, &plain), Proceed);
-        assert_eq!(judge(&coded, IF_MATCH, &coded.opaque_tag), Proceed);
+        assert_eq!(judge(&coded, IF_MATCH, &opaque_of(&coded)), Proceed);
         let weak = coded.weakened();
-        assert_eq!(judge(&weak, IF_NONE_MATCH, &weak.opaque_tag), NotModified);
-        assert_eq!(judge(&weak, IF_MATCH, &weak.opaque_tag), Failed);
+        assert_eq!(judge(&weak, IF_NONE_MATCH, &opaque_of(&weak)), NotModified);
+        assert_eq!(judge(&weak, IF_MATCH, &opaque_of(&weak)), Failed);
     }
 
     #[test]
     fn a_fresh_file_has_a_weak_tag() {
         assert!(Validators::new(&facts(), None, None, modified() + Duration::from_secs(1)).weak);
-        assert!(!Validators::new(&facts(), None, None, modified() + Duration::from_secs(3)).weak);
+        let settled = Validators::new(&facts(), None, None, modified() + Duration::from_secs(3));
+        assert!(!settled.weak && settled.are_lasting());
     }
 
     #[test]

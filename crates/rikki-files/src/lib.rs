@@ -1,8 +1,8 @@
 //! Static files: [`Files`] answers GET, HEAD and OPTIONS from a folder.
 //!
 //! `answer` turns a request into a response, in an `attempt` or two; `path` judges the path, `open` opens what it leads
-//! to, `source` is the file that was opened, `facts` tells its states apart, `body` sends the content and `listing`
-//! shows a folder, as `accept` would have it; `missing` answers where there is nothing. `options` says what of all that
+//! to, with one of `checks` for many requests, `source` is the file that was opened, `facts` tells its states apart, `body` sends the content, as `pieces` where
+//! a server has the system do that, and `listing` shows a folder, as `accept` would have it; `missing` answers where there is nothing. `options` says what of all that
 //! is wanted. `stores` is what the files of a folder share: `cache` keeps contents, `digest` tells one from another,
 //! `blocks` bounds the memory of those being sent, `waits` has done what may wait for a disk. `read` reads, and `wait`
 //! says whether that may take its time. Nothing here knows of WebSockets, routes or connections.
@@ -21,6 +21,7 @@ mod attempt;
 mod blocks;
 mod body;
 mod cache;
+mod checks;
 mod compress;
 mod conditional;
 mod digest;
@@ -34,6 +35,7 @@ mod multipart;
 mod open;
 mod options;
 mod path;
+mod pieces;
 mod range;
 mod read;
 mod representation;
@@ -47,8 +49,10 @@ mod waits;
 #[doc(hidden)]
 pub mod internal {
     pub use crate::answer::Place;
+    pub use crate::checks::share_checks;
     pub use crate::limits::Limits;
     pub use crate::path::Refused;
+    pub use crate::pieces::{Pieces, Sendable, out_of_step};
 }
 
 use std::convert::Infallible;
@@ -252,7 +256,7 @@ impl<B: Send + 'static> Service<Request<B>> for Files {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let files = self.clone();
-        Box::pin(async move { Ok(files.respond(request).await) })
+        let answer = self.clone().respond(request);
+        Box::pin(async move { Ok(answer.await) })
     }
 }

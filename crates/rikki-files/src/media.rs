@@ -23,10 +23,15 @@ pub(super) struct Types {
 pub(super) struct Media {
     /// The value of `Content-Type`.
     pub(super) content_type: HeaderValue,
-    /// Whether it becomes shorter by compressing: text, and the few binary formats that are not compressed themselves.
-    pub(super) is_compressible: bool,
     /// Whether the file is its content in the coding gzip.
     pub(super) is_gzipped: bool,
+}
+
+impl Media {
+    /// Whether it becomes shorter by compressing: text, and the few binary formats that are not compressed themselves.
+    pub(super) fn is_compressible(&self) -> bool {
+        !self.is_gzipped && self.content_type.to_str().is_ok_and(is_compressible)
+    }
 }
 
 const UTF_8: HeaderValue = HeaderValue::from_static("utf-8");
@@ -56,13 +61,11 @@ impl Types {
         let extension = Extension::of(name);
         let is_gzipped = extension.is("svgz") && begins_as(source, wait, is_gzip)?;
         if let Some(own) = self.own(name) {
-            let is_compressible = !is_gzipped && own.to_str().is_ok_and(is_compressible);
-            return Ok(Media { content_type: self.with_charset_of(own), is_compressible, is_gzipped });
+            return Ok(Media { content_type: self.with_charset_of(own), is_gzipped });
         }
         let is_stream = (extension.is("ts") || extension.is("mts")) && begins_as(source, wait, is_transport_stream)?;
         let media_type = if is_stream { "video/mp2t" } else { media_type(name, &extension) };
-        let is_compressible = !is_gzipped && is_compressible(media_type);
-        Ok(Media { content_type: self.with_charset(media_type), is_compressible, is_gzipped })
+        Ok(Media { content_type: self.with_charset(media_type), is_gzipped })
     }
 
     fn own(&self, name: &Path) -> Option<&HeaderValue> {

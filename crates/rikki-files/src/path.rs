@@ -38,7 +38,9 @@ impl Refused {
 /// everywhere. A proxy that merges slashes or decodes `%2F` would take back another name.
 /// <https://www.rfc-editor.org/rfc/rfc3986#section-5.2.4>, <https://www.rfc-editor.org/rfc/rfc3986#section-6.2.2.3>
 pub(crate) fn resolve(raw: &str) -> Result<Cow<'_, str>, Refused> {
-    if raw.split('/').all(|segment| dots(segment).is_none()) {
+    // For each request, so by a look at the first byte of each segment alone.
+    let may_have_dots = raw.starts_with(['.', '%']) || raw.as_bytes().windows(2).any(|at| matches!(at, b"/." | b"/%"));
+    if !may_have_dots || raw.split('/').all(|segment| dots(segment).is_none()) {
         return Ok(raw.into());
     }
     let rest = raw.strip_prefix('/').ok_or(Refused::Malformed)?;

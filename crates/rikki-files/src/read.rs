@@ -19,6 +19,21 @@ pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64, wait: Wait) -
     }
 }
 
+/// Whether the first and the last of `length` bytes at `offset` can be read without waiting.
+///
+/// # Errors
+///
+/// As [`read_at`]'s, and [`Unmet::WouldWait`] where the file ends before.
+pub(super) fn is_at_hand(file: &File, offset: u64, length: usize) -> Result<(), Unmet> {
+    let last = offset.saturating_add((length as u64).saturating_sub(1));
+    for offset in [offset, last] {
+        if read_now(file, &mut [0], offset)? == 0 {
+            return Err(Unmet::WouldWait);
+        }
+    }
+    Ok(())
+}
+
 fn read_waiting(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {

@@ -58,11 +58,10 @@ impl Attempt<'_> {
     fn select<'a>(&self, source: Source, relative: &'a Path) -> Result<Representation<'a>, Failure> {
         let types = &self.shared.options.types;
         let media = types.of(relative, &source, self.wait).map_err(|unmet| open::failure(unmet, relative))?;
-        let media_type = media.content_type;
         if media.is_gzipped {
             // Whoever opens such a file can do that.
             let content = Content::Precompressed(Coding::Gzip);
-            return Ok(Representation { source, relative, media_type, content });
+            return Ok(Representation { source, relative, media_type: media.content_type, content });
         }
         let mut accepted = Coding::accepted(&self.ask.headers);
         if let Some(siblings) = &self.shared.siblings {
@@ -71,7 +70,7 @@ impl Attempt<'_> {
                 let absent = absent.get_or_insert_with(|| siblings.absences.of(relative));
                 if let Some(source) = self.sibling(siblings, absent, &source, relative, coding)? {
                     let content = Content::Precompressed(coding);
-                    return Ok(Representation { source, relative, media_type, content });
+                    return Ok(Representation { source, relative, media_type: media.content_type, content });
                 }
             }
         }
@@ -81,13 +80,13 @@ impl Attempt<'_> {
         let content = if is_long
             && !is_range
             && let Some(coding) = accepted.next()
-            && media.is_compressible
+            && media.is_compressible()
         {
             Content::Compressed(coding)
         } else {
             Content::Plain
         };
-        Ok(Representation { source, relative, media_type, content })
+        Ok(Representation { source, relative, media_type: media.content_type, content })
     }
 
     /// The file beside `plain` that is the same in this coding.
@@ -182,7 +181,7 @@ impl Attempt<'_> {
 
     fn requested(&self, representation: &Representation<'_>, validators: &Validators) -> Requested {
         // Ranges are defined for GET alone: https://www.rfc-editor.org/rfc/rfc9110#section-14.2
-        if self.ask.head_only || !validators.allow_range(&self.ask.headers) {
+        if self.ask.head_only || !self.ask.headers.contains_key(RANGE) || !validators.allow_range(&self.ask.headers) {
             return Requested::Whole;
         }
         match Requested::new(&self.ask.headers, representation.source.facts().length) {
@@ -197,7 +196,7 @@ impl Attempt<'_> {
         response.headers_mut().insert(CONTENT_TYPE, representation.media_type.clone());
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
         if !self.ask.head_only {
-            *response.body_mut() = representation.source.body(0..length)?;
+            representation.source.send(0..length, self.ask.by_system, response)?;
         }
         Ok(())
     }
@@ -213,21 +212,21 @@ impl Attempt<'_> {
         let source = representation.source;
         let length = source.facts().length;
         let media_type = representation.media_type;
-        let headers = response.headers_mut();
-        let (media_type, body) = if let [range] = ranges {
+        if let [range] = ranges {
+            let headers = response.headers_mut();
             headers.insert(CONTENT_RANGE, value(content_range(range, length))?);
             headers.insert(CONTENT_LENGTH, (range.end - range.start).into());
-            (media_type, source.body(range.clone())?)
-        } else if self.wait == Wait::No {
+            headers.insert(CONTENT_TYPE, media_type);
+            return source.send(range.clone(), self.ask.by_system, response);
+        }
+        if self.wait == Wait::No {
             // What comes later would have to be in memory too.
             return Err(Unmet::WouldWait);
-        } else {
-            let multipart = Multipart::new(source, self.shared.root.waits(), &media_type, ranges)?;
-            headers.insert(CONTENT_LENGTH, multipart.length().into());
-            (value(multipart.media_type())?, Body::new(multipart))
-        };
-        headers.insert(CONTENT_TYPE, media_type);
-        *response.body_mut() = body;
+        }
+        let multipart = Multipart::new(source, self.shared.root.waits(), &media_type, ranges)?;
+        response.headers_mut().insert(CONTENT_LENGTH, multipart.length().into());
+        response.headers_mut().insert(CONTENT_TYPE, value(multipart.media_type())?);
+        *response.body_mut() = Body::new(multipart);
         Ok(())
     }
 }
@@ -241,10 +240,10 @@ impl Representation<'_> {
     }
 
     fn validators(&self) -> Validators {
-        let validators = Validators::new(self.source.facts(), self.source.digest(), self.coding(), SystemTime::now());
+        let make = || Validators::new(self.source.facts(), self.source.digest(), self.coding(), SystemTime::now());
         match self.content {
-            Content::Compressed(_) => validators.weakened(),
-            Content::Plain | Content::Precompressed(_) => validators,
+            Content::Compressed(_) => make().weakened(),
+            Content::Plain | Content::Precompressed(_) => self.source.validators(self.coding(), make),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::cache::Cache;
 use super::waits::Waits;
 
 /// The place of a file that stays open, given back when dropped.
+#[derive(Debug)]
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
 }

@@ -14,6 +14,7 @@ mod now;
 
 use std::io;
 use std::path::Path;
+use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ pub(super) use self::failure::{Failure, failure, status_of};
 pub(super) use self::folder::Folder;
 use super::blocks::Blocks;
 use super::cache::Cache;
+use super::checks::{Arrived, Check};
 use super::limits::Limits;
 use super::listing::ListingMemory;
 use super::source::Source;
@@ -176,6 +178,24 @@ impl Root {
     pub(super) fn open(&self, folder: &Folder, relative: &Path, wait: Wait) -> Result<Opened, Failure> {
         let opened = self.try_open(folder, relative, wait).map_err(|unmet| failure(unmet, relative))?;
         opened.ok_or(StatusCode::NOT_FOUND.into())
+    }
+
+    /// The same without waiting, for a request that has arrived before: a file whose content is kept may have been checked
+    /// since for another one.
+    pub(super) fn open_arrived(&self, folder: &Folder, relative: &Path, arrived: Arrived) -> Result<Opened, Failure> {
+        let of = (ptr::from_ref(self).addr(), ptr::from_ref(folder).addr());
+        let kept = arrived.seen(of, relative).and_then(|facts| Source::kept(&facts, relative, &self.stores));
+        if let Some(source) = kept {
+            return Ok(Opened::File(source));
+        }
+        let check = Check::begin();
+        let opened = self.open(folder, relative, Wait::No)?;
+        if let (Some(check), Opened::File(source)) = (check, &opened)
+            && source.is_kept()
+        {
+            check.shows(of, relative, source.facts());
+        }
+        Ok(opened)
     }
 
     /// A file that is denied may take the place of another one at any moment, and the next one its place: nothing is

@@ -2,12 +2,14 @@ use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::*;
+use crate::checks::share_checks;
 
 /// A temporary folder with a root in it.
 struct Site(PathBuf);
@@ -231,6 +233,33 @@ fn a_folder_and_a_link_to_a_hidden_one_that_are_swapped() {
     assert!(served.into_iter().all(|served| served > 100), "{served:?}");
 }
 
+/// Of requests that have arrived before a check, and those that come after it and after a change.
+fn one_check_is_for_who_was_there(root: &Root, change: impl Fn()) {
+    share_checks();
+    let folder = root.folder(Wait::No, Look::Lately).unwrap();
+    let is_kept = |arrived: Arrived| {
+        let opened = root.open_arrived(&folder, Path::new("sub/file"), arrived);
+        matches!(opened, Ok(Opened::File(source)) if source.is_kept())
+    };
+    let arrive = || {
+        let arrived = Arrived::now().unwrap();
+        // Others are on their way, or nothing would be remembered.
+        let mut waiting = Box::pin(arrived.let_others_come());
+        let poll = waiting.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(poll.is_pending());
+        (arrived, waiting)
+    };
+    let [(first, _), (second, _waiting)] = [arrive(), arrive()];
+    assert!(is_kept(first));
+    change();
+    assert!(is_kept(second), "it has arrived before the check");
+    let (late, _) = arrive();
+    assert!(!is_kept(late), "it may have been sent after the change");
+    change();
+    let (later, _) = arrive();
+    assert!(is_kept(later));
+}
+
 /// A file that has long not changed is kept, by way of a folder that is swapped for a link out of the root.
 #[test]
 fn what_is_kept_is_judged_each_time() {
@@ -252,6 +281,7 @@ fn what_is_kept_is_judged_each_time() {
         exchange(&sub, &link);
     }
     assert!(source(&root, "sub/file", Wait::Yes).unwrap().is_kept());
+    one_check_is_for_who_was_there(&root, || exchange(&sub, &link));
 
     // Edits that nothing but the time of change tells apart.
     let modified = fs::metadata(&file).unwrap().modified().unwrap();

@@ -32,6 +32,7 @@ use super::idle::Waiting;
 use super::linger;
 use super::pace::{PacedBody, PacedIo};
 use super::refusal::later;
+use super::sending::Sending;
 use super::serving::Serving;
 use super::site::Current;
 use super::unreadable;
@@ -65,6 +66,8 @@ pub(crate) struct Connection {
     known_host: KnownHost,
     /// A WebSocket that is to have the connection.
     websocket: Mutex<Option<Agreed>>,
+    /// What of its answers the system sends.
+    sending: Sending,
     /// How many requests it has carried.
     requests: AtomicU32,
     /// How many of them, of HTTP/2, were refused: with an answer after which HTTP/1.1 closes.
@@ -75,7 +78,7 @@ impl Connection {
     /// One that begins now.
     pub(crate) fn new(site: Arc<Current>, peer: Peer, tracker: Tracker, has_place: bool) -> Self {
         let serving = site.now().serving.clone();
-        let (known_host, websocket, requests, refused) = Default::default();
+        let (known_host, websocket, sending, requests, refused) = Default::default();
         Self {
             serving,
             site,
@@ -87,6 +90,7 @@ impl Connection {
             client: None,
             known_host,
             websocket,
+            sending,
             requests,
             refused,
         }
@@ -104,7 +108,8 @@ impl Connection {
     }
 
     /// Serves HTTP/1.1 on a TCP or TLS stream.
-    pub(crate) async fn serve_http1(self, stream: impl AsyncRead + AsyncWrite + Socket + Send + Unpin + 'static) {
+    pub(crate) async fn serve_http1(mut self, stream: impl AsyncRead + AsyncWrite + Socket + Send + Unpin + 'static) {
+        self.sending = Sending::on(&stream);
         let Serving { http1, config, shared, terms, draining, .. } = &*self.serving;
         let limits = &config.limits;
         let waiting = Waiting::new(&shared.idling, self.has_place, limits.keep_alive, limits.head_timeout);
@@ -116,7 +121,7 @@ impl Connection {
             async move { answer.await.inspect(|response| waiting.is_endless(is_endless(response))) }
         });
         let stream = PacedIo::new(stream, limits.body_rate(), terms.live.counts.clone());
-        let stream = TokioIo::new(stream.telling(waiting.reading()));
+        let stream = TokioIo::new(stream.telling(waiting.reading()).sending(self.sending.clone()));
         let mut connection = http1.clone().timer(waiting.timer()).serve_connection(stream, service).with_upgrades();
         let result = tokio::select! {
             // First, since most are upgraded or ended before there is anything to wait for.
@@ -200,6 +205,7 @@ impl Connection {
         };
         async move {
             let mut response = poll_fn(|cx| answering.poll(cx, client)).await;
+            self.sending.take_on(&mut response);
             serving.config.added.add_to(&mut response, may_be_read);
             if let Some(access) = access {
                 access.log(&response);

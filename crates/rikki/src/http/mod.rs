@@ -21,6 +21,11 @@ mod pace;
 mod refusal;
 #[cfg(feature = "tls")]
 mod secure;
+#[cfg(all(feature = "files", target_os = "linux"))]
+mod sending;
+#[cfg(not(all(feature = "files", target_os = "linux")))]
+#[path = "unsent.rs"]
+mod sending;
 mod serving;
 mod site;
 #[cfg(feature = "tls")]

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::idle::Reading;
+use super::sending::Sending;
 use super::turn::Turn;
 use super::unreadable::OwnAnswer;
 use super::watch::{Socket, Watch};
@@ -150,12 +151,17 @@ pub(crate) struct PacedIo<I> {
     /// Who is told of what is read.
     reading: Option<Reading>,
     own_answer: OwnAnswer,
+    sending: Sending,
 }
 
 impl<I> PacedIo<I> {
     pub(super) fn new(io: I, rate: MinRate, counts: Arc<Counts>) -> Self {
-        let (turn, watch, own_answer) = Default::default();
-        Self { io, pace: Pace::new(rate, counts), turn, watch, reading: None, own_answer }
+        let (turn, watch, own_answer, sending) = Default::default();
+        Self { io, pace: Pace::new(rate, counts), turn, watch, reading: None, own_answer, sending }
+    }
+
+    pub(super) fn sending(self, sending: Sending) -> Self {
+        Self { sending, ..self }
     }
 
     pub(super) fn telling(self, reading: Reading) -> Self {
@@ -229,7 +235,7 @@ impl<I: AsyncWrite + Socket + Unpin> AsyncWrite for PacedIo<I> {
             return Poll::Ready(Ok(bytes.len()));
         }
         ready!(this.turn.poll_write(cx));
-        let poll = Pin::new(&mut this.io).poll_write(cx, bytes);
+        let poll = this.sending.poll_write(&mut this.io, cx, bytes);
         this.wrote(cx, poll)
     }
 
@@ -268,7 +274,7 @@ impl<I: AsyncWrite + Socket + Unpin> AsyncWrite for PacedIo<I> {
             return Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()));
         }
         ready!(this.turn.poll_write(cx));
-        let poll = Pin::new(&mut this.io).poll_write_vectored(cx, pieces);
+        let poll = this.sending.poll_write_vectored(&mut this.io, cx, pieces);
         this.wrote(cx, poll)
     }
 }

@@ -37,6 +37,12 @@ pub(crate) trait Socket {
     fn poll_ready(&self, _: Interest, _: &mut Context<'_>) -> Poll<io::Result<Ready>> {
         Poll::Pending
     }
+
+    /// It itself, if it is one of TCP and what is written to it is sent as it is.
+    #[cfg(all(feature = "files", target_os = "linux"))]
+    fn tcp(&self) -> Option<&tokio::net::TcpStream> {
+        None
+    }
 }
 
 impl Socket for Stream {
@@ -46,6 +52,14 @@ impl Socket for Stream {
 
     fn poll_ready(&self, interest: Interest, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
         Self::poll_ready(self, interest, cx)
+    }
+
+    #[cfg(all(feature = "files", target_os = "linux"))]
+    fn tcp(&self) -> Option<&tokio::net::TcpStream> {
+        match self {
+            Self::Tcp(stream) => Some(stream),
+            Self::Unix(_) => None,
+        }
     }
 }
 

@@ -64,6 +64,10 @@ impl Server {
 pub(super) struct Layers(Vec<Arc<dyn Fn(Router) -> Router + Send + Sync>>);
 
 impl Layers {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Puts them around all that the router has.
     pub(super) fn around(&self, router: Router) -> Result<Router, StartError> {
         if self.0.is_empty() {

@@ -36,7 +36,9 @@ impl Server {
     /// Serves files below `path`, such as `/docs`, or where nothing else matches, which is `/`. The longest path
     /// counts, when `.` and `..` have been resolved; routes are compared with the path as it was sent.
     ///
-    /// The file of the certificate's key is denied in each folder.
+    /// The file of the certificate's key is denied in each folder. On Linux, what is not kept in memory is sent by the
+    /// system over plain HTTP/1, unless a [`layer`](Self::layer) is around it: it is not read, and takes nothing of the
+    /// memory for that.
     ///
     /// A path that another folder has, that cannot be one of a URL, or where a route has a parameter or wildcard for
     /// the next name, is an error of [`start`](Self::start), and so is a limit of `files` that cannot be.
@@ -92,8 +94,8 @@ impl Mounts {
         self.0.iter_mut().try_for_each(|mount| mount.deny(secrets))
     }
 
-    /// Adds the files where no route matches.
-    pub(super) fn add_to(mut self, router: Router) -> Result<Router, StartError> {
+    /// Adds the files where no route matches. What is `bare` has no layers around it.
+    pub(super) fn add_to(mut self, router: Router, bare: bool) -> Result<Router, StartError> {
         let mounts = &mut self.0;
         if mounts.iter().any(|mount| mount.path == "/") && has_fallback(&router) {
             let why = "the application that was merged has a fallback, which answers the same requests: leave out \
@@ -108,7 +110,7 @@ impl Mounts {
         }
         // The longest first.
         mounts.sort_by_key(|mount| std::cmp::Reverse(mount.path.len()));
-        Folders(self.0.into()).add_to(router)
+        Folders { mounts: self.0.into(), bare }.add_to(router)
     }
 }
 
@@ -152,6 +154,9 @@ impl Mount {
     /// The length of what stands in `path` for the folder, if it is one below it, in whatever spelling: any letter may
     /// be percent-encoded.
     fn length_in(&self, path: &str) -> Option<usize> {
+        if self.path == "/" {
+            return path.starts_with('/').then_some(0);
+        }
         let mut segments = path.strip_prefix('/')?.split('/');
         let mut length = 0;
         for name in self.path.split('/').filter(|name| !name.is_empty()) {
@@ -165,16 +170,19 @@ impl Mount {
 /// All folders, the longest path first. Which of them is meant is told by the path without its dot segments, by
 /// whatever route the request has come.
 #[derive(Clone)]
-struct Folders(Arc<[Mount]>);
+struct Folders {
+    mounts: Arc<[Mount]>,
+    /// Whether nobody but the server sees what they answer with: then the system may send the content of files.
+    bare: bool,
+}
 
 impl Folders {
     fn add_to(self, mut router: Router) -> Result<Router, StartError> {
-        let paths: Vec<_> = self.0.iter().map(|mount| mount.path.clone()).collect();
+        let paths: Vec<_> = self.mounts.iter().map(|mount| mount.path.clone()).collect();
         for path in paths {
-            router = match (path.as_str(), &*self.0) {
-                ("/", [mount]) => router.fallback_service(mount.files.clone()),
-                ("/", _) => router.fallback_service(self.clone()),
-                (path, _) => added(router, path, |router| router.nest_service(path, self.clone()))?,
+            router = match path.as_str() {
+                "/" => router.fallback_service(self.clone()),
+                path => added(router, path, |router| router.nest_service(path, self.clone()))?,
             };
         }
         Ok(router)
@@ -183,11 +191,11 @@ impl Folders {
     /// The folder that a place is in, and where below it. What is in none, or nowhere, is for the one at `/` to refuse,
     /// or else for any.
     fn find(&self, place: Result<Place, Refused>) -> Option<(Files, Result<Place, Refused>)> {
-        let below = |place: &Place| self.0.iter().find_map(|mount| Some((mount, mount.length_in(place.path())?)));
+        let below = |place: &Place| self.mounts.iter().find_map(|mount| Some((mount, mount.length_in(place.path())?)));
         let (mount, place) = match place.map(|place| (below(&place), place)) {
             Ok((Some((mount, length)), place)) => (mount, Ok(place.below(length))),
-            Ok((None, _)) => (self.0.last()?, Err(Refused::Unfindable)),
-            Err(refused) => (self.0.last()?, Err(refused)),
+            Ok((None, _)) => (self.mounts.last()?, Err(Refused::Unfindable)),
+            Err(refused) => (self.mounts.last()?, Err(refused)),
         };
         Some((mount.files.clone(), place))
     }
@@ -202,14 +210,14 @@ impl Service<Request> for Folders {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
-        let found = self.find(Place::of_server(&request));
-        Box::pin(async move {
-            Ok(match found {
-                Some((files, place)) => files.respond_at(request, place).await,
-                None => StatusCode::NOT_FOUND.into_response(),
-            })
-        })
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        match self.find(Place::of_server(&mut request)) {
+            Some((files, place)) => {
+                let answer = files.respond_at(request, place, self.bare);
+                Box::pin(async move { Ok(answer.await) })
+            }
+            None => Box::pin(std::future::ready(Ok(StatusCode::NOT_FOUND.into_response()))),
+        }
     }
 }
 

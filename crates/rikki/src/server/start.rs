@@ -129,7 +129,7 @@ impl Server {
 
     /// Routes, the folders where none of them matches, and the layers around all of it.
     pub(super) fn assemble(&self, mounts: &Mounts) -> Result<Router, StartError> {
-        self.layers.around(mounts.clone().add_to(self.router.clone())?)
+        self.layers.around(mounts.clone().add_to(self.router.clone(), self.layers.is_empty())?)
     }
 
     #[cfg(feature = "tls")]

@@ -27,7 +27,7 @@ impl Mounts {
     }
 
     #[allow(clippy::unnecessary_wraps, reason = "with folders it can fail")]
-    pub(super) fn add_to(self, router: Router) -> Result<Router, StartError> {
+    pub(super) fn add_to(self, router: Router, _: bool) -> Result<Router, StartError> {
         Ok(router)
     }
 }

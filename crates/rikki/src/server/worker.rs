@@ -46,6 +46,8 @@ pub(super) fn start(index: usize, shared: Shared, queue: Arc<Queue<Arrival>>, so
     let accepting = accept::start(&runtime, sockets, Destination::Own(door.clone()), &draining)?;
     let work = Work { queue, accepting, door, finish };
     let handle = thread::Builder::new().name(format!("rikki-{index}")).spawn(move || {
+        #[cfg(feature = "files")]
+        rikki_files::internal::share_checks();
         runtime.block_on(work.run());
         // Without waiting for blocking work that may hang, such as a read from a dead disk.
         runtime.shutdown_background();

@@ -18,6 +18,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpSocket;
 use tokio::sync::Notify;
 
+use crate::files::fixture::Fixture;
 use crate::talk::{Talk, upgrade};
 use crate::wire::{BOTH, Running, Via, soon};
 
@@ -69,12 +70,22 @@ async fn a_request_body_that_is_slow_is_taken() {
     assert_eq!(server.handle.counters().closed_slow, 0);
 }
 
+/// A folder with the same as `/large` in a file, on a disk: over TCP the system sends it.
+fn folder() -> Fixture {
+    let fixture = Fixture::below(env!("CARGO_TARGET_TMPDIR").as_ref());
+    fixture.write("file", vec![b'x'; LARGE]);
+    fixture
+}
+
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_cut() {
-    let server = Running::start(strict()).await;
-    for (before, via) in (0..).zip(BOTH) {
+    let folder = folder();
+    let server = Running::start(strict().mount("/", folder.files())).await;
+    let ways = BOTH.iter().flat_map(|via| [(*via, "/large"), (*via, "/file")]);
+    for (before, (via, path)) in (0..).zip(ways) {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let mut talk = Talk::connect(&server, via).await;
-        talk.send("GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        talk.send(&request).await;
         let cut = async {
             // Before it is accepted there is none either.
             let is_over = |counters: Counters| counters.closed_slow > before && counters.connections == 0;
@@ -85,23 +96,31 @@ async fn a_client_that_takes_nothing_is_cut() {
         soon("the cut", cut).await;
         // One that reads gets all of it.
         let mut talk = Talk::connect(&server, via).await;
-        talk.send("GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        talk.send(&request).await;
         talk.head().await;
         assert!(talk.bytes(LARGE).await.iter().all(|byte| *byte == b'x'));
     }
-    assert_eq!(server.handle.counters().closed_slow, 2);
+    assert_eq!(server.handle.counters().closed_slow, 4);
 }
 
 /// Its progress shows in steps that are smaller than what it has to take, also where it has room for almost nothing.
 #[tokio::test]
 async fn a_client_that_takes_twice_what_it_must_is_not_cut() {
-    const RATE: u32 = 10_000;
+    let folder = folder();
     let large = get(async || Bytes::from(vec![b'x'; LARGE]));
-    let server = Running::start(Server::new().min_body_rate(RATE, Duration::from_secs(1)).route("/large", large)).await;
+    tokio::join!(
+        takes_twice_what_it_must(Server::new().route("/large", large), "/large"),
+        takes_twice_what_it_must(Server::new().mount("/", folder.files()), "/file"),
+    );
+}
+
+async fn takes_twice_what_it_must(server: Server, path: &str) {
+    const RATE: u32 = 10_000;
+    let server = Running::start(server.min_body_rate(RATE, Duration::from_secs(1))).await;
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(2048).unwrap();
     let mut talk = Talk::from(socket.connect(server.address(Via::Tcp)).await.unwrap());
-    talk.send("GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    talk.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
     talk.head().await;
     let mut taken = 0;
     let started = tokio::time::Instant::now();

@@ -13,6 +13,8 @@ mod options;
 mod race;
 mod ranges;
 mod replaced;
+#[cfg(target_os = "linux")]
+mod sent;
 mod siblings;
 mod table;
 mod tags;

@@ -1,8 +1,11 @@
 //! Names that lead elsewhere from one moment to the next.
 
+use rikki::Server;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::*;
+use crate::talk::Talk;
+use crate::wire::{Running, Via};
 
 /// `swapped` is by turns a file of the root and a link to the secret. An answer may be one of two; it is never late
 /// and never the secret.
@@ -71,4 +74,38 @@ async fn a_key_that_is_renewed_under_a_request() {
     });
     assert_eq!(leaked, 0, "of 20000 answers had the key");
     assert!(served > 10_000, "{served} of 20000 others were served");
+}
+
+/// Two folders change places again and again, each with a file that is kept. Many ask for it all the time, so that there
+/// is always a check that was made for somebody else: who asks after a change sees it.
+#[tokio::test]
+async fn who_asks_after_a_change_sees_it() {
+    let fixture = Fixture::empty();
+    let (now, then) = (fixture.root().join("now"), fixture.root().join("then"));
+    fixture.write("now/file", "a");
+    fixture.write("then/file", "b");
+    // What has changed lately is not kept.
+    let settled = tokio::time::Instant::now() + Duration::from_millis(2100);
+    let server = Running::start_on(1, Server::new().mount("/", fixture.files())).await;
+    let ask = async |talk: &mut Talk| {
+        talk.send("GET /now/file HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        talk.head().await;
+        talk.bytes(1).await[0]
+    };
+    let mut others = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let mut talk = Talk::connect(&server, Via::Tcp).await;
+        others.spawn(async move {
+            loop {
+                ask(&mut talk).await;
+            }
+        });
+    }
+    tokio::time::sleep_until(settled).await;
+    let mut talk = Talk::connect(&server, Via::Tcp).await;
+    for change in 0..2000 {
+        let expected = if change % 2 == 0 { b'b' } else { b'a' };
+        renameat_with(CWD, &now, CWD, &then, RenameFlags::EXCHANGE).unwrap();
+        assert_eq!(ask(&mut talk).await, expected, "after change {change}");
+    }
 }

@@ -247,7 +247,8 @@ async fn folders_go_on_counting_what_they_send() {
         let reading = budgets.iter().find(|budget| budget.name == "read-memory").unwrap();
         (reading.used, reading.most)
     };
-    let mut slow = Talk::connect(&server, Via::Tcp).await;
+    // Over TLS, where it is read.
+    let mut slow = Talk::connect(&server, Via::Tls).await;
     slow.send("GET /files/large HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     slow.head().await;
     let before = held();
