@@ -1,0 +1,106 @@
+//! Two ways of bringing connections to two workers, which do the same with them: `dealt` by one thread that accepts, as
+//! rikki does it, or each from a socket of its own (`reuseport`, SO_REUSEPORT), among which the kernel chooses.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::thread;
+
+use clap::{Parser, ValueEnum};
+use peers::{Result, serve_rest};
+use socket2::{Domain, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+
+const WORKERS: usize = 2;
+
+/// Connections that may wait for a worker, in its queue or in the kernel's.
+const BACKLOG: u16 = 1024;
+
+/// A server with two workers, on a free port of loopback, which it prints.
+#[derive(Parser)]
+struct Options {
+    #[arg(value_enum)]
+    way: Way,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Way {
+    Dealt,
+    Reuseport,
+}
+
+fn main() -> Result<()> {
+    match Options::parse().way {
+        Way::Dealt => deal(),
+        Way::Reuseport => share(),
+    }
+}
+
+fn deal() -> Result<()> {
+    let listener = listen((Ipv4Addr::LOCALHOST, 0).into(), false)?;
+    peers::announce(port(&listener)?)?;
+    let mut queues = Vec::new();
+    for _ in 0..WORKERS {
+        let (queue, mut dealt) = mpsc::channel::<std::net::TcpStream>(BACKLOG.into());
+        queues.push(queue);
+        thread::spawn(move || -> Result<()> {
+            runtime()?.block_on(async {
+                while let Some(stream) = dealt.recv().await {
+                    tokio::spawn(serve_rest(TcpStream::from_std(stream)?));
+                }
+                Ok(())
+            })
+        });
+    }
+    runtime()?.block_on(async {
+        let listener = TcpListener::from_std(listener)?;
+        for queue in queues.iter().cycle() {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            queue.send(stream.into_std()?).await?;
+        }
+        Ok(())
+    })
+}
+
+fn share() -> Result<()> {
+    let first = listen((Ipv4Addr::LOCALHOST, 0).into(), true)?;
+    let address = first.local_addr()?;
+    let others = (1..WORKERS).map(|_| listen(address, true)).collect::<Result<Vec<_>>>()?;
+    peers::announce(address.port())?;
+    let workers: Vec<_> =
+        std::iter::once(first).chain(others).map(|listener| thread::spawn(|| accept(listener))).collect();
+    for worker in workers {
+        worker.join().map_err(|_| "a worker has panicked")??;
+    }
+    Ok(())
+}
+
+fn accept(listener: std::net::TcpListener) -> Result<()> {
+    runtime()?.block_on(async {
+        let listener = TcpListener::from_std(listener)?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            tokio::spawn(serve_rest(stream));
+        }
+    })
+}
+
+fn runtime() -> Result<Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+fn port(listener: &std::net::TcpListener) -> Result<u16> {
+    Ok(listener.local_addr()?.port())
+}
+
+fn listen(address: SocketAddr, is_shared: bool) -> Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(is_shared)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG.into())?;
+    Ok(socket.into())
+}
