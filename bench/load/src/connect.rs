@@ -15,7 +15,7 @@ use socket2::SockRef;
 
 use crate::args::{Args, Mode};
 use crate::connection::{head_length, is_accepted, request};
-use crate::pause::wait_to_be_counted;
+use crate::pause::{Pause, wait_to_be_counted};
 use crate::{Result, meter, tls};
 
 /// A server that accepts nothing for so long is given up.
@@ -86,7 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<Value> {
             if slot.advance(args, request.as_bytes())? {
                 opened += 1;
                 last_opened = now;
-                slot.open(args, &poll, number)?;
+                slot.open(args, &poll, number, request.as_bytes())?;
             }
         }
     }
@@ -118,13 +118,16 @@ impl Slot {
         Ok(slot)
     }
 
-    /// Resets the connection, and begins the next.
-    fn open(&mut self, args: &Args, poll: &Poll, number: usize) -> Result<()> {
+    /// Resets the connection, and begins the next. Where that is counted, the server finds both at once, with what is
+    /// first said on the next.
+    fn open(&mut self, args: &Args, poll: &Poll, number: usize, request: &[u8]) -> Result<()> {
+        let pause = args.pid.filter(|_| args.counted).map(Pause::begin).transpose()?;
         self.socket = connect(args, poll, number).map_err(connecting)?;
         self.asked = false;
         self.answer.clear();
         self.resumes = args.resume;
-        self.begin_tls()
+        self.begin_tls()?;
+        if pause.is_some() { self.advance(args, request).map(drop) } else { Ok(()) }
     }
 
     fn begin_tls(&mut self) -> Result<()> {
