@@ -43,7 +43,7 @@ impl Rivals {
         match peer {
             Peer::Library(_) => matches!(self, Self::Libraries | Self::All),
             Peer::Uws => matches!(self, Self::Uws | Self::All),
-            Peer::Nginx => matches!(self, Self::Nginx | Self::All),
+            Peer::Nginx { .. } => matches!(self, Self::Nginx | Self::All),
             Peer::Node | Peer::Lws => self == Self::All,
             Peer::Rikki | Peer::Senders { .. } | Peer::Tcp => false,
         }
@@ -78,7 +78,7 @@ pub(super) fn best_rival(results: &[(Peer, Samples)], quantity: &str, rivals: Ri
     let own = own(results)?;
     let ratios = results.iter().filter(|(peer, _)| rivals.include(*peer)).filter_map(|(peer, other)| {
         let (above, below) = if quantity == PER_SECOND { (own, other) } else { (other, own) };
-        Some(Ratio { rival: *peer, times: above.times(below, quantity)? })
+        Some(Ratio { rival: *peer, times: above.times(below, quantity)?.median })
     });
     ratios.min_by(|a, b| a.times.total_cmp(&b.times))
 }
@@ -106,7 +106,10 @@ fn judge_one(goal: Goal, results: &[(Peer, Samples)], earlier: &dyn Fn(&str) -> 
             judged.collect()
         }
         Goal::OfTcp(factor) => {
-            let ratio = own(results).zip(of(results, Peer::Tcp)).and_then(|(own, limit)| own.times(limit, CPU));
+            let ratio = own(results)
+                .zip(of(results, Peer::Tcp))
+                .and_then(|(own, limit)| own.times(limit, CPU))
+                .map(|ratio| ratio.median);
             let judged = ratio.map(|ratio| Judged {
                 text: format!("CPU per message: {ratio:.2} x bare TCP (goal at most {factor:.2} x)"),
                 met: ratio <= factor * (1.0 + NOISE),
