@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<Value> {
             }
             Some((began, before)) if to_skip.is_none() && is_over(args, now - measure_from, opened) => {
                 if args.counted {
-                    wait_to_be_counted("done")?;
+                    wait_to_be_counted(args, "done")?;
                 }
                 let seconds = (now - began).as_secs_f64();
                 let spent = cpu()?.zip(before).map(|(after, before)| (after - before).as_secs_f64());
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<Value> {
         }
         if to_skip.is_some_and(|skipped| opened >= skipped) {
             (to_skip, opened, window) = (None, 0, None);
-            wait_to_be_counted("ready")?;
+            wait_to_be_counted(args, "ready")?;
             continue;
         }
         if now - last_opened > STALL_LIMIT {

@@ -9,16 +9,21 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Result;
+use crate::args::Args;
 
 /// How long a server may take to have nothing to do, or to stop.
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// The states of proc(5) of a thread that waits for something.
+const SLEEPING: &str = "SI";
 
 /// How often it is looked at, and how many times in a row it has to look the same.
 const LOOK: Duration = Duration::from_micros(100);
 const LOOKS: u32 = 5;
 
-/// Prints `line`, and waits for a line on standard input.
-pub(crate) fn wait_to_be_counted(line: &str) -> Result<()> {
+/// Prints `line` when the server of `args` has done what it had to, and waits for a line on standard input.
+pub(crate) fn wait_to_be_counted(args: &Args, line: &str) -> Result<()> {
+    args.pid.map_or(Ok(()), |pid| wait_for(pid, SLEEPING))?;
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(|error| format!("standard output: {error}"))?;
     match std::io::stdin().read_line(&mut String::new()) {
@@ -35,7 +40,7 @@ impl Pause {
     /// Waits until each thread of `pid` sleeps, and stops it.
     pub(crate) fn begin(pid: u32) -> Result<Self> {
         let process = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or("--pid is no process")?;
-        wait_for(pid, "SI")?;
+        wait_for(pid, SLEEPING)?;
         // Made first: if it does not stop as it should, it goes on all the same.
         let pause = Self(process);
         kill_process(process, Signal::STOP).map_err(|error| format!("stopping the server: {error}"))?;

@@ -114,13 +114,13 @@ impl<'a> Run<'a> {
         let mut report = Value::Null;
         for lot in 1..=2 {
             if lot == 2 {
-                wait_to_be_counted("ready")?;
+                wait_to_be_counted(self.args, "ready")?;
             }
             (self.left, self.completed) = (self.args.messages.unwrap_or_default(), 0);
             self.start_round()?;
             report = self.serve()?;
         }
-        wait_to_be_counted("done")?;
+        wait_to_be_counted(self.args, "done")?;
         Ok(report)
     }
 
