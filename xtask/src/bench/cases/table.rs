@@ -3,7 +3,7 @@
 use super::super::counts::Counted;
 use super::super::goals::{Goal, Rivals};
 use super::super::samples::{BYTES, INSTRUCTIONS, MILLISECONDS};
-use super::{BROADCAST_PATH, Case, Mode, PUBSUB, SENDERS, SENDERS_EACH, UNCHANGED};
+use super::{BROADCAST_PATH, Case, HYPER, Mode, PUBSUB, SENDERS, SENDERS_EACH, UNCHANGED};
 
 const ECHO: Case = Case {
     name: "",
@@ -114,7 +114,7 @@ pub(in super::super) const CASES: &[Case] = &[
         mode: Mode::Connect,
         load: &["--connections", "50"],
         counted: Counted::both(600),
-        goals: &[Goal::Faster(1.2, Rivals::Libraries)],
+        goals: &[Goal::Faster(1.0, Rivals::All)],
         ..ECHO
     },
     Case {
@@ -273,7 +273,7 @@ pub(in super::super) const CASES: &[Case] = &[
         mode: Mode::Http,
         load: &["--path", "/rest", "--connections", "64"],
         counted: Counted::both(1_280),
-        goals: &[Goal::Faster(1.0, Rivals::Nginx)],
+        goals: &[Goal::Faster(0.95, Rivals::One(HYPER))],
         ..ECHO
     },
     Case {
@@ -290,7 +290,7 @@ pub(in super::super) const CASES: &[Case] = &[
         title: "GET of a file, 10 MiB, 8 connections",
         mode: Mode::Http,
         load: &["--path", "/10m.txt", "--connections", "8"],
-        goals: &[Goal::Faster(1.0, Rivals::Nginx)],
+        goals: &[Goal::Thriftier(1.0, Rivals::Nginx)],
         ..ECHO
     },
     Case {
@@ -299,7 +299,7 @@ pub(in super::super) const CASES: &[Case] = &[
         mode: Mode::Http,
         load: &["--path", "/1k.txt", "--connections", "64", "--header", UNCHANGED, "--status", "304"],
         counted: Counted::calls(1_280),
-        goals: &[Goal::Faster(1.0, Rivals::Nginx), Goal::AsFastAs("http-file-1k")],
+        goals: &[Goal::Faster(0.9, Rivals::Nginx), Goal::AsFastAs("http-file-1k")],
         ..ECHO
     },
     Case {
