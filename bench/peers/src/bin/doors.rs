@@ -1,5 +1,7 @@
-//! Two ways of bringing connections to two workers, which do the same with them: `dealt` by one thread that accepts, as
-//! rikki does it, or each from a socket of its own (`reuseport`, SO_REUSEPORT), among which the kernel chooses.
+//! Ways of bringing connections to two workers, which do the same with them: `dealt` by one thread that accepts by tokio,
+//! so that each is registered there and again with its worker; `bare` by one that waits in accept and registers nothing; each
+//! worker from a socket of its own (`reuseport`, SO_REUSEPORT), among which the kernel chooses; or all of them from one
+//! socket (`shared`), whoever comes first.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
@@ -26,17 +28,21 @@ struct Options {
 #[derive(Clone, Copy, ValueEnum)]
 enum Way {
     Dealt,
+    Bare,
     Reuseport,
+    Shared,
 }
 
 fn main() -> Result<()> {
     match Options::parse().way {
-        Way::Dealt => deal(),
-        Way::Reuseport => share(),
+        Way::Dealt => deal(false),
+        Way::Bare => deal(true),
+        Way::Reuseport => share(true),
+        Way::Shared => share(false),
     }
 }
 
-fn deal() -> Result<()> {
+fn deal(is_bare: bool) -> Result<()> {
     let listener = listen((Ipv4Addr::LOCALHOST, 0).into(), false)?;
     peers::announce(port(&listener)?)?;
     let mut queues = Vec::new();
@@ -52,9 +58,20 @@ fn deal() -> Result<()> {
             })
         });
     }
+    let mut queues = queues.iter().cycle();
+    if is_bare {
+        listener.set_nonblocking(false)?;
+        while let Some(queue) = queues.next() {
+            let (stream, _) = listener.accept()?;
+            stream.set_nodelay(true)?;
+            stream.set_nonblocking(true)?;
+            queue.blocking_send(stream)?;
+        }
+        return Ok(());
+    }
     runtime()?.block_on(async {
         let listener = TcpListener::from_std(listener)?;
-        for queue in queues.iter().cycle() {
+        while let Some(queue) = queues.next() {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
             queue.send(stream.into_std()?).await?;
@@ -63,10 +80,11 @@ fn deal() -> Result<()> {
     })
 }
 
-fn share() -> Result<()> {
-    let first = listen((Ipv4Addr::LOCALHOST, 0).into(), true)?;
+fn share(is_of_its_own: bool) -> Result<()> {
+    let first = listen((Ipv4Addr::LOCALHOST, 0).into(), is_of_its_own)?;
     let address = first.local_addr()?;
-    let others = (1..WORKERS).map(|_| listen(address, true)).collect::<Result<Vec<_>>>()?;
+    let other = |_| if is_of_its_own { listen(address, true) } else { Ok(first.try_clone()?) };
+    let others = (1..WORKERS).map(other).collect::<Result<Vec<_>>>()?;
     peers::announce(address.port())?;
     let workers: Vec<_> =
         std::iter::once(first).chain(others).map(|listener| thread::spawn(|| accept(listener))).collect();
