@@ -45,7 +45,7 @@ struct Arguments {
 
 #[derive(Debug, PartialEq, Subcommand)]
 enum Task {
-    /// Run every test: unit, integration, documentation, a real browser, Python, fuzz targets, Autobahn, faults
+    /// Run every test: unit, integration, documentation, a real browser, Python, fuzz targets, Autobahn, faults, counts
     Test,
     /// Check format, lints, features, documentation, the public interface and dependencies, then do what `test` does
     Ci,

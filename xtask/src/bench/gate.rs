@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ use crate::process::output;
 use crate::project::Project;
 use crate::suites::{Outcome, Tally, account};
 
-/// What is committed, below the folder `bench`.
-const FILE: &str = "counts.tsv";
+/// What is committed.
+const FILE: &str = "bench/counts.tsv";
 
 /// How to write it anew.
 const RENEW: &str = "`cargo xtask bench --gate --renew`";
@@ -151,7 +151,7 @@ fn renew(project: &Project, cases: &[Case], options: &Options) -> Result<()> {
         println!("{}", line(case.name, &found));
         committed.counts.insert(case.name.to_owned(), found);
     }
-    let path = Path::new(BENCH).join(FILE);
+    let path = path();
     fs::write(&path, write(&committed)).map_err(|error| format!("{}: {error}", path.display()))
 }
 
@@ -234,8 +234,12 @@ fn made_with() -> Result<String> {
 const TITLES: &str = "case\tinstructions\tsystem calls";
 const WITH: &str = "# made with ";
 
+fn path() -> PathBuf {
+    Path::new(BENCH).join("..").join(FILE)
+}
+
 fn read() -> Result<Committed> {
-    let path = Path::new(BENCH).join(FILE);
+    let path = path();
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}; {RENEW} makes it", path.display()))?;
     parse(&text)
 }
@@ -302,11 +306,11 @@ mod tests {
         };
         check(Some(1000.0), Some(1020.0), true, "a: 1000 before, 1020 now (+2.0 %)");
         check(Some(1000.0), Some(1021.0), false, "a: 1000 before, 1021 now (+2.1 %), which is more than 2 % more");
-        check(Some(1000.0), Some(1021.0), false, "`cargo xtask bench --gate --renew` writes counts.tsv anew");
+        check(Some(1000.0), Some(1021.0), false, "`cargo xtask bench --gate --renew` writes bench/counts.tsv anew");
         check(Some(1000.0), Some(970.0), true, "(-3.0 %); `cargo xtask bench --gate --renew` keeps it so");
         check(Some(2.0), Some(2.1), false, "2.000 before, 2.100 now (+5.0 %)");
-        check(None, Some(5.0), false, "5.000, of which counts.tsv knows nothing");
-        check(Some(5.0), None, false, "not counted, and counts.tsv has 5.000");
+        check(None, Some(5.0), false, "5.000, of which bench/counts.tsv knows nothing");
+        check(Some(5.0), None, false, "not counted, and bench/counts.tsv has 5.000");
         assert_eq!(judge_one("a", None, None), None);
         let verdicts = judge("echo", Some(&[Some(100.0), Some(2.0)]), &[Some(103.0), Some(2.0)]);
         let told: Vec<_> = verdicts.iter().map(|verdict| (verdict.passed, verdict.text.split(':').nth(1))).collect();
@@ -329,6 +333,18 @@ mod tests {
         for wrong in ["a\t1", "a\t1\t2\t3", "a\tx\t1", "a\t0\t1", "a\tNaN\t1", "a", ""] {
             let error = parse(&format!("{TITLES}\n{wrong}\n")).unwrap_err();
             assert!(error.contains("is no line of it"), "{wrong:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_committed_has_every_case_and_no_other() {
+        let committed = read().unwrap();
+        let mut names: Vec<_> = cases().iter().map(|case| case.name).collect();
+        names.sort_unstable();
+        assert_eq!(committed.counts.keys().map(String::as_str).collect::<Vec<_>>(), names);
+        for case in cases() {
+            let counted = committed.counts[case.name].map(|count| count.is_some());
+            assert_eq!(counted, [case.counted.instructions, case.counted.calls], "{}", case.name);
         }
     }
 }

@@ -123,7 +123,7 @@ pub(in super::super) const CASES: &[Case] = &[
         mode: Mode::Handshake,
         load: &["--path", "/rest", "--connections", "50"],
         tls: true,
-        counted: Counted::both(50),
+        counted: Counted::instructions(50),
         ..ECHO
     },
     Case {
@@ -132,7 +132,7 @@ pub(in super::super) const CASES: &[Case] = &[
         mode: Mode::Handshake,
         load: &["--path", "/rest", "--connections", "50", "--resume"],
         tls: true,
-        counted: Counted::both(50),
+        counted: Counted::instructions(50),
         ..ECHO
     },
     Case {
