@@ -124,6 +124,20 @@ pub(crate) fn nginx() -> std::result::Result<&'static str, Missing> {
     find().ok_or_else(|| Missing(hint.to_owned()))
 }
 
+/// Finds strace and valgrind, or installs them: what instructions and system calls are counted with.
+pub(crate) fn counters() -> std::result::Result<(), Missing> {
+    let there = || {
+        let has = |program, option| works(Command::new(program).arg(option));
+        has("strace", "--version") && has("valgrind", "--version") && has("vgdb", "-h")
+    };
+    if there() {
+        return Ok(());
+    }
+    let hint = "install strace and valgrind with its vgdb (Debian: apt-get install strace valgrind)";
+    apt(&["strace", "valgrind"], hint)?;
+    if there() { Ok(()) } else { Err(Missing(hint.to_owned())) }
+}
+
 /// Finds curl, or installs it.
 pub(crate) fn curl() -> std::result::Result<(), Missing> {
     if works(Command::new("curl").arg("--version")) {

@@ -45,7 +45,7 @@ struct Arguments {
 
 #[derive(Debug, PartialEq, Subcommand)]
 enum Task {
-    /// Run every test: unit, integration, documentation, a real browser, Python, fuzz targets, Autobahn, faults
+    /// Run every test: unit, integration, documentation, a real browser, Python, fuzz targets, Autobahn, faults, counts
     Test,
     /// Check format, lints, features, documentation, the public interface and dependencies, then do what `test` does
     Ci,
@@ -156,14 +156,16 @@ mod tests {
         check("soak", Task::Soak { minutes: 20 });
         check("soak --minutes 3", Task::Soak { minutes: 3 });
         let options =
-            |cases: &[&str], rounds, gate| bench::Options { cases: words(cases), rounds, gate, ..Default::default() };
+            |cases: &[&str], rounds, goals| bench::Options { cases: words(cases), rounds, goals, ..Default::default() };
         check("bench", Task::Bench(bench::Options::default()));
-        check("bench --case a --gate --case b --rounds 3", Task::Bench(options(&["a", "b"], 3, true)));
+        check("bench --case a --goals --case b --rounds 3", Task::Bench(options(&["a", "b"], 3, true)));
         let smoke = bench::Options { smoke: true, seconds: 0.5, ..Default::default() };
         check("bench --smoke --seconds 0.5", Task::Bench(smoke));
-        let files = bench::Options { only: Some(bench::Part::Files), gate: true, ..Default::default() };
-        check("bench files --gate", Task::Bench(files.clone()));
-        check("bench --gate files", Task::Bench(files));
+        let files = bench::Options { only: Some(bench::Part::Files), goals: true, ..Default::default() };
+        check("bench files --goals", Task::Bench(files.clone()));
+        check("bench --goals files", Task::Bench(files));
+        let counts = bench::Options { gate: true, renew: true, cases: words(&["a"]), ..Default::default() };
+        check("bench --gate --renew --case a", Task::Bench(counts));
         let options = |seconds, targets: &[&str]| fuzz::Options { seconds, targets: words(targets) };
         check("fuzz", Task::Fuzz(fuzz::Options::default()));
         check("fuzz frames --seconds 300 deflate", Task::Fuzz(options(300, &["frames", "deflate"])));
@@ -188,6 +190,9 @@ mod tests {
         check("bench --seconds 0", "a number from 0.1 to 60");
         check("bench --seconds NaN", "a number from 0.1 to 60");
         check("bench --frob", "unexpected argument '--frob'");
+        check("bench --renew", "--gate");
+        check("bench --gate --goals", "cannot be used with '--goals'");
+        check("bench --gate --peer a", "cannot be used with '--peer");
         check("bench folders", "invalid value 'folders'");
         check("fuzz --seconds 0", "0 is not in 1..");
         check("fuzz --second", "unexpected argument '--second'");

@@ -25,9 +25,24 @@ pub(crate) struct Running {
 impl Running {
     /// Starts `command` without a standard input.
     pub(crate) fn spawn(command: &mut Command) -> Result<Self> {
+        Self::spawn_with(command, Stdio::null())
+    }
+
+    /// Starts `command`, to which lines are told.
+    pub(crate) fn spawn_to_tell(command: &mut Command) -> Result<Self> {
+        Self::spawn_with(command, Stdio::piped())
+    }
+
+    fn spawn_with(command: &mut Command, stdin: Stdio) -> Result<Self> {
         let name = describe(command);
-        let child = command.stdin(Stdio::null()).spawn().map_err(|error| format!("cannot run `{name}`: {error}"))?;
+        let child = command.stdin(stdin).spawn().map_err(|error| format!("cannot run `{name}`: {error}"))?;
         Ok(Self { child, name })
+    }
+
+    /// Writes a line to the standard input of a child that is told lines.
+    pub(crate) fn tell(&mut self, line: &str) -> Result<()> {
+        let stdin = self.child.stdin.as_mut().ok_or_else(|| format!("`{}` is told nothing", self.name))?;
+        writeln!(stdin, "{line}").map_err(|error| format!("`{}`: {error}", self.name))
     }
 
     /// The id of the process.
@@ -145,6 +160,15 @@ mod tests {
         assert_eq!(output(&mut sh("echo a; printf b"), Duration::from_secs(10)), Ok("a\nb\n".to_owned()));
         let error = run(&mut sh("exit 3"), Duration::from_secs(10)).unwrap_err();
         assert!(error.contains("`sh -c exit 3` failed") && error.contains('3'), "{error}");
+    }
+
+    #[test]
+    fn tells_lines_to_those_who_read_them() {
+        let mut child = Running::spawn_to_tell(sh("read line; echo got $line").stdout(Stdio::piped())).unwrap();
+        let lines = child.lines().unwrap();
+        child.tell("it").unwrap();
+        assert_eq!(lines.recv_timeout(Duration::from_secs(10)), Ok("got it".to_owned()));
+        assert!(Running::spawn(&mut sh("true")).unwrap().tell("it").unwrap_err().contains("is told nothing"));
     }
 
     #[test]

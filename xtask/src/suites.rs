@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::autobahn;
+use crate::bench;
 use crate::faults;
 use crate::fuzz;
 use crate::install::{self, Missing};
@@ -61,6 +62,7 @@ pub(crate) fn all(project: &Project) -> Vec<Outcome> {
     outcomes.extend(fuzz::run(project, &fuzz::Options::default()));
     outcomes.extend(autobahn::run(project, &[], false));
     outcomes.extend(faults::run(project, &faults::Options::default()));
+    outcomes.push(bench::gate(project));
     outcomes
 }
 

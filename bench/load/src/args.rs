@@ -9,7 +9,7 @@ use clap::{CommandFactory as _, Parser, ValueEnum};
 
 /// Makes a server work, checks every answer, and says in one line of JSON what it cost.
 #[derive(Clone, Debug, Parser)]
-#[command(max_term_width = 120)]
+#[command(args_override_self = true, max_term_width = 120)]
 pub(crate) struct Args {
     #[arg(value_enum)]
     pub(crate) mode: Mode,
@@ -59,6 +59,11 @@ pub(crate) struct Args {
     /// Stop after so many, without a warm-up
     #[arg(long, value_name = "N")]
     pub(crate) messages: Option<u64>,
+    /// For whoever counts what the server does for each message: those of --messages come twice, and before and after
+    /// the second time a line is printed and one awaited. They come in rounds, each when all of the last have come back,
+    /// and the server is stopped meanwhile, so that it finds all of a round at once and does the same in every run
+    #[arg(long, requires = "messages", requires = "pid", conflicts_with = "rate")]
+    pub(crate) counted: bool,
     /// Text messages, not binary ones
     #[arg(long)]
     pub(crate) text: bool,
@@ -68,6 +73,9 @@ pub(crate) struct Args {
     /// wss or https, with any certificate
     #[arg(long)]
     pub(crate) tls: bool,
+    /// Each handshake of TLS but the first ones resumes an earlier session
+    #[arg(long, requires = "tls")]
+    pub(crate) resume: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -82,6 +90,8 @@ pub(crate) enum Mode {
     Http,
     /// Connections opened one after another: TCP, upgrade, reset
     Connect,
+    /// The same with a GET request in place of the upgrade, and TLS 1.3 where it is asked for
+    Handshake,
     /// Memory of connections that have echoed one message and wait
     Idle,
     /// A chat with rooms: in each, every message of one comes to all, and the next one is another's when it has
@@ -108,6 +118,15 @@ impl Args {
         }
         if matches!(args.mode, Mode::Chat | Mode::Ticker) && (args.tls || args.messages.is_some()) {
             return conflict("--tls and --messages do not go with chat and ticker");
+        }
+        if args.resume && args.mode != Mode::Handshake {
+            return conflict("--resume goes with handshake");
+        }
+        if args.counted && matches!(args.mode, Mode::Idle | Mode::Chat | Mode::Ticker) {
+            return conflict("--counted does not go with idle, chat and ticker");
+        }
+        if args.tls && args.mode == Mode::Connect {
+            return conflict("TLS is opened by handshake, not by connect");
         }
         if args.messages.is_some() {
             args.warmup = Duration::ZERO;
@@ -149,6 +168,8 @@ mod tests {
             let error = parse(line).unwrap_err().to_string();
             assert!(error.contains(expected), "{line}: {error}");
         };
+        // A case has options of its own, and whoever runs it may have others.
+        assert_eq!(parse("idle --port 1 --connections 9000 --connections 200").unwrap().connections, 200);
         check("", "Usage: load");
         check("shout --port 1", "invalid value 'shout'");
         check("echo", "--port <PORT>");
@@ -161,6 +182,12 @@ mod tests {
         check("echo --port 1 --seconds -1", "'--seconds <SECONDS>'");
         check("push --port 1 --rate 5", "--rate goes with messages that come back alone");
         check("chat --port 1 --tls", "--tls and --messages do not go with chat and ticker");
+        check("echo --port 1 --tls --resume", "--resume goes with handshake");
+        check("handshake --port 1 --resume", "--tls");
+        check("connect --port 1 --tls", "TLS is opened by handshake");
+        check("idle --port 1 --counted --messages 5 --pid 1", "--counted does not go with idle");
+        check("echo --port 1 --counted --pid 1", "--messages <N>");
+        check("echo --port 1 --counted --messages 5", "--pid <PID>");
         check("http --port 1 --deflate", "--deflate goes with echo, push and idle");
         check("echo --frob", "unexpected argument '--frob'");
     }

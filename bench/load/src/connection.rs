@@ -43,7 +43,9 @@ pub(crate) struct Response {
 pub(crate) fn request(args: &Args) -> String {
     let head = format!("GET {} HTTP/1.1\r\nHost: localhost:{}\r\n", args.path, args.server().port());
     match args.mode {
-        Mode::Http => head + &args.header.as_ref().map_or_else(String::new, |line| format!("{line}\r\n")) + "\r\n",
+        Mode::Http | Mode::Handshake => {
+            head + &args.header.as_ref().map_or_else(String::new, |line| format!("{line}\r\n")) + "\r\n"
+        }
         _ => {
             let extensions = if args.deflate { deflate::OFFER } else { "" };
             head + "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "

@@ -13,6 +13,7 @@ mod frame;
 mod idle;
 mod listener;
 mod meter;
+mod pause;
 mod talk;
 mod tls;
 
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
 fn perform(args: &Args) -> Result<Value> {
     match args.mode {
         Mode::Echo | Mode::Push | Mode::Raw | Mode::Http => talk::run(args),
-        Mode::Connect => connect::run(args),
+        Mode::Connect | Mode::Handshake => connect::run(args),
         Mode::Idle => idle::run(args),
         Mode::Chat => apps::chat(args),
         Mode::Ticker => apps::ticker(args),

@@ -2,23 +2,40 @@
 
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::version::TLS13;
+use rustls::{ClientConfig, DEFAULT_VERSIONS, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion};
 
 use crate::Result;
 
 /// A configuration that takes any certificate.
 pub(crate) fn config() -> Result<Arc<ClientConfig>> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    make(aws_lc_rs::default_provider(), DEFAULT_VERSIONS).map(Arc::new)
+}
+
+/// One for handshakes that are all the same: TLS 1.3, X25519, which every server has, and AES-128. With sessions of its
+/// own, if these are to be resumed.
+pub(crate) fn handshakes(resume: bool) -> Result<Arc<ClientConfig>> {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.kx_groups = vec![aws_lc_rs::kx_group::X25519];
+    provider.cipher_suites = vec![aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256];
+    let mut config = make(provider, &[&TLS13])?;
+    config.resumption = if resume { Resumption::in_memory_sessions(1) } else { Resumption::disabled() };
+    Ok(Arc::new(config))
+}
+
+fn make(provider: CryptoProvider, versions: &[&'static SupportedProtocolVersion]) -> Result<ClientConfig> {
+    let provider = Arc::new(provider);
     let config = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(|error| format!("TLS: {error}"))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
         .with_no_client_auth();
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
 /// Checks that the server has the key of its certificate, and nothing else about it.

@@ -1,6 +1,7 @@
 //! What the servers have in common, so that they differ in their library alone: one thread, TCP_NODELAY, TLS from
 //! rustls, mimalloc, a line that tells the port. Each serves as its library's own examples do.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
@@ -10,6 +11,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use clap::Parser;
+use http_body_util::Full;
+use hyper::Response;
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rcgen::{CertifiedKey, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -160,8 +169,36 @@ async fn serve_tls<L: Library>(tls: TlsAcceptor, stream: TcpStream, service: Ser
     Ok(())
 }
 
-fn acceptor() -> Result<TlsAcceptor> {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+/// A certificate for `localhost` by which no other vouches, and its key: ECDSA on P-256, as rikki makes it.
+///
+/// # Errors
+///
+/// When none can be made.
+pub fn certificate() -> Result<CertifiedKey<KeyPair>> {
+    Ok(rcgen::generate_simple_self_signed(["localhost".to_owned()])?)
+}
+
+/// Serves one answer to whatever is asked, by hyper and nothing else.
+///
+/// # Errors
+///
+/// When the connection ends in another way than HTTP knows.
+pub async fn serve_rest(io: impl Io) -> Result<()> {
+    let rest = |_| async {
+        let mut response = Response::new(Full::new(Bytes::from_static(b"{\"result\": 123}\n")));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok::<_, Infallible>(response)
+    };
+    Ok(http1::Builder::new().serve_connection(TokioIo::new(io), service_fn(rest)).await?)
+}
+
+/// Accepts TLS as a [`certificate`] of its own allows.
+///
+/// # Errors
+///
+/// When there is no certificate.
+pub fn acceptor() -> Result<TlsAcceptor> {
+    let made = certificate()?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)

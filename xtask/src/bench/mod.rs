@@ -5,6 +5,7 @@
 
 mod cases;
 mod counts;
+mod gate;
 mod goals;
 mod options;
 mod plot;
@@ -29,6 +30,8 @@ use crate::project::Project;
 use crate::suites::CARGO_LIMIT;
 
 use cases::{CASES, CHANGED, Case, FILES, Mode};
+use counts::Counted;
+pub(crate) use gate::suite as gate;
 use goals::Judged;
 pub(crate) use options::{Options, Part};
 use programs::Program;
@@ -37,6 +40,8 @@ use server::{Peer, Server};
 
 /// The workspace of the load generator and the peers.
 const BENCH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../bench");
+
+const NGINX: Peer = Peer::Nginx { keeps_files: true };
 
 /// How long one run of the load generator may take.
 const LOAD_LIMIT: Duration = Duration::from_secs(90);
@@ -47,6 +52,7 @@ const LEAST_WARMUP: f64 = 0.3;
 /// Where everything is that runs, and on which cores.
 struct Bench {
     rikki: PathBuf,
+    load: PathBuf,
     /// The release folder of the workspace `bench`.
     programs: PathBuf,
     scratch: PathBuf,
@@ -56,9 +62,15 @@ struct Bench {
     libwebsockets: std::result::Result<Program, Missing>,
     node: std::result::Result<Program, Missing>,
     nginx: std::result::Result<Program, Missing>,
-    server_core: String,
-    load_core: String,
+    cores: Cores,
     options: Options,
+}
+
+/// As taskset names them.
+struct Cores {
+    server: String,
+    load: String,
+    all: String,
 }
 
 /// What became of a case.
@@ -72,6 +84,9 @@ struct Outcome {
 
 /// Runs the benchmark; false if a goal is missed and that matters.
 pub(crate) fn run(project: &Project, options: &Options) -> Result<bool> {
+    if options.gate {
+        return gate::run(project, options);
+    }
     let mut cases = select(CASES, |case| case.name, &options.cases)?;
     if options.only == Some(Part::Files) {
         cases.retain(|case| case.mode == Mode::Http);
@@ -111,7 +126,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<bool> {
     // What a program given with --uws can do is not known before.
     let complete = |outcome: &Outcome| outcome.left_out.iter().all(|peer| *peer == Peer::Uws);
     let met = |outcome: &Outcome| complete(outcome) && outcome.goals.iter().all(|goal| goal.met);
-    Ok(outcomes.iter().all(met) || !options.gate)
+    Ok(outcomes.iter().all(met) || !options.goals)
 }
 
 fn write_result(name: &str, text: &str) -> Result<()> {
@@ -132,16 +147,39 @@ fn select<T: Copy>(all: &[T], name: impl Fn(&T) -> &'static str, wanted: &[Strin
 impl Bench {
     /// Builds everything, installs what is `needed` and picks the cores.
     fn prepare(project: &Project, options: &Options, needed: impl Fn(Peer) -> bool) -> Result<Self> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        if cores < 2 {
-            return Err("the server and the load need a core each, and there is only one".to_owned());
-        }
-        run_command(project.cargo().args(["build", "--release", "--package", "rikki-cli"]), CARGO_LIMIT)?;
-        run_command(project.cargo().current_dir(BENCH).args(["build", "--release", "--locked"]), CARGO_LIMIT)?;
+        let unneeded = || Err(Missing("not asked for".to_owned()));
+        let bench = Self::build(project, options, &["--release"], "release")?;
+        let scratch = &bench.scratch;
+        Ok(Self {
+            libwebsockets: if needed(Peer::Lws) { programs::libwebsockets(scratch) } else { unneeded() },
+            node: if needed(Peer::Node) { programs::node(scratch) } else { unneeded() },
+            nginx: if needed(NGINX) || needed(Peer::Nginx { keeps_files: false }) {
+                programs::nginx()
+            } else {
+                unneeded()
+            },
+            ..bench
+        })
+    }
+
+    /// Builds what counting rikki takes: the release that other suites test too, and the load as fast as that can be had.
+    fn prepare_to_count(project: &Project) -> Result<Self> {
+        Self::build(project, &Options::default(), &["--package", "load"], "debug")
+    }
+
+    /// Builds rikki, and in the workspace `bench` what `arguments` say, which goes to `folder`.
+    fn build(project: &Project, options: &Options, arguments: &[&str], folder: &str) -> Result<Self> {
+        run_command(
+            project.cargo().args(["build", "--release", "--package", "rikki-cli", "--bin", "rikki"]),
+            CARGO_LIMIT,
+        )?;
+        let mut command = project.cargo();
+        run_command(command.current_dir(BENCH).args(["build", "--locked"]).args(arguments), CARGO_LIMIT)?;
         let mut command = project.cargo();
         command.current_dir(BENCH).args(["metadata", "--no-deps", "--format-version", "1"]);
         let metadata = parse(&output(&mut command, CARGO_LIMIT)?)?;
         let target = metadata["target_directory"].as_str().ok_or("cargo metadata names no target_directory")?;
+        let programs = Path::new(target).join(folder);
         let scratch = project.target.join("bench");
         let root = scratch.join("root");
         for folder in [&root, &Path::new(BENCH).join("results")] {
@@ -158,17 +196,21 @@ impl Bench {
         let unneeded = || Err(Missing("not asked for".to_owned()));
         Ok(Self {
             rikki: project.target.join("release/rikki"),
-            programs: Path::new(target).join("release"),
-            libwebsockets: if needed(Peer::Lws) { programs::libwebsockets(&scratch) } else { unneeded() },
-            node: if needed(Peer::Node) { programs::node(&scratch) } else { unneeded() },
-            nginx: if needed(Peer::Nginx) { programs::nginx() } else { unneeded() },
+            load: programs.join("load"),
+            programs,
+            libwebsockets: unneeded(),
+            node: unneeded(),
+            nginx: unneeded(),
             scratch,
             root,
             uws: options.uws.clone(),
-            server_core: "0".to_owned(),
-            load_core: (cores - 1).to_string(),
+            cores: Cores::look()?,
             options: options.clone(),
         })
+    }
+
+    fn server_cores(&self, case: &Case) -> &str {
+        if case.beside.is_some() { &self.cores.all } else { &self.cores.server }
     }
 
     /// Puts every server through `case` in turn, and counts what does not depend on time once. A server that fails is
@@ -193,7 +235,7 @@ impl Bench {
                 }
             }
         }
-        for (peer, samples) in results.iter_mut().filter(|_| case.counted) {
+        for (peer, samples) in results.iter_mut().filter(|_| case.counted != Counted::NOTHING) {
             eprintln!("{}, counting: {}", case.name, peer.name());
             match counts::count(self, case, *peer, samples) {
                 Err(error) if *peer == Peer::Rikki => return Err(error),
@@ -251,15 +293,33 @@ impl Bench {
 
     /// One run of the load generator against `server`.
     fn load(&self, case: &Case, peer: Peer, server: &Server, more: &[&str]) -> Result<Value> {
+        let mut command = self.load_command(case, peer, server, more)?;
+        let text =
+            output(&mut command, LOAD_LIMIT).map_err(|error| format!("{} in {}: {error}", peer.name(), case.name))?;
+        parse(&text)
+    }
+
+    fn load_command(&self, case: &Case, peer: Peer, server: &Server, more: &[&str]) -> Result<Command> {
         let mode = case.mode.word().ok_or_else(|| format!("{} has no load", case.name))?;
-        let mut command = pinned(&self.load_core, &self.programs.join("load"));
+        let cores = if case.beside.is_some() { &self.cores.all } else { &self.cores.load };
+        let mut command = pinned(cores, &self.load);
         command.arg(if peer == Peer::Tcp { "raw" } else { mode });
         command.args(["--port", &server.port.to_string(), "--pid", &server.pid().to_string()]);
         command.args(case.load).args(more);
         command.args(case.tls.then_some("--tls")).args(case.deflate.then_some("--deflate"));
-        let text =
-            output(&mut command, LOAD_LIMIT).map_err(|error| format!("{} in {}: {error}", peer.name(), case.name))?;
-        parse(&text)
+        Ok(command)
+    }
+}
+
+impl Cores {
+    /// One for the server, another for the load.
+    fn look() -> Result<Self> {
+        match std::thread::available_parallelism().map_or(1, usize::from) {
+            1 => Err("the server and the load need a core each, and there is only one".to_owned()),
+            cores => {
+                Ok(Self { server: "0".to_owned(), load: (cores - 1).to_string(), all: format!("0-{}", cores - 1) })
+            }
+        }
     }
 }
 

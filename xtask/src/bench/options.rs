@@ -17,9 +17,16 @@ pub(crate) struct Options {
     /// A server to compare with; all by default, may be repeated
     #[arg(long = "peer", value_name = "NAME")]
     pub(crate) peers: Vec<String>,
-    /// Fail if a goal is missed
+    /// Fail if a goal is missed or a server is left out
     #[arg(long)]
+    pub(crate) goals: bool,
+    /// Only count instructions and system calls, of rikki alone, and fail if bench/counts.tsv has fewer; a busy machine
+    /// will do
+    #[arg(long, conflicts_with_all = ["only", "peers", "goals", "smoke", "uws", "rounds", "seconds"])]
     pub(crate) gate: bool,
+    /// Write what the gate counts to bench/counts.tsv
+    #[arg(long, requires = "gate")]
+    pub(crate) renew: bool,
     /// See whether every case and server works; nothing is measured or kept
     #[arg(long)]
     pub(crate) smoke: bool,
@@ -53,7 +60,9 @@ impl Default for Options {
             only: None,
             cases: Vec::new(),
             peers: Vec::new(),
+            goals: false,
             gate: false,
+            renew: false,
             smoke: false,
             uws: None,
             rounds: 5,

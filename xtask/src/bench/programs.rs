@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::BENCH;
+use super::{BENCH, Bench};
 use crate::Result;
 use crate::install::{self, INSTALL_LIMIT, Missing};
 use crate::process::{output, run};
@@ -59,18 +59,27 @@ pub(super) fn ws_server(scratch: &Path) -> (String, PathBuf) {
     (script.display().to_string(), scratch.join("node").join("node_modules"))
 }
 
-/// Writes nginx's configuration for `port`; returns its arguments. One process, as fast as it can be without giving
-/// anything up: sendfile, open files kept, no logs.
-pub(super) fn nginx_arguments(scratch: &Path, root: &Path, port: u16) -> Result<Vec<String>> {
-    let scratch_text = scratch.display();
+/// How nginx serves.
+pub(super) struct Nginx {
+    pub(super) port: u16,
+    /// Whether open files are kept for a minute.
+    pub(super) keeps_files: bool,
+    pub(super) tls: bool,
+}
+
+/// Writes nginx's configuration; returns its arguments. One process, as fast as it can be without giving anything up:
+/// sendfile, no logs.
+pub(super) fn nginx_arguments(bench: &Bench, how: &Nginx) -> Result<Vec<String>> {
+    let scratch = bench.scratch.display();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()
-        .map(|kind| format!("    {kind}_temp_path {scratch_text}/nginx-{kind};\n"))
+        .map(|kind| format!("    {kind}_temp_path {scratch}/nginx-{kind};\n"))
         .collect();
+    let tls = if how.tls { certificate(bench)? } else { String::new() };
     let text = format!(
         "daemon off;\n\
          master_process off;\n\
-         pid {scratch_text}/nginx.pid;\n\
+         pid {scratch}/nginx.pid;\n\
          error_log stderr;\n\
          events {{ worker_connections 4096; }}\n\
          http {{\n\
@@ -79,18 +88,33 @@ pub(super) fn nginx_arguments(scratch: &Path, root: &Path, port: u16) -> Result<
          sendfile on;\n\
          tcp_nodelay on;\n\
          keepalive_requests 1000000000;\n\
-         open_file_cache max=1000 inactive=60s;\n\
+         {files}\
          default_type text/plain;\n\
          server {{\n\
-         listen 127.0.0.1:{port};\n\
+         listen 127.0.0.1:{port}{ssl};\n\
+         {tls}\
          root {root};\n\
          location = /rest {{ default_type application/json; return 200 '{{\"result\": 123}}\\n'; }}\n\
          }}\n\
          }}\n",
-        root = root.display(),
+        files = if how.keeps_files { "open_file_cache max=1000 inactive=60s;\n" } else { "" },
+        port = how.port,
+        ssl = if how.tls { " ssl" } else { "" },
+        root = bench.root.display(),
     );
-    let path = scratch.join(NGINX_CONFIG);
+    let path = bench.scratch.join(NGINX_CONFIG);
     fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
-    let arguments = ["-e", "stderr", "-p", &scratch_text.to_string(), "-c", &path.display().to_string()];
+    let arguments = ["-e", "stderr", "-p", &scratch.to_string(), "-c", &path.display().to_string()];
     Ok(arguments.map(str::to_owned).into())
+}
+
+/// Has a certificate made of the kind that all servers have; returns what nginx is told of it.
+fn certificate(bench: &Bench) -> Result<String> {
+    let scratch = bench.scratch.display();
+    run(Command::new(bench.programs.join("certificate")).arg(&bench.scratch), Duration::from_secs(20))?;
+    Ok(format!(
+        "ssl_certificate {scratch}/certificate.pem;\n\
+         ssl_certificate_key {scratch}/key.pem;\n\
+         ssl_protocols TLSv1.3;\n"
+    ))
 }

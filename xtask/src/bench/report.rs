@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::goals::{self, Judged};
 use super::samples::{
-    BUSY, BYTES, CALLS, CPU, INSTRUCTIONS, MEMORY, MILLISECONDS, P50, P99, PER_SECOND, REPLY_BYTES, Samples,
+    BUSY, BYTES, CALLS, CPU, Estimate, INSTRUCTIONS, MEMORY, MILLISECONDS, P50, P99, PER_SECOND, REPLY_BYTES, Samples,
+    interval,
 };
 use super::server::{PEERS, Peer};
 use super::{BENCH, Bench, Outcome};
@@ -38,21 +39,32 @@ impl Machine {
             .find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name.to_owned()))
             .unwrap_or_else(|| "an unknown processor".to_owned());
         let load = read("/proc/loadavg")?.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(f64::NAN);
+        let (outside, confidence) = interval(bench.options.rounds);
         let text = format!(
             "{}, {}, {}; server on core {}, load on core {}; {}. Medians of rounds in which the servers take turns, and of \
-             the ratios in each: {}, of {} s each where time matters.",
+             the ratios in each: {}, of {} s each where time matters. In brackets, from where to where the true median is \
+             with {:.0} % confidence, whatever the distribution: {}. Instructions and system calls are counted once.",
             processor,
             say("uname", &["-sr"])?,
             say("rustc", &["--version"])?,
-            bench.server_core,
-            bench.load_core,
+            bench.cores.server,
+            bench.cores.load,
             say("date", &["-u", "+%F"])?,
             bench.options.rounds,
             bench.options.seconds,
+            confidence * 100.0,
+            match outside {
+                0 => "the lowest and the highest round".to_owned(),
+                outside => format!("without the {outside} lowest and highest rounds"),
+            },
         );
         let lock = Path::new(BENCH).join("Cargo.lock");
         let mut versions = versions(&read(&lock.display().to_string())?);
-        let programs = [(Peer::Lws, &bench.libwebsockets), (Peer::Node, &bench.node), (Peer::Nginx, &bench.nginx)];
+        let programs = [
+            (Peer::Lws, &bench.libwebsockets),
+            (Peer::Node, &bench.node),
+            (Peer::Nginx { keeps_files: true }, &bench.nginx),
+        ];
         let found = programs.iter().filter_map(|(peer, program)| Some((peer, program.as_ref().ok()?)));
         versions.extend(found.map(|(peer, program)| (peer.name().to_owned(), program.version.clone())));
         Ok(Self { text, versions, load })
@@ -72,11 +84,14 @@ impl Machine {
             Peer::Rikki => format!("**rikki {}**", env!("CARGO_PKG_VERSION")),
             Peer::Tcp => "bare TCP, no WebSocket".to_owned(),
             Peer::Senders { .. } => peer.name().to_owned(),
-            Peer::Library(_) | Peer::Uws | Peer::Lws | Peer::Node | Peer::Nginx => match self.versions.get(peer.name())
-            {
-                Some(version) => format!("{} {version}", peer.name()),
-                None => peer.name().to_owned(),
-            },
+            // Its version stands beside the other one.
+            Peer::Nginx { keeps_files: false } => peer.name().to_owned(),
+            Peer::Library(_) | Peer::Uws | Peer::Lws | Peer::Node | Peer::Nginx { .. } => {
+                match self.versions.get(peer.name()) {
+                    Some(version) => format!("{} {version}", peer.name()),
+                    None => peer.name().to_owned(),
+                }
+            }
         }
     }
 }
@@ -156,25 +171,27 @@ fn columns(results: &[(Peer, Samples)]) -> Vec<Column> {
 
 pub(super) const NONE: &str = "-";
 
-/// A whole number with its thousands apart, and how far its rounds lie apart.
+/// Whole numbers with their thousands apart: the median, and its interval if there is one.
 pub(super) fn whole(samples: &Samples, quantity: &str) -> String {
-    let Some(median) = samples.median(quantity) else { return NONE.to_owned() };
-    let mut text = format!("{median:.0}");
-    for at in (1..text.len()).rev().filter(|at| (text.len() - at) % 3 == 0).collect::<Vec<_>>() {
-        text.insert(at, ',');
-    }
-    text + &spread(samples, quantity)
+    cell(samples.estimate(quantity), "", thousands)
 }
 
 pub(super) fn fine(samples: &Samples, quantity: &str) -> String {
-    samples.median(quantity).map_or(NONE.to_owned(), |median| format!("{median:.2}{}", spread(samples, quantity)))
+    cell(samples.estimate(quantity), "", |value| format!("{value:.2}"))
 }
 
-fn spread(samples: &Samples, quantity: &str) -> String {
-    match samples.spread(quantity) {
-        Some(spread) if spread > 0.0 => format!(" (±{:.0} %)", spread * 50.0),
-        _ => String::new(),
+fn cell(estimate: Option<Estimate>, unit: &str, write: impl Fn(f64) -> String) -> String {
+    let Some(Estimate { median, low, high }) = estimate else { return NONE.to_owned() };
+    let interval = if low < high { format!(" [{}, {}]", write(low), write(high)) } else { String::new() };
+    write(median) + unit + &interval
+}
+
+fn thousands(value: f64) -> String {
+    let mut text = format!("{value:.0}");
+    for at in (1..text.len()).rev().filter(|at| (text.len() - at) % 3 == 0).collect::<Vec<_>>() {
+        text.insert(at, ',');
     }
+    text
 }
 
 fn percent(part: Option<f64>) -> String {
@@ -183,7 +200,7 @@ fn percent(part: Option<f64>) -> String {
 
 fn ratio(above: Option<&Samples>, below: Option<&Samples>, quantity: &str) -> String {
     let times = above.zip(below).and_then(|(above, below)| above.times(below, quantity));
-    times.map_or(NONE.to_owned(), |times| format!("{times:.2} x"))
+    cell(times, " x", |times| format!("{times:.2}"))
 }
 
 #[cfg(test)]
@@ -202,7 +219,7 @@ mod tests {
         check(&[123.4], "123");
         check(&[1234.0], "1,234");
         check(&[1_234_567.0], "1,234,567");
-        check(&[90.0, 100.0, 110.0], "100 (±10 %)");
+        check(&[90.0, 100.0, 1110.0], "100 [90, 1,110]");
     }
 
     #[test]

@@ -32,11 +32,16 @@ impl Samples {
         median(self.0.get(quantity)?)
     }
 
-    /// How many times those of `other` they are: the median of what each round gives. A machine that is slower for a
-    /// while is so for both of a round.
-    pub(super) fn times(&self, other: &Self, quantity: &str) -> Option<f64> {
+    /// The median with its interval.
+    pub(super) fn estimate(&self, quantity: &str) -> Option<Estimate> {
+        Estimate::of(self.0.get(quantity)?)
+    }
+
+    /// How many times those of `other` they are: of what each round gives. A machine that is slower for a while is so
+    /// for both of a round.
+    pub(super) fn times(&self, other: &Self, quantity: &str) -> Option<Estimate> {
         let rounds = self.0.get(quantity)?.iter().zip(other.0.get(quantity)?);
-        median(&rounds.map(|(own, other)| own / other).collect::<Vec<_>>())
+        Estimate::of(&rounds.map(|(own, other)| own / other).collect::<Vec<_>>())
     }
 
     /// How far the samples lie apart, as a part of their median.
@@ -45,6 +50,46 @@ impl Samples {
         let low = samples.iter().copied().min_by(f64::total_cmp)?;
         let high = samples.iter().copied().max_by(f64::total_cmp)?;
         Some((high - low) / self.median(quantity)?)
+    }
+}
+
+/// A median, and between which of the samples the true one lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Estimate {
+    pub(super) median: f64,
+    pub(super) low: f64,
+    pub(super) high: f64,
+}
+
+impl Estimate {
+    fn of(values: &[f64]) -> Option<Self> {
+        let mut values = values.to_vec();
+        values.sort_by(f64::total_cmp);
+        let outside = interval(values.len()).0;
+        let high = values.len().checked_sub(1 + outside)?;
+        Some(Self { median: median(&values)?, low: *values.get(outside)?, high: *values.get(high)? })
+    }
+}
+
+/// How sure an interval has to be of the median, if there are rounds enough.
+const CONFIDENCE: f64 = 0.9;
+
+/// Of so many samples, how many at each end are outside of the narrowest interval between two of them that has the median
+/// in it with [`CONFIDENCE`], and with what confidence it has. Nothing is assumed of how samples are distributed: each is
+/// as likely above the true median as below, so how many are below is a binomial count.
+pub(super) fn interval(samples: usize) -> (usize, f64) {
+    let all = 0.5_f64.powi(i32::try_from(samples).unwrap_or(i32::MAX));
+    // That `outside` samples are below the median, and that at most so many are.
+    let (mut outside, mut exactly) = (0, all);
+    let mut at_most = exactly;
+    loop {
+        let next = exactly * (samples - outside) as f64 / (outside + 1) as f64;
+        if outside + 1 >= samples.div_ceil(2) || 1.0 - 2.0 * (at_most + next) < CONFIDENCE {
+            return (outside, (1.0 - 2.0 * at_most).max(0.0));
+        }
+        outside += 1;
+        exactly = next;
+        at_most += next;
     }
 }
 
@@ -73,8 +118,26 @@ mod tests {
         };
         // The third round was slow for both: the medians, 6 and 4, would say 1.5.
         let (own, other) = (samples(&[6.0, 4.0, 18.0]), samples(&[3.0, 4.0, 9.0]));
-        assert_eq!(own.times(&other, CPU), Some(2.0));
+        assert_eq!(own.times(&other, CPU), Some(Estimate { median: 2.0, low: 1.0, high: 2.0 }));
         assert_eq!(own.times(&Samples::default(), CPU), None);
+    }
+
+    #[test]
+    fn says_between_which_rounds_the_median_lies() {
+        let check = |samples, outside, percent: f64| {
+            let (found, confidence) = interval(samples);
+            assert_eq!((found, (confidence * 1000.0).round() / 10.0), (outside, percent), "{samples}");
+        };
+        check(1, 0, 0.0);
+        check(3, 0, 75.0);
+        check(5, 0, 93.8);
+        check(7, 0, 98.4);
+        check(8, 1, 93.0);
+        check(20, 5, 95.9);
+        let mut samples = Samples::default();
+        [5.0, 9.0, 1.0, 3.0, 2.0, 4.0, 8.0, 7.0].iter().for_each(|value| samples.add(CPU, *value));
+        assert_eq!(samples.estimate(CPU), Some(Estimate { median: 4.5, low: 2.0, high: 8.0 }));
+        assert_eq!(samples.estimate(BYTES), None);
     }
 
     #[test]

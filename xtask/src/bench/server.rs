@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use super::cases::{Case, FILE_SERVER, Mode, SENDERS, SENDERS_EACH};
+use super::cases::{BROADCAST_PATH, Case, FILE_SERVER, HYPER, Mode, SENDERS, SENDERS_EACH};
 use super::{Bench, pinned, programs};
 use crate::Result;
 use crate::process::Running;
@@ -34,7 +34,10 @@ pub(super) enum Peer {
     /// The package ws on Node.
     Node,
     /// For HTTP alone.
-    Nginx,
+    Nginx {
+        /// With `open_file_cache`: it looks at a file once a minute, and not for each request.
+        keeps_files: bool,
+    },
     /// No WebSocket at all: the limit.
     Tcp,
 }
@@ -53,7 +56,9 @@ pub(super) const PEERS: &[Peer] = &[
     Peer::Library(FILE_SERVER),
     Peer::Lws,
     Peer::Node,
-    Peer::Nginx,
+    Peer::Library(HYPER),
+    Peer::Nginx { keeps_files: true },
+    Peer::Nginx { keeps_files: false },
     Peer::Tcp,
 ];
 
@@ -67,7 +72,8 @@ impl Peer {
             Self::Uws => "uWebSockets",
             Self::Lws => "libwebsockets",
             Self::Node => "ws",
-            Self::Nginx => "nginx",
+            Self::Nginx { keeps_files: true } => "nginx",
+            Self::Nginx { keeps_files: false } => "nginx without open_file_cache",
             Self::Tcp => "tcp",
         }
     }
@@ -85,9 +91,9 @@ impl Server {
     pub(super) fn start(bench: &Bench, peer: Peer, case: &Case, wrapper: &[String]) -> Result<Self> {
         let CommandLine { program, arguments, port } = command_line(bench, peer, case)?;
         let mut command = match wrapper.split_first() {
-            None => pinned(&bench.server_core, &program),
+            None => pinned(bench.server_cores(case), &program),
             Some((wrapper, arguments)) => {
-                let mut command = pinned(&bench.server_core, wrapper.as_ref());
+                let mut command = pinned(bench.server_cores(case), wrapper.as_ref());
                 command.args(arguments).arg(&program);
                 command
             }
@@ -121,12 +127,6 @@ impl Server {
     pub(super) fn pid(&self) -> u32 {
         self.process.id()
     }
-
-    /// Asks the server to end, and waits until it has.
-    pub(super) fn end(mut self) -> Result<()> {
-        super::counts::signal("-TERM", self.pid())?;
-        self.process.wait(Instant::now() + START_LIMIT).map(drop)
-    }
 }
 
 /// How a server is called, and its port if it does not choose one itself.
@@ -151,7 +151,7 @@ fn command_line(bench: &Bench, peer: Peer, case: &Case) -> Result<CommandLine> {
         }
         Peer::Rikki if case.mode == Mode::Push => CommandLine::without_port(bench.programs.join(SENDERS), []),
         Peer::Rikki if case.mode == Mode::Topic => CommandLine::without_port(bench.programs.join("rikki-topic"), []),
-        Peer::Rikki => CommandLine::without_port(bench.rikki.clone(), rikki_arguments(bench, case.tls)),
+        Peer::Rikki => CommandLine::without_port(bench.rikki.clone(), rikki_arguments(bench, case)),
         Peer::Senders { each } => {
             CommandLine::without_port(bench.programs.join(SENDERS), each.then(|| "--each".to_owned()))
         }
@@ -165,10 +165,11 @@ fn command_line(bench: &Bench, peer: Peer, case: &Case) -> Result<CommandLine> {
             let (script, _) = programs::ws_server(&bench.scratch);
             CommandLine::without_port(node.path.clone(), std::iter::once(script).chain(flags))
         }
-        Peer::Nginx => {
+        Peer::Nginx { keeps_files } => {
             let nginx = bench.nginx.as_ref().map_err(|missing| missing.to_string())?;
             let port = free_port()?;
-            let arguments = programs::nginx_arguments(&bench.scratch, &bench.root, port)?;
+            let how = programs::Nginx { port, keeps_files, tls: case.tls };
+            let arguments = programs::nginx_arguments(bench, &how)?;
             CommandLine { program: nginx.path.clone(), arguments, port: Some(port) }
         }
         Peer::Lws => {
@@ -191,12 +192,15 @@ impl CommandLine {
     }
 }
 
-/// As it is without flags, but for one thread, a free port, and connections on which requests never end.
-fn rikki_arguments(bench: &Bench, tls: bool) -> Vec<String> {
-    let listen = format!("{}://127.0.0.1:0", if tls { "wss" } else { "ws" });
+/// As it is without flags, but for its workers, a free port, and connections on which requests never end.
+fn rikki_arguments(bench: &Bench, case: &Case) -> Vec<String> {
+    let listen = format!("{}://127.0.0.1:0", if case.tls { "wss" } else { "ws" });
     let root = bench.root.display().to_string();
-    let words = [&root, "--listen", &listen, "--workers", "1", "--log", "warn", "--max-requests", "1000000000"];
-    words.into_iter().chain(tls.then_some("--tls-self-signed")).map(str::to_owned).collect()
+    let workers = case.beside.unwrap_or("1");
+    let words = [&root, "--listen", &listen, "--workers", workers, "--log", "warn", "--max-requests", "1000000000"];
+    let tls = case.tls.then_some("--tls-self-signed");
+    let topic = (case.mode == Mode::Broadcast).then_some(["--broadcast", BROADCAST_PATH]);
+    words.into_iter().chain(tls).chain(topic.into_iter().flatten()).map(str::to_owned).collect()
 }
 
 fn free_port() -> Result<u16> {

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use super::Outcome;
-use super::goals::{Ratio, Rivals, best_rival, own};
+use super::goals::{Ratio, Rivals, best_rival, of, own};
 use super::report::{Machine, NONE, fine, row, whole};
-use super::samples::{BYTES, CPU, MILLISECONDS, PER_SECOND, Samples, median};
+use super::samples::{BYTES, CALLS, CPU, INSTRUCTIONS, MILLISECONDS, PER_SECOND, Samples, median};
 use super::server::{PEERS, Peer};
 
 /// The page of all cases.
@@ -13,11 +13,22 @@ pub(super) fn page(outcomes: &[Outcome], machine: &Machine) -> String {
     let mut text = format!("# Results\n\n{}\n![ratios](ratios.svg)\n\n", machine.describe());
     text.push_str(
         "Each case has a page of its own. Ratios are to the best of the others, whoever that is: medians of what each \
-         round gives; above 1 rikki is better. Memory takes the place of speed where no time is measured.\n\n",
+         round gives; above 1 rikki is better. Memory takes the place of speed where no time is measured. Instructions \
+         are those in user space, and like system calls per message.\n\n",
     );
-    let titles = ["rikki", "speed", "CPU time", "rounds", "goals"];
+    let titles = [
+        "rikki",
+        "speed",
+        "CPU time",
+        "rounds",
+        "instructions",
+        "the least of others",
+        "system calls",
+        "others",
+        "goals",
+    ];
     text.push_str(&row("case", titles.iter().map(|title| (*title).to_owned())));
-    text.push_str("|---|--:|--:|--:|--:|---|\n");
+    text.push_str("|---|--:|--:|--:|--:|--:|--:|--:|--:|---|\n");
     for outcome in outcomes {
         let first = format!("[{}]({}.md)", outcome.case.title, outcome.case.name);
         text.push_str(&row(&first, cells(outcome).into_iter()));
@@ -31,7 +42,7 @@ pub(super) fn page(outcomes: &[Outcome], machine: &Machine) -> String {
     text
 }
 
-fn cells(outcome: &Outcome) -> [String; 5] {
+fn cells(outcome: &Outcome) -> [String; 9] {
     let own = own(&outcome.results);
     let value = |own: &Samples| match (own.median(PER_SECOND), own.median(MILLISECONDS)) {
         (Some(_), _) => whole(own, PER_SECOND) + "/s",
@@ -41,6 +52,13 @@ fn cells(outcome: &Outcome) -> [String; 5] {
     let against = |quantity| {
         best_rival(&outcome.results, quantity, Rivals::All)
             .map_or(NONE.to_owned(), |Ratio { rival, times }| format!("{times:.2} x {}", rival.name()))
+    };
+    type Write = fn(&Samples, &str) -> String;
+    let counted = |quantity, write: Write| own.map_or(NONE.to_owned(), |own| write(own, quantity));
+    let others = |quantity, write: Write| {
+        let rival = best_rival(&outcome.results, quantity, Rivals::All);
+        let samples = rival.and_then(|Ratio { rival, .. }| Some((rival, of(&outcome.results, rival)?)));
+        samples.map_or(NONE.to_owned(), |(rival, samples)| format!("{} {}", write(samples, quantity), rival.name()))
     };
     let speed = if own.is_some_and(|own| own.median(PER_SECOND).is_some()) { PER_SECOND } else { BYTES };
     let widest = spreads(outcome).into_iter().reduce(f64::max);
@@ -54,6 +72,10 @@ fn cells(outcome: &Outcome) -> [String; 5] {
         against(speed),
         against(CPU),
         widest.map_or(NONE.to_owned(), |widest| format!("±{:.0} %", widest * 100.0)),
+        counted(INSTRUCTIONS, whole),
+        others(INSTRUCTIONS, whole),
+        counted(CALLS, fine),
+        others(CALLS, fine),
         goals,
     ]
 }

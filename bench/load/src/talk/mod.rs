@@ -12,6 +12,7 @@ use mio::{Events, Interest, Poll, Token};
 use serde_json::{Value, json};
 
 use crate::args::{Args, Mode};
+use crate::pause::{Pause, wait_to_be_counted};
 use crate::{Result, meter, tls};
 
 pub(crate) use fan_out::FanOut;
@@ -33,6 +34,9 @@ const HIGHEST_LATENCY: u64 = 60_000_000_000;
 
 pub(crate) fn run(args: &Args) -> Result<Value> {
     let mut run = Run::new(args)?;
+    if args.counted {
+        return run.count();
+    }
     run.start()?;
     run.serve()
 }
@@ -90,13 +94,46 @@ impl<'a> Run<'a> {
             self.began = Instant::now();
             return self.push_to_all(self.args.inflight, self.began);
         }
+        self.begin_all(self.began)
+    }
+
+    /// Begins as many on each connection as may be under way.
+    fn begin_all(&mut self, now: Instant) -> Result<()> {
         for talker in &mut self.talkers {
             let count = (self.args.inflight as u64).min(self.left);
             self.left -= count;
-            talker.begin(count as usize, self.began);
+            talker.begin(count as usize, now);
             talker.push()?;
         }
         Ok(())
+    }
+
+    /// Two lots of messages in rounds, the second of which is counted by somebody else.
+    fn count(&mut self) -> Result<Value> {
+        std::thread::sleep(SETTLE);
+        let mut report = Value::Null;
+        for lot in 1..=2 {
+            if lot == 2 {
+                wait_to_be_counted(self.args, "ready")?;
+            }
+            (self.left, self.completed) = (self.args.messages.unwrap_or_default(), 0);
+            self.start_round()?;
+            report = self.serve()?;
+        }
+        wait_to_be_counted(self.args, "done")?;
+        Ok(report)
+    }
+
+    /// Sends the messages of a round, of which the server sees none before all are sent.
+    fn start_round(&mut self) -> Result<()> {
+        let _pause = self.args.pid.map(Pause::begin).transpose()?;
+        let now = Instant::now();
+        if self.fan_out.is_some() { self.push_to_all(self.args.inflight, now) } else { self.begin_all(now) }
+    }
+
+    /// Whether everything has come back that was sent.
+    fn is_round_over(&self) -> bool {
+        self.args.counted && self.left > 0 && self.talkers.iter().all(|talker| talker.under_way() == 0)
     }
 
     fn serve(&mut self) -> Result<Value> {
@@ -132,6 +169,9 @@ impl<'a> Run<'a> {
             }
             if self.completed > before {
                 last_answer = now;
+                if self.is_round_over() {
+                    self.start_round()?;
+                }
             }
         }
     }
@@ -171,9 +211,9 @@ impl<'a> Run<'a> {
             self.completed += came_back as u64;
             if let Some(fan_out) = &mut self.fan_out {
                 let whole = fan_out.deliver(number, came_back);
-                return self.push_to_all(whole, now);
+                return if self.args.counted { Ok(()) } else { self.push_to_all(whole, now) };
             }
-            if self.args.rate.is_none() {
+            if self.args.rate.is_none() && !self.args.counted {
                 let count = (came_back as u64).min(self.left);
                 self.left -= count;
                 talker.begin(count as usize, now);

@@ -99,6 +99,11 @@ impl Talker {
         self.waiting
     }
 
+    /// Messages that have not come back, those that have not been sent among them.
+    pub(crate) fn under_way(&self) -> usize {
+        self.began.len()
+    }
+
     /// Makes `count` messages due, which count as begun at `at`.
     pub(crate) fn begin(&mut self, count: usize, at: Instant) {
         self.waiting += count;
