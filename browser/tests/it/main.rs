@@ -12,6 +12,7 @@ mod layout;
 mod listing;
 mod page;
 mod proxy;
+mod rikki_js;
 mod scratch;
 mod screenshots;
 mod server;

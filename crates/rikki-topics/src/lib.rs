@@ -3,6 +3,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod broker;
+#[cfg(feature = "axum")]
+mod browser;
 mod config;
 mod counters;
 mod cursor;
@@ -32,6 +34,8 @@ mod url;
 mod wait;
 
 pub use broker::{Broker, Inlet, Memory, Published, Publishing, WeakInlet};
+#[cfg(feature = "axum")]
+pub use browser::{browser_module, browser_types};
 pub use config::{Policy, PresenceMode, TopicConfig, TopicsConfig};
 pub use counters::TopicCounters;
 pub use error::{PublishError, SubscribeError};
