@@ -220,7 +220,7 @@ fn what_is_no_topic() {
 
 #[test]
 fn paths_that_are_taken() {
-    for path in ["/websocket", "/rest", "/test.html", "/favicon.ico"] {
+    for path in ["/websocket", "/rest", "/test.html", "/favicon.ico", "/rikki.js", "/rikki.d.ts"] {
         let expected = format!("no topic can be at {path}, which has its answer: take another path");
         check_refused(&["--topic", path], &expected);
         check_refused(&["--broadcast", path], &expected);
@@ -240,6 +240,53 @@ fn paths_that_are_taken() {
     for (path, status) in [("/a", "200"), ("/a/b", "403"), ("/a/b/c", "200"), ("/a/files/c", "405")] {
         assert_eq!(publish(&address, path, "", "x").0, status, "{path}");
     }
+}
+
+/// Where there are topics there is their client for pages, which a browser has to fetch once, unless the folder has
+/// another.
+#[test]
+fn the_module_for_pages() {
+    let folder = Folder::new();
+    let (_server, address) = with(&folder, &["--topic=/*"]);
+    let ask = |method: &str, path: &str, fields: &str| {
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{fields}Connection: close\r\n\r\n");
+        let answer = ask(&address, &request);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.to_ascii_lowercase(), body.to_owned())
+    };
+    for (path, media, part) in [
+        ("/rikki.js", "text/javascript; charset=utf-8", "export class Topic extends EventTarget {"),
+        ("/rikki.d.ts", "text/plain; charset=utf-8", "export class Topic extends EventTarget {"),
+    ] {
+        let (head, body) = ask("GET", path, "");
+        assert!(head.starts_with("http/1.1 200 ") && body.contains(part), "{head}");
+        for field in [
+            &*format!("content-type: {media}\r\n"),
+            "x-content-type-options: nosniff",
+            "cache-control: no-cache",
+            &format!("content-length: {}", body.len()),
+        ] {
+            assert!(head.contains(field), "{field}: {head}");
+        }
+        let tag = head.split_once("\r\netag: ").unwrap().1.split("\r\n").next().unwrap();
+        let (without_body, nothing) = ask("HEAD", path, "");
+        assert!(without_body.contains(tag) && without_body.contains("content-length: "), "{without_body}");
+        assert_eq!(nothing, "");
+        for (known, status) in [(tag, "304"), (&*format!("\"x\", W/{tag}"), "304"), ("*", "304"), ("\"x\"", "200")] {
+            let (head, again) = ask("GET", path, &format!("If-None-Match: {known}\r\n"));
+            assert!(head.starts_with(&format!("http/1.1 {status} ")) && head.contains(tag), "{known}: {head}");
+            assert_eq!(again.is_empty(), status == "304", "{known}");
+        }
+        assert!(ask("POST", path, "").0.starts_with("http/1.1 405 "));
+        assert!(ask("GET", &format!("{path}/"), "").1.contains("\"messages\""), "that is a topic");
+    }
+    folder.write("rikki.js", "mine");
+    assert_eq!(read(&address, "/rikki.js", ""), ("200".to_owned(), "mine".to_owned()));
+    drop(_server);
+    // Without topics it is a file like others, if there is one.
+    let (_server, address) = with(&folder, &[]);
+    assert_eq!(read(&address, "/rikki.js", ""), ("200".to_owned(), "mine".to_owned()));
+    assert_eq!(read(&address, "/rikki.d.ts", "").0, "404");
 }
 
 #[test]
