@@ -16,6 +16,7 @@ mod rikki_js;
 mod scratch;
 mod screenshots;
 mod server;
+mod snippets;
 mod test_page;
 mod tester;
 mod topics;

@@ -137,9 +137,19 @@ export class Topic extends EventTarget {
     listener: ((this: Topic, event: TopicEvents[T]) => void) | { handleEvent(event: TopicEvents[T]): void } | null,
     options?: boolean | AddEventListenerOptions,
   ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
   removeEventListener<T extends keyof TopicEvents>(
     type: T,
     listener: ((this: Topic, event: TopicEvents[T]) => void) | { handleEvent(event: TopicEvents[T]): void } | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
     options?: boolean | EventListenerOptions,
   ): void;
 }
