@@ -93,6 +93,22 @@ pub(crate) fn npm_package(folder: &Path, name: &str, version: &str) -> std::resu
     install().map_err(|error| Missing(format!("the package {name} could not be installed: {error}")))
 }
 
+/// Installs with npm what the lock file among `files` says, in a folder to which they are copied: Node looks for the
+/// packages of a program where that is.
+pub(crate) fn npm_ci(from: &Path, files: &[&str], folder: &Path) -> std::result::Result<(), Missing> {
+    for program in ["node", "npm"] {
+        if !works(Command::new(program).arg("--version")) {
+            return Err(Missing(format!("install {program}, with Node.js 20 or newer")));
+        }
+    }
+    let copied = fs::create_dir_all(folder)
+        .and_then(|()| files.iter().try_for_each(|name| fs::copy(from.join(name), folder.join(name)).map(drop)));
+    copied.map_err(|error| Missing(format!("{}: {error}", folder.display())))?;
+    let mut npm = Command::new("npm");
+    npm.current_dir(folder).args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"]);
+    run(&mut npm, INSTALL_LIMIT).map_err(|error| Missing(format!("packages of npm could not be installed: {error}")))
+}
+
 /// Finds a C++ compiler, or installs it.
 pub(crate) fn cxx() -> std::result::Result<(), Missing> {
     // As the crate `cc` finds one.

@@ -6,6 +6,8 @@ use std::sync::{Arc, OnceLock};
 use rikki_limits::{Budget, Share};
 use rikki_ws::{Message, PreparedMessage};
 
+#[cfg(feature = "axum")]
+use crate::centrifugo;
 use crate::envelope;
 use crate::position::Position;
 use crate::ring::OVERHEAD;
@@ -22,14 +24,28 @@ pub(crate) struct Item {
     key: Option<Arc<str>>,
     budget: Arc<Budget>,
     /// In an envelope, with what that holds.
-    enveloped: OnceLock<Box<(PreparedMessage, Share)>>,
+    enveloped: Form,
+    /// As clients of Centrifugo get it, likewise.
+    #[cfg(feature = "axum")]
+    pushed: Form,
 }
+
+/// A message in other words, with what that holds.
+type Form = OnceLock<Box<(PreparedMessage, Share)>>;
 
 impl Item {
     /// Its other forms, the compressed ones included, are counted in `budget`.
     pub(crate) fn new(message: Message<'static>, key: Option<Arc<str>>, time: u64, budget: &Arc<Budget>) -> Self {
         let (message, budget) = (PreparedMessage::counted(message, budget), budget.clone());
-        Self { message, time, key, budget, enveloped: OnceLock::new() }
+        Self {
+            message,
+            time,
+            key,
+            budget,
+            enveloped: Form::new(),
+            #[cfg(feature = "axum")]
+            pushed: Form::new(),
+        }
     }
 
     pub(crate) fn key(&self) -> Option<&Arc<str>> {
@@ -43,19 +59,28 @@ impl Item {
 
     /// In an envelope that says where it is: made once for all who want it so, as long as there is room to keep it.
     pub(crate) fn enveloped(&self, position: Position) -> Cow<'_, PreparedMessage> {
-        match self.enveloped.get() {
+        self.formed(&self.enveloped, || envelope::message(self, position))
+    }
+
+    /// As clients of Centrifugo get it from this channel, likewise.
+    #[cfg(feature = "axum")]
+    pub(crate) fn pushed(&self, channel: &str, position: Position) -> Cow<'_, PreparedMessage> {
+        self.formed(&self.pushed, || centrifugo::pushed(channel, self, position))
+    }
+
+    fn formed<'i>(&self, form: &'i Form, write: impl FnOnce() -> String) -> Cow<'i, PreparedMessage> {
+        match form.get() {
             Some(kept) => Cow::Borrowed(&kept.0),
-            None => self.envelop(position),
+            None => self.form(form, write()),
         }
     }
 
     #[cold]
-    fn envelop(&self, position: Position) -> Cow<'_, PreparedMessage> {
-        let text = envelope::message(self, position);
+    fn form<'i>(&self, form: &'i Form, text: String) -> Cow<'i, PreparedMessage> {
         match self.budget.take(text.len() + OVERHEAD) {
             Some(share) => {
                 let made = || Box::new((PreparedMessage::counted(text, &self.budget), share));
-                Cow::Borrowed(&self.enveloped.get_or_init(made).0)
+                Cow::Borrowed(&form.get_or_init(made).0)
             }
             // For this one alone, and so not worth compressing.
             None => Cow::Owned(PreparedMessage::uncompressed(text)),
