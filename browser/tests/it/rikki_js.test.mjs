@@ -130,6 +130,9 @@ test("waits are random, and longer each time up to a bound", async () => {
   assert.deepEqual(await waits(1, { minDelay: 50, maxDelay: 10 }), [50, 50, 50, 50, 50, 50, 50, 50]);
   const undefinedIsDefault = await waits(1, { minDelay: undefined, maxDelay: 3000 });
   assert.deepEqual(undefinedIsDefault, [1000, 2000, 3000, 3000, 3000, 3000, 3000, 3000]);
+  // A timer takes what is longer for nothing.
+  const unbounded = await waits(1, { minDelay: 1e9, maxDelay: Infinity });
+  assert.deepEqual(unbounded, [2e9, ...Array(7).fill(2 ** 31 - 1)]);
 });
 
 test("five seconds prove a connection", async () => {
@@ -257,6 +260,19 @@ test("what is no message of a topic ends the connection, and is told", async () 
   }
 });
 
+test("what makes no sense is refused at once", () => {
+  for (const options of [{ queue: -1 }, { minDelay: NaN }, { maxDelay: "long" }, { timeout: -1 }]) {
+    assert.throws(() => topic("/chat", options), RangeError);
+  }
+  for (const url of ["ftp://example.org/chat", "data:,chat", "http://", "wss://exa mple/"]) {
+    assert.throws(() => topic(url));
+  }
+  assert.equal(topic("http://example.org/chat").url, "ws://example.org/chat");
+  assert.equal(topic(new URL("wss://example.org/chat")).url, "wss://example.org/chat");
+  assert.equal(topic("chat").url, "wss://example.org/here/chat");
+  assert.equal(topic("//other.example/chat").url, "wss://other.example/chat");
+});
+
 test("an attempt is bounded", async () => {
   const hangs = topic("/chat", { token: () => new Promise(() => {}) });
   const mute = topic("/chat", { timeout: 3000 });
@@ -272,6 +288,9 @@ test("an attempt is bounded", async () => {
   assert.equal(hangs.types(), "error close");
   await pass(1000);
   assert.equal(hangs.readyState, 0);
+  const patient = topic("/chat", { timeout: Infinity });
+  await pass(1e9);
+  assert.equal(patient.types(), "");
 });
 
 test("a token is asked for each time, and told to nobody", async () => {
@@ -406,6 +425,21 @@ test("it closes from wherever it is", async () => {
   const [{ code, reason, retry }] = asks.log;
   assert.deepEqual([code, reason, retry, asks.types(), sockets.length], [4000, "bye", null, "close", 0]);
   assert.equal(asks.readyState, 3);
+  // The same where the function hears of it, as that of `fetch` does.
+  const fetches = topic("/chat", {
+    queue: 10,
+    token: signal => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
+  });
+  await settled();
+  const sent = fetches.send("x");
+  fetches.close();
+  fetches.connect();
+  await assert.rejects(sent, { name: "AbortError" });
+  await settled();
+  assert.equal(fetches.types(), "close");
+  fetches.close();
+  await pass(60_000);
+  assert.deepEqual([fetches.types(), sockets.length], ["close", 0]);
   // While it connects, which the browser gives up.
   const connects = topic();
   await settled();

@@ -12,6 +12,9 @@ const PROVED = 5000;
 const isFinal = code =>
   code === 1008 || code === 1009 || (code >= 3500 && code < 4000) || (code >= 4500 && code < 5000);
 
+// What a timer takes.
+const LONGEST = 2 ** 31 - 1;
+
 const fault = (name, text) => new DOMException(text, name);
 
 export class Topic extends EventTarget {
@@ -35,11 +38,15 @@ export class Topic extends EventTarget {
 
   constructor(url, { token, queue = 0, minDelay = 500, maxDelay = 20000, timeout = 10000 } = {}) {
     super();
+    for (const [name, value] of Object.entries({ queue, minDelay, maxDelay, timeout })) {
+      if (!(value >= 0)) throw new RangeError(`${name} is a number, and not below 0`);
+    }
     const base = globalThis.document?.baseURI ?? globalThis.location?.href;
     this.#url = new URL(url, base);
     this.#url.protocol = this.#url.protocol.replace("http", "ws");
     this.#url.hash = "";
-    this.#options = { token, queue, minDelay, maxDelay, timeout };
+    if (!/^wss?:$/.test(this.#url.protocol)) throw fault("SyntaxError", "a topic is at http: or https:");
+    this.#options = { token, queue, minDelay, maxDelay, timeout: Math.min(timeout, LONGEST) };
     for (const type of EVENTS) {
       this[`on${type}`] = null;
       this.addEventListener(type, event => this[`on${type}`]?.(event));
@@ -214,7 +221,7 @@ export class Topic extends EventTarget {
       retry = this.#failed = 0;
     } else if (this.#readyState !== CLOSING && !isFinal(code)) {
       const window = Math.min(maxDelay, Math.max(minDelay, 1) * 2 ** ++this.#failed);
-      retry = minDelay + Math.random() * Math.max(window - minDelay, 0);
+      retry = Math.min(minDelay + Math.random() * Math.max(window - minDelay, 0), LONGEST);
     }
     this.#comesBack = false;
     this.#readyState = retry === null ? CLOSED : CONNECTING;
@@ -225,10 +232,8 @@ export class Topic extends EventTarget {
     } else {
       this.#timer = setTimeout(() => this.#begin(), retry);
     }
-    const timer = this.#timer;
     if (error) this.#tell("error", { error });
-    // Who hears of the error may have closed it, or connected.
-    if (timer === this.#timer) this.#tell("close", { code, reason, wasClean, retry });
+    this.#tell("close", { code, reason, wasClean, retry });
   }
 
   #reject(code) {
