@@ -1,7 +1,7 @@
 // `/rikki.js` alone, with sockets, timers, chance and a page of ours: `RIKKI_JS` is where it lies. Nothing is waited for.
 
 import assert from "node:assert/strict";
-import { setMaxListeners } from "node:events";
+import { getEventListeners, setMaxListeners } from "node:events";
 import { readFileSync } from "node:fs";
 import { beforeEach, test } from "node:test";
 import { gzipSync } from "node:zlib";
@@ -109,11 +109,11 @@ test("it is small", () => {
 });
 
 test("waits are random, and longer each time up to a bound", async () => {
-  const waits = async (random, options) => {
+  const waits = async (random, options, rounds = 10) => {
     Math.random = () => random;
     const it = topic("/chat", options);
     const waits = [];
-    for (let failed = 0; failed < 1100; failed += 1) {
+    for (let failed = 0; failed < rounds; failed += 1) {
       await settled();
       sockets.at(-1).end(1006);
       waits.push(it.log.at(-1).retry);
@@ -126,7 +126,7 @@ test("waits are random, and longer each time up to a bound", async () => {
   assert.deepEqual(await waits(0), [500, 500, 500, 500, 500, 500, 500, 500]);
   assert.deepEqual(await waits(1), [1000, 2000, 4000, 8000, 16000, 20000, 20000, 20000]);
   assert.deepEqual(await waits(0.5), [750, 1250, 2250, 4250, 8250, 10250, 10250, 10250]);
-  assert.deepEqual(await waits(1, { minDelay: 0, maxDelay: 8 }), [2, 4, 8, 8, 8, 8, 8, 8]);
+  assert.deepEqual(await waits(1, { minDelay: 0, maxDelay: 8 }, 1100), [2, 4, 8, 8, 8, 8, 8, 8]);
   assert.deepEqual(await waits(1, { minDelay: 50, maxDelay: 10 }), [50, 50, 50, 50, 50, 50, 50, 50]);
   const undefinedIsDefault = await waits(1, { minDelay: undefined, maxDelay: 3000 });
   assert.deepEqual(undefinedIsDefault, [1000, 2000, 3000, 3000, 3000, 3000, 3000, 3000]);
@@ -152,6 +152,11 @@ test("five seconds prove a connection", async () => {
   assert.equal(await lasting(4999), 4000);
   assert.equal(await lasting(5000), 1000);
   assert.equal(await lasting(4999), 2000);
+  // Who is asked to connect anew begins anew.
+  it.close();
+  sockets.at(-1).end(1006);
+  it.connect();
+  assert.equal(await lasting(0), 1000);
 });
 
 test("it stops where the server means it", async () => {
@@ -195,6 +200,7 @@ test("connect makes one connection, whenever it is called", async () => {
   sockets[0].end(1006);
   await connect();
   answer("t");
+  assert.equal(getEventListeners(page, "online").length, 1);
   // It did not wait, and what it waited for does not come on top.
   assert.equal(await connect(), 2);
   await pass(9_000);
@@ -215,6 +221,7 @@ test("connect makes one connection, whenever it is called", async () => {
   await pass(60_000);
   assert.equal(it.readyState, 3);
   assert.equal(sockets.length, 3);
+  assert.equal(getEventListeners(page, "online").length, 0);
   it.connect();
   await settled();
   answer("t");
@@ -384,9 +391,13 @@ test("the page is away and back", async () => {
   page.dispatchEvent(new Event("online"));
   assert.equal(it.types(), "");
   for (const [away, back] of [["offline", "online"], ["pagehide", "pageshow"]]) {
+    const old = sockets.at(-1);
     page.dispatchEvent(new Event(away));
     assert.equal(it.types(), "close");
     assert.equal(alive(), 0);
+    // What still comes of the old one is nothing to it.
+    old.say({ epoch: "e", offset: 1, time: 1, data: "x" });
+    old.end(1006);
     await assert.rejects(it.send("x"));
     page.dispatchEvent(new Event(away));
     assert.equal(it.types(), "");
@@ -426,13 +437,19 @@ test("it closes from wherever it is", async () => {
   assert.deepEqual([code, reason, retry, asks.types(), sockets.length], [4000, "bye", null, "close", 0]);
   assert.equal(asks.readyState, 3);
   // The same where the function hears of it, as that of `fetch` does.
+  let heard;
+  const asked = new Promise(resolve => (heard = resolve));
   const fetches = topic("/chat", {
     queue: 10,
-    token: signal => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
+    token: signal => {
+      heard({ signal });
+      return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    },
   });
-  await settled();
   const sent = fetches.send("x");
+  const { signal } = await asked;
   fetches.close();
+  assert.ok(signal.aborted);
   fetches.connect();
   await assert.rejects(sent, { name: "AbortError" });
   await settled();

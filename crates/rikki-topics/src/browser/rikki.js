@@ -194,11 +194,11 @@ export class Topic extends EventTarget {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => (this.#failed = 0), PROVED);
     this.#readyState = OPEN;
-    const [queue, attempt] = [this.#queue, this.#attempt];
+    const queue = this.#queue;
     [this.#queue, this.#queued] = [[], 0];
     for (const { data, resolve } of queue) resolve(this.#socket.send(data));
     this.#tell("open", { recovered });
-    if (recovered === false && attempt === this.#attempt) this.#tell("gap", { missed: null });
+    if (recovered === false) this.#tell("gap", { missed: null });
   }
 
   #fail(reason, error = new Error(reason || "the connection was lost, or could not be made"), code = 1006) {
