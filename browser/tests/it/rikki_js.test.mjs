@@ -295,6 +295,8 @@ test("an attempt is bounded", async () => {
   assert.equal(hangs.types(), "error close");
   await pass(1000);
   assert.equal(hangs.readyState, 0);
+  for (const it of [hangs, mute]) it.close();
+  await settled();
   const patient = topic("/chat", { timeout: Infinity });
   await pass(1e9);
   assert.equal(patient.types(), "");

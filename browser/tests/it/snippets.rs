@@ -76,7 +76,8 @@ fn all_are_run() {
     let snippets = testkit::snippets(PAGE);
     let mut names: Vec<_> = snippets.iter().map(|snippet| snippet.name).collect();
     let mut known: Vec<_> = FOR_PAGES.iter().map(|(name, ..)| *name).chain(FOR_OTHERS).chain(["chat"]).collect();
-    (names.sort_unstable(), known.sort_unstable());
+    names.sort_unstable();
+    known.sort_unstable();
     assert_eq!(names, known);
     assert!(snippet("chat").lines().count() <= LINES);
 }
