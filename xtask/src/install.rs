@@ -51,10 +51,16 @@ fn browser() -> std::result::Result<(), Missing> {
 /// axe-core, by which the browser's tests judge how accessible pages are.
 const AXE_VERSION: &str = "4.14.1";
 
-/// Finds what the browser's tests need, or installs it: the browser, and axe-core below the folder for tools.
+/// centrifuge-js, which a page of these tests uses.
+const CENTRIFUGE_VERSION: &str = "5.8.0";
+
+/// Finds what the browser's tests need, or installs it: the browser, and packages of npm below the folder for tools.
 pub(crate) fn browser_tests(project: &Project) -> std::result::Result<(), Missing> {
     browser()?;
-    npm_package(&project.target.join("tools"), "axe-core", AXE_VERSION)
+    let tools = project.target.join("tools");
+    npm_package(&tools, "axe-core", AXE_VERSION)?;
+    // In a folder of its own: npm leaves nothing there that it is not told of.
+    npm_package(&tools.join("centrifuge"), "centrifuge", CENTRIFUGE_VERSION)
 }
 
 /// Installs a package with npm below `folder`, in `node_modules`, unless that version of it is there.
