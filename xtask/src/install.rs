@@ -51,16 +51,16 @@ fn browser() -> std::result::Result<(), Missing> {
 /// axe-core, by which the browser's tests judge how accessible pages are.
 const AXE_VERSION: &str = "4.14.1";
 
-/// Centrifugo's own client for pages, and what judges the types of ours.
+/// centrifuge-js, which pages of these tests use, and what judges the types of `/rikki.js`.
 const OF_TOPICS: [(&str, &str); 2] = [("centrifuge", "5.8.0"), ("typescript", "5.9.3")];
 
-/// Finds what the browser's tests need, or installs it: the browser, and packages below the folder for tools.
+/// Finds what the browser's tests need, or installs it: the browser, and packages of npm below the folder for tools.
 pub(crate) fn browser_tests(project: &Project) -> std::result::Result<(), Missing> {
     browser()?;
     let tools = project.target.join("tools");
-    // A folder for each: npm takes away what it has not been asked for.
-    OF_TOPICS.iter().try_for_each(|(name, version)| npm_package(&tools.join(name), name, version))?;
-    npm_package(&tools, "axe-core", AXE_VERSION)
+    npm_package(&tools, "axe-core", AXE_VERSION)?;
+    // In folders of their own: npm leaves nothing there that it is not told of.
+    OF_TOPICS.iter().try_for_each(|(name, version)| npm_package(&tools.join(name), name, version))
 }
 
 /// Installs a package with npm below `folder`, in `node_modules`, unless that version of it is there.

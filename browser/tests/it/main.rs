@@ -6,6 +6,7 @@
 //! tested elsewhere; here is only what takes a browser to see.
 
 mod browser;
+mod centrifugo;
 mod chat;
 mod files;
 mod layout;

@@ -34,7 +34,7 @@ pub(super) struct Claims {
     /// The topic that it is for, and for nothing else: a token for one subscription of Centrifugo.
     channel: Option<String>,
     /// The second at which it expires.
-    exp: u64,
+    exp: Option<f64>,
 }
 
 impl Tokens {
@@ -75,9 +75,12 @@ impl Claims {
         if shown.identity.is_some_and(|known| known.user != identity.user) {
             return Err(Denied::forbidden("the token is of another user"));
         }
-        let expires_at = UNIX_EPOCH.checked_add(Duration::from_secs(self.exp));
-        let admitted = Admitted::new(identity);
-        let admitted = expires_at.map_or(admitted.clone(), |time| admitted.expires_at(time));
+        let mut admitted = Admitted::new(identity);
+        // What is too far for the clock is without end.
+        let since_epoch = self.exp.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        if let Some(time) = since_epoch.and_then(|time| UNIX_EPOCH.checked_add(time)) {
+            admitted = admitted.expires_at(time);
+        }
         if shown.topic.is_some() {
             return Ok(admitted);
         }

@@ -123,7 +123,7 @@ fn topics_are_told() {
         (lines, read(&address, "/test.html", "").1)
     };
     let flags = ["--topic=/chat,publish", "--topic=/news", "--topic=/rooms/*", "--broadcast=/class"];
-    let (lines, page) = greeting(&flags, 8);
+    let (lines, page) = greeting(&flags, 9);
     let expected = format!(
         "Starting WS listener on ws://HOST/websocket\n  \
            http://HOST/test.html  try the WebSocket\n  \
@@ -132,6 +132,7 @@ fn topics_are_told() {
            http://HOST/news       topic: WebSocket, SSE\n  \
            http://HOST/rooms/*    topics: WebSocket, SSE\n  \
            http://HOST/class      topic: WebSocket, SSE, POST\n  \
+           ws://HOST/connection/websocket  topics, for clients of Centrifugo\n  \
            http://HOST/           files in {root}"
     );
     assert_eq!(lines, expected);
@@ -228,6 +229,11 @@ fn paths_that_are_taken() {
     check_refused(&["--topic=/a", "--topic=/a,last"], "two topics cannot have the same path: /a");
     check_refused(&["--broadcast=/a", "--topic=/a"], "two topics cannot have the same path: /a");
     check_refused(&["--topic=/a/*", "--topic=/a/*"], "two topics cannot have the same path: /a/*");
+    // That of clients of Centrifugo is taken where there are topics.
+    let path = "/connection/websocket";
+    let taken = |what: &str| format!("{what} at {path}, which has its answer: take another path");
+    check_refused(&["--topic", path], &taken("no topic can be"));
+    check_refused(&["--topic=/a", &format!("--mount={path}=.")], &taken("nothing can be mounted"));
     let mounted = "nothing can be mounted at /a, which has its answer: take another path";
     check_refused(&["--topic=/a", "--mount=/a=."], mounted);
     check_refused(&["--topic=/a/*", "--mount=/a/=."], mounted);

@@ -2,16 +2,21 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use rikki_ws::internal::Outlet;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::client::Client;
-use super::code::{End, Fault};
+use super::code::Fault;
 use super::reply;
 
 /// How many may be under way for one client: what it sends then waits.
 const MOST: usize = 16;
+
+/// How long one of them may take: clients wait for 5 seconds.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Those that are under way.
 #[derive(Default)]
@@ -34,11 +39,15 @@ impl Calls {
 
     /// Has a task of its own do what is answered with the text that it gives: one that panics is no other's end.
     pub(super) fn add(&mut self, id: u32, work: impl Future<Output = String> + Send + 'static) {
+        let work = async move {
+            let done = timeout(LONGEST, work).await;
+            done.unwrap_or_else(|_| reply::error(id, Fault::INTERNAL))
+        };
         self.0.push(Later { id, task: tokio::spawn(work) });
     }
 
     /// Sends what has been done, as far as there is room; whether anything was.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) -> Result<bool, End> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) -> bool {
         let before = self.0.len();
         let mut index = 0;
         while !outlet.is_full()
@@ -53,7 +62,7 @@ impl Calls {
                 }
             }
         }
-        Ok(self.0.len() < before)
+        self.0.len() < before
     }
 }
 

@@ -8,7 +8,7 @@ use std::task::Context;
 use std::time::Duration;
 
 use http::request::Parts;
-use rikki_limits::Share;
+use rikki_limits::{Budget, Share};
 use rikki_ws::internal::{Alarm, Clock, Fed, Feeds, NEVER, Outlet, Tick, ticks};
 use rikki_ws::{Message, PreparedMessage};
 
@@ -72,11 +72,12 @@ pub(super) struct Session {
     pub(super) until: Tick,
 }
 
-/// What has come and is not answered yet, counted in the memory of all topics.
+/// What has come and is not answered yet.
 struct Input {
     text: String,
     at: usize,
-    memory: Share,
+    /// Of the memory of all topics, and of the part of it that this may have for all clients.
+    memory: [Share; 2],
 }
 
 /// Where it is between two pings.
@@ -93,7 +94,7 @@ impl Client {
     pub(super) fn new(settings: Arc<Settings>, request: Box<Parts>) -> Self {
         let alarm = Alarm::new(Clock::current());
         let until = alarm.clock().now().saturating_add(ticks(UNCONNECTED));
-        let input = Input { text: String::new(), at: 0, memory: settings.topics.memory().share() };
+        let input = Input { text: String::new(), at: 0, memory: settings.budgets().map(Budget::share) };
         Self {
             settings,
             number: next_client(),
@@ -236,7 +237,7 @@ impl Client {
         loop {
             self.answer_all(cx, outlet)?;
             // Where one is done there is room for another.
-            if !self.calls.poll(cx, outlet)? {
+            if !self.calls.poll(cx, outlet) {
                 break;
             }
         }
@@ -288,8 +289,10 @@ impl Input {
         if text.is_empty() {
             return Ok(());
         }
-        if !self.memory.grow(text.len() + 1) {
-            return Err(End::NO_MEMORY);
+        for memory in &mut self.memory {
+            if !memory.grow(text.len() + 1) {
+                return Err(End::NO_MEMORY);
+            }
         }
         if !self.text.is_empty() {
             self.text.push('\n');
@@ -316,7 +319,7 @@ impl Input {
             self.text = text;
         } else {
             self.at = 0;
-            self.memory.shrink_to(0);
+            self.memory.iter_mut().for_each(|memory| memory.shrink_to(0));
         }
     }
 

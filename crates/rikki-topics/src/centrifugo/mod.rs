@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::routing::{MethodRouter, any};
+use rikki_limits::Budget;
 use rikki_ws::{Endpoint, Upgrade};
 
 use crate::topics::Topics;
@@ -84,9 +85,10 @@ type Rpc = dyn Fn(Call) -> Pin<Box<dyn Future<Output = Result<String, CallError>
 /// # Limits
 ///
 /// A frame may have what a [message](rikki_ws::Config::max_message_size) may. As long as not all of it is answered,
-/// nothing else is read of that client, and it counts in the [memory of topics](crate::TopicsConfig::memory): so whoever
-/// does not read holds one read, a frame, and one reply. That has about 512 KiB at most of publications or members
-/// beside a last one, and a client asks for the rest. 16 calls of a client are under way at a time. JSON in a
+/// nothing else is read of that client, and it counts in the [memory of topics](crate::TopicsConfig::memory), of which all
+/// clients together may have a quarter for that: so whoever does not read holds one read, a frame, and one reply. That has about 512 KiB at most of publications or members
+/// beside a last one, and a client asks for the rest. 16 calls of a client are under way at
+/// a time, for 60 seconds at most. JSON in a
 /// message that is deeper than 128 levels is a string. Memory: about 600 bytes a client, and 200 a subscription.
 ///
 /// ```
@@ -113,13 +115,28 @@ struct Settings {
     rpc: Option<Arc<Rpc>>,
     ping: Duration,
     pong: Duration,
+    /// For what all clients have sent and is still to be answered.
+    input: Arc<Budget>,
+}
+
+/// What of the memory of topics that may be: others are to publish all the same.
+const INPUT: usize = 4;
+
+impl Settings {
+    /// What is taken of by what is still to be answered.
+    fn budgets(&self) -> [&Arc<Budget>; 2] {
+        let memory = self.topics.memory();
+        self.input.set_most(memory.most() / INPUT);
+        [memory, &self.input]
+    }
 }
 
 impl Centrifugo {
     /// These topics, as channels.
     pub fn new(topics: &Topics) -> Self {
         let (ping, pong) = (Duration::from_secs(25), Duration::from_secs(10));
-        let settings = Settings { topics: topics.clone(), rule: None, rpc: None, ping, pong };
+        let input = Arc::new(Budget::new("centrifugo-input", usize::MAX));
+        let settings = Settings { topics: topics.clone(), rule: None, rpc: None, ping, pong, input };
         Self { settings, endpoint: None }
     }
 
@@ -147,8 +164,8 @@ impl Centrifugo {
     /// Sets what answers `rpc` of clients: with JSON, or any text, which becomes a string. Default nothing, which is
     /// error 108.
     ///
-    /// Each call is a task of its own, which ends when the client is gone; one that panics is error 100. It has no deadline
-    /// but those of the application and of the client.
+    /// Each call is a task of its own, which ends when the client is gone; one that panics, or takes longer
+    /// than 60 seconds, is error 100.
     ///
     /// ```
     /// use rikki_topics::{CallError, Centrifugo, Topics, TopicsConfig};

@@ -75,7 +75,7 @@ impl Seat {
     /// What says that it has begun, if the broker has said where; otherwise it is said later.
     pub(super) fn begin(&mut self, joined: Option<Joined>, begins: Begins) -> Option<Result<String, Fault>> {
         match joined {
-            Some(joined) => Some(self.begun(joined, begins)),
+            Some(joined) => Some(self.begun(joined, begins, !self.is_servers || joined.recovered == Some(true))),
             None => {
                 self.begins = Some(begins);
                 None
@@ -83,8 +83,13 @@ impl Seat {
         }
     }
 
-    /// What says that it has begun.
-    fn begun(&mut self, joined: Joined, Begins { recovers, flag, .. }: Begins) -> Result<String, Fault> {
+    /// What says that it has begun, with the publications that wait, if the client looks at them there.
+    fn begun(
+        &mut self,
+        joined: Joined,
+        Begins { recovers, flag, .. }: Begins,
+        has_publications: bool,
+    ) -> Result<String, Fault> {
         let mut position = joined.position;
         if joined.recovered == Some(false) {
             if flag & REJECT_UNRECOVERED != 0 {
@@ -106,8 +111,10 @@ impl Seat {
         if let Some(ttl) = self.ttl {
             text.push_str(&format!(",\"expires\":true,\"ttl\":{ttl}"));
         }
-        text.push_str(",\"publications\":");
-        reply::list(&mut text, ('[', ']'), Waiting::new(&mut self.cursor));
+        if has_publications {
+            text.push_str(",\"publications\":");
+            reply::list(&mut text, ('[', ']'), Waiting::new(&mut self.cursor));
+        }
         text.push('}');
         Ok(text)
     }
@@ -159,7 +166,7 @@ impl socket::Seat for Seat {
         match next {
             Next::Joined(joined) => {
                 let Some(begins) = self.begins.take() else { return true };
-                let text = match self.begun(joined, begins) {
+                let text = match self.begun(joined, begins, !self.is_servers) {
                     Ok(object) if self.is_servers => reply::subscribed(self.channel(), &object),
                     Ok(object) => reply::reply(begins.id, "subscribe", &object),
                     Err(fault) => {

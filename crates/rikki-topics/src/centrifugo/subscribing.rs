@@ -22,7 +22,7 @@ const NOWHERE: u64 = u64::MAX;
 impl Client {
     /// Subscribes; the text that says so, if it is known yet where that begins.
     pub(super) fn subscribe(&mut self, id: u32, asked: &Subscribe) -> Result<Option<String>, Refused> {
-        let channel = asked.channel.as_deref().unwrap_or_default();
+        let channel = asked.channel.as_deref().filter(|channel| !channel.is_empty()).ok_or(End::BAD_REQUEST)?;
         let token = asked.token.as_deref().filter(|token| !token.is_empty());
         let admitted = match token {
             Some(token) if self.settings.rule.is_some() => {
@@ -172,9 +172,12 @@ impl Client {
     pub(super) fn history(&mut self, id: u32, asked: &History) -> Result<String, Refused> {
         let channel = asked.channel.as_deref().unwrap_or_default();
         self.allowed(channel, Action::History)?;
-        // One that nobody has used comes to be by this: there is no position without an epoch.
-        let topic = self.settings.topics.topic(channel).map_err(crate::error::SubscribeError::from);
-        let topic = topic.map_err(Fault::from)?;
+        let is_of_now = asked.since.as_ref().is_none_or(|since| since.epoch.as_deref().unwrap_or_default().is_empty());
+        let Some(topic) = self.settings.topics.known(channel) else {
+            // One that nobody has used does not come to be by being read.
+            let nothing = reply::reply(id, "history", "{\"publications\":[],\"epoch\":\"\",\"offset\":0}");
+            return if is_of_now { Ok(nothing) } else { Err(Fault::UNRECOVERABLE_POSITION.into()) };
+        };
         let is_reversed = asked.reverse == Some(true);
         let limit = match asked.limit.unwrap_or(0) {
             ..0 => usize::MAX,
