@@ -307,6 +307,11 @@ test("a token is asked for each time, and told to nobody", async () => {
   for (const name of ["log", "info", "warn", "error", "debug"]) console[name] = (...all) => said.push(all);
   let count = 0;
   const signals = [];
+  // Also one that throws at once is told to those who have come to listen since.
+  const throws = topic("/chat", { token: () => assert.fail("no") });
+  await settled();
+  assert.equal(throws.types(), "error close");
+  throws.close();
   const it = topic("/chat", {
     token: async signal => {
       signals.push(signal);

@@ -143,6 +143,8 @@ export class Topic extends EventTarget {
     try {
       token = await this.#options.token?.(attempt.signal);
     } catch (error) {
+      // Who has made this topic listens when that is done.
+      await null;
       if (attempt === this.#attempt) this.#fail("no token", error);
       return;
     }
