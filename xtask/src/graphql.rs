@@ -1,19 +1,18 @@
 //! The example of GraphQL, a workspace of its own: its server, and a client on the package graphql-ws against it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use crate::Result;
-use crate::install::{INSTALL_LIMIT, Missing};
-use crate::process::{run as run_command, tee, works};
+use crate::install::{self, Missing};
+use crate::process::{run as run_command, tee};
 use crate::project::Project;
 use crate::suites::{CARGO_LIMIT, Outcome, Tally};
 
 pub(crate) const EXAMPLE: &str = "examples/graphql";
 
-/// What the client is: Node looks for its packages where it is, so it is copied to where these are installed.
+/// What the client is.
 const CLIENT: [&str; 3] = ["client.mjs", "package.json", "package-lock.json"];
 
 /// It gives up by itself before that.
@@ -50,19 +49,7 @@ fn build(project: &Project, target: &Path) -> Result<PathBuf> {
 
 /// The client, with the packages that its lock file says.
 fn install(project: &Project, target: &Path) -> std::result::Result<PathBuf, Missing> {
-    for program in ["node", "npm"] {
-        if !works(Command::new(program).arg("--version")) {
-            return Err(Missing(format!("install {program}, with Node.js 20 or newer")));
-        }
-    }
     let folder = target.join("client");
-    let copied = fs::create_dir_all(&folder).and_then(|()| {
-        CLIENT.iter().try_for_each(|name| fs::copy(project.folder(EXAMPLE).join(name), folder.join(name)).map(drop))
-    });
-    copied.map_err(|error| Missing(format!("{}: {error}", folder.display())))?;
-    let mut npm = Command::new("npm");
-    npm.current_dir(&folder).args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"]);
-    run_command(&mut npm, INSTALL_LIMIT)
-        .map_err(|error| Missing(format!("the package graphql-ws could not be installed: {error}")))?;
+    install::npm_ci(&project.folder(EXAMPLE), &CLIENT, &folder)?;
     Ok(folder.join("client.mjs"))
 }

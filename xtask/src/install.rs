@@ -51,10 +51,16 @@ fn browser() -> std::result::Result<(), Missing> {
 /// axe-core, by which the browser's tests judge how accessible pages are.
 const AXE_VERSION: &str = "4.14.1";
 
-/// Finds what the browser's tests need, or installs it: the browser, and axe-core below the folder for tools.
+/// centrifuge-js, which pages of these tests use, and what judges the types of `/rikki.js`.
+const OF_TOPICS: [(&str, &str); 2] = [("centrifuge", "5.8.0"), ("typescript", "5.9.3")];
+
+/// Finds what the browser's tests need, or installs it: the browser, and packages of npm below the folder for tools.
 pub(crate) fn browser_tests(project: &Project) -> std::result::Result<(), Missing> {
     browser()?;
-    npm_package(&project.target.join("tools"), "axe-core", AXE_VERSION)
+    let tools = project.target.join("tools");
+    npm_package(&tools, "axe-core", AXE_VERSION)?;
+    // In folders of their own: npm leaves nothing there that it is not told of.
+    OF_TOPICS.iter().try_for_each(|(name, version)| npm_package(&tools.join(name), name, version))
 }
 
 /// Installs a package with npm below `folder`, in `node_modules`, unless that version of it is there.
@@ -85,6 +91,22 @@ pub(crate) fn npm_package(folder: &Path, name: &str, version: &str) -> std::resu
         fs::write(&stamp, version).map_err(|error| format!("{}: {error}", stamp.display()))
     };
     install().map_err(|error| Missing(format!("the package {name} could not be installed: {error}")))
+}
+
+/// Installs with npm what the lock file among `files` says, in a folder to which they are copied: Node looks for the
+/// packages of a program where that is.
+pub(crate) fn npm_ci(from: &Path, files: &[&str], folder: &Path) -> std::result::Result<(), Missing> {
+    for program in ["node", "npm"] {
+        if !works(Command::new(program).arg("--version")) {
+            return Err(Missing(format!("install {program}, with Node.js 20 or newer")));
+        }
+    }
+    let copied = fs::create_dir_all(folder)
+        .and_then(|()| files.iter().try_for_each(|name| fs::copy(from.join(name), folder.join(name)).map(drop)));
+    copied.map_err(|error| Missing(format!("{}: {error}", folder.display())))?;
+    let mut npm = Command::new("npm");
+    npm.current_dir(folder).args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"]);
+    run(&mut npm, INSTALL_LIMIT).map_err(|error| Missing(format!("packages of npm could not be installed: {error}")))
 }
 
 /// Finds a C++ compiler, or installs it.

@@ -1,6 +1,6 @@
-//! The tests against programs of others: `websockets` of Python, which is installed for them in an environment of its
-//! own below cargo's target folder, curl, and those that people take files with. What they test is in the package; here
-//! is only what they need.
+//! The tests against programs of others: `websockets` and `centrifuge-python` of Python, which are installed for them in
+//! an environment of its own below cargo's target folder, as is centrifuge-js with npm, curl, and those that people take
+//! files with. What they test is in the package; here is only what they need.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,6 +34,13 @@ const WSCAT: &str = "INTEROP_WSCAT";
 /// That of those that need an authority, and curl.
 const ACME: &str = "acme::";
 
+/// That of those that need Node, and where they look for what npm has installed.
+const CENTRIFUGE_JS: &str = "centrifuge_js::";
+const CENTRIFUGE_JS_VARIABLE: &str = "INTEROP_CENTRIFUGE_JS";
+
+/// What that is of.
+const CENTRIFUGE_JS_FILES: [&str; 3] = ["clients.mjs", "package.json", "package-lock.json"];
+
 /// Runs these tests.
 pub(crate) fn run(project: &Project) -> Vec<Outcome> {
     let test = |filter: &[&str]| {
@@ -47,7 +54,7 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
     };
     let with_python = python(project).map(|python| {
         let mut cargo =
-            test(&["--skip", FILE_CLIENTS, "--skip", CURL, "--skip", PROXIES, "--skip", ACME, "--skip", CONNECT]);
+            test(&[FILE_CLIENTS, CURL, PROXIES, ACME, CONNECT, CENTRIFUGE_JS].map(|name| ["--skip", name]).concat());
         cargo.env(VARIABLE, python);
         cargo
     });
@@ -56,14 +63,27 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
         cargo.env(WSCAT, wscat);
         cargo
     });
+    let with_node = centrifuge_js(project).map(|folder| {
+        let mut cargo = test(&[CENTRIFUGE_JS]);
+        cargo.env(CENTRIFUGE_JS_VARIABLE, folder);
+        cargo
+    });
     vec![
-        outcome("Python's websockets", with_python),
+        outcome("Python's websockets and centrifuge-python", with_python),
+        outcome("centrifuge-js", with_node),
         outcome("curl", install::curl().map(|()| test(&[CURL]))),
         outcome("apt-get, wget, aria2c and nginx", install::file_clients().map(|()| test(&[FILE_CLIENTS]))),
         outcome("haproxy and nginx in front", install::proxies().map(|()| test(&[PROXIES]))),
         outcome("tinyproxy, dante and wscat", connect),
         outcome("pebble", install::curl().and_then(|()| install::pebble()).map(|()| test(&[ACME]))),
     ]
+}
+
+/// Installs the clients of Centrifugo for Node; where.
+fn centrifuge_js(project: &Project) -> std::result::Result<PathBuf, Missing> {
+    let folder = project.target.join("interop").join("centrifuge-js");
+    let from = project.folder("interop").join("centrifugo");
+    install::npm_ci(&from, &CENTRIFUGE_JS_FILES, &folder).map(|()| folder)
 }
 
 /// Finds the interpreter that has what the requirements say, or installs it.
@@ -74,18 +94,18 @@ fn python(project: &Project) -> std::result::Result<PathBuf, Missing> {
     // Written last, so that half an installation is not taken for a whole one.
     let stamp = folder.join("installed-requirements.txt");
     let is_there = fs::read_to_string(&stamp).is_ok_and(|installed| installed == REQUIREMENTS);
-    if is_there && works(Command::new(&python).args(["-c", "import websockets"])) {
+    if is_there && works(Command::new(&python).args(["-c", "import websockets, centrifuge"])) {
         return Ok(python);
     }
     install::python3()?;
     make_environment(&folder, &environment, &python)
         .and_then(|()| fs::write(&stamp, REQUIREMENTS).map_err(|error| format!("{}: {error}", stamp.display())))
-        .map_err(|error| Missing(format!("websockets of Python could not be installed: {error}")))?;
+        .map_err(|error| Missing(format!("what the tests need of Python could not be installed: {error}")))?;
     Ok(python)
 }
 
 fn make_environment(folder: &Path, environment: &Path, python: &Path) -> Result<()> {
-    println!("installing websockets of Python in {}", folder.display());
+    println!("installing websockets and centrifuge-python in {}", folder.display());
     let _ = fs::remove_dir_all(environment);
     fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let requirements = folder.join("requirements.txt");

@@ -62,7 +62,7 @@ enum Task {
     },
     /// Run the tests that drive a real browser
     Browser,
-    /// Run the tests against websockets of Python, curl, apt-get, wget, aria2c and nginx
+    /// Run the tests against websockets of Python, clients of Centrifugo, curl, apt-get, wget, aria2c and nginx
     Interop,
     /// Run the example of async-graphql against its client graphql-ws, from npm
     Graphql,

@@ -98,6 +98,29 @@ impl WebDriverCompatibleCommand for PerformanceLog {
     }
 }
 
+/// Has the browser do what only its developer tools can: <https://chromedevtools.github.io/devtools-protocol/>.
+pub(crate) async fn devtools(client: &Client, method: &'static str, parameters: Value) {
+    let command = DevTools { method, parameters };
+    client.issue_cmd(command).await.unwrap_or_else(|error| panic!("{method}: {error}"));
+}
+
+/// Another command of chromedriver's own.
+#[derive(Debug)]
+struct DevTools {
+    method: &'static str,
+    parameters: Value,
+}
+
+impl WebDriverCompatibleCommand for DevTools {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(json!({ "cmd": self.method, "params": self.parameters }).to_string()))
+    }
+}
+
 /// Starts chromedriver on a port of its choice; it is killed on drop.
 ///
 /// It takes a port that is free on `::1`, and ends where the same one is not on `127.0.0.1`, which any connection of

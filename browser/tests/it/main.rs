@@ -6,15 +6,18 @@
 //! tested elsewhere; here is only what takes a browser to see.
 
 mod browser;
+mod centrifugo;
 mod chat;
 mod files;
 mod layout;
 mod listing;
 mod page;
 mod proxy;
+mod rikki_js;
 mod scratch;
 mod screenshots;
 mod server;
+mod snippets;
 mod test_page;
 mod tester;
 mod topics;

@@ -1,6 +1,6 @@
 //! The server under test: the `rikki` binary itself, built by cargo and started on a free loopback port.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -64,9 +64,23 @@ impl Server {
 
     /// Kills it by SIGKILL, and starts it again on the same port.
     pub(crate) async fn crash(&mut self) {
+        self.kill().await;
+        self.start_again().await;
+    }
+
+    pub(crate) async fn kill(&mut self) {
         timeout(STOP_DEADLINE, self.child.kill()).await.expect("it dies in time").expect("it was running");
+    }
+
+    /// On the same port, when it has been killed.
+    pub(crate) async fn start_again(&mut self) {
         let (child, stdout, _) = spawn(&self.root, &self.origin, &self.flags, Stdio::inherit()).await;
         (self.child, self.stdout) = (child, stdout);
+    }
+
+    /// The folder that it serves.
+    pub(crate) fn root(&self) -> &Path {
+        self.root.path()
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

@@ -86,7 +86,7 @@ impl<'a> Readers<'a> {
 }
 
 /// Publishes by POST; returns where the message is.
-async fn publish(authority: &str, media: &str, body: &[u8]) -> Value {
+pub(crate) async fn publish(authority: &str, media: &str, body: &[u8]) -> Value {
     serde_json::from_str(&post(authority, media, body).await).expect("a position")
 }
 

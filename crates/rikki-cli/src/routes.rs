@@ -1,12 +1,13 @@
 //! What the command serves: the echo, the JSON endpoint, the test page and files.
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use rikki::Files;
+use rikki::topics::{browser_module, browser_types};
 use rikki::ws::{Handler, Message, Socket};
 use tower_service::Service as _;
 
@@ -30,8 +31,12 @@ const TEST_PATH: &str = "/test.html";
 const ICON: &[u8] = include_bytes!("../assets/favicon.png");
 const ICON_PATH: &str = "/favicon.ico";
 
-/// What is no file, whatever lies in the folder.
-pub(crate) const PATHS: [&str; 4] = ["/rest", TEST_PATH, ICON_PATH, WEBSOCKET];
+/// The client of topics for pages, and its types.
+const MODULE_PATH: &str = "/rikki.js";
+const TYPES_PATH: &str = "/rikki.d.ts";
+
+/// What has its answer, whatever else is asked for.
+pub(crate) const PATHS: [&str; 6] = ["/rest", TEST_PATH, ICON_PATH, WEBSOCKET, MODULE_PATH, TYPES_PATH];
 
 /// Where the WebSocket is.
 pub(crate) const WEBSOCKET: &str = "/websocket";
@@ -56,10 +61,18 @@ pub(crate) fn http(files: Files, topics: &[TopicArg]) -> Router {
         let files = files.clone();
         get(move |request: Request| built_in(files.clone(), request, media_type, content.clone()))
     };
-    Router::new()
+    let router = Router::new()
         .route("/rest", get(rest))
         .route(TEST_PATH, built_in("text/html; charset=utf-8", test_page(topics)))
-        .route(ICON_PATH, built_in("image/png", Bytes::from_static(ICON)))
+        .route(ICON_PATH, built_in("image/png", Bytes::from_static(ICON)));
+    if topics.is_empty() {
+        return router;
+    }
+    let for_pages = |module: MethodRouter| {
+        let files = files.clone();
+        get(move |request: Request| for_pages(files, request, module))
+    };
+    router.route(MODULE_PATH, for_pages(browser_module())).route(TYPES_PATH, for_pages(browser_types()))
 }
 
 /// The page with the paths of the topics, none of which has a letter that HTML would have to escape; below one that
@@ -76,10 +89,27 @@ async fn rest() -> ([(HeaderName, HeaderValue); 1], &'static str) {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], "{\"result\": 123}\n")
 }
 
-/// The folder's own file, or what is built in.
-async fn built_in(mut files: Files, request: Request, media_type: &'static str, content: Bytes) -> Response {
+/// The folder's own file, or what pages need for topics.
+async fn for_pages(files: Files, request: Request, mut module: MethodRouter) -> Response {
+    let mut again = Request::new(Body::empty());
+    again.method_mut().clone_from(request.method());
+    again.headers_mut().clone_from(request.headers());
+    if let Some(response) = of_folder(files, request).await {
+        return response;
+    }
+    let Ok(response) = module.call(again).await;
+    response
+}
+
+/// What the folder has under this name.
+async fn of_folder(mut files: Files, request: Request) -> Option<Response> {
     let Ok(response) = files.call(request).await;
-    if response.status() != StatusCode::NOT_FOUND {
+    (response.status() != StatusCode::NOT_FOUND).then_some(response)
+}
+
+/// The folder's own file, or what is built in.
+async fn built_in(files: Files, request: Request, media_type: &'static str, content: Bytes) -> Response {
+    if let Some(response) = of_folder(files, request).await {
         return response;
     }
     let mut headers = HeaderMap::new();

@@ -274,6 +274,9 @@ fn greeting(bound: &[Bound], settings: &Settings) -> String {
             let post = if settings.topics.can_publish(topic) { ", POST" } else { "" };
             let _ = writeln!(text, "  {http}://{bound}{:<10}  {kind}: WebSocket, SSE{post}", topic.path);
         }
+        if !settings.topics.all.is_empty() {
+            let _ = writeln!(text, "  {websocket}://{bound}{}  topics, for clients of Centrifugo", topics::CENTRIFUGO);
+        }
         for (path, folder) in mounts.chain([root]) {
             let path = format!("{}/", path.trim_end_matches('/'));
             let _ = writeln!(text, "  {http}://{bound}{path:<10}  files in {}", folder.display());

@@ -8,7 +8,7 @@ use rikki::Memory;
 
 use crate::args::{AcmeArgs, Args, Deflate, EndpointArg, FileArgs, Limits, ListenArg, ProxyArgs, UsageError};
 use crate::routes;
-use crate::topics::TopicSettings;
+use crate::topics::{CENTRIFUGO, TopicSettings};
 
 /// What the server is to do.
 #[derive(Debug)]
@@ -131,6 +131,9 @@ impl Settings {
         }
         let paths = args.topics.topics.iter().chain(&args.topics.broadcasts).map(|topic| topic.path.as_str());
         let mut paths: Vec<&str> = paths.map(|path| path.trim_end_matches("/*")).collect();
+        if !paths.is_empty() {
+            paths.push(CENTRIFUGO);
+        }
         for EndpointArg { path, .. } in &args.endpoints {
             if routes::PATHS.contains(&path.as_str()) || paths.contains(&path.as_str()) {
                 faults

@@ -9,6 +9,7 @@ use crate::config::Policy;
 use crate::counters::Counts;
 use crate::fan_out::{Group, Post};
 use crate::item::Item;
+use crate::options::Watches;
 use crate::position::{Epoch, From, Position};
 use crate::presence::{Identity, Presence, PresenceChange};
 use crate::topic::{Joined, State, Topic};
@@ -139,18 +140,28 @@ impl Cursor {
     }
 
     /// Is there for others to see, as the topic has it.
-    pub(crate) fn enter(&mut self, identity: Identity) {
-        let client = self.group.topic.enter(identity);
-        if client.is_some() {
-            self.rare.get_or_insert_default().client = client;
+    pub(crate) fn enter(&mut self, client: u64, identity: Identity) {
+        if self.group.topic.enter(client, identity) {
+            self.rare.get_or_insert_default().client = Some(client);
         }
     }
 
-    /// Gets presence too: first who is there, and then changes.
-    pub(crate) fn watch_presence(&mut self) {
-        if self.topic().state().presence().is_some() {
-            self.rare.get_or_insert_default().seen = Some(Presence::NOTHING);
+    /// Gets presence too.
+    pub(crate) fn watch_presence(&mut self, watches: Watches) {
+        if watches == Watches::Nothing {
+            return;
         }
+        let version = self.topic().state().presence().map(Presence::version);
+        if let Some(version) = version {
+            let seen = if watches == Watches::All { Presence::NOTHING } else { version };
+            self.rare.get_or_insert_default().seen = Some(seen);
+        }
+    }
+
+    /// Begins anew with what comes next, as somebody who has just come: where that is.
+    #[cfg(feature = "axum")]
+    pub(crate) fn begin_with_next(&mut self) -> Option<Joined> {
+        self.begin(From::Now, false)
     }
 
     pub(crate) fn topic(&self) -> &Arc<Topic> {
@@ -203,26 +214,45 @@ impl Cursor {
             self.place = next;
             return self.fall_behind(policy, missed);
         }
-        let epoch = state.epoch.unwrap_or(Epoch(0));
-        let until = self.until();
-        let mine = state.ring.after(self.place).take_while(|(ordinal, _)| *ordinal <= until);
-        let filled = batch.fill(
-            most,
-            mine.filter_map(|(ordinal, entry)| {
-                let position = Position { epoch, offset: entry.offset };
-                Some(Taken { ordinal, position, item: entry.item.clone()? })
-            }),
-        );
+        let filled = self.fill(&state, batch, most);
         if filled > 0 {
-            batch.count_in(&state.rules.counts);
             return Next::Messages { is_full: filled == most };
         }
         // What is kept no longer is missing for nobody.
-        self.place = self.place.max(state.ring.appended().min(until));
+        self.place = self.place.max(state.ring.appended().min(self.until()));
         match self.rare.as_mut().and_then(|rare| rare.presence(&state)) {
             Some(change) => Next::Presence(change),
             None => Next::Nothing,
         }
+    }
+
+    /// The messages that come next, `most` at most; `false` where there are none, or something else is to be told first.
+    #[cfg(feature = "axum")]
+    pub(crate) fn next_messages(&self, batch: &mut Batch, most: usize) -> bool {
+        let begins = self.rare.as_ref().is_some_and(|rare| rare.begins.is_some());
+        let state = self.topic().state();
+        !begins && !state.ring.is_behind(self.place) && self.fill(&state, batch, most) > 0
+    }
+
+    /// How many messages are in the batch now, of those that come next.
+    fn fill(&self, state: &State, batch: &mut Batch, most: usize) -> usize {
+        let (epoch, until) = (state.epoch.unwrap_or(Epoch(0)), self.until());
+        let mine = state.ring.after(self.place).take_while(|(ordinal, _)| *ordinal <= until);
+        let mine = mine.filter_map(|(ordinal, entry)| {
+            let position = Position { epoch, offset: entry.offset };
+            Some(Taken { ordinal, position, item: entry.item.clone()? })
+        });
+        let filled = batch.fill(most, mine);
+        if filled > 0 {
+            batch.count_in(&state.rules.counts);
+        }
+        filled
+    }
+
+    /// What becomes of it when it is too slow.
+    #[cfg(feature = "axum")]
+    pub(crate) fn policy(&self) -> Policy {
+        self.topic().state().rules.config.policy
     }
 
     /// A message of the batch has been had.

@@ -6,6 +6,8 @@ use std::sync::{Arc, OnceLock};
 use rikki_limits::{Budget, Share};
 use rikki_ws::{Message, PreparedMessage};
 
+#[cfg(feature = "axum")]
+use crate::centrifugo;
 use crate::envelope;
 use crate::position::Position;
 use crate::ring::OVERHEAD;
@@ -21,15 +23,25 @@ pub(crate) struct Item {
     pub(crate) time: u64,
     key: Option<Arc<str>>,
     budget: Arc<Budget>,
-    /// In an envelope, with what that holds.
-    enveloped: OnceLock<Box<(PreparedMessage, Share)>>,
+    forms: OnceLock<Box<Forms>>,
 }
+
+/// A message in other words, each with what it holds.
+#[derive(Debug, Default)]
+struct Forms {
+    enveloped: Form,
+    /// As clients of Centrifugo get it.
+    #[cfg(feature = "axum")]
+    pushed: Form,
+}
+
+type Form = OnceLock<(PreparedMessage, Share)>;
 
 impl Item {
     /// Its other forms, the compressed ones included, are counted in `budget`.
     pub(crate) fn new(message: Message<'static>, key: Option<Arc<str>>, time: u64, budget: &Arc<Budget>) -> Self {
         let (message, budget) = (PreparedMessage::counted(message, budget), budget.clone());
-        Self { message, time, key, budget, enveloped: OnceLock::new() }
+        Self { message, time, key, budget, forms: OnceLock::new() }
     }
 
     pub(crate) fn key(&self) -> Option<&Arc<str>> {
@@ -43,19 +55,29 @@ impl Item {
 
     /// In an envelope that says where it is: made once for all who want it so, as long as there is room to keep it.
     pub(crate) fn enveloped(&self, position: Position) -> Cow<'_, PreparedMessage> {
-        match self.enveloped.get() {
-            Some(kept) => Cow::Borrowed(&kept.0),
-            None => self.envelop(position),
+        self.formed(|forms| &forms.enveloped, || envelope::message(self, position))
+    }
+
+    /// As clients of Centrifugo get it from this channel, likewise.
+    #[cfg(feature = "axum")]
+    pub(crate) fn pushed(&self, channel: &str, position: Position) -> Cow<'_, PreparedMessage> {
+        self.formed(|forms| &forms.pushed, || centrifugo::pushed(channel, self, position))
+    }
+
+    fn formed(&self, form: fn(&Forms) -> &Form, write: impl FnOnce() -> String) -> Cow<'_, PreparedMessage> {
+        match self.forms.get().and_then(|forms| form(forms).get()) {
+            Some((kept, _)) => Cow::Borrowed(kept),
+            None => self.form(form, write()),
         }
     }
 
     #[cold]
-    fn envelop(&self, position: Position) -> Cow<'_, PreparedMessage> {
-        let text = envelope::message(self, position);
+    fn form(&self, form: fn(&Forms) -> &Form, text: String) -> Cow<'_, PreparedMessage> {
         match self.budget.take(text.len() + OVERHEAD) {
             Some(share) => {
-                let made = || Box::new((PreparedMessage::counted(text, &self.budget), share));
-                Cow::Borrowed(&self.enveloped.get_or_init(made).0)
+                let (kept, _) = form(self.forms.get_or_init(Box::default))
+                    .get_or_init(|| (PreparedMessage::counted(text, &self.budget), share));
+                Cow::Borrowed(kept)
             }
             // For this one alone, and so not worth compressing.
             None => Cow::Owned(PreparedMessage::uncompressed(text)),

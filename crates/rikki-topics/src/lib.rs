@@ -3,6 +3,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod broker;
+#[cfg(feature = "axum")]
+mod browser;
+#[cfg(feature = "axum")]
+mod centrifugo;
 mod config;
 mod counters;
 mod cursor;
@@ -32,6 +36,10 @@ mod url;
 mod wait;
 
 pub use broker::{Broker, Inlet, Memory, Published, Publishing, WeakInlet};
+#[cfg(feature = "axum")]
+pub use browser::{browser_module, browser_types};
+#[cfg(feature = "axum")]
+pub use centrifugo::{Admitted, Call, CallError, Centrifugo, Shown};
 pub use config::{Policy, PresenceMode, TopicConfig, TopicsConfig};
 pub use counters::TopicCounters;
 pub use error::{PublishError, SubscribeError};
@@ -48,3 +56,10 @@ pub use topic::Joined;
 pub use topics::Topics;
 #[cfg(feature = "axum")]
 pub use url::{Action, Denied, TopicUrl};
+
+/// What the fuzzer needs: no part of the interface, and it changes without notice.
+#[cfg(feature = "axum")]
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::centrifugo::internal::{is_command, value};
+}

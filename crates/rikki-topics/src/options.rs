@@ -15,13 +15,27 @@ use crate::presence::Identity;
 pub struct SubscribeOptions {
     pub(crate) from: From,
     pub(crate) identity: Identity,
-    pub(crate) watches_presence: bool,
+    pub(crate) watches: Watches,
     pub(crate) has_envelope: bool,
+    /// The number by which it is present, where that is known already.
+    pub(crate) client: Option<u64>,
+}
+
+/// What a subscriber is told of who else is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watches {
+    Nothing,
+    /// Who is there, and then who comes and goes.
+    All,
+    /// Who comes and goes.
+    #[cfg_attr(not(feature = "axum"), allow(dead_code, reason = "the protocol of Centrifugo has it"))]
+    Changes,
 }
 
 impl Default for SubscribeOptions {
     fn default() -> Self {
-        Self { from: From::Now, identity: Identity::default(), watches_presence: false, has_envelope: false }
+        let (from, identity, watches) = (From::Now, Identity::default(), Watches::Nothing);
+        Self { from, identity, watches, has_envelope: false, client: None }
     }
 }
 
@@ -47,6 +61,6 @@ impl SubscribeOptions {
     /// Whether it is told who is there, and then who comes and goes, where the topic's [presence](crate::TopicConfig::presence) is on; default
     /// not.
     pub fn presence(self, watches: bool) -> Self {
-        Self { watches_presence: watches, ..self }
+        Self { watches: if watches { Watches::All } else { Watches::Nothing }, ..self }
     }
 }

@@ -140,7 +140,14 @@ impl Presence {
             && let Some(memory) = self.memory.take(cost(&identity))
         {
             let member = Arc::new(Member { client, identity, _memory: memory });
-            self.joined.insert(client, member.clone());
+            // A client that comes back at once has not been away.
+            match self.left.remove(&client) {
+                Some(known) if *known == *member => {}
+                was_there => {
+                    self.left.extend(was_there.map(|known| (client, known)));
+                    self.joined.insert(client, member.clone());
+                }
+            }
             self.members.insert(client, member);
         }
     }
@@ -219,12 +226,16 @@ impl Presence {
     }
 }
 
+/// A number that nobody else in the process has had.
+pub(crate) fn next_client() -> u64 {
+    static CLIENTS: AtomicU64 = AtomicU64::new(1);
+    CLIENTS.fetch_add(1, Relaxed)
+}
+
 impl Topic {
-    /// Somebody is there from now on; the number is that of no other.
-    pub(crate) fn enter(self: &Arc<Self>, identity: Identity) -> Option<u64> {
-        static CLIENTS: AtomicU64 = AtomicU64::new(1);
-        let client = CLIENTS.fetch_add(1, Relaxed);
-        self.change_presence(|presence| presence.join(client, identity)).then_some(client)
+    /// Somebody is there from now on, with a number that nobody else has here; whether that is known.
+    pub(crate) fn enter(self: &Arc<Self>, client: u64, identity: Identity) -> bool {
+        self.change_presence(|presence| presence.join(client, identity))
     }
 
     /// Somebody is no longer there.

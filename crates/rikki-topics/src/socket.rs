@@ -6,9 +6,8 @@ use std::task::Context;
 
 use rikki_ws::internal::{Fed, Feeds, Outlet};
 use rikki_ws::{CloseCode, Socket};
-use serde_json::Value;
 
-use crate::cursor::{Batch, Cursor, Next};
+use crate::cursor::{Batch, Cursor, Next, Taken};
 use crate::envelope;
 use crate::error::SubscribeError;
 use crate::options::SubscribeOptions;
@@ -160,32 +159,90 @@ impl Subscriptions {
 
 impl Feeds for Subscriptions {
     fn poll_feed(&mut self, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) -> Fed {
-        for index in 0..self.all().len() {
-            let Some(cursor) = self.all_mut().get_mut(index) else { break };
-            if feed(cursor, cx, outlet) == Fed::Full {
-                // The others come first next time, and those that are to be closed now.
-                let behind = (index + 1) % self.all().len();
-                self.all_mut().rotate_left(behind);
-                let mut others = self.all_mut().iter_mut();
-                if !outlet.is_closing()
-                    && let Some(left_behind) = others.find(|cursor| cursor.is_to_be_closed())
-                {
-                    feed(left_behind, cx, outlet);
-                }
-                return Fed::Full;
-            }
-        }
-        Fed::Waiting
+        feed(self.all_mut(), cx, outlet)
     }
 
     fn seal(&mut self) -> bool {
-        // Each is sealed now, whether or not one before it is done.
-        let mut is_done = true;
-        for cursor in self.all_mut() {
-            is_done &= cursor.seal();
-        }
-        is_done
+        seal(self.all_mut())
     }
+}
+
+/// A subscription of a connection: a place in a topic, and the words for what comes there.
+pub(crate) trait Seat {
+    /// How a connection is closed that is too slow for a topic.
+    const TOO_SLOW: (CloseCode, &'static str);
+
+    fn cursor(&self) -> &Cursor;
+
+    fn cursor_mut(&mut self) -> &mut Cursor;
+
+    /// Sends a message.
+    fn send(&self, taken: &Taken, outlet: &mut Outlet<'_>);
+
+    /// Tells what is no message; `false` where it is over with that.
+    fn tell(&mut self, next: Next, outlet: &mut Outlet<'_>) -> bool;
+}
+
+impl Seat for Cursor {
+    const TOO_SLOW: (CloseCode, &'static str) = (CloseCode::TRY_AGAIN_LATER, "too slow for a topic");
+
+    fn cursor(&self) -> &Cursor {
+        self
+    }
+
+    fn cursor_mut(&mut self) -> &mut Cursor {
+        self
+    }
+
+    fn send(&self, taken: &Taken, outlet: &mut Outlet<'_>) {
+        // A connection that is closing has no feeds.
+        let _ = match self.has_envelope {
+            true => outlet.send(&taken.item.enveloped(taken.position)),
+            false => outlet.send(&taken.item.message),
+        };
+    }
+
+    fn tell(&mut self, next: Next, outlet: &mut Outlet<'_>) -> bool {
+        let said = match next {
+            // Without an envelope there are no words for these.
+            _ if !self.has_envelope => return true,
+            Next::Joined(joined) => envelope::joined(joined),
+            Next::Missed(missed) => envelope::gap(missed),
+            Next::Presence(change) => envelope::presence(&change),
+            _ => return true,
+        };
+        let _ = outlet.send(&envelope::told(&said));
+        true
+    }
+}
+
+/// Sends what the topics of a connection have.
+pub(crate) fn feed<S: Seat>(seats: &mut [S], cx: &mut Context<'_>, outlet: &mut Outlet<'_>) -> Fed {
+    for index in 0..seats.len() {
+        let Some(seat) = seats.get_mut(index) else { break };
+        if feed_one(seat, cx, outlet) == Fed::Full {
+            // The others come first next time, and those that are to be closed now.
+            let behind = (index + 1) % seats.len();
+            seats.rotate_left(behind);
+            if !outlet.is_closing()
+                && let Some(left_behind) = seats.iter_mut().find(|seat| seat.cursor().is_to_be_closed())
+            {
+                feed_one(left_behind, cx, outlet);
+            }
+            return Fed::Full;
+        }
+    }
+    Fed::Waiting
+}
+
+/// Whether all of them have had what there is now: they get nothing else any more.
+pub(crate) fn seal<S: Seat>(seats: &mut [S]) -> bool {
+    // Each is sealed now, whether or not one before it is done.
+    let mut is_done = true;
+    for seat in seats {
+        is_done &= seat.cursor_mut().seal();
+    }
+    is_done
 }
 
 /// How many messages are taken at once. They are kept no longer than it takes to send them, or to see that there is no
@@ -198,53 +255,46 @@ thread_local! {
 }
 
 /// Sends what one topic has.
-fn feed(cursor: &mut Cursor, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) -> Fed {
+fn feed_one<S: Seat>(seat: &mut S, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) -> Fed {
     let mut batch = SCRATCH.take();
-    let fed = feed_by(&mut batch, cursor, cx, outlet);
+    let fed = feed_by(&mut batch, seat, cx, outlet);
     batch.clear();
     SCRATCH.set(batch);
     fed
 }
 
-fn feed_by(batch: &mut Batch, cursor: &mut Cursor, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) -> Fed {
+fn feed_by<S: Seat>(batch: &mut Batch, seat: &mut S, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) -> Fed {
     loop {
-        if outlet.is_full() && !cursor.is_to_be_closed() {
+        if outlet.is_full() && !seat.cursor().is_to_be_closed() {
             return Fed::Full;
         }
-        match cursor.next(batch, BATCH) {
+        match seat.cursor_mut().next(batch, BATCH) {
             Next::Messages { is_full } => {
                 let mut sent = 0;
                 while !outlet.is_full()
                     && let Some(taken) = batch.pop()
                 {
-                    // A connection that is closing has no feeds.
-                    let _ = match cursor.has_envelope {
-                        true => outlet.send(&taken.item.enveloped(taken.position)),
-                        false => outlet.send(&taken.item.message),
-                    };
-                    cursor.has_taken(&taken);
+                    seat.send(&taken, outlet);
+                    seat.cursor_mut().has_taken(&taken);
                     sent += 1;
                 }
                 batch.count_delivered(sent);
-                if !is_full && batch.is_empty() && cursor.wait(cx.waker()) {
+                if !is_full && batch.is_empty() && seat.cursor().wait(cx.waker()) {
                     return Fed::Waiting;
                 }
             }
             Next::TooSlow => {
-                outlet.close(CloseCode::TRY_AGAIN_LATER, "too slow for a topic");
+                let (code, reason) = S::TOO_SLOW;
+                outlet.close(code, reason);
                 return Fed::Full;
             }
-            Next::Nothing if cursor.wait(cx.waker()) => return Fed::Waiting,
+            Next::Nothing if seat.cursor().wait(cx.waker()) => return Fed::Waiting,
             Next::Nothing => {}
-            // Without an envelope there are no words for these.
-            _ if !cursor.has_envelope => {}
-            Next::Joined(joined) => tell(outlet, &envelope::joined(joined)),
-            Next::Missed(missed) => tell(outlet, &envelope::gap(missed)),
-            Next::Presence(change) => tell(outlet, &envelope::presence(&change)),
+            told => {
+                if !seat.tell(told, outlet) {
+                    return Fed::Waiting;
+                }
+            }
         }
     }
-}
-
-fn tell(outlet: &mut Outlet<'_>, said: &Value) {
-    let _ = outlet.send(&envelope::told(said));
 }

@@ -16,7 +16,7 @@ use crate::fan_out::Post;
 use crate::hub::Hub;
 use crate::name::judge;
 use crate::options::SubscribeOptions;
-use crate::presence::Present;
+use crate::presence::{Present, next_client};
 use crate::publish::Publish;
 use crate::reconfigured::Reconfigured;
 use crate::shared::{Rules, Shared};
@@ -95,11 +95,9 @@ impl Topics {
         // From here on the cursor gives it back.
         let topic = self.topic(topic).inspect_err(|_| self.0.shared.subscriptions.give_back_one())?;
         let (mut cursor, joined) = Cursor::new(&topic, options.from, Post::current().as_ref());
-        if options.watches_presence {
-            cursor.watch_presence();
-        }
+        cursor.watch_presence(options.watches);
         cursor.has_envelope = options.has_envelope;
-        cursor.enter(options.identity);
+        cursor.enter(options.client.unwrap_or_else(next_client), options.identity);
         Ok((cursor, joined))
     }
 

@@ -58,6 +58,12 @@ pub trait Feeds: Any + Send {
     /// From now on the connection gets what there is already, and nothing that comes later: it is to close. Whether it
     /// has got all of that.
     fn seal(&mut self) -> bool;
+
+    /// Whether nothing more is to be read of the peer now, since what it has said is still to be answered. It is asked
+    /// again when they have been polled: what changes it wakes the task of that poll.
+    fn holds_back(&self) -> bool {
+        false
+    }
 }
 
 /// How far [`Feeds::poll_feed`] has come.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
-use crate::python::within;
+use crate::python::{snippet, within};
 use crate::server::Server;
 
 /// The command with a topic in which all may publish, and its URL.
@@ -73,6 +73,26 @@ async fn publishes_and_reads() {
     let head = curl(&["-I", &url]).await;
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     assert!(head.lines().any(|line| line == format!("topic-position: {epoch}:3")), "{head}");
+}
+
+#[tokio::test]
+async fn the_snippet_of_the_documentation() {
+    let (server, _) = start().await;
+    let mut sh = Command::new("sh");
+    sh.args(["-e", "-c", &snippet("curl", server.address())]).kill_on_drop(true);
+    // Nobody's settings are its own.
+    sh.env("CURL_HOME", env!("CARGO_TARGET_TMPDIR")).env("no_proxy", "*");
+    let output = within(60, "sh", sh.output()).await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let mut lines = said.lines();
+    let answers: Vec<_> = lines.by_ref().take(4).map(parsed).collect();
+    let offsets: Vec<_> = answers.iter().map(|answer| answer["offset"].as_u64()).collect();
+    assert_eq!(offsets, [Some(1), Some(2), Some(2), Some(2)], "{said}");
+    let messages = answers[3]["messages"].as_array().unwrap();
+    assert_eq!(messages.iter().map(|message| &message["data"]).collect::<Vec<_>>(), ["hello from curl", "once"]);
+    let events: Vec<_> = lines.filter_map(|line| line.strip_prefix("data: ")).skip(1).collect();
+    assert_eq!(events, ["hello from curl", "once"], "{said}");
 }
 
 #[tokio::test]

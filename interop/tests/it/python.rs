@@ -19,13 +19,26 @@ pub(crate) async fn within<F: Future>(seconds: u64, what: &str, step: F) -> F::O
 
 /// A command that runs a script of this crate; it is killed on drop.
 pub(crate) fn script<S: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = python();
+    // No compiled modules are left in the source folder.
+    command.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).args(arguments);
+    command
+}
+
+/// The interpreter; it is killed on drop.
+pub(crate) fn python() -> Command {
     let python = std::env::var_os("INTEROP_PYTHON")
         .expect("INTEROP_PYTHON names a Python that has `websockets`: run `cargo xtask interop`");
     let mut command = Command::new(python);
-    // No compiled modules are left in the source folder.
-    command.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).args(arguments);
     command.stdout(Stdio::piped()).kill_on_drop(true);
     command
+}
+
+/// A snippet of docs/topics.md, as it stands but for the address.
+pub(crate) fn snippet(name: &str, address: &str) -> String {
+    let page = include_str!("../../../docs/topics.md");
+    let snippet = testkit::snippets(page).into_iter().find(|snippet| snippet.name == name);
+    snippet.expect("there is one of this name").text.replace("localhost:8000", address)
 }
 
 /// A certificate for localhost and its key, as PEM files that are removed on drop.

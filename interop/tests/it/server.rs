@@ -56,7 +56,7 @@ impl Server {
 }
 
 /// Builds the command once per test run and returns where cargo put it.
-async fn binary() -> &'static PathBuf {
+pub(crate) async fn binary() -> &'static PathBuf {
     static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
     BINARY.get_or_init(|| within(1800, "the build", build(&["--release"]))).await
 }

@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::process::Stdio;
 
-use crate::python::{script, within};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::python::{python, script, snippet, within};
 use crate::server::Server;
 
 #[tokio::test]
@@ -16,4 +18,18 @@ async fn python_talks_through_topics() {
     assert!(output.status.success(), "{said}");
     // Twelve variants of compression, resuming and events: what is left out does not pass.
     assert_eq!(said.lines().filter(|line| line.ends_with(": ok")).count(), 14, "{said}");
+}
+
+/// The documentation's client, which hears itself.
+#[tokio::test]
+async fn the_snippet_for_centrifuge_python() {
+    let flags = [env!("CARGO_TARGET_TMPDIR"), "--listen", "ws://127.0.0.1:0", "--topic", "/chat,publish"];
+    let server = Server::start(&flags.map(OsString::from)).await;
+    let mut client = python();
+    client.args(["-c", &snippet("centrifuge-python", server.address())]).env("no_proxy", "*");
+    let mut client = client.spawn().unwrap();
+    let mut lines = BufReader::new(client.stdout.take().unwrap()).lines();
+    let line = within(60, "the message", lines.next_line()).await.unwrap();
+    assert_eq!(line.as_deref(), Some("hello from centrifuge-python"));
+    client.kill().await.unwrap();
 }

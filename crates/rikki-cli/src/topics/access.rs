@@ -1,8 +1,10 @@
 //! Who may do what with a topic: by the key of those who publish, by tokens, or by what is open to all.
 
+use std::sync::Arc;
+
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use rikki::topics::{Action, Denied, Identity, Topics};
+use rikki::topics::{Action, Admitted, Denied, Identity, Shown, Topics};
 
 use super::TopicSettings;
 use super::token::Tokens;
@@ -39,6 +41,36 @@ impl Access {
         }
     }
 
+    /// Lets in a client of Centrifugo, and says who it is and what it may do, or says why not.
+    ///
+    /// What it shows when it connects goes before what its request has: browsers can set no header there.
+    pub(super) fn admit(self: &Arc<Self>, shown: &Shown<'_>) -> Result<Admitted, Denied> {
+        let asked = shown.request.map(|parts| Ok((bearer(parts)?, in_query(parts)?))).transpose()?;
+        let others = asked.and_then(|(bearer, query)| bearer.or(query));
+        let token = Some(shown.token).filter(|token| !token.is_empty()).or(others);
+        let is_key = self.publish_key.as_ref().zip(token).is_some_and(|(key, token)| key.is(token));
+        match (&self.tokens, token) {
+            (_, Some(_)) if is_key && shown.topic.is_none() => {
+                let has_tokens = self.tokens.is_some();
+                Ok(Admitted::new(Identity::default()).may(move |_, action| match action {
+                    Action::Publish => Ok(()),
+                    _ if has_tokens => Err(Denied::forbidden("the key is for publishing alone")),
+                    _ => Ok(()),
+                }))
+            }
+            (Some(tokens), Some(token)) => tokens.verify(token)?.admit(shown),
+            (Some(_), None) => Err(Denied::unauthorized("a token is needed")),
+            (None, Some(_)) => Err(Denied::unauthorized("the key is wrong")),
+            (None, None) => {
+                let access = self.clone();
+                Ok(Admitted::new(Identity::default()).may(move |topic, action| match action {
+                    Action::Publish if !access.is_open(topic) => Err(Denied::unauthorized("publishing needs a key")),
+                    _ => Ok(()),
+                }))
+            }
+        }
+    }
+
     /// Whether all may publish to this topic.
     fn is_open(&self, topic: &str) -> bool {
         self.topics.config(topic).is_some_and(|config| config.is_open())
@@ -61,7 +93,7 @@ fn by_token(
     match shown.or(in_query) {
         Some(_) if is_key && action == Action::Publish => Ok(Identity::default()),
         Some(_) if is_key => Err(Denied::forbidden("the key is for publishing alone")),
-        Some(token) => tokens.verify(token).map_err(Denied::unauthorized)?.allow(topic, action),
+        Some(token) => tokens.verify(token)?.allow(topic, action),
         None => Err(Denied::unauthorized("a token is needed")),
     }
 }

@@ -4,9 +4,10 @@ mod access;
 mod token;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rikki::Server;
-use rikki::topics::{TopicUrl, Topics, TopicsConfig};
+use rikki::topics::{Centrifugo, TopicUrl, Topics, TopicsConfig};
 
 use crate::Failure;
 use crate::args::{Given, OfTopics, TopicArg, TopicArgs, UsageError};
@@ -14,6 +15,9 @@ use crate::routes;
 use crate::secret::Secret;
 
 use access::Access;
+
+/// Where clients of Centrifugo find the topics, if there are any.
+pub(crate) const CENTRIFUGO: &str = "/connection/websocket";
 
 /// Which topics there are, and who may use them.
 #[derive(Debug)]
@@ -38,7 +42,7 @@ impl TopicSettings {
         let mut all: Vec<TopicArg> = Vec::new();
         for topic in args.topics.into_iter().chain(args.broadcasts) {
             let path = &topic.path;
-            if routes::PATHS.contains(&path.as_str()) {
+            if routes::PATHS.contains(&path.as_str()) || path == CENTRIFUGO {
                 faults.push(UsageError(format!("no topic can be at {path}, which has its answer: take another path")));
             }
             if all.iter().any(|other| other.path == *path) {
@@ -102,9 +106,14 @@ fn reconfigure(topics: &Topics, config: TopicsConfig) {
 pub(crate) fn add_to(mut server: Server, settings: &TopicSettings, topics: &Topics) -> Result<Server, Failure> {
     let (kept, config) = (topics.clone(), config(settings)?);
     server = server.when_in_force(move || reconfigure(&kept, config));
-    let mut url = TopicUrl::new(topics);
-    if let Some(access) = Access::new(settings, topics) {
+    let (mut url, mut clients) = (TopicUrl::new(topics), Centrifugo::new(topics));
+    if let Some(access) = Access::new(settings, topics).map(Arc::new) {
+        let other = access.clone();
         url = url.authorize(move |parts, topic, action| access.decide(parts, topic, action));
+        clients = clients.authorize(move |shown| other.admit(shown));
+    }
+    if !settings.all.is_empty() {
+        server = server.route(CENTRIFUGO, clients.route());
     }
     for topic in &settings.all {
         server = server.route(&topic.route(), url.route());

@@ -279,3 +279,60 @@ fn key_files_are_not_served() {
     }
     assert_eq!(read(&address, "/again/other.key", ""), ("200".to_owned(), "of nobody".to_owned()));
 }
+
+/// A client of Centrifugo shows when it connects what others show in the head of a request.
+#[test]
+fn clients_of_centrifugo() {
+    let folder = Folder::new();
+    let jwt = ["--topic-jwt-key", &folder.write("jwt.key", KEY)];
+    let key = ["--publish-key", &folder.write("publish.key", "s3cret-key")];
+    let flags = ["--topic=/chat,publish", "--topic=/news"];
+    let connect = |token: &str| format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#);
+    let publish = |topic: &str| format!(r#"{{"id":2,"publish":{{"channel":"{topic}","data":1}}}}"#);
+    let history = r#"{"id":2,"history":{"channel":"chat"}}"#.to_owned();
+    let (published, denied) = (r#"{"id":2,"publish":{}}"#, r#"{"id":2,"error":{"code":103,"#);
+    let read = r#"{"id":2,"history":{"#;
+    let with = |more: &[&str], rows: &[(&str, &str, &str, &str)]| {
+        let (_server, address) = with(&folder, &[&flags[..], more].concat());
+        for (header, token, command, expected) in rows {
+            let header =
+                if header.is_empty() { "X-Nothing: 1".to_owned() } else { format!("Authorization: Bearer {header}") };
+            let url = format!("ws://{address}/connection/websocket");
+            let mut client = Process::start(&["connect", &url, "--header", &header]);
+            client.write(format!("{}\n", connect(token)), false);
+            let reply = client.line();
+            // Without a command the reply to the first is what counts.
+            let reply = if command.is_empty() {
+                reply
+            } else {
+                assert!(reply.starts_with(r#"{"id":1,"connect":{"client":""#), "{token} {reply}");
+                client.write(format!("{command}\n"), false);
+                client.line()
+            };
+            assert!(reply.starts_with(expected), "{token} {command} {reply}");
+        }
+    };
+    with(&[], &[("", "", &publish("chat"), published), ("", "whatever", &publish("news"), denied)]);
+    with(
+        &key,
+        &[
+            ("", "s3cret-key", &publish("news"), published),
+            ("s3cret-key", "", &publish("news"), published),
+            ("", "", &publish("chat"), published),
+            ("", "", &publish("news"), denied),
+        ],
+    );
+    let ada = token(json!({ "sub": "ada", "subscribe": ["chat"], "publish": ["news"] }));
+    with(
+        &[jwt, key].concat(),
+        &[
+            ("", &ada, &publish("news"), published),
+            ("", &ada, &publish("chat"), denied),
+            ("", &ada, &history, read),
+            (&ada, "", &history, read),
+            ("", "s3cret-key", &publish("chat"), published),
+            ("", "s3cret-key", &history, denied),
+            ("", &token(json!({ "exp": 1 })), "", r#"{"id":1,"error":{"code":109,"#),
+        ],
+    );
+}

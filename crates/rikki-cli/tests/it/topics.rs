@@ -123,7 +123,7 @@ fn topics_are_told() {
         (lines, read(&address, "/test.html", "").1)
     };
     let flags = ["--topic=/chat,publish", "--topic=/news", "--topic=/rooms/*", "--broadcast=/class"];
-    let (lines, page) = greeting(&flags, 8);
+    let (lines, page) = greeting(&flags, 9);
     let expected = format!(
         "Starting WS listener on ws://HOST/websocket\n  \
            http://HOST/test.html  try the WebSocket\n  \
@@ -132,6 +132,7 @@ fn topics_are_told() {
            http://HOST/news       topic: WebSocket, SSE\n  \
            http://HOST/rooms/*    topics: WebSocket, SSE\n  \
            http://HOST/class      topic: WebSocket, SSE, POST\n  \
+           ws://HOST/connection/websocket  topics, for clients of Centrifugo\n  \
            http://HOST/           files in {root}"
     );
     assert_eq!(lines, expected);
@@ -220,7 +221,7 @@ fn what_is_no_topic() {
 
 #[test]
 fn paths_that_are_taken() {
-    for path in ["/websocket", "/rest", "/test.html", "/favicon.ico"] {
+    for path in ["/websocket", "/rest", "/test.html", "/favicon.ico", "/rikki.js", "/rikki.d.ts"] {
         let expected = format!("no topic can be at {path}, which has its answer: take another path");
         check_refused(&["--topic", path], &expected);
         check_refused(&["--broadcast", path], &expected);
@@ -228,6 +229,11 @@ fn paths_that_are_taken() {
     check_refused(&["--topic=/a", "--topic=/a,last"], "two topics cannot have the same path: /a");
     check_refused(&["--broadcast=/a", "--topic=/a"], "two topics cannot have the same path: /a");
     check_refused(&["--topic=/a/*", "--topic=/a/*"], "two topics cannot have the same path: /a/*");
+    // That of clients of Centrifugo is taken where there are topics.
+    let path = "/connection/websocket";
+    let taken = |what: &str| format!("{what} at {path}, which has its answer: take another path");
+    check_refused(&["--topic", path], &taken("no topic can be"));
+    check_refused(&["--topic=/a", &format!("--mount={path}=.")], &taken("nothing can be mounted"));
     let mounted = "nothing can be mounted at /a, which has its answer: take another path";
     check_refused(&["--topic=/a", "--mount=/a=."], mounted);
     check_refused(&["--topic=/a/*", "--mount=/a/=."], mounted);
@@ -240,6 +246,53 @@ fn paths_that_are_taken() {
     for (path, status) in [("/a", "200"), ("/a/b", "403"), ("/a/b/c", "200"), ("/a/files/c", "405")] {
         assert_eq!(publish(&address, path, "", "x").0, status, "{path}");
     }
+}
+
+/// Where there are topics there is their client for pages, which a browser has to fetch once, unless the folder has
+/// another.
+#[test]
+fn the_module_for_pages() {
+    let folder = Folder::new();
+    let (server, address) = with(&folder, &["--topic=/chat"]);
+    let ask = |method: &str, path: &str, fields: &str| {
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{fields}Connection: close\r\n\r\n");
+        let answer = ask(&address, &request);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.to_ascii_lowercase(), body.to_owned())
+    };
+    for (path, media, part) in [
+        ("/rikki.js", "text/javascript; charset=utf-8", "export class Topic extends EventTarget {"),
+        ("/rikki.d.ts", "text/plain; charset=utf-8", "export class Topic extends EventTarget {"),
+    ] {
+        let (head, body) = ask("GET", path, "");
+        assert!(head.starts_with("http/1.1 200 ") && body.contains(part), "{head}");
+        for field in [
+            &*format!("content-type: {media}\r\n"),
+            "x-content-type-options: nosniff",
+            "cache-control: no-cache",
+            &format!("content-length: {}", body.len()),
+        ] {
+            assert!(head.contains(field), "{field}: {head}");
+        }
+        let tag = head.split_once("\r\netag: ").unwrap().1.split("\r\n").next().unwrap();
+        let (without_body, nothing) = ask("HEAD", path, "");
+        assert!(without_body.contains(tag) && without_body.contains("content-length: "), "{without_body}");
+        assert_eq!(nothing, "");
+        for (known, status) in [(tag, "304"), (&*format!("\"x\", W/{tag}"), "304"), ("*", "304"), ("\"x\"", "200")] {
+            let (head, again) = ask("GET", path, &format!("If-None-Match: {known}\r\n"));
+            assert!(head.starts_with(&format!("http/1.1 {status} ")) && head.contains(tag), "{known}: {head}");
+            assert_eq!(again.is_empty(), status == "304", "{known}");
+        }
+        assert!(ask("POST", path, "").0.starts_with("http/1.1 405 "));
+        assert!(ask("GET", &format!("{path}/"), "").0.starts_with("http/1.1 404 "));
+    }
+    folder.write("rikki.js", "mine");
+    assert_eq!(read(&address, "/rikki.js", ""), ("200".to_owned(), "mine".to_owned()));
+    drop(server);
+    // Without topics it is a file like others, if there is one.
+    let (_server, address) = with(&folder, &[]);
+    assert_eq!(read(&address, "/rikki.js", ""), ("200".to_owned(), "mine".to_owned()));
+    assert_eq!(read(&address, "/rikki.d.ts", "").0, "404");
 }
 
 #[test]

@@ -27,21 +27,43 @@ pub enum Action {
 /// Why a request may not do what it asks for: see [`TopicUrl::authorize`](crate::TopicUrl::authorize).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
-    is_known: bool,
+    kind: Kind,
     reason: Cow<'static, str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Unknown,
+    Expired,
+    Forbidden,
 }
 
 impl Denied {
     /// It is not known who asks: 401, with `WWW-Authenticate: Bearer`. The client is told the reason.
     #[must_use]
     pub fn unauthorized(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { is_known: false, reason: reason.into() }
+        Self { kind: Kind::Unknown, reason: reason.into() }
+    }
+
+    /// What it was known by is no longer good: 401 too. A client of [Centrifugo](crate::Centrifugo) gets another token and
+    /// comes back.
+    #[must_use]
+    pub fn expired(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind: Kind::Expired, reason: reason.into() }
     }
 
     /// Whoever asks may not: 403. The client is told the reason.
     #[must_use]
     pub fn forbidden(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { is_known: true, reason: reason.into() }
+        Self { kind: Kind::Forbidden, reason: reason.into() }
+    }
+
+    pub(crate) fn is_expired(&self) -> bool {
+        self.kind == Kind::Expired
+    }
+
+    pub(crate) fn is_forbidden(&self) -> bool {
+        self.kind == Kind::Forbidden
     }
 }
 
@@ -70,8 +92,8 @@ impl Refusal {
 }
 
 impl From<Denied> for Refusal {
-    fn from(Denied { is_known, reason }: Denied) -> Self {
-        Self::new(if is_known { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED }, reason)
+    fn from(Denied { kind, reason }: Denied) -> Self {
+        Self::new(if kind == Kind::Forbidden { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED }, reason)
     }
 }
 

@@ -106,7 +106,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
                 if turn.output.is_blocked() {
                     timers.start(Timer::Write, self.line.written_at, self.terms.write_timeout);
                 }
-                if turn.output.is_blocked() || !turn.consumer.is_ready() {
+                if turn.output.is_blocked() || self.holds_back(turn) {
                     // Its signs of life may wait to be read, and its message for us.
                     self.message_since = self.message_since.max(UNJUDGED);
                 } else {

@@ -5,7 +5,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::turn::Turn;
 use super::{Consumer, Driver, WORK_PER_POLL};
 use crate::compression;
-use crate::feeds::{Extras, Fed, Outlet};
+use crate::feeds::{Extras, Fed, Feeds, Outlet};
 
 impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     /// Writes what the feeds have, as far as the peer takes it. True if more may be there.
@@ -37,6 +37,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     pub(super) fn is_fed(&mut self) -> bool {
         let Some(Extras { feeds: Some(feeds), .. }) = self.extras.as_deref_mut() else { return true };
         feeds.seal()
+    }
+
+    /// Whether what the peer says waits: for whoever reads it, or for feeds that are to answer what it has said.
+    #[inline]
+    pub(super) fn holds_back<C: Consumer>(&self, turn: &Turn<'_, '_, C>) -> bool {
+        let feeds = self.extras.as_deref().and_then(|extras| extras.feeds.as_deref());
+        !turn.consumer.is_ready() || feeds.is_some_and(Feeds::holds_back)
     }
 }
 

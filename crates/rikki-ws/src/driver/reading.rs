@@ -18,7 +18,7 @@ pub(super) const LEAST_READ: usize = 16 * 1024;
 impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     /// Reads once, or goes on with the rest of an earlier read, and hands over what is whole.
     pub(super) fn read<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, buffer: &mut [u8]) -> Poll<Flow> {
-        if self.line.paused || self.ending.is_shut_by_peer() || !turn.consumer.is_ready() {
+        if self.line.paused || self.ending.is_shut_by_peer() || self.holds_back(turn) {
             return Poll::Pending;
         }
         if let Some(mut unparsed) = self.unparsed.take() {

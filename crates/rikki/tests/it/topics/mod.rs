@@ -1,5 +1,6 @@
 //! Topics over real sockets: callbacks that join and leave, slow readers, drains, other runtimes.
 
+mod centrifugo;
 mod slow;
 mod url;
 

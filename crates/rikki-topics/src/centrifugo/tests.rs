@@ -1,0 +1,144 @@
+//! What depends on time, by a clock that stands still: deadlines, pings, and tokens that expire.
+
+use std::time::SystemTime;
+
+use rikki_ws::CloseCode;
+use rikki_ws::testing::Client;
+
+use super::*;
+use crate::config::TopicsConfig;
+use crate::presence::Identity;
+
+/// Tokens are for so many seconds; `0` is for ever, and `bad` is none.
+fn admit(shown: &Shown<'_>) -> Result<Admitted, Denied> {
+    let admitted = Admitted::new(Identity::user("ada"));
+    match shown.token.parse() {
+        Ok(0) => Ok(admitted),
+        // Half a second is for what passes of it here.
+        Ok(seconds) => Ok(admitted.expires_at(SystemTime::now() + Duration::from_millis(seconds * 1000 + 500))),
+        Err(_) => Err(Denied::unauthorized("no number")),
+    }
+}
+
+fn open() -> Client {
+    let clients = Centrifugo::new(&Topics::new(TopicsConfig::default())).authorize(admit);
+    Client::open(Clients(Arc::new(clients.settings))).paused()
+}
+
+/// Sends a command and takes the reply, whose beginning is this.
+fn ask(client: &mut Client, command: &str, reply: &str) {
+    client.send(command);
+    let came = client.expect_message();
+    assert!(came.as_text().is_some_and(|came| came.starts_with(reply)), "{command}: {came:?}");
+}
+
+fn connect(token: &str) -> Client {
+    let mut client = open();
+    ask(&mut client, &format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#), r#"{"id":1,"connect":"#);
+    client
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn a_client_that_does_not_connect() {
+    let mut client = open();
+    client.advance(seconds(14));
+    client.send("\n");
+    client.expect_silence();
+    client.advance(seconds(2));
+    assert_eq!(client.expect_close(CloseCode(3502)), "stale");
+}
+
+#[test]
+fn pings_and_pongs() {
+    let mut client = connect("0");
+    for _ in 0..3 {
+        client.advance(seconds(23));
+        client.expect_silence();
+        client.advance(seconds(3));
+        client.expect(reply::PING);
+        client.send("{}");
+    }
+    // One that nobody has asked for is no harm, and no answer to the next.
+    client.send("{}");
+    client.advance(seconds(24));
+    client.expect(reply::PING);
+    client.advance(seconds(8));
+    client.expect_silence();
+    client.advance(seconds(3));
+    assert_eq!(client.expect_close(CloseCode(3012)), "no pong");
+}
+
+#[test]
+fn connections_that_expire() {
+    let mut client = connect("10");
+    client.advance(seconds(15));
+    client.expect_silence();
+    // Another token within the time for that.
+    ask(&mut client, r#"{"id":2,"refresh":{"token":"20"}}"#, r#"{"id":2,"refresh":{"client":"#);
+    for time in [20, 20] {
+        client.advance(seconds(time));
+        client.expect(reply::PING);
+        client.send("{}");
+    }
+    client.advance(seconds(4));
+    client.expect_silence();
+    client.advance(seconds(3));
+    assert_eq!(client.expect_close(CloseCode(3005)), "connection expired");
+}
+
+#[test]
+fn subscriptions_that_expire() {
+    let mut client = connect("0");
+    let subscribed = r#"{"id":2,"subscribe":{"recoverable":true"#;
+    ask(&mut client, r#"{"id":2,"subscribe":{"channel":"a","token":"2"}}"#, subscribed);
+    client.advance(seconds(20));
+    ask(&mut client, r#"{"id":3,"sub_refresh":{"token":"2"}}"#, r#"{"id":3,"sub_refresh":{"expires":true,"ttl":2}}"#);
+    client.advance(seconds(6));
+    client.expect(reply::PING);
+    client.send("{}");
+    client.advance(seconds(20));
+    client.expect_silence();
+    client.advance(seconds(3));
+    client.expect(r#"{"push":{"channel":"a","unsubscribe":{"code":2501,"reason":"subscription expired"}}}"#);
+    // It can come back.
+    ask(&mut client, r#"{"id":2,"subscribe":{"channel":"a","token":"2"}}"#, subscribed);
+}
+
+/// A callback that does not come to an end holds up who has called it, and nobody is asked for more of it.
+#[test]
+fn calls_that_do_not_end() {
+    let topics = Topics::new(TopicsConfig::default());
+    let clients = Centrifugo::new(&topics).rpc(|call| async move {
+        match &*call.method {
+            "late" => tokio::time::sleep(seconds(5)).await,
+            _ => std::future::pending().await,
+        }
+        Ok(call.data)
+    });
+    let mut client = Client::open(Clients(Arc::new(clients.settings))).paused();
+    ask(&mut client, r#"{"id":1,"connect":{}}"#, r#"{"id":1,"connect":"#);
+    client.send(r#"{"id":2,"rpc":{"method":"late","data":1}}"#);
+    for id in 3..300 {
+        client.send(format!(r#"{{"id":{id},"rpc":{{"method":"never","data":"{}"}}}}"#, "x".repeat(1000)));
+    }
+    client.send(r#"{"id":300,"ping":{}}"#);
+    client.expect_silence();
+    // What is read at once, and not all that was sent.
+    let waiting = topics.memory().used();
+    assert!((1000..70_000).contains(&waiting), "{waiting}");
+    client.advance(seconds(5));
+    client.expect(r#"{"id":2,"rpc":{"data":1}}"#);
+    // The pong of a client that is not read is not waited for.
+    client.advance(seconds(50));
+    client.expect(reply::PING);
+    client.expect_silence();
+    client.advance(seconds(6));
+    let failed = r#""error":{"code":100,"message":"internal server error","temporary":true}}"#;
+    for _ in 0..15 {
+        assert!(client.expect_message().as_text().unwrap().ends_with(failed));
+    }
+}
