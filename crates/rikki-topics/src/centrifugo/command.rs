@@ -137,6 +137,10 @@ impl<'a> Command<'a> {
     ///
     /// [`Malformed`], also where a reply would be wanted and has no number.
     pub(super) fn parse(line: &'a str) -> Result<Self, Malformed> {
+        // Serde takes a list for an object, too.
+        if !line.trim_ascii_start().starts_with('{') {
+            return Err(Malformed);
+        }
         let wire: Wire<'a> = serde_json::from_str(line).map_err(|_| Malformed)?;
         let id = wire.id.unwrap_or(0);
         match wire.asked() {
@@ -165,5 +169,19 @@ impl<'a> Wire<'a> {
             .or_else(|| send.map(|Empty {}| Asked::Send))
             .or_else(|| refresh.map(Asked::Refresh))
             .or_else(|| sub_refresh.map(Asked::SubRefresh))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a list has at the places of fields is no command.
+    #[test]
+    fn lists() {
+        let list = r#"[1,null,null,null,null,null,null,null,{},null,null,null,null]"#;
+        assert!(serde_json::from_str::<Wire<'_>>(list).is_ok());
+        assert!(Command::parse(list).is_err());
+        assert!(Command::parse(r#" {"id":1,"ping":{}} "#).is_ok());
     }
 }

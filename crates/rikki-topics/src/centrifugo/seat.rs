@@ -42,6 +42,8 @@ pub(super) struct Begins {
     pub(super) id: u32,
     pub(super) recovers: bool,
     pub(super) flag: i64,
+    /// There is room in its reply for publications that wait.
+    pub(super) has_room: bool,
 }
 
 impl Seat {
@@ -75,7 +77,11 @@ impl Seat {
     /// What says that it has begun, if the broker has said where; otherwise it is said later.
     pub(super) fn begin(&mut self, joined: Option<Joined>, begins: Begins) -> Option<Result<String, Fault>> {
         match joined {
-            Some(joined) => Some(self.begun(joined, begins, !self.is_servers || joined.recovered == Some(true))),
+            Some(joined) => {
+                // Of subscriptions that the server makes, clients look at those alone that were recovered.
+                let are_seen = !self.is_servers || joined.recovered == Some(true);
+                Some(self.begun(joined, begins, are_seen && begins.has_room))
+            }
             None => {
                 self.begins = Some(begins);
                 None

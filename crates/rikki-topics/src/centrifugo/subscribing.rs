@@ -46,7 +46,7 @@ impl Client {
             Some(_) => return Err(Fault::ALREADY_SUBSCRIBED.into()),
             None => {}
         }
-        let begun = self.seat(id, channel, asked, admitted)?;
+        let begun = self.seat((id, true), channel, asked, admitted)?;
         Ok(begun.map(|object| reply::reply(id, "subscribe", &object)))
     }
 
@@ -56,22 +56,27 @@ impl Client {
         topics: Vec<String>,
         mut asked: BTreeMap<String, Subscribe>,
     ) -> BTreeMap<String, String> {
-        let mut begun = BTreeMap::new();
+        let (mut begun, mut length) = (BTreeMap::new(), 0);
         for channel in topics {
             let asked = asked.remove(&channel).unwrap_or_default();
             let is_there = self.seats.iter().any(|seat| seat.channel() == channel);
-            let object = if is_there { Ok(None) } else { self.seat(0, &channel, &asked, None) };
+            let object = match is_there {
+                true => Ok(None),
+                false => self.seat((0, length < reply::LONGEST), &channel, &asked, None),
+            };
             if let Ok(Some(object)) = object {
+                length += object.len();
                 begun.insert(channel, object);
             }
         }
         begun
     }
 
-    /// Takes a place in a topic; the object that says so. One without a number is the server's.
+    /// Takes a place in a topic; the object that says so. One without a number is the server's, and where there is room
+    /// in its reply it has what waits there.
     fn seat(
         &mut self,
-        id: u32,
+        (id, has_room): (u32, bool),
         channel: &str,
         asked: &Subscribe,
         admitted: Option<Admitted>,
@@ -100,7 +105,7 @@ impl Client {
             let until = ttl.map_or(NEVER, |ttl| self.now().saturating_add(ticks(ttl + GRACE)));
             seat.lasts(ttl.map(seconds), until);
         }
-        let begins = Begins { id, recovers, flag: asked.flag.unwrap_or_default() };
+        let begins = Begins { id, recovers, flag: asked.flag.unwrap_or_default(), has_room };
         let begun = seat.begin(joined, begins).transpose()?;
         self.seats.push(seat);
         Ok(begun)

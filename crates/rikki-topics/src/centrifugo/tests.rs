@@ -142,3 +142,38 @@ fn calls_that_do_not_end() {
         assert!(client.expect_message().as_text().unwrap().ends_with(failed));
     }
 }
+
+/// What a client and each of its subscriptions hold by themselves, in bytes.
+#[test]
+fn sizes() {
+    assert!(size_of::<client::Client>() <= 400, "{}", size_of::<client::Client>());
+    assert!(size_of::<seat::Seat>() <= 128, "{}", size_of::<seat::Seat>());
+}
+
+/// All that a server subscribes to goes into one reply, which has so much of what waits; the rest follows.
+#[test]
+fn subscriptions_of_the_server_that_have_much_to_say() {
+    let topics = Topics::new(TopicsConfig::default());
+    let names: Vec<_> = (0..4).map(|number| format!("topic {number}")).collect();
+    for name in &names {
+        for _ in 0..3 {
+            topics.publish(name, "x".repeat(200_000)).wait().unwrap();
+        }
+    }
+    let (all, epochs) = (names.clone(), topics.clone());
+    let clients = Centrifugo::new(&topics).authorize(move |_| Ok(Admitted::default().subscribe_to(&all)));
+    let mut client = Client::open(Clients(Arc::new(clients.settings))).paused();
+    let epoch = |name: &str| epochs.history(name, crate::From::Now).unwrap().position.epoch;
+    let subs: Vec<_> =
+        names.iter().map(|name| format!(r#""{name}":{{"recover":true,"epoch":"{}"}}"#, epoch(name))).collect();
+    client.send(format!(r#"{{"id":1,"connect":{{"subs":{{{}}}}}}}"#, subs.join(",")));
+    let publications = |text: &str| text.matches(r#""offset":"#).count() - text.matches(r#""epoch":"#).count();
+    let reply = client.expect_message();
+    let reply = reply.as_text().unwrap();
+    assert_eq!((publications(reply), reply.matches(r#""recovered":true"#).count()), (3, 4));
+    for _ in 0..9 {
+        let push = client.expect_message();
+        assert!(push.as_text().unwrap().starts_with(r#"{"push":{"channel":"topic "#));
+    }
+    client.expect_silence();
+}
