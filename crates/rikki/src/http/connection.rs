@@ -66,8 +66,6 @@ pub(crate) struct Connection {
     known_host: KnownHost,
     /// A WebSocket that is to have the connection.
     websocket: Mutex<Option<Agreed>>,
-    /// What of its answers the system sends.
-    sending: Sending,
     /// How many requests it has carried.
     requests: AtomicU32,
     /// How many of them, of HTTP/2, were refused: with an answer after which HTTP/1.1 closes.
@@ -78,7 +76,7 @@ impl Connection {
     /// One that begins now.
     pub(crate) fn new(site: Arc<Current>, peer: Peer, tracker: Tracker, has_place: bool) -> Self {
         let serving = site.now().serving.clone();
-        let (known_host, websocket, sending, requests, refused) = Default::default();
+        let (known_host, websocket, requests, refused) = Default::default();
         Self {
             serving,
             site,
@@ -90,7 +88,6 @@ impl Connection {
             client: None,
             known_host,
             websocket,
-            sending,
             requests,
             refused,
         }
@@ -108,20 +105,26 @@ impl Connection {
     }
 
     /// Serves HTTP/1.1 on a TCP or TLS stream.
-    pub(crate) async fn serve_http1(mut self, stream: impl AsyncRead + AsyncWrite + Socket + Send + Unpin + 'static) {
-        self.sending = Sending::on(&stream);
+    pub(crate) async fn serve_http1(self, stream: impl AsyncRead + AsyncWrite + Socket + Send + Unpin + 'static) {
         let Serving { http1, config, shared, terms, draining, .. } = &*self.serving;
         let limits = &config.limits;
-        let waiting = Waiting::new(&shared.idling, self.has_place, limits.keep_alive, limits.head_timeout);
+        // By value: what has been borrowed keeps its room in the future.
+        let (stream, sending) = Sending::on(stream);
+        let waiting = Waiting::new(&shared.idling, self.has_place, limits.keep_alive, limits.head_timeout, sending);
         let service = service_fn(|request| {
             let waiting = &waiting;
             // It was there before hyper looked at the deadline: its connection has no place any more.
             let declined = waiting.leaves().then(|| later(StatusCode::SERVICE_UNAVAILABLE, GIVEN_AWAY));
             let answer = self.answer(request, declined);
-            async move { answer.await.inspect(|response| waiting.is_endless(is_endless(response))) }
+            let answered = |mut response: Response| {
+                waiting.is_endless(is_endless(&response));
+                waiting.sending().take_on(&mut response);
+                response
+            };
+            async move { answer.await.map(answered) }
         });
         let stream = PacedIo::new(stream, limits.body_rate(), terms.live.counts.clone());
-        let stream = TokioIo::new(stream.telling(waiting.reading()).sending(self.sending.clone()));
+        let stream = TokioIo::new(stream.telling(waiting.reading()));
         let mut connection = http1.clone().timer(waiting.timer()).serve_connection(stream, service).with_upgrades();
         let result = tokio::select! {
             // First, since most are upgraded or ended before there is anything to wait for.
@@ -205,7 +208,6 @@ impl Connection {
         };
         async move {
             let mut response = poll_fn(|cx| answering.poll(cx, client)).await;
-            self.sending.take_on(&mut response);
             serving.config.added.add_to(&mut response, may_be_read);
             if let Some(access) = access {
                 access.log(&response);

@@ -22,6 +22,7 @@ use super::linger::LINGER;
 use super::outgoing::{Given, Outgoing};
 use super::pace::PacedIo;
 use super::refusal::later;
+use super::sending::Sending;
 use super::serving::Serving;
 use super::stream::{PacedStreams, Pieces, Streams};
 use super::watch::Socket;
@@ -66,7 +67,7 @@ impl Connection {
         let builder = self.serving.http2(PacedStreams { rate, counts: counts.clone(), streams: streams.clone() });
         let (draining, peer) = (draining.clone(), self.peer);
         let Limits { head_timeout, keep_alive, max_requests, .. } = config.limits;
-        let waiting = Waiting::new(&shared.idling, self.has_place, keep_alive, head_timeout);
+        let waiting = Waiting::new(&shared.idling, self.has_place, keep_alive, head_timeout, Sending::default());
         let waiting = Arc::new(waiting);
         let served = Arc::new(self);
         let service = {

@@ -15,6 +15,8 @@ use hyper::rt::{Sleep as HyperSleep, Timer};
 use slab::Slab;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::sending::Sending;
+
 /// How many of those that have waited longest are found at a time: looking at all of them takes longer with each.
 const FOUND: usize = 256;
 
@@ -103,6 +105,8 @@ struct Wait {
     /// hyper has not read the head of the next request.
     awaits_head: AtomicBool,
     alarm: Mutex<Alarm>,
+    /// What of the answers the system sends, in the place of bytes that are written.
+    sending: Sending,
 }
 
 #[derive(Debug, Default)]
@@ -178,8 +182,15 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn new(idling: &Arc<Idling>, has_place: bool, keep_alive: Duration, head_timeout: Duration) -> Self {
+    pub(super) fn new(
+        idling: &Arc<Idling>,
+        has_place: bool,
+        keep_alive: Duration,
+        head_timeout: Duration,
+        sending: Sending,
+    ) -> Self {
         let wait = Arc::new(Wait {
+            sending,
             idling: idling.clone(),
             keep_alive,
             head_timeout,
@@ -201,6 +212,11 @@ impl Waiting {
     /// What the stream of the connection has to be read through.
     pub(super) fn reading(&self) -> Reading {
         Reading(self.wait.clone())
+    }
+
+    /// What of its answers the system sends.
+    pub(super) fn sending(&self) -> &Sending {
+        &self.wait.sending
     }
 
     /// The answer that comes next goes on until the client does.
@@ -240,6 +256,11 @@ impl Drop for Waiting {
 pub(super) struct Reading(Arc<Wait>);
 
 impl Reading {
+    /// What stands in the place of bytes that are written.
+    pub(super) fn sending(&self) -> &Sending {
+        &self.0.sending
+    }
+
     /// Whether what is sent ends only with the client.
     pub(super) fn is_endless(&self) -> bool {
         self.0.is_endless.load(Relaxed)
@@ -305,7 +326,7 @@ mod tests {
     use super::*;
 
     fn waiting(idling: &Arc<Idling>) -> Waiting {
-        Waiting::new(idling, true, Duration::from_secs(75), Duration::from_secs(10))
+        Waiting::new(idling, true, Duration::from_secs(75), Duration::from_secs(10), Sending::default())
     }
 
     async fn pass(seconds: u64) {

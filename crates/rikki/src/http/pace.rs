@@ -14,7 +14,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::idle::Reading;
-use super::sending::Sending;
 use super::turn::Turn;
 use super::unreadable::OwnAnswer;
 use super::watch::{Socket, Watch};
@@ -151,17 +150,12 @@ pub(crate) struct PacedIo<I> {
     /// Who is told of what is read.
     reading: Option<Reading>,
     own_answer: OwnAnswer,
-    sending: Sending,
 }
 
 impl<I> PacedIo<I> {
     pub(super) fn new(io: I, rate: MinRate, counts: Arc<Counts>) -> Self {
-        let (turn, watch, own_answer, sending) = Default::default();
-        Self { io, pace: Pace::new(rate, counts), turn, watch, reading: None, own_answer, sending }
-    }
-
-    pub(super) fn sending(self, sending: Sending) -> Self {
-        Self { sending, ..self }
+        let (turn, watch, own_answer) = Default::default();
+        Self { io, pace: Pace::new(rate, counts), turn, watch, reading: None, own_answer }
     }
 
     pub(super) fn telling(self, reading: Reading) -> Self {
@@ -235,7 +229,10 @@ impl<I: AsyncWrite + Socket + Unpin> AsyncWrite for PacedIo<I> {
             return Poll::Ready(Ok(bytes.len()));
         }
         ready!(this.turn.poll_write(cx));
-        let poll = this.sending.poll_write(&mut this.io, cx, bytes);
+        let poll = match &this.reading {
+            Some(reading) => reading.sending().poll_write(&mut this.io, cx, bytes),
+            None => Pin::new(&mut this.io).poll_write(cx, bytes),
+        };
         this.wrote(cx, poll)
     }
 
@@ -274,7 +271,10 @@ impl<I: AsyncWrite + Socket + Unpin> AsyncWrite for PacedIo<I> {
             return Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()));
         }
         ready!(this.turn.poll_write(cx));
-        let poll = this.sending.poll_write_vectored(&mut this.io, cx, pieces);
+        let poll = match &this.reading {
+            Some(reading) => reading.sending().poll_write_vectored(&mut this.io, cx, pieces),
+            None => Pin::new(&mut this.io).poll_write_vectored(cx, pieces),
+        };
         this.wrote(cx, poll)
     }
 }

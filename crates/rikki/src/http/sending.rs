@@ -18,8 +18,9 @@ use super::watch::Socket;
 pub(super) struct Sending(Option<Pieces>);
 
 impl Sending {
-    pub(super) fn on(socket: &impl Socket) -> Self {
-        Self(socket.tcp().filter(|_| *IS_HARMLESS).map(|_| Pieces::default()))
+    pub(super) fn on<S: Socket>(socket: S) -> (S, Self) {
+        let pieces = socket.tcp().filter(|_| *IS_HARMLESS).map(|_| Pieces::default());
+        (socket, Self(pieces))
     }
 
     /// Has the content of an answer sent by the system, if it is a file and nothing comes between it and hyper.
@@ -116,6 +117,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::http::idle::Waiting;
     use crate::http::pace::{MinRate, PacedIo};
     use crate::net::Stream;
 
@@ -264,10 +266,11 @@ mod tests {
         let mut client = socket.connect(listener.local_addr().unwrap()).await.unwrap();
         let (tcp, _) = listener.accept().await.unwrap();
         socket2::SockRef::from(&tcp).set_send_buffer_size(room as usize).unwrap();
-        let stream = Stream::Tcp(tcp);
-        let sending = Sending::on(&stream);
+        let (stream, sending) = Sending::on(Stream::Tcp(tcp));
         let rate = MinRate { window: Duration::from_secs(20), bytes_per_second: 500 };
-        let io = PacedIo::new(stream, rate, Arc::default()).sending(sending.clone());
+        let hour = Duration::from_secs(3600);
+        let waiting = Waiting::new(&Arc::default(), false, hour, hour, sending.clone());
+        let io = PacedIo::new(stream, rate, Arc::default()).telling(waiting.reading());
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             let (files, sending) = (files.clone(), sending.clone());
             async move {

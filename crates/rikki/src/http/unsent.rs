@@ -14,8 +14,8 @@ pub(super) struct Sending;
 
 #[allow(clippy::unused_self, reason = "with files, and on Linux, there is something to send")]
 impl Sending {
-    pub(super) fn on(_: &impl Socket) -> Self {
-        Self
+    pub(super) fn on<S: Socket>(socket: S) -> (S, Self) {
+        (socket, Self)
     }
 
     pub(super) fn take_on(&self, _: &mut Response) {}
