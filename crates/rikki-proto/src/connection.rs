@@ -70,14 +70,19 @@ pub struct Connection {
     role: Role,
     state: State,
     decoder: Decoder,
-    unanswered: Option<Box<Unanswered>>,
+    rare: Option<Box<Rare>>,
 }
 
-/// The latest ping that could not be answered because writing was blocked: behind one word, which is all that a
-/// connection without one has room for.
-struct Unanswered {
-    payload: Box<[u8]>,
+/// What few connections have: behind one word, which is all that the others have room for.
+#[derive(Default)]
+struct Rare {
+    /// The latest ping that could not be answered because writing was blocked.
+    unanswered: Option<Box<[u8]>>,
+    /// Who looks at what is sent.
+    witness: Option<Box<Witness>>,
 }
+
+type Witness = dyn FnMut(&Message<'_>) + Send;
 
 enum Role {
     Server,
@@ -109,7 +114,7 @@ impl Connection {
         let masked = matches!(role, Role::Server);
         // A frame may come whole or in pieces: a limit of none would refuse it in pieces alone.
         let limits = limits.max_fragments(limits.max_fragments.max(1));
-        Self { role, state: State::Open, decoder: Decoder::new(limits, masked), unanswered: None }
+        Self { role, state: State::Open, decoder: Decoder::new(limits, masked), rare: None }
     }
 
     /// Compresses messages from now on and takes compressed ones, as was agreed on in the opening handshake
@@ -125,6 +130,13 @@ impl Connection {
     /// Memory: one pointer.
     pub fn set_message_memory(&mut self, memory: Arc<MessageMemory>) {
         self.decoder.set_message_memory(memory);
+    }
+
+    /// Shows each message that is sent from now on to `witness`, before it is framed: for a log of them.
+    ///
+    /// Memory: one box, and what the closure holds.
+    pub fn set_witness(&mut self, witness: impl FnMut(&Message<'_>) + Send + 'static) {
+        self.rare.get_or_insert_default().witness = Some(Box::new(witness));
     }
 
     /// Takes bytes from the front of `input` until there is something to report or none are left.
@@ -214,6 +226,9 @@ impl Connection {
     pub fn send<'a>(&mut self, message: impl Into<Message<'a>>, output: &mut Output) -> Result<(), SendError> {
         self.check_open()?;
         let message = message.into();
+        if self.rare.is_some() {
+            self.show(&message);
+        }
         match self.decoder.codecs() {
             Some(codecs) if message.as_bytes().len() >= codecs.threshold() => {
                 let codecs = codecs.clone();
@@ -252,7 +267,9 @@ impl Connection {
         output: &mut Output,
     ) -> Result<(), SendError> {
         self.check_open()?;
-        self.encode_message(message.into(), output);
+        let message = message.into();
+        self.show(&message);
+        self.encode_message(message, output);
         Ok(())
     }
 
@@ -267,6 +284,7 @@ impl Connection {
     /// [`SendError::Closed`] after a Close frame was sent or the connection failed.
     pub fn send_prepared(&mut self, message: &PreparedMessage, output: &mut Output) -> Result<(), SendError> {
         self.check_open()?;
+        self.show(message.message());
         if !self.send_prepared_compressed(message, output) {
             self.encode_prepared(message, output);
         }
@@ -331,8 +349,13 @@ impl Connection {
 
     /// Answers the ping that was kept while writing was blocked, if there is one; to be called when it no longer is.
     pub fn handle_unblocked(&mut self, output: &mut Output) {
-        if let (Some(ping), Ok(())) = (self.unanswered.take(), self.check_open()) {
-            self.encode(Opcode::Pong, &ping.payload, output);
+        let Some(rare) = &mut self.rare else { return };
+        let ping = rare.unanswered.take();
+        if rare.witness.is_none() {
+            self.rare = None;
+        }
+        if let (Some(ping), Ok(())) = (ping, self.check_open()) {
+            self.encode(Opcode::Pong, &ping, output);
         }
     }
 
@@ -379,6 +402,14 @@ impl Connection {
         self.decoder.take_received()
     }
 
+    /// Shows a message that is about to be sent to who looks at them.
+    #[inline(never)]
+    fn show(&mut self, message: &Message<'_>) {
+        if let Some(Rare { witness: Some(witness), .. }) = self.rare.as_deref_mut() {
+            witness(message);
+        }
+    }
+
     fn check_open(&self) -> Result<(), SendError> {
         if self.is_open() { Ok(()) } else { Err(SendError::Closed) }
     }
@@ -392,7 +423,7 @@ impl Connection {
         }
         if output.is_blocked() {
             // Section 5.5.3: it "MAY elect to send a Pong frame for only the most recently processed Ping frame".
-            self.unanswered = Some(Box::new(Unanswered { payload: payload.into() }));
+            self.rare.get_or_insert_default().unanswered = Some(payload.into());
         } else {
             self.encode(Opcode::Pong, payload, output);
         }

@@ -55,6 +55,7 @@ mod tracker;
 mod turns;
 #[cfg(feature = "axum")]
 mod upgrade;
+mod watched;
 #[cfg(feature = "serde")]
 mod written;
 
@@ -114,4 +115,5 @@ pub mod internal {
     pub use crate::upgrade::handover::{Agreed, Context};
     #[cfg(feature = "axum")]
     pub use crate::upgrade::transport::{Other, Transport, take};
+    pub use crate::watched::Watching;
 }

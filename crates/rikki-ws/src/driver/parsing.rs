@@ -65,6 +65,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if self.ending.is_told() {
             return Flow::Continue;
         }
+        if let Some(watched) = Extras::watched(&self.extras) {
+            watched.received(&message);
+        }
         let mut socket = self.socket(turn.cx.waker(), turn.output, mark);
         turn.consumer.message(&mut socket, message).unwrap_or_else(|Panicked| {
             self.handle_panic(turn);

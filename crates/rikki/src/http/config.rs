@@ -9,7 +9,7 @@ use super::frequency::Frequency;
 use super::idle::Idling;
 use super::pace::MinRate;
 use crate::Server;
-use crate::net::Trust;
+use crate::net::Networks;
 use rikki_limits::{Hint, Hints};
 
 /// How a server answers requests: plain data.
@@ -17,11 +17,15 @@ use rikki_limits::{Hint, Hints};
 pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) access_log: bool,
+    /// Whether each message of WebSockets is logged.
+    pub(crate) message_log: bool,
     pub(crate) added: Arc<Added>,
     /// Who is believed what they say of others.
-    pub(crate) trust: Arc<Trust>,
+    pub(crate) trust: Arc<Networks>,
     /// Where they say it in requests.
     pub(crate) forwarding: Forwarding,
+    /// Who is answered, if not everybody.
+    pub(crate) peers: Option<Arc<Networks>>,
     pub(crate) hints: Wording,
 }
 
