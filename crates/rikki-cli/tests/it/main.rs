@@ -6,11 +6,19 @@ mod connect;
 mod files;
 mod flags;
 #[cfg(target_os = "linux")]
+mod keyboard;
+#[cfg(target_os = "linux")]
+mod lan;
+#[cfg(target_os = "linux")]
 mod log;
 mod process;
 mod readme;
+#[cfg(target_os = "linux")]
+mod recipes;
 #[cfg(unix)]
 mod reload;
 mod running;
+#[cfg(target_os = "linux")]
+mod screen;
 mod tokens;
 mod topics;

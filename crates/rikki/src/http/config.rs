@@ -112,7 +112,7 @@ rikki_limits::limits! {
     }
     pub(crate) max_request_rate: Option<u32> {
         name: "max-request-rate", unit: Count, default: none,
-        meaning: "Most from an address in a second", detail: ", and at once, of requests; more get 429",
+        meaning: "Most requests from one address in a second", detail: ", and at once; more get 429",
         /// Upgrades to WebSockets are requests, and an address is a network of 64 bits for IPv6. All clients of a
         /// reverse proxy share its address, so there is none by default, which is `None`. Who is answered with 429 is
         /// told `Retry-After`, and the connection is closed. 65,536 addresses are remembered.
@@ -151,6 +151,6 @@ rikki_limits::limits! {
     }
     pub(crate) body_window: Duration {
         name: "body-window", unit: Time, default: "20s",
-        meaning: "Time that this is judged over", detail: "",
+        meaning: "Time over which a body is judged", detail: ", as to how fast it moves",
     }
 }
