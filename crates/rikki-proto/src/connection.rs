@@ -27,6 +27,7 @@ use crate::memory::MessageMemory;
 use crate::message::{Binary, Message};
 use crate::output::Output;
 use crate::prepared::PreparedMessage;
+use crate::rare::{Rare, Rarely};
 
 /// Where a client's masking keys come from.
 ///
@@ -70,19 +71,8 @@ pub struct Connection {
     role: Role,
     state: State,
     decoder: Decoder,
-    rare: Option<Box<Rare>>,
+    rare: Rarely,
 }
-
-/// What few connections have: behind one word, which is all that the others have room for.
-#[derive(Default)]
-struct Rare {
-    /// The latest ping that could not be answered because writing was blocked.
-    unanswered: Option<Box<[u8]>>,
-    /// Who looks at what is sent.
-    witness: Option<Box<Witness>>,
-}
-
-type Witness = dyn FnMut(&Message<'_>) + Send;
 
 enum Role {
     Server,
@@ -136,7 +126,7 @@ impl Connection {
     ///
     /// Memory: one box, and what the closure holds.
     pub fn set_witness(&mut self, witness: impl FnMut(&Message<'_>) + Send + 'static) {
-        self.rare.get_or_insert_default().witness = Some(Box::new(witness));
+        Rare::set_witness(&mut self.rare, witness);
     }
 
     /// Takes bytes from the front of `input` until there is something to report or none are left.
@@ -227,7 +217,7 @@ impl Connection {
         self.check_open()?;
         let message = message.into();
         if self.rare.is_some() {
-            self.show(&message);
+            Rare::show(&mut self.rare, &message);
         }
         match self.decoder.codecs() {
             Some(codecs) if message.as_bytes().len() >= codecs.threshold() => {
@@ -268,7 +258,7 @@ impl Connection {
     ) -> Result<(), SendError> {
         self.check_open()?;
         let message = message.into();
-        self.show(&message);
+        Rare::show(&mut self.rare, &message);
         self.encode_message(message, output);
         Ok(())
     }
@@ -284,7 +274,7 @@ impl Connection {
     /// [`SendError::Closed`] after a Close frame was sent or the connection failed.
     pub fn send_prepared(&mut self, message: &PreparedMessage, output: &mut Output) -> Result<(), SendError> {
         self.check_open()?;
-        self.show(message.message());
+        Rare::show(&mut self.rare, message.message());
         if !self.send_prepared_compressed(message, output) {
             self.encode_prepared(message, output);
         }
@@ -349,12 +339,7 @@ impl Connection {
 
     /// Answers the ping that was kept while writing was blocked, if there is one; to be called when it no longer is.
     pub fn handle_unblocked(&mut self, output: &mut Output) {
-        let Some(rare) = &mut self.rare else { return };
-        let ping = rare.unanswered.take();
-        if rare.witness.is_none() {
-            self.rare = None;
-        }
-        if let (Some(ping), Ok(())) = (ping, self.check_open()) {
+        if let (Some(ping), Ok(())) = (Rare::take_ping(&mut self.rare), self.check_open()) {
             self.encode(Opcode::Pong, &ping, output);
         }
     }
@@ -402,14 +387,6 @@ impl Connection {
         self.decoder.take_received()
     }
 
-    /// Shows a message that is about to be sent to who looks at them.
-    #[inline(never)]
-    fn show(&mut self, message: &Message<'_>) {
-        if let Some(Rare { witness: Some(witness), .. }) = self.rare.as_deref_mut() {
-            witness(message);
-        }
-    }
-
     fn check_open(&self) -> Result<(), SendError> {
         if self.is_open() { Ok(()) } else { Err(SendError::Closed) }
     }
@@ -423,7 +400,7 @@ impl Connection {
         }
         if output.is_blocked() {
             // Section 5.5.3: it "MAY elect to send a Pong frame for only the most recently processed Ping frame".
-            self.rare.get_or_insert_default().unanswered = Some(payload.into());
+            Rare::keep_ping(&mut self.rare, payload);
         } else {
             self.encode(Opcode::Pong, payload, output);
         }
