@@ -1,7 +1,7 @@
 //! The networks of this machine, and what it is called in them.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use if_addrs::{IfAddr, Interface};
 
@@ -73,10 +73,13 @@ impl Address {
     fn network(&self) -> Option<String> {
         let Self { ip, prefix, .. } = *self;
         let first: IpAddr = match ip {
-            IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits() & u32::MAX.checked_shl(32 - u32::from(prefix))?).into(),
+            IpAddr::V4(ip) => {
+                let mask = u32::MAX.checked_shl(32_u32.checked_sub(prefix.into())?)?;
+                Ipv4Addr::from_bits(ip.to_bits() & mask).into()
+            }
             IpAddr::V6(ip) => {
                 let mask = u128::MAX.checked_shl(128_u32.checked_sub(prefix.into())?)?;
-                std::net::Ipv6Addr::from_bits(ip.to_bits() & mask).into()
+                Ipv6Addr::from_bits(ip.to_bits() & mask).into()
             }
         };
         Some(format!("{first}/{prefix}"))
