@@ -168,6 +168,15 @@ pub(crate) fn curl() -> std::result::Result<(), Missing> {
     apt(&["curl"], "install curl (Debian: curl)")
 }
 
+/// Finds what the command's own tests need, or installs it: curl, and for networks of their own unshare and ip.
+pub(crate) fn command_tests() -> std::result::Result<(), Missing> {
+    curl()?;
+    if works(Command::new("unshare").arg("--version")) && works(Command::new("ip").arg("-V")) {
+        return Ok(());
+    }
+    apt(&["util-linux", "iproute2"], "install unshare and ip (Debian: apt-get install util-linux iproute2)")
+}
+
 /// Finds the programs that files are taken with, or installs them.
 pub(crate) fn file_clients() -> std::result::Result<(), Missing> {
     let there = |tool: &&str| works(Command::new(tool).arg("--version"));

@@ -48,6 +48,9 @@ impl Tally {
 /// Runs every test there is.
 pub(crate) fn all(project: &Project) -> Vec<Outcome> {
     let workspace = ["test", "--workspace", "--no-fail-fast", "--exclude", interop::PACKAGE];
+    // Said where it is missing; elsewhere the tests tell whether they can do without.
+    let command =
+        install::command_tests().map_err(|missing| Outcome { suite: "command".to_owned(), result: Err(missing) });
     let mut outcomes = match install::browser_tests(project) {
         Ok(()) => vec![cargo_test(project.cargo().args(workspace), "cargo test, with the browser's")],
         Err(missing) => vec![
@@ -55,6 +58,7 @@ pub(crate) fn all(project: &Project) -> Vec<Outcome> {
             Outcome { suite: "browser".to_owned(), result: Err(missing) },
         ],
     };
+    outcomes.extend(command.err());
     // Within the workspace nobody asks for `serde`.
     let apart = ["test", "--no-fail-fast", "--package", "rikki-ws", "--all-features"];
     outcomes.push(cargo_test(project.cargo().args(apart), "the engine with every feature"));

@@ -3,15 +3,23 @@
 use std::io;
 use std::path::Path;
 
+use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
 use rikki::{Files, Server};
 
-use crate::Failure;
 use crate::args::MountArg;
 use crate::settings::Settings;
+use crate::{Failure, advice};
 
 /// The folder that is served where nothing else is.
 pub(crate) fn root(settings: &Settings) -> Result<Files, Failure> {
+    // Whoever has typed it may have meant something else.
+    let judged = std::fs::metadata(&settings.root);
+    if let (Err(error), Some(root)) = (&judged, settings.root.to_str())
+        && let Some(told) = advice::no_folder(root, error)
+    {
+        return Err(Failure::Runtime(told));
+    }
     let root = open(&settings.root, settings)?.spa(settings.files.spa);
     Ok(match &settings.files.error_page {
         Some(page) => root.error_page(page)?,
@@ -56,6 +64,8 @@ fn open(folder: &Path, settings: &Settings) -> Result<Files, Failure> {
         files = files.media_type(extension, media_type.clone());
     }
     Ok(match &args.cache_control {
+        // A page under construction is asked for anew each time.
+        _ if settings.dev => files.cache_control(HeaderValue::from_static("no-cache")),
         Some(value) => files.cache_control(value.clone()),
         // What is added to every answer is for those that have none of their own.
         None if args.headers.iter().any(|(name, _)| name == CACHE_CONTROL) => files.cache_control(None),

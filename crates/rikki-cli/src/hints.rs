@@ -1,8 +1,6 @@
 //! Which flag would let in what is refused: what the library says in the names of its methods.
 
-use std::io;
-
-use rikki::{Hint, StartError};
+use rikki::Hint;
 
 /// A flag as it can be given to a shell.
 pub(crate) fn flag(hint: Hint<'_>) -> String {
@@ -19,16 +17,6 @@ fn quoted(value: &str) -> String {
         _ if value.bytes().all(is_plain) => value.to_owned(),
         _ if value.contains('\'') => "'*'".to_owned(),
         _ => format!("'{value}'"),
-    }
-}
-
-/// Why the server does not start, with the flag that is to be changed.
-pub(crate) fn start_error(error: &StartError) -> String {
-    match error {
-        StartError::Bind { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
-            format!("{error} with --listen")
-        }
-        _ => error.to_string(),
     }
 }
 

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use tracing_subscriber::EnvFilter;
 
+use crate::lines::{EventLines, Shown};
+
 /// How much may wait to be written, in bytes: some thousand lines.
 const ROOM: usize = 1 << 20;
 
@@ -27,6 +29,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 pub(crate) struct Log {
     queue: Arc<Queue>,
     filter: Filter,
+    shown: Arc<Shown>,
 }
 
 /// Lets other lines through.
@@ -42,11 +45,14 @@ pub(crate) fn start_on(filter: &str, to: impl Write + Send + 'static) -> io::Res
     let queue = Arc::<Queue>::default();
     let from = queue.clone();
     thread::Builder::new().name("rikki-log".to_owned()).spawn(move || from.write_to(to))?;
+    let shown = Arc::<Shown>::default();
+    let others = tracing_subscriber::fmt::format().with_ansi(has_colours());
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(queue.clone())
         .with_ansi(has_colours())
         .log_internal_errors(false)
+        .event_format(EventLines { others, shown: shown.clone() })
         .with_filter_reloading();
     let handle = subscriber.reload_handle();
     subscriber.init();
@@ -58,7 +64,7 @@ pub(crate) fn start_on(filter: &str, to: impl Write + Send + 'static) -> io::Res
         let trace = if trace.status() == BacktraceStatus::Captured { format!("{trace}") } else { String::new() };
         panics.push(format!("{panic}\n{trace}").as_bytes());
     }));
-    Ok(Log { queue, filter })
+    Ok(Log { queue, filter, shown })
 }
 
 /// Whether stderr shows colours, and is wanted to.
@@ -77,6 +83,11 @@ impl Log {
     /// What lets other lines through.
     pub(crate) fn filter(&self) -> Filter {
         self.filter.clone()
+    }
+
+    /// What its lines are made for.
+    pub(crate) fn shown(&self) -> Arc<Shown> {
+        self.shown.clone()
     }
 }
 

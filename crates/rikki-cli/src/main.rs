@@ -1,13 +1,19 @@
 //! The `rikki` command: a WebSocket echo, a JSON endpoint and static files on one port, and a WebSocket client.
 
+mod advice;
 mod args;
+mod banner;
 mod check;
 mod config;
 mod connect;
 mod descriptors;
 mod folders;
 mod hints;
+mod lines;
 mod log;
+mod network;
+mod origin;
+mod qr;
 mod reload;
 mod routes;
 mod secret;
@@ -33,16 +39,23 @@ enum Failure {
     Usage(UsageError),
     /// It is right, and cannot be carried out here.
     Runtime(String),
+    /// So too, with a command line that can be copied.
+    Advice { told: String, line: String },
     /// Variables, or a file of settings, are wrong: a line for each fault.
     Settings(Vec<String>),
 }
 
 fn main() -> ExitCode {
+    lines::look_at_clock();
     match run() {
         Ok(code) => code,
         Err(failure) => {
+            let line = failure.line().map(str::to_owned);
             let (code, lines) = failure.lines();
             lines.iter().for_each(|line| tell(line));
+            if let Some(line) = line {
+                let _ = writeln!(std::io::stderr(), "    {}", config::plain(&line));
+            }
             ExitCode::from(code)
         }
     }
@@ -58,7 +71,7 @@ fn run() -> Result<ExitCode, Failure> {
             if let Some(lowered) = descriptors::share_out(&mut settings) {
                 tell(&lowered);
             }
-            serve::serve(&settings)?;
+            serve::serve(settings)?;
         }
         args::Request::Connect(args) => return connect::connect(&args),
     }
@@ -77,11 +90,19 @@ fn print(text: &str) {
 }
 
 impl Failure {
+    /// What to type instead.
+    fn line(&self) -> Option<&str> {
+        match self {
+            Self::Advice { line, .. } => Some(line),
+            _ => None,
+        }
+    }
+
     /// The exit code, and what there is to say.
     fn lines(self) -> (u8, Vec<String>) {
         match self {
             Self::Usage(error) => (2, vec![error.to_string()]),
-            Self::Runtime(error) => (1, vec![error]),
+            Self::Runtime(error) | Self::Advice { told: error, .. } => (1, vec![error]),
             Self::Settings(lines) => (2, lines),
         }
     }

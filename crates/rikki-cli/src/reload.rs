@@ -1,5 +1,7 @@
 //! Settings that are read again, from where they were read first.
 
+use std::sync::Arc;
+
 use rikki::Server;
 
 use crate::args::{self, Request};
@@ -8,7 +10,7 @@ use crate::settings::Settings;
 use crate::{Failure, descriptors};
 
 /// A server with the settings as they are now, all of them judged; or all that is wrong, in one line.
-pub(crate) fn read_again(kept: &Kept) -> Result<Server, String> {
+pub(crate) fn read_again(kept: &Arc<Kept>) -> Result<Server, String> {
     let refused = |failure: Failure| failure.lines().1.join("; ");
     let args = match args::read(std::env::args_os(), std::env::vars_os()).map_err(refused)? {
         Request::Run(args) => *args,
@@ -24,5 +26,5 @@ pub(crate) fn read_again(kept: &Kept) -> Result<Server, String> {
     if !faults.is_empty() {
         return Err(faults.join("; "));
     }
-    serve::configure(&settings, kept).map_err(refused)
+    kept.server(Arc::new(settings)).map_err(refused)
 }

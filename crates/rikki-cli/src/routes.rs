@@ -1,14 +1,16 @@
 //! What the command serves: the echo, the JSON endpoint, the test page and files.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
-use rikki::Files;
+use axum::routing::{MethodRouter, any, get};
 use rikki::topics::{browser_module, browser_types};
-use rikki::ws::{Handler, Message, Socket};
+use rikki::ws::{Handler, Message, Socket, Upgrade};
+use rikki::{Files, Server};
 use tower_service::Service as _;
 
 use crate::args::TopicArg;
@@ -35,11 +37,20 @@ const ICON_PATH: &str = "/favicon.ico";
 const MODULE_PATH: &str = "/rikki.js";
 const TYPES_PATH: &str = "/rikki.d.ts";
 
-/// What has its answer, whatever else is asked for.
-pub(crate) const PATHS: [&str; 6] = ["/rest", TEST_PATH, ICON_PATH, WEBSOCKET, MODULE_PATH, TYPES_PATH];
-
-/// Where the WebSocket is.
+/// Where the echo is, unless it is moved, and how the test page has that.
 pub(crate) const WEBSOCKET: &str = "/websocket";
+const OF_PAGE: &str = "data-websocket=\"/websocket\"";
+
+const REST: &str = "/rest";
+
+/// What is no file, whatever lies in the folder; the root is both.
+pub(crate) fn paths(websocket: Option<&str>, has_demo: bool) -> Vec<String> {
+    let demo = [REST, TEST_PATH].into_iter().filter(|_| has_demo);
+    let paths = demo.chain([ICON_PATH, MODULE_PATH, TYPES_PATH]).chain(websocket.filter(|path| *path != ROOT));
+    paths.map(str::to_owned).collect()
+}
+
+const ROOT: &str = "/";
 
 /// Answers every message with itself.
 pub(crate) fn echo() -> impl Handler {
@@ -55,16 +66,38 @@ pub(crate) fn compat_echo() -> impl Handler {
     }
 }
 
-/// What is neither a WebSocket nor a file: `/rest`, and what `files` may have too.
-pub(crate) fn http(files: Files, topics: &[TopicArg]) -> Router {
+/// Serves a WebSocket at a path. At the root other requests are for the files there.
+pub(crate) fn websocket<H: Handler>(server: Server, path: &str, handler: H, files: &Files) -> Server {
+    if path != ROOT {
+        return server.websocket(path, handler);
+    }
+    let (handler, files) = (Arc::new(handler), files.clone());
+    let serve = move |request: Request| {
+        let (handler, mut files) = (handler.clone(), files.clone());
+        async move {
+            if request.headers().contains_key(header::UPGRADE) {
+                return Upgrade::new(request).on_upgrade_with(handler);
+            }
+            let Ok(response) = files.call(request).await;
+            response
+        }
+    };
+    server.route(path, any(serve))
+}
+
+/// What is neither a WebSocket nor a file: `/rest`, and what `files` may have too. The test page begins with the path of
+/// a WebSocket.
+pub(crate) fn http(files: Files, topics: &[TopicArg], websocket: Option<&str>, has_demo: bool) -> Router {
     let built_in = |media_type: &'static str, content: Bytes| {
         let files = files.clone();
         get(move |request: Request| built_in(files.clone(), request, media_type, content.clone()))
     };
-    let router = Router::new()
-        .route("/rest", get(rest))
-        .route(TEST_PATH, built_in("text/html; charset=utf-8", test_page(topics)))
-        .route(ICON_PATH, built_in("image/png", Bytes::from_static(ICON)));
+    let mut router = Router::new();
+    if has_demo {
+        let page = test_page(topics, websocket.unwrap_or(WEBSOCKET));
+        router = router.route(REST, get(rest)).route(TEST_PATH, built_in("text/html; charset=utf-8", page));
+    }
+    router = router.route(ICON_PATH, built_in("image/png", Bytes::from_static(ICON)));
     if topics.is_empty() {
         return router;
     }
@@ -77,10 +110,11 @@ pub(crate) fn http(files: Files, topics: &[TopicArg]) -> Router {
 
 /// The page with the paths of the topics, none of which has a letter that HTML would have to escape; below one that
 /// ends in a star any name can be written.
-fn test_page(topics: &[TopicArg]) -> Bytes {
+fn test_page(topics: &[TopicArg], websocket: &str) -> Bytes {
     let option = |topic: &TopicArg| format!("<option value=\"{}\">", topic.path.trim_end_matches('*'));
     let options: String = topics.iter().map(option).collect();
-    let page = TEST_PAGE.replacen(TOPICS, &format!("{TOPICS}{options}"), 1);
+    let page = TEST_PAGE.replacen(OF_PAGE, &format!("data-websocket=\"{websocket}\""), 1);
+    let page = page.replacen(TOPICS, &format!("{TOPICS}{options}"), 1);
     let page = page.replacen("<style></style>", &format!("<style>\n{STYLE}</style>"), 1);
     page.replacen("<script></script>", &format!("<script>\n{SCRIPT}</script>"), 1).into()
 }

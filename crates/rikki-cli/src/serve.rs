@@ -1,55 +1,135 @@
 //! From checked settings to a running server.
 
-use std::fmt::Write as _;
-use std::io::ErrorKind;
+use std::convert::Infallible;
+use std::io::{self, IsTerminal as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use rikki::topics::Topics;
 use rikki::ws::Endpoint;
-use rikki::{BadLimit, Bound, Listen, Server, ServerTls, StartError, TlsError, ws};
+use rikki::{BadLimit, Files, Handle, Listen, Server, ServerTls, StartError, TlsError, ws};
+use tokio::sync::watch;
 
-use crate::args::{CompressionMode, Deflate, EndpointArg, ListenArg, OverflowPolicy, UsageError};
-use crate::settings::{Certificate, Settings, TlsSettings};
-use crate::{Failure, folders, hints, log, print, reload, routes, topics};
+use crate::args::{CompressionMode, Deflate, EndpointArg, ListenArg, OverflowPolicy, SelfSigned, UsageError};
+use crate::banner::Facts;
+use crate::lines::Shown;
+use crate::network::Network;
+use crate::settings::{Certificate, Requests, Settings, TlsSettings};
+use crate::{Failure, advice, banner, folders, hints, log, origin, print, reload, routes, topics};
 
 /// What goes on where settings are read again.
 pub(crate) struct Kept {
     topics: Topics,
     log: log::Filter,
-    self_signed: SelfSigned,
+    shown: Arc<Shown>,
+    self_signed: Made,
+    /// The settings that are in force.
+    settings: watch::Sender<Option<Arc<Settings>>>,
 }
 
-/// A certificate that was made, and for which names.
-type SelfSigned = Arc<Mutex<Option<(Vec<String>, ServerTls)>>>;
+/// A certificate that was made, for which names and where.
+type Made = Arc<Mutex<Option<(Vec<String>, SelfSigned, ServerTls)>>>;
 
 impl Kept {
     /// What there is before anything is started.
-    pub(crate) fn new(settings: &Settings, log: log::Filter) -> Result<Self, Failure> {
+    pub(crate) fn new(settings: &Settings, log: log::Filter, shown: Arc<Shown>) -> Result<Self, Failure> {
         let topics = Topics::new(topics::config(&settings.topics)?);
-        Ok(Self { topics, log, self_signed: SelfSigned::default() })
+        Ok(Self { topics, log, shown, self_signed: Made::default(), settings: watch::Sender::default() })
+    }
+
+    /// The server with these settings, which are those in force when it goes by them.
+    pub(crate) fn server(self: &Arc<Self>, settings: Arc<Settings>) -> Result<Server, Failure> {
+        let (server, kept) = (configure(&settings, self)?, self.clone());
+        Ok(server.when_in_force(move || _ = kept.settings.send_replace(Some(settings))))
+    }
+
+    /// The fingerprint of a certificate that was made.
+    fn fingerprint(&self) -> Option<String> {
+        let made = self.self_signed.lock().unwrap_or_else(PoisonError::into_inner);
+        made.as_ref().and_then(|(_, _, tls)| tls.fingerprint().map(str::to_owned))
     }
 }
 
 /// Serves until SIGINT or SIGTERM; SIGHUP has the settings read again.
-pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
+pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
+    let settings = Arc::new(settings);
     let log = log::start(&settings.log).map_err(StartError::Runtime)?;
-    let kept = Kept::new(settings, log.filter())?;
-    let server = configure(settings, &kept)?;
+    let kept = Arc::new(Kept::new(&settings, log.filter(), log.shown())?);
+    let server = kept.server(settings.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
     let served = runtime.block_on(async {
-        let handle = server.start().await.map_err(|error| not_started(error, settings))?;
-        let greeting = greeting(handle.bound(), settings);
+        let handle =
+            server.start().await.map_err(|error| advice::not_started(error, &settings, std::env::args_os()))?;
+        let fingerprint = kept.fingerprint();
+        // What cannot be found out is not told.
+        let network = Network::now().unwrap_or_default();
+        let facts =
+            Facts { bound: handle.bound(), network: &network, fingerprint: fingerprint.as_deref(), code: code() };
+        let greeting = banner::greeting(&facts, &settings);
         // Whoever has read the greeting may send a signal.
-        let running = handle.run_reloading(move || reload::read_again(&kept));
-        // On a thread of its own, since stdout may be a terminal that is stopped.
-        let printing = thread::Builder::new().name("rikki-print".to_owned()).spawn(move || print(&greeting));
-        drop(printing.map_err(StartError::Runtime)?);
-        running.await.map_err(|error| Failure::Runtime(format!("cannot wait for signals: {error}")))
+        let again = kept.clone();
+        let running = handle.run_reloading(move || reload::read_again(&again));
+        let following = follow(handle.clone(), network, kept);
+        tell(greeting).map_err(StartError::Runtime)?;
+        tokio::select! {
+            ended = running => ended.map_err(|error| Failure::Runtime(format!("cannot wait for signals: {error}"))),
+            never = following => match never {},
+        }
     });
     // Settings that are being read may hang.
     runtime.shutdown_background();
     served
+}
+
+/// Prints on a thread of its own, since stdout may be a terminal that is stopped.
+fn tell(text: String) -> io::Result<()> {
+    thread::Builder::new().name("rikki-print".to_owned()).spawn(move || print(&text)).map(drop)
+}
+
+/// Whether a QR code can be read from stdout, and has colours there.
+fn code() -> Option<bool> {
+    io::stdout().is_terminal().then(log::wants_colours)
+}
+
+/// How often this machine's networks are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Goes by the networks of this machine as they are, as long as it is nobody else that is answered: a computer that is
+/// carried elsewhere has other addresses.
+async fn follow(handle: Handle, mut network: Network, kept: Arc<Kept>) -> Infallible {
+    let mut in_force = kept.settings.subscribe();
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        // Nobody looks where everybody is answered.
+        let on_lan = in_force.wait_for(|settings| settings.as_ref().is_some_and(|settings| settings.lan)).await;
+        let Some(settings) = on_lan.ok().and_then(|settings| settings.clone()) else { continue };
+        let (again, asked) = (kept.clone(), settings.clone());
+        // It may write a certificate.
+        let looked = tokio::task::spawn_blocking(move || {
+            let now = Network::now().ok().filter(|now| *now != network);
+            let server = now.is_some().then(|| again.server(asked).map_err(|failure| failure.lines().1.join("; ")));
+            (now.unwrap_or(network), server)
+        });
+        let Ok((now, server)) = looked.await else { return std::future::pending().await };
+        network = now;
+        let reloaded = match server {
+            None => continue,
+            Some(Ok(server)) => handle.reload(server).await.map(drop).map_err(|error| error.to_string()),
+            Some(Err(why)) => Err(why),
+        };
+        let addresses: Vec<_> = network.reachable().map(|address| address.ip.to_string()).collect();
+        let addresses = addresses.join(" ");
+        match reloaded {
+            Ok(()) => {
+                tracing::info!(target: "rikki::settings", addresses, "this computer is in other networks now");
+                let facts = Facts { bound: handle.bound(), network: &network, fingerprint: None, code: code() };
+                // Without a thread for it, the log has said it.
+                let _ = tell(banner::others(&facts, &settings));
+            }
+            Err(why) => tracing::error!(target: "rikki::settings", addresses, "in other networks now: {why}"),
+        }
+    }
 }
 
 /// Each reason that the server would have not to start, as far as that can be told without a socket: those of the
@@ -58,7 +138,7 @@ pub(crate) fn faults(settings: &Settings, kept: &Kept) -> Vec<String> {
     let mut faults: Vec<Failure> = Vec::new();
     let urls = settings.listen.iter().filter_map(|url| url.parse::<rikki::ListenUrl>().err());
     faults.extend(urls.map(Failure::from));
-    let tls = settings.tls.as_ref().and_then(|tls| load(tls, &settings.listen, &kept.self_signed).err());
+    let tls = settings.tls.as_ref().and_then(|tls| load(tls, settings, &kept.self_signed).err());
     faults.extend(tls);
     faults.extend(folders::root(settings).err());
     faults.extend(settings.files.mounts.iter().filter_map(|mount| folders::mounted(mount, settings).err()));
@@ -75,25 +155,15 @@ pub(crate) fn faults(settings: &Settings, kept: &Kept) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for fault in faults {
         let texts = match fault {
-            Failure::Usage(UsageError(text)) | Failure::Runtime(text) => vec![text],
+            Failure::Usage(UsageError(text)) | Failure::Runtime(text) | Failure::Advice { told: text, .. } => {
+                vec![text]
+            }
             Failure::Settings(texts) => texts,
         };
         lines.extend(texts);
     }
     lines.dedup();
     lines
-}
-
-/// A port that is taken may be that of either flag.
-fn not_started(error: StartError, settings: &Settings) -> Failure {
-    match &error {
-        StartError::Bind { address, source }
-            if source.kind() == ErrorKind::AddrInUse && settings.redirect_http == Some(address.port()) =>
-        {
-            Failure::Runtime(format!("{error} with --redirect-http=PORT"))
-        }
-        _ => error.into(),
-    }
 }
 
 /// The server, with what goes on.
@@ -114,16 +184,42 @@ pub(crate) fn configure(settings: &Settings, kept: &Kept) -> Result<Server, Fail
         server = server.redirect_http(port);
     }
     if let Some(tls) = &settings.tls {
-        let tls = load(tls, &settings.listen, &kept.self_signed)?;
+        let tls = load(tls, settings, &kept.self_signed)?;
         for secret in tls.secrets() {
             test_page = test_page.deny(secret)?;
         }
         server = server.tls(tls);
     }
     server = topics::add_to(server, &settings.topics, &kept.topics)?;
-    let (filter, set_filter) = (settings.log.clone(), kept.log.clone());
-    server = server.when_in_force(move || set_filter(&filter));
-    folders::mount(server.mount("/", root).merge(routes::http(test_page, &settings.topics.all)), settings)
+    if let Some(path) = &settings.websocket {
+        server = echo(server, path, &root, settings);
+    }
+    server = shown(server, settings, kept);
+    let http = routes::http(test_page, &settings.topics.all, settings.websocket.as_deref(), settings.has_demo);
+    folders::mount(server.mount("/", root).merge(http), settings)
+}
+
+/// Who is let in of the networks of this machine, where nobody else is.
+fn on_lan(server: Server) -> Result<Server, Failure> {
+    let network = Network::now().map_err(|error| {
+        Failure::Runtime(format!("cannot find out the networks of this computer for --lan: {error}"))
+    })?;
+    let server = network.peers().fold(server.check_hosts(true), |server, peers| server.allow_peer(&peers));
+    Ok(network.hosts().fold(server, |server, host| server.allow_host(&host)))
+}
+
+/// What is logged, and for whom, when these settings are in force.
+fn shown(server: Server, settings: &Settings, kept: &Kept) -> Server {
+    let (filter, set_filter, shown) = (settings.log.clone(), kept.log.clone(), kept.shown.clone());
+    let topics = settings.topics.all.iter().map(|topic| topic.path.clone());
+    let endpoints = settings.endpoints.iter().map(|endpoint| endpoint.path.clone());
+    let websockets: Vec<_> = settings.websocket.iter().cloned().chain(endpoints).chain(topics).collect();
+    let for_people = settings.requests != Requests::Fields;
+    let server = server.access_log(settings.requests != Requests::Nothing).message_log(settings.show_messages);
+    server.when_in_force(move || {
+        set_filter(&filter);
+        shown.set(for_people, websockets);
+    })
 }
 
 /// What there is without listeners, certificates, topics and files.
@@ -131,16 +227,17 @@ fn base(settings: &Settings) -> Result<Server, Failure> {
     let mut server = Server::new()
         .websocket_config(websockets(settings)?)
         .drain_code(ws::CloseCode(settings.limits.drain_code))
-        .access_log(settings.access_log)
         .hints(hints::flag)
         .cors(settings.files.cors)
         .protocols(settings.subprotocols.iter().map(String::as_str));
     server = settings.deflate.limits.apply(settings.limits.given.apply(server));
-    server = echo(server, routes::WEBSOCKET, settings);
     for EndpointArg { path, limits } in &settings.endpoints {
         // Then they have what their listener has.
         if limits.is_empty() {
-            server = echo(server, path, settings);
+            server = match settings.compat_echo {
+                false => server.websocket(path, routes::echo()),
+                true => server.websocket(path, routes::compat_echo()),
+            };
             continue;
         }
         let config = limits.apply_to(limited(websockets(settings)?, settings)?)?;
@@ -158,16 +255,22 @@ fn base(settings: &Settings) -> Result<Server, Failure> {
     for host in &settings.allow_hosts {
         server = server.allow_host(host);
     }
+    if settings.lan {
+        server = on_lan(server)?;
+    }
+    if settings.dev {
+        server = server.allow_origin_if(origin::is_loopback).cors_if(origin::is_loopback);
+    }
     Ok(match settings.workers {
         Some(workers) => server.workers(workers),
         None => server,
     })
 }
 
-fn echo(server: Server, path: &str, settings: &Settings) -> Server {
+fn echo(server: Server, path: &str, root: &Files, settings: &Settings) -> Server {
     match settings.compat_echo {
-        false => server.websocket(path, routes::echo()),
-        true => server.websocket(path, routes::compat_echo()),
+        false => routes::websocket(server, path, routes::echo(), root),
+        true => routes::websocket(server, path, routes::compat_echo(), root),
     }
 }
 
@@ -201,14 +304,14 @@ fn compression(deflate: &Deflate) -> Result<Option<ws::Compression>, ws::OutOfRa
     base.level(deflate.level)?.window_bits(deflate.window)?.memory_level(deflate.memory_level).map(Some)
 }
 
-fn load(tls: &TlsSettings, listen: &[String], made: &SelfSigned) -> Result<ServerTls, Failure> {
+fn load(tls: &TlsSettings, settings: &Settings, made: &Made) -> Result<ServerTls, Failure> {
     let acme = tls.acme.settings(|name| std::env::var_os(name))?;
     let loaded = match &tls.certificate {
         Some(Certificate::Files((certificate, key), others)) => {
             let first = ServerTls::pem_files(certificate, key)?;
             Some(others.iter().try_fold(first, |loaded, (certificate, key)| loaded.and_pem_files(certificate, key))?)
         }
-        Some(Certificate::SelfSigned) => Some(self_signed(certificate_names(listen), made)?),
+        Some(Certificate::SelfSigned(kept)) => Some(self_signed(certificate_names(settings), kept, made)?),
         None => None,
     };
     let loaded = match (loaded, acme) {
@@ -224,65 +327,36 @@ fn load(tls: &TlsSettings, listen: &[String], made: &SelfSigned) -> Result<Serve
 }
 
 /// One that was made before stays, since browsers have been told to trust it.
-fn self_signed(names: Vec<String>, made: &SelfSigned) -> Result<ServerTls, TlsError> {
+fn self_signed(names: Vec<String>, kept: &SelfSigned, made: &Made) -> Result<ServerTls, TlsError> {
     let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, tls)) = made.as_ref().filter(|(known, _)| *known == names) {
+    if let Some((_, _, tls)) = made.as_ref().filter(|(known, place, _)| *known == names && place == kept) {
         return Ok(tls.clone());
     }
-    let tls = ServerTls::self_signed(&names)?;
-    *made = Some((names, tls.clone()));
+    let tls = match kept {
+        SelfSigned::InMemory => ServerTls::self_signed(&names)?,
+        SelfSigned::Kept(folder) => ServerTls::self_signed_in(folder, &names)?,
+    };
+    *made = Some((names, kept.clone(), tls.clone()));
     Ok(tls)
 }
 
-/// The names of this machine that a development certificate is for: loopback's, and the hosts that are listened on.
-fn certificate_names(listen: &[String]) -> Vec<String> {
+/// The names of this machine that a development certificate is for: loopback's, the hosts that are listened on, and where
+/// these are all that there are, what it is called in its networks.
+fn certificate_names(settings: &Settings) -> Vec<String> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-    let hosts = listen.iter().filter_map(|url| url.parse::<rikki::ListenUrl>().ok()?.host());
-    for host in hosts {
+    let urls: Vec<_> = settings.listen.iter().filter_map(|url| url.parse::<rikki::ListenUrl>().ok()).collect();
+    // A star has none.
+    let hosts = urls.iter().filter(|url| url.port().is_some()).map(rikki::ListenUrl::host);
+    let (open, named): (Vec<_>, Vec<_>) =
+        hosts.partition(|host| host.as_ref().is_none_or(|host| banner::is_every_address(host)));
+    let network =
+        if open.is_empty() && !settings.lan { Network::default() } else { Network::now().unwrap_or_default() };
+    for host in named.into_iter().flatten().chain(network.certified()) {
         if !names.contains(&host) {
             names.push(host);
         }
     }
     names
-}
-
-/// What is printed when the server listens: the tutorial's line, and the URLs to open.
-fn greeting(bound: &[Bound], settings: &Settings) -> String {
-    let mut text = String::new();
-    // Writing to a String cannot fail.
-    for bound in bound {
-        let (websocket, http) = if bound.is_tls() { ("wss", "https") } else { ("ws", "http") };
-        let root = ("/", &settings.root);
-        let mounts = settings.files.mounts.iter().map(|mount| (mount.path.as_str(), &mount.folder));
-        if bound.is_redirect() {
-            let _ = writeln!(text, "Redirecting http://{bound} to https");
-            continue;
-        }
-        if let Some(path) = bound.path() {
-            // No browser opens it.
-            let _ = writeln!(text, "Starting WS listener on unix:{}", path.display());
-            continue;
-        }
-        let _ = writeln!(text, "Starting WS listener on {websocket}://{bound}/websocket");
-        let _ = writeln!(text, "  {http}://{bound}/test.html  try the WebSocket");
-        let _ = writeln!(text, "  {http}://{bound}/rest       a JSON answer");
-        for EndpointArg { path, .. } in &settings.endpoints {
-            let _ = writeln!(text, "  {websocket}://{bound}{path:<10}  a WebSocket too");
-        }
-        for topic in &settings.topics.all {
-            let kind = if topic.path.ends_with('*') { "topics" } else { "topic" };
-            let post = if settings.topics.can_publish(topic) { ", POST" } else { "" };
-            let _ = writeln!(text, "  {http}://{bound}{:<10}  {kind}: WebSocket, SSE{post}", topic.path);
-        }
-        if !settings.topics.all.is_empty() {
-            let _ = writeln!(text, "  {websocket}://{bound}{}  topics, for clients of Centrifugo", topics::CENTRIFUGO);
-        }
-        for (path, folder) in mounts.chain([root]) {
-            let path = format!("{}/", path.trim_end_matches('/'));
-            let _ = writeln!(text, "  {http}://{bound}{path:<10}  files in {}", folder.display());
-        }
-    }
-    text
 }
 
 impl From<StartError> for Failure {
@@ -297,8 +371,9 @@ impl From<StartError> for Failure {
             | StartError::Header { .. }
             | StartError::Origin(_)
             | StartError::Host(_)
+            | StartError::Network { .. }
             | StartError::Subprotocol(_) => Self::Usage(UsageError(error.to_string())),
-            _ => Self::Runtime(hints::start_error(&error)),
+            _ => Self::Runtime(error.to_string()),
         }
     }
 }

@@ -2,11 +2,14 @@
 //!
 //! What the library reads itself (listen URLs, origins, host names, subprotocols) stays text here.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use rikki::Memory;
 
-use crate::args::{AcmeArgs, Args, Deflate, EndpointArg, FileArgs, Limits, ListenArg, ProxyArgs, UsageError};
+use crate::args::{
+    AcmeArgs, Args, Deflate, EndpointArg, FileArgs, Limits, ListenArg, ProxyArgs, SelfSigned, UsageError,
+};
 use crate::routes;
 use crate::topics::{CENTRIFUGO, TopicSettings};
 
@@ -17,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) root: PathBuf,
     /// URLs to listen on, at least one.
     pub(crate) listen: Vec<String>,
+    /// The same, where it is not the command line that says so.
+    pub(crate) listen_elsewhere: Vec<String>,
     /// Those of them that have limits of their own.
     pub(crate) listeners: Vec<ListenArg>,
     /// How to serve `https` and `wss`; there is such a URL in `listen` if and only if this is `Some`.
@@ -25,6 +30,14 @@ pub(crate) struct Settings {
     pub(crate) redirect_http: Option<u16>,
     /// Number of worker threads; `None` for one per core.
     pub(crate) workers: Option<usize>,
+    /// Whether nobody is answered but the networks of this machine.
+    pub(crate) lan: bool,
+    /// Whether pages of localhost may do what they like, and what happens is shown.
+    pub(crate) dev: bool,
+    /// Where the echo is, if it is anywhere.
+    pub(crate) websocket: Option<String>,
+    /// Whether there are a JSON answer and a test page.
+    pub(crate) has_demo: bool,
     /// Host names to accept besides those of loopback.
     pub(crate) allow_hosts: Vec<String>,
     /// Who is believed what they say of others.
@@ -47,8 +60,20 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// A valid filter of `tracing_subscriber`.
     pub(crate) log: String,
-    /// Whether each request is logged.
-    pub(crate) access_log: bool,
+    /// What is shown of requests.
+    pub(crate) requests: Requests,
+    /// Whether each message of WebSockets is shown.
+    pub(crate) show_messages: bool,
+}
+
+/// What is shown of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Requests {
+    Nothing,
+    /// A short line, for people.
+    Lines,
+    /// All that is known, for programs.
+    Fields,
 }
 
 /// How to serve TLS.
@@ -67,8 +92,8 @@ pub(crate) struct TlsSettings {
 pub(crate) enum Certificate {
     /// PEM files: certificates with their keys, the default one first.
     Files((PathBuf, PathBuf), Vec<(PathBuf, PathBuf)>),
-    /// Made in memory for the hosts of the listen URLs.
-    SelfSigned,
+    /// Made for the names of this machine.
+    SelfSigned(SelfSigned),
 }
 
 impl Settings {
@@ -96,29 +121,34 @@ impl Settings {
     /// All that is wrong, with where what it names was set.
     pub(crate) fn from_args(mut args: Args) -> Result<Settings, Vec<UsageError>> {
         let origins = std::mem::take(&mut args.origins);
-        let explained = |faults: Vec<_>| faults.into_iter().map(|fault| origins.explain(fault)).collect();
-        Self::checked(args).map_err(explained)
+        let explained = |faults: Vec<_>| faults.into_iter().map(|fault| origins.explain(fault)).collect::<Vec<_>>();
+        let mut settings = Self::checked(args).map_err(explained)?;
+        if origins.has_elsewhere("listen") {
+            settings.listen_elsewhere.clone_from(&settings.listen);
+        }
+        Ok(settings)
     }
 
     fn checked(args: Args) -> Result<Settings, Vec<UsageError>> {
         let mut faults = Vec::new();
-        let (certificates, keys) = (args.cert.len(), args.key.len());
+        let tls = args.tls;
+        let (certificates, keys) = (tls.cert.len(), tls.key.len());
         if certificates != keys {
             faults.push(UsageError(format!(
                 "each certificate needs its key: --cert is given {certificates} times, --key {keys} times"
             )));
         }
-        let mut pairs = args.cert.into_iter().zip(args.key);
+        let mut pairs = tls.cert.into_iter().zip(tls.key);
         let certificate = match pairs.next() {
             Some(first) => Some(Certificate::Files(first, pairs.collect())),
-            None => args.tls_self_signed.then_some(Certificate::SelfSigned),
+            None => tls.self_signed.map(Certificate::SelfSigned),
         };
         let secure = args.listen.iter().find(|url| is_secure(url));
-        if secure.is_none() && args.redirect_http.is_some() {
+        if secure.is_none() && tls.redirect_http.is_some() {
             let why = "--redirect-http needs an https or wss URL, as in --listen https://0.0.0.0";
             faults.push(UsageError(why.to_owned()));
         }
-        let has_certificate = certificate.is_some() || !args.acme.names.is_empty();
+        let has_certificate = certificate.is_some() || !tls.acme.names.is_empty();
         match (secure, has_certificate) {
             (Some(url), false) => faults.push(UsageError(format!(
                 "{url} needs --cert FILE and --key FILE, or --acme NAME, or --tls-self-signed"
@@ -129,13 +159,20 @@ impl Settings {
             )),
             _ => {}
         }
+        let websocket = (!args.no_demo).then(|| args.websocket.unwrap_or_else(|| routes::WEBSOCKET.to_owned()));
+        let own = routes::paths(websocket.as_deref(), !args.no_demo);
+        let own: Vec<&str> = own.iter().map(String::as_str).collect();
+        if let Some(path) = websocket.as_ref().filter(|path| routes::paths(None, true).contains(path)) {
+            faults.push(UsageError(format!("--websocket cannot be {path}, which has its answer: take another path")));
+        }
+        let show_messages = args.show_messages || (args.dev && !args.quiet);
         let paths = args.topics.topics.iter().chain(&args.topics.broadcasts).map(|topic| topic.path.as_str());
         let mut paths: Vec<&str> = paths.map(|path| path.trim_end_matches("/*")).collect();
         if !paths.is_empty() {
             paths.push(CENTRIFUGO);
         }
         for EndpointArg { path, .. } in &args.endpoints {
-            if routes::PATHS.contains(&path.as_str()) || paths.contains(&path.as_str()) {
+            if own.contains(&path.as_str()) || paths.contains(&path.as_str()) {
                 faults
                     .push(UsageError(format!("no endpoint can be at {path}, which has its answer: take another path")));
             }
@@ -143,14 +180,14 @@ impl Settings {
         }
         for mount in &args.files.mounts {
             let path = mount.path.trim_end_matches('/');
-            if path.is_empty() || routes::PATHS.contains(&path) || paths.contains(&path) {
+            if path.is_empty() || own.contains(&path) || paths.contains(&path) {
                 let shown = if path.is_empty() { "/" } else { path };
                 faults.push(UsageError(format!(
                     "nothing can be mounted at {shown}, which has its answer: take another path"
                 )));
             }
         }
-        let topics = match TopicSettings::from_args(args.topics) {
+        let topics = match TopicSettings::from_args(args.topics, &own) {
             Ok(topics) if faults.is_empty() => topics,
             Ok(_) => return Err(faults),
             Err(more) => {
@@ -163,10 +200,15 @@ impl Settings {
             topics,
             endpoints: args.endpoints,
             files: args.files,
-            tls: has_certificate.then_some(TlsSettings { certificate, acme: args.acme, client_ca: args.ca }),
+            tls: has_certificate.then_some(TlsSettings { certificate, acme: tls.acme, client_ca: tls.ca }),
             listen: args.listen,
+            listen_elsewhere: Vec::new(),
             listeners: args.listeners,
-            redirect_http: args.redirect_http,
+            redirect_http: tls.redirect_http,
+            lan: args.lan,
+            dev: args.dev,
+            has_demo: !args.no_demo,
+            websocket,
             workers: args.workers,
             allow_hosts: args.allow_hosts,
             proxies: args.proxies,
@@ -175,8 +217,14 @@ impl Settings {
             deflate: args.deflate,
             compat_echo: args.compat_echo,
             limits: args.limits,
-            log: args.log,
-            access_log: args.access_log,
+            // What is asked for is shown, whatever else is logged.
+            log: if show_messages { format!("{},rikki::messages=info", args.log) } else { args.log },
+            requests: match () {
+                () if args.access_log => Requests::Fields,
+                () if !args.quiet && (args.dev || std::io::stderr().is_terminal()) => Requests::Lines,
+                () => Requests::Nothing,
+            },
+            show_messages,
         })
     }
 }
@@ -266,7 +314,9 @@ mod tests {
         check("rikki --listen wss://a --cert c --cert d --key k --key l", Ok(Some(two)));
         let uneven = "each certificate needs its key: --cert is given 2 times, --key 1 times";
         check("rikki -url wss://a -cert c -key k -cert d", Err(uneven));
-        check("rikki -url wss://a --tls-self-signed", Ok(Some(Certificate::SelfSigned)));
+        check("rikki -url wss://a --tls-self-signed", Ok(Some(Certificate::SelfSigned(SelfSigned::InMemory))));
+        let kept = Certificate::SelfSigned(SelfSigned::Kept("certs".into()));
+        check("rikki --tls-self-signed=certs", Ok(Some(kept)));
         check("rikki --listen http://b --listen wss://a", Err(no_certificate));
         check("rikki --redirect-http -url wss://a -cert c -key k", Ok(Some(files())));
         let nowhere = "--redirect-http needs an https or wss URL, as in --listen https://0.0.0.0";
@@ -274,7 +324,7 @@ mod tests {
         check("rikki -url wss://a --acme a.test", Ok(None));
         check("rikki -url wss://a --acme a.test --acme b.test --cert c --key k --ca ca", Ok(Some(files())));
         check("rikki --acme a.test", Err(no_url));
-        check("rikki --tls-self-signed", Err(no_url));
+        check("rikki --tls-self-signed --listen http://a", Err(no_url));
         check("rikki --listen ws://wss:1 --cert c --key k", Err(no_url));
     }
 }

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 
-use clap::Command;
+use clap::{Arg, Command};
 
 const SPELLINGS: [(&str, &str); 4] = [("-url", "--listen"), ("-cert", "--cert"), ("-key", "--key"), ("-ca", "--ca")];
 
@@ -40,12 +40,14 @@ fn with_value(flag: &str, value: Option<OsString>) -> OsString {
 }
 
 fn takes_value(arg: &OsString, command: &Command) -> bool {
-    let Some(name) = arg.to_str().and_then(|arg| arg.strip_prefix("--")) else {
-        return false;
+    let Some(arg) = arg.to_str() else { return false };
+    let is_named = |flag: &Arg| match arg.strip_prefix("--") {
+        Some(name) => flag.get_long() == Some(name),
+        None => flag.get_short().is_some_and(|letter| arg.strip_prefix('-') == Some(letter.encode_utf8(&mut [0; 4]))),
     };
     command.get_arguments().any(|flag| {
         // One that is joined by `=` leaves what follows alone.
-        flag.get_long() == Some(name) && flag.get_action().takes_values() && !flag.is_require_equals_set()
+        is_named(flag) && flag.get_action().takes_values() && !flag.is_require_equals_set()
     })
 }
 
@@ -73,6 +75,8 @@ mod tests {
         check("rikki -url -- -url a", "rikki --listen=-- --listen=a");
         check("rikki --log -url -url a", "rikki --log -url --listen=a");
         check("rikki --log=x -url a", "rikki --log=x --listen=a");
+        check("rikki -p -url -url a", "rikki -p -url --listen=a");
+        check("rikki -q -p9 -url a", "rikki -q -p9 --listen=a");
         check("rikki --compat-echo -url a", "rikki --compat-echo --listen=a");
         check("rikki www -url a", "rikki www --listen=a");
         // Ours, and what is nobody's.

@@ -56,7 +56,7 @@ rikki_limits::limits! {
     }
     pub(super) max_waiting: usize {
         name: "max-waiting", unit: Count, default: "1024",
-        meaning: "Most that wait for a disk", detail: ", of the requests for a folder; more get 503",
+        meaning: "Most requests that wait for a disk", detail: ", for each folder; more get 503",
         /// Who is answered with 503 is told `Retry-After`. A request takes little while it waits, and gives its place
         /// up as soon as its client does. The disk is asked for 16 of them at a time. One listing is made for all who
         /// ask for it at the same time.
@@ -76,7 +76,7 @@ rikki_limits::limits! {
     }
     pub(super) max_compressions: Option<usize> {
         name: "max-compressions", unit: CountOrZero, default: "16",
-        meaning: "Most of them at a time",
+        meaning: "Most files compressed at a time",
         detail: ", with up to 13 MiB for each, shared by the folders, or for each if it is set; others are sent as \
                  they are",
         /// 0 is for none. Each takes so much while it lasts, which is as long as its client takes: 13 MiB with brotli,

@@ -28,6 +28,7 @@ use crate::memory::MessageMemory;
 use crate::message::{Binary, Message};
 use crate::output::Output;
 use crate::prepared::PreparedMessage;
+use crate::rare::{Rare, Rarely};
 
 /// Where a client's masking keys come from.
 ///
@@ -71,13 +72,7 @@ pub struct Connection {
     role: Role,
     state: State,
     decoder: Decoder,
-    unanswered: Option<Box<Unanswered>>,
-}
-
-/// The latest ping that could not be answered because writing was blocked: behind one word, which is all that a
-/// connection without one has room for.
-struct Unanswered {
-    payload: Box<[u8]>,
+    rare: Rarely,
 }
 
 enum Role {
@@ -110,7 +105,7 @@ impl Connection {
         let masked = matches!(role, Role::Server);
         // A frame may come whole or in pieces: a limit of none would refuse it in pieces alone.
         let limits = limits.max_fragments(limits.max_fragments.max(1));
-        Self { role, state: State::Open, decoder: Decoder::new(limits, masked), unanswered: None }
+        Self { role, state: State::Open, decoder: Decoder::new(limits, masked), rare: None }
     }
 
     /// Compresses messages from now on and takes compressed ones, as was agreed on in the opening handshake
@@ -126,6 +121,13 @@ impl Connection {
     /// Memory: one pointer.
     pub fn set_message_memory(&mut self, memory: Arc<MessageMemory>) {
         self.decoder.set_message_memory(memory);
+    }
+
+    /// Shows each message that is sent from now on to `witness`, before it is framed: for a log of them.
+    ///
+    /// Memory: one box, and what the closure holds.
+    pub fn set_witness(&mut self, witness: impl FnMut(&Message<'_>) + Send + 'static) {
+        Rare::set_witness(&mut self.rare, witness);
     }
 
     /// Takes bytes from the front of `input` until there is something to report or none are left.
@@ -215,6 +217,9 @@ impl Connection {
     pub fn send<'a>(&mut self, message: impl Into<Message<'a>>, output: &mut Output) -> Result<(), SendError> {
         self.check_open()?;
         let message = message.into();
+        if self.rare.is_some() {
+            Rare::show(&mut self.rare, &message);
+        }
         match self.decoder.codecs() {
             Some(codecs) if message.as_bytes().len() >= codecs.threshold() => {
                 let codecs = codecs.clone();
@@ -284,7 +289,9 @@ impl Connection {
         output: &mut Output,
     ) -> Result<(), SendError> {
         self.check_open()?;
-        self.encode_message(message.into(), output);
+        let message = message.into();
+        Rare::show(&mut self.rare, &message);
+        self.encode_message(message, output);
         Ok(())
     }
 
@@ -299,6 +306,7 @@ impl Connection {
     /// [`SendError::Closed`] after a Close frame was sent or the connection failed.
     pub fn send_prepared(&mut self, message: &PreparedMessage, output: &mut Output) -> Result<(), SendError> {
         self.check_open()?;
+        Rare::show(&mut self.rare, message.message());
         if !self.send_prepared_compressed(message, output) {
             self.encode_prepared(message, output);
         }
@@ -363,8 +371,8 @@ impl Connection {
 
     /// Answers the ping that was kept while writing was blocked, if there is one; to be called when it no longer is.
     pub fn handle_unblocked(&mut self, output: &mut Output) {
-        if let (Some(ping), Ok(())) = (self.unanswered.take(), self.check_open()) {
-            self.encode(Opcode::Pong, &ping.payload, output);
+        if let (Some(ping), Ok(())) = (Rare::take_ping(&mut self.rare), self.check_open()) {
+            self.encode(Opcode::Pong, &ping, output);
         }
     }
 
@@ -424,7 +432,7 @@ impl Connection {
         }
         if output.is_blocked() {
             // Section 5.5.3: it "MAY elect to send a Pong frame for only the most recently processed Ping frame".
-            self.unanswered = Some(Box::new(Unanswered { payload: payload.into() }));
+            Rare::keep_ping(&mut self.rare, payload);
         } else {
             self.encode(Opcode::Pong, payload, output);
         }

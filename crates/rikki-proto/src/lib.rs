@@ -58,6 +58,7 @@ mod memory;
 mod message;
 mod output;
 mod prepared;
+mod rare;
 mod utf8;
 
 pub use close::{CloseCode, CloseFrame};

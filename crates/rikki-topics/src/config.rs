@@ -45,13 +45,13 @@ rikki_limits::limits! {
     }
     pub(crate) max_subscriptions: usize {
         name: "max-subscriptions", unit: Count, default: "1000000",
-        meaning: "Subscriptions", detail: " of all connections; one more is refused",
+        meaning: "Subscriptions of all connections", detail: "; one more is refused",
         /// Each takes at most 100 bytes.
         setter: max_subscriptions(usize),
     }
     pub(crate) max_subscriptions_per_connection: usize {
         name: "max-subscriptions-per-connection", unit: Count, default: "128",
-        meaning: "Of one connection", detail: "; one more is refused",
+        meaning: "Subscriptions of one connection", detail: "; one more is refused",
         /// Of a WebSocket. Streams of events are requests, of which a connection of HTTP/2 may have many: they count in
         /// [`max_subscriptions`](Self::max_subscriptions) alone.
         setter: max_subscriptions_per_connection(usize),

@@ -61,25 +61,25 @@ rikki_limits::limits! {
     }
     pub(super) max_message_rate: Option<u32> {
         name: "max-message-rate", unit: Count, default: none,
-        meaning: "Most messages in a second", detail: ", from a WebSocket, pings and pongs included; then 1008",
+        meaning: "Most messages from a WebSocket in a second", detail: ", pings and pongs included; then it is closed with 1008",
         /// `None` is no limit. Seconds are those in which they are read, and counted whole: twice as many may come
         /// around the end of one, and after a silence, or when we did not read, what was left unused in the last 10.
         setter: max_message_rate(impl Into<Option<u32>>),
     }
     pub(super) max_byte_rate: Option<u64> {
         name: "max-byte-rate", unit: Size, default: none,
-        meaning: "Most bytes in a second", detail: ", from a WebSocket; then 1008",
+        meaning: "Most bytes from a WebSocket in a second", detail: "; then it is closed with 1008",
         /// `None` is no limit. Frame headers are among them, and seconds are counted as for
         /// [`max_message_rate`](Self::max_message_rate).
         setter: max_byte_rate(impl Into<Option<u64>>),
     }
     pub(super) payload_rate: u32 {
         name: "min-payload", unit: Size, default: "500B",
-        meaning: "Least of a message in a second", detail: " while it is unfinished, else 1008",
+        meaning: "Least of an unfinished message in a second", detail: ", else its WebSocket is closed with 1008",
     }
     pub(super) payload_window: Duration {
         name: "payload-window", unit: Time, default: "60s",
-        meaning: "Time that this is judged over", detail: "",
+        meaning: "Time over which an unfinished message is judged", detail: ", as to how fast it comes",
     }
     pub(super) ping_interval: Duration {
         name: "ping-interval", unit: Time, default: "30s",
@@ -102,7 +102,7 @@ rikki_limits::limits! {
     }
     pub(super) write_timeout: Duration {
         name: "write-timeout", unit: Time, default: "30s",
-        meaning: "Longest time of no write progress", detail: ", then the connection is dropped",
+        meaning: "Longest time in which a WebSocket takes nothing", detail: " of what is sent, then it is dropped",
         setter: write_timeout(Duration),
     }
     pub(super) close_timeout: Duration {

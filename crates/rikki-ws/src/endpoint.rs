@@ -173,6 +173,6 @@ impl<H> Endpoint<H> {
         let origins = self.origins.as_ref().unwrap_or(&server.origins);
         let terms = Terms::new(&self.config, live);
         let terms = terms.with_subprotocols(subprotocols.clone()).with_origins(origins.clone());
-        Arc::new(terms.with_hints(server.hints).with_groups(self.groups.clone()))
+        Arc::new(terms.with_hints(server.hints).with_watching(server.watching).with_groups(self.groups.clone()))
     }
 }

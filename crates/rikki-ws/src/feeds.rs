@@ -2,6 +2,7 @@
 //! place for all who are subscribed.
 
 use std::any::Any;
+use std::sync::Arc;
 use std::task::Context;
 
 use rikki_proto::{CloseCode, Connection, Output, PreparedMessage, SendError};
@@ -10,6 +11,7 @@ use tracing::Span;
 use super::compression;
 use super::driver::WORK_PER_POLL;
 use super::rate::Rate;
+use super::watched::Watched;
 
 /// How much of the feeds is framed before it is written, in bytes: what a peer that does not read holds up of them.
 const FED_AT_ONCE: usize = 16 * 1024;
@@ -27,17 +29,23 @@ struct Rare {
     rate: Option<Rate>,
     /// What logs know of the connection: disabled where nobody logs that.
     span: Span,
+    /// What is logged of its messages and its end, if that is asked for.
+    watched: Option<Arc<Watched>>,
 }
 
 impl Extras {
-    /// Those with a rate, if it has a limit, and with a span, if there is one.
-    pub(super) fn with(rate: Option<Rate>, span: Span) -> Option<Box<Self>> {
-        let is_needed = rate.is_some() || !span.is_disabled();
-        is_needed.then(|| Box::new(Self { rare: Some(Box::new(Rare { rate, span })), feeds: None }))
+    /// Those with a rate, if it has a limit, and with a span and what is logged, if there is any.
+    pub(super) fn with(rate: Option<Rate>, span: Span, watched: Option<Arc<Watched>>) -> Option<Box<Self>> {
+        let is_needed = rate.is_some() || !span.is_disabled() || watched.is_some();
+        is_needed.then(|| Box::new(Self { rare: Some(Box::new(Rare { rate, span, watched })), feeds: None }))
     }
 
     pub(super) fn rate(extras: &mut Option<Box<Self>>) -> Option<&mut Rate> {
         extras.as_deref_mut()?.rare.as_deref_mut()?.rate.as_mut()
+    }
+
+    pub(super) fn watched(extras: &Option<Box<Self>>) -> Option<&Watched> {
+        extras.as_deref()?.rare.as_deref()?.watched.as_deref()
     }
 
     pub(super) fn span(extras: &Option<Box<Self>>) -> Option<&Span> {

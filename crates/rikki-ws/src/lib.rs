@@ -56,6 +56,7 @@ mod tracker;
 mod turns;
 #[cfg(feature = "axum")]
 mod upgrade;
+mod watched;
 #[cfg(feature = "serde")]
 mod written;
 
@@ -116,4 +117,5 @@ pub mod internal {
     pub use crate::upgrade::handover::{Agreed, Context};
     #[cfg(feature = "axum")]
     pub use crate::upgrade::transport::{Other, Transport, take};
+    pub use crate::watched::Watching;
 }

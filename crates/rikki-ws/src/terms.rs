@@ -17,6 +17,7 @@ use super::counts::Counts;
 use super::group::Group;
 use super::live::Live;
 use super::origins::Origins;
+use super::watched::Watching;
 
 /// The mark of a connection when the memory for all of them is used up, in bytes.
 const SCARCE_QUEUE: usize = 16 * 1024;
@@ -41,6 +42,8 @@ pub struct Terms {
     pub(crate) watcher: Option<Watcher>,
     /// How the settings are written that would let in what is refused.
     pub(crate) hints: Hints,
+    /// What is logged of each WebSocket, if anything is.
+    pub(crate) watching: Option<Watching>,
     max_age: Option<Duration>,
     limits: Limits,
     pub(super) payload_rate: u32,
@@ -76,6 +79,7 @@ impl Terms {
             #[cfg(feature = "client")]
             watcher: None,
             hints: |_: Hint<'_>| "rikki::ws::Upgrade::any_origin".to_owned(),
+            watching: None,
             max_age: config.max_age,
             limits: config.limits,
             payload_rate: config.payload_rate,
@@ -107,6 +111,11 @@ impl Terms {
     /// Writes settings like this where one would let in what is refused.
     pub fn with_hints(self, hints: Hints) -> Self {
         Self { hints, ..self }
+    }
+
+    /// Logs this of each WebSocket.
+    pub fn with_watching(self, watching: Option<Watching>) -> Self {
+        Self { watching, ..self }
     }
 
     /// Speaks these subprotocols, the preferred one first.

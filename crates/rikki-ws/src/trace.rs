@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use rikki_limits::Excerpt;
 use tracing::field::display;
@@ -9,12 +10,15 @@ use tracing::{Instrument as _, Span};
 
 use super::error::Error;
 use super::id::ConnectionId;
+use super::watched::Watched;
 
 /// The id of a connection and its span: one of the level `debug` with id, peer and path below the user's own, or that
 /// one alone where nobody logs at `debug`. Without either it is disabled, and nothing is kept.
 pub(crate) struct Trace {
     pub(crate) id: ConnectionId,
     pub(crate) span: Span,
+    /// What is logged of it beside that, if anything is.
+    pub(crate) watched: Option<Arc<Watched>>,
 }
 
 impl Trace {
@@ -29,13 +33,13 @@ impl Trace {
             span = user.unwrap_or(span);
         }
         span.in_scope(|| tracing::debug!(target: "rikki::ws", id = id.get(), "opened"));
-        Self { id, span }
+        Self { id, span, watched: None }
     }
 
     /// One that nobody is told of.
     #[cfg(test)]
     pub(crate) fn untold() -> Self {
-        Self { id: ConnectionId::next(), span: Span::none() }
+        Self { id: ConnectionId::next(), span: Span::none(), watched: None }
     }
 
     /// Runs `task` as one of its own, in the span if there is one.

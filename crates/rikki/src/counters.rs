@@ -25,6 +25,8 @@ pub struct Counters {
     /// Connections closed since they did not begin with a good header of the PROXY protocol, or came from somebody who is
     /// not [trusted](crate::Server::trust) to send one.
     pub refused_proxy_headers: u64,
+    /// Connections cut since they came from other networks than those that are [answered](crate::Server::allow_peer).
+    pub refused_peers: u64,
     /// Requests over HTTP/2 answered with 503 since the memory for its streams was used up.
     pub refused_streams: u64,
     /// Connections that idled between requests and gave their place to others, where there were
@@ -89,6 +91,7 @@ pub(crate) struct Counts {
     pub(crate) refused_connections: Count,
     pub(crate) refused_addresses: Count,
     pub(crate) refused_proxy_headers: Count,
+    pub(crate) refused_peers: Count,
     pub(crate) refused_streams: Count,
     pub(crate) replaced_idle: Count,
     pub(crate) refused_requests: Count,

@@ -108,7 +108,7 @@ function link() {
 /** Fills in what a link says. Connecting and sending wait for whoever reads it. */
 function fillFields() {
   const query = new URLSearchParams(location.search);
-  $("url").value = query.get("url") ?? remembered() ?? `${origin}/websocket`;
+  $("url").value = query.get("url") ?? remembered() ?? origin + $("url").dataset.websocket;
   $("subprotocol").value = query.get("subprotocols") ?? "";
   $("message").value = query.get("send") ?? "";
   if (query.get("transport") === "events" && $("topics").options.length > 0) $("transport").value = "events";

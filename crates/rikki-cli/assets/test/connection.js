@@ -173,7 +173,7 @@ async function reason(asked) {
 function judged({ status, text }, url, asked) {
   const said = text ? `: ${text}` : "";
   const others = [...$("topics").options].map(topic => new URL(topic.value).pathname);
-  const known = ["/websocket", ...others].filter(path => path !== url.pathname).join(", ");
+  const known = [$("url").dataset.websocket, ...others].filter(path => path !== url.pathname).join(", ");
   if (status === 404) return `wrong path, the server has nothing at ${url.pathname} (404)${known ? `; try ${known}` : ""}`;
   if (status < 300) return `wrong path, ${url.pathname} answers HTTP (${status}) and has no ${asked.events ? "events" : "WebSocket"}${known ? `; try ${known}` : ""}`;
   if (status === 426 && asked.subprotocols.length > 0) return "there is a WebSocket, and it may speak none of these subprotocols";

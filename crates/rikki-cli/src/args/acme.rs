@@ -10,19 +10,19 @@ use super::{TLS, UsageError};
 /// For which names, by whom, and where they are kept.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub(crate) struct AcmeArgs {
-    /// Get NAME's certificate; agrees to the CA's terms
+    /// Get and renew a certificate for NAME by ACME, which means to agree to the terms of the authority
     #[arg(long = "acme", value_name = "NAME", group = "certificate", help_heading = TLS)]
     pub(crate) names: Vec<String>,
     /// Address that the ACME authority may write to
     #[arg(long = "acme-email", value_name = "ADDRESS", requires = "names", help_heading = TLS)]
     pub(crate) email: Option<String>,
-    /// ACME directory [default: that of Let's Encrypt]
+    /// URL of the directory of the ACME authority [default: that of Let's Encrypt]
     #[arg(long = "acme-directory", value_name = "URL", requires = "names", help_heading = TLS)]
     pub(crate) directory: Option<String>,
-    /// Authorities of the directory's own TLS, PEM
+    /// File with the authorities that are trusted when the ACME directory is asked, PEM, for a private one
     #[arg(long = "acme-ca", value_name = "FILE", requires = "names", help_heading = TLS)]
     pub(crate) directory_ca: Option<PathBuf>,
-    /// For its account and keys [default: of the user]
+    /// Folder in which the account, certificates and keys of ACME are kept [default: of the user]
     #[arg(long = "acme-state", value_name = "DIR", requires = "names", help_heading = TLS)]
     pub(crate) state: Option<PathBuf>,
 }

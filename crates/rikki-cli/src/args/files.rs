@@ -13,45 +13,45 @@ pub(super) const HEADING: &str = "Files";
 #[derive(Clone, Debug, PartialEq, clap::Args)]
 #[command(next_help_heading = HEADING)]
 pub(crate) struct FileArgs {
-    /// One more folder, as in /docs=./doc
+    /// One more folder to serve, at a path of its own, as in /docs=./target/doc
     #[arg(long = "mount", value_name = "PATH=FOLDER", value_parser = mount)]
     pub(crate) mounts: Vec<MountArg>,
-    /// Do not list folders without an index.html
+    /// Answer 404 for a folder without an index.html, and do not list what is in it
     #[arg(long)]
     pub(crate) no_listing: bool,
-    /// Answer pages not found with index.html
+    /// Answer pages that are not found with the index.html of ROOT, for an application of one page
     #[arg(long)]
     pub(crate) spa: bool,
-    /// File below ROOT to send with 404
+    /// File below ROOT to send with each status 404 [default: 404.html, if it is there]
     #[arg(long, value_name = "FILE")]
     pub(crate) error_page: Option<String>,
-    /// How long to keep files, as in max-age=60
+    /// How long caches may keep files, as in max-age=3600; without it they ask each time
     #[arg(long, value_name = "VALUE", value_parser = cache_control)]
     pub(crate) cache_control: Option<HeaderValue>,
-    /// Media type of an extension: foo=text/x-foo
+    /// Media type of files with an extension, as in foo=text/x-foo
     #[arg(long = "type", value_name = "EXT=TYPE", value_parser = media_type)]
     pub(crate) types: Vec<(String, HeaderValue)>,
-    /// Charset of text, or none
+    /// Charset that files of text are said to be in, or none to say nothing
     #[arg(long, value_name = "NAME", default_value = "utf-8", value_parser = charset)]
     pub(crate) charset: Charset,
-    /// Serve names that begin with a dot
+    /// Serve and list files whose names begin with a dot
     #[arg(long)]
     pub(crate) hidden: bool,
-    /// Let symbolic links lead anywhere
+    /// Let symbolic links lead out of the folder that is served, to whatever the process can read
     #[arg(long)]
     pub(crate) follow_symlinks: bool,
-    /// Let pages of other origins read answers
+    /// Let pages of every origin read answers to GET and HEAD
     #[arg(long)]
     pub(crate) cors: bool,
-    /// Header field to add to each answer
+    /// Header field to add to each answer that does not have it
     #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     #[command(flatten)]
     pub(crate) limits: Given<OfFolders>,
-    /// Do not send a.js.br and the like for a.js
+    /// Never send a.js.br, a.js.zst or a.js.gz in the place of a.js
     #[arg(long)]
     pub(crate) no_precompressed: bool,
-    /// Do not compress files
+    /// Never compress files while they are sent
     #[arg(long, conflicts_with = "compress-files-above")]
     pub(crate) no_file_compression: bool,
 }

@@ -180,9 +180,10 @@ impl<T: Table> clap::FromArgMatches for Given<T> {
 
 /// The flag of a limit, whose default is told and left to the library.
 pub(super) fn flag(limit: &'static Limit) -> Arg {
+    let Limit { meaning, detail, .. } = limit;
     let help = match limit.default {
-        Some(default) => format!("{} [default: {default}]", limit.meaning),
-        None => limit.meaning.to_owned(),
+        Some(default) => format!("{meaning}{detail} [default: {default}]"),
+        None => format!("{meaning}{detail}"),
     };
     let check = |text: &str| limit.parse(text).map(|_| text.to_owned());
     Arg::new(limit.name).long(limit.name).value_name(limit.unit.word()).value_parser(check).help(help)

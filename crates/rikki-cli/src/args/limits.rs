@@ -19,6 +19,8 @@ pub(crate) struct Limits {
 /// A listener with limits of its own.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ListenArg {
+    /// As it was written, and the URL that it stands for.
+    pub(crate) written: String,
     pub(crate) url: String,
     pub(crate) limits: Given<OfListeners>,
 }
@@ -111,7 +113,10 @@ fn overflow() -> Arg {
         .default_value("pause")
         .hide_possible_values(true)
         .value_parser(clap::value_parser!(OverflowPolicy))
-        .help("What to do then, such as close")
+        .help(
+            "What to do about a WebSocket whose peer does not read, when its unsent data reach --write-queue: pause, \
+             which reads no more from it either, close, drop-newest or drop-oldest",
+        )
 }
 
 fn drain_code() -> Arg {
@@ -126,5 +131,5 @@ fn drain_code() -> Arg {
         .value_name("CODE")
         .default_value("1001")
         .value_parser(move |text: &str| -> Result<u16, &'static str> { parse(text) })
-        .help("Its close code: 1001 or 1012")
+        .help("Code that a shutdown closes WebSockets with: 1001 (going away) or 1012 (restarting)")
 }

@@ -7,13 +7,14 @@ use super::LISTENING;
 /// Who is believed, and what they say.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub(crate) struct ProxyArgs {
-    /// Proxies to believe: a network, an address or unix
+    /// A reverse proxy that is believed what it says of clients: a network, an address, or unix for whoever connects to a
+    /// Unix socket
     #[arg(long = "trust", value_name = "CIDR", help_heading = LISTENING)]
     pub(crate) trusted: Vec<String>,
-    /// Demand the PROXY protocol on each connection
+    /// Close connections that do not begin with a header of the PROXY protocol
     #[arg(long, requires = "trusted", help_heading = LISTENING)]
     pub(crate) proxy_protocol: bool,
-    /// Where proxies name clients [default: X-Forwarded-For]
+    /// Header field in which proxies name the client of a request: Forwarded or X-Forwarded-For [default: X-Forwarded-For]
     #[arg(long, value_name = "NAME", requires = "trusted", help_heading = LISTENING)]
     pub(crate) forwarded: Option<String>,
 }

@@ -12,16 +12,17 @@ pub(super) const HEADING: &str = "Topics";
 #[derive(Clone, Debug, PartialEq, clap::Args)]
 #[command(next_help_heading = HEADING)]
 pub(crate) struct TopicArgs {
-    /// Topic, as in /chat,publish,last
+    /// A topic: who connects to PATH gets what is published there, by WebSocket or server-sent events, and with the option
+    /// publish everybody may publish
     #[arg(long = "topic", value_name = "PATH[,OPTION]", value_parser = topic)]
     pub(crate) topics: Vec<TopicArg>,
-    /// Send to all what each client sends
+    /// A topic in which what each client sends goes to all, and newcomers get nothing of before
     #[arg(long = "broadcast", value_name = "PATH", value_parser = broadcast)]
     pub(crate) broadcasts: Vec<TopicArg>,
-    /// Key of those who publish by POST
+    /// File with a key of one line: who sends it may publish to each topic by POST
     #[arg(long, value_name = "FILE")]
     pub(crate) publish_key: Option<PathBuf>,
-    /// Key of tokens: who may do what
+    /// File with the key that tokens are signed with which say who may subscribe and publish; without a token nobody may
     #[arg(long, value_name = "FILE")]
     pub(crate) topic_jwt_key: Option<PathBuf>,
     #[command(flatten)]

@@ -11,7 +11,10 @@ use rikki_limits::Excerpt;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::{CONFIG, Setting, Source, Tables, check, find, is_repeatable, is_switch, key, meant, plain, tables, word};
+use super::{
+    CONFIG, Setting, Source, Tables, check, find, is_optional, is_repeatable, is_switch, key, meant, plain, tables,
+    word,
+};
 
 /// The longest file, in bytes: what flags say takes a few lines.
 const LONGEST: usize = 1 << 20;
@@ -112,7 +115,7 @@ impl Document<'_> {
             (tables::TOPIC, _) => values = self.items(name, value, Self::topic),
             (tables::LISTEN, Some(arg)) => {
                 let listeners = self.items(name, value, |all, item| all.listener(arg, item));
-                values = listeners.iter().map(|listener| listener.url.clone().into()).collect();
+                values = listeners.iter().map(|listener| listener.written.clone().into()).collect();
                 tables.listeners = listeners.into_iter().filter(|listener| !listener.limits.is_empty()).collect();
             }
             (_, Some(arg)) if is_repeatable(arg) => values = self.items(name, value, |all, item| all.value(arg, item)),
@@ -146,7 +149,13 @@ impl Document<'_> {
     /// What the flag would be given.
     pub(super) fn value(&mut self, arg: &Arg, value: &Spanned<DeValue<'_>>) -> Option<OsString> {
         let name = key(arg)?;
-        let text = if is_switch(arg) { switch(value.get_ref()) } else { text(word(arg), value.get_ref()) };
+        let text = match value.get_ref() {
+            value if is_switch(arg) => switch(value),
+            // Its value may be left out, or it is not set.
+            DeValue::Boolean(false) if is_optional(arg) => return None,
+            DeValue::Boolean(true) if is_optional(arg) => Ok("true".to_owned()),
+            value => text(word(arg), value),
+        };
         let checked = text.and_then(|text| {
             let value = OsString::from(text);
             if !is_switch(arg) {

@@ -42,6 +42,9 @@ pub(crate) struct Setting {
     source: Source,
 }
 
+/// The flag that a variable of others gives too.
+const PORT: &str = "port";
+
 /// What was written in tables.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Tables {
@@ -77,6 +80,9 @@ pub(crate) fn gather(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Origins, Vec<String>> {
     let mut errors = Vec::new();
+    let variables: Vec<_> = variables.into_iter().collect();
+    let port = variables.iter().find(|(name, value)| name == variables::PORT && !value.is_empty());
+    let port = port.map(|(_, value)| value.clone());
     let mut origins = Origins { settings: of_command_line(flags, given), warnings: Vec::new() };
     let set = variables::read(flags, variables, &mut errors, &mut origins.warnings);
     origins.settings.extend(set);
@@ -85,6 +91,16 @@ pub(crate) fn gather(
         match file::read(flags, Path::new(&path)) {
             Ok(settings) => origins.settings.extend(settings),
             Err(lines) => errors.extend(lines),
+        }
+    }
+    let names_listener =
+        |setting: &Setting| [tables::LISTEN, PORT].contains(&&*setting.name) && !setting.values.is_empty();
+    if !origins.settings.iter().any(names_listener)
+        && let Some(port) = port
+    {
+        match variables::port(&port) {
+            Ok(setting) => origins.settings.insert(0, setting),
+            Err(why) => errors.push(why),
         }
     }
     if !errors.is_empty() {
@@ -132,6 +148,11 @@ impl Origins {
             args.endpoints.extend_from_slice(&tables.endpoints);
             args.listeners.extend_from_slice(&tables.listeners);
         }
+    }
+
+    /// Whether a variable or a file says this, and not a flag.
+    pub(crate) fn has_elsewhere(&self, name: &str) -> bool {
+        self.settings.iter().any(|setting| setting.name == name && setting.source != Source::Flag)
     }
 
     /// An error that names flags, with where those come from that are none.
@@ -188,6 +209,11 @@ fn is_switch(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::SetTrue)
 }
 
+/// Whether its value may be left out.
+fn is_optional(arg: &Arg) -> bool {
+    arg.get_num_args().is_some_and(|count| count.min_values() == 0 && count.max_values() == 1)
+}
+
 fn is_repeatable(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::Append)
 }
@@ -227,7 +253,7 @@ fn reason(error: &Error) -> String {
 }
 
 /// What somebody may have meant, as the end of a sentence.
-fn meant<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn meant<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     /// From 0 for what has nothing in common to 1 for what is the same.
     const ALIKE: f64 = 0.8;
     let alike = names.map(|name| (strsim::jaro(written, name), name)).filter(|(alike, _)| *alike >= ALIKE);

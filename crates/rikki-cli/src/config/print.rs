@@ -7,7 +7,7 @@ use clap::{Arg, Command};
 use rikki::topics::TopicsConfig;
 use rikki::{Files, Limit, Server};
 
-use super::{CONFIG, is_repeatable, is_switch, key, tables, word};
+use super::{CONFIG, is_optional, is_repeatable, is_switch, key, tables, word};
 use crate::args::{Args, EndpointArg, Given, ListenArg, MountArg, Table};
 
 /// A line for each setting. A default is a comment, so that it stays one: some depend on what else is set.
@@ -19,6 +19,10 @@ pub(crate) fn print(command: &Command, args: &Args) -> String {
         let setting = args.origins.settings.iter().find(|setting| setting.name == name);
         // Writing to a String cannot fail.
         let _ = match setting {
+            None if name == tables::LISTEN => {
+                let urls = list(args.listen.iter().map(|url| Some(quoted(url)))).unwrap_or_default();
+                writeln!(text, "# {name} = {urls}  # default")
+            }
             None => writeln!(text, "# {}  # default", default(arg, name)),
             Some(setting) => {
                 let value = match name {
@@ -64,8 +68,9 @@ fn written<'a>(arg: &Arg, values: impl Iterator<Item = &'a OsStr>) -> Option<Str
     if is_repeatable(arg) {
         return list(values.map(|value| value.to_str().map(quoted)));
     }
-    let value = values.last()?.to_str()?;
-    Some(if is_switch(arg) { value.to_owned() } else { scalar(word(arg), value) })
+    let value = values.last().map_or(Some("false"), OsStr::to_str)?;
+    let is_bare = is_optional(arg) && ["true", "false"].contains(&value);
+    Some(if is_switch(arg) || is_bare { value.to_owned() } else { scalar(word(arg), value) })
 }
 
 /// A number where the file has to have one, or else a string.
@@ -81,7 +86,7 @@ fn mount(MountArg { path, folder, limits }: &MountArg) -> Option<String> {
 }
 
 fn listener(url: &str, listeners: &[ListenArg]) -> Option<String> {
-    let own = listeners.iter().find(|listener| listener.url == url);
+    let own = listeners.iter().find(|listener| listener.written == url);
     Some(own.map_or_else(|| quoted(url), |own| table(&format!("url = {}", quoted(url)), &own.limits)))
 }
 

@@ -49,11 +49,13 @@ impl Document<'_> {
         match value.get_ref() {
             DeValue::Table(table) => {
                 let url = self.required(LISTEN, URL, table, value);
-                Some(ListenArg { limits: self.limits(&[URL], table), url: url? })
+                let limits = self.limits(&[URL], table);
+                let written = url?;
+                Some(ListenArg { url: written.clone(), written, limits })
             }
             DeValue::String(_) => {
                 let url = self.value(arg, value)?.into_string().ok()?;
-                Some(ListenArg { url, limits: Given::none() })
+                Some(ListenArg { written: url.clone(), url, limits: Given::none() })
             }
             other => self.refuse_item(LISTEN, value, other),
         }

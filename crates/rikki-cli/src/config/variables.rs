@@ -4,14 +4,37 @@ use std::ffi::OsString;
 
 use clap::{Arg, Command};
 
-use super::{Setting, Source, Tables, check, find, is_repeatable, is_switch, key, meant, plain};
+use rikki_limits::Excerpt;
+
+use super::{Setting, Source, Tables, check, find, is_optional, is_repeatable, is_switch, key, meant, plain};
 
 const PREFIX: &str = "RIKKI_";
 
+/// The variable by which platforms tell a server its port.
+pub(super) const PORT: &str = "PORT";
+
+/// The port that this variable names: never an address.
+pub(super) fn port(value: &OsString) -> Result<Setting, String> {
+    let is_port = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok();
+    match value.to_str().filter(is_port) {
+        Some(text) => Ok(Setting {
+            name: super::PORT.to_owned(),
+            values: vec![text.into()],
+            tables: Tables::default(),
+            source: Source::Variable(PORT.to_owned()),
+        }),
+        None => {
+            let given = value.to_string_lossy();
+            Err(format!("{PORT}: expected a port, a number from 0 to 65535, not \"{}\"", Excerpt::of(&*given)))
+        }
+    }
+}
+
 /// What Kubernetes sets in each container for a Service that is called rikki, for which `RIKKI_PORT` is a URL
 /// (<https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>).
-fn is_of_kubernetes(name: &str) -> bool {
-    name == "RIKKI_PORT" || name.starts_with("RIKKI_PORT_") || name.starts_with("RIKKI_SERVICE_")
+fn is_of_kubernetes(name: &str, value: &OsString) -> bool {
+    let is_url = || value.to_str().is_some_and(|value| value.contains("://"));
+    (name == "RIKKI_PORT" && is_url()) || name.starts_with("RIKKI_PORT_") || name.starts_with("RIKKI_SERVICE_")
 }
 
 /// The name of a flag's variable.
@@ -31,7 +54,7 @@ pub(super) fn read(
     let mut variables: Vec<_> = variables
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value)))
-        .filter(|(name, value)| name.starts_with(PREFIX) && !is_of_kubernetes(name) && !value.is_empty())
+        .filter(|(name, value)| name.starts_with(PREFIX) && !is_of_kubernetes(name, value) && !value.is_empty())
         .collect();
     variables.sort();
     for (name, value) in variables {
@@ -61,6 +84,7 @@ fn values(arg: &Arg, value: OsString) -> Result<Vec<OsString>, String> {
         };
     }
     let values = match value.to_str() {
+        Some("false") if is_optional(arg) => Vec::new(),
         Some(text) if is_repeatable(arg) => text.lines().filter(|line| !line.is_empty()).map(OsString::from).collect(),
         _ => vec![value],
     };

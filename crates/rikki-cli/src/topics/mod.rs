@@ -11,7 +11,6 @@ use rikki::topics::{Centrifugo, TopicUrl, Topics, TopicsConfig};
 
 use crate::Failure;
 use crate::args::{Given, OfTopics, TopicArg, TopicArgs, UsageError};
-use crate::routes;
 use crate::secret::Secret;
 
 use access::Access;
@@ -32,17 +31,17 @@ pub(crate) struct TopicSettings {
 }
 
 impl TopicSettings {
-    /// Checks what the flags of topics are together, and reads the keys.
+    /// Checks what the flags of topics are together, and reads the keys. None can be at a path that is `taken`.
     ///
     /// # Errors
     ///
     /// All that is wrong.
-    pub(crate) fn from_args(args: TopicArgs) -> Result<Self, Vec<UsageError>> {
+    pub(crate) fn from_args(args: TopicArgs, taken: &[&str]) -> Result<Self, Vec<UsageError>> {
         let mut faults = Vec::new();
         let mut all: Vec<TopicArg> = Vec::new();
         for topic in args.topics.into_iter().chain(args.broadcasts) {
             let path = &topic.path;
-            if routes::PATHS.contains(&path.as_str()) || path == CENTRIFUGO {
+            if taken.contains(&path.as_str()) || path == CENTRIFUGO {
                 faults.push(UsageError(format!("no topic can be at {path}, which has its answer: take another path")));
             }
             if all.iter().any(|other| other.path == *path) {

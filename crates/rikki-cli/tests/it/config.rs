@@ -116,7 +116,16 @@ fn a_check_opens_what_is_named_and_takes_no_port() {
     check(&["--topic", "/a", "--publish-key", &folder.path("no.key"), &root], &["no.key"]);
     let (no_url, missing) = ("a certificate needs an https or wss URL", folder.path("no.key"));
     check(
-        &["--tls-self-signed", "--mount=/rest=.", "--topic=/a", "--topic=/a", "--publish-key", &missing, &root],
+        &[
+            "--tls-self-signed",
+            "--listen=http://a",
+            "--mount=/rest=.",
+            "--topic=/a",
+            "--topic=/a",
+            "--publish-key",
+            &missing,
+            &root,
+        ],
         &[no_url, "nothing can be mounted at /rest", "two topics cannot have the same path: /a", "no.key"],
     );
     check(&["--mount", "docs=.", &root], &["cannot serve files at docs: it must begin with a slash"]);

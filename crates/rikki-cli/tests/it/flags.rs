@@ -26,10 +26,10 @@ fn usage_errors() {
     check(&["--log", "loud"], "loud is no level");
     check(&["connect", "ws://127.0.0.1:1", "--log", "loud"], "loud is no level");
     check(&["--listen", "ftp://127.0.0.1:0"], "ftp://127.0.0.1:0");
-    check(&["--listen", "8000"], "8000");
+    check(&["--listen", "80000"], "80000");
     check(&["-url"], "--listen");
     check(&["--listen", "https://127.0.0.1:0"], "--tls-self-signed");
-    check(&["--listen", FREE, "--tls-self-signed"], "https");
+    check(&["--listen", FREE, "--tls-self-signed"], "a certificate needs an https or wss URL");
     check(&["--listen", "https://127.0.0.1:0", "--cert", "server.crt"], "--key");
     check(&["--listen", "https://127.0.0.1:0", "--cert=a", "--cert=b", "--key=a"], "--cert is given 2 times, --key 1");
     check(&["--listen", FREE, "--redirect-http=0"], "--redirect-http needs an https or wss URL");
@@ -48,12 +48,21 @@ fn a_port_that_is_taken() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let url = format!("http://{address}");
-    check_refused(&["--listen", &url], RUNTIME, &[&address, "the port is taken; choose another one with --listen"]);
+    check_taken(&["--listen", &url], &address);
     let redirect = format!("--redirect-http={}", taken.local_addr().unwrap().port());
     let redirects = ["--listen", "https://127.0.0.1:0", "--tls-self-signed", &redirect];
     check_refused(&redirects, RUNTIME, &[&address, "choose another one with --redirect-http=PORT"]);
     // One listener less than asked for is no server.
-    check_refused(&["--listen", FREE, "--listen", &url], RUNTIME, &[&address]);
+    check_taken(&["--listen", FREE, "--listen", &url], &address);
+}
+
+/// A line that says so, and one that is to be copied.
+fn check_taken(args: &[&str], address: &str) {
+    let ended = Process::start(args).end();
+    let lines: Vec<_> = ended.stderr.lines().collect();
+    let told = format!("rikki: cannot listen on {address}: the port is taken; choose another one; this would do:");
+    assert!(ended.code == Some(RUNTIME) && lines.len() == 2 && lines[0] == told, "{ended:?}");
+    assert!(lines[1].starts_with("    ") && lines[1].contains(" --listen http://127.0.0.1:"), "{ended:?}");
 }
 
 #[test]
@@ -111,7 +120,7 @@ fn version_and_help() {
     };
     assert_eq!(printed("--version"), format!("rikki {}\n", env!("CARGO_PKG_VERSION")));
     let help = printed("--help");
-    for flag in ["--listen <URL>", "--tls-self-signed", "--max-message <SIZE>", "[default: 4MiB]", "[ROOT]"] {
+    for flag in ["--listen <PLACE>", "--tls-self-signed[=<DIR>]", "--max-message <SIZE>", "[default: 4MiB]", "[ROOT]"] {
         assert!(help.contains(flag), "{flag} is not in:\n{help}");
     }
 }

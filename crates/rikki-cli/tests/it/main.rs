@@ -3,12 +3,20 @@
 mod certificates;
 mod config;
 mod connect;
+#[cfg(target_os = "linux")]
+mod emulator;
 mod files;
 mod flags;
+#[cfg(target_os = "linux")]
+mod keyboard;
+#[cfg(target_os = "linux")]
+mod lan;
 #[cfg(target_os = "linux")]
 mod log;
 mod process;
 mod readme;
+#[cfg(target_os = "linux")]
+mod recipes;
 #[cfg(unix)]
 mod reload;
 mod running;

@@ -37,8 +37,8 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-/// What of the environment of the tests would lead a client elsewhere.
-const PROXIES: [&str; 6] = ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy"];
+/// What of the environment of the tests would lead a client or a server elsewhere.
+const PROXIES: [&str; 7] = ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "PORT"];
 
 impl Process {
     pub(crate) fn start(args: &[&str]) -> Self {

@@ -20,12 +20,16 @@ fn rust_blocks(markdown: &str) -> Vec<&str> {
 
 /// Each long flag of the help, with its default in brackets if it has one.
 fn flags(help: &str) -> Vec<(&str, Option<&str>)> {
-    let mut flags = Vec::new();
+    let mut flags: Vec<(&str, Option<&str>)> = Vec::new();
     for line in help.lines() {
-        if let Some(flag) = line.split_whitespace().find(|word| word.starts_with("--")) {
-            let default = line.split_once("[default: ").and_then(|(_, rest)| rest.strip_suffix(']'));
+        let default = line.split_once("[default: ").and_then(|(_, rest)| rest.strip_suffix(']'));
+        let is_flag = line.trim_start().starts_with('-');
+        if let Some(flag) = line.split_whitespace().find(|word| is_flag && word.starts_with("--")) {
             // What follows `=` may be left out.
             flags.push((flag.split([',', '[']).next().unwrap(), default));
+        } else if let (Some(default), Some(flag)) = (default, flags.last_mut()) {
+            // It may stand below its flag.
+            flag.1 = Some(default);
         }
     }
     flags
@@ -36,11 +40,7 @@ fn every_flag_stands_in_its_table_with_its_default() {
     let check = |command: &[&str], page: &str, least: usize| {
         let output = Command::new(env!("CARGO_BIN_EXE_rikki")).args(command).arg("--help").output().unwrap();
         let help = String::from_utf8(output.stdout).unwrap();
-        let options: String = help
-            .lines()
-            .filter(|line| line.trim_start().starts_with('-'))
-            .fold(String::new(), |all, line| all + line + "\n");
-        let flags = flags(&options);
+        let flags = flags(&help);
         assert!(flags.len() > least, "{help}");
         let table = read(page);
         // The last is `--help`, `--version`.
@@ -124,8 +124,16 @@ fn examples_are_those_that_the_library_compiles() {
 /// Every link of a page to another file of the project leads to one.
 #[test]
 fn links_lead_somewhere() {
-    let pages = ["README.md", "docs/flags.md", "docs/connect.md", "docs/mongoose.md", "docs/topics.md"];
-    for page in pages.into_iter().chain(["ARCHITECTURE.md", "CONTRIBUTING.md"]) {
+    for page in [
+        "README.md",
+        "docs/flags.md",
+        "docs/connect.md",
+        "docs/recipes.md",
+        "docs/mongoose.md",
+        "docs/topics.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+    ] {
         let text = read(page);
         let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
         for link in links.filter(|link| !link.starts_with("http") && !link.starts_with('#')) {

@@ -93,7 +93,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
         Self {
             line: Line::new(io, Alarm::new(clock), now, trace.id),
             connection,
-            extras: Extras::with(rate, trace.span),
+            extras: Extras::with(rate, trace.span, trace.watched),
             terms,
             mailbox: None,
             unparsed,
@@ -356,6 +356,9 @@ impl<I> Driver<I> {
 
     fn trace_end(&self, code: CloseCode, error: Option<&Error>) {
         trace::closed(self.line.id, Extras::span(&self.extras), code.0, error);
+        if let Some(watched) = Extras::watched(&self.extras) {
+            watched.log_end(code, error);
+        }
     }
 
     /// Drops what cannot be written any more, and counts its messages.

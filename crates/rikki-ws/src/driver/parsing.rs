@@ -73,6 +73,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
         if self.ending.is_told() {
             return Flow::Continue;
         }
+        if let Some(watched) = Extras::watched(&self.extras) {
+            watched.received(&message);
+        }
         let mut socket = self.socket(turn.cx.waker(), turn.output, mark);
         socket.is_last = is_last;
         turn.consumer.message(&mut socket, message).unwrap_or_else(|Panicked| {

@@ -29,6 +29,8 @@ pub struct ListenerKind {
     pub tls: bool,
     /// Whether the listener is bound to a loopback address.
     pub loopback: bool,
+    /// Whether it is a Unix socket, which no name leads to.
+    pub unix: bool,
 }
 
 /// What a client has asked a reverse proxy for, as far as that is known and believed.
@@ -83,7 +85,7 @@ impl Origins {
     }
 
     /// Lets pages of those origins open WebSockets that a function takes, as they are sent.
-    pub(crate) fn allow_origin_if(&mut self, judge: impl Fn(&str) -> bool + Send + Sync + 'static) {
+    pub fn allow_origin_if(&mut self, judge: impl Fn(&str) -> bool + Send + Sync + 'static) {
         self.allowed.push(AllowedOrigin::If(Judge(Arc::new(judge))));
     }
 

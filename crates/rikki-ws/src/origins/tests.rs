@@ -2,10 +2,10 @@ use http::{Request, Version};
 
 use super::*;
 
-const PLAIN: ListenerKind = ListenerKind { tls: false, loopback: false };
-const TLS: ListenerKind = ListenerKind { tls: true, loopback: false };
-const LOOPBACK: ListenerKind = ListenerKind { tls: false, loopback: true };
-const TLS_LOOPBACK: ListenerKind = ListenerKind { tls: true, loopback: true };
+const PLAIN: ListenerKind = ListenerKind { tls: false, loopback: false, unix: false };
+const TLS: ListenerKind = ListenerKind { tls: true, loopback: false, unix: false };
+const LOOPBACK: ListenerKind = ListenerKind { tls: false, loopback: true, unix: false };
+const TLS_LOOPBACK: ListenerKind = ListenerKind { tls: true, loopback: true, unix: false };
 
 /// These origins allowed.
 fn origins(allowed: &[&str]) -> Origins {

@@ -77,7 +77,7 @@ pub enum TlsError {
         /// What is wrong with it.
         why: String,
     },
-    /// The file or folder with the account and certificates of ACME cannot be read or written.
+    /// A file or folder in which certificates are kept, such as those of ACME with its account, cannot be read or written.
     State {
         /// The file or folder.
         path: PathBuf,
@@ -172,7 +172,7 @@ impl fmt::Display for TlsError {
             Self::NoNames => f.write_str("a self-signed certificate needs at least one name"),
             Self::Acme { why } => write!(f, "ACME: {why}"),
             Self::State { path, source } => {
-                write!(f, "cannot keep what belongs to ACME in {}: {source}", path.display())
+                write!(f, "cannot keep certificates in {}: {source}", path.display())
             }
             Self::OtherName { path, name } => {
                 write!(f, "the first certificate in {} is not for {name}", path.display())

@@ -24,6 +24,7 @@ use crate::stream::{Io, WebSocket};
 use crate::terms::{Opened, Terms};
 use crate::trace::Trace;
 use crate::tracker::Tracker;
+use crate::watched::Watched;
 
 /// A handshake that is to be agreed on: all that its WebSocket needs but the stream.
 ///
@@ -40,9 +41,12 @@ pub(super) struct Judged {
 impl Judged {
     /// The stream is there.
     pub(super) fn begin(self, tracker: Tracker) -> Ready {
-        let Self { opening, connection, terms, opened, groups, span } = self;
+        let Self { opening, mut connection, terms, opened, groups, span } = self;
         opened.hand_over();
-        let trace = Trace::begin(opening.peer, opening.parts.uri.path(), span);
+        let mut trace = Trace::begin(opening.peer, opening.parts.uri.path(), span);
+        if let Some(watching) = terms.watching {
+            trace.watched = Some(Watched::begin(watching, trace.id, &opening, &mut connection));
+        }
         Ready { connection, opening, terms, groups, tracker, trace }
     }
 }

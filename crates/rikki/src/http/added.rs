@@ -1,14 +1,19 @@
 //! What is added to answers, whoever gave them: header fields of the operator's, and leave for other origins to read
 //! them.
 
+use std::fmt;
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+
+use crate::ws::internal::{Field, only};
 
 /// Says how a message is sent or what of a file it holds, which only its sender knows
 /// ([RFC 9110 section 7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1)).
@@ -32,6 +37,26 @@ pub(crate) struct Added {
     headers: HeaderMap,
     /// Whether pages of any origin may read answers.
     pub(crate) cors: bool,
+    /// Of which origins pages may read and ask for everything.
+    pub(crate) readers: Option<Readers>,
+}
+
+/// A function that says whether pages of an origin may read answers.
+#[derive(Clone)]
+pub(crate) struct Readers(pub(crate) Arc<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl fmt::Debug for Readers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Readers")
+    }
+}
+
+/// Whose page may read the answer to a request.
+pub(super) enum Reader {
+    Nobody,
+    Anybody,
+    /// This origin's: on its own side, since few requests have one.
+    Origin(Box<HeaderValue>),
 }
 
 impl Added {
@@ -54,26 +79,60 @@ impl Added {
         let asked = request.method == Method::OPTIONS
             && request.headers.contains_key(ORIGIN)
             && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        (self.cors && asked).then(|| {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            let headers = response.headers_mut();
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
-            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD"));
-            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, ANY);
-            response
-        })
+        let method = request.headers.get(ACCESS_CONTROL_REQUEST_METHOD).filter(|_| asked)?;
+        let (origin, methods) = match self.named(request) {
+            Some(origin) => (origin.clone(), method.clone()),
+            None if self.cors => (ANY, HeaderValue::from_static("GET, HEAD")),
+            None => return None,
+        };
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, ANY);
+        Some(response)
     }
 
-    /// Adds to the answer to a request of this kind. What the answer says itself is left alone.
-    pub(super) fn add_to(&self, response: &mut Response, may_be_read: bool) {
+    /// Whose page may read the answer to a request.
+    pub(super) fn reader(&self, request: &Parts) -> Reader {
+        match self.named(request) {
+            _ if self.cors && matches!(request.method, Method::GET | Method::HEAD) => Reader::Anybody,
+            Some(origin) => Reader::Origin(Box::new(origin.clone())),
+            None => Reader::Nobody,
+        }
+    }
+
+    /// Whose page may read the answer to what is no request.
+    pub(super) fn reader_of_nothing(&self) -> Reader {
+        if self.cors { Reader::Anybody } else { Reader::Nobody }
+    }
+
+    /// The origin of a request, if it is one of those that may read everything.
+    fn named<'r>(&self, request: &'r Parts) -> Option<&'r HeaderValue> {
+        let Readers(judge) = self.readers.as_ref()?;
+        let Field::Once(origin) = only(&request.headers, &ORIGIN) else { return None };
+        origin.to_str().is_ok_and(|origin| judge(origin)).then_some(origin)
+    }
+
+    /// Adds to the answer to a request of such a page. What the answer says itself is left alone.
+    pub(super) fn add_to(&self, response: &mut Response, reader: Reader) {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return;
         }
         let headers = response.headers_mut();
-        if self.cors && may_be_read {
-            headers.entry(ACCESS_CONTROL_ALLOW_ORIGIN).or_insert(ANY);
+        let origin = match reader {
+            Reader::Nobody => None,
+            Reader::Anybody => Some(ANY),
+            Reader::Origin(origin) => Some(*origin),
+        };
+        if let Some(origin) = origin {
+            headers.entry(ACCESS_CONTROL_ALLOW_ORIGIN).or_insert(origin);
             headers.entry(ACCESS_CONTROL_EXPOSE_HEADERS).or_insert(EXPOSED);
+        }
+        // Also where there was none: what is kept of an answer is not for a page of another origin.
+        if self.readers.is_some() {
+            headers.append(VARY, HeaderValue::from_static("origin"));
         }
         for name in self.headers.keys() {
             if !headers.contains_key(name) {

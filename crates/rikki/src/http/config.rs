@@ -9,7 +9,7 @@ use super::frequency::Frequency;
 use super::idle::Idling;
 use super::pace::MinRate;
 use crate::Server;
-use crate::net::Trust;
+use crate::net::Networks;
 use rikki_limits::{Hint, Hints};
 
 /// How a server answers requests: plain data.
@@ -17,11 +17,15 @@ use rikki_limits::{Hint, Hints};
 pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) access_log: bool,
+    /// Whether each message of WebSockets is logged.
+    pub(crate) message_log: bool,
     pub(crate) added: Arc<Added>,
     /// Who is believed what they say of others.
-    pub(crate) trust: Arc<Trust>,
+    pub(crate) trust: Arc<Networks>,
     /// Where they say it in requests.
     pub(crate) forwarding: Forwarding,
+    /// Who is answered, if not everybody.
+    pub(crate) peers: Option<Arc<Networks>>,
     pub(crate) hints: Wording,
 }
 
@@ -108,7 +112,7 @@ rikki_limits::limits! {
     }
     pub(crate) max_request_rate: Option<u32> {
         name: "max-request-rate", unit: Count, default: none,
-        meaning: "Most from an address in a second", detail: ", and at once, of requests; more get 429",
+        meaning: "Most requests from one address in a second", detail: ", and at once; more get 429",
         /// Upgrades to WebSockets are requests, and an address is a network of 64 bits for IPv6. All clients of a
         /// reverse proxy share its address, so there is none by default, which is `None`. Who is answered with 429 is
         /// told `Retry-After`, and the connection is closed. 65,536 addresses are remembered.
@@ -147,6 +151,6 @@ rikki_limits::limits! {
     }
     pub(crate) body_window: Duration {
         name: "body-window", unit: Time, default: "20s",
-        meaning: "Time that this is judged over", detail: "",
+        meaning: "Time over which a body is judged", detail: ", as to how fast it moves",
     }
 }

@@ -15,7 +15,7 @@ use axum::response::Response;
 use axum::routing::future::RouteFuture;
 use http::header::{Entry, HeaderName};
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderValue, StatusCode, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -177,7 +177,7 @@ impl Connection {
             parts.extensions.get::<OnUpgrade>().map(|upgrade| (upgrade.clone(), Arc::<AtomicBool>::default()));
         let (client, public) = self.client(&serving, &parts);
         let access = config.access_log.then(|| Box::new(Access::new(&parts, client)));
-        let may_be_read = matches!(parts.method, Method::GET | Method::HEAD);
+        let reader = config.added.reader(&parts);
         let (is_last, goes_on) = (framing::is_last(&parts), is_kept_alive(&parts));
         let unread = may_stay_unread(&parts, &body).then(Arc::<AtomicBool>::default);
         let too_often = || {
@@ -208,7 +208,7 @@ impl Connection {
         };
         async move {
             let mut response = poll_fn(|cx| answering.poll(cx, client)).await;
-            serving.config.added.add_to(&mut response, may_be_read);
+            serving.config.added.add_to(&mut response, reader);
             if let Some(access) = access {
                 access.log(&response);
             }
@@ -245,7 +245,7 @@ impl Connection {
     /// From whom a request is, and what they have asked for where a proxy tells that.
     fn client(&self, serving: &Serving, request: &Parts) -> (Peer, Option<Arc<Public>>) {
         let Config { forwarding, trust, .. } = &serving.config;
-        if !self.may_be_proxy || !trust.believes(self.peer) {
+        if !self.may_be_proxy || !trust.has_peer(self.peer) {
             return (self.peer, None);
         }
         let (client, public) = forwarding.read(trust, &request.headers, self.peer);

@@ -37,6 +37,7 @@ mod watch;
 
 pub use guard::BadHost;
 
+pub(crate) use added::Readers;
 pub(crate) use config::{Config, Limits, Shared, Wording};
 pub(crate) use connection::Connection;
 pub(crate) use draining::{Begin, Draining, draining};

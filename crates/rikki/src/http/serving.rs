@@ -13,7 +13,7 @@ use super::guard::Guard;
 use super::linger::LINGER;
 use crate::counters::Counts;
 use crate::live::Live;
-use crate::net::Trust;
+use crate::net::{Networks, Peer};
 use crate::ws;
 use crate::ws::internal::ListenerKind;
 use rikki_limits::Hints;
@@ -74,8 +74,14 @@ impl Serving {
     }
 
     /// Who is believed what they say of others.
-    pub(crate) fn trust(&self) -> &Trust {
+    pub(crate) fn trust(&self) -> &Networks {
         &self.config.trust
+    }
+
+    /// Whether somebody who has connected is answered at all.
+    pub(crate) fn lets_in(&self, peer: Peer) -> bool {
+        let peers = self.config.peers.as_deref();
+        peers.is_none_or(|peers| peer == Peer::Unix || peers.has_peer(peer))
     }
 
     pub(crate) fn counts(&self) -> &Counts {

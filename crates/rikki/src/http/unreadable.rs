@@ -54,7 +54,7 @@ pub(super) fn refuse(status: StatusCode, error: &hyper::Error, read: &[u8], conf
     }
     let mut response = closing(status, "");
     // The page that asked may read why, whatever its method was: all are told the same.
-    config.added.add_to(&mut response, true);
+    config.added.add_to(&mut response, config.added.reader_of_nothing());
     written(response, &format!("{what}\n"))
 }
 

@@ -14,7 +14,7 @@ rikki_limits::limits! {
 
     pub(crate) memory: Option<usize> {
         name: "memory", unit: Size, default: ["half of the control group's, but for the number of connections"],
-        meaning: "Memory for all of what follows",
+        meaning: "Memory of the whole server",
         detail: ", split into what of it is not set itself: an eighth each for unfinished messages, unsent data \
                  and reading files, a sixteenth each for compressed messages, HTTP/2 and topics, a 32nd for small files, a fifth for \
                  compressing files, a quarter for connections",
@@ -40,7 +40,7 @@ rikki_limits::limits! {
     }
     pub(crate) max_connections_per_address: Option<u32> {
         name: "max-per-address", unit: Count, default: none,
-        meaning: "Most of them from one address", detail: "; more get 429",
+        meaning: "Most connections from one address", detail: "; more get 429",
         /// At least 1, and an address is a network of 64 bits for IPv6. All clients of a reverse proxy share its
         /// address, so there is none by default, which is `None`. Who is answered with 429 is told `Retry-After`; if
         /// there are many of them, they are cut.
@@ -48,7 +48,7 @@ rikki_limits::limits! {
     }
     pub(crate) drain_window: Duration {
         name: "drain-window", unit: TimeOrZero, default: "1s",
-        meaning: "Over what a shutdown is spread", detail: ": WebSockets are closed in random order",
+        meaning: "Time over which a shutdown is spread", detail: ": WebSockets are closed in random order",
         /// So clients do not all come back at the same moment. At most half of
         /// [`drain_timeout`](Self::drain_timeout); zero for all at once.
         setter: drain_window(Duration),

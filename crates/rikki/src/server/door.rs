@@ -13,7 +13,7 @@ use super::drain::Alive;
 use super::proxied::{self, Client, Unproxied};
 #[cfg(feature = "tls")]
 use crate::http::Handshakes;
-use crate::http::{Connection, Current, Site};
+use crate::http::{Connection, Current, Serving, Site};
 use crate::net::{Detached, Peer, Stream};
 use crate::ws;
 use crate::ws::internal::Tracker;
@@ -56,6 +56,9 @@ impl Door {
     /// Serves a connection, or tells it that there is no place for it.
     pub(super) fn admit(self: &Arc<Self>, stream: Stream, peer: Peer, listener: &Arc<Current>) {
         let site = listener.now();
+        if !site.serving.lets_in(peer) {
+            return log_stranger(&site.serving, peer);
+        }
         if site.is_proxied {
             return self.admit_proxied(stream, peer, listener);
         }
@@ -69,7 +72,7 @@ impl Door {
     /// one of the address that it names is taken when it has, so that nobody is served without.
     fn admit_proxied(self: &Arc<Self>, mut stream: Stream, peer: Peer, listener: &Arc<Current>) {
         let site = listener.now();
-        if !site.serving.trust().believes(peer) {
+        if !site.serving.trust().has_peer(peer) {
             site.serving.counts().accepted.up();
             return proxied::log(&site.serving, peer, Unproxied::Stranger);
         }
@@ -154,6 +157,17 @@ struct Belongings {
 }
 
 impl ws::internal::Tracked for Belongings {}
+
+/// Counts and logs somebody who is not answered.
+fn log_stranger(serving: &Serving, peer: Peer) {
+    static LINES: Seldom = Seldom::new();
+    let counts = serving.counts();
+    counts.accepted.up();
+    counts.refused_peers.up();
+    if let Some(left_out) = LINES.turn(()) {
+        tracing::warn!(target: "rikki::server", %peer, left_out, "connection refused: it comes from another network");
+    }
+}
 
 pub(super) fn log_dropped(peer: Peer, error: &io::Error) {
     static LINES: Seldom = Seldom::new();

@@ -95,6 +95,13 @@ pub enum StartError {
         /// What is expected.
         why: &'static str,
     },
+    /// What is to be answered alone is no network.
+    Network {
+        /// The network as it was given.
+        given: String,
+        /// What is expected.
+        why: &'static str,
+    },
     /// A field of requests is none in which proxies say from whom they are.
     Forwarded {
         /// Its name as it was given.
@@ -149,6 +156,7 @@ impl fmt::Display for StartError {
             Self::Host(error) => error.fmt(f),
             Self::Trust { given, why } if given.is_empty() => f.write_str(why),
             Self::Trust { given, why } => write!(f, "cannot trust {given}: {why}"),
+            Self::Network { given, why } => write!(f, "cannot answer {given} alone: {why}"),
             Self::Forwarded { given } => {
                 write!(f, "proxies say nothing in {given:?}: write X-Forwarded-For or Forwarded")
             }
@@ -181,6 +189,7 @@ impl std::error::Error for StartError {
             | Self::Mount { .. }
             | Self::Header { .. }
             | Self::Trust { .. }
+            | Self::Network { .. }
             | Self::Forwarded { .. } => None,
         }
     }

@@ -81,6 +81,21 @@ impl Bound {
         self.is_redirect
     }
 
+    /// The host: `localhost`, `*` or an address, as it stands in a URL. A Unix socket has none.
+    #[must_use]
+    pub fn host(&self) -> Option<String> {
+        match &self.url.0 {
+            Place::Port { host, .. } => Some(host.to_string()),
+            Place::Unix { .. } => None,
+        }
+    }
+
+    /// The port; a Unix socket has none.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.url.port()
+    }
+
     /// The path of a Unix socket.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
@@ -316,7 +331,7 @@ fn open(server: &Server, listeners: Vec<Opened>, draining: &Draining) -> Result<
             open.addresses.extend(address);
             // A Unix socket answers to any name: no name resolves to it.
             let loopback = address.is_some_and(|address| address.ip().is_loopback());
-            let kind = ListenerKind { tls: url.is_tls(), loopback };
+            let kind = ListenerKind { tls: url.is_tls(), loopback, unix: address.is_none() };
             let current = Arc::new(Current::new(common.site(&planned, kind, router.clone(), None)));
             open.sockets.push((socket, current.clone()));
             open.sites.push(Listener {

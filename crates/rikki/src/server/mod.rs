@@ -4,6 +4,7 @@ mod accept;
 #[cfg(feature = "acme")]
 mod acme;
 mod admission;
+mod allowed;
 #[cfg(feature = "tls")]
 mod certificates;
 mod config;
@@ -179,16 +180,6 @@ impl Server {
         self
     }
 
-    /// Lets pages of every origin read the answers to GET and HEAD, and ask for them with any header; default not.
-    ///
-    /// Answers have `Access-Control-Allow-Origin: *`, with which browsers send no cookies, and let pages see what tells
-    /// of ranges and entity tags (`Access-Control-Expose-Headers`), unless they say that themselves; preflight requests
-    /// are answered. WebSockets have [`allow_origin`](Self::allow_origin).
-    pub fn cors(mut self, enabled: bool) -> Self {
-        Arc::make_mut(&mut self.http.added).cors = enabled;
-        self
-    }
-
     /// Listens on a [`ListenUrl`], also repeatedly; default `http://localhost:8000`. [`Listen`] gives one limits of its
     /// own.
     pub fn listen(mut self, listener: impl Into<Listen>) -> Self {
@@ -268,31 +259,6 @@ impl Server {
         self
     }
 
-    /// Lets pages of another origin open WebSockets: `https://app.example:8443`, `null`, or `*` for all.
-    ///
-    /// What devices and applications send, such as `file://` or a URL with a path, is any other text: it is compared
-    /// byte for byte. One that no header field can have is an error of [`start`](Self::start).
-    ///
-    /// Without it a page has to come from the host and port that it connects to; clients that send no origin are let
-    /// in.
-    pub fn allow_origin(mut self, origin: &str) -> Self {
-        if let Err(error) = self.origins.allow_origin(origin) {
-            self.note(error.into());
-        }
-        self
-    }
-
-    /// Lets a loopback listener be asked for by another name, such as that of a reverse proxy; `*` for all.
-    ///
-    /// Without it only `localhost`, names below it and loopback addresses are answered, whatever the port: a foreign
-    /// name that resolves to 127.0.0.1 would let a web page reach the server (DNS rebinding).
-    pub fn allow_host(mut self, name: &str) -> Self {
-        if let Err(error) = self.guard.allow_host(name) {
-            self.note(error.into());
-        }
-        self
-    }
-
     /// Sets how much of a request's body a client has to send, and of a response it has to take, while it is waited
     /// for: in each `window` of waiting, `bytes_per_second` on average. A slower connection is closed, and a slower
     /// stream of HTTP/2 is reset; a handler that reads the body gets an error. A stream has the window and the time
@@ -309,9 +275,17 @@ impl Server {
     /// Logs each request when it has been answered, at the level `info` with the target `rikki::access`; default not.
     ///
     /// What the client wrote is escaped and cut, and queries are left out, since they may hold secrets. A WebSocket is
-    /// logged when it is opened, with status 101.
+    /// logged when it is opened, with status 101, and when it has ended, with its code and how many messages there were.
     pub fn access_log(mut self, enabled: bool) -> Self {
         self.http.access_log = enabled;
+        self
+    }
+
+    /// Logs each message of each WebSocket, at the level `info` with the target `rikki::messages`: where it goes, how long
+    /// it is, and the first 200 letters of a text or 100 bytes of a binary message; default not. For development: what
+    /// people write is in it.
+    pub fn message_log(mut self, enabled: bool) -> Self {
+        self.http.message_log = enabled;
         self
     }
 

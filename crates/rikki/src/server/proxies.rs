@@ -65,7 +65,7 @@ impl Server {
 
     /// Whether there is somebody to believe where somebody must be.
     pub(super) fn check_proxies(&self) -> Result<(), StartError> {
-        if (self.proxy_protocol || self.needs_trust) && self.http.trust.is_nobody() {
+        if (self.proxy_protocol || self.needs_trust) && self.http.trust.is_empty() {
             let why = "what proxies say is believed of nobody: Server::trust says who they are";
             return Err(StartError::Trust { given: String::new(), why });
         }

@@ -12,7 +12,7 @@ use crate::live::Live;
 use crate::tls::ServerTls;
 use crate::ws;
 use crate::ws::Subprotocol;
-use crate::ws::internal::{ListenerKind, Origins};
+use crate::ws::internal::{ListenerKind, Origins, Watching};
 use rikki_limits::Hints;
 
 /// What the sites of a server have in common.
@@ -22,6 +22,7 @@ pub(super) struct Common {
     origins: Arc<Origins>,
     subprotocols: Arc<[Subprotocol]>,
     hints: Hints,
+    watching: Option<Watching>,
     draining: Draining,
     is_proxied: bool,
     #[cfg(feature = "tls")]
@@ -41,6 +42,11 @@ impl Common {
             origins: Arc::new(server.origins.clone()),
             subprotocols: server.subprotocols.clone().into(),
             hints: server.http.hints.0,
+            watching: match (server.http.message_log, server.http.access_log) {
+                (true, _) => Some(Watching::Messages),
+                (false, true) => Some(Watching::Ends),
+                (false, false) => None,
+            },
             draining: draining.clone(),
             is_proxied: server.proxy_protocol,
             #[cfg(feature = "tls")]
@@ -93,7 +99,8 @@ impl Common {
         let terms = ws::internal::Terms::new(config, &self.live.websockets)
             .with_subprotocols(self.subprotocols.clone())
             .with_origins(self.origins.clone())
-            .with_hints(self.hints);
+            .with_hints(self.hints)
+            .with_watching(self.watching);
         let terms = Arc::new(terms);
         self.websockets.push((config.clone(), terms.clone()));
         terms

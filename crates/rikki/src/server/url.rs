@@ -18,8 +18,8 @@ pub(super) const BACKLOG: i32 = 1024;
 
 /// Where to listen: `http://localhost:8000`, `wss://0.0.0.0`, `https://[::1]:8443`, `unix:/run/rikki.sock,mode=660`.
 ///
-/// The scheme is `http` or `ws`, or `https` or `wss` for TLS; both of a pair mean the same. The host is an IP address
-/// or `localhost`, which is 127.0.0.1 and, where there is one, `::1`. Port 0 takes a free one; without a port it is 80,
+/// The scheme is `http` or `ws`, or `https` or `wss` for TLS; both of a pair mean the same. The host is an IP address,
+/// `localhost`, which is 127.0.0.1 and, where there is one, `::1`, or `*`, which is every address of the machine. Port 0 takes a free one; without a port it is 80,
 /// or 443 with TLS. A path is allowed and ignored.
 ///
 /// `unix:` and a path is a Unix socket, for a reverse proxy on the same machine, without TLS, and on Unix alone. Who
@@ -39,6 +39,8 @@ pub(super) enum Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ListenHost {
     Localhost,
+    /// All of IPv4 and, where there is any, of IPv6.
+    Every,
     Address(IpAddr),
 }
 
@@ -67,9 +69,11 @@ impl FromStr for ListenUrl {
         let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
             Some(address) => address.parse().map(IpAddr::V6).ok().map(ListenHost::Address),
             None if host.eq_ignore_ascii_case("localhost") => Some(ListenHost::Localhost),
+            None if host == "*" => Some(ListenHost::Every),
             None => host.parse().map(IpAddr::V4).ok().map(ListenHost::Address),
         };
-        let host = host.ok_or_else(|| refuse("the host is localhost, an IPv4 address or an [IPv6 address]"))?;
+        let host =
+            host.ok_or_else(|| refuse("the host is localhost, an IPv4 address, an [IPv6 address] or * for all"))?;
         Ok(Self(Place::Port { tls, host, port }))
     }
 }
@@ -112,6 +116,7 @@ impl fmt::Display for ListenHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Localhost => f.write_str("localhost"),
+            Self::Every => f.write_str("*"),
             Self::Address(IpAddr::V4(address)) => address.fmt(f),
             Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
         }
@@ -119,12 +124,22 @@ impl fmt::Display for ListenHost {
 }
 
 impl ListenUrl {
-    /// The host as a certificate names it: `localhost`, or an IP address without brackets. A Unix socket has none.
+    /// The host as a certificate names it: `localhost`, or an IP address without brackets. A Unix socket has none, and
+    /// neither has `*`.
     #[must_use]
     pub fn host(&self) -> Option<String> {
         match self.0 {
             Place::Port { host: ListenHost::Localhost, .. } => Some("localhost".to_owned()),
             Place::Port { host: ListenHost::Address(address), .. } => Some(address.to_string()),
+            Place::Port { host: ListenHost::Every, .. } | Place::Unix { .. } => None,
+        }
+    }
+
+    /// The port; a Unix socket has none.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        match self.0 {
+            Place::Port { port, .. } => Some(port),
             Place::Unix { .. } => None,
         }
     }
@@ -159,11 +174,14 @@ impl ListenHost {
             Self::Localhost => {
                 (SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port), Some(IpAddr::V6(Ipv6Addr::LOCALHOST)))
             }
+            Self::Every => {
+                (SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port), Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)))
+            }
         };
-        let mut listeners = vec![listen(first).map_err(failed(first))?];
+        let mut listeners = vec![listen(first, false).map_err(failed(first))?];
         let bound = listeners.iter().find_map(|listener| listener.local_addr().ok()).map_or(port, |bound| bound.port());
         if let Some(address) = second.map(|address| SocketAddr::new(address, bound)) {
-            match listen(address) {
+            match listen(address, true) {
                 Ok(listener) => listeners.push(listener),
                 // A port that was free for IPv4 alone will do.
                 Err(error) if port == 0 || is_absent(&error) => {}
@@ -179,8 +197,12 @@ fn is_absent(error: &io::Error) -> bool {
     !matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// `is_second` beside one of IPv4, which has the port for that.
+fn listen(address: SocketAddr, is_second: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if is_second {
+        socket.set_only_v6(true)?;
+    }
     // A restarted server takes over its port at once; on Windows the option would let two servers share it.
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
@@ -213,6 +235,8 @@ mod tests {
         check("wss://0.0.0.0", "https://0.0.0.0:443");
         check("HTTPS://[::1]:8443", "https://[::1]:8443");
         check("http://[::]", "http://[::]:80");
+        check("https://*:8443", "https://*:8443");
+        check("http://*.test", "the host is");
         check("localhost:8000", "write it as http://");
         check("ftp://localhost", "the scheme is");
         check("http://localhost:70000", "the port is");
@@ -240,6 +264,18 @@ mod tests {
         let listeners = ListenHost::Localhost.bind(0).unwrap();
         let ports: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
         assert!(ports.iter().all(|port| *port == ports[0] && *port != 0), "{ports:?}");
+    }
+
+    #[test]
+    fn every_address_is_listened_on() {
+        let listeners = ListenHost::Every.bind(0).unwrap();
+        let first = listeners[0].local_addr().unwrap();
+        assert!(first.ip().is_unspecified() && first.is_ipv4(), "{first}");
+        // A machine may have no IPv6.
+        for other in &listeners[1..] {
+            let other = other.local_addr().unwrap();
+            assert!(other.ip().is_unspecified() && other.is_ipv6() && other.port() == first.port(), "{other}");
+        }
     }
 
     #[cfg(target_os = "linux")]

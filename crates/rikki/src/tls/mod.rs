@@ -11,6 +11,8 @@ mod certificate;
 mod development;
 mod handshake;
 mod peer;
+#[cfg(any(feature = "acme", feature = "self-signed"))]
+mod private;
 mod store;
 #[cfg(all(test, feature = "client", feature = "self-signed"))]
 mod tests;
@@ -19,9 +21,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-
-#[cfg(feature = "self-signed")]
-use rustls::sign::CertifiedKey;
 
 #[cfg(feature = "acme")]
 pub use acme::Acme;
@@ -37,8 +36,6 @@ pub(crate) use handshake::{Failed, Handshake};
 pub use peer::ClientCertificate;
 
 use crate::ws::TlsError;
-#[cfg(feature = "self-signed")]
-use crate::ws::tls::provider;
 pub(crate) use store::Look;
 use store::{Sources, Store, Watched};
 
@@ -67,6 +64,7 @@ pub struct ServerTls {
     store: Arc<Store>,
     secrets: Vec<PathBuf>,
     certificate_pem: Option<Arc<str>>,
+    fingerprint: Option<Arc<str>>,
 }
 
 impl ServerTls {
@@ -84,7 +82,7 @@ impl ServerTls {
     pub fn pem_files(certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<ServerTls, TlsError> {
         let (pair, secrets) = Watched::load([certificate.as_ref(), key.as_ref()])?;
         let sources = Sources { pairs: vec![pair], ..Sources::default() };
-        Ok(ServerTls { store: Store::new(sources)?, secrets, certificate_pem: None })
+        Ok(ServerTls { store: Store::new(sources)?, secrets, certificate_pem: None, fingerprint: None })
     }
 
     /// Adds one more certificate with its key, for other names or of another kind.
@@ -124,8 +122,13 @@ impl ServerTls {
     /// warning in the log.
     #[cfg(feature = "acme")]
     pub fn acme(settings: Acme) -> Result<ServerTls, TlsError> {
-        ServerTls { store: Store::new(Sources::default())?, secrets: Vec::new(), certificate_pem: None }
-            .and_acme(settings)
+        ServerTls {
+            store: Store::new(Sources::default())?,
+            secrets: Vec::new(),
+            certificate_pem: None,
+            fingerprint: None,
+        }
+        .and_acme(settings)
     }
 
     /// Adds names whose certificates are issued by ACME: see [`acme`](Self::acme). A later call takes the place of an
@@ -143,8 +146,13 @@ impl ServerTls {
 
     #[cfg(all(test, feature = "acme"))]
     pub(crate) fn acme_of(managed: Arc<Managed>) -> Result<ServerTls, TlsError> {
-        ServerTls { store: Store::new(Sources::default())?, secrets: Vec::new(), certificate_pem: None }
-            .and_managed(managed)
+        ServerTls {
+            store: Store::new(Sources::default())?,
+            secrets: Vec::new(),
+            certificate_pem: None,
+            fingerprint: None,
+        }
+        .and_managed(managed)
     }
 
     #[cfg(feature = "acme")]
@@ -171,11 +179,37 @@ impl ServerTls {
     /// ```
     #[cfg(feature = "self-signed")]
     pub fn self_signed(names: impl IntoIterator<Item = impl Into<String>>) -> Result<ServerTls, TlsError> {
-        let made = development::certificate(names.into_iter().map(Into::into).collect())?;
-        let key = provider().key_provider.load_private_key(made.key).map_err(TlsError::rejected)?;
-        let certificate = Certificate::new(CertifiedKey::new(vec![made.certificate], key));
-        let sources = Sources { made: Some(certificate), ..Sources::default() };
-        Ok(ServerTls { store: Store::new(sources)?, secrets: Vec::new(), certificate_pem: Some(made.pem.into()) })
+        ServerTls::made(development::certificate(names.into_iter().map(Into::into).collect())?)
+    }
+
+    /// The same, kept in a folder, so that those who were told to trust it need not be told again.
+    ///
+    /// It is made where there is none, or where the one that is there is for other names, cannot be used or expires within
+    /// 30 days; it is valid for 365. The folder is made with mode 0700 if it is not there, and in it
+    /// `rikki-development-cert.pem`, and `rikki-development-key.pem`, which no folder of the server gives away, with mode
+    /// 0600 each. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`self_signed`](Self::self_signed); [`TlsError::State`] if a file cannot be read or written.
+    #[cfg(feature = "self-signed")]
+    pub fn self_signed_in(
+        folder: impl AsRef<Path>,
+        names: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<ServerTls, TlsError> {
+        ServerTls::made(development::kept(names.into_iter().map(Into::into).collect(), folder.as_ref())?)
+    }
+
+    #[cfg(feature = "self-signed")]
+    fn made(made: development::Made) -> Result<ServerTls, TlsError> {
+        let fingerprint = made.certified.end_entity_cert().ok().and_then(development::fingerprint);
+        let sources = Sources { made: Some(Certificate::new(made.certified)), ..Sources::default() };
+        Ok(ServerTls {
+            store: Store::new(sources)?,
+            secrets: made.secret.into_iter().collect(),
+            certificate_pem: Some(made.pem.into()),
+            fingerprint: fingerprint.map(Into::into),
+        })
     }
 
     /// Requires of every client a certificate that one of the authorities in this PEM file has issued.
@@ -196,6 +230,12 @@ impl ServerTls {
     /// those from ACME are: the file service never serves them. Certificates are public.
     pub fn secrets(&self) -> &[PathBuf] {
         &self.secrets
+    }
+
+    /// The SHA-256 of the certificate made by `self_signed`, as browsers show it: 32 bytes in hex with colons between;
+    /// `None` for one that was loaded from files.
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.fingerprint.as_deref()
     }
 
     /// The certificate made by `self_signed`, as PEM, for clients that are to trust it; `None` for one

@@ -78,6 +78,7 @@ fn a_server_says_at_its_start_what_was_set_wrong() {
     check(new().protocols(["two words"]), "\"two words\" is not a subprotocol name");
     check(new().allow_origin(""), "is no origin");
     check(new().allow_host("a b"), "is not a host");
+    check(new().allow_peer("10.0.0.1/8"), "cannot answer 10.0.0.1/8 alone: it has bits of an address behind");
     check(new().header("a b", "c"), "the name is not a token");
     // The first of several.
     check(new().workers(0).max_connections(0).websocket("chat", echo), "workers: ");

@@ -75,6 +75,72 @@ async fn foreign_origins() {
     check_origin(&server, Via::Tls, "http://good.test:443", "good.test", 403).await;
 }
 
+/// Whoever connects from elsewhere is cut, and one that is answered is not by any name.
+#[tokio::test]
+async fn a_network_with_names() {
+    const REQUEST: &str = "GET / HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n";
+    let settings =
+        Server::new().allow_peer("127.0.0.1").allow_peer("fe80::/64").check_hosts(true).allow_host("pc.test");
+    let server = settings.listen("http://*:0").start().await.unwrap();
+    let port = server.bound()[0].port().unwrap();
+    assert_eq!((server.bound()[0].host().as_deref(), server.local_addrs()[0].port()), (Some("*"), port));
+    let ask = async |from: &str, host: &str| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+        let mut stream = socket.connect(format!("127.0.0.1:{port}").parse().unwrap()).await.unwrap();
+        // It may be reset before this is written.
+        let _ = stream.write_all(REQUEST.replace("HOST", host).as_bytes()).await;
+        let mut answer = String::new();
+        let _ = soon("an answer", stream.read_to_string(&mut answer)).await;
+        answer.get(9..12).unwrap_or_default().to_owned()
+    };
+    for (from, host, expected) in [
+        ("127.0.0.1", "pc.test", "404"),
+        ("127.0.0.1", "localhost:80", "404"),
+        ("127.0.0.1", "evil.test", "403"),
+        ("127.0.0.1", "192.0.2.1", "403"),
+        ("127.0.0.2", "pc.test", ""),
+        ("127.0.0.2", "evil.test", ""),
+    ] {
+        assert_eq!(ask(from, host).await, expected, "{from} {host}");
+    }
+    let counters = server.counters();
+    assert_eq!((counters.accepted, counters.refused_peers, counters.refused_hosts), (6, 2, 2));
+    // Without the check every name leads there, as before.
+    let others = Server::new().listen("http://*:0").allow_peer("127.0.0.0/8");
+    assert!(server.reload(others).await.unwrap().needs_restart.is_empty());
+    assert_eq!(ask("127.0.0.2", "evil.test").await, "404");
+}
+
+/// Pages of some origins may open WebSockets, read every answer and send every request.
+#[tokio::test]
+async fn origins_that_are_judged() {
+    let judge = |origin: &str| origin == "http://good.test:5173";
+    let server = Running::echo(Server::new().allow_origin_if(judge).cors_if(judge)).await;
+    for via in BOTH {
+        check_origin(&server, via, "http://good.test:5173", "localhost", 101).await;
+        check_origin(&server, via, "http://evil.test:5173", "localhost", 403).await;
+        let post = |origin: &str| {
+            format!("POST /none HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nOrigin: {origin}\r\n\r\n")
+        };
+        let preflight = |origin: &str| {
+            post(origin).replace("POST", "OPTIONS").replace("Origin", "Access-Control-Request-Method: PUT\r\nOrigin")
+        };
+        let (_, text) = answer(&server, via, &post("http://good.test:5173")).await;
+        assert!(text.contains("access-control-allow-origin: http://good.test:5173\r\n"), "{text}");
+        assert!(text.contains("vary: origin\r\n"), "{text}");
+        let (status, text) = answer(&server, via, &preflight("http://good.test:5173")).await;
+        assert_eq!(status, 204, "{text}");
+        assert!(text.contains("access-control-allow-methods: PUT\r\n"), "{text}");
+        for request in [post("http://evil.test:5173"), preflight("http://evil.test:5173")] {
+            let (_, text) = answer(&server, via, &request).await;
+            assert!(!text.contains("access-control") && text.contains("vary: origin"), "{text}");
+        }
+        let twice = post("http://good.test:5173\r\nOrigin: http://good.test:5173");
+        assert!(!answer(&server, via, &twice).await.1.contains("access-control"));
+    }
+}
+
 /// The names of this machine are one origin.
 #[tokio::test]
 async fn loopback_origins() {

@@ -48,7 +48,9 @@ fn args(flags: &[&str], variables: &[(&str, &str)], file: &str) -> Result<Args, 
     match args::read(flags.map(OsString::from), variables) {
         Ok(Request::Run(args)) => Ok(*args),
         Ok(other) => panic!("{other:?}"),
-        Err(Failure::Usage(UsageError(line)) | Failure::Runtime(line)) => Err(vec![line]),
+        Err(Failure::Usage(UsageError(line)) | Failure::Runtime(line) | Failure::Advice { told: line, .. }) => {
+            Err(vec![line])
+        }
         Err(Failure::Settings(lines)) => Err(lines),
     }
 }
@@ -144,15 +146,13 @@ fn variables_that_are_wrong_or_unknown() {
     for name in ["RIKKI_PORT", "RIKKI_PORT_8000_TCP", "RIKKI_PORT_8000_TCP_ADDR", "RIKKI_PORT_8000_TCP_PROTO"] {
         warned(name, &[]);
     }
-    for name in
-        ["RIKKI_SERVICE_HOST", "RIKKI_SERVICE_PORT", "RIKKI_SERVICE_PORT_HTTP", "RIKKI", "PORT", "rikki_workers"]
-    {
+    for name in ["RIKKI_SERVICE_HOST", "RIKKI_SERVICE_PORT", "RIKKI_SERVICE_PORT_HTTP", "RIKKI", "rikki_workers"] {
         warned(name, &[]);
     }
     let flags = apart(args::command());
     for flag in flags.get_arguments().filter_map(key) {
         assert!(
-            !flag.starts_with("port") && !flag.starts_with("service"),
+            !flag.starts_with("port-") && !flag.starts_with("service"),
             "{flag} has the name of a variable of Kubernetes"
         );
     }

@@ -11,7 +11,7 @@ fn what_is_wrong_with_a_file() {
     check("max-mesage = 1", &["1:1: unknown key \"max-mesage\", did you mean \"max-message\"?"]);
     check("max_message = 1", &["1:1: unknown key \"max_message\", did you mean \"max-message\"?"]);
     check("\n\n  Listen = []", &["3:3: unknown key \"Listen\", did you mean \"listen\"?"]);
-    check("port = 8000", &["1:1: unknown key \"port\""]);
+    check("ports = 8000", &["1:1: unknown key \"ports\", did you mean \"port\"?"]);
     check("\"\" = 1", &["1:1: unknown key \"\""]);
     check("\"a\\u001bb\" = 1", &["1:1: unknown key \"a\\u{1b}b\""]);
     check("help = true", &["1:1: unknown key \"help\""]);

@@ -6,8 +6,8 @@ use std::thread;
 
 use testkit::Certificate;
 
+use crate::emulator::Screen;
 use crate::process::{Folder, Process};
-use crate::screen::Screen;
 
 const ROWS: usize = 25;
 

@@ -9,8 +9,8 @@ use rikki::ws::{CloseCode, Handler, Message, Opening, Sender, Socket};
 use vt100::Color;
 
 use super::{Echo, Running};
+use crate::emulator::Screen;
 use crate::process::{DEADLINE, Folder};
-use crate::screen::Screen;
 
 const WIDE: u16 = 120;
 

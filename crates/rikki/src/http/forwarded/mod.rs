@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, header};
 
-use crate::net::{Peer, Trust};
+use crate::net::{Networks, Peer};
 use crate::ws::internal::{Authority, Public};
 
 use element::Element;
@@ -42,7 +42,7 @@ impl Forwarding {
     ///
     /// The client is the first address from the right that is not trusted, or the last that could be read before
     /// something else.
-    pub(super) fn read(self, trust: &Trust, fields: &HeaderMap, peer: Peer) -> (Peer, Public) {
+    pub(super) fn read(self, trust: &Networks, fields: &HeaderMap, peer: Peer) -> (Peer, Public) {
         match self {
             Self::Separate => {
                 let mut walk = Walk { trust, client: peer, distance: 0 };
@@ -76,7 +76,7 @@ impl Forwarding {
 
 /// How far the proxies are followed.
 struct Walk<'t> {
-    trust: &'t Trust,
+    trust: &'t Networks,
     /// The last address that could be read.
     client: Peer,
     /// From the right.

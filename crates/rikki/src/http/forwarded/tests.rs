@@ -8,8 +8,8 @@ use super::*;
 /// The nearest proxy, and those behind it.
 const PROXY: &str = "10.0.0.1:99";
 
-fn trust() -> Trust {
-    let mut trust = Trust::default();
+fn trust() -> Networks {
+    let mut trust = Networks::default();
     trust.add("10.0.0.0/8").unwrap();
     trust.add("fd00::/8").unwrap();
     trust

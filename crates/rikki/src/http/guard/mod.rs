@@ -21,6 +21,8 @@ use crate::ws::internal::{
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Guard {
     hosts: Vec<AllowedHost>,
+    /// Whether listeners are judged that are not on loopback.
+    pub(crate) is_everywhere: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -32,7 +34,7 @@ enum AllowedHost {
 impl Guard {
     /// Lets loopback listeners be reached by one more name or address, on any port; `*` stands for all.
     ///
-    /// Other listeners can be reached by any name.
+    /// Other listeners can be reached by any name, unless they are judged too.
     pub(crate) fn allow_host(&mut self, name: &str) -> Result<(), BadHost> {
         self.hosts.push(match name {
             "*" => AllowedHost::Any,
@@ -61,7 +63,7 @@ impl Guard {
         }
         // Both are judged, since the application may look at either.
         for authority in [&field, &target].into_iter().flatten() {
-            if listener.loopback && !self.is_allowed_host(&authority.host) {
+            if self.judges(listener) && !self.is_allowed_host(&authority.host) {
                 return Err(Refused::ForbiddenHost { host: authority.host.to_string() });
             }
         }
@@ -82,11 +84,15 @@ impl Guard {
     /// may say another one there.
     fn check_public(&self, listener: ListenerKind, public: Option<&Public>) -> Result<(), Refused> {
         match public.and_then(|public| public.authority.as_ref()) {
-            Some(Authority { host, .. }) if listener.loopback && !self.is_allowed_host(host) => {
+            Some(Authority { host, .. }) if self.judges(listener) && !self.is_allowed_host(host) => {
                 Err(Refused::ForbiddenHost { host: host.to_string() })
             }
             _ => Ok(()),
         }
+    }
+
+    fn judges(&self, listener: ListenerKind) -> bool {
+        listener.loopback || (self.is_everywhere && !listener.unix)
     }
 
     fn is_allowed_host(&self, host: &Host<'_>) -> bool {
@@ -195,7 +201,7 @@ impl fmt::Display for Refused {
         match self {
             Self::Host(error) => error.fmt(f),
             Self::HostMismatch => f.write_str("the header Host names another host than the request's target"),
-            Self::ForbiddenHost { host } => write!(f, "the host {host} is not a name of this loopback server"),
+            Self::ForbiddenHost { host } => write!(f, "the host {host} is not a name of this server"),
         }
     }
 }

@@ -3,10 +3,10 @@ use http::{HeaderValue, Request};
 use super::*;
 use crate::http::Wording;
 
-const PLAIN: ListenerKind = ListenerKind { tls: false, loopback: false };
-const TLS: ListenerKind = ListenerKind { tls: true, loopback: false };
-const LOOPBACK: ListenerKind = ListenerKind { tls: false, loopback: true };
-const TLS_LOOPBACK: ListenerKind = ListenerKind { tls: true, loopback: true };
+const PLAIN: ListenerKind = ListenerKind { tls: false, loopback: false, unix: false };
+const TLS: ListenerKind = ListenerKind { tls: true, loopback: false, unix: false };
+const LOOPBACK: ListenerKind = ListenerKind { tls: false, loopback: true, unix: false };
+const TLS_LOOPBACK: ListenerKind = ListenerKind { tls: true, loopback: true, unix: false };
 
 /// A guard with these hosts allowed.
 fn guard(hosts: &[&str]) -> Guard {
@@ -124,6 +124,24 @@ mod host {
             check(PLAIN, "/", &[host], 0);
             check(TLS, "/", &[host], 0);
         }
+    }
+
+    #[test]
+    fn other_listeners_are_judged_where_that_is_asked_for() {
+        let mut everywhere = guard(&["pc.local", "192.0.2.1"]);
+        everywhere.is_everywhere = true;
+        let check = |listener: ListenerKind, host: &str, expected: u16| {
+            check_with(&everywhere, listener, Version::HTTP_11, "/", &[host], expected);
+        };
+        for listener in [PLAIN, TLS, LOOPBACK] {
+            for host in ["pc.local:8000", "PC.local", "192.0.2.1:8000", "localhost:8000", "127.0.0.1"] {
+                check(listener, host, 0);
+            }
+            for host in ["evil.test", "192.0.2.2", "xpc.local", "pc.local.evil.test", "192.0.2.1.evil.test"] {
+                check(listener, host, 403);
+            }
+        }
+        check(ListenerKind { unix: true, ..PLAIN }, "evil.test", 0);
     }
 
     #[test]

@@ -206,6 +206,42 @@ fn names_for_a_development_certificate() {
     assert!(matches!(ServerTls::self_signed([""; 0]), Err(TlsError::NoNames)));
 }
 
+/// It stays as long as it can be used for the names, in files that are nobody else's.
+#[test]
+fn a_development_certificate_that_is_kept() {
+    let folder = Folder::new();
+    let kept = folder.path("kept");
+    let (certificate, key) = (kept.join("rikki-development-cert.pem"), kept.join("rikki-development-key.pem"));
+    let made = |names: &[&str]| ServerTls::self_signed_in(&kept, names.iter().copied()).unwrap();
+    let first = made(&["localhost", "192.0.2.1", "::1"]);
+    let fingerprint = first.fingerprint().unwrap().to_owned();
+    assert_eq!((fingerprint.len(), fingerprint.matches(':').count()), (95, 31), "{fingerprint}");
+    assert_eq!(std::fs::read_to_string(&certificate).unwrap(), first.certificate_pem().unwrap());
+    assert_eq!(first.secrets(), [std::path::absolute(&key).unwrap()]);
+    #[cfg(unix)]
+    for (path, mode) in [(&kept, 0o700), (&certificate, 0o600), (&key, 0o600)] {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, mode, "{}", path.display());
+    }
+    for names in [&["localhost", "192.0.2.1", "::1"][..], &["localhost", "0:0::1"], &["192.0.2.1"]] {
+        assert_eq!(made(names).fingerprint(), Some(&*fingerprint), "{names:?}");
+    }
+    let second = made(&["localhost", "192.0.2.2"]);
+    assert_ne!(second.fingerprint(), Some(&*fingerprint), "it is for another address");
+    // One file alone, half of one, and one of another key.
+    for (path, text) in
+        [(&key, ""), (&certificate, "-----BEGIN"), (&key, &*KeyPair::generate().unwrap().serialize_pem())]
+    {
+        std::fs::write(path, text).unwrap();
+        let again = made(&["localhost"]);
+        assert_eq!(made(&["localhost"]).fingerprint(), again.fingerprint());
+    }
+    std::fs::remove_file(&certificate).unwrap();
+    std::fs::create_dir(&certificate).unwrap();
+    assert!(matches!(ServerTls::self_signed_in(&kept, ["localhost"]), Err(TlsError::State { .. })));
+    assert_eq!(ServerTls::self_signed(["localhost"]).unwrap().fingerprint().unwrap().len(), 95);
+}
+
 #[test]
 fn debug_shows_no_secret() {
     let folder = Folder::new();

@@ -134,7 +134,7 @@ fn nobody_else_reads_the_state() {
     let staging = State::open(&folder.0, "https://ca.test/staging").unwrap();
     assert_ne!(staging.folder(), state.folder());
     let error = State::open(&state.certificate("a.test"), "https://ca.test").unwrap_err().to_string();
-    assert!(error.starts_with("cannot keep what belongs to ACME in "), "{error}");
+    assert!(error.starts_with("cannot keep certificates in "), "{error}");
 }
 
 /// What an authority may send, and what not; it is also asked at nothing but https.

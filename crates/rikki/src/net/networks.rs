@@ -1,4 +1,4 @@
-//! Whom the server believes what they say of others: reverse proxies, by their addresses.
+//! Networks, and the peers in them: whom the server believes what they say of others, and whom alone it answers.
 
 use std::net::IpAddr;
 
@@ -6,15 +6,15 @@ use ipnet::{IpNet, PrefixLenError};
 
 use super::Peer;
 
-/// Those that may speak for others.
+/// Some of the addresses that there are.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Trust {
+pub(crate) struct Networks {
     networks: Vec<IpNet>,
     /// Whoever may connect to a Unix socket.
     unix: bool,
 }
 
-impl Trust {
+impl Networks {
     /// Adds a network, an address, or `unix`; says what would be one if it is none.
     pub(crate) fn add(&mut self, text: &str) -> Result<(), &'static str> {
         if text == "unix" {
@@ -33,19 +33,19 @@ impl Trust {
         Ok(())
     }
 
-    pub(crate) fn is_nobody(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.networks.is_empty() && !self.unix
     }
 
-    /// Whether whoever is at the other end of a connection is believed.
-    pub(crate) fn believes(&self, peer: Peer) -> bool {
+    /// Whether whoever is at the other end of a connection is one of them.
+    pub(crate) fn has_peer(&self, peer: Peer) -> bool {
         match peer {
             Peer::Ip(address) => self.has(address.ip()),
             Peer::Unix => self.unix,
         }
     }
 
-    /// Whether an address is that of somebody who is believed.
+    /// Whether an address is one of theirs.
     pub(crate) fn has(&self, address: IpAddr) -> bool {
         // A listener of IPv6 has clients of IPv4 too: https://www.rfc-editor.org/rfc/rfc4291#section-2.5.5.2
         let address = address.to_canonical();
@@ -68,16 +68,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_believed() {
+    fn who_is_in_a_network() {
         let check = |trusted: &str, address: &str, expected: bool| {
-            let mut trust = Trust::default();
-            assert!(trust.is_nobody());
+            let mut trust = Networks::default();
+            assert!(trust.is_empty());
             trust.add(trusted).unwrap();
-            assert!(!trust.is_nobody());
+            assert!(!trust.is_empty());
             assert_eq!(trust.has(address.parse().unwrap()), expected, "{trusted} {address}");
             let peer = Peer::Ip((address.parse::<IpAddr>().unwrap(), 1).into());
-            assert_eq!(trust.believes(peer), expected, "{trusted} {peer}");
-            assert_eq!(trust.believes(Peer::Unix), trusted == "unix");
+            assert_eq!(trust.has_peer(peer), expected, "{trusted} {peer}");
+            assert_eq!(trust.has_peer(Peer::Unix), trusted == "unix");
         };
         check("10.0.0.0/8", "10.255.0.1", true);
         check("10.0.0.0/8", "11.0.0.1", false);
@@ -101,8 +101,8 @@ mod tests {
     fn what_is_no_network() {
         for text in ["", "localhost", "10.0.0.0/33", "10.0.0.1/8", "10.0.0/8", "fd00::1/8", "10.0.0.0/-1", "Unix", "*"]
         {
-            let mut trust = Trust::default();
-            assert!(trust.add(text).is_err() && trust.is_nobody(), "{text}");
+            let mut trust = Networks::default();
+            assert!(trust.add(text).is_err() && trust.is_empty(), "{text}");
         }
     }
 }
