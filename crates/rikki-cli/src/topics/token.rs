@@ -34,7 +34,7 @@ pub(super) struct Claims {
     /// The topic that it is for, and for nothing else: a token for one subscription of Centrifugo.
     channel: Option<String>,
     /// The second at which it expires.
-    exp: Option<f64>,
+    exp: Option<Value>,
 }
 
 impl Tokens {
@@ -77,7 +77,8 @@ impl Claims {
         }
         let mut admitted = Admitted::new(identity);
         // What is too far for the clock is without end.
-        let since_epoch = self.exp.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let seconds = self.exp.as_ref().and_then(Value::as_f64);
+        let since_epoch = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         if let Some(time) = since_epoch.and_then(|time| UNIX_EPOCH.checked_add(time)) {
             admitted = admitted.expires_at(time);
         }
