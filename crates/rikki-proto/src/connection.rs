@@ -250,6 +250,7 @@ impl Connection {
             return self.send(message, output);
         }
         self.check_open()?;
+        Rare::show(&mut self.rare, &message);
         match message.into_parts() {
             (opcode, Ok(payload)) => {
                 let length = payload.len() as u64;

@@ -67,7 +67,7 @@ mod tests {
         output.set_blocked(true);
         connection.next_event(&mut &mut [0x89, 0x80, 0, 0, 0, 0][..], &mut output).unwrap();
         connection.handle_unblocked(&mut output);
-        connection.send("d", &mut output).unwrap();
+        connection.send_through("d".into(), &mut output, |_| 0).unwrap();
         connection.close(CloseCode::NORMAL, "", &mut output).unwrap();
         connection.send("after", &mut output).unwrap_err();
         let seen = seen.lock().unwrap();
