@@ -36,6 +36,7 @@ fn messages_are_counted_and_waited_for() {
     check(&["--send", "a", "--messages", "2", url], "", 0, "a\na!\n", &["connected", CLOSED]);
     let few = ["connected", CLOSED, "2 of 3 messages have come"];
     check(&["--send", "a", "--messages", "3", "--wait", "100ms", url], "", RUNTIME, "a\na!\n", &few);
+    check(&["--send", "a", "--messages", "3", "--wait", "0s", url], "", RUNTIME, "a\na!\n", &few);
     // Also where stdin goes on.
     let mut client = connect(&["--messages", "2", url]);
     client.write("a\n", false);
