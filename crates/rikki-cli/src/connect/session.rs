@@ -133,6 +133,18 @@ impl Session {
         Ok(all_sent && closed.is_some_and(|(is_well, _)| is_well))
     }
 
+    /// What was to be sent and will not be, as lines that were entered.
+    #[cfg(unix)]
+    pub(super) fn unsent_lines(&self) -> usize {
+        self.input.waiting() + usize::from(self.next.is_some()) + usize::from(self.asked.is_some())
+    }
+
+    /// Shows what has been logged by now.
+    #[cfg(unix)]
+    pub(super) async fn show_log(&mut self) {
+        poll_fn(|cx| Poll::Ready(self.logged.poll(cx, &mut self.output))).await;
+    }
+
     /// Whether there was a connection.
     pub(super) fn was_connected(&self) -> bool {
         self.link.was_connected()
@@ -311,7 +323,9 @@ impl Session {
             return false;
         }
         let heard = self.link.poll_next(cx);
-        let lost = self.link.take_lost();
+        // A connection may be gone before it is told of.
+        let is_new = matches!(heard, Poll::Ready(Some(Ok(Heard::Connected(_)))));
+        let lost = if is_new { 0 } else { self.link.take_lost() };
         if lost > 0 {
             self.say(&format!("messages that were not sent: {lost}"));
         }
@@ -321,7 +335,8 @@ impl Session {
         match heard {
             Poll::Pending => return false,
             Poll::Ready(Some(Ok(Heard::Message(message)))) => self.take(&message),
-            Poll::Ready(Some(Ok(Heard::Change(text)))) => {
+            Poll::Ready(Some(Ok(Heard::Lost(text)))) => self.say(&text),
+            Poll::Ready(Some(Ok(Heard::Connected(text)))) => {
                 self.say(&text);
                 if self.closing {
                     // It was asked for before there was a connection.
@@ -357,6 +372,7 @@ impl Session {
             Poll::Pending => {}
             Poll::Ready(Ok(ran)) => {
                 self.output.show_foreign(&ran.written);
+                self.output.show_complaint(&ran.complaint);
                 if !ran.status.success() {
                     self.fail(&format!("the command of --exec ended with {}", ran.status));
                 }
@@ -392,7 +408,12 @@ impl Session {
 
     fn lose_output(&mut self, error: &WriteError) {
         if !error.is_enough() {
-            note(&error.to_string());
+            let text = error.to_string();
+            if self.output.is_lost() {
+                note(&text)
+            } else {
+                self.say(&text)
+            }
             self.failed = true;
         }
         self.close();
