@@ -1,6 +1,7 @@
 //! A session on a terminal: what that tells by signals, and giving it back at the end.
 
 use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -41,9 +42,18 @@ impl Session {
             (lines, "") => self.output.show_report(&format!("not sent: {}", counted(lines))),
             (lines, text) => self.output.show_report(&format!("not sent: {}, and {text}", counted(lines))),
         }
-        self.show_log().await;
+        poll_fn(|cx| {
+            self.logged.poll(cx, &mut self.output);
+            Poll::Ready(())
+        })
+        .await;
         self.output.set_row(terminal::END.to_owned());
         self.write_last().await;
+    }
+
+    /// What was to be sent and will not be, as lines that were entered.
+    fn unsent_lines(&self) -> usize {
+        self.input.waiting() + usize::from(self.next.is_some()) + usize::from(self.asked.is_some())
     }
 
     async fn write_last(&mut self) {

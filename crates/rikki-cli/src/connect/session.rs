@@ -43,15 +43,15 @@ pub(super) struct Session {
     pub(super) output: Output,
     /// What is said goes to the screen, where lines are edited.
     reports: Reports,
-    logged: Logged,
+    pub(super) logged: Logged,
     exec: Option<Exec>,
     controls: Controls,
-    pub(super) requests: Requests,
+    requests: Requests,
     terms: Terms,
     /// What is to be sent when the connection takes it.
-    next: Option<Message<'static>>,
+    pub(super) next: Option<Message<'static>>,
     /// What was asked for before there was a connection to ask it of.
-    asked: Option<Command>,
+    pub(super) asked: Option<Command>,
     unsent: usize,
     /// There is nothing more to be sent.
     input_ended: bool,
@@ -131,18 +131,6 @@ impl Session {
         }
         let all_sent = !self.failed && !self.link.has_lost() && !missing;
         Ok(all_sent && closed.is_some_and(|(is_well, _)| is_well))
-    }
-
-    /// What was to be sent and will not be, as lines that were entered.
-    #[cfg(unix)]
-    pub(super) fn unsent_lines(&self) -> usize {
-        self.input.waiting() + usize::from(self.next.is_some()) + usize::from(self.asked.is_some())
-    }
-
-    /// Shows what has been logged by now.
-    #[cfg(unix)]
-    pub(super) async fn show_log(&mut self) {
-        poll_fn(|cx| Poll::Ready(self.logged.poll(cx, &mut self.output))).await;
     }
 
     /// Whether there was a connection.
