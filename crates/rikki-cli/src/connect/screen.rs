@@ -1,7 +1,6 @@
 //! A session on a terminal: what that tells by signals, and giving it back at the end.
 
 use std::future::poll_fn;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -42,11 +41,6 @@ impl Session {
             (lines, "") => self.output.show_report(&format!("not sent: {}", counted(lines))),
             (lines, text) => self.output.show_report(&format!("not sent: {}, and {text}", counted(lines))),
         }
-        poll_fn(|cx| {
-            self.logged.poll(cx, &mut self.output);
-            Poll::Ready(())
-        })
-        .await;
         self.output.set_row(terminal::END.to_owned());
         self.write_last().await;
     }

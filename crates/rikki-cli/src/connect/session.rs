@@ -43,7 +43,7 @@ pub(super) struct Session {
     pub(super) output: Output,
     /// What is said goes to the screen, where lines are edited.
     reports: Reports,
-    pub(super) logged: Logged,
+    logged: Logged,
     exec: Option<Exec>,
     controls: Controls,
     requests: Requests,

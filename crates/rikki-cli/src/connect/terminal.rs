@@ -86,6 +86,10 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Nobody has written it, and stdout is locked by its thread.
+            let _ = rustix::io::write(stdout(), END.as_bytes());
+        }
         self.leave();
     }
 }
