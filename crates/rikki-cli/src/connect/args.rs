@@ -9,7 +9,7 @@ use clap::builder::NonEmptyStringValueParser;
 use rikki::client::Builder;
 
 use crate::args::{CompressionMode, header, header_value, log_filter};
-use rikki_limits::units;
+use rikki_limits::units::{self, BadNumber, Unit};
 
 const SHOWN: &str = "What is shown";
 const SCRIPTS: &str = "Scripts";
@@ -59,7 +59,7 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, help_heading = SCRIPTS)]
     pub(super) send: Vec<String>,
     /// Wait for messages when all is sent [default: 0s]
-    #[arg(long, value_name = "DUR", value_parser = units::duration, help_heading = SCRIPTS)]
+    #[arg(long, value_name = "DUR", value_parser = duration_or_zero, help_heading = SCRIPTS)]
     pub(super) wait: Option<Duration>,
     /// Close after N messages, fail after fewer
     #[arg(long, value_name = "N", value_parser = units::count, help_heading = SCRIPTS)]
@@ -144,6 +144,10 @@ pub(crate) struct ConnectArgs {
     /// What to log, as in rikki=debug
     #[arg(long, value_name = "FILTER", default_value = "warn", value_parser = log_filter, help_heading = LOGGING)]
     pub(super) log: String,
+}
+
+fn duration_or_zero(text: &str) -> Result<Duration, BadNumber> {
+    Unit::TimeOrZero.parse(text).map(Duration::from_millis)
 }
 
 /// The default of one of the client's limits, in the library's words.

@@ -7,17 +7,22 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use std::{fmt, io};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-/// How much a command may write for a message, in bytes: it is kept until the command has ended.
+use super::Reports;
+
+/// How much a command may write for a message, in bytes, and to stderr as much again where that is shown: it is kept
+/// until the command has ended.
 const MOST_OUTPUT: u64 = 1 << 20;
 
 /// Runs commands; dropping it kills the one that is at work.
 pub(super) struct Exec {
     command: String,
     timeout: Duration,
+    /// Where its stderr goes.
+    reports: Reports,
     running: Option<Running>,
 }
 
@@ -26,6 +31,8 @@ type Running = Pin<Box<dyn Future<Output = Result<Ran, ExecError>>>>;
 /// What a command wrote, and how it ended.
 pub(super) struct Ran {
     pub(super) written: Vec<u8>,
+    /// What it wrote to stderr, if that is to be shown above the line being typed.
+    pub(super) complaint: Vec<u8>,
     pub(super) status: ExitStatus,
 }
 
@@ -39,8 +46,8 @@ pub(super) enum ExecError {
 }
 
 impl Exec {
-    pub(super) fn new(command: &str, timeout: Duration) -> Self {
-        Self { command: command.to_owned(), timeout, running: None }
+    pub(super) fn new(command: &str, timeout: Duration, reports: Reports) -> Self {
+        Self { command: command.to_owned(), timeout, reports, running: None }
     }
 
     /// Whether the next message has to wait.
@@ -50,7 +57,7 @@ impl Exec {
 
     /// Starts the command, when none is at work.
     pub(super) fn start(&mut self, message: Vec<u8>) {
-        self.running = Some(Box::pin(run(self.command.clone(), message, self.timeout)));
+        self.running = Some(Box::pin(run(self.command.clone(), message, self.timeout, self.reports)));
     }
 
     /// Kills the command that is at work.
@@ -67,10 +74,13 @@ impl Exec {
     }
 }
 
-async fn run(command: String, message: Vec<u8>, longest: Duration) -> Result<Ran, ExecError> {
+async fn run(command: String, message: Vec<u8>, longest: Duration, reports: Reports) -> Result<Ran, ExecError> {
     let mut shell = if cfg!(windows) { Command::new("cmd") } else { Command::new("/bin/sh") };
     shell.arg(if cfg!(windows) { "/C" } else { "-c" }).arg(command);
     shell.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    if reports == Reports::Screen {
+        shell.stderr(Stdio::piped());
+    }
     // What it starts belongs to it, and ends with it.
     #[cfg(unix)]
     shell.process_group(0);
@@ -79,7 +89,7 @@ async fn run(command: String, message: Vec<u8>, longest: Duration) -> Result<Ran
 }
 
 async fn talk(child: &mut Child, message: &[u8]) -> Result<Ran, ExecError> {
-    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let give = async {
         // It need not read all of it, or any.
         if let Some(mut stdin) = stdin {
@@ -87,15 +97,16 @@ async fn talk(child: &mut Child, message: &[u8]) -> Result<Ran, ExecError> {
         }
         Ok(())
     };
-    let take = async {
-        let mut written = Vec::new();
-        if let Some(stdout) = stdout {
-            stdout.take(MOST_OUTPUT + 1).read_to_end(&mut written).await.map_err(ExecError::Broken)?;
-        }
-        if written.len() as u64 > MOST_OUTPUT { Err(ExecError::TooMuch) } else { Ok(written) }
-    };
-    let ((), written) = tokio::try_join!(give, take)?;
-    Ok(Ran { written, status: child.wait().await.map_err(ExecError::Broken)? })
+    let ((), written, complaint) = tokio::try_join!(give, read(stdout), read(stderr))?;
+    Ok(Ran { written, complaint, status: child.wait().await.map_err(ExecError::Broken)? })
+}
+
+async fn read(from: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, ExecError> {
+    let mut written = Vec::new();
+    if let Some(from) = from {
+        from.take(MOST_OUTPUT + 1).read_to_end(&mut written).await.map_err(ExecError::Broken)?;
+    }
+    if written.len() as u64 > MOST_OUTPUT { Err(ExecError::TooMuch) } else { Ok(written) }
 }
 
 /// The command with all that it has started, which is killed when this is dropped before its end.

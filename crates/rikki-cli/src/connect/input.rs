@@ -183,6 +183,7 @@ impl Keys {
             Done::Entered(_) => {}
             Done::Ended => *has_ended = true,
             Done::Cleared => output.push(b"\x1b[H\x1b[2J"),
+            Done::Full => output.show_report("the line is as long as --max-message allows: what follows is left out"),
         });
     }
 }
@@ -190,6 +191,11 @@ impl Keys {
 /// What belongs to a terminal.
 #[cfg(unix)]
 impl Input {
+    /// How many messages and lines are known, and were not asked for.
+    pub(super) fn waiting(&self) -> usize {
+        self.given.len() + if let Form::Keys(keys) = &self.form { keys.entered.len() } else { 0 }
+    }
+
     pub(super) fn set_columns(&mut self, columns: usize) {
         if let Form::Keys(keys) = &mut self.form {
             keys.editor.set_columns(columns);

@@ -38,8 +38,10 @@ type Connecting = Pin<Box<dyn Future<Output = Result<(WebSocket, Response<()>), 
 /// What happens to a connection.
 pub(super) enum Heard {
     Message(Message<'static>),
-    /// There is one, or there is none any more.
-    Change(String),
+    /// There is one.
+    Connected(String),
+    /// There is none any more.
+    Lost(String),
 }
 
 impl Link {
@@ -76,7 +78,7 @@ impl Link {
                 self.was_connected = true;
                 let greeting = self.greeting(socket.protocol(), &response);
                 self.line = Line::Once(Box::new(socket));
-                return Poll::Ready(Some(Ok(Heard::Change(greeting))));
+                return Poll::Ready(Some(Ok(Heard::Connected(greeting))));
             }
             Line::Once(socket) => {
                 let message = ready!(Pin::new(socket).poll_next(cx));
@@ -90,12 +92,12 @@ impl Link {
                 Some(Ok(Event::Connected { response, .. })) => {
                     self.was_connected = true;
                     let protocol = socket.socket().and_then(WebSocket::protocol).map(str::to_owned);
-                    Some(Ok(Heard::Change(self.greeting(protocol.as_deref(), &response))))
+                    Some(Ok(Heard::Connected(self.greeting(protocol.as_deref(), &response))))
                 }
                 Some(Ok(Event::Disconnected { why, .. })) if self.is_last_attempt && !self.was_connected => {
                     Some(Err(failure(why)))
                 }
-                Some(Ok(Event::Disconnected { why, retry_in, .. })) => Some(Ok(Heard::Change(retry(&why, retry_in)))),
+                Some(Ok(Event::Disconnected { why, retry_in, .. })) => Some(Ok(Heard::Lost(retry(&why, retry_in)))),
                 Some(Ok(_)) => continue,
                 Some(Err(ReconnectError::Final(Loss::Connect(error)))) if !self.was_connected => {
                     Some(Err(error.into()))

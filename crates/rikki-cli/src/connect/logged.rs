@@ -45,3 +45,13 @@ impl Logged {
         }
     }
 }
+
+impl Drop for Logged {
+    /// What came too late for the screen, as a panic does, goes where all goes from now on.
+    fn drop(&mut self) {
+        self.0.close();
+        while let Ok(bytes) = self.0.try_recv() {
+            let _ = io::stderr().write_all(&bytes);
+        }
+    }
+}

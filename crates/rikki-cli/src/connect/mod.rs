@@ -84,12 +84,13 @@ pub(crate) fn connect(args: &ConnectArgs) -> Result<ExitCode, Failure> {
 
 async fn talk(mut request: Request, args: &ConnectArgs, reports: Reports, logged: Logged) -> Result<ExitCode, Failure> {
     let is_edited = is_edited(args);
+    // Before signals no longer end the process: a named pipe is opened when somebody reads from it.
+    let output = output(args, is_edited)?;
     let mut signals = Signals::new(is_edited).map_err(unable)?;
     let mut controls = Controls::default();
     if args.show_pings {
         (controls, request.builder) = Controls::of(request.builder);
     }
-    let output = output(args, is_edited)?;
     #[cfg(unix)]
     let terminal = if is_edited { Some(terminal::Raw::enter().map_err(unable)?) } else { None };
     let parts = Parts {
@@ -98,7 +99,7 @@ async fn talk(mut request: Request, args: &ConnectArgs, reports: Reports, logged
         output,
         reports,
         logged,
-        exec: args.exec.as_ref().map(|command| Exec::new(command, args.exec_timeout)),
+        exec: args.exec.as_ref().map(|command| Exec::new(command, args.exec_timeout, reports)),
         controls,
         requests: Requests::new(args.max_message),
     };

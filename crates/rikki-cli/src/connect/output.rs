@@ -85,6 +85,11 @@ impl Output {
         self.append(|to, look| shown::show_foreign(to, look, bytes));
     }
 
+    /// What a program has said of it, which is for whoever looks.
+    pub(super) fn show_complaint(&mut self, bytes: &[u8]) {
+        shown::show_foreign(&mut self.gathered.stdout, self.look, bytes);
+    }
+
     /// A line that was typed, above the row.
     pub(super) fn show_typed(&mut self, line: &str) {
         shown::show_typed(&mut self.gathered.stdout, self.look, line);
@@ -131,7 +136,13 @@ impl Output {
         }
     }
 
-    /// Writes; ready when everything is printed. An error is reported once, and from then on nothing is printed.
+    /// Whether nothing can be shown any more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Writes; ready when everything is printed. An error is reported once, and from then on nothing is printed, or
+    /// nothing written to the file.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
         loop {
             if self.writing {
@@ -139,8 +150,13 @@ impl Output {
                 self.writing = false;
                 let gone = || Err(WriteError { path: None, source: io::ErrorKind::BrokenPipe.into() });
                 if let Err(error) = written.unwrap_or_else(gone) {
-                    self.lost = true;
-                    self.gathered = Work::default();
+                    if error.path.is_some() {
+                        self.has_file = false;
+                        self.gathered.file = Vec::new();
+                    } else {
+                        self.lost = true;
+                        self.gathered = Work::default();
+                    }
                     return Poll::Ready(Err(error));
                 }
             }
@@ -183,17 +199,20 @@ impl fmt::Display for WriteError {
     }
 }
 
-/// Until an error, or the end of whoever has something to write.
+/// Until an error of stdout, or the end of whoever has something to write.
 fn write(mut to_write: Receiver<Work>, written: &Sender<Result<(), WriteError>>, mut file: Option<(PathBuf, File)>) {
     let mut stdout = io::stdout().lock();
     while let Some(work) = to_write.blocking_recv() {
         let shown = stdout.write_all(&work.stdout).and_then(|()| stdout.flush());
+        let is_shown = shown.is_ok();
         let mut result = shown.map_err(|source| WriteError { path: None, source });
-        if let (Ok(()), Some((path, file))) = (&result, &mut file) {
-            result = file.write_all(&work.file).map_err(|source| WriteError { path: Some(path.clone()), source });
+        if let (true, Some((path, to))) = (is_shown, &mut file)
+            && let Err(source) = to.write_all(&work.file)
+        {
+            result = Err(WriteError { path: Some(mem::take(path)), source });
+            file = None;
         }
-        let failed = result.is_err();
-        if written.blocking_send(result).is_err() || failed {
+        if written.blocking_send(result).is_err() || !is_shown {
             return;
         }
     }

@@ -35,11 +35,19 @@ impl Session {
     /// Gives the last row back, and takes what is still being typed: none of it is for the shell.
     pub(super) async fn leave_screen(&mut self) {
         let unfinished = self.input.drain().await;
-        if !unfinished.is_empty() {
-            self.output.show_report(&format!("not sent: {unfinished}"));
+        match (self.unsent_lines(), unfinished.as_str()) {
+            (0, "") => {}
+            (0, text) => self.output.show_report(&format!("not sent: {text}")),
+            (lines, "") => self.output.show_report(&format!("not sent: {}", counted(lines))),
+            (lines, text) => self.output.show_report(&format!("not sent: {}, and {text}", counted(lines))),
         }
         self.output.set_row(terminal::END.to_owned());
         self.write_last().await;
+    }
+
+    /// What was to be sent and will not be, as lines that were entered.
+    fn unsent_lines(&self) -> usize {
+        self.input.waiting() + usize::from(self.next.is_some()) + usize::from(self.asked.is_some())
     }
 
     async fn write_last(&mut self) {
@@ -47,4 +55,8 @@ impl Session {
         // It may be stopped.
         let _ = timeout(LAST_WORDS, written).await;
     }
+}
+
+fn counted(lines: usize) -> String {
+    if lines == 1 { "1 line".to_owned() } else { format!("{lines} lines") }
 }

@@ -46,12 +46,12 @@ pub(super) struct Session {
     logged: Logged,
     exec: Option<Exec>,
     controls: Controls,
-    pub(super) requests: Requests,
+    requests: Requests,
     terms: Terms,
     /// What is to be sent when the connection takes it.
-    next: Option<Message<'static>>,
+    pub(super) next: Option<Message<'static>>,
     /// What was asked for before there was a connection to ask it of.
-    asked: Option<Command>,
+    pub(super) asked: Option<Command>,
     unsent: usize,
     /// There is nothing more to be sent.
     input_ended: bool,
@@ -311,7 +311,9 @@ impl Session {
             return false;
         }
         let heard = self.link.poll_next(cx);
-        let lost = self.link.take_lost();
+        // A connection may be gone before it is told of.
+        let is_new = matches!(heard, Poll::Ready(Some(Ok(Heard::Connected(_)))));
+        let lost = if is_new { 0 } else { self.link.take_lost() };
         if lost > 0 {
             self.say(&format!("messages that were not sent: {lost}"));
         }
@@ -321,7 +323,8 @@ impl Session {
         match heard {
             Poll::Pending => return false,
             Poll::Ready(Some(Ok(Heard::Message(message)))) => self.take(&message),
-            Poll::Ready(Some(Ok(Heard::Change(text)))) => {
+            Poll::Ready(Some(Ok(Heard::Lost(text)))) => self.say(&text),
+            Poll::Ready(Some(Ok(Heard::Connected(text)))) => {
                 self.say(&text);
                 if self.closing {
                     // It was asked for before there was a connection.
@@ -357,6 +360,7 @@ impl Session {
             Poll::Pending => {}
             Poll::Ready(Ok(ran)) => {
                 self.output.show_foreign(&ran.written);
+                self.output.show_complaint(&ran.complaint);
                 if !ran.status.success() {
                     self.fail(&format!("the command of --exec ended with {}", ran.status));
                 }
@@ -392,7 +396,12 @@ impl Session {
 
     fn lose_output(&mut self, error: &WriteError) {
         if !error.is_enough() {
-            note(&error.to_string());
+            let text = error.to_string();
+            if self.output.is_lost() {
+                note(&text)
+            } else {
+                self.say(&text)
+            }
             self.failed = true;
         }
         self.close();

@@ -20,8 +20,18 @@ pub(super) enum Asked {
 pub(super) struct Signals {
     interrupt: signal::unix::Signal,
     terminate: signal::unix::Signal,
-    /// What is looked at while lines are edited: else a stop is the system's to do.
-    terminal: Option<[signal::unix::Signal; 3]>,
+    /// What is looked at while lines are edited: else a stop is the system's to do, and so is an end by the others.
+    terminal: Option<OfTerminal>,
+}
+
+#[cfg(unix)]
+struct OfTerminal {
+    resized: signal::unix::Signal,
+    stopped: signal::unix::Signal,
+    continued: signal::unix::Signal,
+    /// These would end the process without giving the terminal back.
+    hangup: signal::unix::Signal,
+    quit: signal::unix::Signal,
 }
 
 #[cfg(unix)]
@@ -33,7 +43,13 @@ impl Signals {
         let of_terminal = || {
             let stop = raw(rustix::process::Signal::TSTP.as_raw());
             let cont = raw(rustix::process::Signal::CONT.as_raw());
-            Ok::<_, io::Error>([signal(SignalKind::window_change())?, signal(stop)?, signal(cont)?])
+            Ok::<_, io::Error>(OfTerminal {
+                resized: signal(SignalKind::window_change())?,
+                stopped: signal(stop)?,
+                continued: signal(cont)?,
+                hangup: signal(SignalKind::hangup())?,
+                quit: signal(SignalKind::quit())?,
+            })
         };
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -45,11 +61,13 @@ impl Signals {
     /// Waits for the next one. The code at an end is 128 and its number, as shells report a program that it has ended.
     pub(super) async fn next(&mut self) -> Asked {
         let terminal = async {
-            let Some([resized, stopped, continued]) = &mut self.terminal else { return std::future::pending().await };
+            let Some(of_terminal) = &mut self.terminal else { return std::future::pending().await };
             tokio::select! {
-                _ = resized.recv() => Asked::Resized,
-                _ = stopped.recv() => Asked::Stopped,
-                _ = continued.recv() => Asked::Continued,
+                _ = of_terminal.resized.recv() => Asked::Resized,
+                _ = of_terminal.stopped.recv() => Asked::Stopped,
+                _ = of_terminal.continued.recv() => Asked::Continued,
+                _ = of_terminal.hangup.recv() => Asked::End(ExitCode::from(129)),
+                _ = of_terminal.quit.recv() => Asked::End(ExitCode::from(131)),
             }
         };
         tokio::select! {

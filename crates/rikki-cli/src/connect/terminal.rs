@@ -13,6 +13,9 @@ use rustix::termios::{
 pub(super) const BEGIN: &str = "\x1b[?2004h";
 pub(super) const END: &str = "\x1b[?2004l";
 
+/// Stands for a key that does nothing: `_POSIX_VDISABLE`.
+const NO_KEY: u8 = if cfg!(any(target_os = "linux", target_os = "android")) { 0 } else { 0xff };
+
 /// The width where a terminal does not tell.
 const COLUMNS: usize = 80;
 
@@ -64,7 +67,7 @@ impl Raw {
         modes.special_codes[SpecialCodeIndex::VMIN] = 1;
         modes.special_codes[SpecialCodeIndex::VTIME] = 0;
         // Ctrl-\ would end the process, and leave the terminal as it is.
-        modes.special_codes[SpecialCodeIndex::VQUIT] = 0;
+        modes.special_codes[SpecialCodeIndex::VQUIT] = NO_KEY;
         Ok(tcsetattr(stdin(), OptionalActions::Now, &modes)?)
     }
 
@@ -83,6 +86,10 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Nobody has written it, and stdout is locked by its thread.
+            let _ = rustix::io::write(stdout(), END.as_bytes());
+        }
         self.leave();
     }
 }

@@ -17,7 +17,7 @@ const MOST_BYTES: usize = 1 << 20;
 const LONGEST: usize = 16 * 1024;
 
 /// What is in lines that are not written to disk, in lower case: names of secrets.
-const SECRETS: [&str; 10] = [
+const SECRETS: [&str; 14] = [
     "password",
     "passwd",
     "passphrase",
@@ -27,7 +27,11 @@ const SECRETS: [&str; 10] = [
     "bearer",
     "credential",
     "api_key",
+    "api-key",
     "apikey",
+    "private_key",
+    "private-key",
+    "cookie",
 ];
 
 /// How a JSON web token begins: with the base64 of `{"`.
@@ -113,6 +117,8 @@ impl History {
 
     /// Replaces the file by what is remembered.
     fn write(&self, path: &Path) -> io::Result<()> {
+        // A link that leads there stays.
+        let path = &fs::canonicalize(path)?;
         let new = path.with_extension(format!("new-{}", std::process::id()));
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         let text: String = self.lines.iter().map(|line| format!("{}\n", escaped(line))).collect();
@@ -232,9 +238,12 @@ mod tests {
         let path = folder.0.join("connect-history");
         let lines: String = (0..2 * MOST + 1).map(|number| format!("line {number}\n")).collect();
         fs::write(&path, lines).unwrap();
-        let history = load(&path);
+        let link = folder.0.join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let history = load(&link);
         assert_eq!((history.lines.len(), history.ago(0)), (MOST, Some("line 2000")));
         assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), MOST);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(mode(&path), 0o600);
         fs::write(&path, format!("{}\n", "y".repeat(LONGEST)).repeat(200)).unwrap();
         let history = load(&path);

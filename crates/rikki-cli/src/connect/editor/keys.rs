@@ -67,9 +67,16 @@ impl Keys {
     /// Takes a byte; [`next`](Self::next) gives what it leads to.
     pub(super) fn push(&mut self, byte: u8) -> Option<Key> {
         match mem::take(&mut self.state) {
-            State::Ground if byte == 0x1b => self.state = State::Escape,
+            State::Ground if byte == 0x1b => {
+                // Half a character ends here.
+                self.partial.clear();
+                self.state = State::Escape;
+            }
             State::Ground if self.is_pasting => self.paste(byte),
-            State::Ground if byte < 0x20 || byte == 0x7f => return control(byte),
+            State::Ground if byte < 0x20 || byte == 0x7f => {
+                self.partial.clear();
+                return control(byte);
+            }
             State::Ground => return self.character(byte).map(Key::Char),
             State::Escape => match byte {
                 b'[' => self.state = State::Control,
@@ -128,9 +135,10 @@ impl Keys {
             }
             Err(error) if error.error_len().is_none() => None,
             Err(_) => {
+                let is_first = self.partial.len() == 1;
                 self.partial.clear();
                 // It may be the beginning of the next one.
-                if byte < 0x80 { Some(char::from(byte)) } else { None }
+                if is_first { None } else { self.character(byte) }
             }
         }
     }
@@ -237,6 +245,8 @@ mod tests {
         check(b"\x1b\x1b[A", &[Key::Up]);
         // Half a character, and one that is none.
         check(b"\xc3a\xff\xe2\x82", &text("a"));
+        check(b"\xe2\x82\xc3\xa9", &text("\u{e9}"));
+        check(b"\xc3\r\xa9\xe2\x1b[A", &[Key::Enter, Key::Up]);
     }
 
     #[test]

@@ -22,9 +22,14 @@ pub(super) struct Editor {
     search: Option<Search>,
     /// The longest line, in bytes.
     limit: usize,
+    /// Something was left out for it, and nothing but characters have come since.
+    is_full: bool,
     columns: usize,
     has_colours: bool,
 }
+
+/// The longest text that is searched for, in bytes.
+const LONGEST_SEARCH: usize = 100;
 
 /// A search of the history, from the newest line on.
 #[derive(Default)]
@@ -43,6 +48,8 @@ pub(super) enum Done {
     Ended,
     /// The screen is to be empty but for the line.
     Cleared,
+    /// The line is as long as it may be, and what follows is left out.
+    Full,
 }
 
 impl Editor {
@@ -56,6 +63,7 @@ impl Editor {
             killed: String::new(),
             search: None,
             limit,
+            is_full: false,
             columns,
             has_colours,
         }
@@ -99,23 +107,30 @@ impl Editor {
             None if self.has_colours => ("\x1b[32m>\x1b[0m ".to_owned(), 2),
             None => ("> ".to_owned(), 2),
         };
+        // A row that overflows cannot be erased.
+        let (prompt, width) = if width < self.columns { (prompt, width) } else { (String::new(), 0) };
         let Shown { text, cursor } = self.line.shown(self.columns.saturating_sub(width));
-        format!("{prompt}{text}\r\x1b[{}C", width + cursor)
+        match width + cursor {
+            // It would be taken for 1.
+            0 => format!("{prompt}{text}\r"),
+            column => format!("{prompt}{text}\r\x1b[{column}C"),
+        }
     }
 
     fn handle(&mut self, key: Key) -> Option<Done> {
         if self.search.is_some() && self.searches(key) {
             return None;
         }
+        self.is_full &= matches!(key, Key::Char(_));
         match key {
-            Key::Char(character) => self.insert(character.encode_utf8(&mut [0; 4])),
+            Key::Char(character) => return self.insert(character.encode_utf8(&mut [0; 4])),
             Key::Enter => return Some(Done::Entered(self.enter())),
             Key::EndOrDelete if self.line.text().is_empty() => return Some(Done::Ended),
             Key::Clear => return Some(Done::Cleared),
             Key::Search => self.search = Some(Search { before: self.line.text().to_owned(), ..Search::default() }),
             Key::Up => self.older(),
             Key::Down => self.newer(),
-            Key::Yank => self.insert(&self.killed.clone()),
+            Key::Yank => return self.insert(&self.killed.clone()),
             Key::Cancel => {}
             Key::KillToStart => self.killed = self.line.kill_to_start(),
             Key::KillToEnd => self.killed = self.line.kill_to_end(),
@@ -133,11 +148,13 @@ impl Editor {
         None
     }
 
-    /// What would be longer than a message may be is not taken.
-    fn insert(&mut self, text: &str) {
-        if self.line.text().len() + text.len() <= self.limit {
-            self.line.insert_text(text);
+    /// What would be longer than a message may be is not taken, nor what follows it: that would be another text.
+    fn insert(&mut self, text: &str) -> Option<Done> {
+        if self.is_full || self.line.text().len() + text.len() > self.limit {
+            return (!std::mem::replace(&mut self.is_full, true)).then_some(Done::Full);
         }
+        self.line.insert_text(text);
+        None
     }
 
     fn enter(&mut self) -> String {
@@ -172,6 +189,8 @@ impl Editor {
     fn searches(&mut self, key: Key) -> bool {
         let Some(search) = &mut self.search else { return false };
         let from = match key {
+            // Each one is a search: of a paste there would be no end.
+            Key::Char(_) if search.text.len() >= LONGEST_SEARCH => return true,
             Key::Char(character) => {
                 search.text.push(character);
                 0
@@ -234,8 +253,9 @@ mod tests {
         check(b"a\x01\x04\x04", &[Done::Ended], "> \r\x1b[2C");
         check(b"a\x0c", &[Done::Cleared], "> a\r\x1b[3C");
         // As long as a message may be.
-        check(b"1234567890123456\r", &[entered("123456789012")], "> \r\x1b[2C");
-        check("12345678901é\r".as_bytes(), &[entered("12345678901")], "> \r\x1b[2C");
+        check(b"1234567890123456\r", &[Done::Full, entered("123456789012")], "> \r\x1b[2C");
+        check("12345678901é2\r".as_bytes(), &[Done::Full, entered("12345678901")], "> \r\x1b[2C");
+        check("12345678901é\x7f02\r".as_bytes(), &[Done::Full, entered("123456789002")], "> \r\x1b[2C");
         // The history, with what had been typed at its end.
         check(b"new\x1b[A\x1b[A\x1b[A", &[], "> old\r\x1b[5C");
         check(b"new\x1b[A\x1b[A\x1b[B\x1b[B\x1b[B", &[], "> new\r\x1b[5C");
@@ -251,9 +271,14 @@ mod tests {
     fn a_narrow_terminal_shows_what_fits() {
         for columns in 0..8 {
             let (_, row) = typed(&[], b"123456789", columns);
-            assert!(row.starts_with("> "), "{row:?}");
-            assert!(row.split('\r').next().unwrap().chars().count() <= columns.max(2), "{columns}: {row:?}");
+            assert!(row.starts_with("> ") || columns < 3, "{row:?}");
+            let (_, search) = typed(&["123456789"], b"\x12123456789x", 3 * columns);
+            for (row, columns) in [(row, columns), (search, 3 * columns)] {
+                assert!(row.split('\r').next().unwrap().chars().count() <= columns, "{columns}: {row:?}");
+            }
         }
+        let (_, row) = typed(&[], &[b"\x12".as_slice(), &[b'x'; 1000]].concat(), 4000);
+        assert_eq!(row.matches('x').count(), LONGEST_SEARCH);
     }
 
     fn copy(done: &Done) -> Done {
@@ -261,6 +286,7 @@ mod tests {
             Done::Entered(line) => Done::Entered(line.clone()),
             Done::Ended => Done::Ended,
             Done::Cleared => Done::Cleared,
+            Done::Full => Done::Full,
         }
     }
 }

@@ -252,3 +252,45 @@ fn the_log_does_not_break_the_line() {
     screen.keys("\r");
     screen.ends_with(&["< half", ">"]);
 }
+
+#[test]
+fn any_signal_gives_the_terminal_back() {
+    let echo = Echo::plain();
+    for (signal, code) in [("HUP", 129), ("QUIT", 131), ("TERM", 143)] {
+        let flags = format!("--compression off --no-history --exec 'kill -{signal} $PPID'");
+        let mut screen = prompt(&format!("$RIKKI connect {flags} {}; echo ended $?", echo.url), &[]);
+        screen.keys("one\rhalf");
+        screen.ends_with(&["rikki: closed: 1000", "rikki: not sent: half", &format!("ended {code}")]);
+        screen.is_cooked();
+    }
+}
+
+#[test]
+fn what_was_entered_and_not_sent_is_counted() {
+    // It answers nobody.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let mut screen = Screen::start(&format!("exec $RIKKI connect --no-history {url}"), WIDE, &[]);
+    screen.ends_with(&[">"]);
+    screen.keys("one\rtwo\rhalf");
+    screen.ends_with(&["> one", "> two", "> half"]);
+    screen.keys("\x03");
+    screen.ends_with(&["> two", "rikki: not sent: 2 lines, and half"]);
+    assert_eq!(screen.end(), Some(130));
+}
+
+#[test]
+fn what_goes_wrong_does_not_break_the_line() {
+    let echo = Echo::plain();
+    let mut screen = start(&echo.url, "--exec 'cat; echo; echo oops >&2'");
+    screen.keys("one\rhalf");
+    screen.ends_with(&["> one", "one", "oops", "> half"]);
+    #[cfg(target_os = "linux")]
+    {
+        let mut screen = start(&echo.url, "--output /dev/full");
+        screen.keys("one\r");
+        let full = "rikki: cannot write to /dev/full: No space left on device (os error 28)";
+        screen.ends_with(&["> one", "< one", full, "rikki: closed: 1000"]);
+        assert_eq!(screen.end(), Some(1));
+    }
+}
