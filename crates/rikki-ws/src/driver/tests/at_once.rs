@@ -42,7 +42,7 @@ async fn the_last_of_a_read_is_not_copied() {
 async fn what_a_callback_sends_after_it_is_put_together() {
     let mut fixture = Fixture::new(vectored([frame(0x81, b"go")]), Config::default(), |socket, _| {
         for _ in 0..3 {
-            socket.send(&LARGE).unwrap();
+            socket.send(&LARGE[..]).unwrap();
         }
     });
     assert!(fixture.poll().is_pending());
@@ -59,7 +59,7 @@ async fn what_the_peer_does_not_take_waits_or_is_lost() {
         for goes_on in [true, false] {
             let script = Script { takes, ..vectored([frame(0x81, b"go")]) };
             let mut fixture = Fixture::new(script, Config::default(), |socket, _| {
-                socket.send(&LARGE).unwrap();
+                socket.send(&LARGE[..]).unwrap();
                 socket.send("next").unwrap();
             });
             let terms = fixture.driver.terms.clone();
@@ -87,7 +87,7 @@ async fn a_panic_does_not_take_it_back() {
         let mut fixture = Fixture::new(script, Config::default(), |socket, _| {
             let start = socket.output.checkpoint();
             (0..before).for_each(|_| socket.send("taken back").unwrap());
-            socket.send(&LARGE).unwrap();
+            socket.send(&LARGE[..]).unwrap();
             socket.send("taken back").unwrap();
             socket.close_panicked(start);
         });
