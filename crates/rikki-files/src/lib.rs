@@ -1,11 +1,12 @@
 //! Static files: [`Files`] answers GET, HEAD and OPTIONS from a folder.
 //!
 //! `answer` turns a request into a response, in an `attempt` or two; `path` judges the path, `open` opens what it leads
-//! to, with one of `checks` for many requests, `source` is the file that was opened, `facts` tells its states apart, `body` sends the content, as `pieces` where
-//! a server has the system do that, and `listing` shows a folder, as `accept` would have it; `missing` answers where there is nothing. `options` says what of all that
-//! is wanted. `stores` is what the files of a folder share: `cache` keeps contents, `digest` tells one from another,
-//! `blocks` bounds the memory of those being sent, `waits` has done what may wait for a disk. `read` reads, and `wait`
-//! says whether that may take its time. Nothing here knows of WebSockets, routes or connections.
+//! to, with one of `checks` for many requests, `source` is the file that was opened, `facts` tells its states apart,
+//! `body` sends the content, as `pieces` where a server has the system do that, and `listing` shows a folder, as
+//! `accept` would have it; `missing` answers where there is nothing. `options` says what of all that is wanted. `stores`
+//! is what the files of a folder share: `cache` keeps contents, `digest` tells one from another, `blocks` bounds the
+//! memory of those being sent, `waits` has done what may wait for a disk. `read` reads, and `wait` says whether that may
+//! take its time. Nothing here knows of WebSockets, routes or connections.
 //!
 //! `representation` decides what of a file is sent: `encoding` chooses a coding, `siblings` looks whether a file is
 //! another one in a coding, `absences` knows which are not there, `compress` compresses, `conditional` judges

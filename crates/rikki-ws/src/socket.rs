@@ -100,10 +100,16 @@ impl Socket<'_> {
             return self.connection.send(message, self.output);
         }
         let (wire, waker) = (&mut *self.wire, self.waker);
-        let write = |pieces: &[IoSlice<'_>]| wire.write_at_once(&mut Context::from_waker(waker), pieces);
+        let mut written = 0;
+        let write = |pieces: &[IoSlice<'_>]| {
+            written = wire.write_at_once(&mut Context::from_waker(waker), pieces);
+            written
+        };
         let sent = self.connection.send_through(message, self.output, write);
-        // It is on its way.
-        self.checkpoint = Some(self.output.checkpoint());
+        if written > 0 {
+            // It is on its way.
+            self.checkpoint = Some(self.output.checkpoint());
+        }
         sent
     }
 

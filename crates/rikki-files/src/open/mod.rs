@@ -180,8 +180,8 @@ impl Root {
         opened.ok_or(StatusCode::NOT_FOUND.into())
     }
 
-    /// The same without waiting, for a request that has arrived before: a file whose content is kept may have been checked
-    /// since for another one.
+    /// The same without waiting, for a request that has arrived before: a file whose content is kept may have been
+    /// checked since for another one.
     pub(super) fn open_arrived(&self, folder: &Folder, relative: &Path, arrived: Arrived) -> Result<Opened, Failure> {
         let of = (ptr::from_ref(self).addr(), ptr::from_ref(folder).addr());
         let kept = arrived.seen(of, relative).and_then(|facts| Source::kept(&facts, relative, &self.stores));

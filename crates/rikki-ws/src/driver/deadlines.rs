@@ -94,7 +94,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     /// The timers that run now: it depends on how far the connection has come, and on who waits for whom.
     fn timers<C: Consumer>(&mut self, now: Tick, turn: &Turn<'_, '_, C>) -> Timers {
         let mut timers = Timers::default();
-        if turn.output.is_blocked() && self.line.ahead.is_raised() {
+        // All may be with the kernel when a Close is not answered: what is held is noted by then, to be compared with.
+        let is_awaited = turn.output.is_blocked() || matches!(self.ending, Ending::Closing { .. });
+        if is_awaited && self.line.ahead.is_raised() {
             timers.start(Timer::Held, self.line.written_at, HELD_FOR);
         }
         match self.ending {

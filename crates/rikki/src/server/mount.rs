@@ -155,7 +155,8 @@ impl Mount {
     /// be percent-encoded.
     fn length_in(&self, path: &str) -> Option<usize> {
         if self.path == "/" {
-            return path.starts_with('/').then_some(0);
+            // What is no path is for the folder to refuse.
+            return Some(0);
         }
         let mut segments = path.strip_prefix('/')?.split('/');
         let mut length = 0;

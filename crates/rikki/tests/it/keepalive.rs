@@ -124,7 +124,7 @@ async fn who_does_not_answer_a_close_is_dropped() {
         assert_eq!(talk.next().await, "close(4000)");
         // Until it has answered, its messages are heard.
         talk.send(frame(0x81, "one moment")).await;
-        assert_eq!(calls.closed().await, (0, "1006 \"\" TimedOut(Close)".to_owned()));
+        assert_eq!(calls.closed().await, (1, "1006 \"\" TimedOut(Close)".to_owned()));
         assert!(since.elapsed() >= PATIENCE, "{:?}", since.elapsed());
         talk.gone().await;
     }

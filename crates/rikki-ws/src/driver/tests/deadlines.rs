@@ -62,6 +62,42 @@ async fn an_unanswered_close_ends_after_its_deadline() {
     assert!(matches!(fixture.error(), Error::TimedOut(Deadline::Close)));
 }
 
+/// Though all of it is with the kernel, which may hold much.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_nothing_does_not_put_off_the_end_of_a_close() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    socket2::SockRef::from(&listener).set_tcp_notsent_lowat(crate::ahead::LEAST).unwrap();
+    let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (ours, _) = listener.accept().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let ours = tokio::net::TcpStream::from_std(ours).unwrap();
+    ours.writable().await.unwrap();
+
+    let terms = Terms::from(Config::default());
+    terms.counts().websockets.up();
+    let mut driver = Driver::new(ours, &[], terms.server(), Arc::new(terms), Trace::untold());
+    let Line { io, ahead, .. } = &mut driver.line;
+    ahead.raise(io, 1 << 20);
+    assert!(driver.line.ahead.is_raised());
+    let sent = driver.with_socket(Waker::noop(), |socket| {
+        socket.send(vec![0; 600_000])?;
+        socket.close(CloseCode::GOING_AWAY, "")
+    });
+    sent.unwrap();
+    let mut consumer = Answers { answer: quiet, messages: 0, closed: None };
+    let mut poll = |driver: &mut Driver<_>| driver.poll(&mut Context::from_waker(Waker::noop()), &mut consumer);
+    assert!(poll(&mut driver).is_pending());
+    assert!(driver.backlog.is_none(), "the kernel has all of it");
+    for _ in 0..4 {
+        advance(Duration::from_secs(1)).await;
+        assert!(poll(&mut driver).is_pending());
+    }
+    advance(Duration::from_secs(2)).await;
+    assert!(matches!(poll(&mut driver), Poll::Ready(Stopped::Ended)));
+    drop(peer);
+}
+
 #[tokio::test(start_paused = true)]
 async fn silence_is_pinged_and_an_unanswered_ping_is_the_end() {
     let mut fixture = Fixture::new(Script::new([]), Config::default(), echo);

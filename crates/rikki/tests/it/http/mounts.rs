@@ -86,6 +86,8 @@ async fn dot_segments_are_resolved_before_the_folder_is_chosen() {
             ("/docs//../ok.txt", 404),
             ("/docs%2f../ok.txt", 404),
             ("/docs/api/../api/only-docs.txt", 404),
+            // No path at all.
+            ("*", 400),
         ] {
             assert_eq!(get_path(&server, via, path).await.status, status, "{path}");
         }
