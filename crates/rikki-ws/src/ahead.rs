@@ -11,7 +11,7 @@ use std::any::Any;
 use tokio::net::TcpStream;
 
 use crate::stream::Io;
-#[cfg(feature = "tls")]
+#[cfg(all(feature = "tls", any(feature = "axum", feature = "client")))]
 use crate::tls::TlsStream;
 
 /// How much the kernel takes from us at first that it has not sent yet, in bytes. It takes more when half of it has
@@ -109,7 +109,7 @@ impl Ahead {
 /// The TCP stream that a stream goes through, whose kind is hidden.
 pub(crate) fn below(io: &impl Any) -> Option<&TcpStream> {
     let io: &dyn Any = io;
-    #[cfg(feature = "tls")]
+    #[cfg(all(feature = "tls", any(feature = "axum", feature = "client")))]
     {
         type Tls<C> = TlsStream<C>;
         if let Some(tls) = io.downcast_ref::<Box<Tls<rustls::ServerConnection>>>() {

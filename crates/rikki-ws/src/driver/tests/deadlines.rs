@@ -80,13 +80,14 @@ async fn a_peer_that_takes_nothing_does_not_put_off_the_end_of_a_close() {
     let Line { io, ahead, .. } = &mut driver.line;
     ahead.raise(io, 1 << 20);
     assert!(driver.line.ahead.is_raised());
-    let sent = driver.with_socket(Waker::noop(), |socket| {
+    let waker = Waker::from(Arc::<Wakes>::default());
+    let sent = driver.with_socket(&waker, |socket| {
         socket.send(vec![0; 600_000])?;
         socket.close(CloseCode::GOING_AWAY, "")
     });
     sent.unwrap();
     let mut consumer = Answers { answer: quiet, messages: 0, closed: None };
-    let mut poll = |driver: &mut Driver<_>| driver.poll(&mut Context::from_waker(Waker::noop()), &mut consumer);
+    let mut poll = |driver: &mut Driver<_>| driver.poll(&mut Context::from_waker(&waker), &mut consumer);
     assert!(poll(&mut driver).is_pending());
     assert!(driver.backlog.is_none(), "the kernel has all of it");
     for _ in 0..4 {
