@@ -10,12 +10,12 @@ use tokio::io::AsyncWrite;
 use super::watch::Socket;
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sending;
+pub(super) struct Sending(());
 
 #[allow(clippy::unused_self, reason = "with files, and on Linux, there is something to send")]
 impl Sending {
     pub(super) fn on<S: Socket>(socket: S) -> (S, Self) {
-        (socket, Self)
+        (socket, Self(()))
     }
 
     pub(super) fn take_on(&self, _: &mut Response) {}
