@@ -83,6 +83,11 @@ impl Admitted {
         Self { may: Some(Arc::new(may)), ..self }
     }
 
+    /// It was for a time that has passed.
+    pub(super) fn is_over(&self) -> bool {
+        self.ttl().is_some_and(|ttl| ttl.is_zero())
+    }
+
     /// For how long, from now on.
     pub(super) fn ttl(&self) -> Option<Duration> {
         let expires_at = self.expires_at?;
