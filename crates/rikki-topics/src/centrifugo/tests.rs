@@ -7,6 +7,7 @@ use rikki_ws::{CloseCode, Config, Endpoint};
 
 use super::*;
 use crate::config::{PresenceMode, TopicConfig, TopicsConfig};
+use crate::options::SubscribeOptions;
 use crate::presence::Identity;
 use crate::url::Action;
 
@@ -217,6 +218,28 @@ fn a_pong_behind_what_has_not_been_taken() {
     client.send("{}");
     client.advance(seconds(14));
     client.expect(reply::PING);
+}
+
+/// Many who come at once are told in frames that clients take.
+#[test]
+fn many_who_come_at_once() {
+    let config = TopicConfig::default().presence(PresenceMode::Members);
+    let topics = Topics::new(TopicsConfig::default().others(config));
+    let mut client = Client::open(Clients(Arc::new(Centrifugo::new(&topics).settings))).paused();
+    ask(&mut client, r#"{"id":1,"connect":{}}"#, r#"{"id":1,"connect":"#);
+    ask(&mut client, r#"{"id":2,"subscribe":{"channel":"a","join_leave":true}}"#, r#"{"id":2,"subscribe":"#);
+    let identity = Identity::user("ada").info("x".repeat(5000));
+    let come = |_| topics.subscribe("a", SubscribeOptions::default().identity(identity.clone())).unwrap();
+    let there: Vec<_> = (0..300).map(come).collect();
+    client.advance(seconds(1));
+    let mut joins = 0;
+    while joins < there.len() + 1 {
+        let frame = client.expect_message();
+        let frame = frame.as_text().unwrap();
+        assert!(frame.len() <= reply::LONGEST + 6000, "{}", frame.len());
+        joins += frame.lines().filter(|line| line.starts_with(r#"{"push":{"channel":"a","join":"#)).count();
+    }
+    client.expect_silence();
 }
 
 /// Those clients come back after 1008, which others do not.
