@@ -28,7 +28,8 @@ pub struct Shown<'a> {
     pub data: Option<&'a str>,
     /// The request that opened the WebSocket, when it connects; not kept for later tokens.
     pub request: Option<&'a Parts>,
-    /// Who the connection is, where it has been let in: another token has to be of the same user.
+    /// Who the connection is, where it has been let in: another token has to be of the same user, or one for a topic of
+    /// nobody.
     pub identity: Option<&'a Identity>,
 }
 

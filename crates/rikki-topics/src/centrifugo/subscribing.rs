@@ -13,7 +13,7 @@ use crate::cursor::Taken;
 use crate::history::Reading;
 use crate::options::{SubscribeOptions, Watches};
 use crate::position::{Epoch, From, Position};
-use crate::url::Action;
+use crate::url::{Action, Denied};
 use rikki_ws::internal::{NEVER, ticks};
 
 /// A position that there is none of.
@@ -138,11 +138,15 @@ impl Client {
     }
 
     /// What a token of a channel says.
-    fn judge(&self, channel: &str, token: &str) -> Result<Result<Admitted, crate::url::Denied>, Refused> {
+    fn judge(&self, channel: &str, token: &str) -> Result<Result<Admitted, Denied>, Refused> {
         let State::Connected(session) = &self.state else { return Err(End::BAD_REQUEST.into()) };
         let Some(rule) = &self.settings.rule else { return Err(Fault::NOT_AVAILABLE.into()) };
         let shown = Shown { topic: Some(channel), identity: Some(&session.identity), ..Shown::token(token) };
-        ask(|| rule(&shown))
+        let judged = ask(|| rule(&shown))?;
+        Ok(judged.and_then(|admitted| match &*admitted.identity.user {
+            user if user.is_empty() || user == session.identity.user => Ok(admitted),
+            _ => Err(Denied::forbidden("the token is of another user")),
+        }))
     }
 
     /// Lets a subscription go on with another token.
