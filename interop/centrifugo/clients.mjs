@@ -277,6 +277,7 @@ const checks = {
       ['3500', [...flags, ...JWT], {token: 'wrong'}, null, 'disconnected', 3500],
       ['3500 without a token', [...flags, ...JWT], {}, null, 'disconnected', 3500],
       ['3501', flags, {}, (one) => send(one, '{"id":1'), 'disconnected', 3501],
+      ['3503', [...flags, '--max-message-rate', '3'], {}, many, 'disconnected', 3503],
       ['3506', flags, {}, (one) => send(one, Buffer.from('x')), 'disconnected', 3506],
       ['3507', [...flags, ...JWT], {token: token({channel: 'chat'})}, null, 'disconnected', 3507],
       ['3508', flags, {}, (one) => one.send({}), 'disconnected', 3508],
@@ -307,6 +308,11 @@ const checks = {
 /** Sends what the client itself would not. */
 function send(centrifuge, data) {
   centrifuge._transport.send(data);
+}
+
+/** Sends more in a second than it may. */
+function many(centrifuge) {
+  for (let count = 0; count < 10; count += 1) send(centrifuge, '{}');
 }
 
 /** Publishes more than a client takes that does not read. */

@@ -72,6 +72,11 @@ pub trait Feeds: Any + Send {
     fn holds_back(&self) -> bool {
         false
     }
+
+    /// The code by which a peer that sends faster or slower than it may knows that it is not to come back.
+    fn refusal(&self) -> CloseCode {
+        CloseCode::POLICY_VIOLATION
+    }
 }
 
 /// How far [`Feeds::poll_feed`] has come.

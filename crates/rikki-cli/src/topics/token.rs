@@ -62,6 +62,9 @@ impl Tokens {
 impl Claims {
     /// Whether they cover this, and who it is.
     pub(super) fn allow(self, topic: &str, action: Action) -> Result<Identity, Denied> {
+        if self.channel.is_some() {
+            return Err(Denied::forbidden("the token is for one subscription"));
+        }
         self.covers(topic, action)?;
         Ok(self.identity())
     }

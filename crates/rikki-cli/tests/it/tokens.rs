@@ -92,6 +92,8 @@ fn tokens_that_are_good_and_tokens_that_are_not() {
     check(&token(json!({ "publish": ["ch*"] })), no_reading, "200");
     check(&token(json!({ "publish": ["*"], "subscribe": ["c*"] })), "200", "200");
     check(&token(json!({})), no_reading, no_writing);
+    let for_one = "403 the token is for one subscription";
+    check(&token(json!({ "channel": "chat", "subscribe": ["*"], "publish": ["*"] })), for_one, for_one);
     for others in [json!(["chats", "cha", "/chat", "CHAT", "", "chat/*", "rooms/*", "*chat"]), json!([])] {
         check(&token(json!({ "subscribe": others, "publish": others })), no_reading, no_writing);
     }

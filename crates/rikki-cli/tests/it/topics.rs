@@ -234,6 +234,8 @@ fn paths_that_are_taken() {
     let taken = |what: &str| format!("{what} at {path}, which has its answer: take another path");
     check_refused(&["--topic", path], &taken("no topic can be"));
     check_refused(&["--topic=/a", &format!("--mount={path}=.")], &taken("nothing can be mounted"));
+    let no_echo = format!("--websocket cannot be {path}, which has its answer: take another path");
+    check_refused(&["--topic=/a", "--websocket", path], &no_echo);
     let mounted = "nothing can be mounted at /a, which has its answer: take another path";
     check_refused(&["--topic=/a", "--mount=/a=."], mounted);
     check_refused(&["--topic=/a/*", "--mount=/a/=."], mounted);

@@ -77,10 +77,10 @@ impl Client {
             Err(denied) if denied.is_forbidden() => return Err(End::PERMISSION_DENIED.into()),
             Err(_) => return Err(End::INVALID_TOKEN.into()),
         };
-        let ttl = admitted.ttl();
-        if ttl.is_some_and(|ttl| ttl.is_zero()) {
+        if admitted.is_over() {
             return Err(self.refuse(Fault::TOKEN_EXPIRED));
         }
+        let ttl = admitted.ttl();
         let (topics, data) = (std::mem::take(&mut admitted.topics), admitted.data.take());
         self.begin(admitted, ttl);
         let mut object = self.said_of_connection(ttl.map(seconds));
@@ -118,6 +118,9 @@ impl Client {
             Err(denied) if denied.is_expired() => return Err(End::EXPIRED.into()),
             Ok(_) | Err(_) => return Err(End::INVALID_TOKEN.into()),
         };
+        if admitted.is_over() {
+            return Err(End::EXPIRED.into());
+        }
         let ttl = admitted.ttl();
         self.begin(admitted, ttl);
         let object = self.said_of_connection(ttl.map(seconds));
@@ -203,6 +206,7 @@ impl Client {
         if !is_shallow(data) {
             return Err(Fault::BAD_REQUEST.into());
         }
+        let Some(memory) = self.settings.hold(data.len()) else { return Err(Fault::INTERNAL.into()) };
         let call = Call {
             client: self.number,
             identity: session.identity.clone(),
@@ -210,6 +214,7 @@ impl Client {
             data: data.to_owned(),
         };
         self.calls.add(id, async move {
+            let _memory = memory;
             match rpc(call).await {
                 Ok(data) => reply::reply(id, "rpc", &format!("{{\"data\":{}}}", of_text(&data))),
                 Err(CallError { code, message }) => reply::failed(id, code, &message, false),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::request::Parts;
 use rikki_limits::{Budget, Share};
 use rikki_ws::internal::{Alarm, Clock, Fed, Feeds, NEVER, Outlet, Tick, ticks};
-use rikki_ws::{Message, PreparedMessage};
+use rikki_ws::{CloseCode, Message, PreparedMessage};
 
 use super::calls::Calls;
 use super::code::{End, Fault, Refused, Unsubscribed};
@@ -170,8 +170,8 @@ impl Client {
                     [self.settings.pong, self.settings.ping].map(|time| now.saturating_add(ticks(time)));
                 self.ping = Ping::Awaited { until, next };
             }
-            // Its answer may be behind what we have not looked at.
-            Ping::Awaited { until, .. } if *until <= now && !self.input.is_empty() => {
+            // Its answer may be behind what we have not looked at, or what it has not taken yet.
+            Ping::Awaited { until, .. } if *until <= now && (!self.input.is_empty() || outlet.is_full()) => {
                 *until = now.saturating_add(ticks(self.settings.pong));
             }
             Ping::Awaited { until, .. } if *until <= now => return Err(End::NO_PONG),
@@ -281,6 +281,11 @@ impl Feeds for Client {
 
     fn holds_back(&self) -> bool {
         !self.input.is_empty() && self.end.is_none()
+    }
+
+    /// Those clients come back after 1008.
+    fn refusal(&self) -> CloseCode {
+        End::FORCED.parts().0
     }
 }
 

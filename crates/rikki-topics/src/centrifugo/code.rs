@@ -75,6 +75,7 @@ impl End {
     pub(super) const INVALID_TOKEN: Self = Self::of(3500, "invalid token");
     pub(super) const BAD_REQUEST: Self = Self::of(3501, "bad request");
     pub(super) const STALE: Self = Self::of(3502, "stale");
+    pub(super) const FORCED: Self = Self::of(3503, "disconnect without reconnect");
     pub(super) const INAPPROPRIATE_PROTOCOL: Self = Self::of(3506, "inappropriate protocol");
     pub(super) const PERMISSION_DENIED: Self = Self::of(3507, "permission denied");
     pub(super) const NOT_AVAILABLE: Self = Self::of(3508, "not available");

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::routing::{MethodRouter, any};
-use rikki_limits::Budget;
+use rikki_limits::{Budget, Share};
 use rikki_ws::{Endpoint, Upgrade};
 
 use crate::topics::Topics;
@@ -79,17 +79,18 @@ type Rpc = dyn Fn(Call) -> Pin<Box<dyn Future<Output = Result<String, CallError>
 /// Clients come back after 1001 and 1012 (a drain), 1013 (no memory), 3004 (a [rule](Self::authorize) has panicked),
 /// 3005 (the token has expired), 3008 (too slow), 3010 (the same, of a subscription that the server has made) and 3012
 /// (no answer to a ping); not after 1009 (more than one message may have), 3500 (a bad token), 3501 (a command that makes
-/// no sense, or one before `connect`), 3502 (no `connect` within 15 seconds), 3506 (a binary message), 3507 (not
-/// allowed) and 3508 (a `send`, for which there is no callback).
+/// no sense, or one before `connect`), 3502 (no `connect` within 15 seconds), 3503 (it sends
+/// [faster](rikki_ws::Config::max_message_rate) or slower than it may), 3506 (a binary message), 3507 (not allowed) and
+/// 3508 (a `send`, for which there is no callback).
 ///
 /// # Limits
 ///
 /// A frame may have what a [message](rikki_ws::Config::max_message_size) may. As long as not all of it is answered,
 /// nothing else is read of that client, and it counts in the [memory of topics](crate::TopicsConfig::memory), of which all
-/// clients together may have a quarter for that: so whoever does not read holds one read, a frame, and one reply. That has about 512 KiB at most of publications or members
-/// beside a last one, and a client asks for the rest. 16 calls of a client are under way at
-/// a time, for 60 seconds at most. JSON in a
-/// message that is deeper than 128 levels is a string. Memory: about 500 bytes a client beside its WebSocket, and 250 a
+/// clients together may have a quarter for that: so whoever does not read holds one read, a frame, and one reply. That
+/// has about 512 KiB at most of publications or members beside a last one, and a client asks for the rest. 16 calls of a
+/// client are under way at a time, for 60 seconds at most, and what they were given counts there too. JSON in a message
+/// that is deeper than 128 levels is a string. Memory: about 500 bytes a client beside its WebSocket, and 250 a
 /// subscription.
 ///
 /// ```
@@ -129,6 +130,12 @@ impl Settings {
         let memory = self.topics.memory();
         self.input.set_most(memory.most() / INPUT);
         [memory, &self.input]
+    }
+
+    /// Room for so much of what a client has sent, as long as it is held; `None` where there is none.
+    fn hold(&self, bytes: usize) -> Option<[Share; 2]> {
+        let [memory, input] = self.budgets();
+        Some([memory.take(bytes)?, input.take(bytes)?])
     }
 }
 

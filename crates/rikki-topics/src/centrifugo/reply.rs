@@ -11,7 +11,7 @@ use crate::presence::{Member, PresenceChange};
 /// What a ping of ours is.
 pub(super) const PING: &str = "{}";
 
-/// How much of publications or members goes into one reply, in bytes: a last one goes beyond it. Half of what
+/// How much of publications or members goes into one reply or push, in bytes: a last one goes beyond it. Half of what
 /// centrifuge-python takes.
 pub(super) const LONGEST: usize = 512 * 1024;
 
@@ -42,16 +42,22 @@ pub(super) fn publication(item: &Item, position: Position) -> String {
     format!("{{\"data\":{data},\"offset\":{},\"time\":{}}}", position.offset, item.time)
 }
 
-/// Who has come and gone, one a line; `None` where nobody has.
-pub(super) fn presence(channel: &str, change: &PresenceChange) -> Option<String> {
+/// Who has come and gone, one a line: in as many frames as it takes.
+pub(super) fn presence(channel: &str, change: &PresenceChange) -> Vec<String> {
     let all = change.left.iter().map(|member| ("leave", member));
     let all = all.chain(change.joined.iter().map(|member| ("join", member)));
     let lines = all.map(|(name, member)| push(channel, name, &format!("{{\"info\":{}}}", info(member))));
-    let mut text = String::new();
+    let mut frames: Vec<String> = Vec::new();
     for line in lines {
-        let _ = write!(text, "{}{line}", if text.is_empty() { "" } else { "\n" });
+        match frames.last_mut().filter(|frame| frame.len() < LONGEST) {
+            Some(frame) => {
+                frame.push('\n');
+                frame.push_str(&line);
+            }
+            None => frames.push(line),
+        }
     }
-    (!text.is_empty()).then_some(text)
+    frames
 }
 
 /// A subscription has been made by the server.

@@ -28,7 +28,8 @@ pub struct Shown<'a> {
     pub data: Option<&'a str>,
     /// The request that opened the WebSocket, when it connects; not kept for later tokens.
     pub request: Option<&'a Parts>,
-    /// Who the connection is, where it has been let in: another token has to be of the same user.
+    /// Who the connection is, where it has been let in: another token has to be of the same user, or one for a topic of
+    /// nobody.
     pub identity: Option<&'a Identity>,
 }
 
@@ -81,6 +82,11 @@ impl Admitted {
     /// A token of a topic lets subscribe to that, and read it and who is there while it is subscribed to.
     pub fn may(self, may: impl Fn(&str, Action) -> Result<(), Denied> + Send + Sync + 'static) -> Self {
         Self { may: Some(Arc::new(may)), ..self }
+    }
+
+    /// It was for a time that has passed.
+    pub(super) fn is_over(&self) -> bool {
+        self.ttl().is_some_and(|ttl| ttl.is_zero())
     }
 
     /// For how long, from now on.

@@ -190,8 +190,8 @@ impl socket::Seat for Seat {
                 return false;
             }
             Next::Presence(change) => {
-                if let Some(lines) = reply::presence(self.channel(), &change) {
-                    Client::send(outlet, lines);
+                for frame in reply::presence(self.channel(), &change) {
+                    Client::send(outlet, frame);
                 }
             }
             Next::Nothing | Next::Messages { .. } | Next::TooSlow => {}

@@ -13,7 +13,7 @@ use crate::cursor::Taken;
 use crate::history::Reading;
 use crate::options::{SubscribeOptions, Watches};
 use crate::position::{Epoch, From, Position};
-use crate::url::Action;
+use crate::url::{Action, Denied};
 use rikki_ws::internal::{NEVER, ticks};
 
 /// A position that there is none of.
@@ -26,8 +26,11 @@ impl Client {
         let token = asked.token.as_deref().filter(|token| !token.is_empty());
         let admitted = match token {
             Some(token) if self.settings.rule.is_some() => {
-                let judged = self.judge(channel, token)?;
-                Some(judged.map_err(fault_of)?)
+                let admitted = self.judge(channel, token)?.map_err(fault_of)?;
+                if admitted.is_over() {
+                    return Err(Fault::TOKEN_EXPIRED.into());
+                }
+                Some(admitted)
             }
             _ => None,
         };
@@ -58,7 +61,12 @@ impl Client {
     ) -> BTreeMap<String, String> {
         let (mut begun, mut length) = (BTreeMap::new(), 0);
         for channel in topics {
-            let asked = asked.remove(&channel).unwrap_or_default();
+            let mut asked = asked.remove(&channel).unwrap_or_default();
+            // It is in the topic, but what is more is only for those who may have it.
+            for (is_asked, action) in [(&mut asked.recover, Action::History), (&mut asked.join_leave, Action::Presence)]
+            {
+                *is_asked = is_asked.filter(|is_asked| *is_asked && self.allowed(&channel, action).is_ok());
+            }
             let is_there = self.seats.iter().any(|seat| seat.channel() == channel);
             let object = match is_there {
                 true => Ok(None),
@@ -99,9 +107,6 @@ impl Client {
         let mut seat = Seat::new(cursor, id == 0);
         if let Some(admitted) = admitted {
             let ttl = admitted.ttl();
-            if ttl.is_some_and(|ttl| ttl.is_zero()) {
-                return Err(Fault::TOKEN_EXPIRED.into());
-            }
             let until = ttl.map_or(NEVER, |ttl| self.now().saturating_add(ticks(ttl + GRACE)));
             seat.lasts(ttl.map(seconds), until);
         }
@@ -133,11 +138,15 @@ impl Client {
     }
 
     /// What a token of a channel says.
-    fn judge(&self, channel: &str, token: &str) -> Result<Result<Admitted, crate::url::Denied>, Refused> {
+    fn judge(&self, channel: &str, token: &str) -> Result<Result<Admitted, Denied>, Refused> {
         let State::Connected(session) = &self.state else { return Err(End::BAD_REQUEST.into()) };
         let Some(rule) = &self.settings.rule else { return Err(Fault::NOT_AVAILABLE.into()) };
         let shown = Shown { topic: Some(channel), identity: Some(&session.identity), ..Shown::token(token) };
-        ask(|| rule(&shown))
+        let judged = ask(|| rule(&shown))?;
+        Ok(judged.and_then(|admitted| match &*admitted.identity.user {
+            user if user.is_empty() || user == session.identity.user => Ok(admitted),
+            _ => Err(Denied::forbidden("the token is of another user")),
+        }))
     }
 
     /// Lets a subscription go on with another token.
@@ -154,6 +163,7 @@ impl Client {
                 continue;
             }
             result = match self.judge(seat.channel(), token.unwrap_or_default())? {
+                Ok(admitted) if admitted.is_over() => Err(Fault::EXPIRED.into()),
                 Ok(admitted) => Ok((index, admitted)),
                 Err(denied) if denied.is_expired() => Err(Fault::EXPIRED.into()),
                 Err(_) => Err(Fault::PERMISSION_DENIED.into()),

@@ -2,20 +2,23 @@
 
 use std::time::SystemTime;
 
-use rikki_ws::CloseCode;
 use rikki_ws::testing::Client;
+use rikki_ws::{CloseCode, Config, Endpoint};
 
 use super::*;
-use crate::config::TopicsConfig;
+use crate::config::{PresenceMode, TopicConfig, TopicsConfig};
+use crate::options::SubscribeOptions;
 use crate::presence::Identity;
+use crate::url::Action;
 
-/// Tokens are for so many seconds; `0` is for ever, and `bad` is none.
+/// Tokens are for so many seconds; `0` is for ever, `over` was for some that have passed, and `bad` is none.
 fn admit(shown: &Shown<'_>) -> Result<Admitted, Denied> {
     let admitted = Admitted::new(Identity::user("ada"));
     match shown.token.parse() {
         Ok(0) => Ok(admitted),
         // Half a second is for what passes of it here.
         Ok(seconds) => Ok(admitted.expires_at(SystemTime::now() + Duration::from_millis(seconds * 1000 + 500))),
+        Err(_) if shown.token == "over" => Ok(admitted.expires_at(SystemTime::UNIX_EPOCH)),
         Err(_) => Err(Denied::unauthorized("no number")),
     }
 }
@@ -129,7 +132,7 @@ fn calls_that_do_not_end() {
     client.expect_silence();
     // What is read at once, and not all that was sent.
     let waiting = topics.memory().used();
-    assert!((1000..70_000).contains(&waiting), "{waiting}");
+    assert!((1000..90_000).contains(&waiting), "{waiting}");
     client.advance(seconds(5));
     client.expect(r#"{"id":2,"rpc":{"data":1}}"#);
     // The pong of a client that is not read is not waited for.
@@ -141,6 +144,115 @@ fn calls_that_do_not_end() {
     for _ in 0..15 {
         assert!(client.expect_message().as_text().unwrap().ends_with(failed));
     }
+}
+
+/// What is given to the application is held by it, and counts as long as it is.
+#[test]
+fn what_calls_hold() {
+    let topics = Topics::new(TopicsConfig::default().memory(100_000));
+    let clients = Centrifugo::new(&topics).rpc(|_| std::future::pending());
+    let mut client = Client::open(Clients(Arc::new(clients.settings))).paused();
+    ask(&mut client, r#"{"id":1,"connect":{}}"#, r#"{"id":1,"connect":"#);
+    let call = |id: u32| format!(r#"{{"id":{id},"rpc":{{"data":"{}"}}}}"#, "x".repeat(10_000));
+    client.send(call(2));
+    client.expect_silence();
+    assert_eq!(topics.memory().used(), 10_002);
+    // All clients together may have a quarter.
+    ask(&mut client, &call(3), r#"{"id":3,"error":{"code":100,"#);
+    drop(client);
+    assert_eq!(topics.memory().used(), 0);
+}
+
+/// A rule may let in with a token whose time has passed: it is over all the same.
+#[test]
+fn tokens_whose_time_has_passed() {
+    let mut client = connect("0");
+    let expired = r#"{"id":2,"error":{"code":109,"#;
+    ask(&mut client, r#"{"id":2,"subscribe":{"channel":"a","token":"over"}}"#, expired);
+    ask(&mut client, r#"{"id":3,"subscribe":{"channel":"a","token":"10"}}"#, r#"{"id":3,"subscribe":"#);
+    ask(&mut client, r#"{"id":4,"sub_refresh":{"channel":"a","token":"over"}}"#, r#"{"id":4,"error":{"code":110,"#);
+    client.send(r#"{"id":5,"refresh":{"token":"over"}}"#);
+    assert_eq!(client.expect_close(CloseCode(3005)), "connection expired");
+}
+
+/// Whoever is subscribed by the server gets no more of that topic than it may have.
+#[test]
+fn subscriptions_of_the_server_let_in_to_nothing_else() {
+    let config = TopicConfig::default().presence(PresenceMode::Members);
+    let topics = Topics::new(TopicsConfig::default().others(config));
+    topics.publish("a", "before").wait().unwrap();
+    let clients = Centrifugo::new(&topics).authorize(|_| {
+        Ok(Admitted::default().subscribe_to(["a"]).may(|_, action| match action {
+            Action::Subscribe => Ok(()),
+            _ => Err(Denied::forbidden("what comes, and nothing else")),
+        }))
+    });
+    let mut client = Client::open(Clients(Arc::new(clients.settings))).paused();
+    client.send(r#"{"id":1,"connect":{"subs":{"a":{"recover":true,"join_leave":true}}}}"#);
+    let reply = client.expect_message();
+    let reply = reply.as_text().unwrap();
+    assert!(reply.contains(r#""subs":{"a":{"#) && !reply.contains("recovered") && !reply.contains("before"), "{reply}");
+    client.advance(seconds(1));
+    client.expect_silence();
+    topics.publish("a", "1").wait().unwrap();
+    assert!(client.expect_message().as_text().unwrap().contains(r#""data":1"#));
+}
+
+/// Its pong is not read while it has still to take what is sent: it is waited for.
+#[test]
+fn a_pong_behind_what_has_not_been_taken() {
+    let topics = Topics::new(TopicsConfig::default());
+    let clients = Centrifugo::new(&topics);
+    let mut client = Client::open(Clients(Arc::new(clients.settings))).paused();
+    ask(&mut client, r#"{"id":1,"connect":{}}"#, r#"{"id":1,"connect":"#);
+    ask(&mut client, r#"{"id":2,"subscribe":{"channel":"a"}}"#, r#"{"id":2,"subscribe":"#);
+    client.advance(seconds(26));
+    client.expect(reply::PING);
+    for _ in 0..4 {
+        topics.publish("a", "x".repeat(200_000)).wait().unwrap();
+    }
+    client.stall(seconds(12));
+    for _ in 0..4 {
+        assert!(client.expect_message().as_text().unwrap().contains("xxx"));
+    }
+    client.send("{}");
+    client.advance(seconds(14));
+    client.expect(reply::PING);
+}
+
+/// Many who come at once are told in frames that clients take.
+#[test]
+fn many_who_come_at_once() {
+    let config = TopicConfig::default().presence(PresenceMode::Members);
+    let topics = Topics::new(TopicsConfig::default().others(config));
+    let mut client = Client::open(Clients(Arc::new(Centrifugo::new(&topics).settings))).paused();
+    ask(&mut client, r#"{"id":1,"connect":{}}"#, r#"{"id":1,"connect":"#);
+    ask(&mut client, r#"{"id":2,"subscribe":{"channel":"a","join_leave":true}}"#, r#"{"id":2,"subscribe":"#);
+    let identity = Identity::user("ada").info("x".repeat(5000));
+    let come = |_| topics.subscribe("a", SubscribeOptions::default().identity(identity.clone())).unwrap();
+    let there: Vec<_> = (0..300).map(come).collect();
+    client.advance(seconds(1));
+    let mut joins = 0;
+    while joins < there.len() + 1 {
+        let frame = client.expect_message();
+        let frame = frame.as_text().unwrap();
+        assert!(frame.len() <= reply::LONGEST + 6000, "{}", frame.len());
+        joins += frame.lines().filter(|line| line.starts_with(r#"{"push":{"channel":"a","join":"#)).count();
+    }
+    client.expect_silence();
+}
+
+/// Those clients come back after 1008, which others do not.
+#[test]
+fn a_client_that_sends_too_fast() {
+    let clients = Centrifugo::new(&Topics::new(TopicsConfig::default()));
+    let config = Config::default().max_message_rate(2);
+    let endpoint = Endpoint::new(Clients(Arc::new(clients.settings))).config(config);
+    let mut client = Client::open_at(&endpoint, http::Request::new(())).paused();
+    ask(&mut client, r#"{"id":1,"connect":{}}"#, r#"{"id":1,"connect":"#);
+    ask(&mut client, r#"{"id":2,"ping":{}}"#, r#"{"id":2,"ping":"#);
+    client.send(r#"{"id":3,"ping":{}}"#);
+    client.expect_close(CloseCode(3503));
 }
 
 /// What a client and each of its subscriptions hold by themselves, in bytes.

@@ -26,7 +26,7 @@ use super::clock::{Alarm, Clock, NEVER, Tick};
 use super::compression;
 use super::config::Overflow;
 use super::error::{Closed, Error};
-use super::feeds::Extras;
+use super::feeds::{Extras, Feeds};
 use super::group::Coming;
 use super::rate::Rate;
 use super::sender::{Command, Drained, Mailbox};
@@ -303,7 +303,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     /// The peer sends faster or slower than it may, and is told so: nothing more of it is handed over.
     #[cold]
     fn refuse<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, reason: &'static str, error: Error) {
-        let code = CloseCode::POLICY_VIOLATION;
+        let feeds = self.extras.as_deref().and_then(|extras| extras.feeds.as_deref());
+        let code = feeds.map_or(CloseCode::POLICY_VIOLATION, Feeds::refusal);
         // Fails after a Close of ours, with which the peer knows that this is the end.
         let _ = self.connection.close(code, reason, turn.output);
         self.report(turn, Closed { code, reason: Text::from(reason), error: Some(error) });

@@ -210,7 +210,7 @@ async fn a_client_that_is_too_slow() {
     check(Policy::Latest, &[last]).await;
 }
 
-/// What was published before a drain comes first, and what was asked before it is answered.
+/// What was published before a drain comes first.
 #[tokio::test]
 async fn a_drain() {
     let topics = topics();

@@ -143,6 +143,8 @@ async fn subscribing() {
         ("ada", r#"{"id":2,"subscribe":{"channel":"news","token":"hour"}}"#, &[
             r#"{"id":2,"subscribe":{"recoverable":true,"positioned":true,"epoch":"E","offset":4,"expires":true,"ttl":3600,"publications":[]}}"#]),
         ("ada", r#"{"id":2,"subscribe":{"channel":"news","token":"wrong"}}"#, &[denied]),
+        // It is somebody else's.
+        ("bob", r#"{"id":2,"subscribe":{"channel":"news","token":"ada"}}"#, &[denied]),
         ("ada", r#"{"id":2,"subscribe":{"channel":"news","token":"expired"}}"#, &[r#"{"id":2,"error":{"code":109,"message":"token expired"}}"#]),
         ("", r#"{"id":2,"unsubscribe":{"channel":"news"}}"#, &[r#"{"id":2,"unsubscribe":{}}"#]),
     ]).await;
