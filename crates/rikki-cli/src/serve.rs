@@ -16,6 +16,7 @@ use crate::banner::Facts;
 use crate::lines::Shown;
 use crate::network::Network;
 use crate::settings::{Certificate, Requests, Settings, TlsSettings};
+use crate::topics::CENTRIFUGO;
 use crate::{Failure, advice, banner, folders, hints, log, origin, print, reload, routes, topics};
 
 /// What goes on where settings are read again.
@@ -56,14 +57,14 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
     let settings = Arc::new(settings);
     let log = log::start(&settings.log).map_err(StartError::Runtime)?;
     let kept = Arc::new(Kept::new(&settings, log.filter(), log.shown())?);
+    // Before the server looks: what changes meanwhile is seen again. What cannot be found out is not told.
+    let network = Network::now().unwrap_or_default();
     let server = kept.server(settings.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
     let served = runtime.block_on(async {
         let handle =
             server.start().await.map_err(|error| advice::not_started(error, &settings, std::env::args_os()))?;
         let fingerprint = kept.fingerprint();
-        // What cannot be found out is not told.
-        let network = Network::now().unwrap_or_default();
         let facts =
             Facts { bound: handle.bound(), network: &network, fingerprint: fingerprint.as_deref(), code: code() };
         let greeting = banner::greeting(&facts, &settings);
@@ -104,31 +105,38 @@ async fn follow(handle: Handle, mut network: Network, kept: Arc<Kept>) -> Infall
         // Nobody looks where everybody is answered.
         let on_lan = in_force.wait_for(|settings| settings.as_ref().is_some_and(|settings| settings.lan)).await;
         let Some(settings) = on_lan.ok().and_then(|settings| settings.clone()) else { continue };
-        let (again, asked) = (kept.clone(), settings.clone());
+        let (again, asked, before) = (kept.clone(), settings.clone(), network.clone());
+        let fingerprint = kept.fingerprint();
         // It may write a certificate.
         let looked = tokio::task::spawn_blocking(move || {
-            let now = Network::now().ok().filter(|now| *now != network);
-            let server = now.is_some().then(|| again.server(asked).map_err(|failure| failure.lines().1.join("; ")));
-            (now.unwrap_or(network), server)
+            let now = Network::now().ok().filter(|now| *now != before)?;
+            Some((now, again.server(asked).map_err(|failure| failure.lines().1.join("; "))))
         });
-        let Ok((now, server)) = looked.await else { return std::future::pending().await };
-        network = now;
-        let reloaded = match server {
-            None => continue,
-            Some(Ok(server)) => handle.reload(server).await.map(drop).map_err(|error| error.to_string()),
-            Some(Err(why)) => Err(why),
-        };
+        let Ok(looked) = looked.await else { return std::future::pending().await };
+        // Settings that came meanwhile are not to be undone: it looks again.
+        let are_in_force = || in_force.borrow().as_ref().is_some_and(|now| Arc::ptr_eq(now, &settings));
+        let Some((now, server)) = looked.filter(|_| are_in_force()) else { continue };
+        let before = std::mem::replace(&mut network, now);
         let addresses: Vec<_> = network.reachable().map(|address| address.ip.to_string()).collect();
         let addresses = addresses.join(" ");
-        match reloaded {
-            Ok(()) => {
-                tracing::info!(target: "rikki::settings", addresses, "this computer is in other networks now");
-                let facts = Facts { bound: handle.bound(), network: &network, fingerprint: None, code: code() };
-                // Without a thread for it, the log has said it.
-                let _ = tell(banner::others(&facts, &settings));
-            }
-            Err(why) => tracing::error!(target: "rikki::settings", addresses, "in other networks now: {why}"),
+        let reloaded = match server {
+            Ok(server) => handle.reload(server).await.map(drop).map_err(|error| error.to_string()),
+            Err(why) => Err(why),
+        };
+        if let Err(why) = reloaded {
+            tracing::error!(target: "rikki::settings", addresses, "in other networks now: {why}");
+            continue;
         }
+        let another = kept.fingerprint().filter(|another| Some(another) != fingerprint.as_ref());
+        // Where containers come and go, so do addresses that nobody types.
+        if another.is_none() && network.reachable().eq(before.reachable()) {
+            continue;
+        }
+        tracing::info!(target: "rikki::settings", addresses, "this computer is in other networks now");
+        let bound = handle.bound();
+        let facts = Facts { bound, network: &network, fingerprint: another.as_deref(), code: code() };
+        // Without a thread for it, the log has said it.
+        let _ = tell(banner::others(&facts, &settings));
     }
 }
 
@@ -212,8 +220,10 @@ fn on_lan(server: Server) -> Result<Server, Failure> {
 fn shown(server: Server, settings: &Settings, kept: &Kept) -> Server {
     let (filter, set_filter, shown) = (settings.log.clone(), kept.log.clone(), kept.shown.clone());
     let topics = settings.topics.all.iter().map(|topic| topic.path.clone());
+    let centrifugo = (!settings.topics.all.is_empty()).then(|| CENTRIFUGO.to_owned());
     let endpoints = settings.endpoints.iter().map(|endpoint| endpoint.path.clone());
-    let websockets: Vec<_> = settings.websocket.iter().cloned().chain(endpoints).chain(topics).collect();
+    let websockets: Vec<_> =
+        settings.websocket.iter().cloned().chain(endpoints).chain(topics).chain(centrifugo).collect();
     let for_people = settings.requests != Requests::Fields;
     let server = server.access_log(settings.requests != Requests::Nothing).message_log(settings.show_messages);
     server.when_in_force(move || {
@@ -326,10 +336,12 @@ fn load(tls: &TlsSettings, settings: &Settings, made: &Made) -> Result<ServerTls
     })
 }
 
-/// One that was made before stays, since browsers have been told to trust it.
+/// One that was made before stays as long as it is for all names, since browsers have been told to trust it: a network
+/// may have gone.
 fn self_signed(names: Vec<String>, kept: &SelfSigned, made: &Made) -> Result<ServerTls, TlsError> {
     let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, _, tls)) = made.as_ref().filter(|(known, place, _)| *known == names && place == kept) {
+    let is_for_all = |known: &[String]| names.iter().all(|name| known.contains(name));
+    if let Some((_, _, tls)) = made.as_ref().filter(|(known, place, _)| place == kept && is_for_all(known)) {
         return Ok(tls.clone());
     }
     let tls = match kept {

@@ -194,16 +194,21 @@ fn certificate() {
         assert!(text.contains("123"), "{name}: {text}{}", String::from_utf8_lossy(&output.stderr));
     }
     use std::os::unix::fs::PermissionsExt as _;
-    for name in ["rikki-development-cert.pem", "rikki-development-key.pem"] {
+    for name in ["rikki-development-cert.pem", ".rikki-development-key.pem"] {
         let mode = std::fs::metadata(format!("{certs}/{name}")).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{name}");
     }
     // The key is in the folder that is served, and is not given away.
-    assert_eq!(curl_status(&format!("https://192.0.2.1:{port}/certs/rikki-development-key.pem")), "404");
+    assert_eq!(curl_status(&format!("https://192.0.2.1:{port}/certs/.rikki-development-key.pem")), "404");
     assert_eq!(curl_status(&format!("https://192.0.2.1:{port}/certs/rikki-development-cert.pem")), "200");
     drop(screen);
     let (_again, _, second) = start();
     assert_eq!(fingerprint, second, "it stays the same");
+    // Neither by who knows nothing of it, as after a slip: a space in the place of the equals sign.
+    let screen = Screen::start(&["--lan", "-p", "0", "--tls-self-signed", "certs"], &folder.path(""), &[]);
+    let port = crate::screen::authority(&screen.expect("its SHA-256 is\n  ")).rsplit(':').next().unwrap().to_owned();
+    assert_eq!(curl_status(&format!("https://192.0.2.1:{port}/.rikki-development-key.pem")), "404");
+    assert_eq!(curl_status(&format!("https://192.0.2.1:{port}/rikki-development-cert.pem")), "200");
 }
 
 fn curl_status(url: &str) -> String {
