@@ -1,14 +1,12 @@
 //! From checked settings to a running server.
 
-use std::convert::Infallible;
 use std::io::{self, IsTerminal as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 use rikki::topics::Topics;
 use rikki::ws::Endpoint;
-use rikki::{BadLimit, Files, Handle, Listen, Server, ServerTls, StartError, TlsError, ws};
+use rikki::{BadLimit, Files, Listen, Server, ServerTls, StartError, TlsError, ws};
 use tokio::sync::watch;
 
 use crate::args::{CompressionMode, Deflate, EndpointArg, ListenArg, OverflowPolicy, SelfSigned, UsageError};
@@ -17,7 +15,7 @@ use crate::lines::Shown;
 use crate::network::Network;
 use crate::settings::{Certificate, Requests, Settings, TlsSettings};
 use crate::topics::CENTRIFUGO;
-use crate::{Failure, advice, banner, folders, hints, log, origin, print, reload, routes, topics};
+use crate::{Failure, advice, banner, folders, follow, hints, log, origin, print, reload, routes, topics};
 
 /// What goes on where settings are read again.
 pub(crate) struct Kept {
@@ -45,8 +43,13 @@ impl Kept {
         Ok(server.when_in_force(move || _ = kept.settings.send_replace(Some(settings))))
     }
 
+    /// The settings that are in force, as they change.
+    pub(crate) fn in_force(&self) -> watch::Receiver<Option<Arc<Settings>>> {
+        self.settings.subscribe()
+    }
+
     /// The fingerprint of a certificate that was made.
-    fn fingerprint(&self) -> Option<String> {
+    pub(crate) fn fingerprint(&self) -> Option<String> {
         let made = self.self_signed.lock().unwrap_or_else(PoisonError::into_inner);
         made.as_ref().and_then(|(_, _, tls)| tls.fingerprint().map(str::to_owned))
     }
@@ -71,7 +74,7 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
         // Whoever has read the greeting may send a signal.
         let again = kept.clone();
         let running = handle.run_reloading(move || reload::read_again(&again));
-        let following = follow(handle.clone(), network, kept);
+        let following = follow::follow(handle.clone(), network, kept);
         tell(greeting).map_err(StartError::Runtime)?;
         tokio::select! {
             ended = running => ended.map_err(|error| Failure::Runtime(format!("cannot wait for signals: {error}"))),
@@ -84,60 +87,13 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
 }
 
 /// Prints on a thread of its own, since stdout may be a terminal that is stopped.
-fn tell(text: String) -> io::Result<()> {
+pub(crate) fn tell(text: String) -> io::Result<()> {
     thread::Builder::new().name("rikki-print".to_owned()).spawn(move || print(&text)).map(drop)
 }
 
 /// Whether a QR code can be read from stdout, and has colours there.
-fn code() -> Option<bool> {
+pub(crate) fn code() -> Option<bool> {
     io::stdout().is_terminal().then(log::wants_colours)
-}
-
-/// How often this machine's networks are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-
-/// Goes by the networks of this machine as they are, as long as it is nobody else that is answered: a computer that is
-/// carried elsewhere has other addresses.
-async fn follow(handle: Handle, mut network: Network, kept: Arc<Kept>) -> Infallible {
-    let mut in_force = kept.settings.subscribe();
-    loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        // Nobody looks where everybody is answered.
-        let on_lan = in_force.wait_for(|settings| settings.as_ref().is_some_and(|settings| settings.lan)).await;
-        let Some(settings) = on_lan.ok().and_then(|settings| settings.clone()) else { continue };
-        let (again, asked, before) = (kept.clone(), settings.clone(), network.clone());
-        let fingerprint = kept.fingerprint();
-        // It may write a certificate.
-        let looked = tokio::task::spawn_blocking(move || {
-            let now = Network::now().ok().filter(|now| *now != before)?;
-            Some((now, again.server(asked).map_err(|failure| failure.lines().1.join("; "))))
-        });
-        let Ok(looked) = looked.await else { return std::future::pending().await };
-        // Settings that came meanwhile are not to be undone: it looks again.
-        let are_in_force = || in_force.borrow().as_ref().is_some_and(|now| Arc::ptr_eq(now, &settings));
-        let Some((now, server)) = looked.filter(|_| are_in_force()) else { continue };
-        let before = std::mem::replace(&mut network, now);
-        let addresses: Vec<_> = network.reachable().map(|address| address.ip.to_string()).collect();
-        let addresses = addresses.join(" ");
-        let reloaded = match server {
-            Ok(server) => handle.reload(server).await.map(drop).map_err(|error| error.to_string()),
-            Err(why) => Err(why),
-        };
-        if let Err(why) = reloaded {
-            tracing::error!(target: "rikki::settings", addresses, "in other networks now: {why}");
-            continue;
-        }
-        let another = kept.fingerprint().filter(|another| Some(another) != fingerprint.as_ref());
-        // Where containers come and go, so do addresses that nobody types.
-        if another.is_none() && network.reachable().eq(before.reachable()) {
-            continue;
-        }
-        tracing::info!(target: "rikki::settings", addresses, "this computer is in other networks now");
-        let bound = handle.bound();
-        let facts = Facts { bound, network: &network, fingerprint: another.as_deref(), code: code() };
-        // Without a thread for it, the log has said it.
-        let _ = tell(banner::others(&facts, &settings));
-    }
 }
 
 /// Each reason that the server would have not to start, as far as that can be told without a socket: those of the
