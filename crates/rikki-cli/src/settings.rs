@@ -137,7 +137,9 @@ impl Settings {
         let websocket = (!args.no_demo).then(|| args.websocket.unwrap_or_else(|| routes::WEBSOCKET.to_owned()));
         let own = routes::paths(websocket.as_deref(), !args.no_demo);
         let own: Vec<&str> = own.iter().map(String::as_str).collect();
-        if let Some(path) = websocket.as_ref().filter(|path| routes::paths(None, true).contains(path)) {
+        let has_topics = !args.topics.topics.is_empty() || !args.topics.broadcasts.is_empty();
+        let is_taken = |path: &&String| routes::paths(None, true).contains(path) || (has_topics && *path == CENTRIFUGO);
+        if let Some(path) = websocket.as_ref().filter(is_taken) {
             faults.push(UsageError(format!("--websocket cannot be {path}, which has its answer: take another path")));
         }
         let show_messages = args.show_messages || (args.dev && !args.quiet);
@@ -305,6 +307,29 @@ mod tests {
         check("/websocket=a", Some("/websocket"));
         check("/test.html=a", Some("/test.html"));
         check("/chat/=a", Some("/chat"));
+    }
+
+    #[test]
+    fn the_echo_is_where_nothing_else_is() {
+        let check = |line: &str, refused: Option<&str>| {
+            let args = match args::parse(line.split(' ').map(Into::into)) {
+                Ok(Request::Run(args)) => *args,
+                other => panic!("{line}: {other:?}"),
+            };
+            let actual = Settings::from_args(args).err().map(|faults| faults[0].0.clone());
+            assert_eq!(actual.as_deref(), refused, "{line}");
+        };
+        check("rikki --websocket /", None);
+        check("rikki --websocket /connection/websocket", None);
+        let taken = "--websocket cannot be /connection/websocket, which has its answer: take another path";
+        check("rikki --websocket /connection/websocket --topic /a", Some(taken));
+        check("rikki --websocket /connection/websocket --broadcast /a", Some(taken));
+        let taken = "--websocket cannot be /rest, which has its answer: take another path";
+        check("rikki --websocket /rest", Some(taken));
+        check(
+            "rikki --websocket /a --topic /a",
+            Some("no topic can be at /a, which has its answer: take another path"),
+        );
     }
 
     #[test]
