@@ -137,9 +137,10 @@ impl Settings {
         let websocket = (!args.no_demo).then(|| args.websocket.unwrap_or_else(|| routes::WEBSOCKET.to_owned()));
         let own = routes::paths(websocket.as_deref(), !args.no_demo);
         let own: Vec<&str> = own.iter().map(String::as_str).collect();
-        let has_topics = !args.topics.topics.is_empty() || !args.topics.broadcasts.is_empty();
-        let is_taken = |path: &&String| routes::paths(None, true).contains(path) || (has_topics && *path == CENTRIFUGO);
-        if let Some(path) = websocket.as_ref().filter(is_taken) {
+        let has_topics = !(args.topics.topics.is_empty() && args.topics.broadcasts.is_empty());
+        let is_taken =
+            |path: &str| routes::paths(None, true).iter().any(|own| own == path) || has_topics && path == CENTRIFUGO;
+        if let Some(path) = websocket.as_deref().filter(|path| is_taken(path)) {
             faults.push(UsageError(format!("--websocket cannot be {path}, which has its answer: take another path")));
         }
         let show_messages = args.show_messages || (args.dev && !args.quiet);
