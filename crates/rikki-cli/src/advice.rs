@@ -13,6 +13,9 @@ use crate::settings::Settings;
 /// How many ports above the one that is taken are tried.
 const TRIED: u16 = 100;
 
+/// How flags with a place begin that have it in the same word, the longer first.
+const JOINED: [&str; 6] = ["--listen=", "--port=", "-p=", "-p", "-qp=", "-qp"];
+
 /// Why the server does not start, and what to type instead where that helps.
 pub(crate) fn not_started(error: StartError, settings: &Settings, line: impl IntoIterator<Item = OsString>) -> Failure {
     let StartError::Bind { address, ref source } = error else { return error.into() };
@@ -58,10 +61,18 @@ fn with_port(line: impl IntoIterator<Item = OsString>, elsewhere: &[String], tak
     let mut words: Vec<String> = Vec::new();
     let mut is_said = false;
     let mut line = line.into_iter();
+    // Flags end there.
+    let mut end = None;
     while let Some(word) = line.next() {
         let text = word.to_string_lossy().into_owned();
+        if end.is_none() && text == "--" {
+            end = Some(words.len());
+        }
         words.push(quoted(&word));
-        if ["--listen", "-url", "--port", "-p"].contains(&&*text)
+        if end.is_some() {
+            continue;
+        }
+        if ["--listen", "-url", "--port", "-p", "-qp"].contains(&&*text)
             && let Some(value) = line.next()
         {
             let changed = replaced(&value.to_string_lossy(), taken, port).filter(|_| !is_said);
@@ -69,7 +80,7 @@ fn with_port(line: impl IntoIterator<Item = OsString>, elsewhere: &[String], tak
             words.push(changed.map_or_else(|| quoted(&value), |changed| quoted(OsStr::new(&changed))));
             continue;
         }
-        let joined = ["--listen=", "--port=", "-p"].into_iter().find_map(|flag| Some((flag, text.strip_prefix(flag)?)));
+        let joined = JOINED.into_iter().find_map(|flag| Some((flag, text.strip_prefix(flag)?)));
         if let Some((flag, value)) = joined
             && let Some(changed) = replaced(value, taken, port).filter(|_| !is_said)
         {
@@ -78,14 +89,16 @@ fn with_port(line: impl IntoIterator<Item = OsString>, elsewhere: &[String], tak
             words.push(quoted(OsStr::new(&format!("{flag}{changed}"))));
         }
     }
-    match (is_said, elsewhere) {
-        (true, _) => {}
-        (false, []) => words.push(format!("--port {port}")),
+    let more: Vec<_> = match (is_said, elsewhere) {
+        (true, _) => Vec::new(),
+        (false, []) => vec![format!("--port {port}")],
         (false, urls) => {
             let urls = urls.iter().map(|url| replaced(url, taken, port).unwrap_or_else(|| url.clone()));
-            words.extend(urls.map(|url| format!("--listen {}", quoted(OsStr::new(&url)))));
+            urls.map(|url| format!("--listen {}", quoted(OsStr::new(&url)))).collect()
         }
-    }
+    };
+    let end = end.unwrap_or(words.len());
+    words.splice(end..end, more);
     words.join(" ")
 }
 
@@ -105,7 +118,7 @@ fn replaced(place: &str, taken: u16, port: u16) -> Option<String> {
 fn quoted(word: &OsStr) -> String {
     let text = word.to_string_lossy();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/=,+@%".contains(&byte);
-    match text.is_empty() || !text.bytes().all(is_plain) {
+    match text.is_empty() || text.starts_with('~') || !text.bytes().all(is_plain) {
         true => format!("'{}'", text.replace('\'', "'\\''")),
         false => text.into_owned(),
     }
@@ -147,6 +160,12 @@ mod tests {
         check("rikki --listen 0.0.0.0", "rikki --listen 0.0.0.0 --port 8001");
         check("rikki --mount /a=it's;x", "rikki --mount '/a=it'\\''s;x' --port 8001");
         check("rikki *", "rikki '*' --port 8001");
+        check("rikki ~", "rikki '~' --port 8001");
+        check("rikki -- -a", "rikki --port 8001 -- -a");
+        check("rikki -p 8000 -- --port", "rikki -p 8001 -- --port");
+        check("rikki -qp 8000", "rikki -qp 8001");
+        check("rikki -qp8000 www", "rikki -qp8001 www");
+        check("rikki -p=8000", "rikki -p=8001");
         let elsewhere = ["http://localhost:1".to_owned(), "http://0.0.0.0:8000".to_owned()];
         let actual = with_port(["rikki".into(), "--config=f".into()], &elsewhere, 8000, 8001);
         assert_eq!(actual, "rikki --config=f --listen http://localhost:1 --listen http://0.0.0.0:8001");

@@ -35,11 +35,7 @@ pub(crate) fn greeting(facts: &Facts<'_>, settings: &Settings) -> String {
             None => of_listener(&mut text, bound, settings),
         }
     }
-    text += &others(facts, settings);
-    if let Some(fingerprint) = facts.fingerprint {
-        let _ = writeln!(text, "  the certificate is self-signed; its SHA-256 is\n  {fingerprint}");
-    }
-    text
+    text + &others(facts, settings)
 }
 
 /// Host and port as this machine finds them.
@@ -82,10 +78,13 @@ fn of_listener(text: &mut String, bound: &Bound, settings: &Settings) {
     }
 }
 
-/// Whoever else can connect, and how.
+/// Whoever else can connect, and how, with the fingerprint of what they are shown.
 pub(crate) fn others(facts: &Facts<'_>, settings: &Settings) -> String {
     let mut text = String::new();
     of_others(&mut text, facts, settings);
+    if let Some(fingerprint) = facts.fingerprint {
+        let _ = writeln!(text, "  the certificate is self-signed; its SHA-256 is\n  {fingerprint}");
+    }
     text
 }
 
@@ -93,7 +92,8 @@ fn of_others(text: &mut String, facts: &Facts<'_>, settings: &Settings) {
     let Facts { bound, network, code, .. } = facts;
     let mut listeners = bound.iter().filter(|bound| !bound.is_redirect());
     if listeners.clone().all(is_loopback) {
-        let _ = writeln!(text, "  only this computer can connect: --lan lets phones in");
+        let how = if settings.lan { "--listen names no other address" } else { "--lan lets phones in" };
+        let _ = writeln!(text, "  only this computer can connect: {how}");
         return;
     }
     let Some(open) = listeners.find(|bound| is_open(bound)) else { return };

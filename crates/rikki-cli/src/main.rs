@@ -8,6 +8,7 @@ mod config;
 mod connect;
 mod descriptors;
 mod folders;
+mod follow;
 mod hints;
 mod lines;
 mod log;

@@ -75,7 +75,7 @@ pub(crate) fn websocket<H: Handler>(server: Server, path: &str, handler: H, file
     let serve = move |request: Request| {
         let (handler, mut files) = (handler.clone(), files.clone());
         async move {
-            if request.headers().contains_key(header::UPGRADE) {
+            if wants_websocket(&request) {
                 return Upgrade::new(request).on_upgrade_with(handler);
             }
             let Ok(response) = files.call(request).await;
@@ -83,6 +83,12 @@ pub(crate) fn websocket<H: Handler>(server: Server, path: &str, handler: H, file
         }
     };
     server.route(path, any(serve))
+}
+
+/// Whether a WebSocket is asked for; some clients ask for HTTP/2 in the same field, and take a page as well.
+fn wants_websocket(request: &Request) -> bool {
+    let fields = request.headers().get_all(header::UPGRADE).iter().filter_map(|field| field.to_str().ok());
+    fields.flat_map(|field| field.split(',')).any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
 }
 
 /// What is neither a WebSocket nor a file: `/rest`, and what `files` may have too. The test page begins with the path of

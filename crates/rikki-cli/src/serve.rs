@@ -1,14 +1,12 @@
 //! From checked settings to a running server.
 
-use std::convert::Infallible;
 use std::io::{self, IsTerminal as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 use rikki::topics::Topics;
 use rikki::ws::Endpoint;
-use rikki::{BadLimit, Files, Handle, Listen, Server, ServerTls, StartError, TlsError, ws};
+use rikki::{BadLimit, Files, Listen, Server, ServerTls, StartError, TlsError, ws};
 use tokio::sync::watch;
 
 use crate::args::{CompressionMode, Deflate, EndpointArg, ListenArg, OverflowPolicy, SelfSigned, UsageError};
@@ -16,7 +14,8 @@ use crate::banner::Facts;
 use crate::lines::Shown;
 use crate::network::Network;
 use crate::settings::{Certificate, Requests, Settings, TlsSettings};
-use crate::{Failure, advice, banner, folders, hints, log, origin, print, reload, routes, topics};
+use crate::topics::CENTRIFUGO;
+use crate::{Failure, advice, banner, folders, follow, hints, log, origin, print, reload, routes, topics};
 
 /// What goes on where settings are read again.
 pub(crate) struct Kept {
@@ -44,8 +43,13 @@ impl Kept {
         Ok(server.when_in_force(move || _ = kept.settings.send_replace(Some(settings))))
     }
 
+    /// The settings that are in force, as they change.
+    pub(crate) fn in_force(&self) -> watch::Receiver<Option<Arc<Settings>>> {
+        self.settings.subscribe()
+    }
+
     /// The fingerprint of a certificate that was made.
-    fn fingerprint(&self) -> Option<String> {
+    pub(crate) fn fingerprint(&self) -> Option<String> {
         let made = self.self_signed.lock().unwrap_or_else(PoisonError::into_inner);
         made.as_ref().and_then(|(_, _, tls)| tls.fingerprint().map(str::to_owned))
     }
@@ -56,21 +60,21 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
     let settings = Arc::new(settings);
     let log = log::start(&settings.log).map_err(StartError::Runtime)?;
     let kept = Arc::new(Kept::new(&settings, log.filter(), log.shown())?);
+    // Before the server looks: what changes meanwhile is seen again. What cannot be found out is not told.
+    let network = Network::now().unwrap_or_default();
     let server = kept.server(settings.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
     let served = runtime.block_on(async {
         let handle =
             server.start().await.map_err(|error| advice::not_started(error, &settings, std::env::args_os()))?;
         let fingerprint = kept.fingerprint();
-        // What cannot be found out is not told.
-        let network = Network::now().unwrap_or_default();
         let facts =
             Facts { bound: handle.bound(), network: &network, fingerprint: fingerprint.as_deref(), code: code() };
         let greeting = banner::greeting(&facts, &settings);
         // Whoever has read the greeting may send a signal.
         let again = kept.clone();
         let running = handle.run_reloading(move || reload::read_again(&again));
-        let following = follow(handle.clone(), network, kept);
+        let following = follow::follow(handle.clone(), network, kept);
         tell(greeting).map_err(StartError::Runtime)?;
         tokio::select! {
             ended = running => ended.map_err(|error| Failure::Runtime(format!("cannot wait for signals: {error}"))),
@@ -83,53 +87,13 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
 }
 
 /// Prints on a thread of its own, since stdout may be a terminal that is stopped.
-fn tell(text: String) -> io::Result<()> {
+pub(crate) fn tell(text: String) -> io::Result<()> {
     thread::Builder::new().name("rikki-print".to_owned()).spawn(move || print(&text)).map(drop)
 }
 
 /// Whether a QR code can be read from stdout, and has colours there.
-fn code() -> Option<bool> {
+pub(crate) fn code() -> Option<bool> {
     io::stdout().is_terminal().then(log::wants_colours)
-}
-
-/// How often this machine's networks are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-
-/// Goes by the networks of this machine as they are, as long as it is nobody else that is answered: a computer that is
-/// carried elsewhere has other addresses.
-async fn follow(handle: Handle, mut network: Network, kept: Arc<Kept>) -> Infallible {
-    let mut in_force = kept.settings.subscribe();
-    loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        // Nobody looks where everybody is answered.
-        let on_lan = in_force.wait_for(|settings| settings.as_ref().is_some_and(|settings| settings.lan)).await;
-        let Some(settings) = on_lan.ok().and_then(|settings| settings.clone()) else { continue };
-        let (again, asked) = (kept.clone(), settings.clone());
-        // It may write a certificate.
-        let looked = tokio::task::spawn_blocking(move || {
-            let now = Network::now().ok().filter(|now| *now != network);
-            let server = now.is_some().then(|| again.server(asked).map_err(|failure| failure.lines().1.join("; ")));
-            (now.unwrap_or(network), server)
-        });
-        let Ok((now, server)) = looked.await else { return std::future::pending().await };
-        network = now;
-        let reloaded = match server {
-            None => continue,
-            Some(Ok(server)) => handle.reload(server).await.map(drop).map_err(|error| error.to_string()),
-            Some(Err(why)) => Err(why),
-        };
-        let addresses: Vec<_> = network.reachable().map(|address| address.ip.to_string()).collect();
-        let addresses = addresses.join(" ");
-        match reloaded {
-            Ok(()) => {
-                tracing::info!(target: "rikki::settings", addresses, "this computer is in other networks now");
-                let facts = Facts { bound: handle.bound(), network: &network, fingerprint: None, code: code() };
-                // Without a thread for it, the log has said it.
-                let _ = tell(banner::others(&facts, &settings));
-            }
-            Err(why) => tracing::error!(target: "rikki::settings", addresses, "in other networks now: {why}"),
-        }
-    }
 }
 
 /// Each reason that the server would have not to start, as far as that can be told without a socket: those of the
@@ -212,8 +176,10 @@ fn on_lan(server: Server) -> Result<Server, Failure> {
 fn shown(server: Server, settings: &Settings, kept: &Kept) -> Server {
     let (filter, set_filter, shown) = (settings.log.clone(), kept.log.clone(), kept.shown.clone());
     let topics = settings.topics.all.iter().map(|topic| topic.path.clone());
+    let centrifugo = (!settings.topics.all.is_empty()).then(|| CENTRIFUGO.to_owned());
     let endpoints = settings.endpoints.iter().map(|endpoint| endpoint.path.clone());
-    let websockets: Vec<_> = settings.websocket.iter().cloned().chain(endpoints).chain(topics).collect();
+    let websockets: Vec<_> =
+        settings.websocket.iter().cloned().chain(endpoints).chain(topics).chain(centrifugo).collect();
     let for_people = settings.requests != Requests::Fields;
     let server = server.access_log(settings.requests != Requests::Nothing).message_log(settings.show_messages);
     server.when_in_force(move || {
@@ -326,10 +292,12 @@ fn load(tls: &TlsSettings, settings: &Settings, made: &Made) -> Result<ServerTls
     })
 }
 
-/// One that was made before stays, since browsers have been told to trust it.
+/// One that was made before stays as long as it is for all names, since browsers have been told to trust it: a network
+/// may have gone.
 fn self_signed(names: Vec<String>, kept: &SelfSigned, made: &Made) -> Result<ServerTls, TlsError> {
     let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, _, tls)) = made.as_ref().filter(|(known, place, _)| *known == names && place == kept) {
+    let is_for_all = |known: &[String]| names.iter().all(|name| known.contains(name));
+    if let Some((_, _, tls)) = made.as_ref().filter(|(known, place, _)| place == kept && is_for_all(known)) {
         return Ok(tls.clone());
     }
     let tls = match kept {

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use rikki::Memory;
 
 use crate::args::{
-    AcmeArgs, Args, Deflate, EndpointArg, FileArgs, Limits, ListenArg, ProxyArgs, SelfSigned, UsageError,
+    AcmeArgs, Args, Deflate, EndpointArg, FileArgs, Limits, ListenArg, ProxyArgs, SelfSigned, TlsArgs, TopicArgs,
+    UsageError,
 };
 use crate::routes;
 use crate::topics::{CENTRIFUGO, TopicSettings};
@@ -131,34 +132,8 @@ impl Settings {
 
     fn checked(args: Args) -> Result<Settings, Vec<UsageError>> {
         let mut faults = Vec::new();
-        let tls = args.tls;
-        let (certificates, keys) = (tls.cert.len(), tls.key.len());
-        if certificates != keys {
-            faults.push(UsageError(format!(
-                "each certificate needs its key: --cert is given {certificates} times, --key {keys} times"
-            )));
-        }
-        let mut pairs = tls.cert.into_iter().zip(tls.key);
-        let certificate = match pairs.next() {
-            Some(first) => Some(Certificate::Files(first, pairs.collect())),
-            None => tls.self_signed.map(Certificate::SelfSigned),
-        };
-        let secure = args.listen.iter().find(|url| is_secure(url));
-        if secure.is_none() && tls.redirect_http.is_some() {
-            let why = "--redirect-http needs an https or wss URL, as in --listen https://0.0.0.0";
-            faults.push(UsageError(why.to_owned()));
-        }
-        let has_certificate = certificate.is_some() || !tls.acme.names.is_empty();
-        match (secure, has_certificate) {
-            (Some(url), false) => faults.push(UsageError(format!(
-                "{url} needs --cert FILE and --key FILE, or --acme NAME, or --tls-self-signed"
-            ))),
-            // Refused, for whoever gives a certificate takes the server to be encrypted.
-            (None, true) => faults.push(UsageError(
-                "a certificate needs an https or wss URL, as in --listen https://localhost:8443".into(),
-            )),
-            _ => {}
-        }
+        let redirect_http = args.tls.redirect_http;
+        let tls = tls_settings(args.tls, &args.listen, &mut faults);
         let websocket = (!args.no_demo).then(|| args.websocket.unwrap_or_else(|| routes::WEBSOCKET.to_owned()));
         let own = routes::paths(websocket.as_deref(), !args.no_demo);
         let own: Vec<&str> = own.iter().map(String::as_str).collect();
@@ -169,27 +144,7 @@ impl Settings {
             faults.push(UsageError(format!("--websocket cannot be {path}, which has its answer: take another path")));
         }
         let show_messages = args.show_messages || (args.dev && !args.quiet);
-        let paths = args.topics.topics.iter().chain(&args.topics.broadcasts).map(|topic| topic.path.as_str());
-        let mut paths: Vec<&str> = paths.map(|path| path.trim_end_matches("/*")).collect();
-        if !paths.is_empty() {
-            paths.push(CENTRIFUGO);
-        }
-        for EndpointArg { path, .. } in &args.endpoints {
-            if own.contains(&path.as_str()) || paths.contains(&path.as_str()) {
-                faults
-                    .push(UsageError(format!("no endpoint can be at {path}, which has its answer: take another path")));
-            }
-            paths.push(path);
-        }
-        for mount in &args.files.mounts {
-            let path = mount.path.trim_end_matches('/');
-            if path.is_empty() || own.contains(&path) || paths.contains(&path) {
-                let shown = if path.is_empty() { "/" } else { path };
-                faults.push(UsageError(format!(
-                    "nothing can be mounted at {shown}, which has its answer: take another path"
-                )));
-            }
-        }
+        judge_paths(&own, &args.topics, &args.endpoints, &args.files, &mut faults);
         let topics = match TopicSettings::from_args(args.topics, &own) {
             Ok(topics) if faults.is_empty() => topics,
             Ok(_) => return Err(faults),
@@ -203,11 +158,11 @@ impl Settings {
             topics,
             endpoints: args.endpoints,
             files: args.files,
-            tls: has_certificate.then_some(TlsSettings { certificate, acme: tls.acme, client_ca: tls.ca }),
+            tls,
             listen: args.listen,
             listen_elsewhere: Vec::new(),
             listeners: args.listeners,
-            redirect_http: tls.redirect_http,
+            redirect_http,
             lan: args.lan,
             dev: args.dev,
             has_demo: !args.no_demo,
@@ -229,6 +184,66 @@ impl Settings {
             },
             show_messages,
         })
+    }
+}
+
+/// How TLS is served, and what of that is at odds with where is listened.
+fn tls_settings(tls: TlsArgs, listen: &[String], faults: &mut Vec<UsageError>) -> Option<TlsSettings> {
+    let (certificates, keys) = (tls.cert.len(), tls.key.len());
+    if certificates != keys {
+        faults.push(UsageError(format!(
+            "each certificate needs its key: --cert is given {certificates} times, --key {keys} times"
+        )));
+    }
+    let mut pairs = tls.cert.into_iter().zip(tls.key);
+    let certificate = match pairs.next() {
+        Some(first) => Some(Certificate::Files(first, pairs.collect())),
+        None => tls.self_signed.map(Certificate::SelfSigned),
+    };
+    let secure = listen.iter().find(|url| is_secure(url));
+    if secure.is_none() && tls.redirect_http.is_some() {
+        let why = "--redirect-http needs an https or wss URL, as in --listen https://0.0.0.0";
+        faults.push(UsageError(why.to_owned()));
+    }
+    let has_certificate = certificate.is_some() || !tls.acme.names.is_empty();
+    match (secure, has_certificate) {
+        (Some(url), false) => faults
+            .push(UsageError(format!("{url} needs --cert FILE and --key FILE, or --acme NAME, or --tls-self-signed"))),
+        // Refused, for whoever gives a certificate takes the server to be encrypted.
+        (None, true) => faults
+            .push(UsageError("a certificate needs an https or wss URL, as in --listen https://localhost:8443".into())),
+        _ => {}
+    }
+    has_certificate.then_some(TlsSettings { certificate, acme: tls.acme, client_ca: tls.ca })
+}
+
+/// Endpoints and mounts that are where something else is: the command's `own`, or each other.
+fn judge_paths(
+    own: &[&str],
+    topics: &TopicArgs,
+    endpoints: &[EndpointArg],
+    files: &FileArgs,
+    faults: &mut Vec<UsageError>,
+) {
+    let paths = topics.topics.iter().chain(&topics.broadcasts).map(|topic| topic.path.as_str());
+    let mut paths: Vec<&str> = paths.map(|path| path.trim_end_matches("/*")).collect();
+    if !paths.is_empty() {
+        paths.push(CENTRIFUGO);
+    }
+    for EndpointArg { path, .. } in endpoints {
+        if own.contains(&path.as_str()) || paths.contains(&path.as_str()) {
+            faults.push(UsageError(format!("no endpoint can be at {path}, which has its answer: take another path")));
+        }
+        paths.push(path);
+    }
+    for mount in &files.mounts {
+        let path = mount.path.trim_end_matches('/');
+        if path.is_empty() || own.contains(&path) || paths.contains(&path) {
+            let shown = if path.is_empty() { "/" } else { path };
+            faults.push(UsageError(format!(
+                "nothing can be mounted at {shown}, which has its answer: take another path"
+            )));
+        }
     }
 }
 
@@ -293,6 +308,29 @@ mod tests {
         check("/websocket=a", Some("/websocket"));
         check("/test.html=a", Some("/test.html"));
         check("/chat/=a", Some("/chat"));
+    }
+
+    #[test]
+    fn the_echo_is_where_nothing_else_is() {
+        let check = |line: &str, refused: Option<&str>| {
+            let args = match args::parse(line.split(' ').map(Into::into)) {
+                Ok(Request::Run(args)) => *args,
+                other => panic!("{line}: {other:?}"),
+            };
+            let actual = Settings::from_args(args).err().map(|faults| faults[0].0.clone());
+            assert_eq!(actual.as_deref(), refused, "{line}");
+        };
+        check("rikki --websocket /", None);
+        check("rikki --websocket /connection/websocket", None);
+        let taken = "--websocket cannot be /connection/websocket, which has its answer: take another path";
+        check("rikki --websocket /connection/websocket --topic /a", Some(taken));
+        check("rikki --websocket /connection/websocket --broadcast /a", Some(taken));
+        let taken = "--websocket cannot be /rest, which has its answer: take another path";
+        check("rikki --websocket /rest", Some(taken));
+        check(
+            "rikki --websocket /a --topic /a",
+            Some("no topic can be at /a, which has its answer: take another path"),
+        );
     }
 
     #[test]

@@ -40,7 +40,10 @@ pub(super) fn resolve(args: &mut Args) -> Result<(), UsageError> {
 }
 
 fn refused(place: &str, why: &str) -> UsageError {
-    UsageError(format!("cannot listen on {place}: {why}"))
+    match place.is_empty() || place.contains(char::is_whitespace) {
+        true => UsageError(format!("cannot listen on {place:?}: {why}")),
+        false => UsageError(format!("cannot listen on {place}: {why}")),
+    }
 }
 
 impl Defaults {
@@ -143,7 +146,7 @@ mod tests {
         check("rikki --listen example.com:80", "cannot listen on example.com:80: the host is localhost, ");
         check("rikki --listen 1.2.3.4.5:80", "cannot listen on 1.2.3.4.5:80: the host is localhost, ");
         check("rikki --listen [::1", "cannot listen on [::1: ");
-        check("rikki --listen=", "cannot listen on : write a port");
+        check("rikki --listen=", "cannot listen on \"\": write a port");
         check("rikki --port 70000", "invalid value '70000' for '--port <N>'");
         check("rikki -p http", "invalid value 'http' for '--port <N>'");
         check("rikki -p 9 --listen 8", "--port 9 has nothing to be the port of: --listen names one");

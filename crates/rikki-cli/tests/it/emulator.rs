@@ -1,4 +1,5 @@
-//! The command on a terminal, with what is on the screen.
+//! The command on a terminal of a shell, with keys, and the rows that are on the screen. What is only written there is for
+//! `screen`.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};

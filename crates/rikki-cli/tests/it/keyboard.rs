@@ -194,7 +194,7 @@ fn a_page_under_construction() {
         ("http://localhost.evil.test", "403"),
         ("http://localhost@evil.test", "403"),
     ] {
-        for path in ["/websocket", "/chat"] {
+        for path in ["/websocket", "/chat", "/connection/websocket"] {
             assert_eq!(upgrade(path, origin), expected, "{path} {origin}");
         }
         let answer = get(&address, "/index.html", &format!("Origin: {origin}\r\n"));
@@ -205,7 +205,9 @@ fn a_page_under_construction() {
     }
     // Where there is none, the screen says where there is one.
     upgrade("/ws", "http://localhost:5173");
-    screen.expect("\n         there is no WebSocket at /ws: try /websocket, /chat\n");
+    let shown =
+        screen.expect("\n         there is no WebSocket at /ws: try /websocket, /chat, /connection/websocket\n");
+    assert_eq!(shown.matches("there is no WebSocket").count(), 1, "{shown}");
     let mut socket = stubborn_at(&address, "/websocket");
     let text = format!("\u{1b}[2J\u{202e}{}", "x".repeat(118));
     let frame = [&[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0], text.as_bytes()].concat();
@@ -233,7 +235,10 @@ fn where_the_echo_is() {
     folder.write("index.html", "a page");
     let status = |address: &str, path: &str| get(address, path, "")[9..12].to_owned();
     let (screen, address) = on_screen(&["--websocket", "/"], &folder);
-    assert!(get(&address, "/", "").ends_with("a page"));
+    // curl asks for HTTP/2 so, and takes a page.
+    for fields in ["", "Upgrade: h2c\r\n"] {
+        assert!(get(&address, "/", fields).ends_with("a page"), "{fields}");
+    }
     assert!(get(&address, "/test.html", "").contains(" data-websocket=\"/\""));
     assert_eq!(status(&address, "/websocket"), "404");
     stubborn_at(&address, "/").write_all(&[0x88, 0x80, 0, 0, 0, 0]).unwrap();

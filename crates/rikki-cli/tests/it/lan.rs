@@ -107,19 +107,33 @@ fn phones() {
     let shown = screen.expect("it comes from another network");
     assert!(shown.contains("peer=198.51.100.2:") || shown.contains("198.51.100.2"), "{shown}");
     screen.expect("--allow-host evil.test would allow it");
+    // An address that nobody types is known, and not told of.
+    assert_eq!(status("127.0.0.1", &to, "[fe80::77]"), "403");
+    change_addresses("address add fe80::77/64 dev far");
+    wait_until("it is called so", || status("127.0.0.1", &to, "[fe80::77]") == "200");
+    assert!(!screen.expect("for others").contains("in other networks now"));
     // Carried elsewhere, it goes by what it has there.
     let moved = format!("203.0.113.1:{port}");
-    for arguments in ["address add 203.0.113.1/24 dev lan", "address delete 192.0.2.1/24 dev lan"] {
-        assert!(Command::new("ip").args(arguments.split(' ')).status().unwrap().success(), "{arguments}");
-    }
+    change_addresses("address add 203.0.113.1/24 dev lan");
+    change_addresses("address delete 192.0.2.1/24 dev lan");
     screen.expect("this computer is in other networks now");
     screen.expect(&format!("\n  http://{moved}/  ws://{moved}/websocket  lan\n"));
+    wait_until("it follows", || {
+        status("203.0.113.1", &moved, &moved) == "200" && status("192.0.2.7", &moved, &moved).is_empty()
+    });
+    assert_eq!(status("127.0.0.1", &to, &there), "403", "what it was called there");
+}
+
+fn change_addresses(arguments: &str) {
+    assert!(Command::new("ip").args(arguments.split(' ')).status().unwrap().success(), "{arguments}");
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let until = std::time::Instant::now() + crate::process::DEADLINE;
-    while status("203.0.113.1", &moved, &moved) != "200" || !status("192.0.2.7", &moved, &moved).is_empty() {
-        assert!(std::time::Instant::now() < until, "it does not follow");
+    while !is_so() {
+        assert!(std::time::Instant::now() < until, "{what}");
         std::thread::yield_now();
     }
-    assert_eq!(status("127.0.0.1", &to, &there), "403", "what it was called there");
 }
 
 #[test]
@@ -131,7 +145,14 @@ fn code() {
     let folder = Folder::new();
     let screen = Screen::start(&["--lan", "-p", "0"], &folder.path(""), &[]);
     let begin = "\u{1b}[38;5;16;48;5;231m";
-    let port = crate::screen::authority(&screen.expect("for others")).rsplit_once(':').unwrap().1.to_owned();
+    // The code comes in pieces, if need be.
+    let is_whole = |shown: &str| {
+        let lines: Vec<_> =
+            shown.lines().filter_map(|line| line.strip_prefix(begin)?.strip_suffix("\u{1b}[0m")).collect();
+        lines.first().is_some_and(|line| lines.len() == line.chars().count().div_ceil(2)) && shown.ends_with('\n')
+    };
+    let shown = screen.expect_that("a whole code", is_whole);
+    let port = crate::screen::authority(&shown).rsplit_once(':').unwrap().1.to_owned();
     let code = QrCode::with_error_correction_level(format!("http://192.0.2.1:{port}/"), EcLevel::L).unwrap();
     let side = code.width() + 8;
     let count = side.div_ceil(2);
@@ -168,19 +189,25 @@ fn a_certificate_for_the_network() {
     in_a_namespace("lan::a_certificate_for_the_network", certificate);
 }
 
+/// All of the screen when it ends with a fingerprint, and that.
+fn fingerprint(screen: &Screen) -> (String, String) {
+    let last = |shown: &str| shown.rsplit("its SHA-256 is\n  ").next()?.strip_suffix('\n').map(str::to_owned);
+    let shown = screen.expect_that("a fingerprint", |shown| last(shown).is_some_and(|last| last.len() == 95));
+    let last = last(&shown).unwrap();
+    (shown, last)
+}
+
 fn certificate() {
     let folder = Folder::new();
     let certs = folder.path("certs");
     let flag = format!("--tls-self-signed={certs}");
     let start = || {
         let screen = Screen::start(&["--lan", "-p", "0", &flag], &folder.path(""), &[]);
-        let shown = screen.expect("its SHA-256 is\n  ");
-        let fingerprint =
-            screen.expect(":").split("its SHA-256 is\n  ").nth(1).map(|rest| rest.lines().next().unwrap().to_owned());
+        let (shown, fingerprint) = fingerprint(&screen);
         let port = shown.split("wss://localhost:").nth(1).unwrap().split('/').next().unwrap().to_owned();
-        (screen, port, fingerprint.unwrap())
+        (screen, port, fingerprint)
     };
-    let (screen, port, fingerprint) = start();
+    let (screen, port, first_fingerprint) = start();
     let file = format!("{certs}/rikki-development-cert.pem");
     let first = host_name().split('.').next().unwrap().to_owned();
     for name in ["localhost".to_owned(), "192.0.2.1".to_owned(), format!("{first}.local")] {
@@ -194,16 +221,31 @@ fn certificate() {
         assert!(text.contains("123"), "{name}: {text}{}", String::from_utf8_lossy(&output.stderr));
     }
     use std::os::unix::fs::PermissionsExt as _;
-    for name in ["rikki-development-cert.pem", "rikki-development-key.pem"] {
+    for name in ["rikki-development-cert.pem", ".rikki-development-key.pem"] {
         let mode = std::fs::metadata(format!("{certs}/{name}")).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{name}");
     }
     // The key is in the folder that is served, and is not given away.
-    assert_eq!(curl_status(&format!("https://192.0.2.1:{port}/certs/rikki-development-key.pem")), "404");
+    assert_eq!(curl_status(&format!("https://192.0.2.1:{port}/certs/.rikki-development-key.pem")), "404");
     assert_eq!(curl_status(&format!("https://192.0.2.1:{port}/certs/rikki-development-cert.pem")), "200");
     drop(screen);
-    let (_again, _, second) = start();
-    assert_eq!(fingerprint, second, "it stays the same");
+    let (again, _, second) = start();
+    assert_eq!(first_fingerprint, second, "it stays the same");
+    // Of a network that has come, it is told with another certificate; that stays when the network goes.
+    change_addresses("address add 203.0.113.1/24 dev lan");
+    again.expect("this computer is in other networks now");
+    again.expect_that("two fingerprints", |shown| shown.matches("its SHA-256 is\n").count() == 2);
+    let (_, third) = fingerprint(&again);
+    assert_ne!(third, second);
+    change_addresses("address delete 203.0.113.1/24 dev lan");
+    let told = "this computer is in other networks now";
+    let shown = again.expect_that("other networks again", |shown| shown.matches(told).count() == 2);
+    assert_eq!(shown.matches("its SHA-256 is\n").count(), 2, "{shown}");
+    // The key is not given away either by who knows nothing of it, as after a slip: a space in the place of the equals sign.
+    let screen = Screen::start(&["--lan", "-p", "0", "--tls-self-signed", "certs"], &folder.path(""), &[]);
+    let port = crate::screen::authority(&screen.expect("its SHA-256 is\n  ")).rsplit(':').next().unwrap().to_owned();
+    assert_eq!(curl_status(&format!("https://192.0.2.1:{port}/.rikki-development-key.pem")), "404");
+    assert_eq!(curl_status(&format!("https://192.0.2.1:{port}/rikki-development-cert.pem")), "200");
 }
 
 fn curl_status(url: &str) -> String {

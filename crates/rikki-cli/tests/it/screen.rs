@@ -1,4 +1,4 @@
-//! The command on a terminal, and what is on its screen.
+//! The command writing to a terminal, and all that it has written. What keys come to is for `emulator`.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -68,7 +68,13 @@ impl Screen {
     /// Waits until the screen has this, and gives all of it.
     #[track_caller]
     pub(crate) fn expect(&self, text: &str) -> String {
-        self.wait(text, |shown| shown.text.contains(text))
+        self.expect_that(text, |shown| shown.contains(text))
+    }
+
+    /// Waits until what is on the screen is as it should be, and gives all of it.
+    #[track_caller]
+    pub(crate) fn expect_that(&self, what: &str, is_it: impl Fn(&str) -> bool) -> String {
+        self.wait(what, |shown| is_it(&shown.text))
     }
 
     /// Waits for the end, and gives the whole screen.

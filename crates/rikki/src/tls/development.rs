@@ -30,9 +30,10 @@ const VALIDITY_KEPT: Duration = Duration::from_secs(365 * DAY.as_secs());
 /// One that is kept is made anew this long before it expires.
 const RENEWED_BEFORE: Duration = Duration::from_secs(30 * DAY.as_secs());
 
-/// What the files are called: like none that somebody else may have in a folder.
+/// What the files are called: like none that somebody else may have in a folder. The key is hidden, since the folder may
+/// be below one that is served later by a server that does not know of it.
 const CERTIFICATE: &str = "rikki-development-cert.pem";
-const KEY: &str = "rikki-development-key.pem";
+const KEY: &str = ".rikki-development-key.pem";
 
 /// A certificate with its key.
 pub(super) struct Made {

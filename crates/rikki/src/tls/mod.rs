@@ -186,8 +186,8 @@ impl ServerTls {
     ///
     /// It is made where there is none, or where the one that is there is for other names, cannot be used or expires within
     /// 30 days; it is valid for 365. The folder is made with mode 0700 if it is not there, and in it
-    /// `rikki-development-cert.pem`, and `rikki-development-key.pem`, which no folder of the server gives away, with mode
-    /// 0600 each. Blocks.
+    /// `rikki-development-cert.pem`, and `.rikki-development-key.pem`, with mode 0600 each. No folder of the server gives
+    /// the key away, and since it is hidden, another server does so only where hidden files are served. Blocks.
     ///
     /// # Errors
     ///

@@ -211,7 +211,7 @@ fn names_for_a_development_certificate() {
 fn a_development_certificate_that_is_kept() {
     let folder = Folder::new();
     let kept = folder.path("kept");
-    let (certificate, key) = (kept.join("rikki-development-cert.pem"), kept.join("rikki-development-key.pem"));
+    let (certificate, key) = (kept.join("rikki-development-cert.pem"), kept.join(".rikki-development-key.pem"));
     let made = |names: &[&str]| ServerTls::self_signed_in(&kept, names.iter().copied()).unwrap();
     let first = made(&["localhost", "192.0.2.1", "::1"]);
     let fingerprint = first.fingerprint().unwrap().to_owned();
