@@ -189,9 +189,10 @@ fn a_certificate_for_the_network() {
     in_a_namespace("lan::a_certificate_for_the_network", certificate);
 }
 
-/// All of the screen when it ends with a fingerprint, and that.
+/// All of the screen when it has a fingerprint in its whole length, and the last: lines of the log may follow it.
 fn fingerprint(screen: &Screen) -> (String, String) {
-    let last = |shown: &str| shown.rsplit("its SHA-256 is\n  ").next()?.strip_suffix('\n').map(str::to_owned);
+    let last =
+        |shown: &str| shown.rsplit_once("its SHA-256 is\n  ")?.1.split_once('\n').map(|(line, _)| line.to_owned());
     let shown = screen.expect_that("a fingerprint", |shown| last(shown).is_some_and(|last| last.len() == 95));
     let last = last(&shown).unwrap();
     (shown, last)
