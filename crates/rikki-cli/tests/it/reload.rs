@@ -199,7 +199,7 @@ mod terminals {
 
     fn start(before: &str, folder: &Folder) -> (Process, String, std::os::fd::OwnedFd) {
         let (master, slave) = terminal();
-        let script = format!("{before} exec setsid --ctty \"$@\"");
+        let script = format!("{before} setsid --ctty \"$@\"");
         let mut command = Command::new("sh");
         command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_rikki"), "--listen", "http://127.0.0.1:0"]);
         command.arg(folder.path("")).stdin(slave);
@@ -211,7 +211,8 @@ mod terminals {
     #[test]
     fn one_that_goes_away_ends_the_server_and_one_that_stays_does_not() {
         let folder = Folder::new();
-        let (server, address, terminal) = start("", &folder);
+        // Also where whoever runs the tests is to outlive theirs.
+        let (server, address, terminal) = start("exec env --default-signal=HUP", &folder);
         let mut socket = stubborn_at(&address, "/websocket");
         server.signal("HUP");
         let line = server.report();
@@ -229,7 +230,7 @@ mod terminals {
     #[test]
     fn whoever_is_told_to_outlive_it_does() {
         let folder = Folder::new();
-        let (server, address, terminal) = start("trap '' HUP;", &folder);
+        let (server, address, terminal) = start("trap '' HUP; exec", &folder);
         let mut socket = stubborn_at(&address, "/websocket");
         drop(terminal);
         assert!(echoes(&mut socket, 5));
