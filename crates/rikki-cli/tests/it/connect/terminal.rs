@@ -159,6 +159,8 @@ fn colours_are_a_wish() {
     let command = format!("$RIKKI connect --compression off {}", echo.url);
     let mut screen = Screen::start(&command, WIDE, &[("TERM", "dumb")]);
     screen.has_row(|row| row.starts_with("rikki: connected to "));
+    // Its end may come a moment later.
+    screen.has_cursor_at(0);
     screen.keys("one\n");
     screen.ends_with(&["one", "one"]);
 }
