@@ -111,11 +111,10 @@ pub(crate) fn below(io: &impl Any) -> Option<&TcpStream> {
     let io: &dyn Any = io;
     #[cfg(all(feature = "tls", any(feature = "axum", feature = "client")))]
     {
-        type Tls<C> = TlsStream<C>;
-        if let Some(tls) = io.downcast_ref::<Box<Tls<rustls::ServerConnection>>>() {
-            return Some(Tls::tcp(tls));
-        }
-        if let Some(tls) = io.downcast_ref::<Tls<rustls::ServerConnection>>() {
+        // A server's: no socket of a client has the mark.
+        type Tls = TlsStream<rustls::ServerConnection>;
+        let boxed = io.downcast_ref::<Box<Tls>>().map(|tls| &**tls);
+        if let Some(tls) = boxed.or_else(|| io.downcast_ref()) {
             return Some(Tls::tcp(tls));
         }
     }

@@ -14,7 +14,7 @@ use tokio::net::TcpSocket;
 use crate::process::{Folder, Process};
 use crate::screen::Screen;
 
-const INSIDE: &str = "RIKKI_TEST_INSIDE";
+const INSIDE: &str = "TEST_OF_RIKKI_INSIDE";
 
 const NETWORK: &str = "ip link set lo up && ip link add lan type veth peer name far && ip address add 192.0.2.1/24 dev lan && \
                        ip link set far up && ip link set lan up && ip route add local 198.51.100.0/24 dev lo && \

@@ -2,17 +2,13 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use axum::routing::future::RouteFuture;
 use http::header::{Entry, HeaderName};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, Version, header};
@@ -22,16 +18,17 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tower_service::Service as _;
 
 use super::access::Access;
+use super::answering::Answering;
 use super::config::Config;
 use super::framing;
-use super::guard::{KnownHost, Refused};
+use super::guard::KnownHost;
 use super::idle::Waiting;
 use super::linger;
 use super::pace::{PacedBody, PacedIo};
-use super::refusal::later;
+use super::persistence::{is_endless, is_kept_alive, may_stay_unread};
+use super::refusal::{later, refuse_host};
 use super::sending::Sending;
 use super::serving::Serving;
 use super::site::Current;
@@ -42,8 +39,9 @@ use crate::net::Peer;
 #[cfg(feature = "tls")]
 use crate::tls::ClientCertificate;
 use crate::ws;
-use crate::ws::internal::{Agreed, Public, Tracker, closing};
-use rikki_limits::Seldom;
+#[cfg(feature = "tls")]
+use crate::ws::internal::closing;
+use crate::ws::internal::{Agreed, Public, Tracker};
 
 /// What a request is told that comes when its connection has just made room for another.
 pub(super) const GIVEN_AWAY: &str = "the connection has made room for another\n";
@@ -302,7 +300,7 @@ impl Connection {
         } else if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             self.close_after(upgrade);
         } else if is_agreed.load(Relaxed) {
-            log_replaced(self.peer);
+            upgraded::log_replaced(self.peer);
         }
     }
 
@@ -324,16 +322,6 @@ impl Connection {
     }
 }
 
-fn refuse_host(serving: &Serving, peer: Peer, refused: &Refused) -> Response {
-    let Serving { config, terms, .. } = serving;
-    terms.live.counts.refused_hosts.up();
-    if let Some(left_out) = refused.turn_to_log() {
-        let told = refused.told(config.hints.0);
-        tracing::warn!(target: "rikki::http", %peer, left_out, "request refused: {told}");
-    }
-    refused.response(config.hints.0).map(Body::from)
-}
-
 fn pace(serving: &Serving, body: Incoming, read: Option<Arc<AtomicBool>>) -> Body {
     if body.is_end_stream() {
         return Body::empty();
@@ -342,83 +330,8 @@ fn pace(serving: &Serving, body: Incoming, read: Option<Arc<AtomicBool>>) -> Bod
     Body::new(PacedBody::new(body, config.limits.body_rate(), terms.live.counts.clone(), read))
 }
 
-/// An answer that is known, or that the application is to give. If it panics, its request is answered with 500, and
-/// others on the connection go on.
-enum Answering {
-    Known(Response),
-    Routed(RouteFuture<Infallible>),
-}
-
-impl Answering {
-    fn routed(mut router: Router, request: Request, peer: Peer) -> Self {
-        match catch_unwind(AssertUnwindSafe(|| router.call(request))) {
-            Ok(answering) => Self::Routed(answering),
-            Err(_) => Self::Known(panicked(peer)),
-        }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>, peer: Peer) -> Poll<Response> {
-        match self {
-            Self::Known(response) => Poll::Ready(std::mem::take(response)),
-            Self::Routed(answering) => match catch_unwind(AssertUnwindSafe(|| Pin::new(answering).poll(cx))) {
-                Ok(answer) => answer.map(|Ok(response)| response),
-                Err(_) => Poll::Ready(panicked(peer)),
-            },
-        }
-    }
-}
-
-fn panicked(peer: Peer) -> Response {
-    static LINES: Seldom = Seldom::new();
-    if let Some(left_out) = LINES.turn(()) {
-        tracing::error!(target: "rikki::http", %peer, left_out, "the handler of a request panicked");
-    }
-    // https://www.rfc-editor.org/rfc/rfc9110#section-15.6.1
-    closing(StatusCode::INTERNAL_SERVER_ERROR, "the server failed\n")
-}
-
-/// The client believes that it has a WebSocket. Without one, a 101 is the application's: it has the stream.
-fn log_replaced(peer: Peer) {
-    static LINES: Seldom = Seldom::new();
-    if let Some(left_out) = LINES.turn(()) {
-        let what = "no WebSocket: the answer of its handshake was replaced by another 101";
-        tracing::warn!(target: "rikki::http", %peer, left_out, "{what}");
-    }
-}
-
 /// How long the next request is waited for, in seconds: <https://www.rfc-editor.org/rfc/rfc2068#section-19.7.1.1>.
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-
-/// Whether an answer goes on until its client leaves: events, and pictures that replace one another
-/// (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
-fn is_endless(response: &Response) -> bool {
-    let media = response.headers().get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    let media = media.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    media.eq_ignore_ascii_case(b"text/event-stream") || media.eq_ignore_ascii_case(b"multipart/x-mixed-replace")
-}
-
-/// Whether the connection ends if nobody reads the body of a request: the client waits for being asked to send it
-/// ([RFC 9110 section 10.1.1](https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1)), or it is more than comes with
-/// the head, which hyper passes over.
-fn may_stay_unread(request: &Parts, body: &Incoming) -> bool {
-    request.version < Version::HTTP_2
-        && !body.is_end_stream()
-        && (request.headers.contains_key(header::EXPECT)
-            || body.size_hint().upper().is_none_or(|most| most > PASSED_OVER))
-}
-
-/// In bytes.
-const PASSED_OVER: u64 = 4 * 1024;
-
-/// Whether the client of HTTP/1 wants to send more on its connection:
-/// <https://www.rfc-editor.org/rfc/rfc9112#section-9.3>.
-fn is_kept_alive(request: &Parts) -> bool {
-    let has = |option: &str| {
-        let lines = request.headers.get_all(header::CONNECTION).iter().filter_map(|line| line.to_str().ok());
-        lines.flat_map(|line| line.split(',')).any(|given| given.trim().eq_ignore_ascii_case(option))
-    };
-    if request.version == Version::HTTP_11 { !has("close") } else { has("keep-alive") && !has("close") }
-}
 
 pub(super) fn log_end(peer: Peer, result: hyper::Result<()>) -> Option<hyper::Error> {
     result.inspect_err(|error| tracing::debug!(target: "rikki::http", %peer, "connection ended: {error}")).err()
@@ -427,7 +340,9 @@ pub(super) fn log_end(peer: Peer, result: hyper::Result<()>) -> Option<hyper::Er
 #[cfg(test)]
 mod tests {
     use std::io;
+    use std::pin::Pin;
     use std::sync::atomic::AtomicUsize;
+    use std::task::{Context, Poll};
     use std::time::Duration;
 
     use bytes::Bytes;

@@ -2,6 +2,7 @@
 
 mod access;
 mod added;
+mod answering;
 mod config;
 mod connection;
 mod draining;
@@ -18,6 +19,7 @@ mod linger;
 #[cfg(feature = "tls")]
 mod outgoing;
 mod pace;
+mod persistence;
 mod refusal;
 #[cfg(feature = "tls")]
 mod secure;

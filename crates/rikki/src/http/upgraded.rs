@@ -7,12 +7,13 @@ use rustls::ServerConnection;
 use tokio::io::DuplexStream;
 
 use super::pace::PacedIo;
-use crate::net::Stream;
+use crate::net::{Peer, Stream};
 #[cfg(feature = "client")]
 use crate::ws::internal::Other;
 use crate::ws::internal::{Transport, take as take_of};
 #[cfg(feature = "tls")]
 use crate::ws::tls::TlsStream;
+use rikki_limits::Seldom;
 
 /// Takes the bare stream out of what HTTP needs around it. From here on it is known which kind it is: no read or write
 /// of a WebSocket has to ask.
@@ -43,6 +44,15 @@ pub(super) fn take(upgraded: Upgraded) -> Transport {
         Err(upgraded) => upgraded,
     };
     Transport::from(upgraded)
+}
+
+/// The client believes that it has a WebSocket. Without one, a 101 is the application's: it has the stream.
+pub(super) fn log_replaced(peer: Peer) {
+    static LINES: Seldom = Seldom::new();
+    if let Some(left_out) = LINES.turn(()) {
+        let what = "no WebSocket: the answer of its handshake was replaced by another 101";
+        tracing::warn!(target: "rikki::http", %peer, left_out, "{what}");
+    }
 }
 
 #[cfg(test)]
