@@ -17,15 +17,18 @@ use super::{BENCH, Bench, Outcome};
 use crate::Result;
 use crate::process::output;
 
-/// With more processes than this wanting to run before the first case, figures of time mean little.
-const QUIET: f64 = 0.5;
+/// With more cores than this at work before the first case, figures of time mean little.
+const QUIET: f64 = 0.2;
+/// How long is looked whether they are: not the load average, which is that of the build before.
+const LOOK: Duration = Duration::from_secs(2);
+const STAT: &str = "/proc/stat";
 
 /// Where the figures come from.
 pub(super) struct Machine {
     text: String,
     versions: BTreeMap<String, String>,
-    /// How many processes wanted to run in the minute before.
-    load: f64,
+    /// How many cores were at work when nothing of the benchmark was.
+    busy: f64,
 }
 
 impl Machine {
@@ -38,7 +41,9 @@ impl Machine {
             .lines()
             .find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name.to_owned()))
             .unwrap_or_else(|| "an unknown processor".to_owned());
-        let load = read("/proc/loadavg")?.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(f64::NAN);
+        let before = read(STAT)?;
+        std::thread::sleep(LOOK);
+        let busy = busy_cores(&before, &read(STAT)?);
         let (outside, confidence) = interval(bench.options.rounds);
         let text = format!(
             "{}, {}, {}; server on core {}, load on core {}; {}. Medians of rounds in which the servers take turns, and of \
@@ -67,15 +72,15 @@ impl Machine {
         ];
         let found = programs.iter().filter_map(|(peer, program)| Some((peer, program.as_ref().ok()?)));
         versions.extend(found.map(|(peer, program)| (peer.name().to_owned(), program.version.clone())));
-        Ok(Self { text, versions, load })
+        Ok(Self { text, versions, busy })
     }
 
     /// The machine, the date, the rounds, and a warning if something else was at work.
     pub(super) fn describe(&self) -> String {
-        if self.load <= QUIET {
+        if self.busy <= QUIET {
             return format!("{}\n", self.text);
         }
-        format!("{}\n\n**Not to be published: the machine was busy (load {:.1}).**\n", self.text, self.load)
+        format!("{}\n\n**Not to be published: the machine was busy ({:.1} cores at work).**\n", self.text, self.busy)
     }
 
     /// The server and its version.
@@ -194,6 +199,23 @@ fn thousands(value: f64) -> String {
     text
 }
 
+/// How many cores were at work between two looks at /proc/stat (proc_stat(5)): whatever is neither idle nor waiting for
+/// a disk, time that the machine's own host took included.
+fn busy_cores(before: &str, after: &str) -> f64 {
+    let times = |text: &str| {
+        let mut fields = text.lines().next()?.split_whitespace().skip(1).map_while(|field| field.parse::<f64>().ok());
+        let (user, nice, system) = (fields.next()?, fields.next()?, fields.next()?);
+        let unused = fields.next()? + fields.next()?;
+        // Guests (the last two) are in user and nice already.
+        Some((user + nice + system + fields.take(3).sum::<f64>(), unused))
+    };
+    let cores = before.lines().filter(|line| line.starts_with("cpu")).count().saturating_sub(1);
+    times(before).zip(times(after)).map_or(f64::NAN, |(before, after)| {
+        let (used, unused) = (after.0 - before.0, after.1 - before.1);
+        used / (used + unused) * cores as f64
+    })
+}
+
 fn percent(part: Option<f64>) -> String {
     part.map_or(NONE.to_owned(), |part| format!("{:.0} %", part * 100.0))
 }
@@ -220,6 +242,15 @@ mod tests {
         check(&[1234.0], "1,234");
         check(&[1_234_567.0], "1,234,567");
         check(&[90.0, 100.0, 1110.0], "100 [90, 1,110]");
+    }
+
+    #[test]
+    fn tells_how_many_cores_are_at_work() {
+        let before = "cpu  100 0 50 800 50 0 0 0 40 0\ncpu0 50 0 25 400 25\ncpu1 50 0 25 400 25\nintr 7\n";
+        let after = "cpu  120 10 60 830 60 5 5 10 60 0\ncpu0 60 0 25 400 25\ncpu1 60 0 25 400 25\nintr 9\n";
+        // 60 of 100 ticks on two cores.
+        assert!((busy_cores(before, after) - 1.2).abs() < 1e-9, "{}", busy_cores(before, after));
+        assert!(busy_cores("", "").is_nan(), "nothing to tell from");
     }
 
     #[test]
