@@ -239,7 +239,7 @@ fn hostile_requests() {
         stream.shutdown(std::net::Shutdown::Write).unwrap();
         let _ = stream.read_to_end(&mut Vec::new());
     }
-    let mut socket = open(&address, "/websocket?\"", "traceparent: \r\n");
+    let mut socket = open(&address, "/websocket?a=%22", "traceparent: \r\n");
     echo(&mut socket, 1, "\u{0}\u{7f}\u{9b}\u{2028}\u{feff}\"\\'\u{1f600}".as_bytes());
     echo(&mut socket, 2, &[0xff; 120]);
     send(&mut socket, 8, b"\x03\xe8\"\x1b[2J");
