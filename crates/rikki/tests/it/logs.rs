@@ -151,5 +151,8 @@ async fn under_another_server() {
     for line in ["called number=", "opened id=", "closed id="] {
         lines.one(&[&span, line]);
     }
+    // Both ends tell the same of who has closed it.
+    lines.one(&[&span, " code=1000 by=server"]);
+    lines.one(&[" peer=127.0.0.1:", " path=/greet}: ", " code=1000 by=server"]);
     served.abort();
 }
