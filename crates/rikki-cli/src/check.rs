@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::Level;
+
 use crate::Failure;
 use crate::args::{self, Args};
 use crate::serve::Kept;
@@ -10,7 +12,7 @@ use crate::{config, print, serve, tell};
 
 /// Says that all is well, or prints the settings.
 pub(crate) fn check(args: Args, wants_settings: bool) -> Result<(), Failure> {
-    args.origins.warnings.iter().for_each(|line| tell(line));
+    args.origins.warnings.iter().for_each(|line| tell(Level::WARN, line));
     let shown =
         if wants_settings { config::print(&args::command(), &args) } else { "the settings are good\n".to_owned() };
     let settings = Settings::from_args(args)?;

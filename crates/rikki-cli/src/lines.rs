@@ -1,6 +1,6 @@
 //! Requests, WebSockets and their messages as people read them: `20:27:41 200 GET /index.html 402 B 1 ms`.
 //!
-//! All other events of the log are written as ever.
+//! All other events of the log are written as ever; where lines are JSON, all are.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,6 +13,8 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::{Format, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::json_lines;
 
 /// How many paths of WebSockets are told of.
 const MOST_PATHS: usize = 5;
@@ -73,6 +75,9 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        if json_lines::are_wanted() {
+            return json_lines::write_event(context, &mut writer, event);
+        }
         let target = event.metadata().target();
         if !self.shown.for_people.load(Relaxed) || !["rikki::access", "rikki::messages"].contains(&target) {
             return self.others.format_event(context, writer, event);

@@ -10,8 +10,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
+use crate::json_lines::{self, SpanFields};
 use crate::lines::{EventLines, Shown};
 
 /// How much may wait to be written, in bytes: some thousand lines.
@@ -52,6 +54,7 @@ pub(crate) fn start_on(filter: &str, to: impl Write + Send + 'static) -> io::Res
         .with_writer(queue.clone())
         .with_ansi(has_colours())
         .log_internal_errors(false)
+        .fmt_fields(SpanFields::new())
         .event_format(EventLines { others, shown: shown.clone() })
         .with_filter_reloading();
     let handle = subscriber.reload_handle();
@@ -62,9 +65,30 @@ pub(crate) fn start_on(filter: &str, to: impl Write + Send + 'static) -> io::Res
     std::panic::set_hook(Box::new(move |panic| {
         let trace = Backtrace::capture();
         let trace = if trace.status() == BacktraceStatus::Captured { format!("{trace}") } else { String::new() };
-        panics.push(format!("{panic}\n{trace}").as_bytes());
+        panics.push(panicked(&panic.to_string(), &trace).as_bytes());
     }));
     Ok(Log { queue, filter, shown })
+}
+
+/// What is written of a panic.
+fn panicked(told: &str, trace: &str) -> String {
+    if json_lines::are_wanted() {
+        return json_lines::line(Level::ERROR, "rikki::panic", told, |fields| {
+            if !trace.is_empty() {
+                fields.text("backtrace", format_args!("{trace}"));
+            }
+        });
+    }
+    format!("{told}\n{trace}")
+}
+
+/// What is written in the place of lines that are left out.
+fn missing(left_out: usize) -> String {
+    if json_lines::are_wanted() {
+        let message = "lines of the log are left out here";
+        return json_lines::line(Level::WARN, "rikki::log", message, |fields| fields.plain("left_out", left_out));
+    }
+    format!("rikki: {left_out} lines of the log are left out here\n")
 }
 
 /// Whether stderr shows colours, and is wanted to.
@@ -154,7 +178,7 @@ impl Queue {
             let left_out = std::mem::take(&mut lines.left_out);
             drop(lines);
             if left_out > 0 {
-                writing.extend_from_slice(format!("rikki: {left_out} lines of the log are left out here\n").as_bytes());
+                writing.extend_from_slice(missing(left_out).as_bytes());
             }
             let mut lost = 0;
             for piece in writing.chunks(PIECE) {

@@ -10,6 +10,7 @@ mod descriptors;
 mod folders;
 mod follow;
 mod hints;
+mod json_lines;
 mod lines;
 mod log;
 mod network;
@@ -25,6 +26,8 @@ mod tutorial;
 
 use std::io::Write as _;
 use std::process::ExitCode;
+
+use tracing::Level;
 
 use args::UsageError;
 use settings::Settings;
@@ -53,9 +56,11 @@ fn main() -> ExitCode {
         Err(failure) => {
             let line = failure.line().map(str::to_owned);
             let (code, lines) = failure.lines();
-            lines.iter().for_each(|line| tell(line));
-            if let Some(line) = line {
-                let _ = writeln!(std::io::stderr(), "    {}", config::plain(&line));
+            lines.iter().for_each(|line| tell(Level::ERROR, line));
+            match line {
+                Some(line) if json_lines::are_wanted() => tell(Level::ERROR, &line),
+                Some(line) => _ = writeln!(std::io::stderr(), "    {}", config::plain(&line)),
+                None => {}
             }
             ExitCode::from(code)
         }
@@ -67,10 +72,11 @@ fn run() -> Result<ExitCode, Failure> {
         args::Request::Print(text) => print(&text),
         args::Request::Check(args, print) => check::check(*args, print)?,
         args::Request::Run(args) => {
-            args.origins.warnings.iter().for_each(|line| tell(line));
+            json_lines::set_format(args.log_format);
+            args.origins.warnings.iter().for_each(|line| tell(Level::WARN, line));
             let mut settings = Settings::from_args(*args)?;
             if let Some(lowered) = descriptors::share_out(&mut settings) {
-                tell(&lowered);
+                tell(Level::WARN, &lowered);
             }
             serve::serve(settings)?;
         }
@@ -80,8 +86,13 @@ fn run() -> Result<ExitCode, Failure> {
 }
 
 /// Writes a line to stderr, where a path may have any letter; nobody is left to tell if that is closed too.
-fn tell(text: &str) {
-    let _ = writeln!(std::io::stderr(), "rikki: {}", config::plain(text));
+fn tell(level: Level, text: &str) {
+    let text = config::plain(text);
+    let line = match json_lines::are_wanted() {
+        true => json_lines::line(level, "rikki", &text, |_| ()),
+        false => format!("rikki: {text}\n"),
+    };
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// Writes to stdout, which may be closed: `println!` would panic.

@@ -15,7 +15,7 @@ use crate::lines::Shown;
 use crate::network::Network;
 use crate::settings::{Certificate, Requests, Settings, TlsSettings};
 use crate::topics::CENTRIFUGO;
-use crate::{Failure, advice, banner, folders, follow, hints, log, origin, print, reload, routes, topics};
+use crate::{Failure, advice, banner, folders, follow, hints, json_lines, log, origin, print, reload, routes, topics};
 
 /// What goes on where settings are read again.
 pub(crate) struct Kept {
@@ -180,10 +180,11 @@ fn shown(server: Server, settings: &Settings, kept: &Kept) -> Server {
     let endpoints = settings.endpoints.iter().map(|endpoint| endpoint.path.clone());
     let websockets: Vec<_> =
         settings.websocket.iter().cloned().chain(endpoints).chain(topics).chain(centrifugo).collect();
-    let for_people = settings.requests != Requests::Fields;
+    let (for_people, format) = (settings.requests != Requests::Fields, settings.log_format);
     let server = server.access_log(settings.requests != Requests::Nothing).message_log(settings.show_messages);
     server.when_in_force(move || {
         set_filter(&filter);
+        json_lines::set_format(format);
         shown.set(for_people, websockets);
     })
 }

@@ -11,6 +11,7 @@ use crate::args::{
     AcmeArgs, Args, Deflate, EndpointArg, FileArgs, Limits, ListenArg, ProxyArgs, SelfSigned, TlsArgs, TopicArgs,
     UsageError,
 };
+use crate::json_lines::LogFormat;
 use crate::routes;
 use crate::topics::{CENTRIFUGO, TopicSettings};
 
@@ -61,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// A valid filter of `tracing_subscriber`.
     pub(crate) log: String,
+    /// How its lines are written.
+    pub(crate) log_format: LogFormat,
     /// What is shown of requests.
     pub(crate) requests: Requests,
     /// Whether each message of WebSockets is shown.
@@ -177,6 +180,7 @@ impl Settings {
             limits: args.limits,
             // What is asked for is shown, whatever else is logged.
             log: if show_messages { format!("{},rikki::messages=info", args.log) } else { args.log },
+            log_format: args.log_format,
             requests: match () {
                 () if args.access_log => Requests::Fields,
                 () if !args.quiet && (args.dev || std::io::stderr().is_terminal()) => Requests::Lines,

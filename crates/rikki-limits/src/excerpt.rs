@@ -14,15 +14,30 @@ impl<'a> Excerpt<'a> {
     pub fn of(text: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         Self(text.as_ref())
     }
+
+    /// As a text in which nothing is escaped but what is not UTF-8, for those who escape texts themselves.
+    #[must_use]
+    pub fn to_text(self) -> String {
+        let mut text = String::from_utf8_lossy(self.shown()).into_owned();
+        text.push_str(self.end());
+        text
+    }
+
+    fn shown(&self) -> &'a [u8] {
+        self.0.get(..SHOWN).unwrap_or(self.0)
+    }
+
+    fn end(&self) -> &'static str {
+        if self.0.len() > SHOWN { "..." } else { "" }
+    }
 }
 
 impl fmt::Display for Excerpt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.0.get(..SHOWN).unwrap_or(self.0);
-        for chunk in shown.utf8_chunks() {
+        for chunk in self.shown().utf8_chunks() {
             write!(f, "{}{}", chunk.valid().escape_debug(), chunk.invalid().escape_ascii())?;
         }
-        f.write_str(if shown.len() < self.0.len() { "..." } else { "" })
+        f.write_str(self.end())
     }
 }
 
@@ -40,5 +55,7 @@ mod tests {
         check("\u{9b}31m".as_bytes(), "\\u{9b}31m");
         check(&[b'x'; 200], &"x".repeat(200));
         check(&[b'x'; 201], &format!("{}...", "x".repeat(200)));
+        assert_eq!(Excerpt::of(b"\"\x1b\xff").to_text(), "\"\u{1b}\u{fffd}");
+        assert_eq!(Excerpt::of(&[b'x'; 201]).to_text(), format!("{}...", "x".repeat(200)));
     }
 }

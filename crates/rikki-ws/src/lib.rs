@@ -52,6 +52,7 @@ pub mod testing;
 #[doc(hidden)]
 pub mod tls;
 mod trace;
+mod traceparent;
 mod tracker;
 mod turns;
 #[cfg(feature = "axum")]
@@ -110,6 +111,7 @@ pub mod internal {
     pub use crate::refusal::closing;
     pub use crate::stream::Io;
     pub use crate::terms::Terms;
+    pub use crate::traceparent::TraceParent;
     pub use crate::tracker::{Tracked, Tracker};
     #[cfg(feature = "axum")]
     pub use crate::upgrade::foreign;

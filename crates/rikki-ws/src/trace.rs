@@ -5,15 +5,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use rikki_limits::Excerpt;
+use rikki_proto::CloseCode;
 use tracing::field::display;
 use tracing::{Instrument as _, Span};
 
 use super::error::Error;
 use super::id::ConnectionId;
+use super::traceparent::TraceParent;
 use super::watched::Watched;
 
-/// The id of a connection and its span: one of the level `debug` with id, peer and path below the user's own, or that
-/// one alone where nobody logs at `debug`. Without either it is disabled, and nothing is kept.
+/// The id of a connection and its span: one of the level `debug` with id, peer, path and what was traced below the
+/// user's own, or that one alone where nobody logs at `debug`. Without either it is disabled, and nothing is kept.
 pub(crate) struct Trace {
     pub(crate) id: ConnectionId,
     pub(crate) span: Span,
@@ -23,17 +25,34 @@ pub(crate) struct Trace {
 
 impl Trace {
     /// One for a connection that begins now, which is told.
-    pub(crate) fn begin(peer: Option<SocketAddr>, path: &str, user: Option<Span>) -> Self {
-        let id = ConnectionId::next();
+    pub(crate) fn begin(
+        id: ConnectionId,
+        peer: Option<SocketAddr>,
+        path: &str,
+        traced: Option<TraceParent>,
+        user: Option<Span>,
+    ) -> Self {
         let parent = user.as_ref().and_then(Span::id);
-        let (peer, path) = (peer.map(display), display(Excerpt::of(path)));
-        let mut span =
-            tracing::debug_span!(target: "rikki::ws", parent: parent, "websocket", id = id.get(), peer, path);
+        let mut span = tracing::debug_span!(
+            target: "rikki::ws",
+            parent: parent,
+            "websocket",
+            id = id.get(),
+            peer = peer.map(display),
+            path = %Excerpt::of(path),
+            trace_id = traced.map(TraceParent::trace_id).map(display),
+            parent_id = traced.map(TraceParent::parent_id).map(display),
+        );
         if span.is_disabled() {
             span = user.unwrap_or(span);
         }
         span.in_scope(|| tracing::debug!(target: "rikki::ws", id = id.get(), "opened"));
         Self { id, span, watched: None }
+    }
+
+    /// One for a connection that nobody else has numbered, and of which no request tells anything.
+    pub(crate) fn alone(peer: Option<SocketAddr>, path: &str) -> Self {
+        Self::begin(ConnectionId::next(), peer, path, None, None)
     }
 
     /// One that nobody is told of.
@@ -54,11 +73,17 @@ impl Trace {
     }
 }
 
-/// Tells that a connection has ended.
-pub(super) fn closed(id: ConnectionId, span: Option<&Span>, code: u16, error: Option<&Error>) {
+/// Tells that a connection has ended, with who has sent the first Close, if anybody has.
+pub(super) fn closed(
+    id: ConnectionId,
+    span: Option<&Span>,
+    code: CloseCode,
+    by: Option<&'static str>,
+    error: Option<&Error>,
+) {
     let _entered = span.map(Span::enter);
     let error = error.map(display);
-    tracing::debug!(target: "rikki::ws", id = id.get(), code, error, "closed");
+    tracing::debug!(target: "rikki::ws", id = id.get(), code = code.0, by = by.map(display), error, "closed");
 }
 
 #[cfg(test)]
@@ -73,7 +98,7 @@ mod tests {
 
     use super::*;
     use crate::testing::Client;
-    use crate::{CloseCode, Message, Sender, Socket, WebSocket};
+    use crate::{Message, Sender, Socket, WebSocket};
 
     /// What was logged.
     #[derive(Clone, Default)]
@@ -143,7 +168,7 @@ mod tests {
         });
         let [one, other] = *ids else { panic!("{ids:?} of two connections") };
         assert!(one.get() < other.get() && one.to_string() == u64::from(one).to_string());
-        for (id, end) in [(one, "code=4000"), (other, "code=1006 error=the connection broke: ")] {
+        for (id, end) in [(one, "code=4000 by=client"), (other, "code=1006 error=the connection broke: ")] {
             let lines = lines.of(id);
             let [opened, called, closed] = &*lines else { panic!("{lines:?}") };
             let span = format!("websocket{{id={id} path=/}}");
@@ -157,17 +182,20 @@ mod tests {
     fn a_user_s_span_is_above_or_alone() {
         let begin = || {
             let user = tracing::info_span!("user", name = "ada");
-            let trace = Trace::begin(Some(([127, 0, 0, 1], 80).into()), "/chat\n", Some(user.clone()));
+            let traced = TraceParent::read(b"00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01");
+            let peer = Some(([127, 0, 0, 1], 80).into());
+            let trace = Trace::begin(ConnectionId::next(), peer, "/chat\n", traced, Some(user.clone()));
             let is_user_s = trace.span == user;
-            closed(trace.id, Some(&trace.span), 1000, None);
+            closed(trace.id, Some(&trace.span), CloseCode::NORMAL, Some("server"), None);
             trace.span.in_scope(|| tracing::info!(id = trace.id.get(), "said"));
             (trace.id, is_user_s)
         };
         let ((id, is_user_s), lines) = logged(Level::DEBUG, begin);
-        let span = format!("user{{name=\"ada\"}}:websocket{{id={id} peer=127.0.0.1:80 path=/chat\\n}}");
+        let traced = "trace_id=0af7651916cd43dd8448eb211c80319c parent_id=00f067aa0ba902b7";
+        let span = format!("user{{name=\"ada\"}}:websocket{{id={id} peer=127.0.0.1:80 path=/chat\\n {traced}}}");
         let expected = [
             format!("DEBUG {span}: opened id={id}"),
-            format!("DEBUG {span}: closed id={id} code=1000"),
+            format!("DEBUG {span}: closed id={id} code=1000 by=server"),
             format!("INFO {span}: said id={id}"),
         ];
         assert!(!is_user_s);
@@ -179,7 +207,7 @@ mod tests {
 
     #[test]
     fn without_debug_nothing_is_kept() {
-        let ((), lines) = logged(Level::INFO, || assert!(Trace::begin(None, "/", None).span.is_disabled()));
+        let ((), lines) = logged(Level::INFO, || assert!(Trace::alone(None, "/").span.is_disabled()));
         assert!(lines.0.lock().unwrap().is_empty());
     }
 }

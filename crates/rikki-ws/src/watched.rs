@@ -11,12 +11,13 @@ use rikki_proto::{CloseCode, Connection, Message};
 use super::error::Error;
 use super::id::ConnectionId;
 use super::opening::Opening;
+use super::traceparent::TraceParent;
 
 /// What is logged of each WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "nothing else can be")]
 pub enum Watching {
-    /// How it ended, and how many messages there were.
+    /// How it ended, and how much there was to say.
     Ends,
     /// That, and each message.
     Messages,
@@ -32,9 +33,24 @@ pub(crate) struct Watched {
     id: ConnectionId,
     peer: Option<SocketAddr>,
     path: Box<str>,
+    traced: Option<TraceParent>,
     since: Instant,
-    received: AtomicU64,
-    sent: AtomicU64,
+    received: Amount,
+    sent: Amount,
+}
+
+/// How many messages, and how many bytes in them, before they were compressed.
+#[derive(Debug, Default)]
+struct Amount {
+    messages: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Amount {
+    fn add(&self, message: &Message<'_>) {
+        self.messages.fetch_add(1, Relaxed);
+        self.bytes.fetch_add(message.as_bytes().len() as u64, Relaxed);
+    }
 }
 
 impl Watched {
@@ -43,6 +59,7 @@ impl Watched {
         watching: Watching,
         id: ConnectionId,
         opening: &Opening,
+        traced: Option<TraceParent>,
         connection: &mut Connection,
     ) -> Arc<Self> {
         let watched = Arc::new(Self {
@@ -50,9 +67,10 @@ impl Watched {
             id,
             peer: opening.peer,
             path: Excerpt::of(opening.parts.uri.path()).to_string().into(),
+            traced,
             since: Instant::now(),
-            received: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
+            received: Amount::default(),
+            sent: Amount::default(),
         });
         let witness = watched.clone();
         connection.set_witness(move |message| witness.sent(message));
@@ -61,12 +79,12 @@ impl Watched {
 
     /// A message has come.
     pub(crate) fn received(&self, message: &Message<'_>) {
-        self.received.fetch_add(1, Relaxed);
+        self.received.add(message);
         self.log("in", message);
     }
 
     fn sent(&self, message: &Message<'_>) {
-        self.sent.fetch_add(1, Relaxed);
+        self.sent.add(message);
         self.log("out", message);
     }
 
@@ -90,17 +108,22 @@ impl Watched {
         );
     }
 
-    /// It has ended.
-    pub(crate) fn log_end(&self, code: CloseCode, error: Option<&Error>) {
+    /// It has ended, `by` whoever has sent the first Close.
+    pub(crate) fn log_end(&self, code: CloseCode, by: Option<&'static str>, error: Option<&Error>) {
         tracing::info!(
             target: "rikki::access",
             id = self.id.get(),
             peer = self.peer.map(display),
             path = %self.path,
             code = code.0,
-            received = self.received.load(Relaxed),
-            sent = self.sent.load(Relaxed),
+            by = by.map(display),
+            received = self.received.messages.load(Relaxed),
+            sent = self.sent.messages.load(Relaxed),
+            received_bytes = self.received.bytes.load(Relaxed),
+            sent_bytes = self.sent.bytes.load(Relaxed),
             ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            trace_id = self.traced.map(TraceParent::trace_id).map(display),
+            parent_id = self.traced.map(TraceParent::parent_id).map(display),
             error = error.map(display),
             "closed",
         );

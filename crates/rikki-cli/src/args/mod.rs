@@ -28,6 +28,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::Failure;
 use crate::config::{self, Origins};
 use crate::connect::ConnectArgs;
+use crate::json_lines::LogFormat;
 use rikki_limits::units;
 
 use crate::tutorial;
@@ -138,6 +139,9 @@ pub(crate) struct Args {
     /// What the log on stderr has, such as warn, or rikki=debug
     #[arg(long, value_name = "FILTER", default_value = "info", value_parser = log_filter, help_heading = LOGGING)]
     pub(crate) log: String,
+    /// How the log is written: text, or json for programs, with an object on each line
+    #[arg(long, value_name = "FORMAT", default_value = "text", hide_possible_values = true, help_heading = LOGGING)]
+    pub(crate) log_format: LogFormat,
     /// Log each request with all that is known of it, also where stderr is no terminal
     #[arg(long, help_heading = LOGGING)]
     pub(crate) access_log: bool,

@@ -53,7 +53,7 @@ const OURS: &[(&[&str], &str)] = &[
     ),
     (&["--upload", "--allow-upload", "-u"], "nothing: files are only read here"),
     (&["--threads", "--jobs", "-t", "-j"], "--workers N"),
-    (&["--log-format", "--log-file", "--access-log-file"], "--access-log, and send stderr to a file"),
+    (&["--log-file", "--access-log-file"], "--access-log, and send stderr to a file"),
     (&["--domain", "--letsencrypt", "--lets-encrypt", "--auto-tls"], "--acme NAME"),
 ];
 

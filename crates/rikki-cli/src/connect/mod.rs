@@ -36,6 +36,7 @@ use std::time::Duration;
 use rikki::client::{ConnectError, HandshakeError};
 use rikki::ws::Message;
 use tokio::time::timeout;
+use tracing::Level;
 
 use crate::args::UsageError;
 use crate::{Failure, log, tell};
@@ -233,7 +234,7 @@ fn editor(args: &ConnectArgs) -> editor::Editor {
 
 /// One line on stderr, which may quote the server.
 fn note(text: &str) {
-    tell(&shown::line(text));
+    tell(Level::WARN, &shown::line(text));
 }
 
 fn unable(error: io::Error) -> Failure {

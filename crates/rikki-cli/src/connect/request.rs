@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 use rikki::client::{Builder, ClientTls};
 use rikki::ws::{Compression, Config};
+use tracing::Level;
 
 use super::ConnectArgs;
 use crate::args::{CompressionMode, UsageError};
@@ -150,7 +151,7 @@ fn tls(args: &ConnectArgs, url: &str) -> Result<Option<ClientTls>, Failure> {
     let tls = match &args.ca {
         Some(ca) => ClientTls::ca(ca)?,
         None if args.insecure => {
-            tell("warning: with --insecure anybody may be the server: its certificate is not checked");
+            tell(Level::WARN, "warning: with --insecure anybody may be the server: its certificate is not checked");
             ClientTls::insecure()?
         }
         None => ClientTls::system()?,

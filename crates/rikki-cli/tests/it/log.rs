@@ -62,28 +62,29 @@ fn the_second_signal_ends_at_once_with_a_log_that_nobody_reads() {
     drop(reader);
 }
 
-/// What was left out meanwhile is said, and the last line is there.
+/// What was left out meanwhile is said, for programs too, and the last line is there.
 #[test]
 fn a_reader_that_goes_on_gets_what_there_was_room_for() {
     const REQUESTS: usize = 10_000;
     let folder = Folder::new();
     let (reader, writer) = pipe().unwrap();
-    let flags = ["--max-requests", "1000000", "--access-log", &folder.path("")];
+    let flags = ["--max-requests", "1000000", "--access-log", "--log-format=json", &folder.path("")];
     let (server, address) = serve_logging(&flags, writer.into());
     ask_often(&address, REQUESTS);
     let mut lines = BufReader::new(reader).lines().map(Result::unwrap);
     let (mut logged, mut left_out) = (0, 0);
     while left_out == 0 {
         let line = lines.next().unwrap();
-        left_out = line.strip_prefix("rikki: ").map_or(0, |rest| rest.split(' ').next().unwrap().parse().unwrap());
-        logged += usize::from(line.contains(" target=/rest "));
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        left_out = line["fields"]["left_out"].as_u64().unwrap_or_default() as usize;
+        logged += usize::from(line["fields"]["target"] == "/rest");
     }
     assert_eq!(logged + left_out, REQUESTS);
     ask(&address, "GET /last HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let rest = std::thread::spawn(move || lines.collect::<Vec<_>>());
     ends(server, 1);
     let rest = rest.join().unwrap();
-    assert!(rest.iter().any(|line| line.contains(" target=/last ")), "{rest:?}");
+    assert!(rest.iter().any(|line| line.contains("\"target\":\"/last\"")), "{rest:?}");
 }
 
 #[test]

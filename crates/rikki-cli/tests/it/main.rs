@@ -13,6 +13,7 @@ mod keyboard;
 mod lan;
 #[cfg(target_os = "linux")]
 mod log;
+mod logs;
 mod process;
 mod readme;
 #[cfg(target_os = "linux")]

@@ -127,6 +127,7 @@ fn links_lead_somewhere() {
     for page in [
         "README.md",
         "docs/flags.md",
+        "docs/logs.md",
         "docs/connect.md",
         "docs/recipes.md",
         "docs/mongoose.md",

@@ -3,8 +3,8 @@
 //! ```text
 //!              send_close             peer's Close
 //!      Open ---------------> CloseSent ----------> Closed
-//!       |  \                     |                   ^
-//!       |   +--------------------|-------------------+
+//!       |  \                     |
+//!       |   +--------------------|----------> ClosedByPeer
 //!       |     peer's Close (answered)
 //!       +------------------------+----> Failed(error)
 //!          peer breaks a rule (Close with the code that says so)
@@ -85,7 +85,9 @@ enum Role {
 enum State {
     Open,
     CloseSent,
+    /// Our Close was the first.
     Closed,
+    ClosedByPeer,
     Failed(Error),
 }
 
@@ -165,7 +167,7 @@ impl Connection {
             State::Open | State::CloseSent => {}
             // Section 1.4: "After receiving a control frame indicating the connection should be closed, a peer
             // discards any further data received."
-            State::Closed => {
+            State::Closed | State::ClosedByPeer => {
                 *input = &mut [];
                 return Ok(None);
             }
@@ -309,7 +311,13 @@ impl Connection {
     /// Whether nothing more is expected from the peer: its Close has come or it broke a rule.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        matches!(self.state, State::Closed | State::Failed(_))
+        matches!(self.state, State::Closed | State::ClosedByPeer | State::Failed(_))
+    }
+
+    /// Whether the peer has closed the connection: its Close has come, and ours was not sent before.
+    #[must_use]
+    pub fn is_closed_by_peer(&self) -> bool {
+        matches!(self.state, State::ClosedByPeer)
     }
 
     /// Whether a message or a frame has begun to arrive that is not whole yet.
@@ -345,13 +353,14 @@ impl Connection {
 
     fn handle_close(&mut self, payload: &[u8], output: &mut Output) -> Result<Event<'static>, Error> {
         let frame = close::parse(payload)?;
-        if self.is_open() {
+        let is_first = self.is_open();
+        if is_first {
             // Section 5.5.1: "When sending a Close frame in response, the endpoint typically echos the status code it
             // received."
             let code = payload.get(..2).unwrap_or_default();
             self.encode(Opcode::Close, code, output);
         }
-        self.state = State::Closed;
+        self.state = if is_first { State::ClosedByPeer } else { State::Closed };
         self.decoder.clear();
         Ok(Event::Close(frame))
     }

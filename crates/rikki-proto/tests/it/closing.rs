@@ -71,6 +71,8 @@ fn handshake(client_closes: bool, server_closes: bool) -> (Vec<Event<'static>>, 
     }
     pair.settle(1);
     assert!(pair.client.connection.is_closed() && pair.server.connection.is_closed());
+    assert_eq!(pair.client.connection.is_closed_by_peer(), !client_closes);
+    assert_eq!(pair.server.connection.is_closed_by_peer(), !server_closes);
     (pair.client.events().to_vec(), pair.server.events().to_vec())
 }
 

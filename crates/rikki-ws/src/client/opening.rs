@@ -81,7 +81,7 @@ impl Builder {
         }
         let subprotocol = established.subprotocol().cloned();
         let (terms, tracker) = (self.terms.clone(), Tracker::default());
-        let trace = Trace::begin(peer, uri.path(), None);
+        let trace = Trace::alone(peer, uri.path());
         let socket = WebSocket::new(io, &read_ahead, connection, terms, subprotocol, tracker, trace);
         Ok((socket, response))
     }

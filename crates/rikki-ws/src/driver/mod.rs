@@ -356,10 +356,21 @@ impl<I> Driver<I> {
     }
 
     fn trace_end(&self, code: CloseCode, error: Option<&Error>) {
-        trace::closed(self.line.id, Extras::span(&self.extras), code.0, error);
+        let by = self.closed_by(code);
+        trace::closed(self.line.id, Extras::span(&self.extras), code, by, error);
         if let Some(watched) = Extras::watched(&self.extras) {
-            watched.log_end(code, error);
+            watched.log_end(code, by, error);
         }
+    }
+
+    /// Who has sent the first Close of a connection that ends with `code`, if anybody has.
+    fn closed_by(&self, code: CloseCode) -> Option<&'static str> {
+        // One that is refused with a code is told so next.
+        if self.connection.is_open() && code == CloseCode::ABNORMAL {
+            return None;
+        }
+        let is_by_server = self.connection.is_server() != self.connection.is_closed_by_peer();
+        Some(if is_by_server { "server" } else { "client" })
     }
 
     /// Drops what cannot be written any more, and counts its messages.

@@ -133,7 +133,7 @@ impl Client {
         let handler = endpoint.handler().clone();
         Self::served_by(|io| {
             terms.opened().hand_over();
-            let trace = Trace::begin(None, opening.uri().path(), None);
+            let trace = Trace::alone(None, opening.uri().path());
             let span = trace.span.clone();
             let mut driver = Driver::new(io, &[], terms.server(), terms.clone(), trace);
             driver.join(terms.groups.iter().map(Coming::new).collect());
@@ -178,7 +178,7 @@ impl Client {
         Self::served_by(|io| {
             terms.opened().hand_over();
             let live = terms.live.clone();
-            let trace = Trace::begin(None, "/", None);
+            let trace = Trace::alone(None, "/");
             let (id, span) = (trace.id, trace.span.clone());
             let socket = WebSocket::new(Box::new(io), &[], terms.server(), terms, None, Tracker::default(), trace);
             Trace::spawn(span, serving::serve(serve(socket), id, None, live));

@@ -61,6 +61,6 @@ pub fn pair_with(client: &Config, server: &Config) -> (WebSocket, WebSocket) {
 fn end(config: &Config, io: DuplexStream, connection: impl FnOnce(&Terms) -> Connection) -> WebSocket {
     let terms = Arc::new(Terms::new(config, &Live::new()));
     terms.opened().hand_over();
-    let trace = Trace::begin(None, "/", None);
+    let trace = Trace::alone(None, "/");
     WebSocket::new(Box::new(io), &[], connection(&terms), terms, None, Tracker::default(), trace)
 }

@@ -35,6 +35,7 @@ use http::{Response, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 
 use super::transport::Transport;
+use crate::id::ConnectionId;
 use crate::origins::{ListenerKind, Public};
 use crate::terms::Terms;
 use crate::tracker::Tracker;
@@ -50,6 +51,8 @@ pub struct Context {
     pub public: Option<Arc<Public>>,
     /// What the connection holds of the server.
     pub tracker: Tracker,
+    /// The connection it has come on, if the server counts them.
+    pub id: Option<ConnectionId>,
     /// The request, gone when it has been answered: whether its handshake was agreed on. `None` under another server
     /// than ours, and for a request that asks for no upgrade.
     pub request: Option<Weak<AtomicBool>>,
@@ -59,8 +62,8 @@ impl Default for Context {
     /// Under another server than ours: what bounds all connections together is one for the process.
     fn default() -> Self {
         static TERMS: LazyLock<Arc<Terms>> = LazyLock::new(Arc::default);
-        let (listener, public, tracker, request) = Default::default();
-        Self { terms: TERMS.clone(), listener, public, tracker, request }
+        let (listener, public, tracker, id, request) = Default::default();
+        Self { terms: TERMS.clone(), listener, public, tracker, id, request }
     }
 }
 
@@ -70,6 +73,7 @@ impl Default for Context {
 #[derive(Clone)]
 pub struct Agreed {
     on_upgrade: OnUpgrade,
+    id: ConnectionId,
     /// Taken out once: what an answer carries is shared, and can be cloned.
     start: Arc<Mutex<Option<Start>>>,
     /// What it starts with: the answer to this request, with the status that it was given.
@@ -80,8 +84,12 @@ pub struct Agreed {
 type Start = Box<dyn FnOnce(Transport, Tracker) + Send>;
 
 impl Agreed {
-    pub(super) fn new(on_upgrade: OnUpgrade, start: impl FnOnce(Transport, Tracker) + Send + 'static) -> Self {
-        Self { on_upgrade, start: Arc::new(Mutex::new(Some(Box::new(start)))), answer: None }
+    pub(super) fn new(
+        on_upgrade: OnUpgrade,
+        id: ConnectionId,
+        start: impl FnOnce(Transport, Tracker) + Send + 'static,
+    ) -> Self {
+        Self { on_upgrade, id, start: Arc::new(Mutex::new(Some(Box::new(start)))), answer: None }
     }
 
     /// Lets `answer` carry it, unless `request` has been answered: then it is given up, and this is false. How the
@@ -114,7 +122,10 @@ impl Agreed {
                     start(take(upgraded), tracker);
                 }
             }
-            Err(error) => tracing::debug!(target: "rikki::ws", "client left during the handshake: {error}"),
+            Err(error) => {
+                let id = self.id.get();
+                tracing::debug!(target: "rikki::ws", id, "client left during the handshake: {error}");
+            }
         }
     }
 }
@@ -137,7 +148,7 @@ mod tests {
         let check = |what: &str, change: fn(&mut Response<()>), to: &Arc<AtomicBool>, starts: bool| {
             let mut answer = Response::new(());
             *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-            let agreed = Agreed::new(hyper::upgrade::on(Request::new(())), |_, _| {});
+            let agreed = Agreed::new(hyper::upgrade::on(Request::new(())), ConnectionId::next(), |_, _| {});
             assert!(agreed.attach_to(&mut answer, Arc::downgrade(&request)), "{what}");
             assert!(request.load(Relaxed), "{what}");
             change(&mut answer);
@@ -152,7 +163,8 @@ mod tests {
 
         let answered = Arc::downgrade(&request);
         drop(request);
-        let (mut late, agreed) = (Response::new(()), Agreed::new(hyper::upgrade::on(Request::new(())), |_, _| {}));
+        let agreed = Agreed::new(hyper::upgrade::on(Request::new(())), ConnectionId::next(), |_, _| {});
+        let mut late = Response::new(());
         assert!(!agreed.attach_to(&mut late, answered) && late.extensions().is_empty(), "too late");
     }
 }

@@ -18,11 +18,13 @@ use crate::context::ContextHandler;
 use crate::driver::Driver;
 use crate::group::Coming;
 use crate::handler::HandlerTask;
+use crate::id::ConnectionId;
 use crate::opening::Opening;
 use crate::origins::Asked;
 use crate::stream::{Io, WebSocket};
 use crate::terms::{Opened, Terms};
 use crate::trace::Trace;
+use crate::traceparent::TraceParent;
 use crate::tracker::Tracker;
 use crate::watched::Watched;
 
@@ -30,6 +32,7 @@ use crate::watched::Watched;
 ///
 /// It holds no [`Tracker`], as it may be kept with an answer.
 pub(super) struct Judged {
+    pub(super) id: ConnectionId,
     pub(super) opening: Opening,
     connection: Connection,
     terms: Arc<Terms>,
@@ -41,11 +44,12 @@ pub(super) struct Judged {
 impl Judged {
     /// The stream is there.
     pub(super) fn begin(self, tracker: Tracker) -> Ready {
-        let Self { opening, mut connection, terms, opened, groups, span } = self;
+        let Self { id, opening, mut connection, terms, opened, groups, span } = self;
         opened.hand_over();
-        let mut trace = Trace::begin(opening.peer, opening.parts.uri.path(), span);
+        let traced = TraceParent::of(&opening.parts.headers);
+        let mut trace = Trace::begin(id, opening.peer, opening.parts.uri.path(), traced, span);
         if let Some(watching) = terms.watching {
-            trace.watched = Some(Watched::begin(watching, trace.id, &opening, &mut connection));
+            trace.watched = Some(Watched::begin(watching, id, &opening, traced, &mut connection));
         }
         Ready { connection, opening, terms, groups, tracker, trace }
     }
@@ -55,7 +59,7 @@ impl Upgrade {
     /// Judges the handshake: what comes of it with the answer that agrees, or the refusal.
     pub(super) fn judge(self) -> Result<(Judged, Response), Box<Response>> {
         let Self { parts, context, subprotocols, origins, groups, span, .. } = self;
-        let Context { terms, listener, public, .. } = context;
+        let Context { terms, listener, public, id, .. } = context;
         let subprotocols = subprotocols.as_deref().unwrap_or(&terms.subprotocols);
         let judged = accept(&parts.method, parts.version, &parts.headers, subprotocols);
         let judged = judged.and_then(|accepted| match &terms.codecs {
@@ -67,11 +71,11 @@ impl Upgrade {
         });
         let (accepted, compression) = judged.map_err(|refusal| {
             terms.counts().refused_handshakes.up();
-            log_refusal(refusal, &parts);
+            log_refusal(refusal, &parts, id);
             Box::new(refusal.response().map(Body::from))
         })?;
         let origins = if origins.is_empty() { terms.origins.clone() } else { Arc::new(terms.origins.with(&origins)) };
-        let foreign = refuse_origin(Asked::WebSocket, &origins, &terms, (listener, public.as_deref()), &parts);
+        let foreign = refuse_origin(Asked::WebSocket, &origins, &terms, (listener, public.as_deref()), &parts, id);
         if let Some(refused) = foreign {
             return Err(Box::new(refused));
         }
@@ -85,7 +89,9 @@ impl Upgrade {
         }
         let opened = terms.opened();
         let groups = terms.groups.iter().chain(&groups).map(Coming::new).collect();
-        Ok((Judged { opening, connection, terms, opened, groups, span }, response))
+        // Another server says nothing of the connection.
+        let id = id.unwrap_or_else(ConnectionId::next);
+        Ok((Judged { id, opening, connection, terms, opened, groups, span }, response))
     }
 }
 

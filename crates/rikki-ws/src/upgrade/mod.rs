@@ -130,8 +130,10 @@ impl Upgrade {
     /// Runs the callbacks or the task of the connection in `span`, as long as it lasts; default none.
     ///
     /// Where somebody logs at the level `debug` for the target `rikki::ws`, there is one span more, below this, called
-    /// `websocket`, with the [`id`](crate::ConnectionId) of the connection, the address of its peer and the path; that
-    /// it has opened and closed are events of that level, with the id. Where nobody does, nothing is kept of these.
+    /// `websocket`, with the [`id`](crate::ConnectionId) of the connection, the address of its peer, the path, and
+    /// `trace_id` and `parent_id` where the request has a valid `traceparent`
+    /// ([W3C Trace Context](https://www.w3.org/TR/trace-context/)); that it has opened and closed are events of that
+    /// level, with the id. Where nobody does, nothing is kept of these.
     ///
     /// Memory: what the subscriber keeps of the span, and about 200 bytes, for as long as the connection lasts. A span
     /// of the level `info`, such as one for each request, is kept by every idle connection that it is given to.
@@ -323,21 +325,22 @@ impl Upgrade {
             Ok(judged) => judged,
             Err(refusal) => return *refusal,
         };
-        let Some(on_upgrade) = on_upgrade else { return unsupported() };
+        let Some(on_upgrade) = on_upgrade else { return unsupported(judged.id) };
         attach(&mut judged.opening.parts.extensions);
-        let agreed = Agreed::new(on_upgrade, move |transport, tracker| start(transport, judged.begin(tracker)));
+        let id = judged.id;
+        let agreed = Agreed::new(on_upgrade, id, move |transport, tracker| start(transport, judged.begin(tracker)));
         let Some(request) = request else {
             let sent = sent::watch(&mut response);
             tokio::spawn(async move {
                 match sent.await {
                     Ok(()) => agreed.finish(tracker, Transport::from).await,
-                    Err(_) => log_trouble(Trouble::Unsent),
+                    Err(_) => log_trouble(Trouble::Unsent, id),
                 }
             });
             return response;
         };
         if !agreed.attach_to(&mut response, request) {
-            log_trouble(Trouble::Answered);
+            log_trouble(Trouble::Answered, id);
         }
         response
     }

@@ -11,6 +11,7 @@ use tracing::field::display;
 use super::handover::Context;
 use super::peer_addr;
 use crate::endpoint::Endpoint;
+use crate::id::ConnectionId;
 use crate::origins::{Asked, ListenerKind, Origins, Public};
 use crate::terms::Terms;
 
@@ -18,9 +19,9 @@ use crate::terms::Terms;
 /// them, and could do as much. `None` if it may.
 pub fn foreign<H>(request: &Parts, endpoint: Option<&Endpoint<H>>) -> Option<Response> {
     let context = request.extensions.get::<Context>().cloned().unwrap_or_default();
-    let Context { terms, listener, public, .. } = context;
+    let Context { terms, listener, public, id, .. } = context;
     let terms = endpoint.map(|endpoint| endpoint.terms(&terms)).unwrap_or(terms);
-    refuse_origin(Asked::Request, &terms.origins, &terms, (listener, public.as_deref()), request)
+    refuse_origin(Asked::Request, &terms.origins, &terms, (listener, public.as_deref()), request, id)
 }
 
 /// Judges the origin of a request, and counts and logs a refusal.
@@ -30,22 +31,25 @@ pub(super) fn refuse_origin(
     terms: &Terms,
     (listener, public): (ListenerKind, Option<&Public>),
     request: &Parts,
+    id: Option<ConnectionId>,
 ) -> Option<Response> {
     let refused = origins.check(listener, public, request).err()?;
     terms.counts().refused_origins.up();
     if let Some(left_out) = refused.turn_to_log() {
         let (peer, path) = (peer_addr(request).map(display), Excerpt::of(request.uri.path()));
         let (told, what) = (refused.told(asked, terms.hints), asked.name());
-        tracing::warn!(target: "rikki::ws", peer, %path, left_out, "{what} refused: {told}");
+        let id = id.map(ConnectionId::get);
+        tracing::warn!(target: "rikki::ws", id, peer, %path, left_out, "{what} refused: {told}");
     }
     Some(refused.response(asked, terms.hints).map(Body::from))
 }
 
-pub(super) fn log_refusal(refusal: Refusal, request: &Parts) {
+pub(super) fn log_refusal(refusal: Refusal, request: &Parts, id: Option<ConnectionId>) {
     static LINES: Seldom<Refusal> = Seldom::new();
     if let Some(left_out) = LINES.turn(refusal) {
         let (peer, path) = (peer_addr(request).map(display), Excerpt::of(request.uri.path()));
-        tracing::info!(target: "rikki::ws", peer, %path, left_out, "handshake refused: {refusal}");
+        let id = id.map(ConnectionId::get);
+        tracing::info!(target: "rikki::ws", id, peer, %path, left_out, "handshake refused: {refusal}");
     }
 }
 
@@ -57,7 +61,7 @@ pub(super) enum Trouble {
     Unsent,
 }
 
-pub(super) fn log_trouble(trouble: Trouble) {
+pub(super) fn log_trouble(trouble: Trouble, id: ConnectionId) {
     static LINES: Seldom<Trouble> = Seldom::new();
     let what = match trouble {
         Trouble::Unsupported => "the HTTP server in front does not support upgrades",
@@ -65,12 +69,12 @@ pub(super) fn log_trouble(trouble: Trouble) {
         Trouble::Unsent => "no WebSocket: its answer was not sent, or a layer's body does not pass `is_end_stream` on",
     };
     if let Some(left_out) = LINES.turn(trouble) {
-        tracing::warn!(target: "rikki::ws", left_out, "{what}");
+        tracing::warn!(target: "rikki::ws", id = id.get(), left_out, "{what}");
     }
 }
 
-pub(super) fn unsupported() -> Response {
-    log_trouble(Trouble::Unsupported);
+pub(super) fn unsupported(id: ConnectionId) -> Response {
+    log_trouble(Trouble::Unsupported, id);
     let mut response = Response::new(Body::from("this server does not support upgrades\n"));
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     response

@@ -12,7 +12,7 @@ use axum::routing::future::RouteFuture;
 use http::StatusCode;
 use tower_service::Service as _;
 
-use crate::net::Peer;
+use super::caller::Caller;
 use crate::ws::internal::closing;
 use rikki_limits::Seldom;
 
@@ -24,28 +24,29 @@ pub(super) enum Answering {
 }
 
 impl Answering {
-    pub(super) fn routed(mut router: Router, request: Request, peer: Peer) -> Self {
+    pub(super) fn routed(mut router: Router, request: Request, caller: Caller) -> Self {
         match catch_unwind(AssertUnwindSafe(|| router.call(request))) {
             Ok(answering) => Self::Routed(answering),
-            Err(_) => Self::Known(panicked(peer)),
+            Err(_) => Self::Known(panicked(caller)),
         }
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, peer: Peer) -> Poll<Response> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, caller: Caller) -> Poll<Response> {
         match self {
             Self::Known(response) => Poll::Ready(std::mem::take(response)),
             Self::Routed(answering) => match catch_unwind(AssertUnwindSafe(|| Pin::new(answering).poll(cx))) {
                 Ok(answer) => answer.map(|Ok(response)| response),
-                Err(_) => Poll::Ready(panicked(peer)),
+                Err(_) => Poll::Ready(panicked(caller)),
             },
         }
     }
 }
 
-fn panicked(peer: Peer) -> Response {
+fn panicked(Caller { id, request, peer }: Caller) -> Response {
     static LINES: Seldom = Seldom::new();
     if let Some(left_out) = LINES.turn(()) {
-        tracing::error!(target: "rikki::http", %peer, left_out, "the handler of a request panicked");
+        let id = id.get();
+        tracing::error!(target: "rikki::http", id, request, %peer, left_out, "the handler of a request panicked");
     }
     // https://www.rfc-editor.org/rfc/rfc9110#section-15.6.1
     closing(StatusCode::INTERNAL_SERVER_ERROR, "the server failed\n")

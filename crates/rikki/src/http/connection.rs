@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::access::Access;
 use super::answering::Answering;
+use super::caller::Caller;
 use super::config::Config;
 use super::framing;
 use super::guard::KnownHost;
@@ -39,6 +40,7 @@ use crate::net::Peer;
 #[cfg(feature = "tls")]
 use crate::tls::ClientCertificate;
 use crate::ws;
+use crate::ws::ConnectionId;
 #[cfg(feature = "tls")]
 use crate::ws::internal::closing;
 use crate::ws::internal::{Agreed, Public, Tracker};
@@ -52,6 +54,7 @@ pub(crate) struct Connection {
     /// As things were when it began.
     pub(super) serving: Arc<Serving>,
     site: Arc<Current>,
+    pub(super) id: ConnectionId,
     pub(super) peer: Peer,
     /// Whether the peer may be a proxy, which is believed what it says of others as long as it is trusted.
     may_be_proxy: bool,
@@ -64,7 +67,7 @@ pub(crate) struct Connection {
     known_host: KnownHost,
     /// A WebSocket that is to have the connection.
     websocket: Mutex<Option<Agreed>>,
-    /// How many requests it has carried.
+    /// How many requests have come on it.
     requests: AtomicU32,
     /// How many of them, of HTTP/2, were refused: with an answer after which HTTP/1.1 closes.
     refused: AtomicU32,
@@ -72,12 +75,13 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// One that begins now.
-    pub(crate) fn new(site: Arc<Current>, peer: Peer, tracker: Tracker, has_place: bool) -> Self {
+    pub(crate) fn new(site: Arc<Current>, id: ConnectionId, peer: Peer, tracker: Tracker, has_place: bool) -> Self {
         let serving = site.now().serving.clone();
         let (known_host, websocket, requests, refused) = Default::default();
         Self {
             serving,
             site,
+            id,
             peer,
             may_be_proxy: true,
             tracker,
@@ -133,14 +137,15 @@ impl Connection {
                 (&mut connection).await
             }
         };
-        let error = log_end(self.peer, result);
+        let error = log_end(self.id, self.peer, result);
         if let Some(parts) = connection.into_parts() {
             let mut io = parts.io.into_inner();
             // Boxed, since a connection would have room for this as long as it lasts.
             match (io.take_own_answer(), error) {
                 (Some(status), Some(error)) => {
                     terms.live.counts.refused_heads.up();
-                    let answer = unreadable::refuse(status, &error, &parts.read_buf, config, self.peer);
+                    let caller = self.caller(self.requests.load(Relaxed), self.peer);
+                    let answer = unreadable::refuse(status, &error, &parts.read_buf, config, caller);
                     Box::pin(linger::answer(io, answer)).await;
                 }
                 // It has taken its last answer long ago.
@@ -174,12 +179,14 @@ impl Connection {
         let upgrade =
             parts.extensions.get::<OnUpgrade>().map(|upgrade| (upgrade.clone(), Arc::<AtomicBool>::default()));
         let (client, public) = self.client(&serving, &parts);
-        let access = config.access_log.then(|| Box::new(Access::new(&parts, client)));
+        let caller = self.caller(self.requests.fetch_add(1, Relaxed), client);
+        let access = config.access_log.then(|| Box::new(Access::new(&parts, caller)));
         let reader = config.added.reader(&parts);
-        let (is_last, goes_on) = (framing::is_last(&parts), is_kept_alive(&parts));
+        let is_last = framing::is_last(&parts) || caller.request >= config.limits.max_requests;
+        let goes_on = is_kept_alive(&parts);
         let unread = may_stay_unread(&parts, &body).then(Arc::<AtomicBool>::default);
         let too_often = || {
-            let refused = shared.frequency.as_ref()?.refuse(client)?;
+            let refused = shared.frequency.as_ref()?.refuse(caller)?;
             terms.live.counts.refused_requests.up();
             Some(refused)
         };
@@ -189,7 +196,7 @@ impl Connection {
         let mut answering = if let Some(declined) = declined {
             Answering::Known(declined)
         } else if let Err(refused) = known_host.check(&terms.guard, terms.listener, public.as_deref(), &parts) {
-            Answering::Known(refuse_host(&serving, client, &refused))
+            Answering::Known(refuse_host(&serving, caller, &refused))
         } else if let Some(preflight) = config.added.preflight(&parts) {
             Answering::Known(preflight)
         } else {
@@ -198,14 +205,14 @@ impl Connection {
             if let Some(client) = &self.client {
                 parts.extensions.insert(client.clone());
             }
-            let (listener, tracker) = (terms.listener, self.tracker.clone());
+            let (listener, tracker, id) = (terms.listener, self.tracker.clone(), Some(self.id));
             let terms = terms.websockets.clone();
             let request = upgrade.as_ref().map(|(_, is_agreed)| Arc::downgrade(is_agreed));
-            parts.extensions.insert(ws::internal::Context { terms, listener, public, tracker, request });
-            Answering::routed(router, Request::from_parts(parts, pace(&serving, body, unread.clone())), client)
+            parts.extensions.insert(ws::internal::Context { terms, listener, public, tracker, id, request });
+            Answering::routed(router, Request::from_parts(parts, pace(&serving, body, unread.clone())), caller)
         };
         async move {
-            let mut response = poll_fn(|cx| answering.poll(cx, client)).await;
+            let mut response = poll_fn(|cx| answering.poll(cx, caller)).await;
             serving.config.added.add_to(&mut response, reader);
             if let Some(access) = access {
                 access.log(&response);
@@ -214,7 +221,7 @@ impl Connection {
             let is_last = is_last || unread.is_some_and(|read| !read.load(Relaxed));
             self.set_connection(&serving, version, is_last, goes_on, &mut response);
             if let Some((upgrade, is_agreed)) = upgrade {
-                self.hand_over(&mut response, &is_agreed, upgrade);
+                self.hand_over(&mut response, &is_agreed, upgrade, caller);
             }
             Ok(response)
         }
@@ -250,6 +257,11 @@ impl Connection {
         (client, (public != Public::default()).then(|| Arc::new(public)))
     }
 
+    /// The one whose request is the next after so many.
+    fn caller(&self, before: u32, peer: Peer) -> Caller {
+        Caller { id: self.id, request: before.saturating_add(1), peer }
+    }
+
     /// Says whether the connection goes on.
     fn set_connection(
         &self,
@@ -271,14 +283,13 @@ impl Connection {
             response.headers_mut().remove(header::UPGRADE);
             return;
         }
-        let last = self.requests.fetch_add(1, Relaxed) + 1 >= serving.config.limits.max_requests || is_last;
         let is_said = response.headers().get(header::CONNECTION).is_some_and(|value| value == "close");
         // An upgrade ends HTTP here anyway, and its `Connection` has to name it.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS || is_said {
             return;
         }
         let Serving { draining, .. } = serving;
-        if last {
+        if is_last {
             response.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
         } else if let Some(keep_alive) = &self.serving.keep_alive
             && goes_on
@@ -293,14 +304,14 @@ impl Connection {
 
     /// Keeps the WebSocket that an answer starts. Whatever became of the one that the handshake gave: only that one
     /// does.
-    fn hand_over(&self, response: &mut Response, is_agreed: &Arc<AtomicBool>, upgrade: OnUpgrade) {
+    fn hand_over(&self, response: &mut Response, is_agreed: &Arc<AtomicBool>, upgrade: OnUpgrade, caller: Caller) {
         if let Some(agreed) = Agreed::take_from(response, is_agreed) {
             let before = self.websocket().replace(agreed);
             drop(before); // without the lock: it has what the application has attached
         } else if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             self.close_after(upgrade);
         } else if is_agreed.load(Relaxed) {
-            upgraded::log_replaced(self.peer);
+            upgraded::log_replaced(caller);
         }
     }
 
@@ -333,8 +344,9 @@ fn pace(serving: &Serving, body: Incoming, read: Option<Arc<AtomicBool>>) -> Bod
 /// How long the next request is waited for, in seconds: <https://www.rfc-editor.org/rfc/rfc2068#section-19.7.1.1>.
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
-pub(super) fn log_end(peer: Peer, result: hyper::Result<()>) -> Option<hyper::Error> {
-    result.inspect_err(|error| tracing::debug!(target: "rikki::http", %peer, "connection ended: {error}")).err()
+pub(super) fn log_end(id: ConnectionId, peer: Peer, result: hyper::Result<()>) -> Option<hyper::Error> {
+    let log = |error: &_| tracing::debug!(target: "rikki::http", id = id.get(), %peer, "connection ended: {error}");
+    result.inspect_err(log).err()
 }
 
 #[cfg(test)]
@@ -357,7 +369,7 @@ mod tests {
 
     fn connection(router: Router, draining: Draining) -> Connection {
         let site = Site::empty(draining).refusing(router);
-        Connection::new(Arc::new(site), Peer::Unix, Tracker::default(), false)
+        Connection::new(Arc::new(site), ConnectionId::next(), Peer::Unix, Tracker::default(), false)
     }
 
     /// In bytes; every connection keeps room for this as long as it lasts.

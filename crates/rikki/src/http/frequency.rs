@@ -9,8 +9,8 @@ use axum::response::Response;
 use http::StatusCode;
 use tokio::time::Instant;
 
+use super::caller::Caller;
 use super::refusal::later;
-use crate::net::Peer;
 use rikki_limits::Seldom;
 
 /// How many addresses are remembered; more that come within a second are not held to the rate.
@@ -52,13 +52,15 @@ impl Frequency {
     }
 
     /// The answer to a request from an address that asks too often. Who has none may ask as often as it likes.
-    pub(super) fn refuse(&self, peer: Peer) -> Option<Response> {
+    pub(super) fn refuse(&self, caller: Caller) -> Option<Response> {
         static LINES: Seldom = Seldom::new();
+        let Caller { id, request, peer } = caller;
         if self.may_ask(peer.client()?, Instant::now()) {
             return None;
         }
         if let Some(left_out) = LINES.turn(()) {
-            tracing::warn!(target: "rikki::http", %peer, left_out, "request refused: its address asks too often");
+            let (id, what) = (id.get(), "request refused: its address asks too often");
+            tracing::warn!(target: "rikki::http", id, request, %peer, left_out, "{what}");
         }
         // https://www.rfc-editor.org/rfc/rfc6585#section-4
         Some(later(StatusCode::TOO_MANY_REQUESTS, "your address asks more often than it may\n"))

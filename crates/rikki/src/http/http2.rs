@@ -65,7 +65,7 @@ impl Connection {
         let outgoing = Arc::new(Outgoing::new(memory.clone()));
         let streams = Arc::new(Streams::new(outgoing.clone()));
         let builder = self.serving.http2(PacedStreams { rate, counts: counts.clone(), streams: streams.clone() });
-        let (draining, peer) = (draining.clone(), self.peer);
+        let (draining, id, peer) = (draining.clone(), self.id, self.peer);
         let Limits { head_timeout, keep_alive, max_requests, .. } = config.limits;
         let waiting = Waiting::new(&shared.idling, self.has_place, keep_alive, head_timeout, Sending::default());
         let waiting = Arc::new(waiting);
@@ -112,13 +112,14 @@ impl Connection {
                 tokio::select! {
                     result = connection => result,
                     () = streams.overstay(STREAMS, time) => {
-                        tracing::debug!(target: "rikki::http", %peer, "connection cut: it stays in spite of GOAWAY");
+                        let (id, what) = (id.get(), "connection cut: it stays in spite of GOAWAY");
+                        tracing::debug!(target: "rikki::http", id, %peer, "{what}");
                         return;
                     }
                 }
             }
         };
-        log_end(peer, result);
+        log_end(id, peer, result);
     }
 }
 

@@ -3,6 +3,7 @@
 mod access;
 mod added;
 mod answering;
+mod caller;
 mod config;
 mod connection;
 mod draining;

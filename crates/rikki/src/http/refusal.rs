@@ -4,9 +4,9 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
+use super::caller::Caller;
 use super::guard::Refused;
 use super::serving::Serving;
-use crate::net::Peer;
 use crate::ws::internal::closing;
 
 /// A sentence as plain text, after which the connection closes, on what may be asked again in a second.
@@ -17,12 +17,13 @@ pub(crate) fn later(status: StatusCode, text: &'static str) -> Response {
 }
 
 /// The answer to a request for a host that it may not name.
-pub(super) fn refuse_host(serving: &Serving, peer: Peer, refused: &Refused) -> Response {
+pub(super) fn refuse_host(serving: &Serving, caller: Caller, refused: &Refused) -> Response {
     let Serving { config, terms, .. } = serving;
     terms.live.counts.refused_hosts.up();
     if let Some(left_out) = refused.turn_to_log() {
         let told = refused.told(config.hints.0);
-        tracing::warn!(target: "rikki::http", %peer, left_out, "request refused: {told}");
+        let Caller { id, request, peer } = caller;
+        tracing::warn!(target: "rikki::http", id = id.get(), request, %peer, left_out, "request refused: {told}");
     }
     refused.response(config.hints.0).map(Body::from)
 }

@@ -21,17 +21,17 @@ use crate::ws::tls::TlsStream;
 impl Connection {
     /// Serves a TLS connection; the handshake has the time of a request head.
     pub(crate) async fn serve_tls(mut self, handshake: Handshake, turn: Handshakes, stream: TcpStream) {
-        let peer = self.peer;
+        let (id, peer) = (self.id.get(), self.peer);
         let handshake = self.serving.in_time(shake_hands(turn, handshake, stream)).await;
         let stream = match handshake {
             Some(Ok(stream)) => stream,
             Some(Err((error, stream))) => {
-                tracing::debug!(target: "rikki::http", %peer, "TLS handshake failed: {error}");
+                tracing::debug!(target: "rikki::http", id, %peer, "TLS handshake failed: {error}");
                 // What the client has sent on would reset the connection, and destroy the alert on its way.
                 return linger::close(stream).await;
             }
             None => {
-                tracing::debug!(target: "rikki::http", %peer, "TLS handshake took too long");
+                tracing::debug!(target: "rikki::http", id, %peer, "TLS handshake took too long");
                 return;
             }
         };

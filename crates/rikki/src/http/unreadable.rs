@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
+use super::caller::Caller;
 use super::config::{Config, Limits};
-use crate::net::Peer;
 use crate::ws::internal::closing;
 use rikki_limits::{Hint, Seldom};
 
@@ -45,12 +45,18 @@ impl OwnAnswer {
 }
 
 /// The whole answer of this status to a head that was refused with this error, which is logged; `read` begins with it.
-pub(super) fn refuse(status: StatusCode, error: &hyper::Error, read: &[u8], config: &Config, peer: Peer) -> Vec<u8> {
+pub(super) fn refuse(
+    status: StatusCode,
+    error: &hyper::Error,
+    read: &[u8],
+    config: &Config,
+    caller: Caller,
+) -> Vec<u8> {
     let what = what(status, error, config);
     if read.first() == Some(&TLS_HANDSHAKE) {
-        log_tls(peer);
+        log_tls(caller);
     } else {
-        log(status, &what, peer);
+        log(status, &what, caller);
     }
     let mut response = closing(status, "");
     // The page that asked may read why, whatever its method was: all are told the same.
@@ -98,18 +104,19 @@ fn written(mut response: Response, text: &str) -> Vec<u8> {
 /// The type of the first record of TLS: <https://www.rfc-editor.org/rfc/rfc8446#section-5.1>.
 const TLS_HANDSHAKE: u8 = 22;
 
-fn log_tls(peer: Peer) {
+fn log_tls(Caller { id, peer, .. }: Caller) {
     static LINES: Seldom = Seldom::new();
     if let Some(left_out) = LINES.turn(()) {
-        let hint = "reach it by http:// or ws://, or let it listen on https://";
-        tracing::warn!(target: "rikki::http", %peer, left_out, "a client speaks TLS on a port that does not: {hint}");
+        let (id, hint) = (id.get(), "reach it by http:// or ws://, or let it listen on https://");
+        let what = "a client speaks TLS on a port that does not";
+        tracing::warn!(target: "rikki::http", id, %peer, left_out, "{what}: {hint}");
     }
 }
 
-fn log(status: StatusCode, what: &str, peer: Peer) {
+fn log(status: StatusCode, what: &str, Caller { id, request, peer }: Caller) {
     static LINES: Seldom<StatusCode> = Seldom::new();
     if let Some(left_out) = LINES.turn(status) {
-        tracing::warn!(target: "rikki::http", %peer, left_out, "request refused: {what}");
+        tracing::warn!(target: "rikki::http", id = id.get(), request, %peer, left_out, "request refused: {what}");
     }
 }
 

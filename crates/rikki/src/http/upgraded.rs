@@ -6,8 +6,9 @@ use rustls::ServerConnection;
 #[cfg(feature = "client")]
 use tokio::io::DuplexStream;
 
+use super::caller::Caller;
 use super::pace::PacedIo;
-use crate::net::{Peer, Stream};
+use crate::net::Stream;
 #[cfg(feature = "client")]
 use crate::ws::internal::Other;
 use crate::ws::internal::{Transport, take as take_of};
@@ -47,11 +48,11 @@ pub(super) fn take(upgraded: Upgraded) -> Transport {
 }
 
 /// The client believes that it has a WebSocket. Without one, a 101 is the application's: it has the stream.
-pub(super) fn log_replaced(peer: Peer) {
+pub(super) fn log_replaced(Caller { id, request, peer }: Caller) {
     static LINES: Seldom = Seldom::new();
     if let Some(left_out) = LINES.turn(()) {
         let what = "no WebSocket: the answer of its handshake was replaced by another 101";
-        tracing::warn!(target: "rikki::http", %peer, left_out, "{what}");
+        tracing::warn!(target: "rikki::http", id = id.get(), request, %peer, left_out, "{what}");
     }
 }
 

@@ -16,6 +16,7 @@ use crate::http::Handshakes;
 use crate::http::{Connection, Current, Serving, Site};
 use crate::net::{Detached, Peer, Stream};
 use crate::ws;
+use crate::ws::ConnectionId;
 use crate::ws::internal::Tracker;
 use rikki_limits::Seldom;
 
@@ -55,33 +56,33 @@ impl Door {
 
     /// Serves a connection, or tells it that there is no place for it.
     pub(super) fn admit(self: &Arc<Self>, stream: Stream, peer: Peer, listener: &Arc<Current>) {
-        let site = listener.now();
+        let (site, client) = (listener.now(), Client::direct(ConnectionId::next(), peer));
         if !site.serving.lets_in(peer) {
-            return log_stranger(&site.serving, peer);
+            return log_stranger(&site.serving, client);
         }
         if site.is_proxied {
-            return self.admit_proxied(stream, peer, listener);
+            return self.admit_proxied(stream, client, listener);
         }
         match self.admission.admit(peer, || site.serving.send_idle_away()) {
-            Ok(place) => self.serve(place, stream, Client::direct(peer), listener),
-            Err(excess) => self.refuse(|| self.refusal(excess, stream, Client::direct(peer), listener)),
+            Ok(place) => self.serve(place, stream, client, listener),
+            Err(excess) => self.refuse(|| self.refusal(excess, stream, client, listener)),
         }
     }
 
     /// The same for one that has to say first from whom it is. It has a place meanwhile, and the time of a request head;
     /// one of the address that it names is taken when it has, so that nobody is served without.
-    fn admit_proxied(self: &Arc<Self>, mut stream: Stream, peer: Peer, listener: &Arc<Current>) {
+    fn admit_proxied(self: &Arc<Self>, mut stream: Stream, proxy: Client, listener: &Arc<Current>) {
         let site = listener.now();
-        if !site.serving.trust().has_peer(peer) {
+        if !site.serving.trust().has_peer(proxy.peer) {
             site.serving.counts().accepted.up();
-            return proxied::log(&site.serving, peer, Unproxied::Stranger);
+            return proxied::log(&site.serving, proxy, Unproxied::Stranger);
         }
         let (door, listener, serving) = (self.clone(), listener.clone(), site.serving.clone());
         match self.admission.admit_unnamed(|| site.serving.send_idle_away()) {
             Ok(mut place) => drop(tokio::spawn(async move {
-                let client = match proxied::client(&serving, peer, &mut stream).await {
+                let client = match proxied::client(&serving, proxy, &mut stream).await {
                     Ok(client) => client,
-                    Err(why) => return proxied::log(&serving, peer, why),
+                    Err(why) => return proxied::log(&serving, proxy, why),
                 };
                 match door.admission.name(&mut place, client.peer) {
                     Ok(()) => door.serve(place, stream, client, &listener),
@@ -92,9 +93,9 @@ impl Door {
                 }
             })),
             Err(excess) => self.refuse(|| async move {
-                match proxied::client(&serving, peer, &mut stream).await {
+                match proxied::client(&serving, proxy, &mut stream).await {
                     Ok(client) => door.refusal(excess, stream, client, &listener).await,
-                    Err(why) => proxied::log(&serving, peer, why),
+                    Err(why) => proxied::log(&serving, proxy, why),
                 }
             }),
         }
@@ -102,8 +103,8 @@ impl Door {
 
     fn serve(&self, place: Place, stream: Stream, client: Client, listener: &Arc<Current>) {
         let tracker = Tracker::new(Belongings { _alive: self.alive.clone(), _place: Some(place) });
-        let Client { peer, may_be_proxy } = client;
-        let connection = Connection::new(listener.clone(), peer, tracker, true);
+        let Client { id, peer, may_be_proxy } = client;
+        let connection = Connection::new(listener.clone(), id, peer, tracker, true);
         tokio::spawn(serve(&listener.now(), &self.local, connection.believe(may_be_proxy), stream));
     }
 
@@ -119,11 +120,11 @@ impl Door {
     }
 
     fn refusal(&self, excess: Excess, stream: Stream, client: Client, listener: &Current) -> Served {
-        let Client { peer, may_be_proxy } = client;
-        tracing::debug!(target: "rikki::server", %peer, "connection refused: {excess:?}");
+        let Client { id, peer, may_be_proxy } = client;
+        tracing::debug!(target: "rikki::server", id = id.get(), %peer, "connection refused: {excess:?}");
         let tracker = Tracker::new(Belongings { _alive: self.alive.clone(), _place: None });
         let site = listener.now();
-        let connection = Connection::new(Arc::new(site.refusing(excess.router())), peer, tracker, false);
+        let connection = Connection::new(Arc::new(site.refusing(excess.router())), id, peer, tracker, false);
         serve(&site, &self.local, connection.believe(may_be_proxy), stream)
     }
 }
@@ -159,13 +160,14 @@ struct Belongings {
 impl ws::internal::Tracked for Belongings {}
 
 /// Counts and logs somebody who is not answered.
-fn log_stranger(serving: &Serving, peer: Peer) {
+fn log_stranger(serving: &Serving, Client { id, peer, .. }: Client) {
     static LINES: Seldom = Seldom::new();
     let counts = serving.counts();
     counts.accepted.up();
     counts.refused_peers.up();
     if let Some(left_out) = LINES.turn(()) {
-        tracing::warn!(target: "rikki::server", %peer, left_out, "connection refused: it comes from another network");
+        let (id, what) = (id.get(), "connection refused: it comes from another network");
+        tracing::warn!(target: "rikki::server", id, %peer, left_out, "{what}");
     }
 }
 
@@ -206,9 +208,9 @@ mod tests {
         let current = Arc::new(Current::new(Site::empty(draining)));
         let socket = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let stream = tokio::net::TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
-        let connection = Connection::new(current.clone(), Peer::Unix, Tracker::default(), false);
+        let connection = Connection::new(current.clone(), ConnectionId::next(), Peer::Unix, Tracker::default(), false);
         let served = serve(&current.now(), &Local::default(), connection, Stream::Tcp(stream));
         let size = size_of_val(&*served);
-        assert!(size <= 2112, "{size} bytes");
+        assert!(size <= 2136, "{size} bytes");
     }
 }

@@ -13,6 +13,7 @@ use super::{Server, StartError};
 use crate::http::{self, Begin, Connection, Current, Shared};
 use crate::net::Peer;
 use crate::testing::App;
+use crate::ws::ConnectionId;
 use crate::ws::internal::{ListenerKind, Tracked, Tracker};
 
 impl Server {
@@ -101,7 +102,7 @@ impl Doors {
         };
         let has_place = place.is_some();
         let tracker = Tracker::new(Belongings { _place: place, _begin: self.begin.clone() });
-        Connection::new(current, peer, tracker, has_place).serve_http1(stream)
+        Connection::new(current, ConnectionId::next(), peer, tracker, has_place).serve_http1(stream)
     }
 }
 

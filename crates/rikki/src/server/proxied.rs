@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::http::Serving;
 use crate::net::{BadHeader, Header, Peer, Source};
+use crate::ws::ConnectionId;
 
 /// How much is read at a time of what is passed over, in bytes; more than all of a header that is looked at.
 const PIECE: usize = 512;
@@ -24,6 +25,7 @@ pub(super) enum Unproxied {
 /// Whose a connection is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Client {
+    pub(super) id: ConnectionId,
     pub(super) peer: Peer,
     /// Whether the peer may be a proxy, which is believed what it says of others in each request.
     pub(super) may_be_proxy: bool,
@@ -31,35 +33,36 @@ pub(super) struct Client {
 
 impl Client {
     /// The one at the other end.
-    pub(super) fn direct(peer: Peer) -> Self {
-        Self { peer, may_be_proxy: true }
+    pub(super) fn direct(id: ConnectionId, peer: Peer) -> Self {
+        Self { id, peer, may_be_proxy: true }
     }
 }
 
-/// From whom a connection is, whose peer may say that, by its first bytes.
+/// From whom a connection is, whose peer `from` may say that, by its first bytes.
 pub(super) async fn client(
     serving: &Serving,
-    peer: Peer,
+    from: Client,
     stream: &mut (impl AsyncRead + Unpin),
 ) -> Result<Client, Unproxied> {
     match serving.in_time(read_header(stream)).await.unwrap_or(Err(Unproxied::TookTooLong))? {
-        Source::Client(address) => Ok(Client::direct(Peer::Ip(address))),
+        Source::Client(address) => Ok(Client { peer: Peer::Ip(address), ..from }),
         // Whoever it stands for has not shown to be a proxy.
-        Source::Unknown => Ok(Client { peer, may_be_proxy: false }),
+        Source::Unknown => Ok(Client { may_be_proxy: false, ..from }),
     }
 }
 
 /// Counts and logs a connection that is closed.
-pub(super) fn log(serving: &Serving, peer: Peer, why: Unproxied) {
+pub(super) fn log(serving: &Serving, Client { id, peer, .. }: Client, why: Unproxied) {
     static LINES: Seldom<Unproxied> = Seldom::new();
     serving.counts().refused_proxy_headers.up();
     let Some(left_out) = LINES.turn(why) else { return };
+    let id = id.get();
     if why != Unproxied::Stranger {
-        return tracing::warn!(target: "rikki::server", %peer, left_out, "connection closed: {why}");
+        return tracing::warn!(target: "rikki::server", id, %peer, left_out, "connection closed: {why}");
     }
     let proxy = peer.ip().map_or_else(|| peer.to_string(), |address| address.to_canonical().to_string());
     let hint = serving.hints()(Hint::new("trust", Some(&proxy)));
-    tracing::warn!(target: "rikki::server", %peer, left_out, "connection closed: {why}; {hint} would believe it");
+    tracing::warn!(target: "rikki::server", id, %peer, left_out, "connection closed: {why}; {hint} would believe it");
 }
 
 async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Source, Unproxied> {

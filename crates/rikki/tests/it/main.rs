@@ -24,6 +24,7 @@ mod interop;
 mod keepalive;
 mod layers;
 mod limits;
+mod logs;
 mod mistakes;
 mod origin_host;
 mod pressure;

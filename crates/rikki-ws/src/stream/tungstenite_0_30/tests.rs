@@ -23,7 +23,7 @@ impl<S: Stream<Item = Result<Message, Error>> + Sink<Message, Error = Error> + U
 fn server(io: DuplexStream, config: &Config) -> Compat {
     let terms = Arc::new(Terms::new(config, &Live::new()));
     terms.opened().hand_over();
-    let trace = Trace::begin(None, "/", None);
+    let trace = Trace::alone(None, "/");
     Compat::new(WebSocket::new(Box::new(io), &[], terms.server(), terms, None, Tracker::default(), trace))
 }
 
