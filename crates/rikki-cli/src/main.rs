@@ -14,6 +14,11 @@ mod lines;
 mod log;
 mod network;
 mod origin;
+#[cfg(unix)]
+mod passed;
+#[cfg(not(unix))]
+#[path = "unpassed.rs"]
+mod passed;
 mod qr;
 mod reload;
 mod routes;
@@ -63,6 +68,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<ExitCode, Failure> {
+    // First of all, since it takes descriptors by their numbers.
+    let passed = passed::Passed::take();
     match args::read(std::env::args_os(), std::env::vars_os())? {
         args::Request::Print(text) => print(&text),
         args::Request::Check(args, print) => check::check(*args, print)?,
@@ -72,7 +79,7 @@ fn run() -> Result<ExitCode, Failure> {
             if let Some(lowered) = descriptors::share_out(&mut settings) {
                 tell(&lowered);
             }
-            serve::serve(settings)?;
+            serve::serve(settings, passed)?;
         }
         args::Request::Connect(args) => return connect::connect(&args),
     }

@@ -13,6 +13,7 @@ use crate::args::{CompressionMode, Deflate, EndpointArg, ListenArg, OverflowPoli
 use crate::banner::Facts;
 use crate::lines::Shown;
 use crate::network::Network;
+use crate::passed::Passed;
 use crate::settings::{Certificate, Requests, Settings, TlsSettings};
 use crate::topics::CENTRIFUGO;
 use crate::{Failure, advice, banner, folders, follow, hints, log, origin, print, reload, routes, topics};
@@ -56,13 +57,13 @@ impl Kept {
 }
 
 /// Serves until SIGINT or SIGTERM; SIGHUP has the settings read again.
-pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
+pub(crate) fn serve(settings: Settings, passed: Passed) -> Result<(), Failure> {
     let settings = Arc::new(settings);
     let log = log::start(&settings.log).map_err(StartError::Runtime)?;
     let kept = Arc::new(Kept::new(&settings, log.filter(), log.shown())?);
     // Before the server looks: what changes meanwhile is seen again. What cannot be found out is not told.
     let network = Network::now().unwrap_or_default();
-    let server = kept.server(settings.clone())?;
+    let server = passed.give_to(kept.server(settings.clone())?, &settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
     let served = runtime.block_on(async {
         let handle =

@@ -27,7 +27,9 @@ max-message = \"2MiB\" does so.
 SIGHUP has all of them read again, and connections stay.
 The spelling -url URL -cert FILE -key FILE -ca FILE works too.
 Whether settings are good is told by rikki check (see rikki check --help).
-A client is rikki connect (see rikki connect --help).";
+A client is rikki connect (see rikki connect --help).
+rikki man prints a page of the manual, rikki completions SHELL what a shell
+completes by.";
 
 pub(super) const AFTER_CHECK: &str = "\
 The flags are those of rikki (see rikki --help). Nothing listens; files that

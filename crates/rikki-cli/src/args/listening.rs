@@ -49,9 +49,9 @@ fn refused(place: &str, why: &str) -> UsageError {
 impl Defaults {
     /// The URL of a place, and whether it has the default port.
     fn url(&self, place: &str) -> Result<(String, bool), &'static str> {
-        const EXPECTED: &str = "write a port, HOST:PORT, a URL such as http://localhost:8000, or unix:PATH";
+        const EXPECTED: &str = "write a port, HOST:PORT, a URL such as http://localhost:8000, unix:PATH or fd:NAME";
         const HOSTS: &str = "the host is localhost, an IPv4 address, an [IPv6 address] or * for all";
-        if place.contains("://") || place.starts_with("unix:") {
+        if place.contains("://") || ["unix:", "fd:"].iter().any(|kind| place.starts_with(kind)) {
             return Ok((place.to_owned(), false));
         }
         let (host, port) = match place.rsplit_once(':') {
@@ -114,6 +114,7 @@ mod tests {
         check("rikki --listen [::1]", &["http://[::1]:8000"]);
         check("rikki --listen [::1]:9", &["http://[::1]:9"]);
         check("rikki --listen unix:/run/a:1", &["unix:/run/a:1"]);
+        check("rikki --listen fd:web --listen fd:secure,tls --tls-self-signed", &["fd:web", "fd:secure,tls"]);
         check("rikki --listen ws://a", &["ws://a"]);
         check("rikki --lan", &["http://*:8000"]);
         check("rikki --lan -p 9", &["http://*:9"]);

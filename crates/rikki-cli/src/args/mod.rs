@@ -9,6 +9,7 @@ mod header;
 mod help;
 mod limits;
 mod listening;
+mod manual;
 mod proxies;
 mod spellings;
 #[cfg(test)]
@@ -79,7 +80,7 @@ pub(crate) struct Args {
     pub(crate) root: PathBuf,
 
     /// Where to listen: PORT, :PORT or HOST:PORT, without encryption unless there is a certificate; or a URL with http,
-    /// ws, https or wss, or unix:PATH[,mode=660] for a Unix socket. HOST is localhost, an address, or * for every address;
+    /// ws, https or wss; unix:PATH[,mode=660] for a Unix socket; or fd:NAME[,tls] for a socket that systemd passes. HOST is localhost, an address, or * for every address;
     /// port 0 takes a free one [default: localhost:8000]
     #[arg(long, value_name = "PLACE", help_heading = LISTENING)]
     pub(crate) listen: Vec<String>,
@@ -176,6 +177,8 @@ pub(crate) fn read(
                 Err(error) => Ok(errors::shown(&error)?),
             };
         }
+        Some("man") => return Ok(manual::man(args.into_iter().skip(1))?),
+        Some("completions") => return Ok(manual::completions(args.into_iter().skip(1))?),
         Some("check") => {
             args.remove(1);
             check_command()

@@ -35,6 +35,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::door::Door;
+use super::pulse::Pulse;
 use crate::counters::Counters;
 use crate::http::Begin;
 use crate::live::Monitor;
@@ -89,6 +90,7 @@ pub(super) struct Stop {
 #[derive(Debug)]
 pub(super) struct Thread {
     pub(super) drained: CancellationToken,
+    pub(super) pulse: Pulse,
     pub(super) handle: JoinHandle<()>,
 }
 
@@ -115,7 +117,7 @@ impl Stop {
             return self.joined.cancelled().await;
         }
         // Without an `await`, so that it is not given up half-way.
-        for Thread { drained, handle } in workers {
+        for Thread { drained, handle, .. } in workers {
             // One that is stuck in a callback is left behind; the others end at once.
             if drained.is_cancelled() {
                 let _ = handle.join();

@@ -19,7 +19,9 @@ use super::certificates::{Ask, Certificates, Reloaded};
 use super::door::Arrival;
 use super::drain::{Plan, Plans, Stop, Thread, Watch};
 use super::listen::Planned;
+use super::manager::Manager;
 use super::mount::Mounts;
+use super::pulse::Pulse;
 use super::queue::{Queue, Queues};
 use super::settings::{Listener, Settings, TakenOver};
 use super::signals::Signals;
@@ -58,6 +60,8 @@ pub(super) struct Running {
     pub(super) settings: Settings,
     #[cfg(feature = "tls")]
     certificates: Ask,
+    /// Of the acceptor's thread and the workers'.
+    pulses: Vec<Pulse>,
     stop: Stop,
 }
 
@@ -86,7 +90,7 @@ impl Bound {
     pub fn host(&self) -> Option<String> {
         match &self.url.0 {
             Place::Port { host, .. } => Some(host.to_string()),
-            Place::Unix { .. } => None,
+            Place::Unix { .. } | Place::Passed { .. } => None,
         }
     }
 
@@ -101,17 +105,18 @@ impl Bound {
     pub fn path(&self) -> Option<&Path> {
         match &self.url.0 {
             Place::Unix { path, .. } => Some(path),
-            Place::Port { .. } => None,
+            Place::Port { .. } | Place::Passed { .. } => None,
         }
     }
 }
 
 impl fmt::Display for Bound {
-    /// `host:port`, as it stands in a URL, or `unix:` and the path of a socket.
+    /// `host:port`, as it stands in a URL, `unix:` and the path of a socket, or `fd:` and the name of one without a path.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.url.0 {
             Place::Port { host, port, .. } => write!(f, "{host}:{port}"),
             Place::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+            Place::Passed { name, .. } => write!(f, "fd:{name}"),
         }
     }
 }
@@ -173,6 +178,12 @@ impl Handle {
     ///
     /// From the call on the signals no longer end the process, also before the future is polled.
     ///
+    /// Where `NOTIFY_SOCKET` names the socket of a service manager, as it does in a systemd service of `Type=notify`,
+    /// that is told `READY` when this is first polled, `STOPPING` as the drain begins, and in `STATUS` where the server
+    /// listens or how far the drain is. With `WATCHDOG_USEC`, which `WatchdogSec=` sets, it is told twice in that period
+    /// that the event loops of all threads have turned, for as long as they do. A manager that takes nothing holds up
+    /// nobody: at the end it is waited for a second. On Linux alone, and meant for one server of a process.
+    ///
     /// # Errors
     ///
     /// The signals cannot be waited for; the server is stopped.
@@ -190,8 +201,10 @@ impl Handle {
         let (handle, signals) = (self.clone(), Signals::new(false));
         async move {
             let mut signals = handle.catching(signals)?;
+            let manager = handle.manager();
+            manager.ready();
             signals.stop().await;
-            handle.drain_until(&mut signals).await;
+            handle.drain_until(&mut signals, &manager).await;
             Ok(())
         }
     }
@@ -222,10 +235,20 @@ impl Handle {
         signals.inspect_err(|_| self.0.stop.begin())
     }
 
+    /// The service manager, as this server is to tell it.
+    pub(super) fn manager(&self) -> Manager {
+        Manager::of_environment(self.bound(), self.monitor(), self.0.pulses.clone())
+    }
+
     /// Until another signal asks to stop.
-    pub(super) async fn drain_until(&self, signals: &mut Signals) {
+    pub(super) async fn drain_until(&self, signals: &mut Signals, manager: &Manager) {
+        manager.stopping();
+        let drained = async {
+            self.shutdown().await;
+            manager.end().await;
+        };
         tokio::select! {
-            () = self.shutdown() => {}
+            () = drained => {}
             // Without a line in the log: it may be what the first one waits for.
             () = signals.stop() => {}
         }
@@ -267,6 +290,7 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
         .collect::<io::Result<Vec<Thread>>>()
         .map_err(StartError::Runtime)?;
     let drained = workers.iter().map(|worker| worker.drained.clone()).collect();
+    let mut pulses: Vec<Pulse> = workers.iter().map(|worker| worker.pulse.clone()).collect();
     let watch = Watch { plans: plans.clone(), workers: drained, monitor: Monitor(live.clone()) };
     #[cfg(feature = "tls")]
     let (tls, loaded) = watch::channel(server.tls.clone());
@@ -280,7 +304,8 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
         #[cfg(feature = "tls")]
         certificates,
     };
-    let over = acceptor.start().map_err(StartError::Runtime)?;
+    let (over, pulse) = acceptor.start().map_err(StartError::Runtime)?;
+    pulses.push(pulse);
     let settings = Settings {
         sites,
         workers: server.workers,
@@ -301,6 +326,7 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
         settings,
         #[cfg(feature = "tls")]
         certificates: ask,
+        pulses,
         stop: Stop::new(begin, over, release, workers),
     };
     Ok(Handle(Arc::new(running)))
@@ -323,11 +349,11 @@ fn open(server: &Server, listeners: Vec<Opened>, draining: &Draining) -> Result<
     let mut open = Open::default();
     for (number, Opened { planned, sockets, router, is_redirect }) in listeners.into_iter().enumerate() {
         let mut url = planned.url.clone();
+        if let Some(first) = sockets.first() {
+            url.tell(first).map_err(StartError::Runtime)?;
+        }
         for socket in sockets {
             let address = socket.local_addr().map_err(StartError::Runtime)?;
-            if let (Some(address), Place::Port { port, .. }) = (address, &mut url.0) {
-                *port = address.port();
-            }
             open.addresses.extend(address);
             // A Unix socket answers to any name: no name resolves to it.
             let loopback = address.is_some_and(|address| address.ip().is_loopback());
@@ -370,7 +396,7 @@ struct Acceptor {
 
 impl Acceptor {
     /// The token is given when the drain is over.
-    fn start(self) -> io::Result<CancellationToken> {
+    fn start(self) -> io::Result<(CancellationToken, Pulse)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let Self { sockets, queues, draining, watch, .. } = self;
         let queues = Arc::new(queues);
@@ -380,6 +406,7 @@ impl Acceptor {
         runtime.spawn(self.certificates.renew());
         #[cfg(feature = "tls")]
         runtime.spawn(self.certificates.watch());
+        let pulse = Pulse::of(&runtime);
         let over = CancellationToken::new();
         let report = over.clone().drop_guard();
         thread::Builder::new().name("rikki-accept".to_owned()).spawn(move || {
@@ -395,6 +422,6 @@ impl Acceptor {
             // A look at files may hang.
             runtime.shutdown_background();
         })?;
-        Ok(over)
+        Ok((over, pulse))
     }
 }

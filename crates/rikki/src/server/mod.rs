@@ -16,6 +16,11 @@ mod handle;
 mod in_memory;
 mod layers;
 mod listen;
+#[cfg(target_os = "linux")]
+mod manager;
+#[cfg(not(target_os = "linux"))]
+#[path = "unmanaged.rs"]
+mod manager;
 mod memory;
 #[cfg(feature = "files")]
 mod mount;
@@ -24,6 +29,7 @@ mod mount;
 mod mount;
 mod proxied;
 mod proxies;
+mod pulse;
 mod queue;
 #[cfg(feature = "tls")]
 mod redirect;
@@ -92,6 +98,7 @@ pub struct Server {
     router: Router,
     layers: Layers,
     listen: Vec<Listen>,
+    passed: url::Passed,
     #[cfg(feature = "tls")]
     tls: Option<ServerTls>,
     #[cfg(feature = "tls")]
@@ -124,6 +131,7 @@ impl Default for Server {
             router: Router::new(),
             layers: Layers::default(),
             listen: Vec::new(),
+            passed: Vec::new(),
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "tls")]
@@ -184,6 +192,33 @@ impl Server {
     /// own.
     pub fn listen(mut self, listener: impl Into<Listen>) -> Self {
         self.listen.push(listener.into());
+        self
+    }
+
+    /// Gives the server a socket that listens already, of TCP or Unix, which [`listen`](Self::listen) names as `fd:NAME`:
+    /// one that systemd has opened, so that no client is refused while the server is restarted. Several may have one
+    /// name, as those of one unit have.
+    ///
+    /// Taking what a process was passed needs a crate for it, such as listenfd. A drain stops accepting and leaves those
+    /// who wait in the queue of the socket to whoever listens there next. What is of another kind is an error of
+    /// [`start`](Self::start); one that nobody listens on is closed, with a warning in the log. A
+    /// [reload](Handle::reload) needs the name alone: the server goes on with what it has.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let server = rikki::Server::new().socket("web", socket).listen("fd:web").start().await?;
+    /// # server.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(unix)]
+    pub fn socket(mut self, name: impl Into<String>, socket: impl Into<std::os::fd::OwnedFd>) -> Self {
+        let name = name.into();
+        match crate::net::Listening::passed(socket.into()) {
+            Ok(socket) => self.passed.push((name, socket)),
+            Err(why) => self.note(StartError::Passed { name, why }),
+        }
         self
     }
 

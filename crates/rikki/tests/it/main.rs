@@ -26,6 +26,8 @@ mod layers;
 mod limits;
 mod mistakes;
 mod origin_host;
+#[cfg(unix)]
+mod passed;
 mod pressure;
 mod proxy;
 #[cfg(unix)]
