@@ -43,7 +43,7 @@ fn package(project: &Project, cargo_deb: &Path) -> Result<PathBuf> {
     let folder = project.target.join("debian");
     let mut command = Command::new(cargo_deb);
     // It is stripped by its profile.
-    command.args(["--no-build", "--no-strip", "--quiet", "--package", "rikki-cli", "--output"]).arg(&folder);
+    command.args(["--no-build", "--no-strip", "--fast", "--quiet", "--package", "rikki-cli", "--output"]).arg(&folder);
     let made = output(command.current_dir(&project.root), CARGO_LIMIT)?;
     made.lines().last().map(|line| folder.join(line.trim())).ok_or_else(|| "cargo-deb names no file".to_owned())
 }

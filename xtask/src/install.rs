@@ -222,6 +222,15 @@ pub(crate) fn fronts() -> std::result::Result<(), Missing> {
     apt(&["caddy"], "install caddy (Debian: caddy)")
 }
 
+/// Finds Prometheus with promtool, and curl, or installs them.
+pub(crate) fn prometheus() -> std::result::Result<(), Missing> {
+    curl()?;
+    if ["prometheus", "promtool"].iter().all(|tool| works(Command::new(tool).arg("--version"))) {
+        return Ok(());
+    }
+    apt(&["prometheus"], "install prometheus with promtool (Debian: prometheus)")
+}
+
 /// Finds systemd, and what starts it in namespaces and installs a package there, or installs it.
 pub(crate) fn systemd() -> std::result::Result<(), Missing> {
     let is_root = output(Command::new("id").arg("-u"), Duration::from_secs(10)).is_ok_and(|id| id.trim() == "0");

@@ -29,8 +29,12 @@ const CURL: &str = "curl::";
 const PROXIES: &str = "proxies::";
 const FRONT: &str = "front::";
 
-/// That of those that need systemd, and where they look for the package.
+/// That of those that need Prometheus.
+const PROMETHEUS: &str = "prometheus::";
+
+/// Those of those that need namespaces, and where they look for the package.
 const SYSTEMD: &str = "systemd::";
+const CONTAINER: &str = "container::";
 const SYSTEMD_VARIABLE: &str = "INTEROP_DEB";
 
 /// That of those that need what clients go through, and wscat, whose folder is in the variable.
@@ -59,8 +63,9 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
         Err(missing) => Outcome { suite: suite.to_owned(), result: Err(missing) },
     };
     let with_python = python(project).map(|python| {
-        let others = [FILE_CLIENTS, CURL, PROXIES, FRONT, SYSTEMD, ACME, CONNECT, CENTRIFUGE_JS];
-        let mut cargo = test(&others.map(|name| ["--skip", name]).concat());
+        let in_namespaces = [PROMETHEUS, SYSTEMD, CONTAINER];
+        let others = [FILE_CLIENTS, CURL, PROXIES, FRONT, ACME, CONNECT, CENTRIFUGE_JS].into_iter().chain(in_namespaces);
+        let mut cargo = test(&others.flat_map(|name| ["--skip", name]).collect::<Vec<_>>());
         cargo.env(VARIABLE, python);
         cargo
     });
@@ -75,7 +80,7 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
         cargo
     });
     let in_systemd = install::systemd().and_then(|()| deb::make(project)).map(|package| {
-        let mut cargo = test(&[SYSTEMD]);
+        let mut cargo = test(&[SYSTEMD, CONTAINER]);
         cargo.env(SYSTEMD_VARIABLE, package);
         cargo
     });
@@ -86,7 +91,8 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
         outcome("apt-get, wget, aria2c and nginx", install::file_clients().map(|()| test(&[FILE_CLIENTS]))),
         outcome("haproxy and nginx in front", install::proxies().map(|()| test(&[PROXIES]))),
         outcome("nginx, Caddy and haproxy as documented", install::fronts().map(|()| test(&[FRONT]))),
-        outcome("systemd and the package for Debian", in_systemd),
+        outcome("Prometheus", install::prometheus().map(|()| test(&[PROMETHEUS]))),
+        outcome("the package for Debian under systemd, and containers", in_systemd),
         outcome("tinyproxy, dante and wscat", connect),
         outcome("pebble", install::curl().and_then(|()| install::pebble()).map(|()| test(&[ACME]))),
     ]

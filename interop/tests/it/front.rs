@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const PAGE: &str = include_str!("../../../docs/proxies.md");
 
 /// One that is free, as the system says.
-fn free() -> u16 {
+pub(crate) fn free() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 

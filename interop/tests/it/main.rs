@@ -8,9 +8,13 @@ mod acme;
 mod centrifuge_js;
 mod centrifugo;
 mod connect;
+#[cfg(target_os = "linux")]
+mod container;
 mod curl;
 mod file_clients;
 mod front;
+#[cfg(target_os = "linux")]
+mod prometheus;
 mod proxies;
 mod python;
 mod server;

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::process::{DEADLINE, Folder, Process};
-use crate::running::{address, ask, stubborn};
+use crate::running::{address, ask, serve, stubborn};
 
 const GET: &str = "GET /rest HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
@@ -230,4 +230,16 @@ fn what_cannot_be_listened_on_is_named() {
     let other = passed(tcp(), OURS, &["--listen", "http://127.0.0.1:0", &folder.path("")]);
     assert_eq!(other.report(), "rikki: --listen fd:web is not given, and it was passed");
     assert!(ask(&address(&other), GET).starts_with("HTTP/1.1 200 "));
+}
+
+/// What a client runs is no part of its service.
+#[test]
+fn the_commands_of_a_client_are_told_nothing_of_its_service() {
+    let folder = Folder::new();
+    let (_server, address) = serve(&[&folder.path("")]);
+    let command = "echo \"${NOTIFY_SOCKET-none} ${WATCHDOG_USEC-none} ${LISTEN_FDS-none}\"";
+    let url = format!("ws://{address}/websocket");
+    let flags = ["connect", "--no-history", "--exec", command, "--send", "a", &url];
+    let variables = [("NOTIFY_SOCKET", "/x"), ("WATCHDOG_USEC", "1"), ("LISTEN_FDS", "1")];
+    assert_eq!(Process::start_with_variables(&flags, &variables).line(), "none none none");
 }

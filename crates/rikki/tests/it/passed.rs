@@ -41,7 +41,7 @@ async fn whoever_comes_between_two_servers_is_answered_by_the_next() {
         let bound: Vec<_> = first.bound().iter().map(ToString::to_string).collect();
         assert_eq!(bound, [address.to_string(), format!("unix:{}", path.display())]);
         assert_eq!(first.local_addrs(), [address]);
-        let mut talk = Talk::connect(address).await;
+        let mut talk = Talk::connect_to(address).await;
         talk.upgrade("/echo").await;
         let drain = tokio::spawn({
             let first = first.clone();
@@ -50,7 +50,7 @@ async fn whoever_comes_between_two_servers_is_answered_by_the_next() {
         assert_eq!(talk.next().await, "close(1001)");
         talk.send(close(1001, "")).await;
         soon("the end", drain).await.unwrap();
-        let mut between = [Talk::connect(address).await, Talk::connect_at(&path).await];
+        let mut between = [Talk::connect_to(address).await, Talk::connect_at(&path).await];
         for talk in &mut between {
             talk.send(REQUEST).await;
         }
@@ -80,7 +80,7 @@ async fn several_of_one_name_and_a_reload() {
     let handle = named("before").socket("web", first).socket("web", second).start().await.unwrap();
     assert_eq!(handle.local_addrs(), [loopback, open]);
     let ask = async |address: std::net::SocketAddr, host: &str| {
-        let mut talk = Talk::connect(([127, 0, 0, 1], address.port()).into()).await;
+        let mut talk = Talk::connect_to(([127, 0, 0, 1], address.port()).into()).await;
         talk.send(REQUEST.replace("localhost", host)).await;
         talk.text().await
     };
