@@ -64,7 +64,8 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
     };
     let with_python = python(project).map(|python| {
         let in_namespaces = [PROMETHEUS, SYSTEMD, CONTAINER];
-        let others = [FILE_CLIENTS, CURL, PROXIES, FRONT, ACME, CONNECT, CENTRIFUGE_JS].into_iter().chain(in_namespaces);
+        let others =
+            [FILE_CLIENTS, CURL, PROXIES, FRONT, ACME, CONNECT, CENTRIFUGE_JS].into_iter().chain(in_namespaces);
         let mut cargo = test(&others.flat_map(|name| ["--skip", name]).collect::<Vec<_>>());
         cargo.env(VARIABLE, python);
         cargo

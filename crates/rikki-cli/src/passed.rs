@@ -82,7 +82,9 @@ fn told(variable: impl Fn(&str) -> Option<String>, process: u32) -> Told {
     let whom = variable("LISTEN_PID").unwrap_or_default();
     if whom.parse() != Ok(process) {
         let how = "a shell has to start rikki with exec";
-        return Told::Wrong(format!("sockets are passed to the process LISTEN_PID={whom}, and this is {process}: {how}"));
+        return Told::Wrong(format!(
+            "sockets are passed to the process LISTEN_PID={whom}, and this is {process}: {how}"
+        ));
     }
     if variable("LISTEN_FDS_FIRST_FD").is_some() {
         return Told::Wrong("LISTEN_FDS_FIRST_FD is set, and descriptors begin at 3".to_owned());

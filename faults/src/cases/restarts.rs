@@ -50,7 +50,14 @@ fn restarts(bench: &Bench) -> Result<String, Trouble> {
         let log = bench.scratch.join("log-restarts");
         let mut command = Command::new("sh");
         command.arg("-c").arg("exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web exec \"$0\" \"$@\"");
-        command.arg(&bench.rikki).arg(bench.root()).args(["--listen", "fd:web", "--log", "warn", "--drain-window", "0s"]);
+        command.arg(&bench.rikki).arg(bench.root()).args([
+            "--listen",
+            "fd:web",
+            "--log",
+            "warn",
+            "--drain-window",
+            "0s",
+        ]);
         let stdin = socket.try_clone().map_err(failed)?;
         command.env("NOTIFY_SOCKET", &named).stdin(Stdio::from(std::os::fd::OwnedFd::from(stdin)));
         command.stderr(File::create(&log).map_err(failed)?);

@@ -33,7 +33,8 @@ impl Image {
             let found = stage.lines().find_map(|line| line.strip_prefix(name));
             found.unwrap_or_else(|| panic!("the last stage has no {name}")).trim().to_owned()
         };
-        let words = |json: &str| serde_json::from_str::<Vec<String>>(json).unwrap_or_else(|error| panic!("{json}: {error}"));
+        let words =
+            |json: &str| serde_json::from_str::<Vec<String>>(json).unwrap_or_else(|error| panic!("{json}: {error}"));
         let variables = line("ENV ");
         let variables = variables.split(' ').filter_map(|pair| pair.split_once('='));
         let health = line("HEALTHCHECK ");

@@ -79,8 +79,14 @@ async fn prometheus_finds_what_the_rules_name() {
             if let Some(wrong) = rules.iter().find(|rule| rule["health"] == "err") {
                 panic!("{wrong}");
             }
-            let up = asked(&format!("http://127.0.0.1:{port}/api/v1/query?query=up%7Bjob%3D%22rikki%22%7D%20*%20on()%20rikki_ready")).await;
-            if rules.len() == expressions.len() && rules.iter().all(|rule| rule["health"] == "ok") && up.contains("\"1\"]") {
+            let up = asked(&format!(
+                "http://127.0.0.1:{port}/api/v1/query?query=up%7Bjob%3D%22rikki%22%7D%20*%20on()%20rikki_ready"
+            ))
+            .await;
+            if rules.len() == expressions.len()
+                && rules.iter().all(|rule| rule["health"] == "ok")
+                && up.contains("\"1\"]")
+            {
                 break;
             }
         }

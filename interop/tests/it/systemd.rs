@@ -152,7 +152,8 @@ fn install() {
 fn has_no_rights() {
     let status = fs::read_to_string(format!("/proc/{}/status", shown("MainPID"))).unwrap();
     let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {status}"));
+        let line =
+            status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {status}"));
         line.split_whitespace().next().unwrap_or_default().to_owned()
     };
     for (name, expected) in [("CapEff:", "0000000000000000"), ("CapBnd:", "0000000000000000")] {
@@ -255,7 +256,8 @@ fn more_ports_and_tls() {
     };
     let certificate = testkit::Certificate::new(["localhost"]);
     fs::create_dir_all("/etc/ssl/private").unwrap();
-    for (path, pem) in [("/etc/ssl/app.pem", &certificate.certificate), ("/etc/ssl/private/app.key", &certificate.key)] {
+    for (path, pem) in [("/etc/ssl/app.pem", &certificate.certificate), ("/etc/ssl/private/app.key", &certificate.key)]
+    {
         fs::write(path, pem).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
     }

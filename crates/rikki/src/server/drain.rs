@@ -35,7 +35,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::door::Door;
-use super::pulse::Pulse;
+use super::event_loop::EventLoop;
 use crate::counters::Counters;
 use crate::http::Begin;
 use crate::live::Monitor;
@@ -90,7 +90,7 @@ pub(super) struct Stop {
 #[derive(Debug)]
 pub(super) struct Thread {
     pub(super) drained: CancellationToken,
-    pub(super) pulse: Pulse,
+    pub(super) event_loop: EventLoop,
     pub(super) handle: JoinHandle<()>,
 }
 

@@ -18,10 +18,10 @@ use super::admission::Admission;
 use super::certificates::{Ask, Certificates, Reloaded};
 use super::door::Arrival;
 use super::drain::{Plan, Plans, Stop, Thread, Watch};
+use super::event_loop::EventLoop;
 use super::listen::Planned;
 use super::manager::Manager;
 use super::mount::Mounts;
-use super::pulse::Pulse;
 use super::queue::{Queue, Queues};
 use super::settings::{Listener, Settings, TakenOver};
 use super::signals::Signals;
@@ -61,7 +61,7 @@ pub(super) struct Running {
     #[cfg(feature = "tls")]
     certificates: Ask,
     /// Of the acceptor's thread and the workers'.
-    pulses: Vec<Pulse>,
+    event_loops: Vec<EventLoop>,
     stop: Stop,
 }
 
@@ -237,7 +237,7 @@ impl Handle {
 
     /// The service manager, as this server is to tell it.
     pub(super) fn manager(&self) -> Manager {
-        Manager::of_environment(self.bound(), self.monitor(), self.0.pulses.clone())
+        Manager::of_environment(self.bound(), self.monitor(), self.0.event_loops.clone())
     }
 
     /// Until another signal asks to stop.
@@ -290,7 +290,7 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
         .collect::<io::Result<Vec<Thread>>>()
         .map_err(StartError::Runtime)?;
     let drained = workers.iter().map(|worker| worker.drained.clone()).collect();
-    let mut pulses: Vec<Pulse> = workers.iter().map(|worker| worker.pulse.clone()).collect();
+    let mut event_loops: Vec<EventLoop> = workers.iter().map(|worker| worker.event_loop.clone()).collect();
     let watch = Watch { plans: plans.clone(), workers: drained, monitor: Monitor(live.clone()) };
     #[cfg(feature = "tls")]
     let (tls, loaded) = watch::channel(server.tls.clone());
@@ -304,8 +304,8 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
         #[cfg(feature = "tls")]
         certificates,
     };
-    let (over, pulse) = acceptor.start().map_err(StartError::Runtime)?;
-    pulses.push(pulse);
+    let (over, event_loop) = acceptor.start().map_err(StartError::Runtime)?;
+    event_loops.push(event_loop);
     let settings = Settings {
         sites,
         workers: server.workers,
@@ -326,7 +326,7 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
         settings,
         #[cfg(feature = "tls")]
         certificates: ask,
-        pulses,
+        event_loops,
         stop: Stop::new(begin, over, release, workers),
     };
     Ok(Handle(Arc::new(running)))
@@ -396,7 +396,7 @@ struct Acceptor {
 
 impl Acceptor {
     /// The token is given when the drain is over.
-    fn start(self) -> io::Result<(CancellationToken, Pulse)> {
+    fn start(self) -> io::Result<(CancellationToken, EventLoop)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let Self { sockets, queues, draining, watch, .. } = self;
         let queues = Arc::new(queues);
@@ -406,7 +406,7 @@ impl Acceptor {
         runtime.spawn(self.certificates.renew());
         #[cfg(feature = "tls")]
         runtime.spawn(self.certificates.watch());
-        let pulse = Pulse::of(&runtime);
+        let event_loop = EventLoop::of(&runtime);
         let over = CancellationToken::new();
         let report = over.clone().drop_guard();
         thread::Builder::new().name("rikki-accept".to_owned()).spawn(move || {
@@ -422,6 +422,6 @@ impl Acceptor {
             // A look at files may hang.
             runtime.shutdown_background();
         })?;
-        Ok((over, pulse))
+        Ok((over, event_loop))
     }
 }

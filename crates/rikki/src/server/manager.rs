@@ -19,8 +19,8 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::event_loop::EventLoop;
 use super::handle::Bound;
-use super::pulse::Pulse;
 use super::reload::Reload;
 use crate::counters::Counters;
 use crate::live::Monitor;
@@ -62,12 +62,12 @@ enum News {
 
 impl Manager {
     /// The one that the environment names.
-    pub(super) fn of_environment(bound: &[Bound], monitor: Monitor, pulses: Vec<Pulse>) -> Self {
+    pub(super) fn of_environment(bound: &[Bound], monitor: Monitor, event_loops: Vec<EventLoop>) -> Self {
         let Some(named) = env::var_os("NOTIFY_SOCKET").filter(|named| !named.is_empty()) else { return Self(None) };
         let period = watched(env::var_os("WATCHDOG_USEC"), env::var_os("WATCHDOG_PID"), std::process::id());
         let started = address(&named).and_then(|address| {
             let teller = Teller { address, monitor, place: places(bound), has_failed: false };
-            start(teller, period.map(|period| (period, pulses)))
+            start(teller, period.map(|period| (period, event_loops)))
         });
         match started {
             Ok(told) => Self(Some(told)),
@@ -120,17 +120,17 @@ impl Manager {
     }
 }
 
-fn start(mut teller: Teller, watch: Option<(Duration, Vec<Pulse>)>) -> io::Result<Told> {
+fn start(mut teller: Teller, watch: Option<(Duration, Vec<EventLoop>)>) -> io::Result<Told> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let (sender, news) = mpsc::channel(ROOM);
     let (ending, ended) = (CancellationToken::new(), CancellationToken::new());
     let (end, report) = (ending.clone(), ended.clone().drop_guard());
-    let feeder = watch.map(|(period, pulses)| (teller.address.clone(), period, pulses));
+    let feeder = watch.map(|(period, event_loops)| (teller.address.clone(), period, event_loops));
     thread::Builder::new().name("rikki-notify".to_owned()).spawn(move || {
         runtime.block_on(async {
             let fed = async {
                 match feeder {
-                    Some((address, period, pulses)) => feed(&address, period, &pulses).await,
+                    Some((address, period, event_loops)) => feed(&address, period, &event_loops).await,
                     None => std::future::pending().await,
                 }
             };
@@ -202,11 +202,11 @@ impl Teller {
 }
 
 /// Feeds the watchdog twice in its period, as long as all event loops turn.
-async fn feed(address: &SocketAddr, period: Duration, pulses: &[Pulse]) {
+async fn feed(address: &SocketAddr, period: Duration, event_loops: &[EventLoop]) {
     loop {
         let beats = async {
-            for pulse in pulses {
-                pulse.beat().await;
+            for event_loop in event_loops {
+                event_loop.turned().await;
             }
         };
         let mut beats = std::pin::pin!(beats);
@@ -313,7 +313,7 @@ mod tests {
         const PERIOD: Duration = Duration::from_millis(40);
         let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
         let (worker, ours) = (runtime(), runtime());
-        let pulse = Pulse::of(&worker);
+        let event_loop = EventLoop::of(&worker);
         let (end, ends) = tokio::sync::oneshot::channel();
         let (block, blocks) = std::sync::mpsc::channel::<()>();
         let busy = worker.handle().clone();
@@ -323,7 +323,7 @@ mod tests {
         manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let address = address(OsStr::new(&format!("@{name}"))).unwrap();
         // It goes with the process.
-        thread::spawn(move || ours.block_on(feed(&address, PERIOD, &[pulse])));
+        thread::spawn(move || ours.block_on(feed(&address, PERIOD, &[event_loop])));
         let meal = || {
             let mut message = [0; 32];
             manager.recv(&mut message).map(|length| String::from_utf8_lossy(&message[..length]).into_owned())

@@ -11,6 +11,7 @@ mod config;
 mod door;
 mod drain;
 mod error;
+mod event_loop;
 mod handle;
 #[cfg(feature = "client")]
 mod in_memory;
@@ -29,7 +30,6 @@ mod mount;
 mod mount;
 mod proxied;
 mod proxies;
-mod pulse;
 mod queue;
 #[cfg(feature = "tls")]
 mod redirect;

@@ -1,7 +1,7 @@
 //! No service manager: systemd is Linux's.
 
+use super::event_loop::EventLoop;
 use super::handle::Bound;
-use super::pulse::Pulse;
 use super::reload::Reload;
 use crate::live::Monitor;
 
@@ -9,7 +9,7 @@ use crate::live::Monitor;
 pub(super) struct Manager;
 
 impl Manager {
-    pub(super) fn of_environment(_: &[Bound], _: Monitor, _: Vec<Pulse>) -> Self {
+    pub(super) fn of_environment(_: &[Bound], _: Monitor, _: Vec<EventLoop>) -> Self {
         Self
     }
 

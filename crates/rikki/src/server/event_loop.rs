@@ -5,9 +5,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// The end of whoever asks.
 #[derive(Clone, Debug)]
-pub(super) struct Pulse(mpsc::Sender<oneshot::Sender<()>>);
+pub(super) struct EventLoop(mpsc::Sender<oneshot::Sender<()>>);
 
-impl Pulse {
+impl EventLoop {
     /// That of the thread that runs this: a task answers there.
     pub(super) fn of(runtime: &Runtime) -> Self {
         let (asks, mut asked) = mpsc::channel::<oneshot::Sender<()>>(1);
@@ -21,7 +21,7 @@ impl Pulse {
     }
 
     /// Waits until it has turned since this was called, or has ended; for ever where something blocks it for ever.
-    pub(super) async fn beat(&self) {
+    pub(super) async fn turned(&self) {
         let (answer, answered) = oneshot::channel();
         if self.0.send(answer).await.is_ok() {
             let _ = answered.await;
@@ -44,7 +44,7 @@ mod tests {
     fn whoever_is_held_up_has_none() {
         let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
         let (held, ours) = (runtime(), runtime());
-        let pulse = Pulse::of(&held);
+        let event_loop = EventLoop::of(&held);
         let (holds, is_held) = channel();
         let (go_on, goes_on) = channel();
         let (end, ends) = oneshot::channel();
@@ -55,15 +55,15 @@ mod tests {
         let thread = std::thread::spawn(move || held.block_on(async { ends.await.unwrap() }));
         is_held.recv().unwrap();
         ours.block_on(async {
-            let mut beat = std::pin::pin!(pulse.beat());
+            let mut beat = std::pin::pin!(event_loop.turned());
             assert!((&mut beat).now_or_never().is_none());
             go_on.send(()).unwrap();
             timeout(Duration::from_secs(20), beat).await.unwrap();
-            timeout(Duration::from_secs(20), pulse.beat()).await.unwrap();
+            timeout(Duration::from_secs(20), event_loop.turned()).await.unwrap();
         });
         end.send(()).unwrap();
         thread.join().unwrap();
         // One that has ended holds up nobody.
-        assert!(pulse.beat().now_or_never().is_some());
+        assert!(event_loop.turned().now_or_never().is_some());
     }
 }
