@@ -9,12 +9,16 @@ mod connect;
 mod descriptors;
 mod folders;
 mod follow;
+mod health;
 mod hints;
+mod inside;
 mod lines;
 mod log;
 mod network;
+mod operate;
 mod origin;
 mod qr;
+mod recent;
 mod reload;
 mod routes;
 mod secret;
@@ -75,6 +79,8 @@ fn run() -> Result<ExitCode, Failure> {
             serve::serve(settings)?;
         }
         args::Request::Connect(args) => return connect::connect(&args),
+        args::Request::Health(args) => return health::health(&args),
+        args::Request::Admin(args) => return operate::operate(&args),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -37,7 +37,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::door::Door;
 use crate::counters::Counters;
 use crate::http::Begin;
-use crate::live::Monitor;
+use crate::live::{Live, Monitor, Stage};
 use crate::ws::CloseCode;
 use crate::ws::internal::Clock;
 
@@ -58,14 +58,21 @@ impl Plans {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = plan;
     }
 
+    /// What it would be.
+    pub(super) fn now(&self) -> Plan {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// From the first who asks on it stays what it is.
     fn get(&self) -> Plan {
-        *self.0.1.get_or_init(|| *self.0.0.lock().unwrap_or_else(PoisonError::into_inner))
+        *self.0.1.get_or_init(|| self.now())
     }
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
+    /// Whether nothing is logged of it.
+    pub(super) is_quiet: bool,
     /// What WebSockets are closed with.
     pub(super) code: CloseCode,
     /// Over what they are.
@@ -77,6 +84,7 @@ pub(super) struct Plan {
 /// The handle's end: lets a drain begin and waits for it.
 #[derive(Debug)]
 pub(super) struct Stop {
+    live: Arc<Live>,
     begin: Begin,
     over: CancellationToken,
     release: DropGuard,
@@ -93,12 +101,19 @@ pub(super) struct Thread {
 }
 
 impl Stop {
-    pub(super) fn new(begin: Begin, over: CancellationToken, release: DropGuard, workers: Vec<Thread>) -> Self {
+    pub(super) fn new(
+        live: Arc<Live>,
+        begin: Begin,
+        over: CancellationToken,
+        release: DropGuard,
+        workers: Vec<Thread>,
+    ) -> Self {
         let (workers, joined) = (Mutex::new(workers), CancellationToken::new());
-        Self { begin, over, release, workers, joined }
+        Self { live, begin, over, release, workers, joined }
     }
 
     pub(super) fn begin(&self) {
+        self.live.reach(Stage::Draining);
         self.begin.now();
     }
 
@@ -134,6 +149,13 @@ impl Stop {
     }
 }
 
+impl Drop for Stop {
+    /// It drains with nobody waiting, unless it has.
+    fn drop(&mut self) {
+        self.live.reach(Stage::Draining);
+    }
+}
+
 /// The acceptor's end: sees the workers drain, and tells how far they are.
 pub(super) struct Watch {
     pub(super) plans: Plans,
@@ -144,9 +166,11 @@ pub(super) struct Watch {
 impl Watch {
     /// Says that a drain has begun, before anything can have ended, and by when it is over.
     pub(super) fn begin(&self) -> Instant {
-        let longest = self.plans.get().timeout;
-        let Counters { connections, websockets, .. } = self.monitor.counters();
-        tracing::info!(target: "rikki::server", connections, websockets, ?longest, "draining");
+        let Plan { timeout: longest, is_quiet, .. } = self.plans.get();
+        if !is_quiet {
+            let Counters { connections, websockets, .. } = self.monitor.counters();
+            tracing::info!(target: "rikki::server", connections, websockets, ?longest, "draining");
+        }
         Instant::now() + longest + GRACE
     }
 
@@ -167,6 +191,9 @@ impl Watch {
     async fn log_progress(&self) -> Infallible {
         loop {
             sleep(Duration::from_secs(1)).await;
+            if self.plans.get().is_quiet {
+                continue;
+            }
             let Counters { connections, websockets, .. } = self.monitor.counters();
             let note = "a second signal does not wait";
             tracing::info!(target: "rikki::server", connections, websockets, note, "still draining");
@@ -211,7 +238,7 @@ impl Finish {
             all_gone.recv().await
         };
         let closed = async { tokio::join!(clock.drain(plan.code, plan.window.min(plan.timeout / 2)), gone) };
-        if timeout(plan.timeout, closed).await.is_err() {
+        if timeout(plan.timeout, closed).await.is_err() && !plan.is_quiet {
             tracing::warn!(target: "rikki::server", "drain deadline passed: the connections that are left are cut");
         }
         drop(drained);
