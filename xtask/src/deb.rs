@@ -15,10 +15,12 @@ use crate::suites::CARGO_LIMIT;
 const CARGO_DEB: &str = "3.7.0";
 
 /// What the command prints, and the names of these files.
-const PRINTED: [(&str, &[&str]); 6] = [
+const PRINTED: [(&str, &[&str]); 8] = [
     ("rikki.1", &["man"]),
+    ("rikki-admin.1", &["man", "admin"]),
     ("rikki-check.1", &["man", "check"]),
     ("rikki-connect.1", &["man", "connect"]),
+    ("rikki-health.1", &["man", "health"]),
     ("rikki.bash", &["completions", "bash"]),
     ("_rikki", &["completions", "zsh"]),
     ("rikki.fish", &["completions", "fish"]),

@@ -9,10 +9,13 @@ mod connect;
 mod descriptors;
 mod folders;
 mod follow;
+mod health;
 mod hints;
+mod inside;
 mod lines;
 mod log;
 mod network;
+mod operate;
 mod origin;
 #[cfg(unix)]
 mod passed;
@@ -20,6 +23,7 @@ mod passed;
 #[path = "unpassed.rs"]
 mod passed;
 mod qr;
+mod recent;
 mod reload;
 mod routes;
 mod secret;
@@ -82,6 +86,8 @@ fn run() -> Result<ExitCode, Failure> {
             serve::serve(settings, passed)?;
         }
         args::Request::Connect(args) => return connect::connect(&args),
+        args::Request::Health(args) => return health::health(&args),
+        args::Request::Admin(args) => return operate::operate(&args),
     }
     Ok(ExitCode::SUCCESS)
 }

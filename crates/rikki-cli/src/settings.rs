@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) redirect_http: Option<u16>,
     /// Number of worker threads; `None` for one per core.
     pub(crate) workers: Option<usize>,
+    /// Where to look inside, as a URL.
+    pub(crate) admin: Option<String>,
     /// Whether nobody is answered but the networks of this machine.
     pub(crate) lan: bool,
     /// Whether pages of localhost may do what they like, and what happens is shown.
@@ -163,6 +165,7 @@ impl Settings {
             listen_elsewhere: Vec::new(),
             listeners: args.listeners,
             redirect_http,
+            admin: args.admin,
             lan: args.lan,
             dev: args.dev,
             has_demo: !args.no_demo,

@@ -10,6 +10,7 @@ use tracing::{Instrument as _, Span};
 
 use super::error::Error;
 use super::id::ConnectionId;
+use super::seen::Seen;
 use super::watched::Watched;
 
 /// The id of a connection and its span: one of the level `debug` with id, peer and path below the user's own, or that
@@ -19,6 +20,8 @@ pub(crate) struct Trace {
     pub(crate) span: Span,
     /// What is logged of it beside that, if anything is.
     pub(crate) watched: Option<Arc<Watched>>,
+    /// What is kept of it for those who look inside, if anybody may.
+    pub(crate) seen: Option<Arc<Seen>>,
 }
 
 impl Trace {
@@ -33,13 +36,13 @@ impl Trace {
             span = user.unwrap_or(span);
         }
         span.in_scope(|| tracing::debug!(target: "rikki::ws", id = id.get(), "opened"));
-        Self { id, span, watched: None }
+        Self { id, span, watched: None, seen: None }
     }
 
     /// One that nobody is told of.
     #[cfg(test)]
     pub(crate) fn untold() -> Self {
-        Self { id: ConnectionId::next(), span: Span::none(), watched: None }
+        Self { id: ConnectionId::next(), span: Span::none(), watched: None, seen: None }
     }
 
     /// Runs `task` as one of its own, in the span if there is one.

@@ -33,10 +33,24 @@ pub(super) fn resolve(args: &mut Args) -> Result<(), UsageError> {
     for ListenArg { written, url, .. } in &mut args.listeners {
         *url = defaults.url(written).map_err(|why| refused(written, why))?.0;
     }
+    if let Some(place) = &mut args.admin {
+        let defaults = Defaults { scheme: "http", host: "localhost", port: 0 };
+        let (url, has_default_port) = defaults.url(place).map_err(|why| refused(place, why))?;
+        if has_default_port {
+            return Err(UsageError(format!("--admin {place} has no port: write HOST:PORT")));
+        }
+        *place = url;
+    }
     match args.port.filter(|_| !takes_port) {
         Some(port) => Err(UsageError(format!("--port {port} has nothing to be the port of: --listen names one"))),
         None => Ok(()),
     }
+}
+
+/// The path of a Unix socket, without how others may use it.
+pub(crate) fn unix_place(place: &str) -> Option<&str> {
+    let path = place.strip_prefix("unix:")?;
+    Some(path.split_once(',').map_or(path, |(path, _)| path))
 }
 
 fn refused(place: &str, why: &str) -> UsageError {

@@ -8,18 +8,22 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 
 use super::errors::shown;
-use super::{Request, UsageError, check_command, command};
-use crate::connect::ConnectArgs;
+use super::{AdminArgs, ConnectArgs, HealthArgs, Request, UsageError, check_command, command};
 
-/// The commands beside the server, with the names of their pages.
-const COMMANDS: [(&str, &str); 2] = [("check", "rikki-check"), ("connect", "rikki-connect")];
+/// The commands beside the server: what each is called, its page, and its flags.
+const COMMANDS: [(&str, &str, fn() -> Command); 4] = [
+    ("admin", "rikki-admin", AdminArgs::command),
+    ("check", "rikki-check", check_command),
+    ("connect", "rikki-connect", ConnectArgs::command),
+    ("health", "rikki-health", HealthArgs::command),
+];
 
 /// Print a page of the manual: that of rikki, or of one of its commands.
 #[derive(Debug, Parser)]
 #[command(name = "rikki man", bin_name = "rikki man")]
 struct ManArgs {
     /// The command
-    #[arg(value_parser = COMMANDS.map(|(name, _)| name))]
+    #[arg(value_parser = COMMANDS.map(|(name, ..)| name))]
     command: Option<String>,
 }
 
@@ -37,10 +41,10 @@ pub(super) fn man(args: impl IntoIterator<Item = OsString>) -> Result<Request, U
         Ok(args) => args,
         Err(error) => return shown(&error),
     };
-    let asked = command.and_then(|asked| COMMANDS.into_iter().find(|(name, _)| *name == asked));
+    let asked = command.and_then(|asked| COMMANDS.into_iter().find(|(name, ..)| *name == asked));
     let page = match asked {
         None => page(whole()),
-        Some((name, title)) => page(of_command(name).name(title)),
+        Some((_, title, of_command)) => page(of_command().name(title)),
     };
     page.map(Request::Print).map_err(|error| UsageError(error.to_string()))
 }
@@ -56,16 +60,9 @@ pub(super) fn completions(args: impl IntoIterator<Item = OsString>) -> Result<Re
     Ok(Request::Print(String::from_utf8_lossy(&script).into_owned()))
 }
 
-fn of_command(name: &str) -> Command {
-    match name {
-        "connect" => ConnectArgs::command(),
-        _ => check_command(),
-    }
-}
-
 /// The server's flags, and the commands, which are no subcommands of clap.
 fn whole() -> Command {
-    command().subcommands(COMMANDS.map(|(name, _)| of_command(name).name(name)))
+    command().subcommands(COMMANDS.map(|(name, _, of_command)| of_command().name(name)))
 }
 
 /// A page, whose synopsis is short: the flags are many.
@@ -73,8 +70,8 @@ fn page(command: Command) -> io::Result<String> {
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage:").lines().map(|line| line.trim().replace('-', "\\-"));
     let synopsis = usage.collect::<Vec<_>>().join("\n.br\n");
-    let pages = ["rikki", "rikki-check", "rikki-connect"];
-    let others: Vec<_> = pages.into_iter().filter(|page| *page != command.get_name()).collect();
+    let pages = COMMANDS.iter().map(|(_, title, _)| *title);
+    let others: Vec<_> = ["rikki"].into_iter().chain(pages).filter(|page| *page != command.get_name()).collect();
     let others = others.join("(1), ").replace('-', "\\-");
     let man = Man::new(command).manual("rikki").source(concat!("rikki ", env!("CARGO_PKG_VERSION")));
     let mut page = Vec::new();
@@ -103,13 +100,15 @@ mod tests {
     /// What there is, as a shell and a page write it.
     #[test]
     fn every_flag_is_on_its_page_and_completed() {
-        let (page, check, connect) = (printed("rikki man"), printed("rikki man check"), printed("rikki man connect"));
+        let pages = COMMANDS.map(|(name, _, of_command)| (of_command(), printed(&format!("rikki man {name}"))));
+        let pages = [(command(), printed("rikki man"))].into_iter().chain(pages);
         let shells = ["bash", "zsh", "fish", "elvish", "powershell"].map(|shell| {
             let script = printed(&format!("rikki completions {shell}"));
             assert!(script.contains("connect") && script.contains("check"), "{shell}");
             script
         });
-        for (command, page) in [(command(), &page), (check_command(), &check), (ConnectArgs::command(), &connect)] {
+        for (command, page) in pages {
+            assert!(page.contains("\n.SH SEE ALSO\nrikki"), "{page}");
             for flag in command.get_arguments().filter_map(|arg| arg.get_long()) {
                 assert!(page.contains(&format!("\\-\\-{}", flag.replace('-', "\\-"))), "{flag} has no line");
                 for script in &shells {
@@ -117,7 +116,6 @@ mod tests {
                 }
             }
         }
-        assert!(connect.contains("\n.SH SEE ALSO\nrikki(1), rikki\\-check(1)\n"), "{connect}");
         assert!(parse(["rikki", "man", "nonsense"].map(Into::into)).is_err());
         assert!(parse(["rikki", "completions"].map(Into::into)).is_err());
     }

@@ -29,6 +29,8 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::Failure;
 use crate::config::{self, Origins};
 use crate::connect::ConnectArgs;
+use crate::health::HealthArgs;
+use crate::operate::AdminArgs;
 use rikki_limits::units;
 
 use crate::tutorial;
@@ -40,7 +42,7 @@ pub(crate) use files::{FileArgs, MountArg, mount};
 pub(crate) use given::{Given, OfTopics, Table};
 pub(crate) use header::{header, header_value};
 pub(crate) use limits::{EndpointArg, Limits, ListenArg, OverflowPolicy};
-pub(crate) use listening::PORT;
+pub(crate) use listening::{PORT, unix_place};
 pub(crate) use proxies::ProxyArgs;
 pub(crate) use spellings::word;
 pub(crate) use tls::{SelfSigned, TlsArgs};
@@ -60,6 +62,10 @@ pub(crate) enum Request {
     Check(Box<Args>, bool),
     /// Connect to a server.
     Connect(Box<ConnectArgs>),
+    /// Say whether a server answers.
+    Health(Box<HealthArgs>),
+    /// Look into a server, or tell it what to do.
+    Admin(Box<AdminArgs>),
     /// Print this text (the help or the version) to stdout and end.
     Print(String),
 }
@@ -100,6 +106,11 @@ pub(crate) struct Args {
     pub(crate) allow_hosts: Vec<String>,
     #[command(flatten)]
     pub(crate) proxies: ProxyArgs,
+    /// Look inside while it runs, on a listener of its own: unix:PATH, PORT, HOST:PORT or a URL with http. There are
+    /// /status, /metrics, /healthz and /readyz, on addresses that are not loopback but the last three, and commands on a
+    /// Unix socket alone
+    #[arg(long, value_name = "PLACE", help_heading = LISTENING)]
+    pub(crate) admin: Option<String>,
 
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
@@ -171,12 +182,9 @@ pub(crate) fn read(
     // In first place alone, so that every other command line means what it would mean without: a folder of the name is
     // served as ./connect.
     let command = match args.get(1).and_then(|arg| arg.to_str()) {
-        Some("connect") => {
-            return match ConnectArgs::try_parse_from(args.into_iter().skip(1)) {
-                Ok(args) => Ok(Request::Connect(Box::new(args))),
-                Err(error) => Ok(errors::shown(&error)?),
-            };
-        }
+        Some("connect") => return of_client(args, Request::Connect),
+        Some("health") => return of_client(args, Request::Health),
+        Some("admin") => return of_client(args, Request::Admin),
         Some("man") => return Ok(manual::man(args.into_iter().skip(1))?),
         Some("completions") => return Ok(manual::completions(args.into_iter().skip(1))?),
         Some("check") => {
@@ -214,6 +222,14 @@ pub(crate) fn read(
             })
         }
         Err(error) => Ok(errors::shown(&error).map_err(|error| origins.explain(error))?),
+    }
+}
+
+/// What a command asks for that runs no server.
+fn of_client<T: Parser>(args: Vec<OsString>, request: fn(Box<T>) -> Request) -> Result<Request, Failure> {
+    match T::try_parse_from(args.into_iter().skip(1)) {
+        Ok(args) => Ok(request(Box::new(args))),
+        Err(error) => Ok(errors::shown(&error)?),
     }
 }
 

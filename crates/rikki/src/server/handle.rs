@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
+#[cfg(feature = "admin")]
+use std::time::Duration;
 
 use axum::Router;
 #[cfg(feature = "tls")]
@@ -31,8 +33,10 @@ use super::worker;
 use super::{ListenUrl, Server, StartError};
 use crate::counters::Counters;
 use crate::http::{self, Current, Draining, Shared};
-use crate::live::{Live, Monitor};
+use crate::live::{Live, Monitor, Stage};
 use crate::net::Listening;
+#[cfg(feature = "admin")]
+use crate::ws::CloseCode;
 use crate::ws::internal::ListenerKind;
 
 /// A running server. Clones are of the same one: dropping the last of them stops it in the background, as
@@ -49,11 +53,11 @@ use crate::ws::internal::ListenerKind;
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "dropping the last handle stops the server"]
-pub struct Handle(pub(super) Arc<Running>);
+pub struct Handle(pub(crate) Arc<Running>);
 
 /// What the clones of a handle share. The server drains when it is gone.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(crate) struct Running {
     bound: Vec<Bound>,
     addresses: Vec<SocketAddr>,
     pub(super) live: Arc<Live>,
@@ -173,8 +177,8 @@ impl Handle {
         answer.await.unwrap_or_default()
     }
 
-    /// Serves until SIGINT or SIGTERM arrives (Ctrl-C elsewhere), then drains as [`shutdown`](Self::shutdown) does. A
-    /// second signal returns at once.
+    /// Serves until SIGINT or SIGTERM arrives (Ctrl-C elsewhere), then drains as [`shutdown`](Self::shutdown) does, or until
+    /// somebody else has it drain. A second signal returns at once.
     ///
     /// From the call on the signals no longer end the process, also before the future is polled.
     ///
@@ -203,7 +207,11 @@ impl Handle {
             let mut signals = handle.catching(signals)?;
             let manager = handle.manager();
             manager.ready();
-            signals.stop().await;
+            tokio::select! {
+                () = signals.stop() => {}
+                // Somebody else has stopped it.
+                () = handle.0.settings.draining.begun() => {}
+            }
             handle.drain_until(&mut signals, &manager).await;
             Ok(())
         }
@@ -252,6 +260,21 @@ impl Handle {
             // Without a line in the log: it may be what the first one waits for.
             () = signals.stop() => {}
         }
+    }
+}
+
+impl Running {
+    /// What WebSockets would be closed with, and over what time.
+    #[cfg(feature = "admin")]
+    pub(crate) fn drain_plan(&self) -> (CloseCode, Duration) {
+        let plan = self.settings.plans.now();
+        (plan.code, plan.window)
+    }
+
+    /// Begins to drain, with nobody waiting.
+    #[cfg(feature = "admin")]
+    pub(crate) fn begin_drain(&self) {
+        self.stop.begin();
     }
 }
 
@@ -319,6 +342,8 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
         taken_over: Mutex::new(TakenOver { mounts, shared: known }),
         turn: Mutex::default(),
     };
+    live.reach(Stage::Serving);
+    let stop = Stop::new(live.clone(), begin, over, release, workers);
     let running = Running {
         bound,
         addresses,
@@ -327,7 +352,7 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
         #[cfg(feature = "tls")]
         certificates: ask,
         event_loops,
-        stop: Stop::new(begin, over, release, workers),
+        stop,
     };
     Ok(Handle(Arc::new(running)))
 }
@@ -380,7 +405,8 @@ impl Server {
     }
 
     pub(super) fn drain_plan(&self) -> Plan {
-        Plan { code: self.drain_code, window: self.limits.drain_window, timeout: self.limits.drain_timeout }
+        let (window, timeout) = (self.limits.drain_window, self.limits.drain_timeout);
+        Plan { is_quiet: self.is_quiet, code: self.drain_code, window, timeout }
     }
 }
 

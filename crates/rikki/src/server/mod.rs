@@ -66,11 +66,15 @@ use rikki_limits::{BadLimit, BadNumber, Hint};
 pub use certificates::Reloaded;
 pub(crate) use config::Limits;
 pub use error::StartError;
+#[cfg(feature = "admin")]
+pub(crate) use handle::Running;
 pub use handle::{Bound, Handle};
 pub use listen::Listen;
 pub use memory::Memory;
 pub use reload::Reload;
 pub use url::ListenUrl;
+#[cfg(feature = "admin")]
+pub(crate) use url::Reach;
 
 /// A server under construction: WebSockets, HTTP routes and files on the same ports.
 ///
@@ -121,6 +125,8 @@ pub struct Server {
     drain_code: CloseCode,
     /// What is to be done when these settings are in force.
     in_force: InForce,
+    /// Whether nothing is logged of its drain, since it is a part of another server.
+    is_quiet: bool,
     /// The first setting that could not be understood.
     mistake: Option<StartError>,
 }
@@ -152,6 +158,7 @@ impl Default for Server {
             live: Arc::default(),
             drain_code: CloseCode::GOING_AWAY,
             in_force: InForce::default(),
+            is_quiet: false,
             mistake: None,
         }
     }
@@ -372,6 +379,13 @@ impl Server {
     /// called in order. If it panics, that is a line in the log, and all else is done.
     pub fn when_in_force(mut self, then: impl FnOnce() + Send + 'static) -> Self {
         self.in_force.0.push(Box::new(then));
+        self
+    }
+
+    /// Logs nothing of its drain.
+    #[cfg(feature = "admin")]
+    pub(crate) fn quietly(mut self) -> Self {
+        self.is_quiet = true;
         self
     }
 

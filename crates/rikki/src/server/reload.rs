@@ -129,6 +129,8 @@ impl Handle {
             loop {
                 tokio::select! {
                     () = &mut reloading => {}
+                    // Somebody else has stopped it.
+                    () = handle.0.settings.draining.begun() => break,
                     signal = signals.arrive() => match signal {
                         Signal::Reload => asked.notify_one(),
                         // What is being loaded may hang.

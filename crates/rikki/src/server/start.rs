@@ -181,7 +181,15 @@ impl Server {
         };
         #[cfg(not(feature = "topics"))]
         let topics = Vec::new();
-        *mounted.write().unwrap_or_else(PoisonError::into_inner) = Mounted { folders: mounts.budgets(), topics };
+        let mounted_now = Mounted {
+            folders: mounts.budgets(),
+            topics,
+            #[cfg(all(feature = "admin", feature = "topics"))]
+            hubs: self.topics.clone(),
+            #[cfg(all(feature = "admin", not(feature = "topics")))]
+            hubs: Vec::new(),
+        };
+        *mounted.write().unwrap_or_else(PoisonError::into_inner) = mounted_now;
     }
 }
 

@@ -51,6 +51,18 @@ pub(super) enum ListenHost {
     Address(IpAddr),
 }
 
+/// Who can reach a listener.
+#[cfg(feature = "admin")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Whom the permissions of its folder and its own let in.
+    Unix,
+    /// Whoever is on this machine.
+    Loopback,
+    /// Others too.
+    Open,
+}
+
 impl FromStr for ListenUrl {
     type Err = StartError;
 
@@ -176,7 +188,28 @@ impl ListenUrl {
         }
     }
 
-    pub(super) fn is_tls(&self) -> bool {
+    /// Who can reach it, if it is listened on.
+    #[cfg(feature = "admin")]
+    pub(crate) fn reach(&self) -> Reach {
+        match &self.0 {
+            Place::Unix { .. } => Reach::Unix,
+            Place::Port { host: ListenHost::Localhost, .. } => Reach::Loopback,
+            Place::Port { host: ListenHost::Address(address), .. } if address.is_loopback() => Reach::Loopback,
+            // Where a socket is that was passed shows when it is taken.
+            Place::Port { .. } | Place::Passed { .. } => Reach::Open,
+        }
+    }
+
+    /// A Unix socket of which nothing else is said has this mode.
+    #[cfg(feature = "admin")]
+    pub(crate) fn with_mode(mut self, default: u32) -> Self {
+        if let Place::Unix { mode, .. } = &mut self.0 {
+            mode.get_or_insert(default);
+        }
+        self
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
         matches!(self.0, Place::Port { tls: true, .. } | Place::Passed { tls: true, .. })
     }
 

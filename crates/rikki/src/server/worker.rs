@@ -42,6 +42,8 @@ pub(super) fn start(index: usize, shared: Shared, queue: Arc<Queue<Arrival>>, so
         .max_blocking_threads(BLOCKING_THREADS)
         .build()?;
     let Shared { admission, draining, release, plans } = shared;
+    #[cfg(feature = "admin")]
+    let pulse = admission.live().pulses.add(index);
     let (finish, alive, drained) = Finish::new(plans, release);
     let door = Arc::new(Door::new(admission, alive));
     let accepting = accept::start(&runtime, sockets, Destination::Own(door.clone()), &draining)?;
@@ -50,6 +52,8 @@ pub(super) fn start(index: usize, shared: Shared, queue: Arc<Queue<Arrival>>, so
     let handle = thread::Builder::new().name(format!("rikki-{index}")).spawn(move || {
         #[cfg(feature = "files")]
         rikki_files::internal::share_checks();
+        #[cfg(feature = "admin")]
+        runtime.spawn(pulse.beat());
         runtime.block_on(work.run());
         // Without waiting for blocking work that may hang, such as a read from a dead disk.
         runtime.shutdown_background();

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "acme")]
 mod acme;
+#[cfg(feature = "admin")]
+mod admin;
 mod admission;
 mod async_face;
 mod callbacks;
