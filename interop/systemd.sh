@@ -36,6 +36,8 @@ for device in null zero full random urandom tty; do
 done
 mkdir $root/dev/shm $root/dev/pts $root/test
 ln -s /proc/self/fd $root/dev/fd
+mount -t devpts -o newinstance,ptmxmode=0666 devpts $root/dev/pts
+ln -s pts/ptmx $root/dev/ptmx
 : >$root/dev/console
 mount --bind "$folder/console" $root/dev/console
 mount -t tmpfs tmpfs $root/run
@@ -47,8 +49,8 @@ mount --bind "$folder" $root/test
 ip link set lo up
 hostname rikki-test
 
-# Nothing of this machine's own services.
-rm -rf $root/etc/systemd/system
+# Nothing of this machine's own services, and packages may start theirs, which images of containers forbid.
+rm -rf $root/etc/systemd/system $root/usr/sbin/policy-rc.d
 for target in basic local-fs multi-user network-online remote-fs sockets sysinit timers; do
     rm -rf $root/lib/systemd/system/$target.target.wants
 done
@@ -69,7 +71,11 @@ ExecStart=/test/program --exact $test --nocapture
 StandardOutput=append:/test/out
 StandardError=inherit
 END
+# The root of the namespace and not of a process alone: services have namespaces of their own in it.
 cd $root
-exec env -i container=rikki-test \
+mkdir run/before
+pivot_root . run/before
+umount -l run/before
+exec env -i container=rikki-test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
     setpriv --bounding-set -sys_time,-sys_module,-sys_boot,-syslog,-mac_admin,-audit_control \
-    chroot $root /lib/systemd/systemd --system --unit=test.target --log-target=console --show-status=0
+    chroot . /lib/systemd/systemd --system --unit=test.target --log-target=console --show-status=0

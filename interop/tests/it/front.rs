@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::process::Stdio;
 use std::time::Duration;
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use rikki::client::{Builder, ClientTls, ConnectError};
 use rikki::ws::WebSocket;
 use testkit::Certificate;
@@ -89,7 +89,7 @@ impl Behind {
     async fn check(&self) {
         let curl = async |arguments: &[&str]| {
             let mut command = Command::new("curl");
-            let to = format!("app.example:{0}:127.0.0.1:{0}", self.secure);
+            let to = format!("app.example:{}:127.0.0.1", self.secure);
             command.args(["-sS", "--noproxy", "*", "--resolve", &to, "--cacert"]).arg(self.folder.path("app.pem"));
             command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
             let output = within(20, "curl", command.output()).await.unwrap();

@@ -50,21 +50,27 @@ async fn prometheus_finds_what_the_rules_name() {
     let checked = said("promtool", &["check", "config", "prometheus.yml"], &folder).await;
     assert!(checked.contains("rules found"), "{checked}");
 
-    // A counter has its series when it is first counted: what it is called is there all the same.
-    let metrics = asked(&format!("http://127.0.0.1:{admin}/metrics")).await;
-    let known = |name: &str| {
-        let families = [name, name.trim_end_matches("_total"), name.trim_end_matches("_bucket")];
-        families.iter().any(|family| metrics.contains(&format!("# TYPE {family} ")))
-    };
     let rules = snippet("rikki.rules.yml");
     let expressions: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).collect();
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let names = expressions.iter().flat_map(|expression| expression.split(|c| !is_name(c)));
     let names: Vec<_> = names.filter(|word| word.starts_with("rikki_")).collect();
     assert!(names.len() >= expressions.len() - 1, "{names:?}");
-    for name in names {
-        assert!(known(name), "{name} is not in {metrics}");
-    }
+    // A counter has its series when it is first counted, and a worker when it was first heard of.
+    within(20, "all that the rules name", async {
+        loop {
+            let metrics = asked(&format!("http://127.0.0.1:{admin}/metrics")).await;
+            let is_known = |name: &str| {
+                let families = [name, name.trim_end_matches("_bucket")];
+                families.iter().any(|family| metrics.contains(&format!("# TYPE {family} ")))
+            };
+            if names.iter().all(|name| is_known(name)) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
 
     let mut command = Command::new("prometheus");
     command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=warn"]);
