@@ -58,7 +58,7 @@ impl Server {
 /// Builds the command once per test run and returns where cargo put it.
 pub(crate) async fn binary() -> &'static PathBuf {
     static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
-    BINARY.get_or_init(|| within(1800, "the build", build(&[]))).await
+    BINARY.get_or_init(|| within(1800, "the build", build(&["--release"]))).await
 }
 
 pub(crate) async fn build(profile: &[&str]) -> PathBuf {

@@ -216,6 +216,8 @@ fn under_load(work: impl FnOnce()) -> usize {
             let (over, answered, cut) = (over.clone(), answered.clone(), cut.clone());
             thread::spawn(move || {
                 while !over.load(Relaxed) {
+                    // So that there is time for what goes on beside them.
+                    thread::sleep(Duration::from_millis(5));
                     match get("/") {
                         Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => answered.fetch_add(1, Relaxed),
                         Err(error) if error.starts_with("connect: ") => panic!("{error}"),
@@ -238,7 +240,7 @@ fn under_load(work: impl FnOnce()) -> usize {
 }
 
 fn restarts() {
-    const RESTARTS: usize = 50;
+    const RESTARTS: usize = 20;
     let answered = under_load(|| {
         for _ in 0..RESTARTS {
             let before = shown("MainPID");
