@@ -12,8 +12,11 @@ use crate::{Failure, tell};
 /// How many are taken: more than any unit has.
 const MOST: usize = 1024;
 
-/// What was passed, each with its name; or why it cannot be told.
-pub(crate) struct Passed(Result<Vec<(String, Result<OwnedFd, String>)>, String>);
+/// What was passed, or why it cannot be told.
+pub(crate) struct Passed(Result<Vec<Named>, String>);
+
+/// A name, and the socket of it unless it is none.
+type Named = (String, Result<OwnedFd, String>);
 
 /// What the environment says.
 #[derive(Debug, PartialEq)]

@@ -2,6 +2,7 @@
 //! them. Outside nothing is changed.
 //!
 //! The test runs once more inside, as a service that systemd starts.
+#![expect(clippy::print_stdout, reason = "figures, for whoever asks for them by --nocapture")]
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -63,13 +64,16 @@ fn the_package_installs_a_service_that_is_restarted_without_a_refused_connect() 
 }
 
 fn service() {
-    let steps: [(&str, fn()); 8] = [
+    let steps: [(&str, fn()); 11] = [
         ("installed", install),
         ("has no rights", has_no_rights),
         ("reloads", reloads),
         ("restarts", restarts),
         ("starts with a connection", starts_with_a_connection),
         ("recovers from a hang", recovers_from_a_hang),
+        ("is used as documented", is_used_as_documented),
+        ("listens elsewhere", listens_elsewhere),
+        ("reloads are waited for", reloads_are_waited_for),
         ("has TLS on a socket of its own", tls_on_a_socket_of_its_own),
         ("upgraded and removed", upgrades_and_goes),
     ];
@@ -138,6 +142,12 @@ fn get(path: &str) -> Result<String, String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).map_err(|error| format!("read: {error}"))?;
     Ok(answer)
+}
+
+/// What docs/systemd.md shows.
+fn snippet(name: &str) -> String {
+    let snippets = testkit::snippets(include_str!("../../../docs/systemd.md"));
+    snippets.iter().find(|snippet| snippet.name == name).unwrap_or_else(|| panic!("{name}")).text.to_owned()
 }
 
 fn package() -> String {
@@ -273,13 +283,50 @@ fn recovers_from_a_hang() {
     assert_eq!(shown("NRestarts"), "1");
 }
 
-/// What docs/systemd.md says of TLS on a socket of its own.
+/// What people type.
+fn is_used_as_documented() {
+    let lines = snippet("use");
+    for line in lines.lines() {
+        said("sh", &["-c", line]);
+        until("it runs", || shown("ActiveState") == "active");
+    }
+    assert_eq!(lines.lines().count(), 4);
+}
+
+/// Where it listens is up to its socket's unit.
+fn listens_elsewhere() {
+    drop_in("rikki.socket", "port", &snippet("rikki.socket.d/port.conf"));
+    anew("rikki.socket");
+    assert_eq!(shown("StatusText"), "Listening on http://[::]:80");
+    assert!(said("curl", &["--noproxy", "*", "-sS", "http://127.0.0.1/"]).contains("rikki is running"));
+    fs::remove_dir_all("/etc/systemd/system/rikki.socket.d").unwrap();
+    anew("rikki.socket");
+    assert_eq!(shown("StatusText"), format!("Listening on http://{ADDRESS}"));
+}
+
+/// Takes over what units say of sockets.
+fn anew(sockets: &str) {
+    systemctl("daemon-reload");
+    systemctl(&format!("stop rikki.service {sockets}"));
+    systemctl(&format!("start {sockets} rikki.service"));
+}
+
+/// Where systemd knows of it, a reload has ended when the command has.
+fn reloads_are_waited_for() {
+    let version = systemctl("--version");
+    let version = version.split_whitespace().nth(1).and_then(|version| version.parse::<u32>().ok());
+    if version.is_none_or(|version| version < 253) {
+        println!("not tried: Type=notify-reload, which this systemd does not know");
+        return;
+    }
+    drop_in("rikki.service", "reload", &snippet("rikki.service.d/reload.conf"));
+    systemctl("daemon-reload");
+    systemctl("restart rikki.service");
+    systemctl("reload rikki.service");
+    assert!(shown("StatusText").ends_with("; reloaded"), "{}", status());
+}
+
 fn tls_on_a_socket_of_its_own() {
-    let page = include_str!("../../../docs/systemd.md");
-    let snippet = |name: &str| {
-        let snippets = testkit::snippets(page);
-        snippets.iter().find(|snippet| snippet.name == name).unwrap_or_else(|| panic!("{name}")).text.to_owned()
-    };
     let certificate = testkit::Certificate::new(["localhost"]);
     // As the package ssl-cert has it.
     let _there_already = run("groupadd", &["--system", "ssl-cert"]);
@@ -295,9 +342,7 @@ fn tls_on_a_socket_of_its_own() {
     let file = "/etc/rikki/rikki.toml";
     let settings = fs::read_to_string(file).unwrap().replace("listen = [\"fd:web\"]", snippet("rikki.toml").trim());
     fs::write(file, settings).unwrap();
-    systemctl("daemon-reload");
-    systemctl("stop rikki.service rikki.socket");
-    systemctl("start rikki-tls.socket rikki.socket rikki.service");
+    anew("rikki-tls.socket rikki.socket");
     assert_eq!(shown("StatusText"), format!("Listening on http://{ADDRESS}, https://[::]:443"));
     let said = said("curl", &["--noproxy", "*", "-sS", "--cacert", "/etc/ssl/app.pem", "https://localhost/"]);
     assert!(said.contains("rikki is running"), "{said}");

@@ -10,8 +10,10 @@ use clap_mangen::Man;
 use super::errors::shown;
 use super::{AdminArgs, ConnectArgs, HealthArgs, Request, UsageError, check_command, command};
 
-/// The commands beside the server: what each is called, its page, and its flags.
-const COMMANDS: [(&str, &str, fn() -> Command); 4] = [
+/// A command beside the server: what it is called, its page, and its flags.
+type Beside = (&'static str, &'static str, fn() -> Command);
+
+const COMMANDS: [Beside; 4] = [
     ("admin", "rikki-admin", AdminArgs::command),
     ("check", "rikki-check", check_command),
     ("connect", "rikki-connect", ConnectArgs::command),

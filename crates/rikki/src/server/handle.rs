@@ -303,15 +303,7 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
     std::mem::take(&mut server.in_force).call();
     // Behind that, since it may have told topics how much they have.
     server.share_memory(&mounts);
-    // One alone accepts itself: while it is busy nothing else could be done with a connection anyway.
-    let mut own = if count == 1 { std::mem::take(&mut sockets) } else { Sockets::new() };
-    let of_workers: Vec<Arc<Queue<Arrival>>> = (0..count).map(|_| Arc::default()).collect();
-    let queues = Queues::new(of_workers.clone());
-    let workers = (0..count).zip(of_workers);
-    let workers = workers
-        .map(|(index, queue)| worker::start(index, shared.clone(), queue, std::mem::take(&mut own)))
-        .collect::<io::Result<Vec<Thread>>>()
-        .map_err(StartError::Runtime)?;
+    let (workers, queues) = start_workers(count, &shared, &mut sockets).map_err(StartError::Runtime)?;
     let drained = workers.iter().map(|worker| worker.drained.clone()).collect();
     let mut event_loops: Vec<EventLoop> = workers.iter().map(|worker| worker.event_loop.clone()).collect();
     let watch = Watch { plans: plans.clone(), workers: drained, monitor: Monitor(live.clone()) };
@@ -355,6 +347,21 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
         stop,
     };
     Ok(Handle(Arc::new(running)))
+}
+
+/// Starts the workers, with what deals connections to them.
+fn start_workers(
+    count: usize,
+    shared: &worker::Shared,
+    sockets: &mut Sockets,
+) -> io::Result<(Vec<Thread>, Queues<Arrival>)> {
+    // One alone accepts itself: while it is busy nothing else could be done with a connection anyway.
+    let mut own = if count == 1 { std::mem::take(sockets) } else { Sockets::new() };
+    let of_workers: Vec<Arc<Queue<Arrival>>> = (0..count).map(|_| Arc::default()).collect();
+    let queues = Queues::new(of_workers.clone());
+    let workers = (0..count).zip(of_workers);
+    let workers = workers.map(|(index, queue)| worker::start(index, shared.clone(), queue, std::mem::take(&mut own)));
+    Ok((workers.collect::<io::Result<_>>()?, queues))
 }
 
 /// Sockets, and what is known of them.
