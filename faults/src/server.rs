@@ -68,7 +68,13 @@ impl Server {
 
     /// The same with another end for its log, of which nothing can be read in `log` then.
     pub(crate) fn spawn_logging(mut command: Command, stderr: impl Into<Stdio>, log: PathBuf) -> Result<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+        command.stdin(Stdio::null()).stderr(stderr);
+        Self::spawn_as(command, log)
+    }
+
+    /// One that has its stdin and its stderr already.
+    pub(crate) fn spawn_as(mut command: Command, log: PathBuf) -> Result<Self> {
+        command.stdout(Stdio::piped());
         let child = command.spawn().map_err(|error| format!("{}: {error}", command.get_program().display()))?;
         // It may hold the other end of a pipe.
         drop(command);

@@ -49,6 +49,7 @@ const FEATURES: [(&str, &[&str]); 4] = [
         &[
             "",
             "acme,ring",
+            "admin",
             "client",
             "files",
             "topics",
@@ -59,9 +60,9 @@ const FEATURES: [(&str, &[&str]); 4] = [
             "json",
             "test-util",
             "tungstenite-0_30",
-            "client,files,topics,self-signed,aws-lc-rs,serde,json",
+            "client,files,topics,self-signed,aws-lc-rs,admin,serde,json",
             "acme,client,files,topics,self-signed,ring,serde,json",
-            "acme,client,files,topics,self-signed,aws-lc-rs,ring,serde,json,test-util,tungstenite-0_30",
+            "acme,admin,client,files,topics,self-signed,aws-lc-rs,ring,serde,json,test-util,tungstenite-0_30",
         ],
     ),
 ];

@@ -212,6 +212,40 @@ pub(crate) fn proxies() -> std::result::Result<(), Missing> {
     apt(&["haproxy"], "install haproxy (Debian: haproxy)")
 }
 
+/// Finds the proxies that the documentation shows, with curl, or installs them.
+pub(crate) fn fronts() -> std::result::Result<(), Missing> {
+    proxies()?;
+    curl()?;
+    if works(Command::new("caddy").arg("version")) {
+        return Ok(());
+    }
+    apt(&["caddy"], "install caddy (Debian: caddy)")
+}
+
+/// Finds Prometheus with promtool, and curl, or installs them.
+pub(crate) fn prometheus() -> std::result::Result<(), Missing> {
+    curl()?;
+    if ["prometheus", "promtool"].iter().all(|tool| works(Command::new(tool).arg("--version"))) {
+        return Ok(());
+    }
+    apt(&["prometheus"], "install prometheus with promtool (Debian: prometheus)")
+}
+
+/// Finds systemd, and what starts it in namespaces and installs a package there, or installs it.
+pub(crate) fn systemd() -> std::result::Result<(), Missing> {
+    let is_root = output(Command::new("id").arg("-u"), Duration::from_secs(10)).is_ok_and(|id| id.trim() == "0");
+    if !cfg!(target_os = "linux") || !is_root || !works(Command::new("dpkg").arg("--version")) {
+        return Err(Missing("a systemd of its own takes root, on Debian or its kin".to_owned()));
+    }
+    command_tests()?;
+    let there = Path::new("/lib/systemd/systemd").exists() && Path::new("/usr/bin/deb-systemd-helper").exists();
+    if there && works(Command::new("setpriv").arg("--version")) && works(Command::new("man").arg("--version")) {
+        return Ok(());
+    }
+    let hint = "install systemd (Debian: apt-get install systemd init-system-helpers util-linux man-db)";
+    apt(&["systemd", "init-system-helpers", "util-linux", "man-db"], hint)
+}
+
 /// Finds tinyproxy and dante, by which clients reach servers, or installs them.
 pub(crate) fn client_proxies() -> std::result::Result<(), Missing> {
     // Their folder is not in the search path of everybody.

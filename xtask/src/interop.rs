@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Result;
+use crate::deb;
 use crate::install::{self, INSTALL_LIMIT, Missing};
 use crate::process::{run as run_command, works};
 use crate::project::Project;
@@ -24,8 +25,17 @@ const REQUIREMENTS: &str = include_str!("../../interop/requirements.txt");
 const FILE_CLIENTS: &str = "file_clients::";
 const CURL: &str = "curl::";
 
-/// The module of those that need proxies alone.
-const PROXIES: &str = "proxies";
+/// The modules of those that need proxies alone.
+const PROXIES: &str = "proxies::";
+const FRONT: &str = "front::";
+
+/// That of those that need Prometheus.
+const PROMETHEUS: &str = "prometheus::";
+
+/// Those of those that need namespaces, and where they look for the package.
+const SYSTEMD: &str = "systemd::";
+const CONTAINER: &str = "container::";
+const SYSTEMD_VARIABLE: &str = "INTEROP_DEB";
 
 /// That of those that need what clients go through, and wscat, whose folder is in the variable.
 const CONNECT: &str = "connect::";
@@ -53,8 +63,10 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
         Err(missing) => Outcome { suite: suite.to_owned(), result: Err(missing) },
     };
     let with_python = python(project).map(|python| {
-        let mut cargo =
-            test(&[FILE_CLIENTS, CURL, PROXIES, ACME, CONNECT, CENTRIFUGE_JS].map(|name| ["--skip", name]).concat());
+        let in_namespaces = [PROMETHEUS, SYSTEMD, CONTAINER];
+        let others =
+            [FILE_CLIENTS, CURL, PROXIES, FRONT, ACME, CONNECT, CENTRIFUGE_JS].into_iter().chain(in_namespaces);
+        let mut cargo = test(&others.flat_map(|name| ["--skip", name]).collect::<Vec<_>>());
         cargo.env(VARIABLE, python);
         cargo
     });
@@ -68,12 +80,20 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
         cargo.env(CENTRIFUGE_JS_VARIABLE, folder);
         cargo
     });
+    let in_systemd = install::systemd().and_then(|()| deb::make(project)).map(|package| {
+        let mut cargo = test(&[SYSTEMD, CONTAINER]);
+        cargo.env(SYSTEMD_VARIABLE, package);
+        cargo
+    });
     vec![
         outcome("Python's websockets and centrifuge-python", with_python),
         outcome("centrifuge-js", with_node),
         outcome("curl", install::curl().map(|()| test(&[CURL]))),
         outcome("apt-get, wget, aria2c and nginx", install::file_clients().map(|()| test(&[FILE_CLIENTS]))),
         outcome("haproxy and nginx in front", install::proxies().map(|()| test(&[PROXIES]))),
+        outcome("nginx, Caddy and haproxy as documented", install::fronts().map(|()| test(&[FRONT]))),
+        outcome("Prometheus", install::prometheus().map(|()| test(&[PROMETHEUS]))),
+        outcome("the package for Debian under systemd, and containers", in_systemd),
         outcome("tinyproxy, dante and wscat", connect),
         outcome("pebble", install::curl().and_then(|()| install::pebble()).map(|()| test(&[ACME]))),
     ]

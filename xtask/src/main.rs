@@ -5,6 +5,7 @@ mod api;
 mod autobahn;
 mod bench;
 mod checks;
+mod deb;
 mod faults;
 mod fuzz;
 mod graphql;
@@ -80,6 +81,8 @@ enum Task {
         #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
         minutes: u64,
     },
+    /// Make the package for Debian, of the release build, and say where it is
+    Deb,
     /// Count the lines of the examples that have a bound, and fail above it
     Lines,
     /// Compare the server with others, on a quiet machine with two cores or more
@@ -114,6 +117,11 @@ fn perform(task: Task, skip_missing: bool) -> Result<bool> {
         Task::Autobahn { cases, all } => autobahn::run(&Project::find()?, &cases, all),
         Task::Bench(options) => return bench::run(&Project::find()?, &options),
         Task::Lines => return lines::run(&Project::find()?),
+        Task::Deb => {
+            let made = deb::make(&Project::find()?).map_err(|missing| missing.to_string())?;
+            println!("{}", made.display());
+            return Ok(true);
+        }
         Task::Faults { cases } => faults::run(&Project::find()?, &faults::Options { long: true, minutes: None, cases }),
         Task::Soak { minutes } => {
             let options = faults::Options { long: true, minutes: Some(minutes), cases: vec!["soak".to_owned()] };
@@ -148,6 +156,7 @@ mod tests {
         check("interop", Task::Interop);
         check("lines", Task::Lines);
         check("graphql", Task::Graphql);
+        check("deb", Task::Deb);
         let cases = words(&["1.*", "7.1.6", "2.1"]);
         check("autobahn --cases 1.*,7.1.6 --cases 2.1", Task::Autobahn { cases, all: false });
         check("autobahn --all", Task::Autobahn { cases: Vec::new(), all: true });

@@ -44,7 +44,7 @@ fn privileged(error: &StartError) -> String {
     let program = std::env::current_exe().unwrap_or_else(|_| "rikki".into());
     format!(
         "{error}; ports below 1024 are for root: let this program have them (sudo setcap cap_net_bind_service=+ep {}), \
-         let systemd listen there (a .socket with systemd-socket-proxyd), or choose a higher one",
+         let systemd listen there and pass the socket (--listen fd:NAME), or choose a higher one",
         quoted(program.as_os_str())
     )
 }

@@ -31,6 +31,7 @@ pub(crate) fn greeting(facts: &Facts<'_>, settings: &Settings) -> String {
         match bound.path() {
             // No browser opens it.
             Some(path) => _ = writeln!(text, "Starting WS listener on unix:{}", path.display()),
+            None if bound.host().is_none() => _ = writeln!(text, "Starting WS listener on {bound}"),
             None if bound.is_redirect() => _ = writeln!(text, "Redirecting http://{} to https", authority(bound)),
             None => of_listener(&mut text, bound, settings),
         }
@@ -129,7 +130,7 @@ fn of_others(text: &mut String, facts: &Facts<'_>, settings: &Settings) {
 fn is_loopback(bound: &Bound) -> bool {
     let host = bound.host().unwrap_or_default();
     let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-    bound.path().is_some() || host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    host.is_empty() || host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether it has all addresses.

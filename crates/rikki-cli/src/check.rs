@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rikki::admin::Warnings;
 use tracing::Level;
 
 use crate::Failure;
@@ -17,7 +18,7 @@ pub(crate) fn check(args: Args, wants_settings: bool) -> Result<(), Failure> {
         if wants_settings { config::print(&args::command(), &args) } else { "the settings are good\n".to_owned() };
     let settings = Settings::from_args(args)?;
     // Nothing is logged here.
-    let kept = Kept::new(&settings, Arc::new(|_| ()), Arc::default())?;
+    let kept = Kept::new(&settings, Arc::new(|_| ()), Arc::default(), Warnings::default())?;
     let faults = serve::faults(&settings, &kept);
     if !faults.is_empty() {
         return Err(Failure::Settings(faults));

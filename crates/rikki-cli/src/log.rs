@@ -10,11 +10,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rikki::admin::Warnings;
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::json_lines::{self, SpanFields};
 use crate::lines::{EventLines, Shown};
+use crate::recent::Recent;
 
 /// How much may wait to be written, in bytes: some thousand lines.
 const ROOM: usize = 1 << 20;
@@ -32,6 +36,7 @@ pub(crate) struct Log {
     queue: Arc<Queue>,
     filter: Filter,
     shown: Arc<Shown>,
+    warnings: Warnings,
 }
 
 /// Lets other lines through.
@@ -58,7 +63,8 @@ pub(crate) fn start_on(filter: &str, to: impl Write + Send + 'static) -> io::Res
         .event_format(EventLines { others, shown: shown.clone() })
         .with_filter_reloading();
     let handle = subscriber.reload_handle();
-    subscriber.init();
+    let warnings = Warnings::default();
+    subscriber.finish().with(Recent(warnings.clone())).init();
     // The filter has been judged, and the subscriber lasts as long as the process.
     let filter: Filter = Arc::new(move |filter| drop(handle.reload(EnvFilter::new(filter))));
     let panics = queue.clone();
@@ -67,7 +73,7 @@ pub(crate) fn start_on(filter: &str, to: impl Write + Send + 'static) -> io::Res
         let trace = if trace.status() == BacktraceStatus::Captured { format!("{trace}") } else { String::new() };
         panics.push(panicked(&panic.to_string(), &trace).as_bytes());
     }));
-    Ok(Log { queue, filter, shown })
+    Ok(Log { queue, filter, shown, warnings })
 }
 
 /// What is written of a panic.
@@ -107,6 +113,11 @@ impl Log {
     /// What lets other lines through.
     pub(crate) fn filter(&self) -> Filter {
         self.filter.clone()
+    }
+
+    /// The latest warnings in it.
+    pub(crate) fn warnings(&self) -> Warnings {
+        self.warnings.clone()
     }
 
     /// What its lines are made for.

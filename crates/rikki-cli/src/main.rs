@@ -9,13 +9,22 @@ mod connect;
 mod descriptors;
 mod folders;
 mod follow;
+mod health;
 mod hints;
+mod inside;
 mod json_lines;
 mod lines;
 mod log;
 mod network;
+mod operate;
 mod origin;
+#[cfg(unix)]
+mod passed;
+#[cfg(not(unix))]
+#[path = "unpassed.rs"]
+mod passed;
 mod qr;
+mod recent;
 mod reload;
 mod routes;
 mod secret;
@@ -68,6 +77,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<ExitCode, Failure> {
+    // First of all, since it takes descriptors by their numbers.
+    let passed = passed::Passed::take();
     match args::read(std::env::args_os(), std::env::vars_os())? {
         args::Request::Print(text) => print(&text),
         args::Request::Check(args, print) => check::check(*args, print)?,
@@ -78,9 +89,11 @@ fn run() -> Result<ExitCode, Failure> {
             if let Some(lowered) = descriptors::share_out(&mut settings) {
                 tell(Level::WARN, &lowered);
             }
-            serve::serve(settings)?;
+            serve::serve(settings, passed)?;
         }
         args::Request::Connect(args) => return connect::connect(&args),
+        args::Request::Health(args) => return health::health(&args),
+        args::Request::Admin(args) => return operate::operate(&args),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,12 +2,20 @@
 
 use std::sync::Arc;
 
-use rikki::Server;
+use rikki::{Handle, Server};
 
 use crate::args::{self, Request};
 use crate::serve::{self, Kept};
 use crate::settings::Settings;
 use crate::{Failure, descriptors};
+
+/// Goes by the settings as they are now: what of them needs a restart, or why nothing changes.
+pub(crate) fn by_command(server: &Handle, kept: &Arc<Kept>) -> Result<Vec<String>, String> {
+    let settings = read_again(kept)?;
+    // Nothing is awaited there.
+    let reloaded = tokio::runtime::Handle::current().block_on(server.reload(settings));
+    reloaded.map(|reload| reload.needs_restart).map_err(|error| error.to_string())
+}
 
 /// A server with the settings as they are now, all of them judged; or all that is wrong, in one line.
 pub(crate) fn read_again(kept: &Arc<Kept>) -> Result<Server, String> {

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use rikki::admin::Warnings;
 use rikki::topics::Topics;
 use rikki::ws::Endpoint;
 use rikki::{BadLimit, Files, Listen, Server, ServerTls, StartError, TlsError, ws};
@@ -11,17 +12,22 @@ use tokio::sync::watch;
 
 use crate::args::{CompressionMode, Deflate, EndpointArg, ListenArg, OverflowPolicy, SelfSigned, UsageError};
 use crate::banner::Facts;
+use crate::inside::Inside;
 use crate::lines::Shown;
 use crate::network::Network;
+use crate::passed::Passed;
 use crate::settings::{Certificate, Requests, Settings, TlsSettings};
 use crate::topics::CENTRIFUGO;
-use crate::{Failure, advice, banner, folders, follow, hints, json_lines, log, origin, print, reload, routes, topics};
+use crate::{
+    Failure, advice, banner, folders, follow, hints, inside, json_lines, log, origin, print, reload, routes, topics,
+};
 
 /// What goes on where settings are read again.
 pub(crate) struct Kept {
     topics: Topics,
     log: log::Filter,
     shown: Arc<Shown>,
+    warnings: Warnings,
     self_signed: Made,
     /// The settings that are in force.
     settings: watch::Sender<Option<Arc<Settings>>>,
@@ -32,15 +38,30 @@ type Made = Arc<Mutex<Option<(Vec<String>, SelfSigned, ServerTls)>>>;
 
 impl Kept {
     /// What there is before anything is started.
-    pub(crate) fn new(settings: &Settings, log: log::Filter, shown: Arc<Shown>) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        settings: &Settings,
+        log: log::Filter,
+        shown: Arc<Shown>,
+        warnings: Warnings,
+    ) -> Result<Self, Failure> {
         let topics = Topics::new(topics::config(&settings.topics)?);
-        Ok(Self { topics, log, shown, self_signed: Made::default(), settings: watch::Sender::default() })
+        Ok(Self { topics, log, shown, warnings, self_signed: Made::default(), settings: watch::Sender::default() })
     }
 
     /// The server with these settings, which are those in force when it goes by them.
     pub(crate) fn server(self: &Arc<Self>, settings: Arc<Settings>) -> Result<Server, Failure> {
         let (server, kept) = (configure(&settings, self)?, self.clone());
         Ok(server.when_in_force(move || _ = kept.settings.send_replace(Some(settings))))
+    }
+
+    /// The latest warnings of the log.
+    pub(crate) fn warnings(&self) -> &Warnings {
+        &self.warnings
+    }
+
+    /// Lets other lines into the log, until settings are read again.
+    pub(crate) fn set_log(&self, filter: &str) {
+        (self.log)(filter);
     }
 
     /// The settings that are in force, as they change.
@@ -56,30 +77,39 @@ impl Kept {
 }
 
 /// Serves until SIGINT or SIGTERM; SIGHUP has the settings read again.
-pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
+pub(crate) fn serve(settings: Settings, passed: Passed) -> Result<(), Failure> {
     let settings = Arc::new(settings);
     let log = log::start(&settings.log).map_err(StartError::Runtime)?;
-    let kept = Arc::new(Kept::new(&settings, log.filter(), log.shown())?);
+    let kept = Arc::new(Kept::new(&settings, log.filter(), log.shown(), log.warnings())?);
     // Before the server looks: what changes meanwhile is seen again. What cannot be found out is not told.
     let network = Network::now().unwrap_or_default();
-    let server = kept.server(settings.clone())?;
+    let server = passed.give_to(kept.server(settings.clone())?, &settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
     let served = runtime.block_on(async {
+        let inside = Inside::start(&settings, &server.monitor(), &kept).await?;
         let handle =
             server.start().await.map_err(|error| advice::not_started(error, &settings, std::env::args_os()))?;
+        inside.iter().for_each(|inside| inside.command(&handle, &kept));
         let fingerprint = kept.fingerprint();
         let facts =
             Facts { bound: handle.bound(), network: &network, fingerprint: fingerprint.as_deref(), code: code() };
-        let greeting = banner::greeting(&facts, &settings);
+        let mut greeting = banner::greeting(&facts, &settings);
+        for place in inside.iter().flat_map(Inside::places) {
+            greeting += &format!("  {place} looks inside\n");
+        }
         // Whoever has read the greeting may send a signal.
         let again = kept.clone();
         let running = handle.run_reloading(move || reload::read_again(&again));
         let following = follow::follow(handle.clone(), network, kept);
         tell(greeting).map_err(StartError::Runtime)?;
-        tokio::select! {
+        let ended = tokio::select! {
             ended = running => ended.map_err(|error| Failure::Runtime(format!("cannot wait for signals: {error}"))),
             never = following => match never {},
+        };
+        if let Some(inside) = inside {
+            inside.end().await;
         }
+        ended
     });
     // Settings that are being read may hang.
     runtime.shutdown_background();
@@ -105,6 +135,7 @@ pub(crate) fn faults(settings: &Settings, kept: &Kept) -> Vec<String> {
     let tls = settings.tls.as_ref().and_then(|tls| load(tls, settings, &kept.self_signed).err());
     faults.extend(tls);
     faults.extend(folders::root(settings).err());
+    faults.extend(inside::fault(settings, kept));
     faults.extend(settings.files.mounts.iter().filter_map(|mount| folders::mounted(mount, settings).err()));
     let new = Server::new;
     let origins = settings.allow_origins.iter().map(|origin| new().allow_origin(origin));

@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) redirect_http: Option<u16>,
     /// Number of worker threads; `None` for one per core.
     pub(crate) workers: Option<usize>,
+    /// Where to look inside, as a URL.
+    pub(crate) admin: Option<String>,
     /// Whether nobody is answered but the networks of this machine.
     pub(crate) lan: bool,
     /// Whether pages of localhost may do what they like, and what happens is shown.
@@ -166,6 +168,7 @@ impl Settings {
             listen_elsewhere: Vec::new(),
             listeners: args.listeners,
             redirect_http,
+            admin: args.admin,
             lan: args.lan,
             dev: args.dev,
             has_demo: !args.no_demo,
@@ -253,6 +256,9 @@ fn judge_paths(
 
 /// Schemes are compared without case ([RFC 3986](https://www.rfc-editor.org/rfc/rfc3986#section-3.1)).
 pub(crate) fn is_secure(url: &str) -> bool {
+    if let Some(passed) = url.strip_prefix("fd:") {
+        return passed.ends_with(",tls");
+    }
     url.split_once("://").is_some_and(|(scheme, _)| ["https", "wss"].iter().any(|tls| scheme.eq_ignore_ascii_case(tls)))
 }
 
@@ -368,6 +374,8 @@ mod tests {
         check("rikki --redirect-http=8080 --listen http://a", Err(nowhere));
         check("rikki -url wss://a --acme a.test", Ok(None));
         check("rikki -url wss://a --acme a.test --acme b.test --cert c --key k --ca ca", Ok(Some(files())));
+        check("rikki --listen fd:web,tls --cert c --key k", Ok(Some(files())));
+        check("rikki --listen fd:web --cert c --key k", Err(no_url));
         check("rikki --acme a.test", Err(no_url));
         check("rikki --tls-self-signed --listen http://a", Err(no_url));
         check("rikki --listen ws://wss:1 --cert c --key k", Err(no_url));

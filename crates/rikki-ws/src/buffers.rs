@@ -3,6 +3,7 @@
 use rikki_proto::Output;
 
 use super::local::Local;
+use super::meters::Shards;
 
 /// How much is read at once, in bytes.
 pub(super) const READ_SIZE: usize = 64 * 1024;
@@ -15,6 +16,8 @@ const KEEP_OUTPUT: usize = 256 * 1024;
 pub(super) struct Buffers {
     pub(super) read: Box<[u8]>,
     pub(super) output: Output,
+    /// Where this thread counts messages.
+    pub(super) shards: Shards,
 }
 
 /// The buffers of this thread, put back when dropped, also by a panic.
@@ -34,7 +37,8 @@ impl BuffersGuard {
 
     pub(super) fn get(&mut self) -> &mut Buffers {
         self.0.get_or_insert_with(|| {
-            Box::new(Buffers { read: vec![0; READ_SIZE].into_boxed_slice(), output: Output::default() })
+            let (output, shards) = Default::default();
+            Box::new(Buffers { read: vec![0; READ_SIZE].into_boxed_slice(), output, shards })
         })
     }
 }

@@ -134,7 +134,8 @@ impl Clock {
 }
 
 /// How many of `count` are closed at once, and the pause before the next, for all of them over `window`.
-pub(crate) fn spread(count: usize, window: Duration) -> (usize, Duration) {
+#[must_use]
+pub fn spread(count: usize, window: Duration) -> (usize, Duration) {
     let steps = usize::try_from(window.as_millis() / DRAIN_STEP.as_millis()).unwrap_or(usize::MAX).max(1);
     let size = count.div_ceil(steps).max(1);
     (size, window / u32::try_from(count.div_ceil(size).max(1)).unwrap_or(u32::MAX))

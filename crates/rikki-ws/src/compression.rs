@@ -11,6 +11,7 @@ use rikki_proto::deflate::{self, Codecs, Compressor, Decompressor, ExtensionErro
 use rikki_proto::deflate::{Agreed, ClientOptions};
 
 use super::local::Local;
+use super::meters::Meters;
 
 /// The windows that are compressed with, as powers of two.
 const WINDOWS: std::ops::RangeInclusive<u8> = 9..=15;
@@ -148,11 +149,19 @@ pub(crate) struct Offer {
 impl CodecSet {
     pub(crate) fn new(compression: Compression, budget: &Arc<Budget>) -> Self {
         let Compression { deflate, context_takeover, threshold } = compression;
+        let meters = Meters::unread();
         let shared = |window_bits| {
-            Arc::new(Shared { compression: deflate.limited_to(window_bits), threshold, budget: budget.clone() })
+            let (compression, budget, meters) = (deflate.limited_to(window_bits), budget.clone(), meters.clone());
+            Arc::new(Shared { compression, threshold, budget, meters })
         };
         let by_window = WINDOWS.map(shared).collect();
         Self { deflate, context_takeover, budget: budget.clone(), by_window }
+    }
+
+    /// The same, counted there.
+    pub(crate) fn metered(&self, meters: &Arc<Meters>) -> Self {
+        let counted = |shared: &Arc<Shared>| Arc::new(Shared { meters: meters.clone(), ..(**shared).clone() });
+        Self { by_window: self.by_window.iter().map(counted).collect(), ..self.clone() }
     }
 
     /// The server's side: what becomes of a request that may offer compression.
@@ -234,11 +243,13 @@ struct Sides {
 }
 
 /// The codecs of the thread that happens to poll the connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Shared {
     compression: deflate::Compression,
     threshold: usize,
     budget: Arc<Budget>,
+    /// What is gained is counted there.
+    meters: Arc<Meters>,
 }
 
 #[derive(Default)]
@@ -285,6 +296,7 @@ impl Codecs for Shared {
             work(payload.len());
             compressor.compress(payload, output);
             if output.len() < payload.len() {
+                self.meters.count_deflated(payload.len(), output.len());
                 use_it(output);
             }
         });
@@ -306,7 +318,7 @@ impl Codecs for Shared {
     }
 
     fn give_back(&self, mut decompressor: Decompressor) {
-        work(decompressor.take_produced());
+        self.note_work(&mut decompressor);
         Local::with(|local| {
             change(&local.lent, Vec::pop);
             change(&local.decompressors, |kept| {
@@ -315,6 +327,15 @@ impl Codecs for Shared {
                 }
             });
         });
+    }
+}
+
+impl Shared {
+    /// What a decompressor has done.
+    fn note_work(&self, decompressor: &mut Decompressor) {
+        let (taken, produced) = decompressor.take_work();
+        work(produced);
+        self.meters.count_inflated(produced, taken);
     }
 }
 
@@ -340,6 +361,7 @@ impl Codecs for Dedicated {
             work(payload.len());
             compressor.compress(payload, output);
             if output.len() < payload.len() {
+                self.shared.meters.count_deflated(payload.len(), output.len());
                 use_it(output);
             } else {
                 // The peer does not get to see it, so that no later message may refer to it.
@@ -362,7 +384,7 @@ impl Codecs for Dedicated {
     fn give_back(&self, mut decompressor: Decompressor) {
         match &self.decompressor {
             Some(own) => {
-                work(decompressor.take_produced());
+                self.shared.note_work(&mut decompressor);
                 *lock(own) = Some(decompressor);
             }
             None => self.shared.give_back(decompressor),

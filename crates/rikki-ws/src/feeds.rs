@@ -10,6 +10,7 @@ use tracing::Span;
 
 use super::compression;
 use super::driver::WORK_PER_POLL;
+use super::meters::Tally;
 use super::rate::Rate;
 use super::watched::Watched;
 
@@ -97,6 +98,7 @@ pub struct Outlet<'a> {
     pub(super) left: &'a mut usize,
     /// The close that the feeds have asked for.
     pub(super) close: Option<(CloseCode, &'static str)>,
+    pub(super) tally: Tally<'a>,
 }
 
 impl Outlet<'_> {
@@ -123,7 +125,9 @@ impl Outlet<'_> {
     /// [`SendError::Closed`] if the connection is closing.
     pub fn send(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         *self.left = self.left.saturating_sub(1);
-        self.connection.send_prepared(message, self.output)
+        self.connection.send_prepared(message, self.output)?;
+        self.tally.sent(message.len());
+        Ok(())
     }
 
     /// Closes the connection behind what has been accepted for it.

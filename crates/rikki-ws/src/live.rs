@@ -1,12 +1,15 @@
 //! What lives while WebSockets do: what they hold together, and what is counted of them.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use rikki_limits::{Budget, Limit};
-use rikki_proto::MessageMemory;
 use rikki_proto::deflate::Decompressor;
+use rikki_proto::{CloseCode, MessageMemory};
 
 use super::counts::{Counters, Counts};
+use super::meters::{Carrier, MeterReading, Meters};
+use super::seen::{Details, Roll};
 
 /// Budgets and counters that many WebSockets share. Clones share the same ones.
 ///
@@ -30,7 +33,18 @@ pub(super) struct Shared {
     pub(super) queues: Arc<Budget>,
     pub(super) compression: Arc<Budget>,
     pub(super) counts: Counts,
+    /// What is counted of each endpoint.
+    endpoints: Mutex<Vec<Arc<Meters>>>,
+    /// Whether somebody may look at single connections, and at how long messages wait.
+    is_watched: Arc<AtomicBool>,
+    roll: Roll,
 }
+
+/// How many endpoints are told apart; those of a server are as many as it has routes.
+const MOST_ENDPOINTS: usize = 256;
+
+/// What an endpoint is called that has no route, or is one too many.
+const OTHER: &str = "other";
 
 rikki_limits::limits! {
     /// The budgets that have been set one by one; the others are parts of the memory of a server.
@@ -74,6 +88,9 @@ impl Live {
                 const { Limit::default_of(Budgets::LIMITS, "deflate-memory") },
             )),
             counts: Counts::default(),
+            endpoints: Mutex::default(),
+            is_watched: Arc::default(),
+            roll: Roll::default(),
         }))
     }
 
@@ -122,6 +139,81 @@ impl Live {
     #[must_use]
     pub fn counters(&self) -> Counters {
         Counters::read(self)
+    }
+
+    /// What is counted of the WebSockets of an endpoint that come by one transport; one that has no route has no name.
+    pub(crate) fn meters(&self, endpoint: Option<&str>, carrier: Carrier) -> Arc<Meters> {
+        let mut endpoints = self.0.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let find = |endpoints: &[Arc<Meters>], endpoint: &str| {
+            let is_it = |known: &&Arc<Meters>| *known.endpoint == *endpoint && known.carrier == carrier;
+            endpoints.iter().find(is_it).cloned()
+        };
+        let endpoint = endpoint.unwrap_or(OTHER);
+        if let Some(known) = find(&endpoints, endpoint) {
+            return known;
+        }
+        let endpoint = if endpoints.len() < MOST_ENDPOINTS { endpoint } else { OTHER };
+        find(&endpoints, endpoint).unwrap_or_else(|| {
+            let is_closed = endpoints.iter().find(|known| *known.endpoint == *endpoint);
+            let is_closed = is_closed.map(|known| known.is_closed.clone()).unwrap_or_default();
+            let meters = Meters::new(endpoint, carrier, self.0.is_watched.clone(), is_closed);
+            endpoints.push(meters.clone());
+            meters
+        })
+    }
+
+    /// Keeps details of each WebSocket that opens from now on.
+    #[doc(hidden)]
+    pub fn watch(&self) {
+        self.0.is_watched.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.0.is_watched.load(Relaxed)
+    }
+
+    /// What has been counted of each endpoint.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<MeterReading> {
+        let endpoints = self.0.endpoints.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        endpoints.iter().map(|meters| meters.read()).collect()
+    }
+
+    /// One WebSocket, if it is open and its details are kept.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn details(&self, id: u64) -> Option<Details> {
+        self.0.roll.details(id)
+    }
+
+    /// Those on which most waits to be written.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn slowest(&self, most: usize) -> Vec<Details> {
+        self.0.roll.slowest(most)
+    }
+
+    /// Closes a WebSocket behind what has been accepted for it, if it is open and its details are kept.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn close(&self, id: u64, code: CloseCode) -> bool {
+        self.0.roll.close(id, code)
+    }
+
+    /// Refuses whoever comes to an endpoint from now on, or no longer: the WebSockets that are open there, or `None` if
+    /// none has ever been.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn close_endpoint(&self, endpoint: &str, is_closed: bool) -> Option<Vec<u64>> {
+        let endpoints = self.0.endpoints.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let of_it = endpoints.iter().find(|known| *known.endpoint == *endpoint)?;
+        of_it.is_closed.store(is_closed, Relaxed);
+        Some(self.0.roll.of_endpoint(endpoint))
+    }
+
+    pub(crate) fn roll(&self) -> &Roll {
+        &self.0.roll
     }
 
     pub(crate) fn counts(&self) -> &Counts {

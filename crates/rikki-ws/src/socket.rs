@@ -11,6 +11,7 @@ use super::compression::forget_work;
 use super::config::Overflow;
 use super::feeds::{Extras, Feeds};
 use super::id::ConnectionId;
+use super::meters::Tally;
 use super::sender::{Command, Mailbox, Sender};
 use super::terms::Terms;
 
@@ -26,6 +27,8 @@ pub struct Socket<'a> {
     pub(super) mailbox: &'a mut Option<Arc<Mailbox>>,
     pub(super) extras: &'a mut Option<Box<Extras>>,
     pub(super) terms: &'a Arc<Terms>,
+    /// Where what is sent is counted.
+    pub(super) tally: Tally<'a>,
     pub(super) wire: &'a mut dyn Wire,
     /// The waker of the task that will write what the peer does not take now.
     pub(super) waker: &'a Waker,
@@ -87,7 +90,9 @@ impl Socket<'_> {
         } else if length >= WRITE_FROM && self.is_last {
             self.send_at_once(message)
         } else {
-            self.connection.send(message, self.output)
+            self.connection.send(message, self.output)?;
+            self.tally.sent(length);
+            Ok(())
         }
     }
 
@@ -96,8 +101,10 @@ impl Socket<'_> {
     fn send_at_once(&mut self, message: Message<'_>) -> Result<(), SendError> {
         // What a callback sends after it is put together again.
         self.is_last = false;
+        let length = message.as_bytes().len();
         if self.output.is_blocked() {
-            return self.connection.send(message, self.output);
+            let sent = self.connection.send(message, self.output);
+            return self.framed(length, sent);
         }
         let (wire, waker) = (&mut *self.wire, self.waker);
         let mut written = 0;
@@ -110,15 +117,24 @@ impl Socket<'_> {
             // It is on its way.
             self.checkpoint = Some(self.output.checkpoint());
         }
-        sent
+        self.framed(length, sent)
+    }
+
+    /// Counts a message that was put into a frame.
+    fn framed(&self, length: usize, sent: Result<(), SendError>) -> Result<(), SendError> {
+        sent.inspect(|()| self.tally.sent(length))
     }
 
     /// Sends a message where something may stand in its way.
     #[cold]
     #[inline(never)]
     fn send_in_turn(&mut self, message: Message<'_>) -> Result<(), SendError> {
-        let sent = match self.make_way(Sent::Message, message.as_bytes().len()) {
-            Ok(None) => self.connection.send(message, self.output),
+        let length = message.as_bytes().len();
+        let sent = match self.make_way(Sent::Message, length) {
+            Ok(None) => {
+                let sent = self.connection.send(message, self.output);
+                self.framed(length, sent)
+            }
             Ok(Some(mailbox)) => mailbox.push(Command::Message(message.into_owned())),
             Err(error) => Err(error),
         };
@@ -127,8 +143,12 @@ impl Socket<'_> {
 
     /// Sends a message that there was room for when it was asked: the mark may have become lower since.
     pub(super) fn send_promised(&mut self, message: Message<'_>) -> Result<(), SendError> {
-        match self.make_way(Sent::Promised, message.as_bytes().len())? {
-            None => self.connection.send(message, self.output),
+        let length = message.as_bytes().len();
+        match self.make_way(Sent::Promised, length)? {
+            None => {
+                let sent = self.connection.send(message, self.output);
+                self.framed(length, sent)
+            }
             Some(mailbox) => mailbox.push_promised(Command::Message(message.into_owned())),
         }
     }
@@ -141,8 +161,12 @@ impl Socket<'_> {
     /// As [`send`](Self::send).
     pub fn send_uncompressed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         let message = message.into();
-        let sent = match self.make_way(Sent::Message, message.as_bytes().len()) {
-            Ok(None) => self.connection.send_uncompressed(message, self.output),
+        let length = message.as_bytes().len();
+        let sent = match self.make_way(Sent::Message, length) {
+            Ok(None) => {
+                let sent = self.connection.send_uncompressed(message, self.output);
+                self.framed(length, sent)
+            }
             Ok(Some(mailbox)) => mailbox.push(Command::Uncompressed(message.into_owned())),
             Err(error) => Err(error),
         };
@@ -159,7 +183,10 @@ impl Socket<'_> {
     /// As [`send`](Self::send).
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         let sent = match self.make_way(Sent::Message, message.len()) {
-            Ok(None) => self.connection.send_prepared(message, self.output),
+            Ok(None) => {
+                let sent = self.connection.send_prepared(message, self.output);
+                self.framed(message.len(), sent)
+            }
             Ok(Some(mailbox)) => mailbox.push(Command::Prepared(message.clone())),
             Err(error) => Err(error),
         };
@@ -295,6 +322,7 @@ impl Socket<'_> {
         match self.terms.overflow {
             Overflow::DropNewest if sent == Sent::Message => {
                 self.terms.counts().dropped_messages.up();
+                self.terms.meters.dropped_newest.up();
                 Err(SendError::Dropped)
             }
             // There it can still be dropped.
@@ -312,7 +340,7 @@ impl Socket<'_> {
     pub(super) fn send_queued(&mut self) {
         let mut left = self.mailbox.as_ref().map_or(0, |mailbox| mailbox.len());
         while let Some(mailbox) = self.mailbox.as_ref().filter(|_| left > 0) {
-            let drained = mailbox.drain(self.connection, self.output, left);
+            let drained = mailbox.drain(self.connection, self.output, left, self.tally);
             left -= drained.moved;
             self.checkpoint = Some(self.output.checkpoint());
             if drained.emptied || drained.moved == 0 {
@@ -354,7 +382,13 @@ impl Socket<'_> {
     fn mailbox(&mut self) -> &Arc<Mailbox> {
         // From now on what is sent has to look at it.
         self.mark = 0;
-        self.mailbox.get_or_insert_with(|| Arc::new(Mailbox::new(self.wire.id(), self.terms.clone())))
+        self.mailbox.get_or_insert_with(|| {
+            let mailbox = Arc::new(Mailbox::new(self.wire.id(), self.terms.clone()));
+            if let Some(seen) = self.tally.seen {
+                seen.has_mailbox(&mailbox);
+            }
+            mailbox
+        })
     }
 }
 

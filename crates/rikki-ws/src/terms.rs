@@ -1,7 +1,7 @@
 //! What holds for the connections of an endpoint: its configuration, made ready, and what they share.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rikki_limits::{Budget, Hint, Hints};
@@ -16,6 +16,7 @@ use super::config::{Config, Overflow};
 use super::counts::Counts;
 use super::group::Group;
 use super::live::Live;
+use super::meters::{Carrier, Meters};
 use super::origins::Origins;
 use super::watched::Watching;
 
@@ -26,12 +27,27 @@ const SCARCE_QUEUE: usize = 16 * 1024;
 /// been framed can no longer be.
 const FRAMED_AHEAD: usize = 64 * 1024;
 
+/// The same terms for each endpoint and transport that has them: made once for all of its connections.
+#[derive(Debug, Default)]
+struct Placed(Mutex<Vec<Arc<Terms>>>);
+
+impl Clone for Placed {
+    /// Other terms have others.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
 /// Each connection holds one `Arc` of this.
 #[derive(Clone, Debug)]
 pub struct Terms {
     pub(crate) live: Live,
     /// The queue memory of `live`, which is looked at for each message.
     queues: Arc<Budget>,
+    /// What is counted of its connections, and the id of that, which is looked at in each turn.
+    pub(crate) meters: Arc<Meters>,
+    pub(super) meters_id: u64,
+    placed: Placed,
     pub(crate) codecs: Option<CodecSet>,
     pub(crate) origins: Arc<Origins>,
     pub(crate) subprotocols: Arc<[Subprotocol]>,
@@ -69,9 +85,13 @@ impl Terms {
     /// Makes a configuration ready for connections that `live` counts.
     pub fn new(config: &Config, live: &Live) -> Self {
         let config = config.clone().within_limits();
+        let meters = Meters::unread();
         Self {
             live: live.clone(),
             queues: live.queues().clone(),
+            meters_id: meters.id,
+            meters,
+            placed: Placed::default(),
             codecs: config.compression.map(|compression| CodecSet::new(compression, live.compression())),
             origins: Arc::default(),
             subprotocols: Arc::default(),
@@ -128,6 +148,19 @@ impl Terms {
         Self { groups, ..self }
     }
 
+    /// The same for the connections of an endpoint that come by one transport, which are counted by themselves.
+    pub(crate) fn at(&self, endpoint: Option<&str>, carrier: Carrier) -> Arc<Self> {
+        let meters = self.live.meters(endpoint, carrier);
+        let mut placed = self.placed.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = placed.iter().find(|known| known.meters_id == meters.id) {
+            return known.clone();
+        }
+        let codecs = self.codecs.as_ref().map(|codecs| codecs.metered(&meters));
+        let terms = Arc::new(Self { meters_id: meters.id, meters, codecs, ..self.clone() });
+        placed.push(terms.clone());
+        terms
+    }
+
     pub(crate) fn counts(&self) -> &Counts {
         self.live.counts()
     }
@@ -135,7 +168,15 @@ impl Terms {
     /// One more WebSocket, from when its client may know of it.
     pub(super) fn opened(self: &Arc<Self>) -> Opened {
         self.counts().websockets.up();
+        self.meters.opened.up();
+        self.meters.open.up();
         Opened(Some(self.clone()))
+    }
+
+    /// One WebSocket less.
+    pub(super) fn gone(&self) {
+        self.counts().websockets.down();
+        self.meters.open.down();
     }
 
     /// The server's end of a connection.
@@ -206,7 +247,7 @@ impl Opened {
 impl Drop for Opened {
     fn drop(&mut self) {
         if let Some(terms) = &self.0 {
-            terms.counts().websockets.down();
+            terms.gone();
         }
     }
 }

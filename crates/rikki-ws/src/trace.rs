@@ -11,6 +11,7 @@ use tracing::{Instrument as _, Span};
 
 use super::error::Error;
 use super::id::ConnectionId;
+use super::seen::Seen;
 use super::traceparent::TraceParent;
 use super::watched::Watched;
 
@@ -21,6 +22,8 @@ pub(crate) struct Trace {
     pub(crate) span: Span,
     /// What is logged of it beside that, if anything is.
     pub(crate) watched: Option<Arc<Watched>>,
+    /// What is kept of it for those who look inside, if anybody may.
+    pub(crate) seen: Option<Arc<Seen>>,
 }
 
 impl Trace {
@@ -47,7 +50,7 @@ impl Trace {
             span = user.unwrap_or(span);
         }
         span.in_scope(|| tracing::debug!(target: "rikki::ws", id = id.get(), "opened"));
-        Self { id, span, watched: None }
+        Self { id, span, watched: None, seen: None }
     }
 
     /// One for a connection that nobody else has numbered, and of which no request tells anything.
@@ -58,7 +61,7 @@ impl Trace {
     /// One that nobody is told of.
     #[cfg(test)]
     pub(crate) fn untold() -> Self {
-        Self { id: ConnectionId::next(), span: Span::none(), watched: None }
+        Self { id: ConnectionId::next(), span: Span::none(), watched: None, seen: None }
     }
 
     /// Runs `task` as one of its own, in the span if there is one.

@@ -2,10 +2,14 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+#[cfg(feature = "admin")]
+pub mod admin;
 mod counters;
 mod http;
 mod live;
 mod net;
+#[cfg(feature = "admin")]
+mod pulse;
 mod server;
 #[cfg(feature = "tls")]
 mod tls;
@@ -15,7 +19,7 @@ mod tls;
 pub use axum;
 pub use counters::Counters;
 pub use http::BadHost;
-pub use live::{BudgetUse, Monitor};
+pub use live::{BudgetUse, Monitor, Stage};
 pub use net::Peer;
 #[cfg(feature = "files")]
 pub use rikki_files::Files;

@@ -1,11 +1,19 @@
 //! What lives while a server does: budgets and counters, and a view of them.
 
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use rikki_limits::Budget;
 
 use crate::counters::{Counters, Counts};
+#[cfg(feature = "admin")]
+use crate::pulse::{Pulses, Reading};
 use crate::ws;
+
+#[cfg(all(feature = "admin", feature = "topics"))]
+type Hub = rikki_topics::Topics;
+#[cfg(all(feature = "admin", not(feature = "topics")))]
+type Hub = std::convert::Infallible;
 
 /// One for each server.
 #[derive(Debug)]
@@ -16,6 +24,10 @@ pub(crate) struct Live {
     #[cfg(feature = "tls")]
     pub(crate) http2: Arc<Budget>,
     pub(crate) mounted: RwLock<Mounted>,
+    /// How far the workers are behind, as long as somebody looks.
+    #[cfg(feature = "admin")]
+    pub(crate) pulses: Arc<Pulses>,
+    stage: AtomicU8,
     /// That of the server which has taken over what this one was to be.
     pub(crate) instead: OnceLock<Arc<Live>>,
 }
@@ -26,6 +38,8 @@ pub(crate) struct Mounted {
     /// Of each folder, with the path that it is mounted at.
     pub(crate) folders: Vec<(String, Arc<Budget>)>,
     pub(crate) topics: Vec<Arc<Budget>>,
+    #[cfg(feature = "admin")]
+    pub(crate) hubs: Vec<Hub>,
 }
 
 impl Default for Live {
@@ -38,8 +52,21 @@ impl Default for Live {
             #[cfg(feature = "tls")]
             http2: Arc::new(Budget::new("http2-memory", usize::MAX)),
             mounted: RwLock::default(),
+            #[cfg(feature = "admin")]
+            pulses: Arc::default(),
+            stage: AtomicU8::new(Stage::Starting as u8),
             instead: OnceLock::new(),
         }
+    }
+}
+
+const SERVING: u8 = Stage::Serving as u8;
+const DRAINING: u8 = Stage::Draining as u8;
+
+impl Live {
+    /// The server has come so far: never back.
+    pub(crate) fn reach(&self, stage: Stage) {
+        self.stage.fetch_max(stage as u8, Relaxed);
     }
 }
 
@@ -75,7 +102,44 @@ pub struct BudgetUse {
     pub most: usize,
 }
 
+/// How far a server has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "nothing else can be")]
+pub enum Stage {
+    /// It has not started, or is about to.
+    Starting,
+    /// Whoever comes is let in, as far as there is room.
+    Serving,
+    /// It ends, or has ended.
+    Draining,
+}
+
 impl Monitor {
+    /// How far the server has come: what a probe for readiness asks.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), rikki::StartError> {
+    /// use rikki::{Server, Stage};
+    ///
+    /// let server = Server::new().listen("http://127.0.0.1:0");
+    /// let monitor = server.monitor();
+    /// assert_eq!(monitor.stage(), Stage::Starting);
+    /// let server = server.start().await?;
+    /// assert_eq!(monitor.stage(), Stage::Serving);
+    /// server.shutdown().await;
+    /// assert_eq!(monitor.stage(), Stage::Draining);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        match self.live().stage.load(Relaxed) {
+            SERVING => Stage::Serving,
+            DRAINING => Stage::Draining,
+            _ => Stage::Starting,
+        }
+    }
+
     /// What has been counted so far: how many connections there are, and how many were refused for what.
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -88,7 +152,7 @@ impl Monitor {
     #[must_use]
     pub fn budgets(&self) -> Vec<BudgetUse> {
         let Live { websockets, connections, mounted, .. } = self.live();
-        let Mounted { folders, topics } = &*mounted.read().unwrap_or_else(PoisonError::into_inner);
+        let Mounted { folders, topics, .. } = &*mounted.read().unwrap_or_else(PoisonError::into_inner);
         let mut budgets = vec![connections];
         #[cfg(feature = "tls")]
         budgets.push(&self.live().http2);
@@ -96,6 +160,53 @@ impl Monitor {
         budgets.extend(topics);
         let of_server = budgets.into_iter().map(|budget| BudgetUse::read(budget, None));
         of_server.chain(folders.iter().map(|(mount, budget)| BudgetUse::read(budget, Some(mount)))).collect()
+    }
+
+    /// Keeps details from now on.
+    #[cfg(feature = "admin")]
+    pub(crate) fn watch(&self) {
+        self.live().websockets.watch();
+        self.live().pulses.watch();
+    }
+
+    #[cfg(feature = "admin")]
+    pub(crate) fn endpoints(&self) -> Vec<ws::internal::MeterReading> {
+        self.live().websockets.endpoints()
+    }
+
+    #[cfg(feature = "admin")]
+    pub(crate) fn slowest(&self, most: usize) -> Vec<ws::internal::Details> {
+        self.live().websockets.slowest(most)
+    }
+
+    /// One WebSocket, if it is open and its details are kept.
+    #[cfg(feature = "admin")]
+    pub(crate) fn websocket(&self, id: u64) -> Option<ws::internal::Details> {
+        self.live().websockets.details(id)
+    }
+
+    /// Closes a WebSocket, if it is open and its details are kept.
+    #[cfg(feature = "admin")]
+    pub(crate) fn close_websocket(&self, id: u64, code: ws::CloseCode) -> bool {
+        self.live().websockets.close(id, code)
+    }
+
+    /// Lets nobody in at an endpoint from now on, or anybody again: who is there, if somebody ever was.
+    #[cfg(feature = "admin")]
+    pub(crate) fn close_endpoint(&self, endpoint: &str, is_closed: bool) -> Option<Vec<u64>> {
+        self.live().websockets.close_endpoint(endpoint, is_closed)
+    }
+
+    #[cfg(feature = "admin")]
+    pub(crate) fn pulses(&self) -> Vec<Reading> {
+        self.live().pulses.read()
+    }
+
+    /// What is counted of the topics that the server knows.
+    #[cfg(all(feature = "admin", feature = "topics"))]
+    pub(crate) fn topics(&self) -> Vec<rikki_topics::TopicCounters> {
+        let hubs = self.live().mounted.read().unwrap_or_else(PoisonError::into_inner).hubs.clone();
+        hubs.iter().flat_map(rikki_topics::Topics::counters).collect()
     }
 
     /// What counts, if it was made for a server that another one has taken over.

@@ -13,6 +13,7 @@ mod panics;
 mod proxies;
 mod reloads;
 mod resets;
+mod restarts;
 mod signals;
 mod silence;
 mod slow_http;
@@ -28,6 +29,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
     [
         signals::CASES,
         reloads::CASES,
+        restarts::CASES,
         proxies::CASES,
         descriptors::CASES,
         slow_readers::CASES,

@@ -1,6 +1,6 @@
 //! The `rikki` command, rikki's client and its server against programs of others: `websockets` of Python, with
 //! compression of every kind, curl, the clients of Centrifugo, those that people take files with, proxies in front and
-//! on the way, wscat, and an authority of ACME.
+//! on the way, wscat, an authority of ACME, and systemd.
 //!
 //! `cargo xtask interop` runs these tests: it installs the programs and names the interpreter that has the library.
 
@@ -8,11 +8,18 @@ mod acme;
 mod centrifuge_js;
 mod centrifugo;
 mod connect;
+#[cfg(target_os = "linux")]
+mod container;
 mod curl;
 mod file_clients;
+mod front;
+#[cfg(target_os = "linux")]
+mod prometheus;
 mod proxies;
 mod python;
 mod server;
+#[cfg(target_os = "linux")]
+mod systemd;
 mod their_client;
 mod their_server;
 mod topics;

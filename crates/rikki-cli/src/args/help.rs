@@ -10,8 +10,7 @@ const INDENT: usize = 10;
 /// The flag that asks for the short help.
 pub(super) const SHORT: &str = "short-help";
 
-pub(super) const USAGE: &str =
-    "rikki [OPTIONS] [ROOT]\n       rikki check [OPTIONS] [ROOT]\n       rikki connect [OPTIONS] URL";
+pub(super) const USAGE: &str = "rikki [OPTIONS] [ROOT]\n       rikki check [OPTIONS] [ROOT]\n       rikki connect [OPTIONS] URL\n       rikki health [OPTIONS] URL\n       rikki admin [--admin PLACE] COMMAND";
 
 pub(super) const AFTER: &str = "\
 SIZE is a number of bytes, or of B, KiB, MiB, GiB, KB, MB or GB, as in 64KiB.
@@ -27,7 +26,10 @@ max-message = \"2MiB\" does so.
 SIGHUP has all of them read again, and connections stay.
 The spelling -url URL -cert FILE -key FILE -ca FILE works too.
 Whether settings are good is told by rikki check (see rikki check --help).
-A client is rikki connect (see rikki connect --help).";
+A client is rikki connect (see rikki connect --help). Scripts ask rikki health
+whether a server answers; rikki admin looks into one that runs with --admin.
+rikki man prints a page of the manual, rikki completions SHELL what a shell
+completes by.";
 
 pub(super) const AFTER_CHECK: &str = "\
 The flags are those of rikki (see rikki --help). Nothing listens; files that

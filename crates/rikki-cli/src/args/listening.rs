@@ -33,10 +33,24 @@ pub(super) fn resolve(args: &mut Args) -> Result<(), UsageError> {
     for ListenArg { written, url, .. } in &mut args.listeners {
         *url = defaults.url(written).map_err(|why| refused(written, why))?.0;
     }
+    if let Some(place) = &mut args.admin {
+        let defaults = Defaults { scheme: "http", host: "localhost", port: 0 };
+        let (url, has_default_port) = defaults.url(place).map_err(|why| refused(place, why))?;
+        if has_default_port {
+            return Err(UsageError(format!("--admin {place} has no port: write HOST:PORT")));
+        }
+        *place = url;
+    }
     match args.port.filter(|_| !takes_port) {
         Some(port) => Err(UsageError(format!("--port {port} has nothing to be the port of: --listen names one"))),
         None => Ok(()),
     }
+}
+
+/// The path of a Unix socket, without how others may use it.
+pub(crate) fn unix_place(place: &str) -> Option<&str> {
+    let path = place.strip_prefix("unix:")?;
+    Some(path.split_once(',').map_or(path, |(path, _)| path))
 }
 
 fn refused(place: &str, why: &str) -> UsageError {
@@ -49,9 +63,9 @@ fn refused(place: &str, why: &str) -> UsageError {
 impl Defaults {
     /// The URL of a place, and whether it has the default port.
     fn url(&self, place: &str) -> Result<(String, bool), &'static str> {
-        const EXPECTED: &str = "write a port, HOST:PORT, a URL such as http://localhost:8000, or unix:PATH";
+        const EXPECTED: &str = "write a port, HOST:PORT, a URL such as http://localhost:8000, unix:PATH or fd:NAME";
         const HOSTS: &str = "the host is localhost, an IPv4 address, an [IPv6 address] or * for all";
-        if place.contains("://") || place.starts_with("unix:") {
+        if place.contains("://") || ["unix:", "fd:"].iter().any(|kind| place.starts_with(kind)) {
             return Ok((place.to_owned(), false));
         }
         let (host, port) = match place.rsplit_once(':') {
@@ -114,6 +128,7 @@ mod tests {
         check("rikki --listen [::1]", &["http://[::1]:8000"]);
         check("rikki --listen [::1]:9", &["http://[::1]:9"]);
         check("rikki --listen unix:/run/a:1", &["unix:/run/a:1"]);
+        check("rikki --listen fd:web --listen fd:secure,tls --tls-self-signed", &["fd:web", "fd:secure,tls"]);
         check("rikki --listen ws://a", &["ws://a"]);
         check("rikki --lan", &["http://*:8000"]);
         check("rikki --lan -p 9", &["http://*:9"]);

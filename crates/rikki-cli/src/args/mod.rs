@@ -9,6 +9,7 @@ mod header;
 mod help;
 mod limits;
 mod listening;
+mod manual;
 mod proxies;
 mod spellings;
 #[cfg(test)]
@@ -28,7 +29,9 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::Failure;
 use crate::config::{self, Origins};
 use crate::connect::ConnectArgs;
+use crate::health::HealthArgs;
 use crate::json_lines::LogFormat;
+use crate::operate::AdminArgs;
 use rikki_limits::units;
 
 use crate::tutorial;
@@ -40,7 +43,7 @@ pub(crate) use files::{FileArgs, MountArg, mount};
 pub(crate) use given::{Given, OfTopics, Table};
 pub(crate) use header::{header, header_value};
 pub(crate) use limits::{EndpointArg, Limits, ListenArg, OverflowPolicy};
-pub(crate) use listening::PORT;
+pub(crate) use listening::{PORT, unix_place};
 pub(crate) use proxies::ProxyArgs;
 pub(crate) use spellings::word;
 pub(crate) use tls::{SelfSigned, TlsArgs};
@@ -60,6 +63,10 @@ pub(crate) enum Request {
     Check(Box<Args>, bool),
     /// Connect to a server.
     Connect(Box<ConnectArgs>),
+    /// Say whether a server answers.
+    Health(Box<HealthArgs>),
+    /// Look into a server, or tell it what to do.
+    Admin(Box<AdminArgs>),
     /// Print this text (the help or the version) to stdout and end.
     Print(String),
 }
@@ -80,7 +87,7 @@ pub(crate) struct Args {
     pub(crate) root: PathBuf,
 
     /// Where to listen: PORT, :PORT or HOST:PORT, without encryption unless there is a certificate; or a URL with http,
-    /// ws, https or wss, or unix:PATH[,mode=660] for a Unix socket. HOST is localhost, an address, or * for every address;
+    /// ws, https or wss; unix:PATH[,mode=660] for a Unix socket; or fd:NAME[,tls] for a socket that systemd passes. HOST is localhost, an address, or * for every address;
     /// port 0 takes a free one [default: localhost:8000]
     #[arg(long, value_name = "PLACE", help_heading = LISTENING)]
     pub(crate) listen: Vec<String>,
@@ -100,6 +107,11 @@ pub(crate) struct Args {
     pub(crate) allow_hosts: Vec<String>,
     #[command(flatten)]
     pub(crate) proxies: ProxyArgs,
+    /// Look inside while it runs, on a listener of its own: unix:PATH, PORT, HOST:PORT or a URL with http. There are
+    /// /status, /metrics, /healthz and /readyz, on addresses that are not loopback but the last three, and commands on a
+    /// Unix socket alone
+    #[arg(long, value_name = "PLACE", help_heading = LISTENING)]
+    pub(crate) admin: Option<String>,
 
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
@@ -174,12 +186,11 @@ pub(crate) fn read(
     // In first place alone, so that every other command line means what it would mean without: a folder of the name is
     // served as ./connect.
     let command = match args.get(1).and_then(|arg| arg.to_str()) {
-        Some("connect") => {
-            return match ConnectArgs::try_parse_from(args.into_iter().skip(1)) {
-                Ok(args) => Ok(Request::Connect(Box::new(args))),
-                Err(error) => Ok(errors::shown(&error)?),
-            };
-        }
+        Some("connect") => return of_client(args, Request::Connect),
+        Some("health") => return of_client(args, Request::Health),
+        Some("admin") => return of_client(args, Request::Admin),
+        Some("man") => return Ok(manual::man(args.into_iter().skip(1))?),
+        Some("completions") => return Ok(manual::completions(args.into_iter().skip(1))?),
         Some("check") => {
             args.remove(1);
             check_command()
@@ -215,6 +226,14 @@ pub(crate) fn read(
             })
         }
         Err(error) => Ok(errors::shown(&error).map_err(|error| origins.explain(error))?),
+    }
+}
+
+/// What a command asks for that runs no server.
+fn of_client<T: Parser>(args: Vec<OsString>, request: fn(Box<T>) -> Request) -> Result<Request, Failure> {
+    match T::try_parse_from(args.into_iter().skip(1)) {
+        Ok(args) => Ok(request(Box::new(args))),
+        Err(error) => Ok(errors::shown(&error)?),
     }
 }
 

@@ -54,6 +54,7 @@ const OURS: &[(&[&str], &str)] = &[
     (&["--upload", "--allow-upload", "-u"], "nothing: files are only read here"),
     (&["--threads", "--jobs", "-t", "-j"], "--workers N"),
     (&["--log-file", "--access-log-file"], "--access-log, and send stderr to a file"),
+    (&["--metrics", "--prometheus", "--status", "--health", "--healthz", "--stats"], "--admin PLACE"),
     (&["--domain", "--letsencrypt", "--lets-encrypt", "--auto-tls"], "--acme NAME"),
 ];
 
@@ -63,6 +64,8 @@ const COMMANDS: &[(&[&str], &str)] = &[
     (&["help"], "rikki --help"),
     (&["version"], "rikki --version"),
     (&["ws", "client", "wscat", "open"], "rikki connect URL"),
+    (&["status", "stats", "metrics"], "rikki admin COMMAND"),
+    (&["ping", "healthcheck", "ready"], "rikki health URL"),
 ];
 
 /// What clap says of a command line, with what may have been meant.
@@ -109,7 +112,9 @@ pub(crate) fn word(root: &str) -> Option<String> {
     if let Some((_, ours)) = COMMANDS.iter().find(|(theirs, _)| theirs.contains(&root)) {
         return Some((*ours).to_owned());
     }
-    match meant(root, ["connect", "check"].into_iter())? {
+    match meant(root, ["connect", "check", "health", "admin"].into_iter())? {
+        "health" => Some("rikki health URL".to_owned()),
+        "admin" => Some("rikki admin COMMAND".to_owned()),
         "connect" => Some("rikki connect URL".to_owned()),
         other => Some(format!("rikki {other}")),
     }

@@ -23,5 +23,7 @@ mod reload;
 mod running;
 #[cfg(target_os = "linux")]
 mod screen;
+#[cfg(target_os = "linux")]
+mod service;
 mod tokens;
 mod topics;

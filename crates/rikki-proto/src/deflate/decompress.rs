@@ -26,13 +26,14 @@ pub struct Decompressor {
     length: usize,
     /// Whether what was taken last ended a block marked as final.
     is_final: bool,
-    /// What has come out since somebody asked, in bytes.
+    /// What has gone in and come out since somebody asked, in bytes.
+    taken: usize,
     produced: usize,
 }
 
 impl Default for Decompressor {
     fn default() -> Self {
-        Self { inflate: Inflate::new(false, MAX_WINDOW_BITS), length: 0, is_final: false, produced: 0 }
+        Self { inflate: Inflate::new(false, MAX_WINDOW_BITS), length: 0, is_final: false, taken: 0, produced: 0 }
     }
 }
 
@@ -56,9 +57,16 @@ impl Decompressor {
         self.is_final = false;
     }
 
-    /// How many bytes have come out since this was last asked: what it has cost.
-    pub fn take_produced(&mut self) -> usize {
-        std::mem::take(&mut self.produced)
+    /// How many bytes have gone in and how many have come out since they were last taken: what it has gained, and what
+    /// that has cost.
+    #[must_use]
+    pub fn work(&self) -> (usize, usize) {
+        (self.taken, self.produced)
+    }
+
+    /// The same, and begins anew.
+    pub fn take_work(&mut self) -> (usize, usize) {
+        (std::mem::take(&mut self.taken), std::mem::take(&mut self.produced))
     }
 
     /// Decompresses the next piece of a message, and hands its output to `sink` in steps of at most 16 KiB.
@@ -78,6 +86,7 @@ impl Decompressor {
         limit: usize,
         mut sink: impl FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        self.taken += piece.len();
         let mut rest = piece;
         let mut is_drained = rest.is_empty();
         while !is_drained {

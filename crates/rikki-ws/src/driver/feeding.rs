@@ -6,6 +6,7 @@ use super::turn::Turn;
 use super::{Consumer, Driver, WORK_PER_POLL};
 use crate::compression;
 use crate::feeds::{Extras, Fed, Feeds, Outlet};
+use crate::meters::Tally;
 
 impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     /// Writes what the feeds have, as far as the peer takes it. True if more may be there.
@@ -21,8 +22,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
             // A Close has been sent: they are let go of next.
             return false;
         }
-        let (connection, output) = (&mut self.connection, &mut *turn.output);
-        let mut outlet = Outlet { connection, output, left: &mut turn.budget.fed, close: None };
+        let tally = Tally { shard: turn.shard, seen: self.seen.as_deref() };
+        let (connection, output, left) = (&mut self.connection, &mut *turn.output, &mut turn.budget.fed);
+        let mut outlet = Outlet { connection, output, left, close: None, tally };
         let fed = feeds.poll_feed(turn.cx, &mut outlet);
         if let Some((code, reason)) = outlet.close {
             self.close_in_turn(code, reason, turn.output);

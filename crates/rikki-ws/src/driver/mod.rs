@@ -28,7 +28,9 @@ use super::config::Overflow;
 use super::error::{Closed, Error};
 use super::feeds::{Extras, Feeds};
 use super::group::Coming;
+use super::meters::{ClosedBy, Shard, Tally};
 use super::rate::Rate;
+use super::seen::Seen;
 use super::sender::{Command, Drained, Mailbox};
 use super::socket::Socket;
 use super::terms::Terms;
@@ -68,6 +70,8 @@ pub(super) struct Driver<I> {
     /// What the peer has not taken yet.
     backlog: Option<Box<Backlog>>,
     extras: Option<Box<Extras>>,
+    /// What is kept of it for those who look inside, if anybody may.
+    seen: Option<Arc<Seen>>,
     ending: Ending,
     /// When something was last read, and when the ping that follows silence was sent.
     read_at: Tick,
@@ -86,6 +90,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
         let now = clock.now();
         let unparsed = (!read_ahead.is_empty()).then(|| Unparsed::new(read_ahead, &terms));
         let until = if connection.is_server() { terms.end_of_life(now) } else { NEVER };
+        if let Some(seen) = &trace.seen {
+            terms.live.roll().add(seen);
+        }
         let mut rate = Rate::new(&terms, now);
         if let Some(rate) = &mut rate {
             rate.count_bytes(read_ahead.len(), now);
@@ -94,6 +101,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
             line: Line::new(io, Alarm::new(clock), now, trace.id),
             connection,
             extras: Extras::with(rate, trace.span, trace.watched),
+            seen: trace.seen,
             terms,
             mailbox: None,
             unparsed,
@@ -115,14 +123,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
             }
             self.ticket = None;
         }
-        self.with_buffers(|driver, read, output| driver.turn(&mut Turn::new(cx, consumer, output), read))
+        self.with_buffers(|driver, read, output, shard| driver.turn(&mut Turn::new(cx, consumer, output, shard), read))
     }
 
     /// Lends the socket outside of a message: to open a connection or to send from its own task, which `waker` wakes.
     pub(super) fn with_socket<R>(&mut self, waker: &Waker, use_it: impl FnOnce(&mut Socket<'_>) -> R) -> R {
-        self.with_buffers(|driver, _, output| {
+        self.with_buffers(|driver, _, output, shard| {
             let mark = if driver.is_queueing() { 0 } else { driver.terms.mark() };
-            use_it(&mut driver.socket(waker, output, mark))
+            use_it(&mut driver.socket(waker, output, shard, mark))
         })
     }
 
@@ -180,13 +188,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
         };
     }
 
-    fn socket<'a>(&'a mut self, waker: &'a Waker, output: &'a mut Output, mark: usize) -> Socket<'a> {
+    fn socket<'a>(&'a mut self, waker: &'a Waker, output: &'a mut Output, shard: &'a Shard, mark: usize) -> Socket<'a> {
         Socket {
             connection: &mut self.connection,
             output,
             mailbox: &mut self.mailbox,
             extras: &mut self.extras,
             terms: &self.terms,
+            tally: Tally { shard, seen: self.seen.as_deref() },
             wire: &mut self.line,
             waker,
             mark,
@@ -200,31 +209,41 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     }
 
     /// Runs `work` on the thread's buffers, or on the connection's own backlog if it has one, and keeps what is unsent.
-    fn with_buffers<R>(&mut self, work: impl FnOnce(&mut Self, &mut [u8], &mut Output) -> R) -> R {
+    fn with_buffers<R>(&mut self, work: impl FnOnce(&mut Self, &mut [u8], &mut Output, &Shard) -> R) -> R {
         let mut guard = BuffersGuard::take();
-        let Buffers { read, output } = guard.get();
+        let Buffers { read, output, shards } = guard.get();
+        let shard = shards.of(self.terms.meters_id, &self.terms.meters);
         if let Some(mut backlog) = self.backlog.take() {
-            let result = work(self, read, &mut backlog.output);
+            let result = work(self, read, &mut backlog.output, shard);
             if !backlog.output.is_empty() || backlog.output.is_blocked() {
                 backlog.compact();
+                self.note_backlog(backlog.output.len());
                 self.backlog = Some(backlog);
             } else {
+                self.note_backlog(0);
                 let (bytes, since) = backlog.began;
                 self.line.note_taken(bytes, since);
             }
             return result;
         }
-        let result = work(self, read, output);
+        let result = work(self, read, output, shard);
         if !output.is_empty() || output.is_blocked() {
             let mut backlog = Box::new(Backlog::new(std::mem::take(output), &self.terms, self.now()));
             backlog.output.shrink();
             backlog.compact();
+            self.note_backlog(backlog.output.len());
             self.backlog = Some(backlog);
         }
         result
     }
 
     fn turn<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, read: &mut [u8]) -> Poll<Stopped> {
+        // Somebody who looks inside may have said so.
+        if let Some(code) = self.seen.as_ref().and_then(|seen| seen.closing(turn.cx.waker()))
+            && self.may_close()
+        {
+            self.close_in_turn(code, "", turn.output);
+        }
         loop {
             if let Some(code) = self.draining()
                 && self.is_fed()
@@ -290,7 +309,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
         if turn.budget.queued == 0 {
             return false;
         }
-        let Drained { moved, emptied } = mailbox.drain(&mut self.connection, turn.output, turn.budget.queued);
+        let tally = Tally { shard: turn.shard, seen: self.seen.as_deref() };
+        let Drained { moved, emptied } = mailbox.drain(&mut self.connection, turn.output, turn.budget.queued, tally);
         turn.budget.queued -= moved;
         if moved == 0 {
             return false;
@@ -307,7 +327,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
         let code = feeds.map_or(CloseCode::POLICY_VIOLATION, Feeds::refusal);
         // Fails after a Close of ours, with which the peer knows that this is the end.
         let _ = self.connection.close(code, reason, turn.output);
-        self.report(turn, Closed { code, reason: Text::from(reason), error: Some(error) });
+        self.report(turn, ClosedBy::Server, Closed { code, reason: Text::from(reason), error: Some(error) });
     }
 
     fn handle_eof<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) {
@@ -319,24 +339,26 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     /// The peer broke a rule or went past a limit, and is told so.
     fn fail<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, error: rikki_proto::Error) {
         let code = CloseCode::for_error(&error);
-        self.report(turn, Closed { code, reason: Text::from(""), error: Some(error.into()) });
+        self.report(turn, ClosedBy::Server, Closed { code, reason: Text::from(""), error: Some(error.into()) });
     }
 
     /// The connection is gone: nothing more can be said.
     fn lose<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, error: Error) {
         if self.ending.handle_loss() {
-            self.tell(turn, Closed { code: CloseCode::ABNORMAL, reason: Text::from(""), error: Some(error) });
+            let by = if matches!(error, Error::Io(_)) { ClosedBy::Network } else { ClosedBy::Server };
+            self.tell(turn, by, Closed { code: CloseCode::ABNORMAL, reason: Text::from(""), error: Some(error) });
         }
     }
 
-    fn report<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, closed: Closed) {
+    fn report<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, by: ClosedBy, closed: Closed) {
         let peer = if self.connection.is_closed() { PeerSide::Done } else { PeerSide::GivenUp };
         if self.ending.handle_told(peer, self.now()) {
-            self.tell(turn, closed);
+            self.tell(turn, by, closed);
         }
     }
 
-    fn tell<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, closed: Closed) {
+    fn tell<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, by: ClosedBy, closed: Closed) {
+        self.terms.meters.count_closed(closed.code, by);
         if let Some(error) = &closed.error {
             error.count(self.terms.counts());
         }
@@ -352,6 +374,13 @@ impl<I> Driver<I> {
         self.drop_feeds();
         if let Some(mailbox) = &self.mailbox {
             mailbox.close();
+        }
+    }
+
+    /// So much waits for the peer.
+    fn note_backlog(&self, bytes: usize) {
+        if let Some(seen) = &self.seen {
+            seen.set_backlog(bytes);
         }
     }
 
@@ -398,10 +427,14 @@ impl<I> Drop for Driver<I> {
         }
         if !self.ending.is_told() {
             // It is cut, as at the end of a drain.
+            self.terms.meters.count_closed(CloseCode::ABNORMAL, ClosedBy::Server);
             self.trace_end(CloseCode::ABNORMAL, None);
         }
+        if let Some(seen) = &self.seen {
+            self.terms.live.roll().remove(seen);
+        }
         if self.connection.is_server() {
-            self.terms.counts().websockets.down();
+            self.terms.gone();
         }
     }
 }

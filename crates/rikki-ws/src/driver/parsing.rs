@@ -11,6 +11,7 @@ use crate::clock::NEVER;
 use crate::compression;
 use crate::error::{Closed, Error};
 use crate::feeds::Extras;
+use crate::meters::{ClosedBy, Tally};
 
 impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     /// Hands over what is whole in `input`, and takes it out there: all of it, unless the consumer yields, the peer has
@@ -73,10 +74,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
         if self.ending.is_told() {
             return Flow::Continue;
         }
+        Tally { shard: turn.shard, seen: self.seen.as_deref() }.received(message.as_bytes().len());
         if let Some(watched) = Extras::watched(&self.extras) {
             watched.received(&message);
         }
-        let mut socket = self.socket(turn.cx.waker(), turn.output, mark);
+        let mut socket = self.socket(turn.cx.waker(), turn.output, turn.shard, mark);
         socket.is_last = is_last;
         turn.consumer.message(&mut socket, message).unwrap_or_else(|Panicked| {
             self.handle_panic(turn);
@@ -89,7 +91,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     #[inline(never)]
     fn handle_other<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, event: Event<'_>, mark: usize) {
         match event {
-            Event::Close(frame) => self.report(turn, closed_by_peer(frame)),
+            Event::Close(frame) => {
+                let by = if self.ending.is_open() { ClosedBy::Peer } else { ClosedBy::Server };
+                self.report(turn, by, closed_by_peer(frame));
+            }
             Event::Ping(payload) if !self.ending.is_told() => {
                 #[cfg(feature = "client")]
                 if let Some(watcher) = &self.terms.watcher {
@@ -106,7 +111,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
                     mailbox.handle_pong(&payload);
                 }
                 if !self.ending.is_told() {
-                    let mut socket = self.socket(turn.cx.waker(), turn.output, mark);
+                    let mut socket = self.socket(turn.cx.waker(), turn.output, turn.shard, mark);
                     let called = turn.consumer.pong(&mut socket, &payload);
                     called.unwrap_or_else(|Panicked| self.handle_panic(turn));
                 }
@@ -119,7 +124,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     #[cold]
     pub(super) fn handle_panic<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>) {
         let code = CloseCode::INTERNAL_ERROR;
-        self.report(turn, Closed { code, reason: Text::from(""), error: Some(Error::HandlerPanicked) });
+        let closed = Closed { code, reason: Text::from(""), error: Some(Error::HandlerPanicked) };
+        self.report(turn, ClosedBy::Server, closed);
     }
 }
 

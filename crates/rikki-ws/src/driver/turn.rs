@@ -4,6 +4,8 @@ use std::task::Context;
 
 use rikki_proto::Output;
 
+use crate::meters::Shard;
+
 /// How often one poll may read before it lets others run: tokio's own budget would allow 128 times.
 const READS_PER_POLL: usize = 4;
 
@@ -23,6 +25,8 @@ pub(super) struct Turn<'t, 'w, C> {
     pub(super) cx: &'t mut Context<'w>,
     pub(super) consumer: &'t mut C,
     pub(super) output: &'t mut Output,
+    /// Where messages are counted.
+    pub(super) shard: &'t Shard,
     pub(super) budget: Allowance,
 }
 
@@ -44,9 +48,9 @@ impl Allowance {
 }
 
 impl<'t, 'w, C> Turn<'t, 'w, C> {
-    pub(super) fn new(cx: &'t mut Context<'w>, consumer: &'t mut C, output: &'t mut Output) -> Self {
+    pub(super) fn new(cx: &'t mut Context<'w>, consumer: &'t mut C, output: &'t mut Output, shard: &'t Shard) -> Self {
         let budget =
             Allowance { reads: READS_PER_POLL, payload: PAYLOAD_PER_POLL, queued: QUEUED_PER_POLL, fed: FED_PER_POLL };
-        Self { cx, consumer, output, budget }
+        Self { cx, consumer, output, shard, budget }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rikki_limits::Share;
 use rikki_proto::{CloseCode, Connection, Message, Output, PreparedMessage, SendError, Text};
@@ -15,6 +15,7 @@ use crate::compression::worked;
 use crate::config::Overflow;
 use crate::driver::WORK_PER_POLL;
 use crate::id::ConnectionId;
+use crate::meters::Tally;
 use crate::terms::Terms;
 
 /// What waits in the queue, with arguments that have been checked.
@@ -66,6 +67,15 @@ impl Command {
         matches!(self, Self::Message(_) | Self::Uncompressed(_) | Self::Prepared(_))
     }
 
+    /// How long the message is, if it is one.
+    fn message_length(&self) -> Option<usize> {
+        match self {
+            Self::Message(message) | Self::Uncompressed(message) => Some(message.as_bytes().len()),
+            Self::Prepared(message) => Some(message.len()),
+            Self::Ping(_) | Self::Pong(_) | Self::Ask(_) | Self::Close(..) => None,
+        }
+    }
+
     /// What the command costs in memory, so that empty messages are bounded too.
     fn size(&self) -> usize {
         size_of::<Self>()
@@ -99,6 +109,8 @@ pub(super) struct State {
     queue: VecDeque<Command>,
     /// The size of `queue`, in bytes.
     queued: Share,
+    /// Since when there is something in it, where somebody looks at that.
+    filled_at: Option<Instant>,
     /// What the connection holds unsent: it counts towards the mark.
     backlog: usize,
     waker: Option<Waker>,
@@ -153,8 +165,8 @@ pub(crate) struct Drained {
 impl Mailbox {
     pub(crate) fn new(id: ConnectionId, terms: Arc<Terms>) -> Self {
         let queued = terms.queues().share();
-        let (queue, backlog, dropped, waker, closed, ended, waits) = Default::default();
-        let state = State { queued, queue, backlog, dropped, waker, closed, ended, waits };
+        let (queue, filled_at, backlog, dropped, waker, closed, ended, waits) = Default::default();
+        let state = State { queued, queue, filled_at, backlog, dropped, waker, closed, ended, waits };
         Self { id, terms, state: Mutex::new(state) }
     }
 
@@ -201,9 +213,11 @@ impl Mailbox {
                     Overflow::DropOldest if command.is_message() && !is_scarce => {
                         dropped = state.drop_oldest(mark);
                         counts.dropped_messages.add(dropped.len());
+                        self.terms.meters.dropped_oldest.add(dropped.len());
                     }
                     Overflow::DropNewest | Overflow::DropOldest if command.is_message() => {
                         counts.dropped_messages.up();
+                        self.terms.meters.dropped_newest.up();
                         return Err(SendError::Dropped);
                     }
                     // The connection's task closes it, if that is the policy and the peer does not read.
@@ -213,6 +227,9 @@ impl Mailbox {
             state.closed = closes;
             let queued = state.queued.held() + command.size();
             state.queued.set(queued);
+            if state.queue.is_empty() && self.terms.meters.are_timed() {
+                state.filled_at = Some(Instant::now());
+            }
             state.queue.push_back(command);
             (state.waker.take(), if closes { state.changed() } else { None })
         };
@@ -282,7 +299,14 @@ impl Mailbox {
     }
 
     /// Moves queued commands into `output`, `limit` of them at most and none beyond what may be framed.
-    pub(crate) fn drain(&self, connection: &mut Connection, output: &mut Output, limit: usize) -> Drained {
+    pub(crate) fn drain(
+        &self,
+        connection: &mut Connection,
+        output: &mut Output,
+        limit: usize,
+        tally: Tally<'_>,
+    ) -> Drained {
+        let (mut framed, mut filled_at) = (0, None);
         let mark = self.terms.framed_ahead(self.terms.mark());
         let mut drained = Drained { moved: 0, emptied: false };
         while drained.moved < limit && output.len() < mark && !drained.emptied && worked() < WORK_PER_POLL {
@@ -293,6 +317,7 @@ impl Mailbox {
                     break;
                 };
                 drained.emptied = state.queue.is_empty();
+                filled_at = if drained.emptied { state.filled_at.take() } else { state.filled_at };
                 let queued = state.queued.held() - command.size();
                 state.queued.shrink_to(queued);
                 // It only moves: what is held stays at the mark until it is written.
@@ -303,12 +328,22 @@ impl Mailbox {
             if let Command::Ask(number) = command {
                 self.state().waits.iter_mut().for_each(|waits| waits.note_sent(number));
             }
-            let is_message = command.is_message();
+            let length = command.message_length();
             // The arguments were checked when they were queued: a connection that has closed since takes nothing.
-            if command.frame(connection, output).is_err() && is_message {
-                self.terms.counts().lost_messages.up();
-                self.count_dropped(1);
+            match (command.frame(connection, output), length) {
+                (Ok(()), Some(length)) => {
+                    framed += 1;
+                    tally.sent(length);
+                }
+                (Err(_), Some(_)) => {
+                    self.terms.counts().lost_messages.up();
+                    self.count_dropped(1);
+                }
+                (_, None) => {}
             }
+        }
+        if let Some(filled_at) = filled_at {
+            tally.waited(framed, filled_at.elapsed());
         }
         drained
     }

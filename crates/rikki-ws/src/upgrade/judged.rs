@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::MatchedPath;
 use axum::response::Response;
 use http::header;
+use http::request::Parts;
 use rikki_proto::Connection;
+use rikki_proto::deflate::Codecs;
 use rikki_proto::handshake::{Refusal, accept};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::Span;
 
 use super::handover::Context;
-use super::refused::{log_refusal, refuse_origin};
+use super::refused::{endpoint_closed, log_refusal, refuse_origin};
 use super::{Upgrade, peer_addr};
 use crate::compression::AgreedCodecs;
 use crate::context::ContextHandler;
@@ -19,8 +22,10 @@ use crate::driver::Driver;
 use crate::group::Coming;
 use crate::handler::HandlerTask;
 use crate::id::ConnectionId;
+use crate::meters::Carrier;
 use crate::opening::Opening;
-use crate::origins::Asked;
+use crate::origins::{Asked, ListenerKind};
+use crate::seen::{Seen, SeenCodecs};
 use crate::stream::{Io, WebSocket};
 use crate::terms::{Opened, Terms};
 use crate::trace::Trace;
@@ -39,17 +44,28 @@ pub(super) struct Judged {
     opened: Opened,
     groups: Vec<Coming>,
     span: Option<Span>,
+    codecs: Option<Arc<dyn Codecs>>,
 }
 
 impl Judged {
     /// The stream is there.
     pub(super) fn begin(self, tracker: Tracker) -> Ready {
-        let Self { id, opening, mut connection, terms, opened, groups, span } = self;
+        let Self { id, opening, mut connection, terms, opened, groups, span, codecs } = self;
         opened.hand_over();
         let traced = TraceParent::of(&opening.parts.headers);
         let mut trace = Trace::begin(id, opening.peer, opening.parts.uri.path(), traced, span);
         if let Some(watching) = terms.watching {
             trace.watched = Some(Watched::begin(watching, id, &opening, traced, &mut connection));
+        }
+        if terms.live.is_watched() {
+            let pairs = codecs.is_some().then(Arc::default);
+            trace.seen = Some(Seen::new(trace.id, &terms.meters, &opening, pairs.clone()));
+            if let (Some(codecs), Some(pairs)) = (codecs.clone(), pairs) {
+                connection.set_codecs(Arc::new(SeenCodecs { codecs, pairs }));
+            }
+        }
+        if let Some(codecs) = codecs.filter(|_| trace.seen.is_none()) {
+            connection.set_codecs(codecs);
         }
         Ready { connection, opening, terms, groups, tracker, trace }
     }
@@ -60,6 +76,10 @@ impl Upgrade {
     pub(super) fn judge(self) -> Result<(Judged, Response), Box<Response>> {
         let Self { parts, context, subprotocols, origins, groups, span, .. } = self;
         let Context { terms, listener, public, id, .. } = context;
+        let terms = terms.at(route(&parts), carrier(listener));
+        if terms.meters.is_closed() {
+            return Err(Box::new(endpoint_closed()));
+        }
         let subprotocols = subprotocols.as_deref().unwrap_or(&terms.subprotocols);
         let judged = accept(&parts.method, parts.version, &parts.headers, subprotocols);
         let judged = judged.and_then(|accepted| match &terms.codecs {
@@ -82,16 +102,29 @@ impl Upgrade {
         let (peer, subprotocol) = (peer_addr(&parts), accepted.subprotocol().cloned());
         let opening = Opening { parts, peer, subprotocol, is_compressed: compression.is_some() };
         let mut response = accepted.into_response().map(|()| Body::empty());
-        let mut connection = terms.server();
+        let (connection, mut agreed) = (terms.server(), None);
         if let Some(AgreedCodecs { codecs, response: extensions }) = compression {
-            connection.set_codecs(codecs);
+            agreed = Some(codecs);
             response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, extensions);
         }
         let opened = terms.opened();
         let groups = terms.groups.iter().chain(&groups).map(Coming::new).collect();
         // Another server says nothing of the connection.
         let id = id.unwrap_or_else(ConnectionId::next);
-        Ok((Judged { id, opening, connection, terms, opened, groups, span }, response))
+        Ok((Judged { id, opening, connection, terms, opened, groups, span, codecs: agreed }, response))
+    }
+}
+
+/// The pattern of the route that a request was for, which is the application's and no client's.
+fn route(parts: &Parts) -> Option<&str> {
+    parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str)
+}
+
+fn carrier(listener: ListenerKind) -> Carrier {
+    match listener {
+        ListenerKind { unix: true, .. } => Carrier::Unix,
+        ListenerKind { tls: true, .. } => Carrier::Tls,
+        _ => Carrier::Tcp,
     }
 }
 

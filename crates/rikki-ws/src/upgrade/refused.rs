@@ -2,8 +2,8 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::StatusCode;
 use http::request::Parts;
+use http::{HeaderValue, StatusCode, header};
 use rikki_limits::{Excerpt, Seldom};
 use rikki_proto::handshake::Refusal;
 use tracing::field::display;
@@ -13,6 +13,7 @@ use super::peer_addr;
 use crate::endpoint::Endpoint;
 use crate::id::ConnectionId;
 use crate::origins::{Asked, ListenerKind, Origins, Public};
+use crate::refusal::closing;
 use crate::terms::Terms;
 
 /// The answer to a request from a page that may not open WebSockets here, or at `endpoint`: for what is there beside
@@ -42,6 +43,13 @@ pub(super) fn refuse_origin(
         tracing::warn!(target: "rikki::ws", id, peer, %path, left_out, "{what} refused: {told}");
     }
     Some(refused.response(asked, terms.hints).map(Body::from))
+}
+
+/// The answer where nobody is let in for now.
+pub(super) fn endpoint_closed() -> Response {
+    let mut response: Response = closing(StatusCode::SERVICE_UNAVAILABLE, "nobody is let in here for now\n");
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
+    response
 }
 
 pub(super) fn log_refusal(refusal: Refusal, request: &Parts, id: Option<ConnectionId>) {

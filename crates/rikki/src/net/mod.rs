@@ -10,7 +10,7 @@ mod unix;
 
 pub use peer::Peer;
 
-pub(crate) use listening::{Accepting, Listening};
+pub(crate) use listening::{Accepting, Listening, Owner, tune};
 pub(crate) use networks::Networks;
 pub(crate) use proxy::{BadHeader, Header, Source};
 pub(crate) use stream::{Detached, Stream};

@@ -156,6 +156,7 @@ mod tests {
     use super::super::queue::Command;
     use super::*;
     use crate::http::{self, Site};
+    use crate::net::Owner;
     use crate::server::queue::Queue;
 
     fn listener(draining: Draining) -> Current {
@@ -185,7 +186,12 @@ mod tests {
             }
         };
         // It deals the first to the second.
-        let accepting = accept(Accepting::Tcp(socket), listener, Destination::Workers { queues, turn: 0 }, draining);
+        let accepting = accept(
+            Accepting::Tcp(socket, Owner::server()),
+            listener,
+            Destination::Workers { queues, turn: 0 },
+            draining,
+        );
         tokio::select! {
             () = accepting => panic!("it does not drain"),
             dealt = tokio::time::timeout(OVERDUE * 60, coming) => assert!(dealt.is_ok(), "it waits for a stuck worker"),
@@ -203,7 +209,8 @@ mod tests {
             let queue = Arc::<Queue<Arrival>>::default();
             let queues = Arc::new(Queues::new(vec![queue.clone()]));
             let destination = Destination::Workers { queues, turn: 0 };
-            let mut accepting = pin!(accept(Accepting::Tcp(socket), Arc::new(listener), destination, draining));
+            let mut accepting =
+                pin!(accept(Accepting::Tcp(socket, Owner::server()), Arc::new(listener), destination, draining));
             assert!((&mut accepting).now_or_never().is_none());
             let _client = std::net::TcpStream::connect(address).unwrap();
             // The runtime looks at its sockets before this goes on.

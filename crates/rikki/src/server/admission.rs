@@ -52,6 +52,12 @@ impl Admission {
         admission
     }
 
+    /// Where they are counted.
+    #[cfg(feature = "admin")]
+    pub(super) fn live(&self) -> &Live {
+        &self.live
+    }
+
     /// Those that are there already stay. If there was no limit, they do not count.
     pub(super) fn set_max_per_address(&self, most: Option<u32>) {
         self.max_per_address.store(most.unwrap_or(0), Relaxed);

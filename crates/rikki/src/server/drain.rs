@@ -35,9 +35,10 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::door::Door;
+use super::event_loop::EventLoop;
 use crate::counters::Counters;
 use crate::http::Begin;
-use crate::live::Monitor;
+use crate::live::{Live, Monitor, Stage};
 use crate::ws::CloseCode;
 use crate::ws::internal::Clock;
 
@@ -58,14 +59,21 @@ impl Plans {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = plan;
     }
 
+    /// What it would be.
+    pub(super) fn now(&self) -> Plan {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// From the first who asks on it stays what it is.
     fn get(&self) -> Plan {
-        *self.0.1.get_or_init(|| *self.0.0.lock().unwrap_or_else(PoisonError::into_inner))
+        *self.0.1.get_or_init(|| self.now())
     }
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
+    /// Whether nothing is logged of it.
+    pub(super) is_quiet: bool,
     /// What WebSockets are closed with.
     pub(super) code: CloseCode,
     /// Over what they are.
@@ -77,6 +85,7 @@ pub(super) struct Plan {
 /// The handle's end: lets a drain begin and waits for it.
 #[derive(Debug)]
 pub(super) struct Stop {
+    live: Arc<Live>,
     begin: Begin,
     over: CancellationToken,
     release: DropGuard,
@@ -89,16 +98,24 @@ pub(super) struct Stop {
 #[derive(Debug)]
 pub(super) struct Thread {
     pub(super) drained: CancellationToken,
+    pub(super) event_loop: EventLoop,
     pub(super) handle: JoinHandle<()>,
 }
 
 impl Stop {
-    pub(super) fn new(begin: Begin, over: CancellationToken, release: DropGuard, workers: Vec<Thread>) -> Self {
+    pub(super) fn new(
+        live: Arc<Live>,
+        begin: Begin,
+        over: CancellationToken,
+        release: DropGuard,
+        workers: Vec<Thread>,
+    ) -> Self {
         let (workers, joined) = (Mutex::new(workers), CancellationToken::new());
-        Self { begin, over, release, workers, joined }
+        Self { live, begin, over, release, workers, joined }
     }
 
     pub(super) fn begin(&self) {
+        self.live.reach(Stage::Draining);
         self.begin.now();
     }
 
@@ -115,7 +132,7 @@ impl Stop {
             return self.joined.cancelled().await;
         }
         // Without an `await`, so that it is not given up half-way.
-        for Thread { drained, handle } in workers {
+        for Thread { drained, handle, .. } in workers {
             // One that is stuck in a callback is left behind; the others end at once.
             if drained.is_cancelled() {
                 let _ = handle.join();
@@ -134,6 +151,13 @@ impl Stop {
     }
 }
 
+impl Drop for Stop {
+    /// It drains with nobody waiting, unless it has.
+    fn drop(&mut self) {
+        self.live.reach(Stage::Draining);
+    }
+}
+
 /// The acceptor's end: sees the workers drain, and tells how far they are.
 pub(super) struct Watch {
     pub(super) plans: Plans,
@@ -144,9 +168,11 @@ pub(super) struct Watch {
 impl Watch {
     /// Says that a drain has begun, before anything can have ended, and by when it is over.
     pub(super) fn begin(&self) -> Instant {
-        let longest = self.plans.get().timeout;
-        let Counters { connections, websockets, .. } = self.monitor.counters();
-        tracing::info!(target: "rikki::server", connections, websockets, ?longest, "draining");
+        let Plan { timeout: longest, is_quiet, .. } = self.plans.get();
+        if !is_quiet {
+            let Counters { connections, websockets, .. } = self.monitor.counters();
+            tracing::info!(target: "rikki::server", connections, websockets, ?longest, "draining");
+        }
         Instant::now() + longest + GRACE
     }
 
@@ -167,6 +193,9 @@ impl Watch {
     async fn log_progress(&self) -> Infallible {
         loop {
             sleep(Duration::from_secs(1)).await;
+            if self.plans.get().is_quiet {
+                continue;
+            }
             let Counters { connections, websockets, .. } = self.monitor.counters();
             let note = "a second signal does not wait";
             tracing::info!(target: "rikki::server", connections, websockets, note, "still draining");
@@ -211,7 +240,7 @@ impl Finish {
             all_gone.recv().await
         };
         let closed = async { tokio::join!(clock.drain(plan.code, plan.window.min(plan.timeout / 2)), gone) };
-        if timeout(plan.timeout, closed).await.is_err() {
+        if timeout(plan.timeout, closed).await.is_err() && !plan.is_quiet {
             tracing::warn!(target: "rikki::server", "drain deadline passed: the connections that are left are cut");
         }
         drop(drained);

@@ -47,6 +47,13 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is no socket to listen on of those that were [passed](super::Server::socket), or it is of another kind.
+    Passed {
+        /// The name under which it was, or should have been.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The folder to serve, or a file not to serve, cannot be opened.
     Files {
         /// Its path.
@@ -138,6 +145,7 @@ impl fmt::Display for StartError {
                 )
             }
             Self::Socket { path, source } => write!(f, "cannot listen on unix:{}: {source}", path.display()),
+            Self::Passed { name, why } => write!(f, "cannot listen on fd:{name}: {why}"),
             Self::Files { path, source } => write!(f, "cannot serve {}: {source}", path.display()),
             Self::Route { path, why } if path.is_empty() => write!(f, "cannot add the routes of an application: {why}"),
             Self::Route { path, why } => write!(f, "cannot add a route for {path}: {why}"),
@@ -182,6 +190,7 @@ impl std::error::Error for StartError {
             Self::BadUrl { .. }
             | Self::NoCertificate { .. }
             | Self::NoRedirect
+            | Self::Passed { .. }
             | Self::Draining
             | Self::Route { .. }
             | Self::Layer { .. }

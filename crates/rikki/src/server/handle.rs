@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
+#[cfg(feature = "admin")]
+use std::time::Duration;
 
 use axum::Router;
 #[cfg(feature = "tls")]
@@ -18,7 +20,9 @@ use super::admission::Admission;
 use super::certificates::{Ask, Certificates, Reloaded};
 use super::door::Arrival;
 use super::drain::{Plan, Plans, Stop, Thread, Watch};
+use super::event_loop::EventLoop;
 use super::listen::Planned;
+use super::manager::Manager;
 use super::mount::Mounts;
 use super::queue::{Queue, Queues};
 use super::settings::{Listener, Settings, TakenOver};
@@ -29,8 +33,10 @@ use super::worker;
 use super::{ListenUrl, Server, StartError};
 use crate::counters::Counters;
 use crate::http::{self, Current, Draining, Shared};
-use crate::live::{Live, Monitor};
+use crate::live::{Live, Monitor, Stage};
 use crate::net::Listening;
+#[cfg(feature = "admin")]
+use crate::ws::CloseCode;
 use crate::ws::internal::ListenerKind;
 
 /// A running server. Clones are of the same one: dropping the last of them stops it in the background, as
@@ -47,17 +53,19 @@ use crate::ws::internal::ListenerKind;
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "dropping the last handle stops the server"]
-pub struct Handle(pub(super) Arc<Running>);
+pub struct Handle(pub(crate) Arc<Running>);
 
 /// What the clones of a handle share. The server drains when it is gone.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(crate) struct Running {
     bound: Vec<Bound>,
     addresses: Vec<SocketAddr>,
     pub(super) live: Arc<Live>,
     pub(super) settings: Settings,
     #[cfg(feature = "tls")]
     certificates: Ask,
+    /// Of the acceptor's thread and the workers'.
+    event_loops: Vec<EventLoop>,
     stop: Stop,
 }
 
@@ -86,7 +94,7 @@ impl Bound {
     pub fn host(&self) -> Option<String> {
         match &self.url.0 {
             Place::Port { host, .. } => Some(host.to_string()),
-            Place::Unix { .. } => None,
+            Place::Unix { .. } | Place::Passed { .. } => None,
         }
     }
 
@@ -101,17 +109,18 @@ impl Bound {
     pub fn path(&self) -> Option<&Path> {
         match &self.url.0 {
             Place::Unix { path, .. } => Some(path),
-            Place::Port { .. } => None,
+            Place::Port { .. } | Place::Passed { .. } => None,
         }
     }
 }
 
 impl fmt::Display for Bound {
-    /// `host:port`, as it stands in a URL, or `unix:` and the path of a socket.
+    /// `host:port`, as it stands in a URL, `unix:` and the path of a socket, or `fd:` and the name of one without a path.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.url.0 {
             Place::Port { host, port, .. } => write!(f, "{host}:{port}"),
             Place::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+            Place::Passed { name, .. } => write!(f, "fd:{name}"),
         }
     }
 }
@@ -168,10 +177,16 @@ impl Handle {
         answer.await.unwrap_or_default()
     }
 
-    /// Serves until SIGINT or SIGTERM arrives (Ctrl-C elsewhere), then drains as [`shutdown`](Self::shutdown) does. A
-    /// second signal returns at once.
+    /// Serves until SIGINT or SIGTERM arrives (Ctrl-C elsewhere), then drains as [`shutdown`](Self::shutdown) does, or until
+    /// somebody else has it drain. A second signal returns at once.
     ///
     /// From the call on the signals no longer end the process, also before the future is polled.
+    ///
+    /// Where `NOTIFY_SOCKET` names the socket of a service manager, as it does in a systemd service of `Type=notify`,
+    /// that is told `READY` when this is first polled, `STOPPING` as the drain begins, and in `STATUS` where the server
+    /// listens or how far the drain is. With `WATCHDOG_USEC`, which `WatchdogSec=` sets, it is told twice in that period
+    /// that the event loops of all threads have turned, for as long as they do. A manager that takes nothing holds up
+    /// nobody: at the end it is waited for a second. On Linux alone, and meant for one server of a process.
     ///
     /// # Errors
     ///
@@ -190,8 +205,14 @@ impl Handle {
         let (handle, signals) = (self.clone(), Signals::new(false));
         async move {
             let mut signals = handle.catching(signals)?;
-            signals.stop().await;
-            handle.drain_until(&mut signals).await;
+            let manager = handle.manager();
+            manager.ready();
+            tokio::select! {
+                () = signals.stop() => {}
+                // Somebody else has stopped it.
+                () = handle.0.settings.draining.begun() => {}
+            }
+            handle.drain_until(&mut signals, &manager).await;
             Ok(())
         }
     }
@@ -222,13 +243,38 @@ impl Handle {
         signals.inspect_err(|_| self.0.stop.begin())
     }
 
+    /// The service manager, as this server is to tell it.
+    pub(super) fn manager(&self) -> Manager {
+        Manager::of_environment(self.bound(), self.monitor(), self.0.event_loops.clone())
+    }
+
     /// Until another signal asks to stop.
-    pub(super) async fn drain_until(&self, signals: &mut Signals) {
+    pub(super) async fn drain_until(&self, signals: &mut Signals, manager: &Manager) {
+        manager.stopping();
+        let drained = async {
+            self.shutdown().await;
+            manager.end().await;
+        };
         tokio::select! {
-            () = self.shutdown() => {}
+            () = drained => {}
             // Without a line in the log: it may be what the first one waits for.
             () = signals.stop() => {}
         }
+    }
+}
+
+impl Running {
+    /// What WebSockets would be closed with, and over what time.
+    #[cfg(feature = "admin")]
+    pub(crate) fn drain_plan(&self) -> (CloseCode, Duration) {
+        let plan = self.settings.plans.now();
+        (plan.code, plan.window)
+    }
+
+    /// Begins to drain, with nobody waiting.
+    #[cfg(feature = "admin")]
+    pub(crate) fn begin_drain(&self) {
+        self.stop.begin();
     }
 }
 
@@ -257,16 +303,9 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
     std::mem::take(&mut server.in_force).call();
     // Behind that, since it may have told topics how much they have.
     server.share_memory(&mounts);
-    // One alone accepts itself: while it is busy nothing else could be done with a connection anyway.
-    let mut own = if count == 1 { std::mem::take(&mut sockets) } else { Sockets::new() };
-    let of_workers: Vec<Arc<Queue<Arrival>>> = (0..count).map(|_| Arc::default()).collect();
-    let queues = Queues::new(of_workers.clone());
-    let workers = (0..count).zip(of_workers);
-    let workers = workers
-        .map(|(index, queue)| worker::start(index, shared.clone(), queue, std::mem::take(&mut own)))
-        .collect::<io::Result<Vec<Thread>>>()
-        .map_err(StartError::Runtime)?;
+    let (workers, queues) = start_workers(count, &shared, &mut sockets).map_err(StartError::Runtime)?;
     let drained = workers.iter().map(|worker| worker.drained.clone()).collect();
+    let mut event_loops: Vec<EventLoop> = workers.iter().map(|worker| worker.event_loop.clone()).collect();
     let watch = Watch { plans: plans.clone(), workers: drained, monitor: Monitor(live.clone()) };
     #[cfg(feature = "tls")]
     let (tls, loaded) = watch::channel(server.tls.clone());
@@ -280,7 +319,8 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
         #[cfg(feature = "tls")]
         certificates,
     };
-    let over = acceptor.start().map_err(StartError::Runtime)?;
+    let (over, event_loop) = acceptor.start().map_err(StartError::Runtime)?;
+    event_loops.push(event_loop);
     let settings = Settings {
         sites,
         workers: server.workers,
@@ -294,6 +334,8 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
         taken_over: Mutex::new(TakenOver { mounts, shared: known }),
         turn: Mutex::default(),
     };
+    live.reach(Stage::Serving);
+    let stop = Stop::new(live.clone(), begin, over, release, workers);
     let running = Running {
         bound,
         addresses,
@@ -301,9 +343,25 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
         settings,
         #[cfg(feature = "tls")]
         certificates: ask,
-        stop: Stop::new(begin, over, release, workers),
+        event_loops,
+        stop,
     };
     Ok(Handle(Arc::new(running)))
+}
+
+/// Starts the workers, with what deals connections to them.
+fn start_workers(
+    count: usize,
+    shared: &worker::Shared,
+    sockets: &mut Sockets,
+) -> io::Result<(Vec<Thread>, Queues<Arrival>)> {
+    // One alone accepts itself: while it is busy nothing else could be done with a connection anyway.
+    let mut own = if count == 1 { std::mem::take(sockets) } else { Sockets::new() };
+    let of_workers: Vec<Arc<Queue<Arrival>>> = (0..count).map(|_| Arc::default()).collect();
+    let queues = Queues::new(of_workers.clone());
+    let workers = (0..count).zip(of_workers);
+    let workers = workers.map(|(index, queue)| worker::start(index, shared.clone(), queue, std::mem::take(&mut own)));
+    Ok((workers.collect::<io::Result<_>>()?, queues))
 }
 
 /// Sockets, and what is known of them.
@@ -323,11 +381,11 @@ fn open(server: &Server, listeners: Vec<Opened>, draining: &Draining) -> Result<
     let mut open = Open::default();
     for (number, Opened { planned, sockets, router, is_redirect }) in listeners.into_iter().enumerate() {
         let mut url = planned.url.clone();
+        if let Some(first) = sockets.first() {
+            url.tell(first).map_err(StartError::Runtime)?;
+        }
         for socket in sockets {
             let address = socket.local_addr().map_err(StartError::Runtime)?;
-            if let (Some(address), Place::Port { port, .. }) = (address, &mut url.0) {
-                *port = address.port();
-            }
             open.addresses.extend(address);
             // A Unix socket answers to any name: no name resolves to it.
             let loopback = address.is_some_and(|address| address.ip().is_loopback());
@@ -354,7 +412,8 @@ impl Server {
     }
 
     pub(super) fn drain_plan(&self) -> Plan {
-        Plan { code: self.drain_code, window: self.limits.drain_window, timeout: self.limits.drain_timeout }
+        let (window, timeout) = (self.limits.drain_window, self.limits.drain_timeout);
+        Plan { is_quiet: self.is_quiet, code: self.drain_code, window, timeout }
     }
 }
 
@@ -370,7 +429,7 @@ struct Acceptor {
 
 impl Acceptor {
     /// The token is given when the drain is over.
-    fn start(self) -> io::Result<CancellationToken> {
+    fn start(self) -> io::Result<(CancellationToken, EventLoop)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let Self { sockets, queues, draining, watch, .. } = self;
         let queues = Arc::new(queues);
@@ -380,6 +439,7 @@ impl Acceptor {
         runtime.spawn(self.certificates.renew());
         #[cfg(feature = "tls")]
         runtime.spawn(self.certificates.watch());
+        let event_loop = EventLoop::of(&runtime);
         let over = CancellationToken::new();
         let report = over.clone().drop_guard();
         thread::Builder::new().name("rikki-accept".to_owned()).spawn(move || {
@@ -395,6 +455,6 @@ impl Acceptor {
             // A look at files may hang.
             runtime.shutdown_background();
         })?;
-        Ok(over)
+        Ok((over, event_loop))
     }
 }

@@ -78,7 +78,7 @@ fn kind(planned: &Planned) -> ListenerKind {
     let loopback = match &planned.url.0 {
         url::Place::Port { host: ListenHost::Localhost, .. } => true,
         url::Place::Port { host: ListenHost::Address(address), .. } => address.is_loopback(),
-        url::Place::Port { host: ListenHost::Every, .. } | url::Place::Unix { .. } => false,
+        url::Place::Port { host: ListenHost::Every, .. } | url::Place::Unix { .. } | url::Place::Passed { .. } => false,
     };
     let unix = matches!(planned.url.0, url::Place::Unix { .. });
     ListenerKind { tls: planned.url.is_tls(), loopback, unix }

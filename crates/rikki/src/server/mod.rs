@@ -11,11 +11,17 @@ mod config;
 mod door;
 mod drain;
 mod error;
+mod event_loop;
 mod handle;
 #[cfg(feature = "client")]
 mod in_memory;
 mod layers;
 mod listen;
+#[cfg(target_os = "linux")]
+mod manager;
+#[cfg(not(target_os = "linux"))]
+#[path = "unmanaged.rs"]
+mod manager;
 mod memory;
 #[cfg(feature = "files")]
 mod mount;
@@ -60,11 +66,15 @@ use rikki_limits::{BadLimit, BadNumber, Hint};
 pub use certificates::Reloaded;
 pub(crate) use config::Limits;
 pub use error::StartError;
+#[cfg(feature = "admin")]
+pub(crate) use handle::Running;
 pub use handle::{Bound, Handle};
 pub use listen::Listen;
 pub use memory::Memory;
 pub use reload::Reload;
 pub use url::ListenUrl;
+#[cfg(feature = "admin")]
+pub(crate) use url::Reach;
 
 /// A server under construction: WebSockets, HTTP routes and files on the same ports.
 ///
@@ -92,6 +102,7 @@ pub struct Server {
     router: Router,
     layers: Layers,
     listen: Vec<Listen>,
+    passed: url::Passed,
     #[cfg(feature = "tls")]
     tls: Option<ServerTls>,
     #[cfg(feature = "tls")]
@@ -114,6 +125,8 @@ pub struct Server {
     drain_code: CloseCode,
     /// What is to be done when these settings are in force.
     in_force: InForce,
+    /// Whether nothing is logged of its drain, since it is a part of another server.
+    is_quiet: bool,
     /// The first setting that could not be understood.
     mistake: Option<StartError>,
 }
@@ -124,6 +137,7 @@ impl Default for Server {
             router: Router::new(),
             layers: Layers::default(),
             listen: Vec::new(),
+            passed: Vec::new(),
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "tls")]
@@ -144,6 +158,7 @@ impl Default for Server {
             live: Arc::default(),
             drain_code: CloseCode::GOING_AWAY,
             in_force: InForce::default(),
+            is_quiet: false,
             mistake: None,
         }
     }
@@ -184,6 +199,33 @@ impl Server {
     /// own.
     pub fn listen(mut self, listener: impl Into<Listen>) -> Self {
         self.listen.push(listener.into());
+        self
+    }
+
+    /// Gives the server a socket that listens already, of TCP or Unix, which [`listen`](Self::listen) names as `fd:NAME`:
+    /// one that systemd has opened, so that no client is refused while the server is restarted. Several may have one
+    /// name, as those of one unit have.
+    ///
+    /// Taking what a process was passed needs a crate for it, such as listenfd. A drain stops accepting and leaves those
+    /// who wait in the queue of the socket to whoever listens there next. What is of another kind is an error of
+    /// [`start`](Self::start); one that nobody listens on is closed, with a warning in the log. A
+    /// [reload](Handle::reload) needs the name alone: the server goes on with what it has.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let server = rikki::Server::new().socket("web", socket).listen("fd:web").start().await?;
+    /// # server.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(unix)]
+    pub fn socket(mut self, name: impl Into<String>, socket: impl Into<std::os::fd::OwnedFd>) -> Self {
+        let name = name.into();
+        match crate::net::Listening::passed(socket.into()) {
+            Ok(socket) => self.passed.push((name, socket)),
+            Err(why) => self.note(StartError::Passed { name, why }),
+        }
         self
     }
 
@@ -342,6 +384,13 @@ impl Server {
     /// called in order. If it panics, that is a line in the log, and all else is done.
     pub fn when_in_force(mut self, then: impl FnOnce() + Send + 'static) -> Self {
         self.in_force.0.push(Box::new(then));
+        self
+    }
+
+    /// Logs nothing of its drain.
+    #[cfg(feature = "admin")]
+    pub(crate) fn quietly(mut self) -> Self {
+        self.is_quiet = true;
         self
     }
 

@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::handle::Opened;
 use super::listen::Listen;
-use super::url::Place;
+use super::url::{ListenHost, Place};
 use super::{ListenUrl, Server, StartError};
 use crate::ws::internal::{closing, host_field, target_authority};
 
@@ -20,15 +20,19 @@ use crate::ws::internal::{closing, host_field, target_authority};
 pub(super) fn bind(port: u16, listeners: &[Opened], server: &Server) -> Result<Vec<Opened>, StartError> {
     let mut redirects: Vec<Opened> = Vec::new();
     for Opened { planned, sockets, .. } in listeners {
-        let Place::Port { tls: true, host, port: asked } = planned.url.0 else { continue };
+        let bound = sockets.iter().find_map(|socket| socket.local_addr().ok().flatten());
+        let (host, asked) = match (&planned.url.0, bound) {
+            (Place::Port { tls: true, host, port }, _) => (*host, *port),
+            (Place::Passed { tls: true, .. }, Some(address)) => (ListenHost::Address(address.ip()), address.port()),
+            _ => continue,
+        };
         let url = ListenUrl(Place::Port { tls: false, host, port });
         if redirects.iter().any(|other| other.planned.url == url) {
             continue;
         }
-        let bound = sockets.iter().find_map(|socket| socket.local_addr().ok().flatten());
         let router = router(bound.map_or(asked, |address| address.port()));
         let planned = server.plan(&Listen::new(url.to_string()))?;
-        redirects.push(Opened { sockets: url.bind()?, planned, router, is_redirect: true });
+        redirects.push(Opened { sockets: url.bind(&mut Vec::new())?, planned, router, is_redirect: true });
     }
     Ok(redirects)
 }

@@ -91,6 +91,8 @@ impl Handle {
     /// any more it stops the server, as SIGTERM does, unless the process began with SIGHUP ignored, as under `nohup`:
     /// such a one reloads then too.
     ///
+    /// A service manager is told as by [`run`](Self::run), and `RELOADING` too, as `Type=notify-reload` asks for.
+    ///
     /// ```no_run
     /// use rikki::{Server, StartError};
     ///
@@ -112,18 +114,23 @@ impl Handle {
         let (handle, signals) = (self.clone(), Signals::new(true));
         async move {
             let mut signals = handle.catching(signals)?;
+            let manager = handle.manager();
+            manager.ready();
             // However often it was asked for meanwhile, once more.
             let asked = Notify::new();
             let load = Arc::new(Mutex::new(load));
             let mut reloading = pin!(async {
                 loop {
                     asked.notified().await;
-                    handle.load(load.clone()).await;
+                    manager.reloading();
+                    manager.reloaded(&handle.load(load.clone()).await);
                 }
             });
             loop {
                 tokio::select! {
                     () = &mut reloading => {}
+                    // Somebody else has stopped it.
+                    () = handle.0.settings.draining.begun() => break,
                     signal = signals.arrive() => match signal {
                         Signal::Reload => asked.notify_one(),
                         // What is being loaded may hang.
@@ -131,7 +138,7 @@ impl Handle {
                     },
                 }
             }
-            handle.drain_until(&mut signals).await;
+            handle.drain_until(&mut signals, &manager).await;
             Ok(())
         }
     }
@@ -156,20 +163,24 @@ impl Handle {
         reloaded
     }
 
-    /// Reloads what is loaded, by a thread that may wait for files, and says so if it waits long.
+    /// Reloads what is loaded, by a thread that may wait for files, and says so if it waits long. What has come of it was
+    /// logged.
     async fn load<E: fmt::Display + Send + 'static>(
         &self,
         load: Arc<Mutex<impl FnMut() -> Result<Server, E> + Send + 'static>>,
-    ) {
+    ) -> Result<Reload, String> {
         // One that hangs keeps no server running.
         let running = Arc::downgrade(&self.0);
         let mut loading = spawn_blocking(move || {
             let loaded = load.lock().unwrap_or_else(PoisonError::into_inner)();
-            let Some(handle) = running.upgrade().map(Self) else { return };
+            let Some(handle) = running.upgrade().map(Self) else { return Err(StartError::Draining.to_string()) };
             match loaded {
                 // It has said so itself.
-                Ok(server) => drop(handle.reload_now(server)),
-                Err(error) => handle.refuse_reload(&error),
+                Ok(server) => handle.reload_now(server).map_err(|error| error.to_string()),
+                Err(error) => {
+                    handle.refuse_reload(&error);
+                    Err(error.to_string())
+                }
             }
         });
         let loaded = match timeout(LONG, &mut loading).await {
@@ -181,9 +192,11 @@ impl Handle {
                 loading.await
             }
         };
-        if loaded.is_err() {
-            self.refuse_reload(&"reading them has panicked");
-        }
+        loaded.unwrap_or_else(|_| {
+            const PANICKED: &str = "reading them has panicked";
+            self.refuse_reload(&PANICKED);
+            Err(PANICKED.to_owned())
+        })
     }
 
     /// Says that everything stays as it is, in one line.

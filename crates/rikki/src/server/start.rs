@@ -84,14 +84,18 @@ impl Server {
     fn start_now(mut self) -> Result<Handle, StartError> {
         let planned = self.prepare()?;
         let (router, mounts) = self.arrange()?;
+        let mut passed = std::mem::take(&mut self.passed);
         let mut listeners = Vec::new();
         for planned in planned {
             listeners.push(Opened {
-                sockets: planned.url.bind()?,
+                sockets: planned.url.bind(&mut passed)?,
                 planned,
                 router: router.clone(),
                 is_redirect: false,
             });
+        }
+        for (name, _) in passed {
+            tracing::warn!(target: "rikki::server", name, "nobody listens on a socket that was passed");
         }
         #[cfg(feature = "tls")]
         if let Some(port) = self.redirect_http {
@@ -177,7 +181,15 @@ impl Server {
         };
         #[cfg(not(feature = "topics"))]
         let topics = Vec::new();
-        *mounted.write().unwrap_or_else(PoisonError::into_inner) = Mounted { folders: mounts.budgets(), topics };
+        let mounted_now = Mounted {
+            folders: mounts.budgets(),
+            topics,
+            #[cfg(all(feature = "admin", feature = "topics"))]
+            hubs: self.topics.clone(),
+            #[cfg(all(feature = "admin", not(feature = "topics")))]
+            hubs: Vec::new(),
+        };
+        *mounted.write().unwrap_or_else(PoisonError::into_inner) = mounted_now;
     }
 }
 

@@ -9,14 +9,13 @@ use std::str::FromStr;
 use socket2::{Domain, Socket, Type};
 
 use super::StartError;
-use crate::net::Listening;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use crate::ws::internal::LEAST_AHEAD;
+use crate::net::{self, Listening, Owner};
 
 /// How many connections may wait to be accepted.
 pub(super) const BACKLOG: i32 = 1024;
 
-/// Where to listen: `http://localhost:8000`, `wss://0.0.0.0`, `https://[::1]:8443`, `unix:/run/rikki.sock,mode=660`.
+/// Where to listen: `http://localhost:8000`, `wss://0.0.0.0`, `https://[::1]:8443`, `unix:/run/rikki.sock,mode=660`,
+/// `fd:web`.
 ///
 /// The scheme is `http` or `ws`, or `https` or `wss` for TLS; both of a pair mean the same. The host is an IP address,
 /// `localhost`, which is 127.0.0.1 and, where there is one, `::1`, or `*`, which is every address of the machine. Port 0 takes a free one; without a port it is 80,
@@ -27,6 +26,10 @@ pub(super) const BACKLOG: i32 = 1024;
 /// It answers to every Host, since no web page can reach it, and clients have no address that limits could hold for. A
 /// socket that nobody listens on any more is replaced; it is removed when the server stops listening. At most about 100
 /// bytes, as systems have it, without a comma.
+///
+/// `fd:` and a name are the sockets that [`Server::socket`] was given under it, on Unix alone: they listen already.
+/// `fd:web,tls` serves TLS on them, which is for TCP. Of a Unix socket among them holds what is said above, but that its
+/// file is not ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenUrl(pub(super) Place);
 
@@ -34,7 +37,11 @@ pub struct ListenUrl(pub(super) Place);
 pub(super) enum Place {
     Port { tls: bool, host: ListenHost, port: u16 },
     Unix { path: PathBuf, mode: Option<u32> },
+    Passed { name: String, tls: bool },
 }
+
+/// Sockets that listen already, by name.
+pub(super) type Passed = Vec<(String, Listening)>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ListenHost {
@@ -42,6 +49,18 @@ pub(super) enum ListenHost {
     /// All of IPv4 and, where there is any, of IPv6.
     Every,
     Address(IpAddr),
+}
+
+/// Who can reach a listener.
+#[cfg(feature = "admin")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Whom the permissions of its folder and its own let in.
+    Unix,
+    /// Whoever is on this machine.
+    Loopback,
+    /// Others too.
+    Open,
 }
 
 impl FromStr for ListenUrl {
@@ -52,12 +71,15 @@ impl FromStr for ListenUrl {
         if let Some(socket) = url.strip_prefix("unix:") {
             return read_socket(socket).map(Self).map_err(refuse);
         }
+        if let Some(passed) = url.strip_prefix("fd:") {
+            return read_passed(passed).map(Self).map_err(refuse);
+        }
         let (scheme, rest) =
-            url.split_once("://").ok_or_else(|| refuse("write it as http://HOST:PORT or unix:PATH"))?;
+            url.split_once("://").ok_or_else(|| refuse("write it as http://HOST:PORT, unix:PATH or fd:NAME"))?;
         let tls = match scheme.to_ascii_lowercase().as_str() {
             "http" | "ws" => false,
             "https" | "wss" => true,
-            _ => return Err(refuse("the scheme is http, ws, https, wss or unix")),
+            _ => return Err(refuse("the scheme is http, ws, https, wss, unix or fd")),
         };
         let authority = rest.split('/').next().unwrap_or_default();
         let (host, port) = match authority.rsplit_once(':') {
@@ -100,6 +122,27 @@ fn read_socket(socket: &str) -> Result<Place, &'static str> {
     Ok(Place::Unix { path: path.into(), mode })
 }
 
+/// Reads what stands behind `fd:`.
+fn read_passed(passed: &str) -> Result<Place, &'static str> {
+    if !cfg!(unix) {
+        return Err("this system passes no sockets");
+    }
+    let (name, option) = passed.split_once(',').map_or((passed, None), |(name, option)| (name, Some(option)));
+    if name.is_empty() {
+        return Err("the name is missing: write it as fd:web");
+    }
+    // What systemd allows: https://www.freedesktop.org/software/systemd/man/latest/systemd.socket.html
+    if name.len() > 255 || !name.bytes().all(|byte| (b' '..0x7f).contains(&byte) && byte != b':') {
+        return Err("the name has at most 255 characters of ASCII, without a colon");
+    }
+    let tls = match option {
+        None => false,
+        Some("tls") => true,
+        Some(_) => return Err("what follows the comma is tls, as in fd:web,tls"),
+    };
+    Ok(Place::Passed { name: name.to_owned(), tls })
+}
+
 impl fmt::Display for ListenUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
@@ -108,6 +151,7 @@ impl fmt::Display for ListenUrl {
                 write!(f, "unix:{}", path.display())?;
                 mode.map_or(Ok(()), |mode| write!(f, ",mode={mode:o}"))
             }
+            Place::Passed { name, tls } => write!(f, "fd:{name}{}", if *tls { ",tls" } else { "" }),
         }
     }
 }
@@ -125,33 +169,77 @@ impl fmt::Display for ListenHost {
 
 impl ListenUrl {
     /// The host as a certificate names it: `localhost`, or an IP address without brackets. A Unix socket has none, and
-    /// neither has `*`.
+    /// neither has `*` or `fd:`.
     #[must_use]
     pub fn host(&self) -> Option<String> {
         match self.0 {
             Place::Port { host: ListenHost::Localhost, .. } => Some("localhost".to_owned()),
             Place::Port { host: ListenHost::Address(address), .. } => Some(address.to_string()),
-            Place::Port { host: ListenHost::Every, .. } | Place::Unix { .. } => None,
+            Place::Port { host: ListenHost::Every, .. } | Place::Unix { .. } | Place::Passed { .. } => None,
         }
     }
 
-    /// The port; a Unix socket has none.
+    /// The port; a Unix socket has none, and neither has `fd:`.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         match self.0 {
             Place::Port { port, .. } => Some(port),
-            Place::Unix { .. } => None,
+            Place::Unix { .. } | Place::Passed { .. } => None,
         }
     }
 
-    pub(super) fn is_tls(&self) -> bool {
-        matches!(self.0, Place::Port { tls: true, .. })
+    /// Who can reach it, if it is listened on.
+    #[cfg(feature = "admin")]
+    pub(crate) fn reach(&self) -> Reach {
+        match &self.0 {
+            Place::Unix { .. } => Reach::Unix,
+            Place::Port { host: ListenHost::Localhost, .. } => Reach::Loopback,
+            Place::Port { host: ListenHost::Address(address), .. } if address.is_loopback() => Reach::Loopback,
+            // Where a socket is that was passed shows when it is taken.
+            Place::Port { .. } | Place::Passed { .. } => Reach::Open,
+        }
     }
 
-    /// Opens the sockets: one for each address, all on one port, or that at the path.
-    pub(super) fn bind(&self) -> Result<Vec<Listening>, StartError> {
+    /// A Unix socket of which nothing else is said has this mode.
+    #[cfg(feature = "admin")]
+    pub(crate) fn with_mode(mut self, default: u32) -> Self {
+        if let Place::Unix { mode, .. } = &mut self.0 {
+            mode.get_or_insert(default);
+        }
+        self
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self.0, Place::Port { tls: true, .. } | Place::Passed { tls: true, .. })
+    }
+
+    /// Where that is, once its first socket tells: the port that was free, or where a socket is that was passed.
+    pub(super) fn tell(&mut self, socket: &Listening) -> io::Result<()> {
+        match (&mut self.0, socket.local_addr()?) {
+            (Place::Port { port, .. }, Some(address)) => *port = address.port(),
+            (Place::Passed { tls, .. }, Some(address)) => {
+                self.0 = Place::Port { tls: *tls, host: ListenHost::Address(address.ip()), port: address.port() };
+            }
+            #[cfg(unix)]
+            (place @ Place::Passed { .. }, None) => {
+                if let Some(path) = socket.path() {
+                    *place = Place::Unix { path, mode: None };
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Opens the sockets: one for each address, all on one port, or that at the path. Those that were passed under its
+    /// name are taken.
+    pub(super) fn bind(&self, passed: &mut Passed) -> Result<Vec<Listening>, StartError> {
         match &self.0 {
-            Place::Port { host, port, .. } => Ok(host.bind(*port)?.into_iter().map(Listening::Tcp).collect()),
+            Place::Port { host, port, .. } => {
+                let ours = |socket| Listening::Tcp(socket, Owner::server());
+                Ok(host.bind(*port)?.into_iter().map(ours).collect())
+            }
+            Place::Passed { name, tls } => take(passed, name, *tls),
             #[cfg(unix)]
             Place::Unix { path, mode } => {
                 let failed = |source| StartError::Socket { path: path.clone(), source };
@@ -164,6 +252,28 @@ impl ListenUrl {
             }
         }
     }
+}
+
+/// The sockets of this name, of those that were passed.
+fn take(passed: &mut Passed, name: &str, tls: bool) -> Result<Vec<Listening>, StartError> {
+    let refuse = |why: String| StartError::Passed { name: name.to_owned(), why };
+    let (taken, left): (Vec<_>, Passed) = std::mem::take(passed).into_iter().partition(|(known, _)| known == name);
+    *passed = left;
+    if taken.is_empty() {
+        return Err(refuse(match passed.as_slice() {
+            [] => "no socket was passed under this name".to_owned(),
+            others => {
+                let names: Vec<_> = others.iter().map(|(name, _)| name.as_str()).collect();
+                format!("no socket was passed under this name; there is {}", names.join(", "))
+            }
+        }));
+    }
+    let sockets: Vec<_> = taken.into_iter().map(|(_, socket)| socket).collect();
+    // Nobody stands between the two ends of a Unix socket.
+    if tls && sockets.iter().any(|socket| !matches!(socket, Listening::Tcp(..))) {
+        return Err(refuse("TLS is for TCP, and it is a Unix socket".to_owned()));
+    }
+    Ok(sockets)
 }
 
 impl ListenHost {
@@ -207,12 +317,7 @@ fn listen(address: SocketAddr, is_second: bool) -> io::Result<TcpListener> {
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    // Progress of writing is to show in small steps, not when a third of megabytes is free; connections inherit it.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket.set_tcp_notsent_lowat(LEAST_AHEAD)?;
-    // Small frames go out at once. On Linux connections inherit this too, which spares each of them a system call.
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_nodelay(true)?;
+    net::tune(&socket)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -256,6 +361,20 @@ mod tests {
         check("unix:a,b", "what follows the comma is mode=");
         for mode in ["", "8", "rw", "+66", "1777", "00660", "660,mode=660"] {
             check(&format!("unix:a,mode={mode}"), "the mode is an octal number");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn reads_names_of_sockets() {
+        check("fd:web", "fd:web");
+        check("fd:rikki.socket,tls", "fd:rikki.socket,tls");
+        check("fd:", "the name is missing");
+        check("fd:,tls", "the name is missing");
+        check("fd:web,mode=660", "what follows the comma is tls");
+        check("fd:web,tls,tls", "what follows the comma is tls");
+        for name in ["a:b", "a\nb", "\u{e9}", &"x".repeat(256)] {
+            check(&format!("fd:{name}"), "the name has at most 255");
         }
     }
 

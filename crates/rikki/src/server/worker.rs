@@ -12,6 +12,7 @@ use super::accept::{self, Destination, Sockets};
 use super::admission::Admission;
 use super::door::{Arrival, Door};
 use super::drain::{Finish, Plans, Thread};
+use super::event_loop::EventLoop;
 use super::queue::{Command, Queue};
 use crate::http::Draining;
 use crate::ws::internal::Clock;
@@ -41,18 +42,23 @@ pub(super) fn start(index: usize, shared: Shared, queue: Arc<Queue<Arrival>>, so
         .max_blocking_threads(BLOCKING_THREADS)
         .build()?;
     let Shared { admission, draining, release, plans } = shared;
+    #[cfg(feature = "admin")]
+    let pulse = admission.live().pulses.add(index);
     let (finish, alive, drained) = Finish::new(plans, release);
     let door = Arc::new(Door::new(admission, alive));
     let accepting = accept::start(&runtime, sockets, Destination::Own(door.clone()), &draining)?;
     let work = Work { queue, accepting, door, finish };
+    let event_loop = EventLoop::of(&runtime);
     let handle = thread::Builder::new().name(format!("rikki-{index}")).spawn(move || {
         #[cfg(feature = "files")]
         rikki_files::internal::share_checks();
+        #[cfg(feature = "admin")]
+        runtime.spawn(pulse.beat());
         runtime.block_on(work.run());
         // Without waiting for blocking work that may hang, such as a read from a dead disk.
         runtime.shutdown_background();
     })?;
-    Ok(Thread { drained, handle })
+    Ok(Thread { drained, event_loop, handle })
 }
 
 /// What a worker does until it has drained.

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "acme")]
 mod acme;
+#[cfg(feature = "admin")]
+mod admin;
 mod admission;
 mod async_face;
 mod callbacks;
@@ -27,6 +29,8 @@ mod limits;
 mod logs;
 mod mistakes;
 mod origin_host;
+#[cfg(unix)]
+mod passed;
 mod pressure;
 mod proxy;
 #[cfg(unix)]

@@ -1,0 +1,339 @@
+//! What is kept of each WebSocket for those who look inside a server, where anybody may: whose it is, what has come and
+//! gone on it, what waits, and a way to close it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use rikki_proto::CloseCode;
+use rikki_proto::deflate::{Codecs, Decompressor};
+use rikki_proto::handshake::Subprotocol;
+
+use super::id::ConnectionId;
+use super::meters::{Carrier, Meters, Packed, Pair, grow};
+use super::opening::Opening;
+use super::sender::Mailbox;
+
+/// How many locks there are for all of them: whoever opens or closes one waits for nobody who looks at the others.
+const LOCKS: usize = 16;
+
+/// How many are looked at under one of them at a time.
+const AT_ONCE: usize = 500;
+
+/// One that is open.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    id: u64,
+    meters: Arc<Meters>,
+    peer: Option<SocketAddr>,
+    subprotocol: Option<Subprotocol>,
+    since: Instant,
+    received: Flow,
+    sent: Flow,
+    packed: Option<Arc<[Pair; 2]>>,
+    /// Bytes that its peer has not taken, and since how many milliseconds behind `since`.
+    backlog: AtomicUsize,
+    waits_since: AtomicU64,
+    mailbox: OnceLock<Weak<Mailbox>>,
+    /// [`NEW`], [`DRIVEN`], or the code that it is to be closed with.
+    state: AtomicU32,
+    /// What wakes its task, once it is driven.
+    waker: Mutex<Option<Waker>>,
+}
+
+const NEW: u32 = 0;
+const DRIVEN: u32 = 1;
+
+/// Messages in one direction: its driver alone writes to it.
+#[derive(Debug, Default)]
+struct Flow {
+    messages: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Flow {
+    #[inline(always)]
+    fn count(&self, length: usize) {
+        grow(&self.messages, 1);
+        grow(&self.bytes, length as u64);
+    }
+}
+
+impl Seen {
+    pub(crate) fn new(
+        id: ConnectionId,
+        meters: &Arc<Meters>,
+        opening: &Opening,
+        packed: Option<Arc<[Pair; 2]>>,
+    ) -> Arc<Self> {
+        let (received, sent, backlog, waits_since, mailbox, state, waker) = Default::default();
+        Arc::new(Self {
+            id: id.get(),
+            meters: meters.clone(),
+            peer: opening.peer,
+            subprotocol: opening.subprotocol.clone(),
+            since: Instant::now(),
+            received,
+            sent,
+            packed,
+            backlog,
+            waits_since,
+            mailbox,
+            state,
+            waker,
+        })
+    }
+
+    #[inline(always)]
+    pub(super) fn received(&self, length: usize) {
+        self.received.count(length);
+    }
+
+    #[inline(always)]
+    pub(super) fn sent(&self, length: usize) {
+        self.sent.count(length);
+    }
+
+    /// So much waits now.
+    pub(crate) fn set_backlog(&self, bytes: usize) {
+        if self.backlog.swap(bytes, Relaxed) == 0 && bytes > 0 {
+            self.waits_since.store(millis(self.since.elapsed()), Relaxed);
+        }
+    }
+
+    /// More may wait there.
+    pub(crate) fn has_mailbox(&self, mailbox: &Arc<Mailbox>) {
+        let _ = self.mailbox.set(Arc::downgrade(mailbox));
+    }
+
+    /// The code that it is to be closed with, if somebody has said so; `waker` is woken when somebody does.
+    #[inline(always)]
+    pub(crate) fn closing(&self, waker: &Waker) -> Option<CloseCode> {
+        if self.state.load(Relaxed) == DRIVEN { None } else { self.look(waker) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look(&self, waker: &Waker) -> Option<CloseCode> {
+        // Under the lock, so that nobody closes it between the look and the waker.
+        let mut known = self.waker();
+        match self.state.load(Relaxed) {
+            NEW => {
+                *known = Some(waker.clone());
+                self.state.store(DRIVEN, Relaxed);
+                None
+            }
+            DRIVEN => None,
+            code => Some(CloseCode(u16::try_from(code).unwrap_or(CloseCode::POLICY_VIOLATION.0))),
+        }
+    }
+
+    fn close(&self, code: CloseCode) {
+        let waker = {
+            let mut waker = self.waker();
+            self.state.store(code.0.into(), Relaxed);
+            waker.take()
+        };
+        // Without the lock: it may run anything.
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes that wait to be written, those that senders have queued included.
+    fn queued(&self) -> usize {
+        let mailbox = self.mailbox.get().and_then(Weak::upgrade);
+        self.backlog.load(Relaxed) + mailbox.map_or(0, |mailbox| mailbox.queued())
+    }
+
+    fn read(&self, queued: usize) -> Details {
+        let (age, backlog) = (self.since.elapsed(), self.backlog.load(Relaxed));
+        let waiting = age.saturating_sub(Duration::from_millis(self.waits_since.load(Relaxed)));
+        let [sent_packed, received_packed] = match self.packed.as_deref() {
+            Some(pairs) => pairs.each_ref().map(|pair| Some(pair.read())),
+            None => [None; 2],
+        };
+        Details {
+            id: self.id,
+            endpoint: self.meters.endpoint.to_string(),
+            carrier: self.meters.carrier,
+            peer: self.peer,
+            age,
+            subprotocol: self.subprotocol.as_ref().map(|protocol| protocol.as_str().to_owned()),
+            received_messages: self.received.messages.load(Relaxed),
+            received_bytes: self.received.bytes.load(Relaxed),
+            sent_messages: self.sent.messages.load(Relaxed),
+            sent_bytes: self.sent.bytes.load(Relaxed),
+            sent_packed,
+            received_packed,
+            queued: queued as u64,
+            waiting: (backlog > 0).then_some(waiting),
+            closing: Some(self.state.load(Relaxed)).filter(|state| *state > DRIVEN),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What is told of one WebSocket.
+#[derive(Clone, Debug)]
+#[allow(clippy::exhaustive_structs, reason = "of this project alone")]
+pub struct Details {
+    /// Which it is.
+    pub id: u64,
+    /// The pattern of its route.
+    pub endpoint: String,
+    /// How it comes.
+    pub carrier: Carrier,
+    /// The address of its peer.
+    pub peer: Option<SocketAddr>,
+    /// For how long it is open.
+    pub age: Duration,
+    /// What was agreed on.
+    pub subprotocol: Option<String>,
+    /// Messages received.
+    pub received_messages: u64,
+    /// Their bytes.
+    pub received_bytes: u64,
+    /// Messages framed for it.
+    pub sent_messages: u64,
+    /// Their bytes.
+    pub sent_bytes: u64,
+    /// How far those were compressed, if compression was agreed on.
+    pub sent_packed: Option<Packed>,
+    /// The same of those that were received.
+    pub received_packed: Option<Packed>,
+    /// Bytes that wait to be written.
+    pub queued: u64,
+    /// For how long its peer has not taken them all.
+    pub waiting: Option<Duration>,
+    /// The code that it is to be closed with, since somebody has said so.
+    pub closing: Option<u32>,
+}
+
+/// All that are open, by id.
+#[derive(Debug, Default)]
+pub(crate) struct Roll([Mutex<BTreeMap<u64, Arc<Seen>>>; LOCKS]);
+
+impl Roll {
+    pub(crate) fn add(&self, seen: &Arc<Seen>) {
+        self.of(seen.id).insert(seen.id, seen.clone());
+    }
+
+    pub(crate) fn remove(&self, seen: &Seen) {
+        let removed = self.of(seen.id).remove(&seen.id);
+        drop(removed); // without the lock: it may be the last to hold a task
+    }
+
+    pub(crate) fn details(&self, id: u64) -> Option<Details> {
+        let seen = self.of(id).get(&id).cloned()?;
+        Some(seen.read(seen.queued()))
+    }
+
+    /// Whether there is one with this id, which is to be closed from now on.
+    pub(crate) fn close(&self, id: u64, code: CloseCode) -> bool {
+        let seen = self.of(id).get(&id).cloned();
+        seen.inspect(|seen| seen.close(code)).is_some()
+    }
+
+    /// Those on which most waits to be written, as many as that at most.
+    pub(crate) fn slowest(&self, most: usize) -> Vec<Details> {
+        let mut slowest: Vec<(usize, Arc<Seen>)> = Vec::new();
+        self.each(|seen| {
+            let queued = seen.queued();
+            if queued == 0 {
+                return;
+            }
+            slowest.push((queued, seen.clone()));
+            if slowest.len() >= 8 * most {
+                keep(&mut slowest, most);
+            }
+        });
+        keep(&mut slowest, most);
+        slowest.into_iter().map(|(queued, seen)| seen.read(queued)).collect()
+    }
+
+    /// Closes those of an endpoint, as many at a time as `pause` lets, and says how many there were.
+    pub(crate) fn of_endpoint(&self, endpoint: &str) -> Vec<u64> {
+        let mut ids = Vec::new();
+        self.each(|seen| {
+            if *seen.meters.endpoint == *endpoint {
+                ids.push(seen.id);
+            }
+        });
+        ids
+    }
+
+    /// Looks at each, a few under a lock at a time.
+    fn each(&self, mut look: impl FnMut(&Arc<Seen>)) {
+        for lock in &self.0 {
+            let mut from = 0;
+            loop {
+                let some: Vec<_> = {
+                    let all = lock.lock().unwrap_or_else(PoisonError::into_inner);
+                    all.range(from..).take(AT_ONCE).map(|(_, seen)| seen.clone()).collect()
+                };
+                some.iter().for_each(&mut look);
+                match some.last() {
+                    Some(last) if some.len() == AT_ONCE => from = last.id.saturating_add(1),
+                    _ => break,
+                }
+            }
+        }
+    }
+
+    fn of(&self, id: u64) -> MutexGuard<'_, BTreeMap<u64, Arc<Seen>>> {
+        // The remainder is that of an element.
+        #[allow(clippy::indexing_slicing, reason = "see above")]
+        let lock = &self.0[(id % LOCKS as u64) as usize];
+        lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn keep(slowest: &mut Vec<(usize, Arc<Seen>)>, most: usize) {
+    slowest.sort_by_key(|(queued, _)| std::cmp::Reverse(*queued));
+    slowest.truncate(most);
+}
+
+/// The codecs of one WebSocket, with what they have come to.
+pub(crate) struct SeenCodecs {
+    pub(crate) codecs: Arc<dyn Codecs>,
+    /// Of what is sent, and of what is received.
+    pub(crate) pairs: Arc<[Pair; 2]>,
+}
+
+impl Codecs for SeenCodecs {
+    fn threshold(&self) -> usize {
+        self.codecs.threshold()
+    }
+
+    fn compress(&self, payload: &[u8], use_it: &mut dyn FnMut(&[u8])) {
+        let [sent, _] = &*self.pairs;
+        self.codecs.compress(payload, &mut |compressed| {
+            sent.add(payload.len(), compressed.len());
+            use_it(compressed);
+        });
+    }
+
+    fn window_bits(&self) -> Option<u8> {
+        self.codecs.window_bits()
+    }
+
+    fn lend(&self) -> Option<Decompressor> {
+        self.codecs.lend()
+    }
+
+    fn give_back(&self, decompressor: Decompressor) {
+        let [_, received] = &*self.pairs;
+        let (taken, produced) = decompressor.work();
+        received.add(produced, taken);
+        self.codecs.give_back(decompressor);
+    }
+}

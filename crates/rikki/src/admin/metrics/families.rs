@@ -1,0 +1,246 @@
+//! Each metric once: what it is called, what it means and where it is read. docs/admin.md has the same table.
+
+use std::borrow::Cow;
+
+use crate::admin::snapshot::{Counted, Snapshot, Used, transport, who};
+use crate::pulse::{BOUNDS, Reading};
+use crate::ws::internal::{LagCounts, MeterReading, SizeCounts};
+
+/// A metric, with each of its labels.
+pub(super) struct Family {
+    /// Without the `_total` of a counter.
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) labels: &'static [&'static str],
+    pub(super) help: &'static str,
+    pub(super) read: fn(&Snapshot, &mut Samples),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// What is read of one metric.
+#[derive(Default)]
+pub(super) struct Samples(pub(super) Vec<(Vec<Cow<'static, str>>, Value)>);
+
+pub(super) enum Value {
+    Count(u64),
+    Level(f64),
+    /// The sum of all, and how many there are in each bucket, by its upper end; that of the last is `f64::INFINITY`.
+    Buckets {
+        sum: f64,
+        buckets: Vec<(f64, u64)>,
+    },
+}
+
+impl Samples {
+    /// One of a metric without labels.
+    fn one(&mut self, value: impl Into<Value>) {
+        self.0.push((Vec::new(), value.into()));
+    }
+
+    /// One more with the values of the labels, in their order.
+    fn add<const N: usize>(&mut self, labels: [Cow<'static, str>; N], value: impl Into<Value>) {
+        self.0.push((labels.into(), value.into()));
+    }
+
+    fn reasons(&mut self, counted: &[Counted]) {
+        counted.iter().for_each(|counted| self.add([counted.reason.into()], counted.count));
+    }
+
+    fn endpoints(&mut self, now: &Snapshot, value: fn(&MeterReading) -> Value) {
+        now.meters.iter().for_each(|meters| self.add(at(meters), value(meters)));
+    }
+
+    fn budgets(&mut self, budgets: &[Used], value: fn(&Used) -> u64) {
+        for budget in budgets {
+            let mount = budget.mount.clone().unwrap_or_default();
+            self.add([budget.name.into(), mount.into()], Value::Level(value(budget) as f64));
+        }
+    }
+}
+
+impl From<u64> for Value {
+    fn from(count: u64) -> Self {
+        Self::Count(count)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(level: f64) -> Self {
+        Self::Level(level)
+    }
+}
+
+const fn family(
+    name: &'static str,
+    kind: Kind,
+    labels: &'static [&'static str],
+    help: &'static str,
+    read: fn(&Snapshot, &mut Samples),
+) -> Family {
+    Family { name, kind, labels, help, read }
+}
+
+use Kind::{Counter, Gauge, Histogram};
+
+const AT: &[&str] = &["endpoint", "transport"];
+const CLOSED: &[&str] = &["endpoint", "transport", "code", "by"];
+const DROPPED: &[&str] = &["endpoint", "transport", "policy"];
+const PACKED: &[&str] = &["endpoint", "transport", "direction", "form"];
+
+fn at(meters: &MeterReading) -> [Cow<'static, str>; 2] {
+    [meters.endpoint.clone().into(), transport(meters.carrier).into()]
+}
+
+fn sizes(sizes: &SizeCounts) -> Value {
+    // From 16 bytes to 64 MiB: what is below and above is with its neighbours.
+    let counts = sizes.counts.iter().enumerate();
+    let mut buckets = vec![(16.0, 0)];
+    for (bucket, count) in counts {
+        let bound = SizeCounts::bound(bucket);
+        match bucket {
+            0 | 1 => {}
+            2..=12 => buckets.push((bound as f64, 0)),
+            13 => buckets.push((f64::INFINITY, 0)),
+            _ => {}
+        }
+        if let Some((_, sum)) = buckets.last_mut() {
+            *sum += count;
+        }
+    }
+    Value::Buckets { sum: sizes.bytes as f64, buckets }
+}
+
+fn lags(lags: &LagCounts) -> Value {
+    let bound = |bucket: usize| LagCounts::bound(bucket).map_or(f64::INFINITY, |bound| bound.as_secs_f64());
+    let buckets = lags.counts.iter().enumerate().map(|(bucket, count)| (bound(bucket), *count)).collect();
+    Value::Buckets { sum: lags.sum.as_secs_f64(), buckets }
+}
+
+fn pulse(reading: &Reading) -> Value {
+    let bounds = BOUNDS.iter().map(|ms| *ms as f64 / 1000.0).chain([f64::INFINITY]);
+    Value::Buckets { sum: reading.sum.as_secs_f64(), buckets: bounds.zip(reading.counts).collect() }
+}
+
+/// All of them.
+pub(super) const FAMILIES: &[Family] = &[
+    family("rikki_build_info", Gauge, &["version"], "Which version runs, always 1", |now, to| {
+        to.add([now.version.into()], 1.0)
+    }),
+    family("rikki_start_time_seconds", Gauge, &[], "When it was started, in Unix time", |now, to| {
+        to.one((now.now_ms.saturating_sub(now.uptime_ms)) as f64 / 1000.0)
+    }),
+    family("rikki_ready", Gauge, &[], "1 while /readyz says 200, or else 0", |now, to| {
+        to.one(f64::from(u8::from(now.state == "serving")))
+    }),
+    family("rikki_configuration_generation", Gauge, &[], "1, and one more for each reload", |now, to| {
+        to.one(now.generation as f64)
+    }),
+    family("rikki_configuration_reloads", Counter, &["result"], "Settings that were read again", |now, to| {
+        to.add(["done".into()], now.counters.reloads);
+        to.add(["refused".into()], now.counters.refused_reloads);
+    }),
+    family("rikki_connections", Gauge, &[], "Connections open now, WebSockets included", |now, to| {
+        to.one(now.connections.open as f64)
+    }),
+    family(
+        "rikki_connections_accepted",
+        Counter,
+        &[],
+        "Connections accepted, those refused then included",
+        |now, to| to.one(now.connections.accepted),
+    ),
+    family("rikki_connections_replaced", Counter, &[], "Idle connections that made room for others", |now, to| {
+        to.one(now.counters.replaced_idle)
+    }),
+    family("rikki_refused", Counter, &["reason"], "Connections, requests and upgrades refused", |now, to| {
+        to.reasons(&now.refusals)
+    }),
+    family("rikki_websockets", Gauge, AT, "WebSockets open now", |now, to| {
+        to.endpoints(now, |meters| Value::Level(meters.open as f64))
+    }),
+    family("rikki_websockets_opened", Counter, AT, "WebSockets opened", |now, to| {
+        to.endpoints(now, |meters| meters.opened.into())
+    }),
+    family("rikki_websockets_closed", Counter, CLOSED, "WebSockets closed, by code and by who did it", |now, to| {
+        for meters in &now.meters {
+            for closed in &meters.closed {
+                let [endpoint, transport] = at(meters);
+                to.add([endpoint, transport, closed.code.clone().into(), who(closed.by).into()], closed.count);
+            }
+        }
+    }),
+    family("rikki_websockets_failed", Counter, &["reason"], "WebSockets ended by a fault", |now, to| {
+        to.reasons(&now.failures)
+    }),
+    family("rikki_message_received_bytes", Histogram, AT, "Messages received, by payload", |now, to| {
+        to.endpoints(now, |meters| sizes(&meters.received))
+    }),
+    family("rikki_message_sent_bytes", Histogram, AT, "Messages framed for peers, by payload", |now, to| {
+        to.endpoints(now, |meters| sizes(&meters.sent))
+    }),
+    family("rikki_delivery_lag_seconds", Histogram, AT, "Wait of messages of senders until framed", |now, to| {
+        to.endpoints(now, |meters| lags(&meters.lags))
+    }),
+    family("rikki_compression_bytes", Counter, PACKED, "Bytes of compressed messages, before and after", |now, to| {
+        for meters in &now.meters {
+            for (direction, packed) in [("sent", meters.deflated), ("received", meters.inflated)] {
+                for (form, bytes) in [("plain", packed.plain), ("packed", packed.packed)] {
+                    let [endpoint, transport] = at(meters);
+                    to.add([endpoint, transport, direction.into(), form.into()], bytes);
+                }
+            }
+        }
+    }),
+    family("rikki_messages_dropped", Counter, DROPPED, "Messages dropped, by overflow policy", |now, to| {
+        for meters in &now.meters {
+            for (policy, dropped) in ["drop-newest", "drop-oldest"].into_iter().zip(meters.dropped) {
+                let [endpoint, transport] = at(meters);
+                to.add([endpoint, transport, policy.into()], dropped);
+            }
+        }
+    }),
+    family("rikki_messages_lost", Counter, &[], "Messages accepted and not written at the end", |now, to| {
+        to.one(now.websockets.lost_messages)
+    }),
+    family("rikki_queued_bytes", Gauge, &[], "Bytes that wait to be written to WebSockets", |now, to| {
+        to.one(now.websockets.queued_bytes as f64)
+    }),
+    family("rikki_memory_used_bytes", Gauge, &["budget", "mount"], "Memory held of each budget", |now, to| {
+        to.budgets(&now.memory, |budget| budget.used)
+    }),
+    family("rikki_memory_limit_bytes", Gauge, &["budget", "mount"], "Memory that may be held of each", |now, to| {
+        to.budgets(&now.memory, |budget| budget.most)
+    }),
+    family(
+        "rikki_places_used",
+        Gauge,
+        &["budget", "mount"],
+        "Things that there are, where they are bounded",
+        |now, to| to.budgets(&now.places, |budget| budget.used),
+    ),
+    family("rikki_places_limit", Gauge, &["budget", "mount"], "Things that there may be", |now, to| {
+        to.budgets(&now.places, |budget| budget.most)
+    }),
+    family("rikki_event_loop_lag_seconds", Histogram, &["worker"], "How late timers are on a worker", |now, to| {
+        now.pulses.iter().for_each(|reading| to.add([reading.worker.to_string().into()], pulse(reading)));
+    }),
+    family("rikki_worker_silence_seconds", Gauge, &["worker"], "Since when a worker has said nothing", |now, to| {
+        for reading in &now.pulses {
+            to.add([reading.worker.to_string().into()], reading.since.as_secs_f64());
+        }
+    }),
+    family("rikki_certificate_changes", Counter, &["result"], "Changes of files of certificates", |now, to| {
+        to.add(["done".into()], now.counters.swapped_certificates);
+        to.add(["refused".into()], now.counters.refused_certificates);
+    }),
+    family("rikki_acme_orders", Counter, &["result"], "Certificates asked for by ACME", |now, to| {
+        to.add(["done".into()], now.counters.issued_certificates);
+        to.add(["failed".into()], now.counters.failed_orders);
+    }),
+];

@@ -1,0 +1,390 @@
+//! What there is to tell of a server at one moment, read from where it is counted: the metrics and the status are made
+//! of it.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+#[cfg(feature = "topics")]
+use rikki_topics::TopicCounters;
+use serde::Serialize;
+
+use super::Inside;
+use super::warnings::Warning;
+use crate::counters::Counters;
+use crate::live::{BudgetUse, Stage};
+use crate::pulse::Reading;
+use crate::ws::internal::{Carrier, ClosedBy, Details, MeterReading, Packed};
+
+/// How many of the slowest readers are told of.
+const SLOWEST: usize = 20;
+
+/// All of it. Names are those of the JSON, which docs/admin.md describes.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Snapshot {
+    pub(super) version: &'static str,
+    /// When this was read, in milliseconds of Unix time.
+    pub(super) now_ms: u64,
+    /// For how long somebody could look.
+    pub(super) uptime_ms: u64,
+    pub(super) state: &'static str,
+    /// 1 for the settings that the server has started with.
+    pub(super) generation: u64,
+    pub(super) connections: Connections,
+    pub(super) websockets: WebSockets,
+    pub(super) workers: Vec<Worker>,
+    pub(super) memory: Vec<Used>,
+    pub(super) places: Vec<Used>,
+    pub(super) refusals: Vec<Counted>,
+    pub(super) failures: Vec<Counted>,
+    #[cfg(feature = "topics")]
+    pub(super) topics: Topics,
+    pub(super) warnings: Vec<Warning>,
+    #[serde(skip)]
+    pub(super) counters: Counters,
+    #[serde(skip)]
+    pub(super) meters: Vec<MeterReading>,
+    #[serde(skip)]
+    pub(super) pulses: Vec<Reading>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Connections {
+    pub(super) open: u64,
+    pub(super) most: u64,
+    pub(super) accepted: u64,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(super) struct WebSockets {
+    pub(super) open: u64,
+    pub(super) queued_bytes: u64,
+    pub(super) dropped_messages: u64,
+    pub(super) lost_messages: u64,
+    pub(super) received_messages: u64,
+    pub(super) received_bytes: u64,
+    pub(super) sent_messages: u64,
+    pub(super) sent_bytes: u64,
+    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) slowest: Vec<WebSocket>,
+    pub(super) closes: Vec<Close>,
+}
+
+/// What has come to one endpoint by one transport.
+#[derive(Debug, Serialize)]
+pub(super) struct Endpoint {
+    endpoint: String,
+    transport: &'static str,
+    open: u64,
+    opened: u64,
+    draining: bool,
+    received_messages: u64,
+    received_bytes: u64,
+    sent_messages: u64,
+    sent_bytes: u64,
+    dropped_messages: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compression: Option<Compression>,
+}
+
+/// Bytes of messages that were compressed, before and after.
+#[derive(Debug, Serialize)]
+pub(super) struct Compression {
+    sent_plain: u64,
+    sent_packed: u64,
+    received_plain: u64,
+    received_packed: u64,
+}
+
+/// One WebSocket.
+#[derive(Debug, Serialize)]
+pub(super) struct WebSocket {
+    id: u64,
+    endpoint: String,
+    transport: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<String>,
+    age_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subprotocol: Option<String>,
+    received_messages: u64,
+    received_bytes: u64,
+    sent_messages: u64,
+    sent_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compression: Option<Compression>,
+    queued_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closing: Option<u32>,
+}
+
+/// How often WebSockets were closed with a code by somebody.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Close {
+    code: String,
+    by: &'static str,
+    count: u64,
+}
+
+/// How far a worker is behind.
+#[derive(Debug, Serialize)]
+pub(super) struct Worker {
+    worker: usize,
+    lag_ms: f64,
+    lag_max_ms: f64,
+    seen_ms_ago: u64,
+    stalled: bool,
+}
+
+/// How much of a budget is used.
+#[derive(Debug, Serialize)]
+pub(super) struct Used {
+    pub(super) name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mount: Option<String>,
+    pub(super) used: u64,
+    pub(super) most: u64,
+}
+
+/// How often something has happened, for which reason.
+#[derive(Debug, Serialize)]
+pub(super) struct Counted {
+    pub(super) reason: &'static str,
+    pub(super) count: u64,
+}
+
+#[cfg(feature = "topics")]
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Topics {
+    pub(super) topics: u64,
+    pub(super) subscribers: u64,
+    pub(super) published: u64,
+    pub(super) delivered: u64,
+    pub(super) patterns: Vec<TopicCounters>,
+}
+
+/// The budgets that count things; the others count bytes.
+const PLACES: [&str; 3] = ["max-connections", "max-topics", "max-subscriptions"];
+
+impl Snapshot {
+    pub(super) fn read(inside: &Inside) -> Self {
+        let (monitor, counters) = (&inside.monitor, inside.monitor.counters());
+        let (places, memory): (Vec<_>, Vec<_>) = monitor.budgets().into_iter().partition(|budget| is_of_places(budget));
+        let meters = monitor.endpoints();
+        let pulses = monitor.pulses();
+        let most = places.iter().find(|budget| budget.name == PLACES[0]).map_or(0, |budget| budget.most as u64);
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            now_ms: unix_ms(SystemTime::now()),
+            uptime_ms: u64::try_from(inside.made.elapsed().as_millis()).unwrap_or(u64::MAX),
+            state: match monitor.stage() {
+                Stage::Starting => "starting",
+                Stage::Serving => "serving",
+                Stage::Draining => "draining",
+            },
+            generation: counters.reloads + 1,
+            connections: Connections { open: counters.connections, most, accepted: counters.accepted },
+            websockets: WebSockets {
+                open: counters.websockets,
+                queued_bytes: counters.queued_bytes,
+                dropped_messages: counters.dropped_messages,
+                lost_messages: counters.lost_messages,
+                received_messages: sum(&meters, |meters| meters.received.messages()),
+                received_bytes: sum(&meters, |meters| meters.received.bytes),
+                sent_messages: sum(&meters, |meters| meters.sent.messages()),
+                sent_bytes: sum(&meters, |meters| meters.sent.bytes),
+                endpoints: meters.iter().map(Endpoint::from).collect(),
+                slowest: monitor.slowest(SLOWEST).iter().map(WebSocket::from).collect(),
+                closes: closes(&meters),
+            },
+            workers: pulses.iter().map(Worker::from).collect(),
+            memory: memory.into_iter().map(Used::from).collect(),
+            places: places.into_iter().map(Used::from).collect(),
+            refusals: refusals(&counters),
+            failures: failures(&counters),
+            #[cfg(feature = "topics")]
+            topics: Topics::from(monitor.topics()),
+            warnings: inside.warnings.latest(),
+            counters,
+            meters,
+            pulses,
+        }
+    }
+
+    pub(super) fn json(&self) -> String {
+        // Nothing in it can fail to be JSON.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// One WebSocket, as an object of JSON.
+pub(super) fn details(details: &Details) -> String {
+    serde_json::to_string(&WebSocket::from(details)).unwrap_or_default()
+}
+
+fn sum(meters: &[MeterReading], of: fn(&MeterReading) -> u64) -> u64 {
+    meters.iter().map(of).sum()
+}
+
+pub(super) fn transport(carrier: Carrier) -> &'static str {
+    match carrier {
+        Carrier::Tcp => "tcp",
+        Carrier::Tls => "tls",
+        Carrier::Unix => "unix",
+        Carrier::Other => "other",
+    }
+}
+
+pub(super) fn who(by: ClosedBy) -> &'static str {
+    match by {
+        ClosedBy::Peer => "peer",
+        ClosedBy::Server => "server",
+        ClosedBy::Network => "network",
+    }
+}
+
+/// Of all endpoints together.
+fn closes(meters: &[MeterReading]) -> Vec<Close> {
+    let mut closes: Vec<Close> = Vec::new();
+    for closings in meters.iter().flat_map(|meters| &meters.closed) {
+        let by = who(closings.by);
+        match closes.iter_mut().find(|close| close.code == closings.code && close.by == by) {
+            Some(close) => close.count += closings.count,
+            None => closes.push(Close { code: closings.code.clone(), by, count: closings.count }),
+        }
+    }
+    closes
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Compression {
+    /// `None` where nothing was compressed.
+    fn of(sent: Packed, received: Packed) -> Option<Self> {
+        let compression = Self {
+            sent_plain: sent.plain,
+            sent_packed: sent.packed,
+            received_plain: received.plain,
+            received_packed: received.packed,
+        };
+        (sent.packed + received.packed > 0).then_some(compression)
+    }
+}
+
+impl From<&MeterReading> for Endpoint {
+    fn from(meters: &MeterReading) -> Self {
+        Self {
+            endpoint: meters.endpoint.clone(),
+            transport: transport(meters.carrier),
+            open: meters.open,
+            opened: meters.opened,
+            draining: meters.is_closed,
+            received_messages: meters.received.messages(),
+            received_bytes: meters.received.bytes,
+            sent_messages: meters.sent.messages(),
+            sent_bytes: meters.sent.bytes,
+            dropped_messages: meters.dropped.iter().sum(),
+            compression: Compression::of(meters.deflated, meters.inflated),
+        }
+    }
+}
+
+impl From<&Details> for WebSocket {
+    fn from(details: &Details) -> Self {
+        let packed = details.sent_packed.zip(details.received_packed);
+        Self {
+            id: details.id,
+            endpoint: details.endpoint.clone(),
+            transport: transport(details.carrier),
+            peer: details.peer.map(|peer| peer.to_string()),
+            age_ms: millis(details.age),
+            subprotocol: details.subprotocol.clone(),
+            received_messages: details.received_messages,
+            received_bytes: details.received_bytes,
+            sent_messages: details.sent_messages,
+            sent_bytes: details.sent_bytes,
+            compression: packed.and_then(|(sent, received)| Compression::of(sent, received)),
+            queued_bytes: details.queued,
+            waiting_ms: details.waiting.map(millis),
+            closing: details.closing,
+        }
+    }
+}
+
+impl From<&Reading> for Worker {
+    fn from(reading: &Reading) -> Self {
+        let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
+        Self {
+            worker: reading.worker,
+            lag_ms: ms(reading.lag),
+            lag_max_ms: ms(reading.lag_max),
+            seen_ms_ago: millis(reading.since),
+            stalled: reading.is_stalled(),
+        }
+    }
+}
+
+fn is_of_places(budget: &BudgetUse) -> bool {
+    PLACES.contains(&budget.name)
+}
+
+pub(super) fn unix_ms(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+impl From<BudgetUse> for Used {
+    fn from(BudgetUse { name, mount, used, most }: BudgetUse) -> Self {
+        Self { name, mount, used: used as u64, most: most as u64 }
+    }
+}
+
+#[cfg(feature = "topics")]
+impl From<Vec<TopicCounters>> for Topics {
+    fn from(patterns: Vec<TopicCounters>) -> Self {
+        let sum = |of: fn(&TopicCounters) -> u64| patterns.iter().map(of).sum();
+        Self {
+            topics: sum(|pattern| pattern.topics),
+            subscribers: sum(|pattern| pattern.subscribers),
+            published: sum(|pattern| pattern.published),
+            delivered: sum(|pattern| pattern.delivered),
+            patterns,
+        }
+    }
+}
+
+/// Who was not let in, or not answered as they had asked.
+fn refusals(counters: &Counters) -> Vec<Counted> {
+    counted([
+        ("max-connections", counters.refused_connections),
+        ("max-per-address", counters.refused_addresses),
+        ("proxy-header", counters.refused_proxy_headers),
+        ("network", counters.refused_peers),
+        ("http2-memory", counters.refused_streams),
+        ("request-rate", counters.refused_requests),
+        ("request-head", counters.refused_heads),
+        ("slow", counters.closed_slow),
+        ("host", counters.refused_hosts),
+        ("origin", counters.refused_origins),
+        ("handshake", counters.refused_handshakes),
+    ])
+}
+
+/// Why WebSockets were ended that had not asked for it.
+fn failures(counters: &Counters) -> Vec<Counted> {
+    counted([
+        ("violation", counters.closed_violations),
+        ("limit", counters.closed_limits),
+        ("rate", counters.closed_rates),
+        ("memory", counters.closed_memory),
+        ("timeout", counters.closed_timeouts),
+        ("overflow", counters.closed_overflows),
+        ("panic", counters.closed_panics),
+        ("error", counters.closed_errors),
+    ])
+}
+
+fn counted<const N: usize>(all: [(&'static str, u64); N]) -> Vec<Counted> {
+    all.into_iter().map(|(reason, count)| Counted { reason, count }).collect()
+}
