@@ -13,8 +13,19 @@ use crate::message::Message;
 use crate::output::LEAD;
 use crate::utf8::Utf8Assembler;
 
-/// What a message of known length may hold, as a multiple of what has arrived of it.
+/// What a message of known length may hold, as a multiple of what it needs room for.
 const GROWTH: usize = 4;
+
+/// How much room a message of `length` bytes is given that needs so much of it: `length`, or that divided by a power of
+/// [`GROWTH`], and so less than that many times what is needed. Counted from the end, the steps leave none for last that
+/// would copy nearly all of it for the sake of a few bytes.
+fn room(needed: usize, length: usize) -> usize {
+    let mut room = length;
+    while room / GROWTH >= needed.max(1) {
+        room /= GROWTH;
+    }
+    room
+}
 
 /// Bytes left free in front of a binary payload: as many as the header of a large frame from a server has, and
 /// [`LEAD`]. Where the message is sent on, the payload then lies to a cache line as it does in the kernel's copy, which
@@ -118,8 +129,7 @@ impl PartialMessage {
         if !matches!(payload, PartialPayload::Binary(_)) || payload.len() < least {
             return None;
         }
-        // What is read next may be nothing, so it is no reason for more.
-        let wanted = payload.len().saturating_mul(GROWTH).min(*length);
+        let wanted = room(payload.len() + least, *length);
         // What has no room is refused where it is pushed.
         payload.reserve(least, wanted, held, memory).ok()?;
         let PartialPayload::Binary(bytes) = payload else { return None };
@@ -215,7 +225,7 @@ impl PartialPayload {
     ) -> Result<(), Error> {
         // Doubling keeps the copying linear, larger steps keep it low; neither goes where nothing can follow.
         let wanted = match length {
-            Some(length) => (self.len() + piece.len()).saturating_mul(GROWTH).min(length),
+            Some(length) => room(self.len() + piece.len(), length),
             None => (self.capacity() * 2).min(most),
         };
         self.reserve(piece.len(), wanted, held, memory)?;

@@ -19,8 +19,8 @@ const LEAVING: usize = 4;
 /// The memory that the unfinished messages of many connections may take together.
 ///
 /// A message that does not arrive whole in one read is counted when it takes more than 16 KiB, with what it takes then:
-/// up to twice what has arrived, or four times where its length is known, and no more than that length or
-/// [`Limits::max_message_size`](crate::Limits::max_message_size). One that would go beyond the bound takes the place of
+/// up to twice what has arrived, or where its length is known four times that and the 32 KiB that may be read next, and
+/// no more than that length or [`Limits::max_message_size`](crate::Limits::max_message_size). One that would go beyond the bound takes the place of
 /// those that began before it, the oldest first: their connections are closed with 1013, and
 /// [told](crate::Connection::poll_evicted) so. The oldest one is refused itself, unless it is the only one. Until those
 /// connections have been polled, what they hold is there beyond the bound: while that is a quarter of it or more,

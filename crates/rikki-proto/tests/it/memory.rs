@@ -88,16 +88,34 @@ fn an_unfinished_message_holds_what_has_arrived() {
     }
 }
 
+/// Each step copies what is there already: were the last one a few bytes, it would copy all of it once more.
 #[test]
-fn a_message_of_known_length_holds_four_times_what_has_arrived() {
+fn a_message_of_known_length_grows_by_steps_that_end_with_it() {
     const LENGTH: usize = 1 << 20;
+    let end = server(Limits::default());
+    let stream = end.incoming(&[Frame::new(BINARY, vec![7; LENGTH])]);
+    let (head, mut rest) = stream.split_at(1 << 16);
+    let mut measured = Measured::new(end);
+    measured.read(&mut head.to_vec());
+    let mut steps = vec![measured.held];
+    while measured.measure(|connection, _| fill(connection, &mut rest, 1 << 16)).is_some_and(|count| count > 0) {
+        steps.extend((Some(&measured.held) != steps.last()).then_some(measured.held));
+    }
+    let steps: Vec<_> = steps.iter().map(|held| held / (1 << 16)).collect();
+    assert_eq!(steps, [1, 4, 16], "steps in units of 64 KiB");
+}
+
+#[test]
+fn a_message_of_known_length_holds_four_times_what_has_arrived_and_what_is_read_next() {
+    const LENGTH: usize = 1 << 20;
+    const NEXT: usize = 32 * 1024;
     for end in ENDS.map(|end| end(Limits::default())) {
         for (opcode, read) in [(BINARY, 1000), (TEXT, 1000), (BINARY, 1 << 16), (TEXT, 1 << 16), (BINARY, LENGTH)] {
             let mut measured = Measured::new(end);
             let stream = end.incoming(&[Frame::new(opcode, vec![b'a'; LENGTH])]);
             let (mut rest, mut messages) = (&stream[..], 0);
             while !rest.is_empty() {
-                let most = LENGTH.min(4 * (stream.len() - rest.len())) as i64 + BOOKKEEPING;
+                let most = LENGTH.min(4 * (stream.len() - rest.len() + NEXT)) as i64 + BOOKKEEPING;
                 measured.measure(|connection, _| fill(connection, &mut &[][..], LENGTH));
                 assert!(measured.held <= most, "{} bytes held for a read of nothing", measured.held);
                 if measured.measure(|connection, _| fill(connection, &mut rest, read)).is_none() {
@@ -105,7 +123,7 @@ fn a_message_of_known_length_holds_four_times_what_has_arrived() {
                     messages += measured.read(&mut now.to_vec());
                     rest = later;
                 }
-                let most = LENGTH.min(4 * (stream.len() - rest.len())) as i64 + BOOKKEEPING;
+                let most = LENGTH.min(4 * (stream.len() - rest.len() + NEXT)) as i64 + BOOKKEEPING;
                 assert!(measured.held <= most, "{} bytes held, {} to come", measured.held, rest.len());
             }
             assert_eq!((messages, measured.held), (1, 0), "a message that was handed out leaves nothing behind");
