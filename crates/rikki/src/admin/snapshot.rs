@@ -216,11 +216,10 @@ impl From<(String, [u64; 2])> for CacheLooks {
 #[cfg(feature = "tls")]
 impl Tls {
     fn read(monitor: &Monitor) -> Self {
-        let (done, failed) = monitor.handshakes();
         let certificates = monitor.certificates().into_iter();
         Self {
-            handshakes: done.into_iter().collect(),
-            failures: counted(failed),
+            handshakes: monitor.handshakes().into_iter().collect(),
+            failures: counted(monitor.failed_handshakes()),
             certificates: certificates.map(|(name, ends)| Certificate { name, not_after_ms: unix_ms(ends) }).collect(),
         }
     }
@@ -232,7 +231,7 @@ const PLACES: [&str; 3] = ["max-connections", "max-topics", "max-subscriptions"]
 impl Snapshot {
     pub(super) fn read(inside: &Inside) -> Self {
         let (monitor, counters) = (&inside.monitor, inside.monitor.counters());
-        let (places, memory): (Vec<_>, Vec<_>) = monitor.budgets().into_iter().partition(|budget| is_of_places(budget));
+        let (places, memory): (Vec<_>, Vec<_>) = monitor.budgets().into_iter().partition(is_of_places);
         let meters = monitor.endpoints();
         let pulses = monitor.pulses();
         let most = places.iter().find(|budget| budget.name == PLACES[0]).map_or(0, |budget| budget.most as u64);
