@@ -41,6 +41,9 @@ const SYSTEMD_VARIABLE: &str = "INTEROP_DEB";
 const CONNECT: &str = "connect::";
 const WSCAT: &str = "INTEROP_WSCAT";
 
+/// That of those that need Prometheus.
+const PROMETHEUS: &str = "prometheus::";
+
 /// That of those that need an authority, and curl.
 const ACME: &str = "acme::";
 

@@ -97,6 +97,11 @@ impl Seen {
         self.sent.count(length);
     }
 
+    /// For how long it is open.
+    pub(super) fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+
     /// So much waits now.
     pub(crate) fn set_backlog(&self, bytes: usize) {
         if self.backlog.swap(bytes, Relaxed) == 0 && bytes > 0 {
@@ -246,6 +251,9 @@ impl Roll {
     /// Those on which most waits to be written, as many as that at most.
     pub(crate) fn slowest(&self, most: usize) -> Vec<Details> {
         let mut slowest: Vec<(usize, Arc<Seen>)> = Vec::new();
+        if most == 0 {
+            return Vec::new();
+        }
         self.each(|seen| {
             let queued = seen.queued();
             if queued == 0 {

@@ -1,6 +1,6 @@
 //! The `rikki` command, rikki's client and its server against programs of others: `websockets` of Python, with
 //! compression of every kind, curl, the clients of Centrifugo, those that people take files with, proxies in front and
-//! on the way, wscat, an authority of ACME, and systemd.
+//! on the way, wscat, an authority of ACME, Prometheus and its judge of metrics, and systemd.
 //!
 //! `cargo xtask interop` runs these tests: it installs the programs and names the interpreter that has the library.
 

@@ -1,5 +1,7 @@
 //! What docs/prometheus.md says: Prometheus scrapes the command, and evaluates each rule on what it finds there.
 
+mod metrics;
+
 use std::process::Stdio;
 use std::time::Duration;
 

@@ -13,21 +13,22 @@ mod snapshot;
 mod warnings;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 
 use crate::live::{Monitor, Stage};
 use guard::Guard;
-use snapshot::Snapshot;
+use snapshot::{Lists, Snapshot};
 
 pub use commands::Commands;
 pub use warnings::{Warning, Warnings};
 
-/// For how long what was read of a server is told again: so those who ask, however many they are, cost its workers no
-/// more than this allows.
+/// For how long what was read of a server is told again at least, and how many times as long as it took to read: so those
+/// who ask, however many they are, take a twentieth of a processor at most.
 const FRESH: Duration = Duration::from_millis(50);
+const SPARED: u32 = 20;
 
 /// A look inside a [`Server`](crate::Server): `/metrics` for Prometheus, `/healthz` and `/readyz` for probes, `/status` as
 /// JSON.
@@ -57,10 +58,17 @@ struct Inside {
     monitor: Monitor,
     made: Instant,
     warnings: Warnings,
-    hosts: OnceLock<Vec<String>>,
+    hosts: RwLock<Vec<String>>,
     commands: OnceLock<Commands>,
-    /// What was read last.
-    latest: Mutex<Option<(Instant, Arc<Snapshot>)>>,
+    /// What was read last, without the lists and with them.
+    latest: Mutex<[Option<Latest>; 2]>,
+}
+
+/// What was read, when, and for how long it is told.
+struct Latest {
+    snapshot: Arc<Snapshot>,
+    read_at: Instant,
+    fresh_for: Duration,
 }
 
 impl Admin {
@@ -85,10 +93,11 @@ impl Admin {
         let _ = self.0.commands.set(commands);
     }
 
-    /// By what names it may be asked where it does not listen on loopback, beside every address: for a proxy, or for a
-    /// Prometheus that finds it by a name. `*` stands for all. What was said first holds.
+    /// By what names it may be asked from now on, beside every address and `localhost`: for a proxy, or for a Prometheus
+    /// that finds it by a name. `*` stands for all.
     pub fn allow_hosts(&self, names: impl IntoIterator<Item = impl Into<String>>) {
-        let _ = self.0.hosts.set(names.into_iter().map(Into::into).collect());
+        let names = names.into_iter().map(Into::into).collect();
+        *self.0.hosts.write().unwrap_or_else(PoisonError::into_inner) = names;
     }
 
     /// `/metrics`, `/healthz` and `/readyz`, for a server of your own: whoever reaches it can read them.
@@ -104,13 +113,13 @@ impl Admin {
     /// The metrics, in the text format of Prometheus 0.0.4.
     #[must_use]
     pub fn metrics(&self) -> String {
-        metrics::classic(&self.snapshot())
+        metrics::classic(&self.snapshot(Lists::Without))
     }
 
     /// The status, as `/status` has it: an object of JSON.
     #[must_use]
     pub fn status(&self) -> String {
-        self.snapshot().json()
+        self.snapshot(Lists::With).json()
     }
 
     fn stage(&self) -> Stage {
@@ -118,15 +127,17 @@ impl Admin {
     }
 
     /// What there is now, or was a moment ago.
-    fn snapshot(&self) -> Arc<Snapshot> {
+    fn snapshot(&self, lists: Lists) -> Arc<Snapshot> {
         let mut latest = self.0.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, snapshot)) = &*latest
-            && at.elapsed() < FRESH
-        {
-            return snapshot.clone();
+        let [without, with] = &mut *latest;
+        let latest = if lists == Lists::With { with } else { without };
+        if let Some(latest) = latest.as_ref().filter(|latest| latest.read_at.elapsed() < latest.fresh_for) {
+            return latest.snapshot.clone();
         }
-        let snapshot = Arc::new(Snapshot::read(&self.0));
-        *latest = Some((Instant::now(), snapshot.clone()));
+        let began = Instant::now();
+        let snapshot = Arc::new(Snapshot::read(&self.0, lists));
+        let fresh_for = began.elapsed().saturating_mul(SPARED).max(FRESH);
+        *latest = Some(Latest { snapshot: snapshot.clone(), read_at: Instant::now(), fresh_for });
         snapshot
     }
 }

@@ -1,21 +1,35 @@
 //! What there is to tell of a server at one moment, read from where it is counted: the metrics and the status are made
 //! of it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[cfg(feature = "topics")]
-use rikki_topics::TopicCounters;
+use rikki_topics::{TopicCounters, internal::TopicSize};
 use serde::Serialize;
 
 use super::Inside;
 use super::warnings::Warning;
 use crate::counters::Counters;
+#[cfg(any(feature = "tls", feature = "topics"))]
+use crate::live::Monitor;
 use crate::live::{BudgetUse, Stage};
 use crate::pulse::Reading;
 use crate::ws::internal::{Carrier, ClosedBy, Details, MeterReading, Packed};
 
 /// How many of the slowest readers are told of.
 const SLOWEST: usize = 20;
+
+/// How many topics are, by their subscribers.
+#[cfg(feature = "topics")]
+const LARGEST: usize = 20;
+
+/// Whether the slowest, the largest and the latest are looked for among all, which takes time in proportion to these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lists {
+    Without,
+    With,
+}
 
 /// All of it. Names are those of the JSON, which docs/admin.md describes.
 #[derive(Debug, Default, Serialize)]
@@ -35,6 +49,9 @@ pub(super) struct Snapshot {
     pub(super) places: Vec<Used>,
     pub(super) refusals: Vec<Counted>,
     pub(super) failures: Vec<Counted>,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Tls,
+    pub(super) file_cache: Vec<CacheLooks>,
     #[cfg(feature = "topics")]
     pub(super) topics: Topics,
     pub(super) warnings: Vec<Warning>,
@@ -51,6 +68,7 @@ pub(super) struct Connections {
     pub(super) open: u64,
     pub(super) most: u64,
     pub(super) accepted: u64,
+    pub(super) by_transport: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -161,15 +179,69 @@ pub(super) struct Topics {
     pub(super) published: u64,
     pub(super) delivered: u64,
     pub(super) patterns: Vec<TopicCounters>,
+    pub(super) largest: Vec<Topic>,
+}
+
+/// A topic with many subscribers.
+#[cfg(feature = "topics")]
+#[derive(Debug, Serialize)]
+pub(super) struct Topic {
+    name: String,
+    subscribers: u64,
+    messages: u64,
+    bytes: u64,
+}
+
+/// How handshakes of TLS have ended, and until when certificates are valid.
+#[cfg(feature = "tls")]
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Tls {
+    pub(super) handshakes: BTreeMap<&'static str, u64>,
+    pub(super) failures: Vec<Counted>,
+    pub(super) certificates: Vec<Certificate>,
+}
+
+#[cfg(feature = "tls")]
+#[derive(Debug, Serialize)]
+pub(super) struct Certificate {
+    pub(super) name: String,
+    pub(super) not_after_ms: u64,
+}
+
+/// How often small files were found in the cache of a folder, and how often not.
+#[derive(Debug, Serialize)]
+pub(super) struct CacheLooks {
+    pub(super) mount: String,
+    pub(super) hits: u64,
+    pub(super) misses: u64,
+}
+
+impl From<(String, [u64; 2])> for CacheLooks {
+    fn from((mount, [hits, misses]): (String, [u64; 2])) -> Self {
+        Self { mount, hits, misses }
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Tls {
+    fn read(monitor: &Monitor) -> Self {
+        let certificates = monitor.certificates().into_iter();
+        Self {
+            handshakes: monitor.handshakes().into_iter().collect(),
+            failures: counted(monitor.failed_handshakes()),
+            certificates: certificates.map(|(name, ends)| Certificate { name, not_after_ms: unix_ms(ends) }).collect(),
+        }
+    }
 }
 
 /// The budgets that count things; the others count bytes.
 const PLACES: [&str; 3] = ["max-connections", "max-topics", "max-subscriptions"];
 
 impl Snapshot {
-    pub(super) fn read(inside: &Inside) -> Self {
+    pub(super) fn read(inside: &Inside, lists: Lists) -> Self {
+        let with_lists = lists == Lists::With;
         let (monitor, counters) = (&inside.monitor, inside.monitor.counters());
-        let (places, memory): (Vec<_>, Vec<_>) = monitor.budgets().into_iter().partition(|budget| is_of_places(budget));
+        let (places, memory): (Vec<_>, Vec<_>) = monitor.budgets().into_iter().partition(is_of_places);
         let meters = monitor.endpoints();
         let pulses = monitor.pulses();
         let most = places.iter().find(|budget| budget.name == PLACES[0]).map_or(0, |budget| budget.most as u64);
@@ -183,7 +255,12 @@ impl Snapshot {
                 Stage::Draining => "draining",
             },
             generation: counters.reloads + 1,
-            connections: Connections { open: counters.connections, most, accepted: counters.accepted },
+            connections: Connections {
+                open: counters.connections,
+                most,
+                accepted: counters.accepted,
+                by_transport: monitor.open_by_transport().into_iter().collect(),
+            },
             websockets: WebSockets {
                 open: counters.websockets,
                 queued_bytes: counters.queued_bytes,
@@ -194,7 +271,7 @@ impl Snapshot {
                 sent_messages: sum(&meters, |meters| meters.sent.messages()),
                 sent_bytes: sum(&meters, |meters| meters.sent.bytes),
                 endpoints: meters.iter().map(Endpoint::from).collect(),
-                slowest: monitor.slowest(SLOWEST).iter().map(WebSocket::from).collect(),
+                slowest: monitor.slowest(if with_lists { SLOWEST } else { 0 }).iter().map(WebSocket::from).collect(),
                 closes: closes(&meters),
             },
             workers: pulses.iter().map(Worker::from).collect(),
@@ -202,9 +279,12 @@ impl Snapshot {
             places: places.into_iter().map(Used::from).collect(),
             refusals: refusals(&counters),
             failures: failures(&counters),
+            #[cfg(feature = "tls")]
+            tls: Tls::read(monitor),
+            file_cache: monitor.caches().into_iter().map(CacheLooks::from).collect(),
             #[cfg(feature = "topics")]
-            topics: Topics::from(monitor.topics()),
-            warnings: inside.warnings.latest(),
+            topics: Topics::read(monitor, if with_lists { LARGEST } else { 0 }),
+            warnings: if with_lists { inside.warnings.latest() } else { Vec::new() },
             counters,
             meters,
             pulses,
@@ -341,8 +421,16 @@ impl From<BudgetUse> for Used {
 }
 
 #[cfg(feature = "topics")]
-impl From<Vec<TopicCounters>> for Topics {
-    fn from(patterns: Vec<TopicCounters>) -> Self {
+impl Topics {
+    fn read(monitor: &Monitor, largest: usize) -> Self {
+        let patterns = monitor.topics();
+        let largest = monitor.largest_topics(largest).into_iter();
+        let largest = largest.map(|TopicSize { name, subscribers, messages, bytes }| Topic {
+            name,
+            subscribers,
+            messages,
+            bytes,
+        });
         let sum = |of: fn(&TopicCounters) -> u64| patterns.iter().map(of).sum();
         Self {
             topics: sum(|pattern| pattern.topics),
@@ -350,6 +438,7 @@ impl From<Vec<TopicCounters>> for Topics {
             published: sum(|pattern| pattern.published),
             delivered: sum(|pattern| pattern.delivered),
             patterns,
+            largest: largest.collect(),
         }
     }
 }

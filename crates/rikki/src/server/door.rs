@@ -63,7 +63,7 @@ impl Door {
         if site.is_proxied {
             return self.admit_proxied(stream, client, listener);
         }
-        match self.admission.admit(peer, || site.serving.send_idle_away()) {
+        match self.admission.admit(peer, site.serving.transport(), || site.serving.send_idle_away()) {
             Ok(place) => self.serve(place, stream, client, listener),
             Err(excess) => self.refuse(|| self.refusal(excess, stream, client, listener)),
         }
@@ -78,7 +78,7 @@ impl Door {
             return proxied::log(&site.serving, proxy, Unproxied::Stranger);
         }
         let (door, listener, serving) = (self.clone(), listener.clone(), site.serving.clone());
-        match self.admission.admit_unnamed(|| site.serving.send_idle_away()) {
+        match self.admission.admit_unnamed(site.serving.transport(), || site.serving.send_idle_away()) {
             Ok(mut place) => drop(tokio::spawn(async move {
                 let client = match proxied::client(&serving, proxy, &mut stream).await {
                     Ok(client) => client,

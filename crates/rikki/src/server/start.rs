@@ -183,11 +183,13 @@ impl Server {
         let topics = Vec::new();
         let mounted_now = Mounted {
             folders: mounts.budgets(),
+            #[cfg(feature = "admin")]
+            caches: mounts.caches(),
+            #[cfg(all(feature = "admin", feature = "tls"))]
+            tls: self.tls.clone(),
             topics,
             #[cfg(all(feature = "admin", feature = "topics"))]
             hubs: self.topics.clone(),
-            #[cfg(all(feature = "admin", not(feature = "topics")))]
-            hubs: Vec::new(),
         };
         *mounted.write().unwrap_or_else(PoisonError::into_inner) = mounted_now;
     }
