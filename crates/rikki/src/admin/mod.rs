@@ -13,7 +13,7 @@ mod snapshot;
 mod warnings;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -57,7 +57,7 @@ struct Inside {
     monitor: Monitor,
     made: Instant,
     warnings: Warnings,
-    hosts: OnceLock<Vec<String>>,
+    hosts: RwLock<Vec<String>>,
     commands: OnceLock<Commands>,
     /// What was read last.
     latest: Mutex<Option<(Instant, Arc<Snapshot>)>>,
@@ -85,10 +85,11 @@ impl Admin {
         let _ = self.0.commands.set(commands);
     }
 
-    /// By what names it may be asked where it does not listen on loopback, beside every address: for a proxy, or for a
-    /// Prometheus that finds it by a name. `*` stands for all. What was said first holds.
+    /// By what names it may be asked from now on, beside every address and `localhost`: for a proxy, or for a Prometheus
+    /// that finds it by a name. `*` stands for all.
     pub fn allow_hosts(&self, names: impl IntoIterator<Item = impl Into<String>>) {
-        let _ = self.0.hosts.set(names.into_iter().map(Into::into).collect());
+        let names = names.into_iter().map(Into::into).collect();
+        *self.0.hosts.write().unwrap_or_else(PoisonError::into_inner) = names;
     }
 
     /// `/metrics`, `/healthz` and `/readyz`, for a server of your own: whoever reaches it can read them.
