@@ -42,10 +42,6 @@ const SYSTEMD_VARIABLE: &str = "INTEROP_DEB";
 const CONNECT: &str = "connect::";
 const WSCAT: &str = "INTEROP_WSCAT";
 
-/// Those of those that need Prometheus.
-const PROMETHEUS: &str = "prometheus::";
-const ALERTS: &str = "alerts::";
-
 /// That of those that need an authority, and curl.
 const ACME: &str = "acme::";
 
