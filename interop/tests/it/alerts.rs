@@ -41,7 +41,9 @@ async fn prometheus_finds_what_the_rules_name() {
     let (admin, port) = (free(), free());
     let line = snippet("rikki").replace("9100", &admin.to_string());
     let mut command = Command::new(binary().await);
-    command.args(line.split_whitespace().skip(1)).args(["--listen", "http://127.0.0.1:0", "--log", "warn"]);
+    // One that is encrypted too has all that they name.
+    let listen = ["--listen", "http://127.0.0.1:0", "--listen", "https://127.0.0.1:0", "--tls-self-signed"];
+    command.args(line.split_whitespace().skip(1)).args(listen).args(["--log", "warn"]);
     command.current_dir(folder.path(""));
     let _server = Server::run(command).await;
     folder.write("rikki.rules.yml", snippet("rikki.rules.yml"));
