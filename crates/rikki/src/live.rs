@@ -14,11 +14,6 @@ use crate::counters::{Counters, Counts};
 use crate::pulse::{Pulses, Reading};
 use crate::ws;
 
-#[cfg(all(feature = "admin", feature = "topics"))]
-type Hub = rikki_topics::Topics;
-#[cfg(all(feature = "admin", not(feature = "topics")))]
-type Hub = std::convert::Infallible;
-
 /// One for each server.
 #[derive(Debug)]
 pub(crate) struct Live {
@@ -47,8 +42,8 @@ pub(crate) struct Mounted {
     #[cfg(all(feature = "admin", feature = "tls"))]
     pub(crate) tls: Option<crate::tls::ServerTls>,
     pub(crate) topics: Vec<Arc<Budget>>,
-    #[cfg(feature = "admin")]
-    pub(crate) hubs: Vec<Hub>,
+    #[cfg(all(feature = "admin", feature = "topics"))]
+    pub(crate) hubs: Vec<rikki_topics::Topics>,
 }
 
 impl Default for Live {

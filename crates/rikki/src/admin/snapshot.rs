@@ -11,7 +11,9 @@ use serde::Serialize;
 use super::Inside;
 use super::warnings::Warning;
 use crate::counters::Counters;
-use crate::live::{BudgetUse, Monitor, Stage};
+#[cfg(any(feature = "tls", feature = "topics"))]
+use crate::live::Monitor;
+use crate::live::{BudgetUse, Stage};
 use crate::pulse::Reading;
 use crate::ws::internal::{Carrier, ClosedBy, Details, MeterReading, Packed};
 
