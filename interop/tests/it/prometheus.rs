@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use rikki::admin::Admin;
 use rikki::topics::{Topics, TopicsConfig};
 use rikki::ws::{Compression, Config, Message, Socket};
@@ -26,7 +26,7 @@ async fn promtool_finds_nothing_to_say_of_the_metrics() {
     let url = format!("ws://{}/echo/a", server.local_addrs()[0]);
     let mut socket = client::connect(&url).await.unwrap();
     for text in ["", "hello", &"over and over ".repeat(100)] {
-        socket.send(text.into()).await.unwrap();
+        socket.send(text).await.unwrap();
         socket.next().await.unwrap().unwrap();
     }
     let metrics = admin.metrics();
