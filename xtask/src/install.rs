@@ -239,11 +239,11 @@ pub(crate) fn systemd() -> std::result::Result<(), Missing> {
     }
     command_tests()?;
     let there = Path::new("/lib/systemd/systemd").exists() && Path::new("/usr/bin/deb-systemd-helper").exists();
-    if there && works(Command::new("setpriv").arg("--version")) && works(Command::new("man").arg("--version")) {
+    if there && works(Command::new("setpriv").arg("--version")) {
         return Ok(());
     }
-    let hint = "install systemd (Debian: apt-get install systemd init-system-helpers util-linux man-db)";
-    apt(&["systemd", "init-system-helpers", "util-linux", "man-db"], hint)
+    let hint = "install systemd (Debian: apt-get install systemd init-system-helpers util-linux)";
+    apt(&["systemd", "init-system-helpers", "util-linux"], hint)
 }
 
 /// Finds tinyproxy and dante, by which clients reach servers, or installs them.

@@ -29,8 +29,9 @@ const CURL: &str = "curl::";
 const PROXIES: &str = "proxies::";
 const FRONT: &str = "front::";
 
-/// That of those that need Prometheus.
+/// Those of those that need Prometheus.
 const PROMETHEUS: &str = "prometheus::";
+const ALERTS: &str = "alerts::";
 
 /// Those of those that need namespaces, and where they look for the package.
 const SYSTEMD: &str = "systemd::";
@@ -40,9 +41,6 @@ const SYSTEMD_VARIABLE: &str = "INTEROP_DEB";
 /// That of those that need what clients go through, and wscat, whose folder is in the variable.
 const CONNECT: &str = "connect::";
 const WSCAT: &str = "INTEROP_WSCAT";
-
-/// That of those that need Prometheus.
-const PROMETHEUS: &str = "prometheus::";
 
 /// That of those that need an authority, and curl.
 const ACME: &str = "acme::";
@@ -66,9 +64,8 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
         Err(missing) => Outcome { suite: suite.to_owned(), result: Err(missing) },
     };
     let with_python = python(project).map(|python| {
-        let in_namespaces = [PROMETHEUS, SYSTEMD, CONTAINER];
-        let others =
-            [FILE_CLIENTS, CURL, PROXIES, FRONT, ACME, CONNECT, CENTRIFUGE_JS].into_iter().chain(in_namespaces);
+        let at_home = [PROMETHEUS, ALERTS, SYSTEMD, CONTAINER];
+        let others = [FILE_CLIENTS, CURL, PROXIES, FRONT, ACME, CONNECT, CENTRIFUGE_JS].into_iter().chain(at_home);
         let mut cargo = test(&others.flat_map(|name| ["--skip", name]).collect::<Vec<_>>());
         cargo.env(VARIABLE, python);
         cargo
@@ -95,7 +92,7 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
         outcome("apt-get, wget, aria2c and nginx", install::file_clients().map(|()| test(&[FILE_CLIENTS]))),
         outcome("haproxy and nginx in front", install::proxies().map(|()| test(&[PROXIES]))),
         outcome("nginx, Caddy and haproxy as documented", install::fronts().map(|()| test(&[FRONT]))),
-        outcome("Prometheus", install::prometheus().map(|()| test(&[PROMETHEUS]))),
+        outcome("Prometheus", install::prometheus().map(|()| test(&[PROMETHEUS, ALERTS]))),
         outcome("the package for Debian under systemd, and containers", in_systemd),
         outcome("tinyproxy, dante and wscat", connect),
         outcome("pebble", install::curl().and_then(|()| install::pebble()).map(|()| test(&[ACME]))),

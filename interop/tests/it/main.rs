@@ -1,10 +1,11 @@
 //! The `rikki` command, rikki's client and its server against programs of others: `websockets` of Python, with
 //! compression of every kind, curl, the clients of Centrifugo, those that people take files with, proxies in front and
-//! on the way, wscat, an authority of ACME, Prometheus and its judge of metrics, and systemd.
+//! on the way, wscat, an authority of ACME, Prometheus, and systemd.
 //!
 //! `cargo xtask interop` runs these tests: it installs the programs and names the interpreter that has the library.
 
 mod acme;
+mod alerts;
 mod centrifuge_js;
 mod centrifugo;
 mod connect;
@@ -13,7 +14,6 @@ mod container;
 mod curl;
 mod file_clients;
 mod front;
-#[cfg(target_os = "linux")]
 mod prometheus;
 mod proxies;
 mod python;

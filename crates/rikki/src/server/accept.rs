@@ -4,13 +4,19 @@
 use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "tls")]
+use super::certificates::Certificates;
 use super::door::{self, Arrival, Door};
+use super::drain::Watch;
+use super::event_loop::EventLoop;
 use super::queue::{OVERDUE, Queues};
 use super::url::BACKLOG;
 use crate::http::{Current, Draining};
@@ -145,6 +151,48 @@ impl Destination {
         if let Self::Workers { queues, .. } = self {
             queues.deal_again();
         }
+    }
+}
+
+/// Accepts for several workers, on a thread of its own, until the server drains, and then watches the workers do so.
+pub(super) struct Acceptor {
+    pub(super) sockets: Sockets,
+    pub(super) queues: Queues<Arrival>,
+    pub(super) draining: Draining,
+    pub(super) watch: Watch,
+    #[cfg(feature = "tls")]
+    pub(super) certificates: Certificates,
+}
+
+impl Acceptor {
+    /// The token is given when the drain is over.
+    pub(super) fn start(self) -> io::Result<(CancellationToken, EventLoop)> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let Self { sockets, queues, draining, watch, .. } = self;
+        let queues = Arc::new(queues);
+        let destination = Destination::Workers { queues: queues.clone(), turn: 0 };
+        let mut accepting = start(&runtime, sockets, destination, &draining)?;
+        #[cfg(feature = "acme")]
+        runtime.spawn(self.certificates.renew());
+        #[cfg(feature = "tls")]
+        runtime.spawn(self.certificates.watch());
+        let event_loop = EventLoop::of(&runtime);
+        let over = CancellationToken::new();
+        let report = over.clone().drop_guard();
+        thread::Builder::new().name("rikki-accept".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                draining.begun().await;
+                let deadline = watch.begin();
+                while accepting.join_next().await.is_some() {}
+                // The workers are told when the sockets are closed, which is at once.
+                drop(queues);
+                watch.finish(deadline).await;
+                drop(report);
+            });
+            // A look at files may hang.
+            runtime.shutdown_background();
+        })?;
+        Ok((over, event_loop))
     }
 }
 

@@ -14,7 +14,7 @@ use axum::Router;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::accept::{self, Destination, Sockets};
+use super::accept::{Acceptor, Sockets};
 use super::admission::Admission;
 #[cfg(feature = "tls")]
 use super::certificates::{Ask, Certificates, Reloaded};
@@ -412,47 +412,5 @@ impl Server {
     pub(super) fn drain_plan(&self) -> Plan {
         let (window, timeout) = (self.limits.drain_window, self.limits.drain_timeout);
         Plan { is_quiet: self.is_quiet, code: self.drain_code, window, timeout }
-    }
-}
-
-/// Accepts for several workers, on a thread of its own, until the server drains, and then watches the workers do so.
-struct Acceptor {
-    sockets: Sockets,
-    queues: Queues<Arrival>,
-    draining: Draining,
-    watch: Watch,
-    #[cfg(feature = "tls")]
-    certificates: Certificates,
-}
-
-impl Acceptor {
-    /// The token is given when the drain is over.
-    fn start(self) -> io::Result<(CancellationToken, EventLoop)> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let Self { sockets, queues, draining, watch, .. } = self;
-        let queues = Arc::new(queues);
-        let destination = Destination::Workers { queues: queues.clone(), turn: 0 };
-        let mut accepting = accept::start(&runtime, sockets, destination, &draining)?;
-        #[cfg(feature = "acme")]
-        runtime.spawn(self.certificates.renew());
-        #[cfg(feature = "tls")]
-        runtime.spawn(self.certificates.watch());
-        let event_loop = EventLoop::of(&runtime);
-        let over = CancellationToken::new();
-        let report = over.clone().drop_guard();
-        thread::Builder::new().name("rikki-accept".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                draining.begun().await;
-                let deadline = watch.begin();
-                while accepting.join_next().await.is_some() {}
-                // The workers are told when the sockets are closed, which is at once.
-                drop(queues);
-                watch.finish(deadline).await;
-                drop(report);
-            });
-            // A look at files may hang.
-            runtime.shutdown_background();
-        })?;
-        Ok((over, event_loop))
     }
 }

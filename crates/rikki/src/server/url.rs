@@ -27,7 +27,7 @@ pub(super) const BACKLOG: i32 = 1024;
 /// socket that nobody listens on any more is replaced; it is removed when the server stops listening. At most about 100
 /// bytes, as systems have it, without a comma.
 ///
-/// `fd:` and a name are the sockets that [`Server::socket`] was given under it, on Unix alone: they listen already.
+/// `fd:` and a name are the sockets that [`Server::socket`](super::Server::socket) was given under it, on Unix alone: they listen already.
 /// `fd:web,tls` serves TLS on them, which is for TCP. Of a Unix socket among them holds what is said above, but that its
 /// file is not ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
