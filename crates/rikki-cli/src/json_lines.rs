@@ -176,8 +176,10 @@ impl Visit for Members {
 /// Writes a text: <https://www.rfc-editor.org/rfc/rfc8259#section-7>.
 fn write_text(to: &mut impl Write, text: fmt::Arguments<'_>) -> fmt::Result {
     to.write_char('"')?;
-    Escaped(to).write_fmt(text)?;
-    to.write_char('"')
+    // What cannot be shown to its end ends all the same: a line that is no JSON would be worse.
+    let written = Escaped(to).write_fmt(text);
+    to.write_char('"')?;
+    written
 }
 
 /// Escapes what is written.
@@ -226,5 +228,26 @@ mod tests {
         assert_eq!((&value["level"], &value["target"]), (&"WARN".into(), &"rikki::log".into()));
         assert_eq!((&value["message"], &value["fields"]["left_out"]), (&"a \"b\"\nc".into(), &5.into()));
         assert_eq!(value["fields"]["more"], "\u{1b}");
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_shown_to_its_end_leaves_the_line_whole() {
+        struct Broken;
+
+        impl fmt::Display for Broken {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("half a \"")?;
+                Err(fmt::Error)
+            }
+        }
+
+        let line = line(Level::WARN, "rikki", "", |fields| {
+            fields.text("message", format_args!("{Broken}"));
+            fields.text("broken", format_args!("{Broken}"));
+            fields.plain("next", 1);
+        });
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert_eq!((&value["message"], &value["fields"]["broken"]), (&"half a \"".into(), &"half a \"".into()));
+        assert_eq!(value["fields"]["next"], 1);
     }
 }

@@ -15,7 +15,7 @@ impl<'a> Excerpt<'a> {
         Self(text.as_ref())
     }
 
-    /// As a text in which nothing is escaped but what is not UTF-8, for those who escape texts themselves.
+    /// As a text in which nothing is escaped, for those who escape texts themselves; what is not UTF-8 is U+FFFD.
     #[must_use]
     pub fn to_text(self) -> String {
         let mut text = String::from_utf8_lossy(self.shown()).into_owned();

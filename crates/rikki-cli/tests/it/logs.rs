@@ -291,6 +291,46 @@ fn requests_that_share_a_connection() {
     assert_eq!((&first["id"], &first["request"], &second["request"]), (&second["id"], &1.into(), &2.into()));
 }
 
+/// Fields of spans are kept as they were written first.
+#[test]
+fn a_span_from_before_a_reload() {
+    let folder = Folder::new();
+    let settings = |format: &str| {
+        let root = folder.path("");
+        let listen = "listen = [\"http://127.0.0.1:0\"]";
+        let text = format!("{listen}\nroot = {root:?}\nlog = \"info,rikki::ws=debug\"\nlog-format = \"{format}\"\n");
+        folder.write("rikki.toml", text)
+    };
+    let file = settings("text");
+    let server = Process::start(&["--config", &file]);
+    let address = address(&server);
+    let reload = |format: &str| {
+        settings(format);
+        server.signal("HUP");
+        while !server.report().contains("the settings have been reloaded") {}
+    };
+    let end = |mut socket: TcpStream| {
+        echo(&mut socket, 1, b"hi");
+        send(&mut socket, 8, &[0x03, 0xe8]);
+        server.report()
+    };
+    let mut early = open(&address, "/websocket", "");
+    echo(&mut early, 1, b"hi");
+    reload("json");
+    let line = end(early);
+    let value: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    let (span, id) = (&value["spans"][0], &value["fields"]["id"]);
+    assert_eq!((&value["message"], &span["name"]), (&"closed".into(), &"websocket".into()));
+    let fields = span["fields"].as_str().unwrap();
+    assert!(fields.starts_with(&format!("id={id} peer=127.0.0.1:")) && fields.ends_with(" path=/websocket"), "{line}");
+
+    let mut early = open(&address, "/websocket", "");
+    echo(&mut early, 1, b"hi");
+    reload("text");
+    let line = end(early);
+    assert!(line.contains("websocket{\"id\":") && line.contains("closed id="), "{line}");
+}
+
 #[test]
 fn the_format_is_that_of_flags_variables_and_a_file_that_is_read_again() {
     let folder = Folder::new();

@@ -73,7 +73,6 @@ impl Default for Context {
 #[derive(Clone)]
 pub struct Agreed {
     on_upgrade: OnUpgrade,
-    id: ConnectionId,
     /// Taken out once: what an answer carries is shared, and can be cloned.
     start: Arc<Mutex<Option<Start>>>,
     /// What it starts with: the answer to this request, with the status that it was given.
@@ -84,12 +83,8 @@ pub struct Agreed {
 type Start = Box<dyn FnOnce(Transport, Tracker) + Send>;
 
 impl Agreed {
-    pub(super) fn new(
-        on_upgrade: OnUpgrade,
-        id: ConnectionId,
-        start: impl FnOnce(Transport, Tracker) + Send + 'static,
-    ) -> Self {
-        Self { on_upgrade, id, start: Arc::new(Mutex::new(Some(Box::new(start)))), answer: None }
+    pub(super) fn new(on_upgrade: OnUpgrade, start: impl FnOnce(Transport, Tracker) + Send + 'static) -> Self {
+        Self { on_upgrade, start: Arc::new(Mutex::new(Some(Box::new(start)))), answer: None }
     }
 
     /// Lets `answer` carry it, unless `request` has been answered: then it is given up, and this is false. How the
@@ -110,11 +105,11 @@ impl Agreed {
         (of.as_ptr() == Arc::as_ptr(request) && *status == answer.status()).then_some(agreed)
     }
 
-    /// Starts the WebSocket when hyper has sent the 101 and given up the stream; under our own server that has
-    /// happened.
+    /// Starts the WebSocket when hyper has sent the 101 and given up the stream of the connection `id`; under our own
+    /// server that has happened.
     ///
     /// `take` finds the bare stream.
-    pub async fn finish(self, tracker: Tracker, take: fn(Upgraded) -> Transport) {
+    pub async fn finish(self, id: ConnectionId, tracker: Tracker, take: fn(Upgraded) -> Transport) {
         match self.on_upgrade.await {
             Ok(upgraded) => {
                 let start = self.start.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -123,7 +118,7 @@ impl Agreed {
                 }
             }
             Err(error) => {
-                let id = self.id.get();
+                let id = id.get();
                 tracing::debug!(target: "rikki::ws", id, "client left during the handshake: {error}");
             }
         }
@@ -148,7 +143,7 @@ mod tests {
         let check = |what: &str, change: fn(&mut Response<()>), to: &Arc<AtomicBool>, starts: bool| {
             let mut answer = Response::new(());
             *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-            let agreed = Agreed::new(hyper::upgrade::on(Request::new(())), ConnectionId::next(), |_, _| {});
+            let agreed = Agreed::new(hyper::upgrade::on(Request::new(())), |_, _| {});
             assert!(agreed.attach_to(&mut answer, Arc::downgrade(&request)), "{what}");
             assert!(request.load(Relaxed), "{what}");
             change(&mut answer);
@@ -163,8 +158,7 @@ mod tests {
 
         let answered = Arc::downgrade(&request);
         drop(request);
-        let agreed = Agreed::new(hyper::upgrade::on(Request::new(())), ConnectionId::next(), |_, _| {});
-        let mut late = Response::new(());
+        let (mut late, agreed) = (Response::new(()), Agreed::new(hyper::upgrade::on(Request::new(())), |_, _| {}));
         assert!(!agreed.attach_to(&mut late, answered) && late.extensions().is_empty(), "too late");
     }
 }

@@ -328,12 +328,12 @@ impl Upgrade {
         let Some(on_upgrade) = on_upgrade else { return unsupported(judged.id) };
         attach(&mut judged.opening.parts.extensions);
         let id = judged.id;
-        let agreed = Agreed::new(on_upgrade, id, move |transport, tracker| start(transport, judged.begin(tracker)));
+        let agreed = Agreed::new(on_upgrade, move |transport, tracker| start(transport, judged.begin(tracker)));
         let Some(request) = request else {
             let sent = sent::watch(&mut response);
             tokio::spawn(async move {
                 match sent.await {
-                    Ok(()) => agreed.finish(tracker, Transport::from).await,
+                    Ok(()) => agreed.finish(id, tracker, Transport::from).await,
                     Err(_) => log_trouble(Trouble::Unsent, id),
                 }
             });

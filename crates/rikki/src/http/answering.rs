@@ -31,18 +31,20 @@ impl Answering {
         }
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, caller: Caller) -> Poll<Response> {
+    /// The answer, or none if the application panics.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Response>> {
         match self {
-            Self::Known(response) => Poll::Ready(std::mem::take(response)),
+            Self::Known(response) => Poll::Ready(Some(std::mem::take(response))),
             Self::Routed(answering) => match catch_unwind(AssertUnwindSafe(|| Pin::new(answering).poll(cx))) {
-                Ok(answer) => answer.map(|Ok(response)| response),
-                Err(_) => Poll::Ready(panicked(caller)),
+                Ok(answer) => answer.map(|Ok(response)| Some(response)),
+                Err(_) => Poll::Ready(None),
             },
         }
     }
 }
 
-fn panicked(Caller { id, request, peer }: Caller) -> Response {
+/// What a request is answered with whose handler has panicked, which is logged.
+pub(super) fn panicked(Caller { id, request, peer }: Caller) -> Response {
     static LINES: Seldom = Seldom::new();
     if let Some(left_out) = LINES.turn(()) {
         let id = id.get();

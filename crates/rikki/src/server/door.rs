@@ -211,6 +211,6 @@ mod tests {
         let connection = Connection::new(current.clone(), ConnectionId::next(), Peer::Unix, Tracker::default(), false);
         let served = serve(&current.now(), &Local::default(), connection, Stream::Tcp(stream));
         let size = size_of_val(&*served);
-        assert!(size <= 2136, "{size} bytes");
+        assert!(size <= 2120, "{size} bytes");
     }
 }

@@ -316,9 +316,9 @@ impl Server {
 
     /// Logs each request when it has been answered, at the level `info` with the target `rikki::access`; default not.
     ///
-    /// What the client wrote is escaped and cut, and queries are left out, since they may hold secrets. A WebSocket is
-    /// logged when it is opened, with status 101, and when it has ended, with its code, who has closed it, how long it was
-    /// open, and messages and bytes in both directions. `id` is the [`ConnectionId`](crate::ws::ConnectionId) of each
+    /// What the client wrote is cut, and escaped but for `agent`, a string which a subscriber escapes as it does others;
+    /// queries are left out, since they may hold secrets. A WebSocket is logged when it is opened, with status 101, and
+    /// when it has ended, with its code, who has closed it, how long it was open, and messages and bytes in both directions. `id` is the [`ConnectionId`](crate::ws::ConnectionId) of each
     /// line, and `request` which of the connection's requests it is; `trace_id` and `parent_id` are those of a valid
     /// `traceparent` ([W3C Trace Context](https://www.w3.org/TR/trace-context/)).
     ///
