@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::routing::{any, get};
 
 use super::guard::Guard;
-use super::{Admin, commands, faces};
+use super::{Admin, commands, faces, page};
 use crate::server::{ListenUrl, Reach};
 use crate::{Server, StartError};
 
@@ -45,8 +45,8 @@ impl Admin {
         let mut server = Server::new().workers(1).max_connections(CONNECTIONS).max_request_rate(RATE);
         server = server.head_timeout(HEAD_TIMEOUT).drain_timeout(Duration::from_secs(1)).quietly();
         let (routes, guard) = match listen.reach() {
-            Reach::Unix => (faces::all(self).merge(commands::routes(self)), Guard::new(self, false)),
-            Reach::Loopback => (faces::all(self).merge(commands::nowhere()), Guard::new(self, false)),
+            Reach::Unix => (looks(self).merge(commands::routes(self)), Guard::new(self, false)),
+            Reach::Loopback => (looks(self).merge(commands::nowhere()), Guard::new(self, false)),
             Reach::Open => (faces::probes(self).merge(hidden()), Guard::new(self, true)),
         };
         for host in self.0.hosts.get().into_iter().flatten() {
@@ -54,6 +54,11 @@ impl Admin {
         }
         Ok(server.merge(routes.layer(guard.layer())).listen(listen.with_mode(0o600).to_string()))
     }
+}
+
+/// All there is to see, for people too.
+fn looks(admin: &Admin) -> Router {
+    faces::all(admin).merge(page::route())
 }
 
 /// What is not for strangers says so.

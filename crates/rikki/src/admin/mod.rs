@@ -9,6 +9,7 @@ mod faces;
 mod guard;
 mod listener;
 mod metrics;
+mod page;
 mod snapshot;
 mod warnings;
 
