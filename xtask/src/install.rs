@@ -212,6 +212,14 @@ pub(crate) fn proxies() -> std::result::Result<(), Missing> {
     apt(&["haproxy"], "install haproxy (Debian: haproxy)")
 }
 
+/// Finds promtool, which judges metrics, or installs it.
+pub(crate) fn promtool() -> std::result::Result<(), Missing> {
+    if works(Command::new("promtool").arg("--version")) {
+        return Ok(());
+    }
+    apt(&["prometheus"], "install promtool (Debian: prometheus)")
+}
+
 /// Finds tinyproxy and dante, by which clients reach servers, or installs them.
 pub(crate) fn client_proxies() -> std::result::Result<(), Missing> {
     // Their folder is not in the search path of everybody.

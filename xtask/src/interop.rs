@@ -31,6 +31,9 @@ const PROXIES: &str = "proxies";
 const CONNECT: &str = "connect::";
 const WSCAT: &str = "INTEROP_WSCAT";
 
+/// That of those that need Prometheus.
+const PROMETHEUS: &str = "prometheus::";
+
 /// That of those that need an authority, and curl.
 const ACME: &str = "acme::";
 
@@ -53,8 +56,11 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
         Err(missing) => Outcome { suite: suite.to_owned(), result: Err(missing) },
     };
     let with_python = python(project).map(|python| {
-        let mut cargo =
-            test(&[FILE_CLIENTS, CURL, PROXIES, ACME, CONNECT, CENTRIFUGE_JS].map(|name| ["--skip", name]).concat());
+        let mut cargo = test(
+            &[FILE_CLIENTS, CURL, PROXIES, PROMETHEUS, ACME, CONNECT, CENTRIFUGE_JS]
+                .map(|name| ["--skip", name])
+                .concat(),
+        );
         cargo.env(VARIABLE, python);
         cargo
     });
@@ -74,6 +80,7 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
         outcome("curl", install::curl().map(|()| test(&[CURL]))),
         outcome("apt-get, wget, aria2c and nginx", install::file_clients().map(|()| test(&[FILE_CLIENTS]))),
         outcome("haproxy and nginx in front", install::proxies().map(|()| test(&[PROXIES]))),
+        outcome("promtool", install::promtool().map(|()| test(&[PROMETHEUS]))),
         outcome("tinyproxy, dante and wscat", connect),
         outcome("pebble", install::curl().and_then(|()| install::pebble()).map(|()| test(&[ACME]))),
     ]

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
-use rikki_limits::{Budget, Share};
+use rikki_limits::{Budget, Count, Share};
 
 use super::conditional::Validators;
 use super::digest::Digest;
@@ -34,6 +34,8 @@ pub(super) struct Cache {
     /// In bytes. Until they are sent, contents that are no longer in the cache count too: slow readers could hold any
     /// number.
     budget: Arc<Budget>,
+    /// How often something was found, and how often not.
+    looks: Arc<[Count; 2]>,
     entries: Mutex<Entries>,
 }
 
@@ -60,13 +62,19 @@ impl Entry {
 impl Cache {
     /// With a bound in bytes; 0 keeps nothing.
     pub(super) fn new(limit: usize) -> Self {
-        Self { budget: Arc::new(Budget::new("file-cache", limit)), entries: Mutex::default() }
+        let budget = Arc::new(Budget::new("file-cache", limit));
+        Self { budget, looks: Arc::default(), entries: Mutex::default() }
     }
 
     /// One in the place of another, whose content counts as long as somebody is sent it.
     pub(super) fn in_place_of(before: &Self, limit: usize) -> Self {
         before.budget.set_most(limit);
-        Self { budget: Arc::clone(&before.budget), entries: Mutex::default() }
+        let (budget, looks) = (Arc::clone(&before.budget), Arc::clone(&before.looks));
+        Self { budget, looks, entries: Mutex::default() }
+    }
+
+    pub(super) fn looks(&self) -> &Arc<[Count; 2]> {
+        &self.looks
     }
 
     pub(super) fn budget(&self) -> &Arc<Budget> {
@@ -87,6 +95,17 @@ impl Cache {
         if self.budget.most() == 0 {
             return None;
         }
+        let found = self.look_up(path, variant, facts);
+        let [hits, misses] = &*self.looks;
+        if found.is_some() {
+            hits.up()
+        } else {
+            misses.up()
+        }
+        found
+    }
+
+    fn look_up(&self, path: &Path, variant: &str, facts: &Facts) -> Option<Arc<Kept>> {
         let mut entries = self.lock();
         let entry = entries.by_path.get_mut(path.as_os_str()).filter(|entry| entry.facts == *facts)?;
         let (_, content) = entry.variants.iter().find(|(name, _)| *name == variant)?;

@@ -224,6 +224,13 @@ impl Files {
         self.shared.root.budgets()
     }
 
+    /// How often something was found in the cache of small files, and how often not.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn cache_looks(&self) -> &Arc<[Count; 2]> {
+        self.shared.root.cache().looks()
+    }
+
     /// Counts clients that are given up where a server does.
     #[doc(hidden)]
     pub fn count_in(&mut self, gave_up: &Arc<Count>) {

@@ -88,6 +88,11 @@ impl Budget {
         self.try_add(1)
     }
 
+    /// The same whether there is room for it or not: for what is there anyway.
+    pub fn add_one(&self) {
+        self.used.fetch_add(1, Relaxed);
+    }
+
     /// Gives back what [`take_one`](Self::take_one) has taken.
     pub fn give_back_one(&self) {
         self.used.fetch_sub(1, Relaxed);
@@ -200,6 +205,8 @@ mod tests {
         assert_eq!([(); 3].map(|()| budget.take_one()), [true, true, false]);
         budget.give_back_one();
         assert_eq!((budget.used(), budget.take_one(), budget.used()), (1, true, 2));
+        budget.add_one();
+        assert_eq!(budget.used(), 3);
     }
 
     #[test]

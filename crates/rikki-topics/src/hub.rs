@@ -50,6 +50,20 @@ struct Known {
 #[derive(Debug)]
 struct Named(Arc<Topic>);
 
+/// What one topic has.
+#[derive(Clone, Debug)]
+#[allow(clippy::exhaustive_structs, reason = "of this project alone")]
+pub struct TopicSize {
+    /// What it is called.
+    pub name: String,
+    /// How many are subscribed.
+    pub subscribers: u64,
+    /// How many messages are kept.
+    pub messages: u64,
+    /// What these hold, in bytes.
+    pub bytes: u64,
+}
+
 impl Hub {
     pub(crate) fn new(config: TopicsConfig, broker: Box<dyn Broker>) -> Self {
         let config = config.within_limits();
@@ -154,6 +168,16 @@ impl Hub {
         };
         self.shared.due.add_again(at.max(now.saturating_add(1000)), topic, round);
         None
+    }
+
+    /// Looks at each topic without the lock: whoever looks for one by its name waits for no more than a copy of all.
+    pub(crate) fn largest(&self, most: usize) -> Vec<TopicSize> {
+        let topics: Vec<_> = self.read().topics.iter().map(|Named(topic)| topic.clone()).collect();
+        let sizes = topics.iter().map(|topic| (topic.subscribers(), topic)).filter(|(subscribers, _)| *subscribers > 0);
+        let mut sizes: Vec<_> = sizes.collect();
+        sizes.sort_by(|(one, a), (other, b)| other.cmp(one).then_with(|| a.name.cmp(&b.name)));
+        sizes.truncate(most);
+        sizes.into_iter().map(|(subscribers, topic)| topic.size(subscribers)).collect()
     }
 
     pub(crate) fn counters(&self) -> Vec<TopicCounters> {

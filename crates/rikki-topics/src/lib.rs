@@ -57,9 +57,10 @@ pub use topics::Topics;
 #[cfg(feature = "axum")]
 pub use url::{Action, Denied, TopicUrl};
 
-/// What the fuzzer needs: no part of the interface, and it changes without notice.
-#[cfg(feature = "axum")]
+/// What the fuzzer and the server of `rikki` need: no part of the interface, and it changes without notice.
 #[doc(hidden)]
 pub mod internal {
+    #[cfg(feature = "axum")]
     pub use crate::centrifugo::internal::{is_command, value};
+    pub use crate::hub::TopicSize;
 }

@@ -275,6 +275,7 @@ fn feed_by<S: Seat>(batch: &mut Batch, seat: &mut S, cx: &mut Context<'_>, outle
                     && let Some(taken) = batch.pop()
                 {
                     seat.send(&taken, outlet);
+                    outlet.note_published(taken.item.time);
                     seat.cursor_mut().has_taken(&taken);
                     sent += 1;
                 }

@@ -10,6 +10,7 @@ use rikki_ws::Message;
 use crate::config::PresenceMode;
 use crate::error::{NoTopic, PublishError};
 use crate::fan_out::{Group, Post, lock};
+use crate::hub::TopicSize;
 use crate::item::Item;
 use crate::keys::Keys;
 use crate::position::{Epoch, From, Position};
@@ -230,6 +231,16 @@ impl Topic {
         let mut state = self.state();
         self.change_ring(&mut state, |ring, bounds| ring.expire(bounds, now));
         state
+    }
+
+    pub(crate) fn subscribers(&self) -> u64 {
+        self.state().groups().map(|group| group.count() as u64).sum()
+    }
+
+    pub(crate) fn size(&self, subscribers: u64) -> TopicSize {
+        let state = self.state();
+        let messages = state.ring.appended().saturating_sub(state.ring.gone());
+        TopicSize { name: self.name.to_string(), subscribers, messages, bytes: state.ring.held() as u64 }
     }
 
     /// One more subscriber in the runtime of `post`.

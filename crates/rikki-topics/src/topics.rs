@@ -13,7 +13,7 @@ use crate::counters::TopicCounters;
 use crate::cursor::Cursor;
 use crate::error::{NoTopic, SubscribeError};
 use crate::fan_out::Post;
-use crate::hub::Hub;
+use crate::hub::{Hub, TopicSize};
 use crate::name::judge;
 use crate::options::SubscribeOptions;
 use crate::presence::{Present, next_client};
@@ -160,6 +160,13 @@ impl Topics {
     #[must_use]
     pub fn counters(&self) -> Vec<TopicCounters> {
         self.0.counters()
+    }
+
+    /// The topics with most subscribers, the most first, as many as that at most.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn largest(&self, most: usize) -> Vec<TopicSize> {
+        self.0.largest(most)
     }
 
     pub(crate) fn per_connection(&self) -> usize {

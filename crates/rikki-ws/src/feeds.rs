@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::sync::Arc;
 use std::task::Context;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rikki_proto::{CloseCode, Connection, Output, PreparedMessage, SendError};
 use tracing::Span;
@@ -99,6 +100,8 @@ pub struct Outlet<'a> {
     /// The close that the feeds have asked for.
     pub(super) close: Option<(CloseCode, &'static str)>,
     pub(super) tally: Tally<'a>,
+    /// The time, read once for all that is sent in a poll, in milliseconds of Unix time.
+    pub(super) now: Option<u64>,
 }
 
 impl Outlet<'_> {
@@ -130,10 +133,28 @@ impl Outlet<'_> {
         Ok(())
     }
 
+    /// Notes how long the message that was just sent has waited since it was published, in milliseconds of Unix time,
+    /// where somebody looks at that. What is older than the connection has waited for no one.
+    pub fn note_published(&mut self, at: u64) {
+        if let Some(seen) = self.tally.seen {
+            let now = *self.now.get_or_insert_with(unix_ms);
+            let lag = Duration::from_millis(now.saturating_sub(at));
+            // Both times are cut to milliseconds.
+            if lag <= seen.age() + Duration::from_millis(1) {
+                self.tally.waited(1, lag);
+            }
+        }
+    }
+
     /// Closes the connection behind what has been accepted for it.
     pub fn close(&mut self, code: CloseCode, reason: &'static str) {
         self.close = Some((code, reason));
     }
+}
+
+fn unix_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl std::fmt::Debug for Outlet<'_> {

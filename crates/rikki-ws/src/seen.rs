@@ -97,6 +97,11 @@ impl Seen {
         self.sent.count(length);
     }
 
+    /// For how long it is open.
+    pub(super) fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+
     /// So much waits now.
     pub(crate) fn set_backlog(&self, bytes: usize) {
         if self.backlog.swap(bytes, Relaxed) == 0 && bytes > 0 {

@@ -104,4 +104,75 @@ pub(crate) struct Counts {
     pub(crate) issued_certificates: Count,
     pub(crate) failed_orders: Count,
     pub(crate) closed_slow: Arc<Count>,
+    /// Connections open now, by transport.
+    pub(crate) open: ByTransport,
+    #[cfg(feature = "tls")]
+    pub(crate) handshakes: TlsCounts,
+}
+
+/// What a connection comes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    Tls,
+    Unix,
+}
+
+impl Transport {
+    pub(crate) const ALL: [(Self, &'static str); 3] = [(Self::Tcp, "tcp"), (Self::Tls, "tls"), (Self::Unix, "unix")];
+}
+
+/// A number for each transport.
+#[derive(Debug, Default)]
+pub(crate) struct ByTransport {
+    tcp: Count,
+    tls: Count,
+    unix: Count,
+}
+
+impl ByTransport {
+    pub(crate) fn of(&self, transport: Transport) -> &Count {
+        match transport {
+            Transport::Tcp => &self.tcp,
+            Transport::Tls => &self.tls,
+            Transport::Unix => &self.unix,
+        }
+    }
+}
+
+/// How handshakes of TLS have ended.
+#[cfg(feature = "tls")]
+#[derive(Debug, Default)]
+pub(crate) struct TlsCounts {
+    pub(crate) tls12: Count,
+    pub(crate) tls13: Count,
+    /// The client took too long.
+    pub(crate) timeout: Count,
+    /// It went away, or the connection broke.
+    pub(crate) gone: Count,
+    /// It does not speak TLS, or not the one that is spoken here.
+    pub(crate) no_tls: Count,
+    pub(crate) incompatible: Count,
+    /// It has shown no certificate, or one that is not good.
+    pub(crate) client_certificate: Count,
+    /// It has said why it goes away, such as for a certificate that it does not trust.
+    pub(crate) alert: Count,
+    pub(crate) other: Count,
+}
+
+#[cfg(feature = "tls")]
+impl TlsCounts {
+    /// Those that failed, by reason.
+    #[cfg(feature = "admin")]
+    pub(crate) fn failed(&self) -> [(&'static str, &Count); 7] {
+        [
+            ("timeout", &self.timeout),
+            ("gone", &self.gone),
+            ("no-tls", &self.no_tls),
+            ("incompatible", &self.incompatible),
+            ("client-certificate", &self.client_certificate),
+            ("alert", &self.alert),
+            ("other", &self.other),
+        ]
+    }
 }

@@ -4,7 +4,11 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use rikki_limits::Budget;
+#[cfg(feature = "admin")]
+use rikki_limits::Count;
 
+#[cfg(feature = "admin")]
+use crate::counters::Transport;
 use crate::counters::{Counters, Counts};
 #[cfg(feature = "admin")]
 use crate::pulse::{Pulses, Reading};
@@ -37,6 +41,11 @@ pub(crate) struct Live {
 pub(crate) struct Mounted {
     /// Of each folder, with the path that it is mounted at.
     pub(crate) folders: Vec<(String, Arc<Budget>)>,
+    /// How often something was found in the cache of each, and how often not.
+    #[cfg(feature = "admin")]
+    pub(crate) caches: Vec<(String, Arc<[Count; 2]>)>,
+    #[cfg(all(feature = "admin", feature = "tls"))]
+    pub(crate) tls: Option<crate::tls::ServerTls>,
     pub(crate) topics: Vec<Arc<Budget>>,
     #[cfg(feature = "admin")]
     pub(crate) hubs: Vec<Hub>,
@@ -202,6 +211,44 @@ impl Monitor {
         self.live().pulses.read()
     }
 
+    /// How often files were found in the cache of each folder, and how often not.
+    #[cfg(feature = "admin")]
+    pub(crate) fn caches(&self) -> Vec<(String, [u64; 2])> {
+        let mounted = self.live().mounted.read().unwrap_or_else(PoisonError::into_inner);
+        mounted.caches.iter().map(|(mount, looks)| (mount.clone(), looks.each_ref().map(Count::get))).collect()
+    }
+
+    /// When certificates expire, by what they are called in the settings.
+    #[cfg(all(feature = "admin", feature = "tls"))]
+    pub(crate) fn certificates(&self) -> Vec<(String, std::time::SystemTime)> {
+        let tls = self.live().mounted.read().unwrap_or_else(PoisonError::into_inner).tls.clone();
+        tls.map(|tls| tls.ends()).unwrap_or_default()
+    }
+
+    /// How many connections are open, by transport.
+    #[cfg(feature = "admin")]
+    pub(crate) fn open_by_transport(&self) -> [(&'static str, u64); 3] {
+        Transport::ALL.map(|(transport, name)| (name, self.live().counts.open.of(transport).get()))
+    }
+
+    /// Handshakes of TLS that were done, by version, and those that failed, by reason.
+    #[cfg(all(feature = "admin", feature = "tls"))]
+    pub(crate) fn handshakes(&self) -> ([(&'static str, u64); 2], [(&'static str, u64); 7]) {
+        let counts = &self.live().counts.handshakes;
+        let done = [("1.2", counts.tls12.get()), ("1.3", counts.tls13.get())];
+        (done, counts.failed().map(|(reason, count)| (reason, count.get())))
+    }
+
+    /// The topics with most subscribers.
+    #[cfg(all(feature = "admin", feature = "topics"))]
+    pub(crate) fn largest_topics(&self, most: usize) -> Vec<rikki_topics::internal::TopicSize> {
+        let hubs = self.live().mounted.read().unwrap_or_else(PoisonError::into_inner).hubs.clone();
+        let mut largest: Vec<_> = hubs.iter().flat_map(|hub| hub.largest(most)).collect();
+        largest.sort_by_key(|topic| std::cmp::Reverse(topic.subscribers));
+        largest.truncate(most);
+        largest
+    }
+
     /// What is counted of the topics that the server knows.
     #[cfg(all(feature = "admin", feature = "topics"))]
     pub(crate) fn topics(&self) -> Vec<rikki_topics::TopicCounters> {
@@ -241,6 +288,7 @@ impl Counters {
             issued_certificates,
             failed_orders,
             closed_slow,
+            ..
         } = &*live.counts;
         let websockets = live.websockets.counters();
         Self {

@@ -24,7 +24,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
         }
         let tally = Tally { shard: turn.shard, seen: self.seen.as_deref() };
         let (connection, output, left) = (&mut self.connection, &mut *turn.output, &mut turn.budget.fed);
-        let mut outlet = Outlet { connection, output, left, close: None, tally };
+        let mut outlet = Outlet { connection, output, left, close: None, tally, now: None };
         let fed = feeds.poll_feed(turn.cx, &mut outlet);
         if let Some((code, reason)) = outlet.close {
             self.close_in_turn(code, reason, turn.output);

@@ -1,21 +1,26 @@
 //! What there is to tell of a server at one moment, read from where it is counted: the metrics and the status are made
 //! of it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[cfg(feature = "topics")]
-use rikki_topics::TopicCounters;
+use rikki_topics::{TopicCounters, internal::TopicSize};
 use serde::Serialize;
 
 use super::Inside;
 use super::warnings::Warning;
 use crate::counters::Counters;
-use crate::live::{BudgetUse, Stage};
+use crate::live::{BudgetUse, Monitor, Stage};
 use crate::pulse::Reading;
 use crate::ws::internal::{Carrier, ClosedBy, Details, MeterReading, Packed};
 
 /// How many of the slowest readers are told of.
 const SLOWEST: usize = 20;
+
+/// How many topics are, by their subscribers.
+#[cfg(feature = "topics")]
+const LARGEST: usize = 20;
 
 /// All of it. Names are those of the JSON, which docs/admin.md describes.
 #[derive(Debug, Default, Serialize)]
@@ -35,6 +40,9 @@ pub(super) struct Snapshot {
     pub(super) places: Vec<Used>,
     pub(super) refusals: Vec<Counted>,
     pub(super) failures: Vec<Counted>,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Tls,
+    pub(super) file_cache: Vec<CacheLooks>,
     #[cfg(feature = "topics")]
     pub(super) topics: Topics,
     pub(super) warnings: Vec<Warning>,
@@ -51,6 +59,7 @@ pub(super) struct Connections {
     pub(super) open: u64,
     pub(super) most: u64,
     pub(super) accepted: u64,
+    pub(super) by_transport: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -161,6 +170,60 @@ pub(super) struct Topics {
     pub(super) published: u64,
     pub(super) delivered: u64,
     pub(super) patterns: Vec<TopicCounters>,
+    pub(super) largest: Vec<Topic>,
+}
+
+/// A topic with many subscribers.
+#[cfg(feature = "topics")]
+#[derive(Debug, Serialize)]
+pub(super) struct Topic {
+    name: String,
+    subscribers: u64,
+    messages: u64,
+    bytes: u64,
+}
+
+/// How handshakes of TLS have ended, and until when certificates are valid.
+#[cfg(feature = "tls")]
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Tls {
+    pub(super) handshakes: BTreeMap<&'static str, u64>,
+    pub(super) failures: Vec<Counted>,
+    pub(super) certificates: Vec<Certificate>,
+}
+
+#[cfg(feature = "tls")]
+#[derive(Debug, Serialize)]
+pub(super) struct Certificate {
+    pub(super) name: String,
+    pub(super) not_after_ms: u64,
+}
+
+/// How often small files were found in the cache of a folder, and how often not.
+#[derive(Debug, Serialize)]
+pub(super) struct CacheLooks {
+    pub(super) mount: String,
+    pub(super) hits: u64,
+    pub(super) misses: u64,
+}
+
+impl From<(String, [u64; 2])> for CacheLooks {
+    fn from((mount, [hits, misses]): (String, [u64; 2])) -> Self {
+        Self { mount, hits, misses }
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Tls {
+    fn read(monitor: &Monitor) -> Self {
+        let (done, failed) = monitor.handshakes();
+        let certificates = monitor.certificates().into_iter();
+        Self {
+            handshakes: done.into_iter().collect(),
+            failures: counted(failed),
+            certificates: certificates.map(|(name, ends)| Certificate { name, not_after_ms: unix_ms(ends) }).collect(),
+        }
+    }
 }
 
 /// The budgets that count things; the others count bytes.
@@ -183,7 +246,12 @@ impl Snapshot {
                 Stage::Draining => "draining",
             },
             generation: counters.reloads + 1,
-            connections: Connections { open: counters.connections, most, accepted: counters.accepted },
+            connections: Connections {
+                open: counters.connections,
+                most,
+                accepted: counters.accepted,
+                by_transport: monitor.open_by_transport().into_iter().collect(),
+            },
             websockets: WebSockets {
                 open: counters.websockets,
                 queued_bytes: counters.queued_bytes,
@@ -202,8 +270,11 @@ impl Snapshot {
             places: places.into_iter().map(Used::from).collect(),
             refusals: refusals(&counters),
             failures: failures(&counters),
+            #[cfg(feature = "tls")]
+            tls: Tls::read(monitor),
+            file_cache: monitor.caches().into_iter().map(CacheLooks::from).collect(),
             #[cfg(feature = "topics")]
-            topics: Topics::from(monitor.topics()),
+            topics: Topics::read(monitor),
             warnings: inside.warnings.latest(),
             counters,
             meters,
@@ -341,8 +412,16 @@ impl From<BudgetUse> for Used {
 }
 
 #[cfg(feature = "topics")]
-impl From<Vec<TopicCounters>> for Topics {
-    fn from(patterns: Vec<TopicCounters>) -> Self {
+impl Topics {
+    fn read(monitor: &Monitor) -> Self {
+        let patterns = monitor.topics();
+        let largest = monitor.largest_topics(LARGEST).into_iter();
+        let largest = largest.map(|TopicSize { name, subscribers, messages, bytes }| Topic {
+            name,
+            subscribers,
+            messages,
+            bytes,
+        });
         let sum = |of: fn(&TopicCounters) -> u64| patterns.iter().map(of).sum();
         Self {
             topics: sum(|pattern| pattern.topics),
@@ -350,6 +429,7 @@ impl From<Vec<TopicCounters>> for Topics {
             published: sum(|pattern| pattern.published),
             delivered: sum(|pattern| pattern.delivered),
             patterns,
+            largest: largest.collect(),
         }
     }
 }

@@ -7,6 +7,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
+use rikki_limits::Count;
+use rustls::ProtocolVersion;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
@@ -15,6 +17,7 @@ use tokio_rustls::server;
 
 use super::connection::Connection;
 use super::linger;
+use crate::counters::TlsCounts;
 use crate::tls::{ClientCertificate, Failed, Handshake};
 use crate::ws::tls::TlsStream;
 
@@ -23,20 +26,27 @@ impl Connection {
     pub(crate) async fn serve_tls(mut self, handshake: Handshake, turn: Handshakes, stream: TcpStream) {
         let peer = self.peer;
         let handshake = self.serving.in_time(shake_hands(turn, handshake, stream)).await;
+        let counts = &self.serving.counts().handshakes;
         let stream = match handshake {
             Some(Ok(stream)) => stream,
             Some(Err((error, stream))) => {
+                cause(counts, &error).up();
                 tracing::debug!(target: "rikki::http", %peer, "TLS handshake failed: {error}");
                 // What the client has sent on would reset the connection, and destroy the alert on its way.
                 return linger::close(stream).await;
             }
             None => {
+                counts.timeout.up();
                 tracing::debug!(target: "rikki::http", %peer, "TLS handshake took too long");
                 return;
             }
         };
         if Handshake::was_all(&stream) {
             return linger::close(stream).await;
+        }
+        match stream.get_ref().1.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => counts.tls12.up(),
+            _ => counts.tls13.up(),
         }
         let stream = TlsStream::from(stream);
         let shown = stream.session().peer_certificates().and_then(<[_]>::first);
@@ -46,6 +56,20 @@ impl Connection {
         } else {
             self.serve_http1(stream).await;
         }
+    }
+}
+
+/// Where a handshake is counted that failed with this.
+fn cause<'c>(counts: &'c TlsCounts, error: &io::Error) -> &'c Count {
+    use rustls::Error;
+    match error.get_ref().and_then(|error| error.downcast_ref::<Error>()) {
+        Some(Error::InvalidMessage(_) | Error::InappropriateMessage { .. }) => &counts.no_tls,
+        Some(Error::PeerIncompatible(_)) => &counts.incompatible,
+        Some(Error::NoCertificatesPresented | Error::InvalidCertificate(_)) => &counts.client_certificate,
+        Some(Error::AlertReceived(_)) => &counts.alert,
+        Some(_) => &counts.other,
+        None if error.kind() == io::ErrorKind::InvalidData => &counts.no_tls,
+        None => &counts.gone,
     }
 }
 

@@ -11,7 +11,7 @@ use super::config::{Config, Limits, Shared};
 use super::draining::Draining;
 use super::guard::Guard;
 use super::linger::LINGER;
-use crate::counters::Counts;
+use crate::counters::{Counts, Transport};
 use crate::live::Live;
 use crate::net::{Networks, Peer};
 use crate::ws;
@@ -82,6 +82,15 @@ impl Serving {
     pub(crate) fn lets_in(&self, peer: Peer) -> bool {
         let peers = self.config.peers.as_deref();
         peers.is_none_or(|peers| peer == Peer::Unix || peers.has_peer(peer))
+    }
+
+    /// What its connections come by.
+    pub(crate) fn transport(&self) -> Transport {
+        match self.terms.listener {
+            ListenerKind { unix: true, .. } => Transport::Unix,
+            ListenerKind { tls: true, .. } => Transport::Tls,
+            _ => Transport::Tcp,
+        }
     }
 
     pub(crate) fn counts(&self) -> &Counts {

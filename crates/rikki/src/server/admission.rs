@@ -5,14 +5,13 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::Router;
-use axum::http::StatusCode;
-use axum::response::Response;
-use rikki_limits::Share;
-
+use crate::counters::Transport;
 use crate::http;
 use crate::live::Live;
 use crate::net::Peer;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::Response;
 
 /// The most connections, and who has how many.
 #[derive(Debug)]
@@ -34,7 +33,8 @@ pub(super) enum Excess {
 /// The place of a connection, given back when dropped. Each connection holds one: what few of them have is boxed.
 #[derive(Debug)]
 pub(crate) struct Place {
-    _share: Share,
+    live: Arc<Live>,
+    transport: Transport,
     of_address: Option<Box<OfAddress>>,
 }
 
@@ -64,17 +64,26 @@ impl Admission {
     }
 
     /// Gives a connection its place, if there is one, or `make_room` makes another one leave.
-    pub(super) fn admit(self: &Arc<Self>, peer: Peer, make_room: impl FnOnce() -> bool) -> Result<Place, Excess> {
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        peer: Peer,
+        transport: Transport,
+        make_room: impl FnOnce() -> bool,
+    ) -> Result<Place, Excess> {
         self.live.counts.accepted.up();
         // First, so that nobody has to leave for one that has no place anyway.
         let of_address = self.share(peer)?;
-        self.place(of_address, make_room)
+        self.place(of_address, transport, make_room)
     }
 
     /// The same for a connection that has not said yet from whom it is.
-    pub(super) fn admit_unnamed(self: &Arc<Self>, make_room: impl FnOnce() -> bool) -> Result<Place, Excess> {
+    pub(super) fn admit_unnamed(
+        self: &Arc<Self>,
+        transport: Transport,
+        make_room: impl FnOnce() -> bool,
+    ) -> Result<Place, Excess> {
         self.live.counts.accepted.up();
-        self.place(None, make_room)
+        self.place(None, transport, make_room)
     }
 
     /// Counts a connection that has a place for the address that it turns out to be from.
@@ -83,19 +92,24 @@ impl Admission {
         Ok(())
     }
 
-    fn place(&self, of_address: Option<Box<OfAddress>>, make_room: impl FnOnce() -> bool) -> Result<Place, Excess> {
+    fn place(
+        &self,
+        of_address: Option<Box<OfAddress>>,
+        transport: Transport,
+        make_room: impl FnOnce() -> bool,
+    ) -> Result<Place, Excess> {
         let Live { counts, connections, .. } = &*self.live;
-        let mut share = connections.share();
-        if !share.grow(1) {
+        if !connections.take_one() {
             if !make_room() {
                 counts.refused_connections.up();
                 return Err(Excess::Connections);
             }
             // It has been told to, and is about to.
             counts.replaced_idle.up();
-            share.set(1);
+            connections.add_one();
         }
-        Ok(Place { _share: share, of_address })
+        counts.open.of(transport).up();
+        Ok(Place { live: self.live.clone(), transport, of_address })
     }
 
     /// Counts one more connection from an address, if there is one and a limit for it.
@@ -113,6 +127,13 @@ impl Admission {
 
     fn by_address(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
         self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.live.connections.give_back_one();
+        self.live.counts.open.of(self.transport).down();
     }
 }
 
@@ -162,7 +183,7 @@ mod tests {
     #[test]
     fn who_has_no_address_has_no_share() {
         let admission = admission(1);
-        let admit = |peer| admission.admit(peer, || false);
+        let admit = |peer| admission.admit(peer, Transport::Tcp, || false);
         let _places = [admit(Peer::Unix).unwrap(), admit(Peer::Unix).unwrap(), admit(ip("192.0.2.1")).unwrap()];
         assert_eq!(admit(ip("192.0.2.1")).err(), Some(Excess::FromAddress));
         assert_eq!(admit(Peer::Unix).err(), Some(Excess::Connections));
@@ -171,7 +192,7 @@ mod tests {
     #[test]
     fn who_is_named_later_counts_from_then_on() {
         let admission = admission(1);
-        let admit = || admission.admit_unnamed(|| false).unwrap();
+        let admit = || admission.admit_unnamed(Transport::Tcp, || false).unwrap();
         let (mut one, mut other) = (admit(), admit());
         assert_eq!(admission.name(&mut one, ip("192.0.2.1")), Ok(()));
         assert_eq!(admission.name(&mut other, ip("192.0.2.1")), Err(Excess::FromAddress));
@@ -185,15 +206,15 @@ mod tests {
     #[test]
     fn places_are_given_back() {
         let admission = admission(2);
-        let admit = |address: &str| admission.admit(ip(address), || false);
+        let admit = |address: &str| admission.admit(ip(address), Transport::Tcp, || false);
         let (one, two) = (admit("2001:db8::1").unwrap(), admit("2001:db8::2").unwrap());
         assert_eq!(admit("2001:db8::3").err(), Some(Excess::FromAddress));
         let three = admit("192.0.2.1").unwrap();
         assert_eq!(admit("192.0.2.2").err(), Some(Excess::Connections));
         assert_eq!(admission.by_address().len(), 2, "who was refused has no share");
         let never = || panic!("nobody has to leave for one that may not come in");
-        assert_eq!(admission.admit(ip("2001:db8::4"), never).err(), Some(Excess::FromAddress));
-        assert!(admission.admit(ip("192.0.2.3"), || true).is_ok());
+        assert_eq!(admission.admit(ip("2001:db8::4"), Transport::Tcp, never).err(), Some(Excess::FromAddress));
+        assert!(admission.admit(ip("192.0.2.3"), Transport::Tcp, || true).is_ok());
         drop((one, two));
         assert!(admit("2001:db8::3").is_ok());
         drop(three);

@@ -62,7 +62,7 @@ impl Door {
         if site.is_proxied {
             return self.admit_proxied(stream, peer, listener);
         }
-        match self.admission.admit(peer, || site.serving.send_idle_away()) {
+        match self.admission.admit(peer, site.serving.transport(), || site.serving.send_idle_away()) {
             Ok(place) => self.serve(place, stream, Client::direct(peer), listener),
             Err(excess) => self.refuse(|| self.refusal(excess, stream, Client::direct(peer), listener)),
         }
@@ -77,7 +77,7 @@ impl Door {
             return proxied::log(&site.serving, peer, Unproxied::Stranger);
         }
         let (door, listener, serving) = (self.clone(), listener.clone(), site.serving.clone());
-        match self.admission.admit_unnamed(|| site.serving.send_idle_away()) {
+        match self.admission.admit_unnamed(site.serving.transport(), || site.serving.send_idle_away()) {
             Ok(mut place) => drop(tokio::spawn(async move {
                 let client = match proxied::client(&serving, peer, &mut stream).await {
                     Ok(client) => client,

@@ -11,6 +11,7 @@ use super::sites::Common;
 use super::url::{self, ListenHost};
 use super::{Server, StartError};
 use crate::http::{self, Begin, Connection, Current, Shared};
+use crate::live::Stage;
 use crate::net::Peer;
 use crate::testing::App;
 use crate::ws::internal::{ListenerKind, Tracked, Tracker};
@@ -67,6 +68,7 @@ impl Server {
         let admission = Arc::new(Admission::new(self.live.clone(), self.limits.max_connections_per_address));
         std::mem::take(&mut self.in_force).call();
         self.share_memory(&mounts);
+        self.live.reach(Stage::Serving);
         let doors = Doors { current: Arc::new(Current::new(site)), admission, is_unix, begin: Arc::new(begin) };
         Ok(App::served_by(move |stream, peer| doors.serve(stream, peer)))
     }
@@ -95,10 +97,11 @@ impl Doors {
     fn serve(&self, stream: DuplexStream, peer: SocketAddr) -> impl Future<Output = ()> + Send + use<> {
         let peer = if self.is_unix { Peer::Unix } else { Peer::Ip(peer) };
         let site = self.current.now();
-        let (place, current) = match self.admission.admit(peer, || site.serving.send_idle_away()) {
-            Ok(place) => (Some(place), self.current.clone()),
-            Err(excess) => (None, Arc::new(site.refusing(excess.router()))),
-        };
+        let (place, current) =
+            match self.admission.admit(peer, site.serving.transport(), || site.serving.send_idle_away()) {
+                Ok(place) => (Some(place), self.current.clone()),
+                Err(excess) => (None, Arc::new(site.refusing(excess.router()))),
+            };
         let has_place = place.is_some();
         let tracker = Tracker::new(Belongings { _place: place, _begin: self.begin.clone() });
         Connection::new(current, peer, tracker, has_place).serve_http1(stream)

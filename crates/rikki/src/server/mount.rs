@@ -79,6 +79,12 @@ impl Mounts {
         self.0.iter().flat_map(of).collect()
     }
 
+    /// How often something was found in the cache of each, and how often not.
+    #[cfg(feature = "admin")]
+    pub(super) fn caches(&self) -> Vec<(String, Arc<[Count; 2]>)> {
+        self.0.iter().map(|Mount { path, files }| (path.clone(), Arc::clone(files.cache_looks()))).collect()
+    }
+
     /// Takes the place of others: one at the same path counts what that one still sends, and what was secret stays so.
     pub(super) fn succeed(&mut self, before: &Self) {
         for Mount { path, files } in &mut self.0 {

@@ -179,6 +179,10 @@ impl Server {
         let topics = Vec::new();
         let mounted_now = Mounted {
             folders: mounts.budgets(),
+            #[cfg(feature = "admin")]
+            caches: mounts.caches(),
+            #[cfg(all(feature = "admin", feature = "tls"))]
+            tls: self.tls.clone(),
             topics,
             #[cfg(all(feature = "admin", feature = "topics"))]
             hubs: self.topics.clone(),

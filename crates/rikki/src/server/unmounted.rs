@@ -26,6 +26,11 @@ impl Mounts {
         Vec::new()
     }
 
+    #[cfg(feature = "admin")]
+    pub(super) fn caches(&self) -> Vec<(String, Arc<[Count; 2]>)> {
+        Vec::new()
+    }
+
     #[allow(clippy::unnecessary_wraps, reason = "with folders it can fail")]
     pub(super) fn add_to(self, router: Router, _: bool) -> Result<Router, StartError> {
         Ok(router)

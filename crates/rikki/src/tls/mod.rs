@@ -287,6 +287,12 @@ impl ServerTls {
         self.store.authorities()
     }
 
+    /// See [`Store::ends`].
+    #[cfg(feature = "admin")]
+    pub(crate) fn ends(&self) -> Vec<(String, SystemTime)> {
+        self.store.ends()
+    }
+
     /// See [`Store::expiring`].
     pub(crate) fn expiring(&self, now: SystemTime, within: Duration) -> Vec<(PathBuf, SystemTime)> {
         self.store.expiring(now, within)

@@ -30,6 +30,8 @@ pub(super) struct Store {
     config: RwLock<Arc<ServerConfig>>,
     /// What the certificates in use were made of: to be read while somebody looks at files, which may hang.
     prints: RwLock<Prints>,
+    /// When those expire that are shown, likewise.
+    ends: RwLock<Vec<(String, SystemTime)>>,
     #[cfg(feature = "acme")]
     managed: Option<Arc<Managed>>,
 }
@@ -79,12 +81,14 @@ impl Store {
     pub(super) fn new(sources: Sources) -> Result<Arc<Self>, TlsError> {
         let config = RwLock::new(sources.config()?);
         let prints = RwLock::new(sources.prints());
+        let ends = RwLock::new(sources.ends());
         #[cfg(feature = "acme")]
         let managed = sources.issuing.as_ref().map(|issuing| issuing.managed.clone());
         Ok(Arc::new(Self {
             sources: Mutex::new(sources),
             config,
             prints,
+            ends,
             #[cfg(feature = "acme")]
             managed,
         }))
@@ -102,6 +106,7 @@ impl Store {
         let issued = sources.issuing.iter_mut().flat_map(|issuing| &mut issuing.issued);
         issued.filter(|(of, _)| of == name).for_each(|(_, issued)| *issued = Some(certificate.clone()));
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = sources.config()?;
+        *self.ends.write().unwrap_or_else(PoisonError::into_inner) = sources.ends();
         Ok(())
     }
 
@@ -134,11 +139,18 @@ impl Store {
                 Ok(config) => {
                     *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
                     *self.prints.write().unwrap_or_else(PoisonError::into_inner) = sources.prints();
+                    *self.ends.write().unwrap_or_else(PoisonError::into_inner) = sources.ends();
                 }
                 Err(error) => look.refused.push((error, true)),
             }
         }
         look
+    }
+
+    /// When each certificate expires, by its file or by the name that it was asked for.
+    #[cfg(feature = "admin")]
+    pub(super) fn ends(&self) -> Vec<(String, SystemTime)> {
+        self.ends.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn prints(&self) -> Prints {
@@ -167,6 +179,18 @@ impl Store {
 }
 
 impl Sources {
+    fn ends(&self) -> Vec<(String, SystemTime)> {
+        let made = self.made.iter().map(|made| ("self-signed".to_owned(), made.ends));
+        let pairs = self.pairs.iter().map(|pair| (pair.name().display().to_string(), pair.value.ends));
+        let ends = made.chain(pairs);
+        #[cfg(feature = "acme")]
+        let ends = {
+            let issued = self.issuing.iter().flat_map(|issuing| &issuing.issued);
+            ends.chain(issued.filter_map(|(name, issued)| Some((name.clone(), issued.as_ref()?.ends))))
+        };
+        ends.collect()
+    }
+
     fn prints(&self) -> Prints {
         let pairs = self.pairs.iter().map(|pair| pair.print).collect();
         Prints { pairs, authorities: self.authorities.as_ref().map(|authorities| authorities.print) }

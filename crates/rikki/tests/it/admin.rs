@@ -11,7 +11,7 @@ use rikki::{Handle, Server, Stage};
 use serde_json::Value;
 
 use crate::files::fixture::Fixture;
-use crate::talk::{Talk, close, frame};
+use crate::talk::{Talk, close, frame, upgrade};
 use crate::wire::{WORKERS, soon};
 
 const ANY: &str = "http://127.0.0.1:0";
@@ -129,7 +129,7 @@ async fn who_may_look() {
     // No page can have anything done, and nobody else who is not let in at a socket.
     for command in ["reload", "drain", "close", "log"] {
         let request = format!("POST /commands/{command} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
-        let refused = super_ask(address, &format!("{request}Content-Length: 0\r\n\r\n")).await;
+        let refused = ask_raw(address, &format!("{request}Content-Length: 0\r\n\r\n")).await;
         check(&refused, 403, "commands are taken on a Unix socket alone");
     }
     assert_eq!(status(&admin)["state"], "serving");
@@ -137,7 +137,7 @@ async fn who_may_look() {
     inside.shutdown().await;
 }
 
-async fn super_ask(address: SocketAddr, request: &str) -> String {
+async fn ask_raw(address: SocketAddr, request: &str) -> String {
     ask(address, request).await
 }
 
@@ -205,6 +205,9 @@ async fn what_is_told_of_websockets() {
         }
         // What a client has chosen is in no label.
         assert!(!metrics.contains("secret") && !metrics.contains("4321"), "{metrics}");
+        talk.send(close(1000, "")).await;
+        assert_eq!(talk.next().await, "close(1000)");
+        drop((talk, other));
         handle.shutdown().await;
         inside.shutdown().await;
     }
@@ -245,6 +248,152 @@ async fn commands_on_a_socket() {
     soon("the end", running).await.unwrap().unwrap();
     inside.shutdown().await;
     assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn one_websocket_is_told_of_and_closed() {
+    let folder = Fixture::empty();
+    let path = folder.root().join("admin.sock");
+    for workers in WORKERS {
+        let (handle, admin, inside) = look(echo().workers(workers), &format!("unix:{}", path.display())).await;
+        let address = handle.local_addrs()[0];
+        // One that takes nothing of what it is sent.
+        let mut slow = Talk::open_at(address, "/echo").await;
+        let mut quick = Talk::open_at(address, "/echo").await;
+        quick.echo("hello").await;
+        let sending = async {
+            loop {
+                slow.send(frame(0x82, vec![7; 100_000])).await;
+            }
+        };
+        let behind = |status: &Value| status["websockets"]["slowest"][0]["queued_bytes"].as_u64() > Some(200_000);
+        let status = tokio::select! {
+            status = until(&admin, "a slow reader", behind) => status,
+            () = sending => unreachable!("it never ends"),
+        };
+        let slowest = status["websockets"]["slowest"].as_array().unwrap();
+        assert_eq!(slowest.len(), 1, "{slowest:?}");
+        let peer = slow.stream.tcp().local_addr().unwrap().to_string();
+        assert_eq!((&slowest[0]["peer"], &slowest[0]["endpoint"]), (&peer.into(), &"/echo".into()));
+        assert!(slowest[0]["waiting_ms"].is_u64(), "{slowest:?}");
+        let id = slowest[0]["id"].as_u64().unwrap();
+
+        // Other tests open some too.
+        let peer = format!("\"peer\":\"{}\"", quick.stream.tcp().local_addr().unwrap());
+        let mut found = None;
+        for other in id.. {
+            let details = get_at(&path, &format!("/status/connections/{other}")).await;
+            if details.contains(&peer) {
+                found = Some((other, details));
+                break;
+            }
+        }
+        let (other, details) = found.unwrap();
+        check(&details, 200, "\"received_messages\":1,\"received_bytes\":5,\"sent_messages\":1,\"sent_bytes\":5,");
+        for id in ["0", "-1", "x", "18446744073709551616", "%00", "99999999"] {
+            check(&get_at(&path, &format!("/status/connections/{id}")).await, 404, "no WebSocket");
+        }
+        for (argument, status, text) in [
+            ("", 400, "write the id"),
+            ("x", 400, "write the id"),
+            ("1 2 3", 400, "write the id"),
+            ("1 99999999", 400, "write the id"),
+            ("1 1006", 400, "no Close can have the code 1006"),
+            ("1 999", 400, "no Close can have the code 999"),
+            ("99999999", 404, "has the id 99999999"),
+        ] {
+            check(&post(&path, "close", argument).await, status, text);
+        }
+        check(&post(&path, "close", &other.to_string()).await, 200, "is closed with 1008");
+        assert_eq!(quick.next().await, "close(1008)");
+        quick.send(close(1008, "")).await;
+        assert_eq!(quick.rest().await, "");
+        check(&post(&path, "close", &format!("{id} 4001")).await, 200, "is closed with 4001");
+        let is_over = |status: &Value| status["websockets"]["open"] == 0;
+        drop(slow);
+        let status = until(&admin, "the end of both", is_over).await;
+        assert_eq!(status["websockets"]["closes"][1]["by"], "server", "{status}");
+        handle.shutdown().await;
+        inside.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn one_endpoint_is_drained() {
+    let folder = Fixture::empty();
+    let path = folder.root().join("admin.sock");
+    let server = echo().drain_window(std::time::Duration::from_millis(20));
+    let (handle, _admin, inside) = look(server, &format!("unix:{}", path.display())).await;
+    let address = handle.local_addrs()[0];
+    check(&post(&path, "drain", "/echo").await, 404, "those where some were: none yet");
+    let mut there = [Talk::open_at(address, "/echo").await, Talk::open_at(address, "/echo").await];
+    let mut elsewhere = Talk::open_at(address, "/rooms/a").await;
+    check(&post(&path, "drain", "/rooms/a").await, 404, "those where some were: /echo, /rooms/{name}");
+    check(&post(&path, "drain", "/echo").await, 200, "2 WebSockets are closed with 1001");
+    for talk in &mut there {
+        assert_eq!(talk.next().await, "close(1001)");
+        talk.send(close(1001, "")).await;
+        assert_eq!(talk.rest().await, "");
+    }
+    let mut refused = Talk::connect_to(address).await;
+    refused.send(upgrade("/echo", "")).await;
+    let answer = refused.text().await;
+    check(&answer, 503, "nobody is let in here");
+    assert!(answer.contains("retry-after: 10\r\n"), "{answer}");
+    elsewhere.echo("still there").await;
+    check(&get_at(&path, "/readyz").await, 200, "ready");
+    check(&post(&path, "undrain", "/none").await, 404, "");
+    check(&post(&path, "undrain", "/echo").await, 200, "are let in at /echo");
+    let mut again = Talk::open_at(address, "/echo").await;
+    again.echo("again").await;
+    drop((again, elsewhere));
+    handle.shutdown().await;
+    inside.shutdown().await;
+}
+
+/// How long messages wait, from a sender and from a topic, until they are framed.
+#[tokio::test]
+async fn what_waits_is_timed() {
+    use rikki::topics::{TopicUrl, Topics, TopicsConfig};
+    let topics = Topics::new(TopicsConfig::default());
+    let late = |socket: &mut Socket<'_>, _: Message<'_>| {
+        let sender = socket.sender();
+        tokio::spawn(async move {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            let _ = sender.send("late");
+        });
+    };
+    let server = Server::new().websocket("/late", late).route("/topics/{*topic}", TopicUrl::new(&topics).route());
+    let (handle, admin, inside) = look(server.topics(&topics).listen(ANY), ANY).await;
+    let address = handle.local_addrs()[0];
+    let mut talk = Talk::open_at(address, "/late").await;
+    talk.send(frame(0x81, "now")).await;
+    assert_eq!(talk.next().await, "text(late)");
+    let mut subscriber = Talk::open_at(address, "/topics/news").await;
+    until(&admin, "a subscriber", |status| status["topics"]["subscribers"] == 1).await;
+    topics.publish("topics/news", "first").wait().unwrap();
+    assert_eq!(subscriber.next().await, "text(first)");
+    let status = until(&admin, "what was delivered", |status| status["topics"]["delivered"] == 1).await;
+    assert_eq!(status["topics"]["largest"][0]["name"], "topics/news");
+    assert_eq!(status["topics"]["largest"][0]["subscribers"], 1);
+    for endpoint in ["/late", "/topics/{*topic}"] {
+        let line = format!("rikki_delivery_lag_seconds_count{{endpoint=\"{endpoint}\",transport=\"tcp\"}} 1");
+        let told = async {
+            while !admin.metrics().lines().any(|known| known == line) {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(&line, told).await;
+    }
+    drop((talk, subscriber));
+    handle.shutdown().await;
+    inside.shutdown().await;
+}
+
+async fn get_at(path: &Path, target: &str) -> String {
+    let mut talk = Talk::connect_at(path).await;
+    talk.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await;
+    talk.text().await
 }
 
 #[tokio::test]

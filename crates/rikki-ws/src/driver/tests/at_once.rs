@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::buffers::BuffersGuard;
+use crate::meters::Shards;
 
 const LARGE: [u8; 5000] = [b'l'; 5000];
 
@@ -23,7 +24,8 @@ async fn the_last_of_a_read_is_not_copied() {
         ([&large[..], &small].concat(), 2, (1, 0)),
         (frame(0x82, &LARGE[..4095]), 1, (1, 0)),
     ] {
-        *BuffersGuard::take().get() = Buffers { output: Output::default(), read: vec![0; READ_SIZE].into() };
+        *BuffersGuard::take().get() =
+            Buffers { output: Output::default(), read: vec![0; READ_SIZE].into(), shards: Shards::default() };
         let mut fixture = Fixture::new(vectored([read]), Config::default(), echo);
         assert!(fixture.poll().is_pending());
         let io = &fixture.driver.line.io;

@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+#[cfg(feature = "topics")]
+use rikki_topics::TopicCounters;
+
 use crate::admin::snapshot::{Counted, Snapshot, Used, transport, who};
 use crate::pulse::{BOUNDS, Reading};
 use crate::ws::internal::{LagCounts, MeterReading, SizeCounts};
@@ -56,6 +59,12 @@ impl Samples {
         now.meters.iter().for_each(|meters| self.add(at(meters), value(meters)));
     }
 
+    #[cfg(feature = "topics")]
+    fn patterns(&mut self, now: &Snapshot, value: fn(&TopicCounters) -> Value) {
+        let patterns = &now.topics.patterns;
+        patterns.iter().for_each(|pattern| self.add([pattern.pattern.clone().into()], value(pattern)));
+    }
+
     fn budgets(&mut self, budgets: &[Used], value: fn(&Used) -> u64) {
         for budget in budgets {
             let mount = budget.mount.clone().unwrap_or_default();
@@ -93,6 +102,15 @@ const CLOSED: &[&str] = &["endpoint", "transport", "code", "by"];
 const DROPPED: &[&str] = &["endpoint", "transport", "policy"];
 const PACKED: &[&str] = &["endpoint", "transport", "direction", "form"];
 
+#[cfg(feature = "topics")]
+const PATTERN: &[&str] = &["pattern"];
+#[cfg(feature = "topics")]
+const REASON: &[&str] = &["pattern", "reason"];
+#[cfg(feature = "topics")]
+const POLICY: &[&str] = &["pattern", "policy"];
+#[cfg(feature = "topics")]
+const RESULT: &[&str] = &["pattern", "result"];
+
 fn at(meters: &MeterReading) -> [Cow<'static, str>; 2] {
     [meters.endpoint.clone().into(), transport(meters.carrier).into()]
 }
@@ -117,8 +135,18 @@ fn sizes(sizes: &SizeCounts) -> Value {
 }
 
 fn lags(lags: &LagCounts) -> Value {
-    let bound = |bucket: usize| LagCounts::bound(bucket).map_or(f64::INFINITY, |bound| bound.as_secs_f64());
-    let buckets = lags.counts.iter().enumerate().map(|(bucket, count)| (bound(bucket), *count)).collect();
+    // Each bound is four times the one before.
+    let mut buckets: Vec<(f64, u64)> = Vec::new();
+    for (bucket, count) in lags.counts.iter().enumerate() {
+        let bound = LagCounts::bound(bucket).map_or(f64::INFINITY, |bound| bound.as_secs_f64());
+        match buckets.last_mut() {
+            Some((last, sum)) if bucket % 2 == 1 => {
+                *last = bound;
+                *sum += count;
+            }
+            _ => buckets.push((bound, *count)),
+        }
+    }
     Value::Buckets { sum: lags.sum.as_secs_f64(), buckets }
 }
 
@@ -145,8 +173,8 @@ pub(super) const FAMILIES: &[Family] = &[
         to.add(["done".into()], now.counters.reloads);
         to.add(["refused".into()], now.counters.refused_reloads);
     }),
-    family("rikki_connections", Gauge, &[], "Connections open now, WebSockets included", |now, to| {
-        to.one(now.connections.open as f64)
+    family("rikki_connections", Gauge, &["transport"], "Connections open now, WebSockets included", |now, to| {
+        now.connections.by_transport.iter().for_each(|(transport, open)| to.add([(*transport).into()], *open as f64));
     }),
     family(
         "rikki_connections_accepted",
@@ -235,6 +263,38 @@ pub(super) const FAMILIES: &[Family] = &[
             to.add([reading.worker.to_string().into()], reading.since.as_secs_f64());
         }
     }),
+    family(
+        "rikki_file_cache_lookups",
+        Counter,
+        &["mount", "result"],
+        "Small files asked for in the cache",
+        |now, to| {
+            for looks in &now.file_cache {
+                to.add([looks.mount.clone().into(), "hit".into()], looks.hits);
+                to.add([looks.mount.clone().into(), "miss".into()], looks.misses);
+            }
+        },
+    ),
+    #[cfg(feature = "tls")]
+    family("rikki_tls_handshakes", Counter, &["version"], "Handshakes of TLS that were done", |now, to| {
+        now.tls.handshakes.iter().for_each(|(version, done)| to.add([(*version).into()], *done));
+    }),
+    #[cfg(feature = "tls")]
+    family("rikki_tls_handshakes_failed", Counter, &["reason"], "Handshakes of TLS that failed", |now, to| {
+        to.reasons(&now.tls.failures)
+    }),
+    #[cfg(feature = "tls")]
+    family(
+        "rikki_certificate_not_after_seconds",
+        Gauge,
+        &["name"],
+        "When a certificate expires, in Unix time",
+        |now, to| {
+            for certificate in &now.tls.certificates {
+                to.add([certificate.name.clone().into()], certificate.not_after_ms as f64 / 1000.0);
+            }
+        },
+    ),
     family("rikki_certificate_changes", Counter, &["result"], "Changes of files of certificates", |now, to| {
         to.add(["done".into()], now.counters.swapped_certificates);
         to.add(["refused".into()], now.counters.refused_certificates);
@@ -242,5 +302,50 @@ pub(super) const FAMILIES: &[Family] = &[
     family("rikki_acme_orders", Counter, &["result"], "Certificates asked for by ACME", |now, to| {
         to.add(["done".into()], now.counters.issued_certificates);
         to.add(["failed".into()], now.counters.failed_orders);
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_topics", Gauge, PATTERN, "Topics that there are", |now, to| {
+        to.patterns(now, |pattern| Value::Level(pattern.topics as f64))
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_topic_subscribers", Gauge, PATTERN, "Subscriptions that there are", |now, to| {
+        to.patterns(now, |pattern| Value::Level(pattern.subscribers as f64))
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_topic_ring_bytes", Gauge, PATTERN, "Memory of messages that are kept", |now, to| {
+        to.patterns(now, |pattern| Value::Level(pattern.ring_bytes as f64))
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_topic_messages_published", Counter, PATTERN, "Messages published", |now, to| {
+        to.patterns(now, |pattern| pattern.published.into())
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_topic_messages_delivered", Counter, PATTERN, "Messages handed to subscribers", |now, to| {
+        to.patterns(now, |pattern| pattern.delivered.into())
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_topic_messages_refused", Counter, REASON, "Messages not taken, by reason", |now, to| {
+        for pattern in &now.topics.patterns {
+            to.add([pattern.pattern.clone().into(), "refused".into()], pattern.refused);
+            to.add([pattern.pattern.clone().into(), "repeated".into()], pattern.repeated);
+        }
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_topic_messages_passed_over", Counter, POLICY, "Messages not delivered, by policy", |now, to| {
+        for pattern in &now.topics.patterns {
+            to.add([pattern.pattern.clone().into(), "gap".into()], pattern.missed);
+            to.add([pattern.pattern.clone().into(), "latest".into()], pattern.skipped);
+        }
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_topic_subscribers_closed", Counter, PATTERN, "Subscribers closed, by their policy", |now, to| {
+        to.patterns(now, |pattern| pattern.closed.into())
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_topic_resumes", Counter, RESULT, "Resumes that found everything, or did not", |now, to| {
+        for pattern in &now.topics.patterns {
+            to.add([pattern.pattern.clone().into(), "recovered".into()], pattern.resumed);
+            to.add([pattern.pattern.clone().into(), "not-recovered".into()], pattern.not_recovered);
+        }
     }),
 ];
