@@ -14,9 +14,9 @@ const PLOTS = [
     lines: [["received", sample => sample.received_bytes], ["sent", sample => sample.sent_bytes]] },
   { title: "Event-loop lag", show: milliseconds, least: 10, each: sample => sample.lags,
     lines: [["worst worker", sample => sample.lag], ["most in 20 s", sample => sample.lagMost]] },
-  { title: "Waiting to be written", show: bytes, least: 1024, binary: true,
+  { title: "Waiting to be sent", show: bytes, least: 1024, binary: true,
     lines: [["queued", sample => sample.queued]] },
-  { title: "Refusals and faults a second", show: perSecond, least: 1,
+  { title: "Refusals and faults", show: value => `${perSecond(value)}/s`, least: 1,
     lines: [["refused", sample => sample.refused], ["faults", sample => sample.failed]] },
 ];
 

@@ -17,6 +17,8 @@ let why = "";
 let answered = null;
 let next = 0;
 let version = null;
+/** When the server was seen to have been started again, for as long as the plots show it. */
+let restarted = null;
 
 function ask(path) {
   return fetch(BASE + path, { cache: "no-store", credentials: "same-origin", signal: AbortSignal.timeout(DEADLINE) });
@@ -29,7 +31,7 @@ async function read() {
   if (status === null || typeof status !== "object" || !("now_ms" in status)) throw new Error("the answer was no status");
   if (take(status, performance.now())) {
     endOne("The server has been started again since. This is what was last known.");
-    announce("restarted", `The server was started again ${duration(status.uptime_ms)} before ${clock(Date.now())}: its counters began anew.`);
+    restarted = { at: performance.now(), clock: Date.now() - number(status.uptime_ms) };
   }
   version ??= status.version;
   answered = Date.now();
@@ -99,6 +101,8 @@ function drawCommands(status) {
 
 function draw() {
   drawHead(latest);
+  const isRecent = restarted !== null && performance.now() - restarted.at < SPAN;
+  announce("restarted", isRecent ? `The server was started again at ${clock(restarted.clock)}: its counters began anew.` : "");
   if (document.hidden) return;
   drawPlots();
   drawOne();

@@ -28,7 +28,10 @@ function bytes(value) {
   return `${unit === 0 || value >= 99.95 ? WHOLE.format(value) : ONE.format(value)} ${["B", "KiB", "MiB", "GiB", "TiB", "PiB"][unit]}`;
 }
 
-const milliseconds = value => value === null || value === undefined ? "–" : `${value < 10 ? ONE.format(value) : WHOLE.format(value)} ms`;
+function milliseconds(value) {
+  if (value === null || value === undefined) return "–";
+  return value < 10_000 ? `${value < 10 ? ONE.format(value) : WHOLE.format(value)} ms` : duration(value);
+}
 
 /** In the two largest units that it has. */
 function duration(ms) {

@@ -17,15 +17,22 @@ const REASONS = {
   memory: "no memory left", timeout: "no sign of life", overflow: "queue full", panic: "callback panicked", error: "I/O error",
 };
 
-const bar = ({ used, most }) => number(most) > 0 ? Math.min(1, number(used) / most) : 0;
+const share = ({ used, most }) => number(most) > 0 ? Math.min(1, number(used) / most) : 0;
 const grown = (key, name) => growth.get(key)?.[name] ?? null;
-const happened = counted => counted.filter(({ count }) => number(count) > 0).sort((one, other) => other.count - one.count);
+const happened = items => items.filter(({ count }) => number(count) > 0).sort((one, other) => other.count - one.count);
 const ofMinute = name => { const recent = lastMinute(name); return recent > 0 ? `+${count(recent)}` : ""; };
+/** What there is of some kinds, such as "handshakes of 1.3 40". */
+function counted(what, kinds) {
+  const some = Object.entries(kinds ?? {}).filter(([, value]) => number(value) > 0);
+  return some.length === 0 ? "" : `${what} ${some.map(([name, value]) => `${plain(name, 20)} ${count(value)}`).join(", ")}`;
+}
+
 const budget = ({ name, mount }) => mount === undefined ? plain(name) : `${plain(name)} of ${plain(mount, 80)}`;
 
 /** In `cells`, `name` is what a stranger may have chosen, and `figure` is a number. */
 const TABLES = [
   { id: "endpoints", title: "Endpoints", place: "wide", key: endpointKey,
+    note: status => counted("connections by", status.connections?.by_transport),
     empty: "No WebSocket has been asked for yet. Each endpoint will be here, with how many are open and what they send.",
     items: status => list(status.websockets?.endpoints),
     cells: [
@@ -87,16 +94,16 @@ const TABLES = [
     items: status => list(status.memory),
     cells: [
       ["budget", "name", budget],
-      ["used", "bar", bar],
-      ["", "figure", item => `${bytes(number(item.used))} of ${bytes(number(item.most))}`],
+      ["share", "share", share],
+      ["used", "figure", item => `${bytes(number(item.used))} of ${bytes(number(item.most))}`],
     ] },
   { id: "places", title: "Places", place: "narrow", key: budget,
     empty: "No bounds are told of.",
     items: status => list(status.places),
     cells: [
       ["bound", "name", budget],
-      ["used", "bar", bar],
-      ["", "figure", item => `${count(number(item.used))} of ${count(number(item.most))}`],
+      ["share", "share", share],
+      ["used", "figure", item => `${count(number(item.used))} of ${count(number(item.most))}`],
     ] },
   { id: "workers", title: "Event loops", place: "narrow", key: item => String(item.worker), class: "log",
     empty: "No worker has been heard of yet.",
@@ -126,8 +133,9 @@ const TABLES = [
         ["in all", "figure", item => count(number(item.count))],
       ] })),
   { id: "certificates", title: "TLS", place: "narrow", key: item => item.name, isOptional: true,
-    note: status => Object.entries(status.tls?.handshakes ?? {}).map(([version, done]) => `TLS ${plain(version, 10)}: ${count(number(done))}`).join(", "),
-    empty: "No certificate is told of.",
+    note: status => [counted("handshakes of", status.tls?.handshakes),
+      counted("failed:", Object.fromEntries(list(status.tls?.failures).map(({ reason, count }) => [reason, count])))].filter(Boolean).join(", "),
+    empty: "No certificate is in use.",
     items: status => list(status.tls?.certificates),
     cells: [
       ["certificate", "name", item => plain(item.name, 80)],
@@ -146,7 +154,7 @@ function makeTable(table) {
   table.none = make("p", { class: "empty" }, "Nothing is known yet.");
   table.rows = new Map();
   const scroller = make("div", { class: `scroller ${table.class ?? ""}` }, table.whole);
-  if (table.class) for (const [name, value] of [["tabindex", "0"], ["role", "region"], ["aria-labelledby", `${id}-title`]]) scroller.setAttribute(name, value);
+  if (table.class) for (const [name, value] of [["tabindex", "0"], ["role", "group"], ["aria-labelledby", `${id}-title`]]) scroller.setAttribute(name, value);
   table.whole.hidden = true;
   table.card = make("section", { class: "card", "aria-labelledby": `${id}-title` }, make("div", { class: "bar" }, heading, table.noted), scroller, table.none);
   table.card.hidden = table.isOptional === true;
@@ -157,7 +165,7 @@ function makeRow(table, item) {
   const cells = table.cells.map(([name, kind]) => {
     const inner = kind === "open" ? make("button", { type: "button", class: "open" }) : make(kind === "name" ? "bdi" : "span");
     if (kind === "open") inner.addEventListener("click", () => openOne(item.id));
-    if (kind === "bar") inner.append(make("i"));
+    if (kind === "share") inner.append(make("i"));
     return make("td", { role: "cell", class: kind, "data-label": name }, inner);
   });
   return make("tr", { role: "row" }, ...cells);
@@ -167,7 +175,7 @@ function fillRow(table, row, item) {
   table.cells.forEach(([, kind, of], index) => {
     const inner = row.children[index].firstChild;
     const value = of(item);
-    if (kind === "bar") {
+    if (kind === "share") {
       inner.firstChild.style.width = `${value * 100}%`;
       inner.dataset.full = value >= 0.9 ? "very" : value >= 0.7 ? "rather" : "";
     } else {
