@@ -25,8 +25,8 @@ const SCRIPT: &str = concat!(
 /// chosen becomes text alone: trusted types have the browser refuse any other way.
 const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
                       connect-src 'self'; img-src data:; require-trusted-types-for 'script'; trusted-types 'none'; \
-                      style-src 'sha256-F0bh9q6qGpwWg1gx1Ew5E/I4YY13kj2EqYXREbrQ3ms='; \
-                      script-src 'sha256-cnvs0eovB/NGPYNacLvgJfJcHVSLOMdrwx92wDlYz80='";
+                      style-src 'sha256-zPLkG+cJMw60S6r4h7tuVv07YrDWfCR3MsQBcUOgJMM='; \
+                      script-src 'sha256-VZipbyfq5KfVVIdM2dESUVtKqxSNI918Mofgw/bs2o0='";
 
 const HTML: &str = "text/html; charset=utf-8";
 

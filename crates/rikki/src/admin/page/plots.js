@@ -1,4 +1,4 @@
-// Plots of the last five minutes. A time can be pointed at, in all of them at once.
+// Plots of the last one, two or five minutes, as far as this page has seen them. A time can be pointed at, in all of them at once.
 
 const WIDTH = 300;
 const HEIGHT = 100;
@@ -13,12 +13,15 @@ const PLOTS = [
   { title: "Bytes a second", show: bytes, least: 1024, binary: true,
     lines: [["received", sample => sample.received_bytes], ["sent", sample => sample.sent_bytes]] },
   { title: "Event-loop lag", show: milliseconds, least: 10, each: sample => sample.lags,
-    lines: [["worst worker", sample => sample.lag], ["most in 20 s", sample => sample.lagMost]] },
+    lines: [["worst now", sample => sample.lag], ["in 20 s", sample => sample.lagMost]] },
   { title: "Waiting to be sent", show: bytes, least: 1024, binary: true,
     lines: [["queued", sample => sample.queued]] },
   { title: "Refusals and faults", show: value => `${perSecond(value)}/s`, least: 1,
     lines: [["refused", sample => sample.refused], ["faults", sample => sample.failed]] },
 ];
+
+/** For how long there is something to show. */
+let span = MINUTE;
 
 /** How long ago the time is that is pointed at, in milliseconds. */
 let pointed = null;
@@ -47,12 +50,12 @@ function makePlot(plot, index) {
   plot.most = make("span", { class: "most", "aria-hidden": "true" });
   plot.when = make("span", { class: "when" });
   const heading = make("h2", { id: `plot-${index}` }, plot.title);
+  plot.past = make("span", { class: "past", "aria-hidden": "true" });
   plot.slider = make("div", { class: "plot", role: "slider", tabindex: "0", "aria-labelledby": `plot-${index}`,
-    "aria-valuemin": String(-SPAN / 1000), "aria-valuemax": "0", "aria-orientation": "horizontal" }, svg, plot.most,
-    make("span", { class: "past", "aria-hidden": "true" }, "5 min ago"));
+    "aria-valuemax": "0", "aria-orientation": "horizontal" }, svg, plot.most, plot.past);
   plot.slider.addEventListener("pointermove", event => {
     const box = plot.slider.getBoundingClientRect();
-    pointAt((box.right - event.clientX) / box.width * SPAN);
+    pointAt((box.right - event.clientX) / box.width * span);
   });
   plot.slider.addEventListener("pointerleave", () => pointAt(null));
   plot.slider.addEventListener("blur", () => pointAt(null));
@@ -62,14 +65,14 @@ function makePlot(plot, index) {
 }
 
 function pointAt(ago) {
-  pointed = ago === null ? null : Math.min(SPAN, Math.max(0, ago));
+  pointed = ago === null ? null : Math.min(span, Math.max(0, ago));
   drawPlots();
 }
 
 function pressed(event) {
   const step = { ArrowLeft: 1000, ArrowDown: 1000, ArrowRight: -1000, ArrowUp: -1000, PageDown: 60_000, PageUp: -60_000 }[event.key];
   if (step !== undefined) pointAt((pointed ?? 0) + step);
-  else if (event.key === "Home") pointAt(SPAN);
+  else if (event.key === "Home") pointAt(span);
   else if (event.key === "End" || event.key === "Escape") pointAt(null);
   else return;
   event.preventDefault();
@@ -98,7 +101,7 @@ function pieces(of, now, most) {
     const value = of(sample);
     const isKnown = Number.isFinite(value);
     if (isKnown) {
-      const x = WIDTH - (now - sample.at) / SPAN * WIDTH;
+      const x = WIDTH - (now - sample.at) / span * WIDTH;
       const point = `${x.toFixed(1)} ${(HEIGHT - 1 - value / most * (HEIGHT - 2)).toFixed(1)}`;
       if (last === null || sample.at - last > GAP) found.push([]);
       found.at(-1).push([point, x]);
@@ -118,6 +121,7 @@ function area(found) {
 
 function drawPlots() {
   const now = performance.now();
+  span = [MINUTE, 2 * MINUTE].find(span => now - (samples[0]?.at ?? now) <= span) ?? SPAN;
   const shown = pointed === null ? samples.at(-1) ?? null : sampleAt(now - pointed);
   for (const plot of PLOTS) {
     const values = plot.lines.map(([, of]) => of);
@@ -127,13 +131,15 @@ function drawPlots() {
     found.forEach((pieces, line) => plot.paths[line].setAttribute("d", stroke(pieces)));
     plot.fill.setAttribute("d", area(found[0]));
     if (plot.each) plot.thin.setAttribute("d", workers(plot.each, now, most));
-    const x = (WIDTH * (1 - (pointed ?? 0) / SPAN)).toFixed(1);
+    const x = (WIDTH * (1 - (pointed ?? 0) / span)).toFixed(1);
     plot.cursor.setAttribute("d", pointed === null ? "" : `M${x} 0V${HEIGHT}`);
     const texts = values.map(of => shown === null ? "–" : plot.show(of(shown)));
     texts.forEach((text, line) => write(plot.values[line], text));
     write(plot.most, plot.show(most));
+    write(plot.past, `${span / MINUTE} min ago`);
     const when = pointed === null ? "" : shown === null ? "nothing known" : clock(shown.clock);
     write(plot.when, when);
+    plot.slider.setAttribute("aria-valuemin", String(-span / 1000));
     plot.slider.setAttribute("aria-valuenow", String(-Math.round((pointed ?? 0) / 1000)));
     plot.slider.setAttribute("aria-valuetext", `${when || "now"}: ${plot.lines.map(([name], line) => `${name} ${texts[line]}`).join(", ")}`);
   }

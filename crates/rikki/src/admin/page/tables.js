@@ -58,7 +58,7 @@ const TABLES = [
       ["age", "figure", item => duration(item.age_ms)],
     ] },
   { id: "patterns", title: "Topics", place: "wide", key: item => item.pattern,
-    note: status => `${count(number(status.topics?.topics))} topics, ${count(number(status.topics?.subscribers))} subscriptions`,
+    note: status => status.topics ? `topics ${count(number(status.topics.topics))}, subscriptions ${count(number(status.topics.subscribers))}` : "",
     empty: "No topics are served. Each pattern of theirs would be here, with its subscriptions and messages.",
     items: status => list(status.topics?.patterns),
     cells: [
