@@ -317,6 +317,8 @@ async fn what_strangers_choose_stays_text() {
             save(client, &format!("admin-evil-{width}")).await;
             page.fits("what a status might have").await;
         }
+        let tower = page.run(r"return plain('Z' + '\u0300'.repeat(400) + 'abc', 5)").await;
+        assert_eq!(tower, "Z\u{300}\u{300}\u{300}a…");
         let found = page
             .run("return [typeof hacked, document.querySelectorAll('img, b b, body script ~ script').length]")
             .await;
@@ -330,7 +332,7 @@ async fn what_strangers_choose_stays_text() {
 
 /// A status in which every text is one that nobody would like, and what belongs to one WebSocket.
 const EVIL: &str = r#"
-    const evil = '<img src=x onerror="hacked=1"></script><b>' + '\u202e\u0000\n' + 'Z\u0300'.repeat(400) + 'W'.repeat(3000);
+    const evil = '<img src=x onerror="hacked=1"></script><b>' + '\u202e\u0000\n' + 'Z\u0300'.repeat(40) + 'Z' + '\u0300'.repeat(400) + 'W'.repeat(3000);
     const of = object => Object.fromEntries(Object.entries(object).map(([name, value]) => [name, value === 's' ? evil + name : value]));
     const websocket = of({ id: 7, endpoint: 's', transport: 's', peer: 's', subprotocol: 's', age_ms: 5, queued_bytes: 1e15, waiting_ms: 1e15, sent_bytes: 1e15 });
     const fake = of({ version: 's', now_ms: 1e12, uptime_ms: 1e12, state: 'serving', generation: 1e12,
