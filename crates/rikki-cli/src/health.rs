@@ -94,7 +94,7 @@ fn asking(args: &HealthArgs) -> Result<Builder, Failure> {
     };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let path = args.path.as_deref().unwrap_or(if path.is_empty() { READY } else { path });
-    let builder = Builder::new(&format!("{scheme}://{authority}{path}")).connect_timeout(timeout);
+    let builder = Builder::new(format!("{scheme}://{authority}{path}")).connect_timeout(timeout);
     Ok(match (&args.ca, args.insecure) {
         _ if scheme == "ws" => builder,
         (Some(ca), _) => builder.tls(ClientTls::ca(ca)?),

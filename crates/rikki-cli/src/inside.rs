@@ -36,9 +36,13 @@ pub(crate) fn fault(settings: &Settings, kept: &Kept) -> Option<Failure> {
 impl Inside {
     /// Lets people look from now on, before the server that they look into has started.
     pub(crate) async fn start(settings: &Settings, monitor: &Monitor, kept: &Kept) -> Result<Option<Self>, Failure> {
-        let Some(url) = settings.admin.as_deref() else { return Ok(None) };
+        let Some(url) = settings.admin.as_deref() else {
+            kept.is_looked_at(None, None);
+            return Ok(None);
+        };
         let (admin, server) = server(url, settings, monitor, kept).map_err(named)?;
         let listener = server.start().await.map_err(named)?;
+        kept.is_looked_at(Some(url.to_owned()), Some(admin.clone()));
         Ok(Some(Self { admin, listener }))
     }
 

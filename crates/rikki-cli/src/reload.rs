@@ -14,7 +14,10 @@ pub(crate) fn by_command(server: &Handle, kept: &Arc<Kept>) -> Result<Vec<String
     let settings = read_again(kept)?;
     // Nothing is awaited there.
     let reloaded = tokio::runtime::Handle::current().block_on(server.reload(settings));
-    reloaded.map(|reload| reload.needs_restart).map_err(|error| error.to_string())
+    let mut needs_restart = reloaded.map_err(|error| error.to_string())?.needs_restart;
+    let now = kept.in_force().borrow().clone();
+    needs_restart.extend(now.and_then(|settings| kept.needs_restart(&settings)));
+    Ok(needs_restart)
 }
 
 /// A server with the settings as they are now, all of them judged; or all that is wrong, in one line.

@@ -1,10 +1,10 @@
 //! From checked settings to a running server.
 
 use std::io::{self, IsTerminal as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
-use rikki::admin::Warnings;
+use rikki::admin::{Admin, Warnings};
 use rikki::topics::Topics;
 use rikki::ws::Endpoint;
 use rikki::{BadLimit, Files, Listen, Server, ServerTls, StartError, TlsError, ws};
@@ -26,6 +26,8 @@ pub(crate) struct Kept {
     shown: Arc<Shown>,
     warnings: Warnings,
     self_signed: Made,
+    /// Where one can look inside, and with what.
+    inside: OnceLock<(Option<String>, Option<Admin>)>,
     /// The settings that are in force.
     settings: watch::Sender<Option<Arc<Settings>>>,
 }
@@ -42,13 +44,41 @@ impl Kept {
         warnings: Warnings,
     ) -> Result<Self, Failure> {
         let topics = Topics::new(topics::config(&settings.topics)?);
-        Ok(Self { topics, log, shown, warnings, self_signed: Made::default(), settings: watch::Sender::default() })
+        let (self_signed, inside, settings) = Default::default();
+        Ok(Self { topics, log, shown, warnings, self_signed, inside, settings })
     }
 
     /// The server with these settings, which are those in force when it goes by them.
     pub(crate) fn server(self: &Arc<Self>, settings: Arc<Settings>) -> Result<Server, Failure> {
         let (server, kept) = (configure(&settings, self)?, self.clone());
-        Ok(server.when_in_force(move || _ = kept.settings.send_replace(Some(settings))))
+        Ok(server.when_in_force(move || {
+            kept.look_by(&settings);
+            _ = kept.settings.send_replace(Some(settings));
+        }))
+    }
+
+    /// One can look inside from now on.
+    pub(crate) fn is_looked_at(&self, place: Option<String>, admin: Option<Admin>) {
+        let _ = self.inside.set((place, admin));
+    }
+
+    /// Lets those look inside whom other settings let.
+    fn look_by(&self, settings: &Settings) {
+        if let Some((_, Some(admin))) = self.inside.get() {
+            admin.allow_hosts(&settings.allow_hosts);
+        }
+        if let Some(what) = self.needs_restart(settings) {
+            tracing::warn!(target: "rikki::settings", "this takes a restart: {what}");
+        }
+    }
+
+    /// What of the settings is not taken over while the server runs, beside what the library says.
+    pub(crate) fn needs_restart(&self, settings: &Settings) -> Option<String> {
+        let (place, _) = self.inside.get()?;
+        (*place != settings.admin).then(|| match &settings.admin {
+            Some(place) => format!("to be looked into at {place}"),
+            None => "not to be looked into any more".to_owned(),
+        })
     }
 
     /// The latest warnings of the log.

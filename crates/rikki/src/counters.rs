@@ -118,6 +118,7 @@ pub(crate) enum Transport {
     Unix,
 }
 
+#[cfg(feature = "admin")]
 impl Transport {
     pub(crate) const ALL: [(Self, &'static str); 3] = [(Self::Tcp, "tcp"), (Self::Tls, "tls"), (Self::Unix, "unix")];
 }

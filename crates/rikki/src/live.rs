@@ -14,11 +14,6 @@ use crate::counters::{Counters, Counts};
 use crate::pulse::{Pulses, Reading};
 use crate::ws;
 
-#[cfg(all(feature = "admin", feature = "topics"))]
-type Hub = rikki_topics::Topics;
-#[cfg(all(feature = "admin", not(feature = "topics")))]
-type Hub = std::convert::Infallible;
-
 /// One for each server.
 #[derive(Debug)]
 pub(crate) struct Live {
@@ -47,8 +42,8 @@ pub(crate) struct Mounted {
     #[cfg(all(feature = "admin", feature = "tls"))]
     pub(crate) tls: Option<crate::tls::ServerTls>,
     pub(crate) topics: Vec<Arc<Budget>>,
-    #[cfg(feature = "admin")]
-    pub(crate) hubs: Vec<Hub>,
+    #[cfg(all(feature = "admin", feature = "topics"))]
+    pub(crate) hubs: Vec<rikki_topics::Topics>,
 }
 
 impl Default for Live {
@@ -231,12 +226,17 @@ impl Monitor {
         Transport::ALL.map(|(transport, name)| (name, self.live().counts.open.of(transport).get()))
     }
 
-    /// Handshakes of TLS that were done, by version, and those that failed, by reason.
+    /// Handshakes of TLS that were done, by version.
     #[cfg(all(feature = "admin", feature = "tls"))]
-    pub(crate) fn handshakes(&self) -> ([(&'static str, u64); 2], [(&'static str, u64); 7]) {
+    pub(crate) fn handshakes(&self) -> [(&'static str, u64); 2] {
         let counts = &self.live().counts.handshakes;
-        let done = [("1.2", counts.tls12.get()), ("1.3", counts.tls13.get())];
-        (done, counts.failed().map(|(reason, count)| (reason, count.get())))
+        [("1.2", counts.tls12.get()), ("1.3", counts.tls13.get())]
+    }
+
+    /// Those that failed, by reason.
+    #[cfg(all(feature = "admin", feature = "tls"))]
+    pub(crate) fn failed_handshakes(&self) -> [(&'static str, u64); 7] {
+        self.live().counts.handshakes.failed().map(|(reason, count)| (reason, count.get()))
     }
 
     /// The topics with most subscribers.

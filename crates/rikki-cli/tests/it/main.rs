@@ -1,5 +1,7 @@
 //! The command, as its users run it.
 
+#[cfg(unix)]
+mod admin;
 mod certificates;
 mod config;
 mod connect;

@@ -1,9 +1,10 @@
 //! Who may ask: no page of another site, by whatever name it reaches the listener.
 //!
-//! A listener on loopback judges the Host before this does, as every server here.
+//! A name that somebody else has in the DNS makes any page "same origin" with what listens here.
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::PoisonError;
 use std::task::{Context, Poll};
 
 use axum::extract::Request;
@@ -63,8 +64,8 @@ impl Guard {
     }
 
     fn knows(&self, name: &str) -> bool {
-        let hosts = self.admin.0.hosts.get().map_or(&[][..], Vec::as_slice);
-        Host::parse(name).is_some_and(|host| host.is_loopback())
+        let hosts = self.admin.0.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        Host::parse(name).is_some_and(|host| host.is_loopback() || host.is_below_localhost())
             || hosts.iter().any(|host| host == "*" || host.eq_ignore_ascii_case(name))
     }
 }

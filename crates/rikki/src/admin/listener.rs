@@ -24,15 +24,16 @@ impl Admin {
     /// A server of its own for this, with one thread, 64 connections and 100 requests a second from each address: so a
     /// server that is full or held up can be looked into all the same, and whoever asks too much takes nothing from it.
     ///
-    /// What is there goes by where it listens:
+    /// At `/` it has a live page for people, which asks for `/status` once a second. What is there goes by where it listens:
     ///
     /// | listener | what it shows |
     /// |---|---|
     /// | a Unix socket, with mode 600 if the URL says none | all of it, and takes [commands](Commands) |
-    /// | loopback: `localhost`, 127.0.0.0/8, `[::1]` | all of it; Host has to be loopback's, or one that was [allowed](Self::allow_hosts) |
-    /// | anything else | `/metrics`, `/healthz` and `/readyz`, by address or by an allowed name |
+    /// | loopback: `localhost`, 127.0.0.0/8, `[::1]` | all of it |
+    /// | anything else | `/metrics`, `/healthz` and `/readyz` |
     ///
-    /// Requests of pages of another origin get 403.
+    /// But for the Unix socket a request has to name an address, `localhost` or a name that was
+    /// [allowed](Self::allow_hosts); those of pages of another origin get 403.
     ///
     /// # Errors
     ///
@@ -46,12 +47,11 @@ impl Admin {
         server = server.head_timeout(HEAD_TIMEOUT).drain_timeout(Duration::from_secs(1)).quietly();
         let (routes, guard) = match listen.reach() {
             Reach::Unix => (looks(self).merge(commands::routes(self)), Guard::new(self, false)),
-            Reach::Loopback => (looks(self).merge(commands::nowhere()), Guard::new(self, false)),
+            Reach::Loopback => (looks(self).merge(commands::nowhere()), Guard::new(self, true)),
             Reach::Open => (faces::probes(self).merge(hidden()), Guard::new(self, true)),
         };
-        for host in self.0.hosts.get().into_iter().flatten() {
-            server = server.allow_host(host);
-        }
+        // The guard judges names, and may be told of others while it runs.
+        server = server.allow_host("*");
         Ok(server.merge(routes.layer(guard.layer())).listen(listen.with_mode(0o600).to_string()))
     }
 }

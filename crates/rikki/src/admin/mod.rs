@@ -1,4 +1,4 @@
-//! A look inside a server that runs, for those who operate it: metrics, probes, a status and commands.
+//! A look inside a server that runs, for those who operate it: metrics, probes, a status, a live page and commands.
 //!
 //! What is told is read from what there is when somebody asks; nothing of it is on the way of a message. Who may ask is
 //! judged here, by Host, Origin and the kind of listener; connections, their places and deadlines are those of the
@@ -14,7 +14,7 @@ mod snapshot;
 mod warnings;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -31,7 +31,7 @@ pub use warnings::{Warning, Warnings};
 const FRESH: Duration = Duration::from_millis(50);
 
 /// A look inside a [`Server`](crate::Server): `/metrics` for Prometheus, `/healthz` and `/readyz` for probes, `/status` as
-/// JSON.
+/// JSON, and a live page on a [listener of its own](Self::server).
 ///
 /// From when this is made, details of each WebSocket are kept that opens. A clone is of the same one. It does not keep
 /// the server running.
@@ -58,7 +58,7 @@ struct Inside {
     monitor: Monitor,
     made: Instant,
     warnings: Warnings,
-    hosts: OnceLock<Vec<String>>,
+    hosts: RwLock<Vec<String>>,
     commands: OnceLock<Commands>,
     /// What was read last.
     latest: Mutex<Option<(Instant, Arc<Snapshot>)>>,
@@ -86,10 +86,11 @@ impl Admin {
         let _ = self.0.commands.set(commands);
     }
 
-    /// By what names it may be asked where it does not listen on loopback, beside every address: for a proxy, or for a
-    /// Prometheus that finds it by a name. `*` stands for all. What was said first holds.
+    /// By what names it may be asked from now on, beside every address and `localhost`: for a proxy, or for a Prometheus
+    /// that finds it by a name. `*` stands for all.
     pub fn allow_hosts(&self, names: impl IntoIterator<Item = impl Into<String>>) {
-        let _ = self.0.hosts.set(names.into_iter().map(Into::into).collect());
+        let names = names.into_iter().map(Into::into).collect();
+        *self.0.hosts.write().unwrap_or_else(PoisonError::into_inner) = names;
     }
 
     /// `/metrics`, `/healthz` and `/readyz`, for a server of your own: whoever reaches it can read them.

@@ -11,7 +11,9 @@ use serde::Serialize;
 use super::Inside;
 use super::warnings::Warning;
 use crate::counters::Counters;
-use crate::live::{BudgetUse, Monitor, Stage};
+#[cfg(any(feature = "tls", feature = "topics"))]
+use crate::live::Monitor;
+use crate::live::{BudgetUse, Stage};
 use crate::pulse::Reading;
 use crate::ws::internal::{Carrier, ClosedBy, Details, MeterReading, Packed};
 
@@ -216,11 +218,10 @@ impl From<(String, [u64; 2])> for CacheLooks {
 #[cfg(feature = "tls")]
 impl Tls {
     fn read(monitor: &Monitor) -> Self {
-        let (done, failed) = monitor.handshakes();
         let certificates = monitor.certificates().into_iter();
         Self {
-            handshakes: done.into_iter().collect(),
-            failures: counted(failed),
+            handshakes: monitor.handshakes().into_iter().collect(),
+            failures: counted(monitor.failed_handshakes()),
             certificates: certificates.map(|(name, ends)| Certificate { name, not_after_ms: unix_ms(ends) }).collect(),
         }
     }
@@ -232,7 +233,7 @@ const PLACES: [&str; 3] = ["max-connections", "max-topics", "max-subscriptions"]
 impl Snapshot {
     pub(super) fn read(inside: &Inside) -> Self {
         let (monitor, counters) = (&inside.monitor, inside.monitor.counters());
-        let (places, memory): (Vec<_>, Vec<_>) = monitor.budgets().into_iter().partition(|budget| is_of_places(budget));
+        let (places, memory): (Vec<_>, Vec<_>) = monitor.budgets().into_iter().partition(is_of_places);
         let meters = monitor.endpoints();
         let pulses = monitor.pulses();
         let most = places.iter().find(|budget| budget.name == PLACES[0]).map_or(0, |budget| budget.most as u64);

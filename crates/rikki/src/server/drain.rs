@@ -101,6 +101,7 @@ pub(super) struct Thread {
 }
 
 impl Stop {
+    /// Of a server that serves from now on.
     pub(super) fn new(
         live: Arc<Live>,
         begin: Begin,
@@ -108,6 +109,7 @@ impl Stop {
         release: DropGuard,
         workers: Vec<Thread>,
     ) -> Self {
+        live.reach(Stage::Serving);
         let (workers, joined) = (Mutex::new(workers), CancellationToken::new());
         Self { live, begin, over, release, workers, joined }
     }

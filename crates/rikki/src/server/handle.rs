@@ -31,7 +31,7 @@ use super::worker;
 use super::{ListenUrl, Server, StartError};
 use crate::counters::Counters;
 use crate::http::{self, Current, Draining, Shared};
-use crate::live::{Live, Monitor, Stage};
+use crate::live::{Live, Monitor};
 use crate::net::Listening;
 #[cfg(feature = "admin")]
 use crate::ws::CloseCode;
@@ -317,9 +317,8 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
         taken_over: Mutex::new(TakenOver { mounts, shared: known }),
         turn: Mutex::default(),
     };
-    live.reach(Stage::Serving);
     let stop = Stop::new(live.clone(), begin, over, release, workers);
-    let running = Running {
+    Ok(Handle(Arc::new(Running {
         bound,
         addresses,
         live,
@@ -327,8 +326,7 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
         #[cfg(feature = "tls")]
         certificates: ask,
         stop,
-    };
-    Ok(Handle(Arc::new(running)))
+    })))
 }
 
 /// Sockets, and what is known of them.

@@ -186,8 +186,6 @@ impl Server {
             topics,
             #[cfg(all(feature = "admin", feature = "topics"))]
             hubs: self.topics.clone(),
-            #[cfg(all(feature = "admin", not(feature = "topics")))]
-            hubs: Vec::new(),
         };
         *mounted.write().unwrap_or_else(PoisonError::into_inner) = mounted_now;
     }
