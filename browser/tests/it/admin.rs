@@ -280,6 +280,12 @@ async fn what_goes_and_what_comes_back() {
         page.until("cells('endpoints', '/websocket')?.[3] === '1' && samples.at(-1).epoch === 1").await;
         let rates = "return samples.flatMap(sample => COUNTERS.map(name => sample[name])).filter(rate => rate !== null && !(rate >= 0))";
         assert_eq!(page.run(rates).await, json!([]));
+        // Where nobody looks it is asked less often.
+        let hide = "Object.defineProperty(document, 'hidden', { configurable: true, value: true })";
+        page.run(hide).await;
+        page.until("next - performance.now() > 5000").await;
+        page.run("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))").await;
+        page.until("!isAsking && next - performance.now() <= 1000").await;
         // Whoever pauses it is not asked for more.
         page.run("document.getElementById('pause').click()").await;
         page.until("text('#state') === 'Serving, paused' && !isAsking").await;
@@ -325,6 +331,9 @@ async fn what_strangers_choose_stays_text() {
         assert_eq!(found, json!(["undefined", 0]));
         let script = "try { document.body.innerHTML = ''; return 'done' } catch (error) { return error.name }";
         assert_eq!(page.run(script).await, "TypeError");
+        page.run(SILENCE).await;
+        page.until("text('#trouble').includes(': nothing came within 5 s. ') && failures > 2").await;
+        assert_eq!(page.run("return [asked > 2, most]").await, json!([true, 1]));
         arithmetic(&page).await;
     })
     .await;
@@ -346,6 +355,18 @@ const EVIL: &str = r#"
     window.fetch = async path => new Response(JSON.stringify(path.includes('connections') ? websocket : { ...fake, uptime_ms: fake.uptime_ms++ }));
     openOne(7);
 "#;
+
+/// A server that takes questions and says nothing, by a clock that is faster; how many wait at a time.
+const SILENCE: &str = "
+    const real = AbortSignal.timeout.bind(AbortSignal);
+    AbortSignal.timeout = deadline => real(deadline / 100);
+    Object.assign(window, { asked: 0, most: 0, waiting: 0 });
+    window.fetch = (_, { signal }) => new Promise((_, fail) => {
+      most = Math.max(most, ++waiting);
+      asked++;
+      signal.addEventListener('abort', () => { waiting--; fail(signal.reason); });
+    });
+";
 
 async fn arithmetic(page: &Page<'_>) {
     let check = async |after: &str, expected: Value| {

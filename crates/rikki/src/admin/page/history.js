@@ -2,6 +2,8 @@
 
 const SPAN = 300_000;
 const MINUTE = 60_000;
+/** Between readings that make a rate: a server that is asked sooner may tell the same again. */
+const LEAST = 250;
 /** For clocks that stand still. */
 const MOST_SAMPLES = 400;
 
@@ -21,7 +23,7 @@ function between(then, now) {
   const [first, second] = [then, now].map(status => ({ now: number(status.now_ms), up: number(status.uptime_ms) }));
   const isOlder = second.up >= first.up && Math.abs(second.now - second.up - first.now + first.up) < 2000;
   const hasGrown = COUNTERS.every(name => number(now.websockets?.[name]) >= number(then.websockets?.[name]));
-  return isOlder && hasGrown ? second.up - first.up : null;
+  return isOlder && hasGrown ? second.up - first.up || second.now - first.now : null;
 }
 
 function rate(now, then, elapsed) {
@@ -45,7 +47,7 @@ const endpointKey = endpoint => `${endpoint.transport} ${endpoint.endpoint}`;
 /** One more reading. Says whether it is of a server that was started since the one before. */
 function take(status, at) {
   const elapsed = latest === null ? null : between(latest, status);
-  if (elapsed === 0) return false;
+  if (elapsed !== null && elapsed < LEAST) return false;
   const isAnew = latest !== null && elapsed === null;
   if (isAnew) epoch++;
   const previous = isAnew ? undefined : samples.at(-1)?.totals;

@@ -26,7 +26,7 @@ const SCRIPT: &str = concat!(
 const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
                       connect-src 'self'; img-src data:; require-trusted-types-for 'script'; trusted-types 'none'; \
                       style-src 'sha256-zPLkG+cJMw60S6r4h7tuVv07YrDWfCR3MsQBcUOgJMM='; \
-                      script-src 'sha256-VVuVB4TW4/bROijHqlD0Qd+cfOe92M8pjn8p3UMCCmY='";
+                      script-src 'sha256-XJR5F36O7glBTvUsZUCPtG8xTQNMVqLDq+Lg472L5VU='";
 
 const HTML: &str = "text/html; charset=utf-8";
 

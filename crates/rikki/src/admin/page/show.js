@@ -57,7 +57,7 @@ function ratio(compression) {
 
 /** What a stranger wrote, in one line that ends, with what cannot be seen or turns the others around spelt out, and no tower of accents. */
 function plain(text, most = 160) {
-  const letters = Array.from(String(text ?? "").slice(0, 8 * most).replace(/(\p{M}{3})\p{M}+/gu, "$1"));
+  const letters = Array.from(String(text ?? "").slice(0, 10_000).replace(/(\p{M}{3})\p{M}+/gu, "$1"));
   const cut = letters.length > most ? letters.slice(0, most).join("") + "…" : letters.join("");
   return cut.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, letter => `\\u{${letter.codePointAt(0).toString(16)}}`);
 }

@@ -80,7 +80,7 @@ const TABLES = [
       ["messages kept", "figure", item => count(number(item.messages))],
       ["bytes kept", "figure", item => bytes(number(item.bytes))],
     ] },
-  { id: "warnings", title: "Recent warnings", place: "wide", key: (item, index) => `${item.time_ms} ${index}`, class: "log",
+  { id: "warnings", title: "Recent warnings", place: "wide", key: item => `${item.time_ms} ${item.target} ${item.text}`, class: "log",
     empty: "Nothing to warn of. The latest warnings and errors of the log will be here.",
     items: status => list(status.warnings),
     cells: [
@@ -187,27 +187,31 @@ function fillRow(table, row, item) {
 
 /** The rows in their order; where somebody is about to take one, those that are there stay where they are. */
 function drawTable(table, status) {
-  let items = table.items(status).slice(0, MOST_ROWS).map((item, index) => [table.key(item, index), item]);
+  const all = table.items(status);
+  const items = all.slice(0, MOST_ROWS).map(item => [table.key(item), item]);
   if (table.steady && table.body.matches(":hover, :focus-within")) {
     const order = new Map(Array.from(table.rows.keys(), (key, index) => [key, index]));
-    items.sort(([one], [other]) => (order.get(one) ?? Infinity) - (order.get(other) ?? Infinity) || 0);
+    items.sort(([one], [other]) => (order.get(one) ?? Infinity) - (order.get(other) ?? Infinity));
   }
   const focused = document.activeElement;
+  const keys = new Set(items.map(([key]) => key));
+  for (const [key, row] of table.rows) if (!keys.has(key)) row.remove();
   const rows = new Map();
-  items.forEach(([key, item], index) => {
-    if (rows.has(key)) return;
+  for (const [key, item] of items) {
+    if (rows.has(key)) continue;
+    const next = table.body.children[rows.size] ?? null;
     const row = table.rows.get(key) ?? makeRow(table, item);
     fillRow(table, row, item);
     rows.set(key, row);
-    if (table.body.children[index] !== row) table.body.insertBefore(row, table.body.children[index] ?? null);
-  });
-  for (const row of table.rows.values()) if (!Array.from(rows.values()).includes(row)) row.remove();
+    if (next !== row) table.body.insertBefore(row, next);
+  }
   table.rows = rows;
   // What is moved loses it.
   if (focused !== document.activeElement && table.body.contains(focused)) focused.focus({ preventScroll: true });
   table.whole.hidden = items.length === 0;
   table.none.hidden = items.length > 0;
   write(table.none, table.empty);
-  write(table.noted, table.note?.(status) ?? "");
+  const more = all.length > MOST_ROWS ? `${all.length - MOST_ROWS} more at /status` : "";
+  write(table.noted, [table.note?.(status), more].filter(Boolean).join(", "));
   if (table.isOptional) table.card.hidden = items.length === 0 && table.noted.textContent === "";
 }
