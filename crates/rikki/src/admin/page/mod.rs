@@ -25,8 +25,8 @@ const SCRIPT: &str = concat!(
 /// chosen becomes text alone: trusted types have the browser refuse any other way.
 const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
                       connect-src 'self'; img-src data:; require-trusted-types-for 'script'; trusted-types 'none'; \
-                      style-src 'sha256-zPLkG+cJMw60S6r4h7tuVv07YrDWfCR3MsQBcUOgJMM='; \
-                      script-src 'sha256-XJR5F36O7glBTvUsZUCPtG8xTQNMVqLDq+Lg472L5VU='";
+                      style-src 'sha256-5WLbAjjdu4aqa/NJYoYX2NJQewyBQ7E/RQmh4jN95JY='; \
+                      script-src 'sha256-ps0o1wlFCCfc+Wk+htcs8SKF1B/qlyjzfrp6mFVkSj8='";
 
 const HTML: &str = "text/html; charset=utf-8";
 

@@ -50,9 +50,8 @@ function makePlot(plot, index) {
   plot.most = make("span", { class: "most", "aria-hidden": "true" });
   plot.when = make("span", { class: "when" });
   const heading = make("h2", { id: `plot-${index}` }, plot.title);
-  plot.past = make("span", { class: "past", "aria-hidden": "true" });
   plot.slider = make("div", { class: "plot", role: "slider", tabindex: "0", "aria-labelledby": `plot-${index}`,
-    "aria-valuemax": "0", "aria-orientation": "horizontal" }, svg, plot.most, plot.past);
+    "aria-valuemax": "0", "aria-orientation": "horizontal" }, svg, plot.most);
   plot.slider.addEventListener("pointermove", event => {
     const box = plot.slider.getBoundingClientRect();
     pointAt((box.right - event.clientX) / box.width * span);
@@ -136,12 +135,12 @@ function drawPlots() {
     const texts = values.map(of => shown === null ? "–" : plot.show(of(shown)));
     texts.forEach((text, line) => write(plot.values[line], text));
     write(plot.most, plot.show(most));
-    write(plot.past, `${span / MINUTE} min ago`);
-    const when = pointed === null ? "" : shown === null ? "nothing known" : clock(shown.clock);
+    const when = pointed === null ? `last ${span / MINUTE} min` : shown === null ? "nothing known" : clock(shown.clock);
     write(plot.when, when);
+    plot.when.classList.toggle("pointed", pointed !== null);
     plot.slider.setAttribute("aria-valuemin", String(-span / 1000));
     plot.slider.setAttribute("aria-valuenow", String(-Math.round((pointed ?? 0) / 1000)));
-    plot.slider.setAttribute("aria-valuetext", `${when || "now"}: ${plot.lines.map(([name], line) => `${name} ${texts[line]}`).join(", ")}`);
+    plot.slider.setAttribute("aria-valuetext", `${pointed === null ? "now" : when}: ${plot.lines.map(([name], line) => `${name} ${texts[line]}`).join(", ")}`);
   }
 }
 
