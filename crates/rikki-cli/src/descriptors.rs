@@ -8,6 +8,9 @@ const OTHERS: u64 = 64;
 /// Connections beyond the limit that each worker tells so at a time.
 const REFUSED: u64 = 64;
 
+/// What looks inside, if anything does: its connections, and its own others.
+const LOOKING: u64 = 64 + 16;
+
 /// Files that are being sent have this part where there are few descriptors.
 const SHARE_OF_FILES: u64 = 4;
 
@@ -18,7 +21,8 @@ pub(crate) fn share_out(settings: &mut Settings) -> Option<String> {
     let workers = settings.workers.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
     let folders = 1 + settings.files.mounts.len() as u64;
     let asked = settings.memory().connections;
-    let shares = Shares::new(most, asked as u64, workers as u64);
+    let inside = if settings.admin.is_some() { LOOKING } else { 0 };
+    let shares = Shares::new(most.saturating_sub(inside), asked as u64, workers as u64);
     let for_each = usize::try_from((shares.files / folders).max(1)).unwrap_or(usize::MAX);
     let connections = usize::try_from(shares.connections).unwrap_or(usize::MAX);
     let files = &mut settings.files.limits;

@@ -251,6 +251,9 @@ impl Roll {
     /// Those on which most waits to be written, as many as that at most.
     pub(crate) fn slowest(&self, most: usize) -> Vec<Details> {
         let mut slowest: Vec<(usize, Arc<Seen>)> = Vec::new();
+        if most == 0 {
+            return Vec::new();
+        }
         self.each(|seen| {
             let queued = seen.queued();
             if queued == 0 {

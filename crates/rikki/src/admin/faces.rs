@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use super::snapshot::Lists;
 use super::{Admin, metrics};
 use crate::live::Stage;
 
@@ -43,7 +44,7 @@ pub(super) fn answer(status: StatusCode, media_type: &'static str, body: impl In
 /// In the format that is asked for: that of OpenMetrics is another one.
 fn scraped(admin: &Admin, headers: &HeaderMap) -> Response {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let snapshot = admin.snapshot();
+    let snapshot = admin.snapshot(Lists::Without);
     match accepted.into_iter().any(|accepted| accepted.contains("application/openmetrics-text")) {
         true => answer(StatusCode::OK, metrics::OPEN_METRICS, metrics::open_metrics(&snapshot)),
         false => answer(StatusCode::OK, metrics::CLASSIC, metrics::classic(&snapshot)),

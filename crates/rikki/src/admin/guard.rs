@@ -49,7 +49,9 @@ impl Guard {
             && !self.knows(name)
         {
             let name = Excerpt::of(&**name);
-            return Some(format!("the name {name} is not known here: ask by address, or allow it as a host\n"));
+            return Some(format!(
+                "the name {name} is not known here: ask by address, or allow it (--allow-host, Admin::allow_hosts)\n"
+            ));
         }
         match only(headers, &header::ORIGIN) {
             Field::Absent => {}

@@ -21,14 +21,15 @@ use axum::Router;
 
 use crate::live::{Monitor, Stage};
 use guard::Guard;
-use snapshot::Snapshot;
+use snapshot::{Lists, Snapshot};
 
 pub use commands::Commands;
 pub use warnings::{Warning, Warnings};
 
-/// For how long what was read of a server is told again: so those who ask, however many they are, cost its workers no
-/// more than this allows.
+/// For how long what was read of a server is told again at least, and how many times as long as it took to read: so those
+/// who ask, however many they are, take a twentieth of a processor at most.
 const FRESH: Duration = Duration::from_millis(50);
+const SPARED: u32 = 20;
 
 /// A look inside a [`Server`](crate::Server): `/metrics` for Prometheus, `/healthz` and `/readyz` for probes, `/status` as
 /// JSON, and a live page on a [listener of its own](Self::server).
@@ -60,8 +61,15 @@ struct Inside {
     warnings: Warnings,
     hosts: RwLock<Vec<String>>,
     commands: OnceLock<Commands>,
-    /// What was read last.
-    latest: Mutex<Option<(Instant, Arc<Snapshot>)>>,
+    /// What was read last, without the lists and with them.
+    latest: Mutex<[Option<Latest>; 2]>,
+}
+
+/// What was read, when, and for how long it is told.
+struct Latest {
+    snapshot: Arc<Snapshot>,
+    read_at: Instant,
+    fresh_for: Duration,
 }
 
 impl Admin {
@@ -106,13 +114,13 @@ impl Admin {
     /// The metrics, in the text format of Prometheus 0.0.4.
     #[must_use]
     pub fn metrics(&self) -> String {
-        metrics::classic(&self.snapshot())
+        metrics::classic(&self.snapshot(Lists::Without))
     }
 
     /// The status, as `/status` has it: an object of JSON.
     #[must_use]
     pub fn status(&self) -> String {
-        self.snapshot().json()
+        self.snapshot(Lists::With).json()
     }
 
     fn stage(&self) -> Stage {
@@ -120,15 +128,17 @@ impl Admin {
     }
 
     /// What there is now, or was a moment ago.
-    fn snapshot(&self) -> Arc<Snapshot> {
+    fn snapshot(&self, lists: Lists) -> Arc<Snapshot> {
         let mut latest = self.0.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, snapshot)) = &*latest
-            && at.elapsed() < FRESH
-        {
-            return snapshot.clone();
+        let [without, with] = &mut *latest;
+        let latest = if lists == Lists::With { with } else { without };
+        if let Some(latest) = latest.as_ref().filter(|latest| latest.read_at.elapsed() < latest.fresh_for) {
+            return latest.snapshot.clone();
         }
-        let snapshot = Arc::new(Snapshot::read(&self.0));
-        *latest = Some((Instant::now(), snapshot.clone()));
+        let began = Instant::now();
+        let snapshot = Arc::new(Snapshot::read(&self.0, lists));
+        let fresh_for = began.elapsed().saturating_mul(SPARED).max(FRESH);
+        *latest = Some(Latest { snapshot: snapshot.clone(), read_at: Instant::now(), fresh_for });
         snapshot
     }
 }

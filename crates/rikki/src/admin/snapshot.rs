@@ -24,6 +24,13 @@ const SLOWEST: usize = 20;
 #[cfg(feature = "topics")]
 const LARGEST: usize = 20;
 
+/// Whether the slowest, the largest and the latest are looked for among all, which takes time in proportion to these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lists {
+    Without,
+    With,
+}
+
 /// All of it. Names are those of the JSON, which docs/admin.md describes.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Snapshot {
@@ -231,7 +238,8 @@ impl Tls {
 const PLACES: [&str; 3] = ["max-connections", "max-topics", "max-subscriptions"];
 
 impl Snapshot {
-    pub(super) fn read(inside: &Inside) -> Self {
+    pub(super) fn read(inside: &Inside, lists: Lists) -> Self {
+        let with_lists = lists == Lists::With;
         let (monitor, counters) = (&inside.monitor, inside.monitor.counters());
         let (places, memory): (Vec<_>, Vec<_>) = monitor.budgets().into_iter().partition(is_of_places);
         let meters = monitor.endpoints();
@@ -263,7 +271,7 @@ impl Snapshot {
                 sent_messages: sum(&meters, |meters| meters.sent.messages()),
                 sent_bytes: sum(&meters, |meters| meters.sent.bytes),
                 endpoints: meters.iter().map(Endpoint::from).collect(),
-                slowest: monitor.slowest(SLOWEST).iter().map(WebSocket::from).collect(),
+                slowest: monitor.slowest(if with_lists { SLOWEST } else { 0 }).iter().map(WebSocket::from).collect(),
                 closes: closes(&meters),
             },
             workers: pulses.iter().map(Worker::from).collect(),
@@ -275,8 +283,8 @@ impl Snapshot {
             tls: Tls::read(monitor),
             file_cache: monitor.caches().into_iter().map(CacheLooks::from).collect(),
             #[cfg(feature = "topics")]
-            topics: Topics::read(monitor),
-            warnings: inside.warnings.latest(),
+            topics: Topics::read(monitor, if with_lists { LARGEST } else { 0 }),
+            warnings: if with_lists { inside.warnings.latest() } else { Vec::new() },
             counters,
             meters,
             pulses,
@@ -414,9 +422,9 @@ impl From<BudgetUse> for Used {
 
 #[cfg(feature = "topics")]
 impl Topics {
-    fn read(monitor: &Monitor) -> Self {
+    fn read(monitor: &Monitor, largest: usize) -> Self {
         let patterns = monitor.topics();
-        let largest = monitor.largest_topics(LARGEST).into_iter();
+        let largest = monitor.largest_topics(largest).into_iter();
         let largest = largest.map(|TopicSize { name, subscribers, messages, bytes }| Topic {
             name,
             subscribers,

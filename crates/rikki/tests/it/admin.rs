@@ -410,6 +410,53 @@ async fn get_at(path: &Path, target: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_server_that_is_full_and_held_up_is_looked_into() {
+    let (go_on, told) = std::sync::mpsc::channel::<()>();
+    let told = std::sync::Mutex::new(told);
+    let blocks = move |_: &mut Socket<'_>, _: Message<'_>| _ = told.lock().unwrap().recv();
+    let server = Server::new().websocket("/blocks", blocks).listen(ANY).workers(1).max_connections(1);
+    let (handle, admin, inside) = look(server, ANY).await;
+    let mut talk = Talk::open_at(handle.local_addrs()[0], "/blocks").await;
+    until(&admin, "a worker that is there", |status| status["workers"][0]["stalled"] == false).await;
+    talk.send(frame(0x81, "x")).await;
+    until(&admin, "a worker that is held up", |status| status["workers"][0]["stalled"] == true).await;
+    let status = fetch(inside.local_addrs()[0], "/status").await;
+    check(&status, 200, "\"connections\":{\"open\":1,\"most\":1,");
+    assert!(status.contains("\"by_transport\":{\"tcp\":1,\"tls\":0,\"unix\":0}"), "{status}");
+    drop(go_on);
+    until(&admin, "a worker that goes on", |status| status["workers"][0]["stalled"] == false).await;
+    drop(talk);
+    handle.shutdown().await;
+    inside.shutdown().await;
+}
+
+/// What it costs to ask as often as can be.
+#[tokio::test]
+async fn many_who_ask_are_told_the_same() {
+    let (handle, admin, inside) = look(echo(), ANY).await;
+    let address = inside.local_addrs()[0];
+    let began = std::time::Instant::now();
+    let mut told = std::collections::HashSet::new();
+    for _ in 0..50 {
+        let status = admin.status();
+        told.insert(status);
+    }
+    let most = began.elapsed().as_millis() / 50 + 2;
+    assert!(told.len() as u128 <= most, "{} within {:?}", told.len(), began.elapsed());
+    // Of one address, more than so many in a second are refused.
+    let mut statuses = Vec::new();
+    for _ in 0..120 {
+        statuses.push(fetch(address, "/healthz").await.get(9..12).unwrap().to_owned());
+    }
+    let refused = statuses.iter().filter(|status| *status == "429").count();
+    let within = began.elapsed().as_secs() as usize + 1;
+    assert!(statuses.iter().all(|status| ["200", "429"].contains(&&**status)), "{statuses:?}");
+    assert!(refused >= 120usize.saturating_sub(100 * within), "{refused} refused within {within} s");
+    handle.shutdown().await;
+    inside.shutdown().await;
+}
+
+#[tokio::test]
 async fn routes_of_an_application() {
     let server = echo().route("/", get(async || "application"));
     let admin = Admin::new(&server.monitor());
