@@ -137,7 +137,7 @@ async fn on((width, height): (u32, u32), dark: bool, test: impl AsyncFnOnce(&Cli
 
 /// What axe-core finds, and what can be read badly: nothing. It judges no contrast in headless pages with system
 /// colours, and no placeholders and borders at all.
-async fn judge(client: &Client, what: &str) {
+pub(crate) async fn judge(client: &Client, what: &str) {
     let contrasts = client.execute(CONTRASTS, vec![]).await.expect("the page can be measured");
     assert_eq!(contrasts, json!([]), "{what}: contrasts that are too low");
     let axe = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("tools").join("node_modules/axe-core/axe.min.js");

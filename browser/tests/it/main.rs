@@ -5,6 +5,7 @@
 //! Needs `chromium` and `chromedriver` (Debian: packages `chromium` and `chromium-driver`). What goes over the wire is
 //! tested elsewhere; here is only what takes a browser to see.
 
+mod admin;
 mod browser;
 mod centrifugo;
 mod chat;

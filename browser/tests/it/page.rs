@@ -17,6 +17,8 @@ pub(crate) const ENTER: char = '\u{E007}';
 pub(crate) const BACKSPACE: char = '\u{E003}';
 pub(crate) const TAB: char = '\u{E004}';
 pub(crate) const SPACE: char = '\u{E00D}';
+pub(crate) const ESCAPE: char = '\u{E00C}';
+pub(crate) const LEFT: char = '\u{E012}';
 pub(crate) const UP: char = '\u{E013}';
 pub(crate) const DOWN: char = '\u{E015}';
 /// Held down until `RELEASE`.

@@ -55,6 +55,15 @@ impl Server {
         (server, BufReader::new(log).lines())
     }
 
+    /// Over HTTP, with a look inside; returns where that is, and keeps it there.
+    pub(crate) async fn inside(flags: &[&str]) -> (Self, String) {
+        let flags: Vec<_> = flags.iter().copied().chain(["--admin=http://127.0.0.1:0"]).collect();
+        let mut server = Self::spawned(Scratch::new(), "http", &flags, "warn", Stdio::null()).await;
+        let place = timeout(START_DEADLINE, place(&mut server.stdout)).await.expect("the server says where to look");
+        *server.flags.last_mut().expect("there is one") = format!("--admin={place}");
+        (server, place)
+    }
+
     async fn spawned(root: Scratch, scheme: &str, flags: &[&str], log: &str, stderr: Stdio) -> Self {
         let log = ["--log", log];
         let flags: Vec<_> = log.iter().chain(flags).copied().map(str::to_owned).collect();
@@ -143,6 +152,16 @@ async fn authority(stdout: &mut Lines<BufReader<ChildStdout>>) -> String {
         }
     }
     panic!("the server ended before it listened");
+}
+
+/// Reads the startup lines up to the one that says where to look inside.
+async fn place(stdout: &mut Lines<BufReader<ChildStdout>>) -> String {
+    while let Some(line) = stdout.next_line().await.expect("stdout is UTF-8") {
+        if let Some(place) = line.strip_suffix(" looks inside") {
+            return place.trim().to_owned();
+        }
+    }
+    panic!("the server does not say where to look inside");
 }
 
 /// Builds the binary once per test run and returns where cargo put it.

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::routing::{any, get};
 
 use super::guard::Guard;
-use super::{Admin, commands, faces};
+use super::{Admin, commands, faces, page};
 use crate::server::{ListenUrl, Reach};
 use crate::{Server, StartError};
 
@@ -24,7 +24,7 @@ impl Admin {
     /// A server of its own for this, with one thread, 64 connections and 100 requests a second from each address: so a
     /// server that is full or held up can be looked into all the same, and whoever asks too much takes nothing from it.
     ///
-    /// What is there goes by where it listens:
+    /// At `/` it has a live page for people, which asks for `/status` once a second. What is there goes by where it listens:
     ///
     /// | listener | what it shows |
     /// |---|---|
@@ -46,14 +46,19 @@ impl Admin {
         let mut server = Server::new().workers(1).max_connections(CONNECTIONS).max_request_rate(RATE);
         server = server.head_timeout(HEAD_TIMEOUT).drain_timeout(Duration::from_secs(1)).quietly();
         let (routes, guard) = match listen.reach() {
-            Reach::Unix => (faces::all(self).merge(commands::routes(self)), Guard::new(self, false)),
-            Reach::Loopback => (faces::all(self).merge(commands::nowhere()), Guard::new(self, true)),
+            Reach::Unix => (looks(self).merge(commands::routes(self)), Guard::new(self, false)),
+            Reach::Loopback => (looks(self).merge(commands::nowhere()), Guard::new(self, true)),
             Reach::Open => (faces::probes(self).merge(hidden()), Guard::new(self, true)),
         };
         // The guard judges names, and may be told of others while it runs.
         server = server.allow_host("*");
         Ok(server.merge(routes.layer(guard.layer())).listen(listen.with_mode(0o600).to_string()))
     }
+}
+
+/// All there is to see, for people too.
+fn looks(admin: &Admin) -> Router {
+    faces::all(admin).merge(page::route())
 }
 
 /// What is not for strangers says so.

@@ -1,4 +1,4 @@
-//! A look inside a server that runs, for those who operate it: metrics, probes, a status and commands.
+//! A look inside a server that runs, for those who operate it: metrics, probes, a status, a live page and commands.
 //!
 //! What is told is read from what there is when somebody asks; nothing of it is on the way of a message. Who may ask is
 //! judged here, by Host, Origin and the kind of listener; connections, their places and deadlines are those of the
@@ -9,6 +9,7 @@ mod faces;
 mod guard;
 mod listener;
 mod metrics;
+mod page;
 mod snapshot;
 mod warnings;
 
@@ -31,7 +32,7 @@ const FRESH: Duration = Duration::from_millis(50);
 const SPARED: u32 = 20;
 
 /// A look inside a [`Server`](crate::Server): `/metrics` for Prometheus, `/healthz` and `/readyz` for probes, `/status` as
-/// JSON.
+/// JSON, and a live page on a [listener of its own](Self::server).
 ///
 /// From when this is made, details of each WebSocket are kept that opens. A clone is of the same one. It does not keep
 /// the server running.

@@ -102,7 +102,7 @@ async fn who_may_look() {
         ask(address, &format!("GET {target} HTTP/1.1\r\n{fields}Connection: close\r\n\r\n")).await
     };
     let (here, there) = (format!("http://127.0.0.1:{}", address.port()), "https://evil.test");
-    for target in ["/status", "/metrics", "/healthz", "/readyz", "/status/connections/1"] {
+    for target in ["/", "/status", "/metrics", "/healthz", "/readyz", "/status/connections/1"] {
         check(&ask(target, "Host: evil.test\r\n").await, 403, "evil.test is not known here");
         for fields in [
             format!("Host: localhost\r\nOrigin: {there}\r\n"),
@@ -126,6 +126,14 @@ async fn who_may_look() {
         "",
     );
     check(&ask("/none", "Host: localhost\r\n").await, 404, "");
+    // What is shown to people loads nothing, and is in no frame.
+    let page = ask("/", "Host: localhost\r\nSec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\n").await;
+    check(&page, 200, "content-type: text/html; charset=utf-8");
+    for field in
+        ["default-src 'none'", "frame-ancestors 'none'", "style-src 'sha256-", "script-src 'sha256-", "no-store"]
+    {
+        assert!(page.contains(field), "{field}: {page}");
+    }
     // No page can have anything done, and nobody else who is not let in at a socket.
     for command in ["reload", "drain", "close", "log"] {
         let request = format!("POST /commands/{command} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
@@ -227,6 +235,9 @@ async fn commands_on_a_socket() {
         "good" => Ok(()),
         _ => Err("no filter".to_owned()),
     }));
+    let mut talk = Talk::connect_at(&path).await;
+    talk.send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    check(&talk.text().await, 200, "<title>rikki</title>");
     check(&post(&path, "log", "good").await, 200, "good");
     check(&post(&path, "log", "bad").await, 400, "no filter");
     check(&post(&path, "reload", "").await, 501, "does not have the command");
