@@ -221,27 +221,27 @@ impl Shard {
     }
 }
 
-/// Where the messages of a turn are counted.
+/// Where the messages of a turn are counted, if somebody may look at the connection: nobody else would read it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tally<'a> {
     pub(super) shard: &'a Shard,
-    /// Of the connection, where somebody may look at it.
+    /// Of the connection.
     pub(super) seen: Option<&'a Seen>,
 }
 
 impl Tally<'_> {
     #[inline(always)]
     pub(super) fn received(self, length: usize) {
-        self.shard.received.count(length);
         if let Some(seen) = self.seen {
+            self.shard.received.count(length);
             seen.received(length);
         }
     }
 
     #[inline(always)]
     pub(super) fn sent(self, length: usize) {
-        self.shard.sent.count(length);
         if let Some(seen) = self.seen {
+            self.shard.sent.count(length);
             seen.sent(length);
         }
     }
@@ -490,7 +490,7 @@ mod tests {
     fn each_size_has_its_bucket() {
         let check = |length: usize, bound: u64| {
             let meters = meters();
-            Tally { shard: &meters.shard(), seen: None }.received(length);
+            meters.shard().received.count(length);
             let received = meters.read().received;
             let bucket = received.counts.iter().position(|count| *count == 1).unwrap();
             assert_eq!((SizeCounts::bound(bucket), received.messages()), (bound, 1), "{length}");
@@ -528,7 +528,7 @@ mod tests {
             let thread = std::thread::spawn(move || {
                 let mut shards = Shards::default();
                 for _ in 0..1000 {
-                    Tally { shard: shards.of(of.id, &of), seen: None }.sent(7);
+                    shards.of(of.id, &of).sent.count(7);
                 }
             });
             thread.join().unwrap();
@@ -544,7 +544,7 @@ mod tests {
         let mut shards = Shards::default();
         for _ in 0..2 {
             for meters in &all {
-                Tally { shard: shards.of(meters.id, meters), seen: None }.received(1);
+                shards.of(meters.id, meters).received.count(1);
             }
         }
         assert!(all.iter().all(|meters| meters.read().received.messages() == 2));

@@ -34,8 +34,8 @@ const SPARED: u32 = 20;
 /// A look inside a [`Server`](crate::Server): `/metrics` for Prometheus, `/healthz` and `/readyz` for probes, `/status` as
 /// JSON, and a live page on a [listener of its own](Self::server).
 ///
-/// From when this is made, details of each WebSocket are kept that opens. A clone is of the same one. It does not keep
-/// the server running.
+/// From when this is made, details of each WebSocket are kept that opens, and its messages are counted: make it before the
+/// server starts. A clone is of the same one. It does not keep the server running.
 ///
 /// ```
 /// use rikki::{Server, admin::Admin};
