@@ -289,11 +289,13 @@ async fn what_goes_and_what_comes_back() {
         // Whoever pauses it is not asked for more.
         page.run("document.getElementById('pause').click()").await;
         page.until("text('#state') === 'Serving, paused' && !isAsking").await;
+        page.run("openOne(999)").await;
+        page.until("text('#one-state') === 'No WebSocket that is open has this id.'").await;
     })
     .await;
 }
 
-/// Rates are differences by the server's clock, and what is another server than a moment ago has none.
+/// Nothing of it is run, nothing is out of its place; and a server that says nothing is asked once at a time.
 #[tokio::test]
 async fn what_strangers_choose_stays_text() {
     let (server, place) = Server::inside(&["--topic=/rooms/*"]).await;
@@ -368,6 +370,7 @@ const SILENCE: &str = "
     });
 ";
 
+/// Rates are differences by the server's clock, and what is another server than a moment ago has none.
 async fn arithmetic(page: &Page<'_>) {
     let check = async |after: &str, expected: Value| {
         let script = format!(

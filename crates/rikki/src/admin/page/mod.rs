@@ -26,7 +26,7 @@ const SCRIPT: &str = concat!(
 const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
                       connect-src 'self'; img-src data:; require-trusted-types-for 'script'; trusted-types 'none'; \
                       style-src 'sha256-5WLbAjjdu4aqa/NJYoYX2NJQewyBQ7E/RQmh4jN95JY='; \
-                      script-src 'sha256-ps0o1wlFCCfc+Wk+htcs8SKF1B/qlyjzfrp6mFVkSj8='";
+                      script-src 'sha256-y9UdIZyP7dg9KNQaPS0k4Y/2KUo70xPaboLU71cc//A='";
 
 const HTML: &str = "text/html; charset=utf-8";
 

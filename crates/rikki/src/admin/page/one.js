@@ -10,7 +10,7 @@ const ONE_FACTS = [
   ["Open for", item => duration(item.age_ms)],
   ["Queued", item => bytes(number(item.queued_bytes))],
   ["Waiting for the peer", item => item.waiting_ms === undefined ? "no" : `for ${duration(item.waiting_ms)}`],
-  ["Received", (item, rates) => `${count(number(item.received_messages))} messages, ${bytes(number(item.received_bytes))}`],
+  ["Received", item => `${count(number(item.received_messages))} messages, ${bytes(number(item.received_bytes))}`],
   ["Received a second", (_, rates) => `${perSecond(rates.received_messages)} messages, ${bytes(rates.received_bytes)}`],
   ["Sent", item => `${count(number(item.sent_messages))} messages, ${bytes(number(item.sent_bytes))}`],
   ["Sent a second", (_, rates) => `${perSecond(rates.sent_messages)} messages, ${bytes(rates.sent_bytes)}`],
@@ -38,7 +38,8 @@ function openOne(id) {
   write(byId("one-command"), `rikki admin close ${one.id}`);
   drawOne();
   byId("one-title").focus();
-  poll();
+  if (isPaused) askOne().catch(() => endOne("No answer.")).then(drawOne);
+  else poll();
 }
 
 function closeOne() {
@@ -74,7 +75,7 @@ async function askOne() {
 
 function drawOne() {
   if (one === null) return;
-  announce("one-state", one.state);
+  announce("one-state", failures > 0 && !one.isOver ? "No answer. This is what was last known." : one.state);
   byId("one").dataset.over = one.isOver === true;
   byId("one-facts").hidden = one.item === null;
   byId("one-command").parentElement.hidden = one.item === null || one.isOver === true;

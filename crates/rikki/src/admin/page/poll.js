@@ -71,8 +71,8 @@ function drawHead(status) {
   announce("state", isAway ? "No answer" : isPaused ? `${known}, paused` : known);
   const since = answered === null ? "" : ` since ${clock(answered)}`;
   const stale = latest === null ? "" : " What is below is from then.";
-  announce("trouble", isAway ? `No answer${since}: ${why}. This page goes on asking.${stale}` : trouble(status));
-  write(byId("fresh"), isAway ? `asks again in ${Math.max(0, Math.ceil((next - performance.now()) / 1000))} s`
+  announce("trouble", isAway ? `No answer${since}: ${why}.${isPaused ? "" : " This page goes on asking."}${stale}` : trouble(status));
+  write(byId("fresh"), isAway && !isPaused ? `asks again in ${Math.max(0, Math.ceil((next - performance.now()) / 1000))} s`
     : answered === null ? "" : `read at ${clock(answered)}`);
   document.title = `${isAway ? "no answer" : status ? `${count(number(status.websockets?.open))} WebSockets` : "asking"} - rikki`;
   if (!status) return;
