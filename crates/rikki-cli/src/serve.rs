@@ -32,9 +32,8 @@ type Made = Arc<Mutex<Option<(Vec<String>, SelfSigned, ServerTls)>>>;
 
 impl Kept {
     /// What there is before anything is started.
-    pub(crate) fn new(settings: &Settings, log: log::Filter, shown: Arc<Shown>) -> Result<Self, Failure> {
-        let topics = Topics::new(topics::config(&settings.topics)?);
-        Ok(Self { topics, log, shown, self_signed: Made::default(), settings: watch::Sender::default() })
+    pub(crate) fn new(topics: Topics, log: log::Filter, shown: Arc<Shown>) -> Self {
+        Self { topics, log, shown, self_signed: Made::default(), settings: watch::Sender::default() }
     }
 
     /// The server with these settings, which are those in force when it goes by them.
@@ -59,7 +58,12 @@ impl Kept {
 pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
     let settings = Arc::new(settings);
     let log = log::start(&settings.log).map_err(StartError::Runtime)?;
-    let kept = Arc::new(Kept::new(&settings, log.filter(), log.shown())?);
+    let config = topics::config(&settings.topics)?;
+    #[cfg(feature = "nats")]
+    let topics = settings.broker.topics(config)?;
+    #[cfg(not(feature = "nats"))]
+    let topics = Topics::new(config);
+    let kept = Arc::new(Kept::new(topics, log.filter(), log.shown()));
     // Before the server looks: what changes meanwhile is seen again. What cannot be found out is not told.
     let network = Network::now().unwrap_or_default();
     let server = kept.server(settings.clone())?;

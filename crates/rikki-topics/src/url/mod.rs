@@ -266,7 +266,7 @@ impl Served {
         match face {
             Face::WebSocket => self.upgrade(&topic, &Wanted::of(query)?, parts, body),
             Face::Events => events::answer(&self.url, &topic, &Wanted::of(query)?, &parts),
-            Face::Reading => reading::answer(&self.url, &topic, &Wanted::of(query)?, &parts),
+            Face::Reading => reading::answer(&self.url, &topic, &Wanted::of(query)?, &parts).await,
             Face::Publishing => publishing::answer(&self.url, &topic, &parts, body).await,
         }
     }
