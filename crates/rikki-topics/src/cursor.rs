@@ -133,7 +133,7 @@ impl Cursor {
         let key = u32::try_from(key).unwrap_or(u32::MAX);
         let mut cursor = Self { group, place: 0, rare: None, key, is_sealed: false, has_envelope: false };
         let waits = matches!(from, From::After(_)) && topic.shared.broker.keeps_history();
-        let came_at = waits.then(|| topic.state().looks);
+        let came_at = waits.then(|| topic.state().looks());
         let joined = cursor.begin(from, false, came_at);
         if joined.is_none() {
             cursor.rare.get_or_insert_default().begins = Some((from, came_at));

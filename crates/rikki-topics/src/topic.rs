@@ -47,9 +47,6 @@ pub(crate) struct State {
     rare: Option<Box<Rare>>,
     /// When somebody was last subscribed.
     used_at: Millis,
-    /// How often the broker has begun to look how far it goes, and which of these looks is over.
-    pub(crate) looks: u64,
-    looked: u64,
     /// No pattern fits any more.
     is_retired: bool,
 }
@@ -58,6 +55,9 @@ pub(crate) struct State {
 struct Rare {
     keys: Option<Keys>,
     presence: Option<Presence>,
+    /// How often the broker has begun to look how far it goes, and which of these looks is over.
+    looks: u64,
+    looked: u64,
 }
 
 /// A message that is to be published.
@@ -87,10 +87,10 @@ impl Topic {
             return Err(NoTopic::NoMemory);
         }
         let presence = Presence::new(rules.config.presence, &shared.memory);
-        let rare = presence.map(|presence| Box::new(Rare { presence: Some(presence), keys: None }));
+        let rare = presence.map(|presence| Box::new(Rare { presence: Some(presence), ..Rare::default() }));
         rules.counts.topics.up();
         let used_at = shared.now();
-        let state = State { ring, rules, epoch: None, begun: 0, groups: None, rare, used_at, looks: 0, looked: 0, is_retired: false };
+        let state = State { ring, rules, epoch: None, begun: 0, groups: None, rare, used_at, is_retired: false };
         let (appended, is_active) = (AtomicU64::new(0), AtomicBool::new(false));
         Ok(Self { name, shared, state: Mutex::new(state), appended, is_active })
     }
@@ -185,8 +185,9 @@ impl Topic {
     /// The broker begins to look how far it goes; the number of this look.
     pub(crate) fn look(&self) -> u64 {
         let mut state = self.state();
-        state.looks += 1;
-        state.looks
+        let rare = state.rare.get_or_insert_default();
+        rare.looks += 1;
+        rare.looks
     }
 
     /// A look is over: there is no message up to this offset but those that there are. Who has come with a position of
@@ -197,7 +198,8 @@ impl Topic {
             if state.epoch.is_some() {
                 state.ring.reach(offset);
             }
-            state.looked = state.looked.max(look);
+            let rare = state.rare.get_or_insert_default();
+            rare.looked = rare.looked.max(look);
             state.groups.clone()
         };
         notify(groups);
@@ -400,7 +402,7 @@ impl State {
                 Some(place) => (place, Some(true)),
                 // From before what there is, or from a future that did not come.
                 None if position.offset < ring.last_offset() => (ring.gone(), Some(false)),
-                None if came_at.is_some_and(|came_at| self.looked <= came_at) => return None,
+                None if came_at.is_some_and(|came_at| self.looked() <= came_at) => return None,
                 None => (ring.appended(), Some(false)),
             },
             From::After(_) => (oldest, Some(false)),
@@ -412,6 +414,15 @@ impl State {
 
     fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
         self.groups.iter().flat_map(|groups| groups.iter())
+    }
+
+    /// How often the broker has begun to look how far it goes.
+    pub(crate) fn looks(&self) -> u64 {
+        self.rare.as_ref().map_or(0, |rare| rare.looks)
+    }
+
+    fn looked(&self) -> u64 {
+        self.rare.as_ref().map_or(0, |rare| rare.looked)
     }
 
     pub(crate) fn presence(&self) -> Option<&Presence> {
