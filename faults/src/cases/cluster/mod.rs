@@ -50,8 +50,9 @@ fn cluster(bench: &Bench, replicas: usize) -> Result<String, Trouble> {
         _ => bench.pick((100, 300, 20), (4, 24, 6)),
     };
     let mut stage = Stage::set(bench, replicas)?;
-    let runtime = Builder::new_multi_thread().worker_threads(2).on_thread_start(stage.network.to_clients());
-    let runtime = runtime.enable_all().build().map_err(|error| format!("a runtime: {error}"))?;
+    let mut runtime = Builder::new_multi_thread();
+    runtime.worker_threads(2).enable_all().on_thread_start(stage.network.to_clients());
+    let runtime = runtime.build().map_err(|error| format!("a runtime: {error}"))?;
     let names: Vec<String> = (0..topics).map(|number| format!("t/{number}")).collect();
     let told: Vec<Arc<Mutex<BTreeMap<u64, Told>>>> = names.iter().map(|_| Arc::default()).collect();
     let (last, lasts) = watch::channel(BTreeMap::new());
