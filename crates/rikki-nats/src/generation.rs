@@ -47,11 +47,11 @@ pub(crate) fn is_of(link: &Link, info: &Info) -> bool {
     link.history.borrow().epoch == Some(epoch(&info.created, link.generation.load(Relaxed)))
 }
 
-/// Which history the stream has, raised if what was seen of it is not there any more.
-pub(crate) async fn agree(link: &Arc<Link>, requests: &Requests, info: &Info) -> Result<Epoch, Trouble> {
+/// Which history the stream has, raised if what had been `seen` of it is not there any more.
+pub(crate) async fn agree(link: &Arc<Link>, requests: &Requests, info: &Info, seen: u64) -> Result<Epoch, Trouble> {
     let known = link.generation.load(Relaxed);
     let is_known = link.history.borrow().epoch == Some(epoch(&info.created, known));
-    let has_gone_back = is_known && has_gone_back(link, requests, info).await?;
+    let has_gone_back = is_known && has_gone_back(link, requests, info, seen).await?;
     for _ in 0..ATTEMPTS {
         let (sequence, there) = current(link, requests).await?;
         // A stream that was made anew begins with 0.
@@ -81,18 +81,18 @@ pub(crate) async fn agree(link: &Arc<Link>, requests: &Requests, info: &Info) ->
 }
 
 /// Whether what was seen of the stream is no longer there.
-async fn has_gone_back(link: &Link, requests: &Requests, info: &Info) -> Result<bool, Trouble> {
+async fn has_gone_back(link: &Link, requests: &Requests, info: &Info, seen: u64) -> Result<bool, Trouble> {
     let mut last = info.state.last_seq;
     // One of several servers that has just come to lead them may still have to take up what it has.
     let attempts = if info.is_replicated() { APPLYING } else { 0 };
     for _ in 0..attempts {
-        if last >= link.highest() {
+        if last >= seen {
             break;
         }
         sleep(Duration::from_millis(500)).await;
         last = stream::info(requests, &link.names).await?.state.last_seq;
     }
-    Ok(last < link.highest())
+    Ok(last < seen)
 }
 
 /// What the bucket has, and where.

@@ -158,7 +158,10 @@ async fn make(requests: &Requests, wanted: &Value) -> Result<Info, Trouble> {
     }
     match requests.api(format!("STREAM.CREATE.{name}"), wanted.to_string()).await {
         // Somebody else may have made it meanwhile, with other bounds.
-        Err(Trouble::Refused(_)) => requests.api(format!("STREAM.INFO.{name}"), String::new()).await,
+        Err(Trouble::Refused(why)) => {
+            let info = requests.api(format!("STREAM.INFO.{name}"), String::new()).await;
+            info.map_err(|_| Trouble::Refused(why))
+        }
         made => made,
     }
 }

@@ -176,10 +176,12 @@ async fn prepare(link: &Arc<Link>, requests: &Requests, server: &ServerInfo, tol
     if is_too_old(&server.version) {
         return Err(BadStream::TooOld(server.version.clone()));
     }
+    // What comes while it is asked is not in the answer.
+    let seen = link.highest();
     let (info, differences) = stream::prepare(requests, &link.config, &link.names).await?;
     told.differs(link, differences);
     link.set_state(info.state);
-    Ok(generation::agree(link, requests, &info).await?)
+    Ok(generation::agree(link, requests, &info, seen).await?)
 }
 
 /// Before streams could be read without a consumer.

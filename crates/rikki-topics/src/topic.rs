@@ -39,8 +39,8 @@ pub(crate) struct State {
     pub(crate) rules: Arc<Rules>,
     /// `None` until the broker has said it.
     pub(crate) epoch: Option<Epoch>,
-    /// The ordinal of the latest message that was there when it was said.
-    begun: u64,
+    /// The latest message that was there when it was said: its ordinal, and the offset that this was behind.
+    begun: (u64, u64),
     /// Copied when it changes, so that nobody holds the lock while they are told.
     pub(crate) groups: Option<Arc<[Arc<Group>]>>,
     /// What few topics have.
@@ -90,7 +90,7 @@ impl Topic {
         let rare = presence.map(|presence| Box::new(Rare { presence: Some(presence), ..Rare::default() }));
         rules.counts.topics.up();
         let used_at = shared.now();
-        let state = State { ring, rules, epoch: None, begun: 0, groups: None, rare, used_at, is_retired: false };
+        let state = State { ring, rules, epoch: None, begun: (0, 0), groups: None, rare, used_at, is_retired: false };
         let (appended, is_active) = (AtomicU64::new(0), AtomicBool::new(false));
         Ok(Self { name, shared, state: Mutex::new(state), appended, is_active })
     }
@@ -140,7 +140,7 @@ impl Topic {
                 let _ = self.append_to(&mut state, offset, publication, time, (at, now));
             }
             if is_first {
-                state.begun = state.ring.appended();
+                state.begun = (state.ring.appended(), state.ring.last_offset());
             }
             state.groups.clone()
         };
@@ -407,9 +407,13 @@ impl State {
             },
             From::After(_) => (oldest, Some(false)),
         };
-        let place = if has_waited && recovered.is_none() { place.min(self.begun) } else { place };
-        let position = Position { epoch, offset: ring.offset_at(place) };
-        Some((place, Joined { position, recovered }))
+        let (begun, begun_at) = self.begun;
+        let (place, offset) = match has_waited && recovered.is_none() && begun < place {
+            // What has gone since is missing, as for anybody who was there then.
+            true => (begun, begun_at),
+            false => (place, ring.offset_at(place)),
+        };
+        Some((place, Joined { position: Position { epoch, offset }, recovered }))
     }
 
     fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {

@@ -1,10 +1,9 @@
 //! What is published on one node, and who gets it on another.
 
-use rikki_nats::NatsConfig;
 use rikki_topics::{From, PublishError, TopicConfig};
 use testkit::NatsServer;
 
-use super::{Node, all, said, soon};
+use super::{Node, all, config_of, said, soon};
 
 #[test]
 fn from_node_to_node() {
@@ -53,7 +52,7 @@ fn names_and_payloads() {
 fn keys() {
     let server = NatsServer::start();
     let keyed = TopicConfig::default().latest_by_key(true);
-    let config = || NatsConfig::new(server.url());
+    let config = || config_of(&server);
     let (one, other) = (Node::with(config(), keyed.clone()), Node::with(config(), keyed.clone()));
     let publish = |node: &Node, key: &str, text: &str| node.topics.publish("t", text.to_owned()).key(key).wait().unwrap();
     for number in 0..5 {
@@ -117,7 +116,7 @@ fn a_long_history() {
 #[test]
 fn too_long() {
     let server = NatsServer::start();
-    let node = Node::with(NatsConfig::new(server.url()), TopicConfig::default().bytes(8 << 20));
+    let node = Node::with(config_of(&server), TopicConfig::default().bytes(8 << 20));
     let limit = (1 << 20) - 4096;
     let error = node.topics.publish("t", vec![0; limit + 1]).wait();
     assert_eq!(error, Err(PublishError::TooLong { length: limit + 1, limit }));
@@ -125,7 +124,7 @@ fn too_long() {
     assert_eq!(said(&mut subscription), "joined");
     node.topics.publish("t", vec![1; limit]).wait().unwrap();
     assert_eq!(said(&mut subscription).len(), 3 * limit);
-    let small = Node::with(NatsConfig::new(server.url()), TopicConfig::default().bytes(10));
+    let small = Node::with(config_of(&server), TopicConfig::default().bytes(10));
     assert_eq!(small.topics.publish("t", "x".repeat(11)).wait(), Err(PublishError::TooLong { length: 11, limit: 10 }));
 }
 
@@ -149,7 +148,7 @@ fn of_other_programs() {
 #[test]
 fn passed_on_and_not_kept() {
     let mut server = NatsServer::start_with(&[]);
-    let config = || NatsConfig::new(server.url()).core(true);
+    let config = || config_of(&server).core(true);
     let (one, other) = (Node::with(config(), TopicConfig::default()), Node::with(config(), TopicConfig::default()));
     let mut here = one.topics.subscribe("t", From::Now).unwrap();
     let mut there = other.topics.subscribe("t", From::Now).unwrap();

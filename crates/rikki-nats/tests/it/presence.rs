@@ -1,10 +1,9 @@
 //! Who is there, whichever node they are on.
 
-use rikki_nats::NatsConfig;
 use rikki_topics::{From, Identity, PresenceMode, SubscribeOptions, TopicConfig};
 use testkit::NatsServer;
 
-use super::{Node, said, soon};
+use super::{Node, config_of, said, soon};
 
 fn names(node: &Node, topic: &str) -> (usize, Vec<String>) {
     let present = node.topics.present(topic);
@@ -21,7 +20,7 @@ fn options(name: &str) -> SubscribeOptions {
 fn on_all_nodes() {
     let server = NatsServer::start();
     let members = TopicConfig::default().presence(PresenceMode::Members);
-    let start = || Node::with(NatsConfig::new(server.url()), members.clone());
+    let start = || Node::with(config_of(&server), members.clone());
     let (one, other) = (start(), start());
     let ada = one.topics.subscribe("room", options("ada")).unwrap();
     let mut bob = other.topics.subscribe("room", options("bob")).unwrap();
@@ -51,7 +50,7 @@ fn on_all_nodes() {
 fn counts_alone() {
     let server = NatsServer::start();
     let counts = TopicConfig::default().presence(PresenceMode::Counts);
-    let start = || Node::with(NatsConfig::new(server.url()), counts.clone());
+    let start = || Node::with(config_of(&server), counts.clone());
     let (one, other) = (start(), start());
     let _all: Vec<_> = (0..5).map(|_| one.topics.subscribe("room", options("ada")).unwrap()).collect();
     let _more = other.topics.subscribe("room", options("bob")).unwrap();

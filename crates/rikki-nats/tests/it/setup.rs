@@ -4,7 +4,7 @@ use rikki_nats::{Nats, NatsConfig, NotStarted};
 use rikki_topics::{PublishError, Topics, TopicsConfig};
 use testkit::NatsServer;
 
-use super::{soon, there};
+use super::{config_of, soon, there};
 
 /// Why it is away.
 #[track_caller]
@@ -19,10 +19,12 @@ fn why_not(config: NatsConfig, expected: &str) -> Nats {
 #[test]
 fn what_stands_in_the_way_is_told() {
     let mut server = NatsServer::start_with(&["-js", "--auth", "s3cret"]);
-    why_not(NatsConfig::new(server.url()), "does not let us in");
+    why_not(config_of(&server), "does not let us in");
     why_not(NatsConfig::new(server.url()).token("wrong"), "does not let us in");
     let nats = Nats::start(NatsConfig::new(server.url()).token("s3cret")).unwrap();
     there(&nats);
+    let too_much = NatsConfig::new(server.url()).token("s3cret").stream("large").bytes(usize::MAX / 4);
+    why_not(too_much, "insufficient");
     // Nobody is there at first.
     server.kill();
     let late = why_not(NatsConfig::new(server.url()).token("s3cret"), "cannot connect");
@@ -48,11 +50,11 @@ fn a_stream_that_differs() {
         });
     };
     make(r#"{"name":"bare","subjects":["bare.t.>"],"storage":"file","retention":"limits","max_msgs_per_subject":-1}"#);
-    why_not(NatsConfig::new(server.url()).stream("bare"), "republish");
+    why_not(config_of(&server).stream("bare"), "republish");
     make(
         r#"{"name":"other","subjects":["other.t.>"],"storage":"memory","retention":"limits","discard":"old",
         "max_msgs_per_subject":-1,"allow_direct":true,"republish":{"src":"other.t.>","dest":"other.r.>"}}"#,
     );
-    let nats = Nats::start(NatsConfig::new(server.url()).stream("other")).unwrap();
+    let nats = Nats::start(config_of(&server).stream("other")).unwrap();
     there(&nats);
 }

@@ -152,6 +152,22 @@ fn a_broker_that_says_what_is_too_old() {
     assert_eq!(all(&mut subscription), "gap");
 }
 
+/// Who has waited and then reads slowly is told what is missing, from where it has begun.
+#[test]
+fn who_waits_and_is_slow() {
+    static BROKER: Later = Later(std::sync::Mutex::new(None));
+    let config = TopicsConfig::default().others(TopicConfig::default().bytes(100));
+    let topics = Topics::with_broker(config, &BROKER);
+    let mut subscription = topics.subscribe("t", From::Now).unwrap();
+    let inlet = BROKER.0.lock().unwrap().clone().unwrap();
+    inlet.begin(Epoch(5), 3, []);
+    for offset in 4..8 {
+        inlet.append(offset, Published::new("x".repeat(100)), now()).unwrap();
+    }
+    assert_eq!(all(&mut subscription), format!("joined gap(3) {}", "x".repeat(100)));
+    assert_eq!(subscription.joined().unwrap().position.offset, 3);
+}
+
 /// A broker that says later which history it is, and another one after that.
 #[derive(Debug, Default)]
 struct Later(std::sync::Mutex<Option<Inlet>>);

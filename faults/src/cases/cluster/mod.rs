@@ -70,16 +70,21 @@ fn cluster(bench: &Bench, replicas: usize) -> Result<String, Trouble> {
         publishing.spawn_on(work, runtime.handle());
     }
     thread::sleep(Duration::from_secs(1));
-    let mut done: BTreeMap<&'static str, usize> = BTreeMap::new();
+    let mut done = Vec::new();
     for _ in 0..rounds {
-        *done.entry(stage.fault(bench)?).or_default() += 1;
+        done.push(stage.fault(bench)?);
         thread::sleep(Duration::from_millis(300 + u64::from(rand::random::<u16>()) % 700));
     }
     stop.send_replace(true);
-    let logs = finish(&runtime, publishing, following, &names, &told, &last)?;
-    let sum = verdict(&names, &told, logs)?;
+    let logs = finish(&runtime, publishing, following, &names, &told, &last);
+    let sum = logs.and_then(|logs| verdict(&names, &told, logs));
+    let sum = sum.map_err(|why| format!("{why}; {}; {}", done.join(", "), stage.warnings()))?;
     let count = |is: fn(&Told) -> bool| told.iter().map(|told| lock(told).values().filter(|told| is(told)).count()).sum::<usize>();
-    let faults: Vec<_> = done.iter().map(|(name, count)| format!("{count} x {name}")).collect();
+    let mut kinds = done.clone();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let faults = kinds.iter().map(|kind| format!("{} x {kind}", done.iter().filter(|one| *one == kind).count()));
+    let faults: Vec<_> = faults.collect();
     Ok(format!(
         "{rounds} rounds ({}); {subscribers} subscribers of {topics} topics on 3 nodes, {replicas} of NATS: {} messages \
          acknowledged, {} delivered, none missing, twice or out of order; {} unknown, {} refused; {} resumes, {} gaps told",
@@ -197,6 +202,13 @@ impl Stage {
                 server => return server,
             }
         }
+    }
+
+    /// What nodes have warned of.
+    fn warnings(&self) -> String {
+        let texts: Vec<_> = self.nodes.iter().map(|(_, server)| server.log_text()).collect();
+        let lines = texts.iter().flat_map(|text| text.lines()).filter(|line| line.contains(" WARN "));
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// One fault, and its end; what it was.
