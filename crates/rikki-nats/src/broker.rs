@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
-use rikki_topics::{Broker, Epoch, Inlet, PublishError, Published, Publishing, PresenceMode};
+use rikki_topics::{Broker, Epoch, Inlet, PresenceMode, PublishError, Published, Publishing};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 

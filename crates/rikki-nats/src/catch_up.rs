@@ -175,7 +175,8 @@ impl Reader<'_> {
                 break;
             }
             // As if they were spread evenly.
-            let span = u128::from(last.saturating_sub(start) + 1) * u128::from(enough) * 2 / u128::from(consumer.num_pending);
+            let span =
+                u128::from(last.saturating_sub(start) + 1) * u128::from(enough) * 2 / u128::from(consumer.num_pending);
             let span = u64::try_from(span).unwrap_or(u64::MAX).max(enough);
             let next = last.saturating_sub(span).max(start);
             let closer = self.consumer(next).await?;
@@ -343,7 +344,8 @@ impl Kept {
         }
         self.bytes += length(&stored);
         self.messages.push_back(stored);
-        while self.messages.len() > 1 && (self.bytes > self.bounds.bytes || self.messages.len() > self.bounds.messages) {
+        while self.messages.len() > 1 && (self.bytes > self.bounds.bytes || self.messages.len() > self.bounds.messages)
+        {
             let Some(oldest) = self.messages.pop_front() else { break };
             self.bytes -= length(&oldest);
             self.gone = Some(oldest.sequence);

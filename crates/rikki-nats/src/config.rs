@@ -202,7 +202,10 @@ impl fmt::Display for BadConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Server(text) => {
-                write!(f, "{text:?} is no server of NATS: expected nats://HOST[:PORT], more of them behind commas, or tls://")
+                write!(
+                    f,
+                    "{text:?} is no server of NATS: expected nats://HOST[:PORT], more of them behind commas, or tls://"
+                )
             }
             Self::Stream(name) => {
                 write!(f, "{name:?} is no name of a stream: expected 1 to 32 ASCII letters, digits, - or _")
@@ -223,8 +226,10 @@ mod tests {
     fn servers() {
         let check = |text: &str, expected: Option<&[(&str, u16)]>| {
             let addresses = NatsConfig::new(text).addresses();
-            let got = addresses.map(|all| all.iter().map(|one| (one.host().to_owned(), one.port())).collect::<Vec<_>>());
-            let expected = expected.map(|all| all.iter().map(|(host, port)| ((*host).to_owned(), *port)).collect::<Vec<_>>());
+            let got =
+                addresses.map(|all| all.iter().map(|one| (one.host().to_owned(), one.port())).collect::<Vec<_>>());
+            let expected =
+                expected.map(|all| all.iter().map(|(host, port)| ((*host).to_owned(), *port)).collect::<Vec<_>>());
             assert_eq!(got.ok(), expected, "{text}");
         };
         check("nats://a", Some(&[("a", 4222)]));
@@ -233,7 +238,17 @@ mod tests {
         check("nats://a,nats://b", Some(&[("a", 4222), ("b", 4222)]));
         check("tls://a:5", Some(&[("a", 5)]));
         check("nats://u:p@a", Some(&[("a", 4222)]));
-        for bad in ["", "nats://", "nats://a,,b", "http://a", "ws://a", "nats://a/b", "nats://a:x", "nats://a b", "nats://a,tls://b"] {
+        for bad in [
+            "",
+            "nats://",
+            "nats://a,,b",
+            "http://a",
+            "ws://a",
+            "nats://a/b",
+            "nats://a:x",
+            "nats://a b",
+            "nats://a,tls://b",
+        ] {
             check(bad, None);
         }
     }

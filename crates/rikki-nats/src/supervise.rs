@@ -168,7 +168,12 @@ fn delay(attempts: usize) -> Duration {
 }
 
 /// Sees to it that there is a stream to work with; which history it has.
-async fn prepare(link: &Arc<Link>, requests: &Requests, server: &ServerInfo, told: &mut Told) -> Result<Epoch, BadStream> {
+async fn prepare(
+    link: &Arc<Link>,
+    requests: &Requests,
+    server: &ServerInfo,
+    told: &mut Told,
+) -> Result<Epoch, BadStream> {
     if link.config.core {
         // There is none: each process has a history of its own. Whether anybody is there is to be seen.
         return requests.echo(&link.names).await.map(|()| Epoch(random())).map_err(BadStream::from);

@@ -66,8 +66,7 @@ fn missed_meanwhile() {
     let mut server = NatsServer::start();
     let node = Node::start(&server);
     let names: Vec<String> = (0..200).map(|number| format!("t/{number}")).collect();
-    let mut all_of_them: Vec<_> =
-        names.iter().map(|name| node.topics.subscribe(name, From::Now).unwrap()).collect();
+    let mut all_of_them: Vec<_> = names.iter().map(|name| node.topics.subscribe(name, From::Now).unwrap()).collect();
     for subscription in &mut all_of_them {
         assert_eq!(said(subscription), "joined");
     }

@@ -54,7 +54,8 @@ fn keys() {
     let keyed = TopicConfig::default().latest_by_key(true);
     let config = || config_of(&server);
     let (one, other) = (Node::with(config(), keyed.clone()), Node::with(config(), keyed.clone()));
-    let publish = |node: &Node, key: &str, text: &str| node.topics.publish("t", text.to_owned()).key(key).wait().unwrap();
+    let publish =
+        |node: &Node, key: &str, text: &str| node.topics.publish("t", text.to_owned()).key(key).wait().unwrap();
     for number in 0..5 {
         publish(&one, "a", &format!("a{number}"));
         publish(&one, "b \u{fc}\n", &format!("b{number}"));

@@ -199,7 +199,10 @@ impl Client {
         Ok(())
     }
 
-    fn presence(&self, channel: &str) -> Result<impl FnOnce(&Topics, &str, u32) -> Result<String, Fault> + use<>, Refused> {
+    fn presence(
+        &self,
+        channel: &str,
+    ) -> Result<impl FnOnce(&Topics, &str, u32) -> Result<String, Fault> + use<>, Refused> {
         let rules = self.allowed(channel, Action::Presence)?;
         if rules.config.presence != PresenceMode::Members {
             return Err(Fault::NOT_AVAILABLE.into());
@@ -215,7 +218,10 @@ impl Client {
         })
     }
 
-    fn presence_stats(&self, channel: &str) -> Result<impl FnOnce(&Topics, &str, u32) -> Result<String, Fault> + use<>, Refused> {
+    fn presence_stats(
+        &self,
+        channel: &str,
+    ) -> Result<impl FnOnce(&Topics, &str, u32) -> Result<String, Fault> + use<>, Refused> {
         let mode = self.allowed(channel, Action::Presence)?.config.presence;
         if mode == PresenceMode::Off {
             return Err(Fault::NOT_AVAILABLE.into());

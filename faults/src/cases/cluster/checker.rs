@@ -22,7 +22,10 @@ pub(super) enum Seen {
     Resumed,
     /// Some may be missing here.
     Gap,
-    Message { number: u64, offset: u64 },
+    Message {
+        number: u64,
+        offset: u64,
+    },
 }
 
 /// What all subscribers of a run have come to.
@@ -67,7 +70,11 @@ pub(super) fn check(told: &BTreeMap<u64, Told>, seen: &[Seen], sum: &mut Sum) ->
                 }
                 match told.get(&number) {
                     None => return Err(format!("nobody has published {number}")),
-                    Some(Told::Refused) => return Err(format!("message {number} came, and its publisher was told that it is not published")),
+                    Some(Told::Refused) => {
+                        return Err(format!(
+                            "message {number} came, and its publisher was told that it is not published"
+                        ));
+                    }
                     Some(Told::Acknowledged(at)) if *at != offset => {
                         return Err(format!("message {number} came at {offset}, and was acknowledged at {at}"));
                     }

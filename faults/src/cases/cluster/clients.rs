@@ -189,7 +189,8 @@ impl Subscriber {
         }
         let epoch = self.place.as_ref().map(|place| place.epoch.clone());
         if let Some(begun) = said.get("subscribe") {
-            let (epoch, offset) = (begun["epoch"].as_str().ok_or("an epoch")?, begun["offset"].as_u64().ok_or("an offset")?);
+            let (epoch, offset) =
+                (begun["epoch"].as_str().ok_or("an epoch")?, begun["offset"].as_u64().ok_or("an offset")?);
             let recovered = begun.get("recovered").and_then(Value::as_bool).unwrap_or(false);
             let had = self.place.as_ref().map_or(0, |place| place.offset);
             self.began(epoch, offset, Some(recovered));

@@ -79,7 +79,9 @@ fn cluster(bench: &Bench, replicas: usize) -> Result<String, Trouble> {
     let logs = finish(&runtime, publishing, following, &names, &told, &last);
     let sum = logs.and_then(|logs| verdict(&names, &told, logs));
     let sum = sum.map_err(|why| format!("{why}; {}; {}", done.join(", "), stage.warnings()))?;
-    let count = |is: fn(&Told) -> bool| told.iter().map(|told| lock(told).values().filter(|told| is(told)).count()).sum::<usize>();
+    let count = |is: fn(&Told) -> bool| {
+        told.iter().map(|told| lock(told).values().filter(|told| is(told)).count()).sum::<usize>()
+    };
     let mut kinds = done.clone();
     kinds.sort_unstable();
     kinds.dedup();
