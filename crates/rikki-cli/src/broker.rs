@@ -8,16 +8,23 @@ use crate::args::{BrokerArgs, UsageError};
 use crate::secret::Secret;
 
 /// Where the broker is. Neither a log nor an error shows what lets us in.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct BrokerSettings {
     config: Option<NatsConfig>,
     token: Option<Secret>,
 }
 
 impl BrokerSettings {
-    /// Checks the flags, and reads the token.
-    pub(crate) fn from_args(args: BrokerArgs) -> Result<Self, UsageError> {
-        let Some(url) = args.broker else { return Ok(Self { config: None, token: None }) };
+    /// Checks the flags, and reads the token; what is wrong is one more fault.
+    pub(crate) fn judged(args: BrokerArgs, faults: &mut Vec<UsageError>) -> Self {
+        Self::from_args(args).unwrap_or_else(|fault| {
+            faults.push(fault);
+            Self::default()
+        })
+    }
+
+    fn from_args(args: BrokerArgs) -> Result<Self, UsageError> {
+        let Some(url) = args.broker else { return Ok(Self::default()) };
         let token = args.broker_token.as_deref().map(Secret::bearer).transpose()?;
         let mut config = NatsConfig::new(url).stream(args.broker_stream).core(args.broker_core);
         config = args.broker_limits.apply_to(config).map_err(|error| UsageError(error.to_string()))?;

@@ -149,13 +149,7 @@ impl Settings {
         let show_messages = args.show_messages || (args.dev && !args.quiet);
         judge_paths(&own, &args.topics, &args.endpoints, &args.files, &mut faults);
         #[cfg(feature = "nats")]
-        let broker = match crate::broker::BrokerSettings::from_args(args.broker) {
-            Ok(broker) => broker,
-            Err(fault) => {
-                faults.push(fault);
-                return Err(faults);
-            }
-        };
+        let broker = crate::broker::BrokerSettings::judged(args.broker, &mut faults);
         let topics = match TopicSettings::from_args(args.topics, &own) {
             Ok(topics) if faults.is_empty() => topics,
             Ok(_) => return Err(faults),

@@ -103,8 +103,8 @@ impl Nats {
 
     fn followed(&self, topic: &Inlet) -> Option<Arc<Followed>> {
         let followed = lock(&self.0.followed);
-        let of_name = followed.get(topic.name())?.iter();
-        of_name.filter(|known| known.inlet.upgrade().as_ref() == Some(topic)).cloned().next()
+        let mut of_name = followed.get(topic.name())?.iter();
+        of_name.find(|known| known.inlet.upgrade().as_ref() == Some(topic)).cloned()
     }
 
     fn follow(&self, topic: &Inlet) {
