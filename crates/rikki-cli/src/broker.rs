@@ -26,7 +26,10 @@ impl BrokerSettings {
     fn from_args(args: BrokerArgs) -> Result<Self, UsageError> {
         let Some(url) = args.broker else { return Ok(Self::default()) };
         let token = args.broker_token.as_deref().map(Secret::bearer).transpose()?;
-        let mut config = NatsConfig::new(url).stream(args.broker_stream).core(args.broker_core);
+        let mut config = NatsConfig::new(url).core(args.broker_core);
+        if let Some(name) = args.broker_stream {
+            config = config.stream(name);
+        }
         config = args.broker_limits.apply_to(config).map_err(|error| UsageError(error.to_string()))?;
         if let Some(file) = args.broker_credentials {
             config = config.credentials(file);

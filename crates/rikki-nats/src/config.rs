@@ -39,7 +39,7 @@ rikki_limits::limits! {
     }
     pub(crate) replicas: usize {
         name: "broker-replicas", unit: Count, default: "1", most: 5,
-        meaning: "On how many servers of the broker each message is", detail: ": 3 survive the loss of one of them",
+        meaning: "On how many servers of the broker each message is", detail: ": 3 survive the loss of one",
         setter: replicas(usize),
     }
     pub(crate) duplicates: Duration {

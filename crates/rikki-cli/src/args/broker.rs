@@ -23,10 +23,11 @@ pub(crate) struct BrokerArgs {
     /// File with the authorities, as PEM, that the certificates of NATS are from [default: those of the system]
     #[arg(long, value_name = "FILE", requires = "broker")]
     pub(crate) broker_ca: Option<PathBuf>,
-    /// Name of the stream, with which its subjects begin: nodes with another one know nothing of these
-    #[arg(long, value_name = "NAME", requires = "broker", default_value = "rikki")]
-    pub(crate) broker_stream: String,
-    /// Pass messages on and keep none of them at the broker, which needs no JetStream: each node has a history of its own
+    /// Name of the stream, with which its subjects begin: nodes with another one know nothing of these [default:
+    /// rikki]
+    #[arg(long, value_name = "NAME", requires = "broker")]
+    pub(crate) broker_stream: Option<String>,
+    /// Pass messages on and have the broker keep none, which needs no JetStream: each node has a history of its own
     #[arg(long, requires = "broker")]
     pub(crate) broker_core: bool,
     #[command(flatten)]

@@ -1,5 +1,7 @@
 //! The command, as its users run it.
 
+#[cfg(feature = "nats")]
+mod broker;
 mod certificates;
 mod config;
 mod connect;
