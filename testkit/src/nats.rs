@@ -120,7 +120,7 @@ fn spawn(folder: &Path, flags: &[String], port: Option<u16>) -> (Child, u16) {
     loop {
         let text = fs::read_to_string(&ports).unwrap_or_default();
         // Half of it may be there.
-        let found = text.split_once("nats://").and_then(|(_, rest)| rest.split_once('"'));
+        let found = text.split_once("://").and_then(|(_, rest)| rest.split_once('"'));
         if let Some(port) = found.and_then(|(address, _)| address.rsplit_once(':')?.1.parse().ok()) {
             return (child, port);
         }

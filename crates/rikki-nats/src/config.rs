@@ -68,7 +68,7 @@ impl NatsConfig {
         Self { servers: servers.into(), ..Self::default() }
     }
 
-    /// Sets the file with the credentials of a user (`.creds`), which is read anew with each connection.
+    /// Sets the file with the credentials of a user (`.creds`), which is read when the first connection is made.
     pub fn credentials(self, file: impl Into<PathBuf>) -> Self {
         Self { credentials: Some(file.into()), ..self }
     }

@@ -25,6 +25,9 @@ const LOOK: Duration = Duration::from_secs(10);
 /// How long to wait until what could not be got is asked for again.
 const AGAIN: Duration = Duration::from_millis(300);
 
+/// For how long a server may be behind that is one of several.
+const BEHIND: Duration = Duration::from_secs(4);
+
 /// One topic, as those know it who publish to it.
 #[derive(Debug)]
 pub(crate) struct Followed {
@@ -100,11 +103,13 @@ async fn run(link: &Arc<Link>, followed: &Arc<Followed>, name: &str) -> Option<(
         presence::begin(link, followed, name).await;
     }
     let known = Known { epoch: None, chain: Chain::default() };
-    let mut topic = Following { link, connected, followed, name, known, history };
+    let mut topic = Following { link, connected, followed, name, known, history, ahead_since: None };
     topic.get(&mut messages, Need::All).await?;
     // Not all topics at once.
     let mut look_at = Instant::now() + LOOK.mul_f64(0.5 + (random() % 1024) as f64 / 1024.0);
     loop {
+        let is_ahead = topic.ahead_since.is_some();
+        let due = if is_ahead { look_at.min(Instant::now() + AGAIN) } else { look_at };
         let need = tokio::select! {
             message = next_of(&mut messages) => topic.take(message?)?,
             changed = topic.history.changed() => {
@@ -112,9 +117,11 @@ async fn run(link: &Arc<Link>, followed: &Arc<Followed>, name: &str) -> Option<(
                 Some(Need::Look { is_exact: false })
             }
             () = followed.look.notified() => Some(Need::Look { is_exact: true }),
-            () = sleep_until(look_at) => {
-                look_at = Instant::now() + LOOK;
-                Some(Need::Look { is_exact: topic.grows_old() })
+            () = sleep_until(due) => {
+                if due == look_at {
+                    look_at = Instant::now() + LOOK;
+                }
+                Some(Need::Look { is_exact: is_ahead || topic.grows_old() })
             }
         };
         if let Some(need) = need {
@@ -148,6 +155,8 @@ struct Following<'a> {
     name: &'a str,
     known: Known,
     history: watch::Receiver<History>,
+    /// Since when somebody waits for what no server has said to be there.
+    ahead_since: Option<Instant>,
 }
 
 impl Following<'_> {
@@ -276,7 +285,14 @@ impl Following<'_> {
         self.known.chain.deliver(head);
         self.known.chain.reach(through);
         if let Some(look) = look {
-            inlet.reach(look, self.known.chain.known());
+            let known = self.known.chain.known();
+            // Whoever leads several servers may have come to that just now, or no longer do so.
+            let may_be_behind = inlet.wanted() > known && self.link.is_replicated();
+            let is_over = !may_be_behind || self.ahead_since.get_or_insert_with(Instant::now).elapsed() > BEHIND;
+            if is_over {
+                self.ahead_since = None;
+            }
+            inlet.reach(is_over.then_some(look), known);
         }
         self.followed.has(self.known.chain.known());
     }

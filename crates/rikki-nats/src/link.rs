@@ -12,7 +12,7 @@ use crate::config::NatsConfig;
 use crate::counters::{Counts, NatsStatus};
 use crate::publishing::Publisher;
 use crate::requests::{Requests, lock};
-use crate::stream::State;
+use crate::stream::Info;
 use crate::subject::Names;
 
 /// Of how many topics something is got at a time.
@@ -46,6 +46,7 @@ pub(crate) struct Link {
     /// The latest sequence that anybody here has seen in this history.
     highest: AtomicU64,
     pub(crate) lag: AtomicU64,
+    is_replicated: AtomicBool,
     pub(crate) catching_up: Semaphore,
     pub(crate) counts: Counts,
 }
@@ -74,6 +75,7 @@ impl Link {
             last: AtomicU64::new(0),
             highest: AtomicU64::new(0),
             lag: AtomicU64::new(0),
+            is_replicated: AtomicBool::new(false),
             catching_up: Semaphore::new(CATCHING_UP),
             counts: Counts::default(),
         }
@@ -104,9 +106,15 @@ impl Link {
         self.history.send_modify(|history| history.round += 1);
     }
 
-    pub(crate) fn set_state(&self, state: State) {
-        self.first.store(state.first_seq, Relaxed);
-        self.last.store(state.last_seq, Relaxed);
+    pub(crate) fn set_info(&self, info: &Info) {
+        self.first.store(info.state.first_seq, Relaxed);
+        self.last.store(info.state.last_seq, Relaxed);
+        self.is_replicated.store(info.is_replicated(), Relaxed);
+    }
+
+    /// Whether several servers have the stream.
+    pub(crate) fn is_replicated(&self) -> bool {
+        self.is_replicated.load(Relaxed)
     }
 
     /// The first and the last sequence that the stream had when it was last asked.

@@ -185,7 +185,7 @@ async fn prepare(
     let seen = link.highest();
     let (info, differences) = stream::prepare(requests, &link.config, &link.names).await?;
     told.differs(link, differences);
-    link.set_state(info.state);
+    link.set_info(&info);
     Ok(generation::agree(link, requests, &info, seen).await?)
 }
 
@@ -242,7 +242,7 @@ async fn probe(link: &Arc<Link>, requests: &Requests) -> Result<bool, Trouble> {
     // What had been seen before it was asked is there, or was lost.
     let seen = link.highest();
     let info = stream::info(requests, &link.names).await?;
-    link.set_state(info.state);
+    link.set_info(&info);
     Ok(info.state.last_seq >= seen && generation::is_of(link, &info))
 }
 

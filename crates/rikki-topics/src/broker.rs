@@ -199,11 +199,17 @@ impl Inlet {
         Look(self.0.look())
     }
 
-    /// Ends a look: there is no message up to this offset but those that there are. Who is at the end is at this offset
-    /// from now on, so that a position does not grow old where nothing comes; and who came before this look, with a
-    /// position that is not reached even so, learns that it is of no history.
-    pub fn reach(&self, look: Look, offset: u64) {
-        self.0.reach(look.0, offset);
+    /// Says that there is no message up to this offset but those that there are: who is at the end is at this offset from
+    /// now on, so that a position does not grow old where nothing comes. It ends a look, if it is sure of what it says:
+    /// then who came before this look, with a position that is not reached even so, learns that it is of no history.
+    pub fn reach(&self, look: impl Into<Option<Look>>, offset: u64) {
+        self.0.reach(look.into().map(|Look(look)| look), offset);
+    }
+
+    /// The farthest offset that somebody has come with who waits for a look; 0 if nobody does.
+    #[must_use]
+    pub fn wanted(&self) -> u64 {
+        self.0.wanted()
     }
 
     /// The offset up to which everything is here.

@@ -137,6 +137,9 @@ impl Cursor {
         let joined = cursor.begin(from, false, came_at);
         if joined.is_none() {
             cursor.rare.get_or_insert_default().begins = Some((from, came_at));
+            if let (From::After(position), true) = (from, waits) {
+                topic.want(position);
+            }
         }
         (cursor, joined)
     }

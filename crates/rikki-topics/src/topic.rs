@@ -58,6 +58,8 @@ struct Rare {
     /// How often the broker has begun to look how far it goes, and which of these looks is over.
     looks: u64,
     looked: u64,
+    /// The farthest offset that somebody has come with who waits for a look.
+    wanted: u64,
 }
 
 /// A message that is to be published.
@@ -190,19 +192,35 @@ impl Topic {
         rare.looks
     }
 
-    /// A look is over: there is no message up to this offset but those that there are. Who has come with a position of
-    /// its own may wait for that.
-    pub(crate) fn reach(&self, look: u64, offset: u64) {
+    /// There is no message up to this offset but those that there are, and a look is over, if it is. Who has come with a
+    /// position of its own may wait for that.
+    pub(crate) fn reach(&self, look: Option<u64>, offset: u64) {
         let groups = {
             let mut state = self.state();
             if state.epoch.is_some() {
                 state.ring.reach(offset);
             }
-            let rare = state.rare.get_or_insert_default();
-            rare.looked = rare.looked.max(look);
+            if let Some(look) = look {
+                let rare = state.rare.get_or_insert_default();
+                (rare.looked, rare.wanted) = (rare.looked.max(look), 0);
+            }
             state.groups.clone()
         };
         notify(groups);
+    }
+
+    /// Somebody waits who has come with this position.
+    pub(crate) fn want(&self, position: Position) {
+        let mut state = self.state();
+        if state.epoch.is_none_or(|epoch| epoch == position.epoch) {
+            let rare = state.rare.get_or_insert_default();
+            rare.wanted = rare.wanted.max(position.offset);
+        }
+    }
+
+    /// The farthest offset that somebody waits for; 0 for nobody.
+    pub(crate) fn wanted(&self) -> u64 {
+        self.state().rare.as_ref().map_or(0, |rare| rare.wanted)
     }
 
     /// The offset up to which everything is known.
