@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt as _;
 use rikki_nats::{Nats, NatsConfig};
-use rikki_topics::{From, Topics, TopicsConfig, Update};
+use rikki_topics::{From, TopicConfig, Topics, TopicsConfig, Update};
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -25,8 +25,8 @@ fn main() {
     let url = std::env::args().nth(1).unwrap_or_else(|| "nats://127.0.0.1".to_owned());
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        println!("| nodes | topics | p50 | p99 | acknowledged a second | delivered a second | from NATS, a node and message |");
-        println!("|---|---|---|---|---|---|---|");
+        println!("| nodes | topics | p50 | p99 | acknowledged a second | delivered a second | from NATS, a node and message | gaps |");
+        println!("|---|---|---|---|---|---|---|---|");
         for nodes in 1..=3 {
             for topics in [1, 100, 10_000] {
                 measure(&url, nodes, topics).await;
@@ -47,7 +47,10 @@ async fn node(url: &str, stream: &str) -> Node {
     while !nats.status().connected {
         sleep(Duration::from_millis(5)).await;
     }
-    Node { topics: Topics::with_broker(TopicsConfig::default().memory(512_usize << 20), nats.clone()), nats }
+    // Rings that hold what a second brings: a node that falls behind by more tells its subscribers of a gap.
+    let topic = TopicConfig::default().history(50_000).bytes(32_usize << 20);
+    let config = TopicsConfig::default().memory(512_usize << 20).others(topic);
+    Node { topics: Topics::with_broker(config, nats.clone()), nats }
 }
 
 fn now() -> u64 {
@@ -139,8 +142,9 @@ async fn measure(url: &str, count: usize, topics: usize) {
     sleep(Duration::from_millis(500)).await;
     let delivered = took.count.load(Relaxed) - delivered;
     let bytes: u64 = nodes.iter().map(|node| node.nats.status().received_bytes).sum::<u64>() - before;
+    let gaps: u64 = nodes.iter().map(|node| node.nats.status().gaps).sum();
     println!(
-        "| {count} | {topics} | {:.2} ms | {:.2} ms | {:.0} | {:.0} | {} B |",
+        "| {count} | {topics} | {:.2} ms | {:.2} ms | {:.0} | {:.0} | {} B | {gaps} |",
         p50.as_secs_f64() * 1e3,
         p99.as_secs_f64() * 1e3,
         acknowledged as f64 / seconds,
@@ -148,8 +152,6 @@ async fn measure(url: &str, count: usize, topics: usize) {
         bytes / acknowledged.max(1) / count as u64,
     );
     drop(following);
-    let gaps: u64 = nodes.iter().map(|node| node.nats.status().gaps).sum();
-    assert_eq!(gaps, 0, "something was missing");
 }
 
 /// Another process publishes while this one is held up by a proxy that is cut.

@@ -216,8 +216,12 @@ impl Following<'_> {
             }
         };
         loop {
-            let history = *self.history.borrow_and_update();
-            let epoch = history.epoch?;
+            let epoch = self.history.borrow_and_update().epoch?;
+            if !self.link.is_there() {
+                // Nobody would answer.
+                come.during(messages, false, self.history.changed()).await?.ok()?;
+                continue;
+            }
             let look = self.followed.inlet.upgrade()?.look();
             let wanted = Wanted {
                 known: (self.known.epoch == Some(epoch)).then_some(self.known.chain),

@@ -95,10 +95,11 @@ impl Link {
     /// It is there from now on, with this history; what was on its way may be lost.
     pub(crate) fn set_there(&self, epoch: Epoch) {
         *lock(&self.why_not) = None;
+        // Before the others look, who wait for what follows.
+        self.is_there.store(true, Relaxed);
         self.history.send_modify(|history| {
             (history.epoch, history.round) = (Some(epoch), history.round + 1);
         });
-        self.is_there.store(true, Relaxed);
     }
 
     /// Messages may have got lost on their way.

@@ -1,6 +1,7 @@
 //! The stream and the buckets: made where they are missing, and looked at with each connection.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -66,14 +67,16 @@ impl From<Trouble> for BadStream {
     }
 }
 
-fn nanos(duration: std::time::Duration) -> u64 {
+fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What a stream has to be, in the words of its configuration.
 fn topics(config: &NatsConfig, names: &Names) -> Value {
     // The server takes no duplicates that live longer than messages do, and none shorter than 100 ms.
-    let retention = config.retention.max(std::time::Duration::from_millis(100));
+    let retention = config.retention.max(Duration::from_millis(100));
+    // What is sent again, since nobody has acknowledged it, is not to be taken twice.
+    let duplicates = config.duplicates.max(Duration::from_secs(10));
     json!({
         "name": names.stream,
         "subjects": [names.all_stored()],
@@ -86,7 +89,7 @@ fn topics(config: &NatsConfig, names: &Names) -> Value {
         "max_msg_size": -1,
         "max_bytes": i64::try_from(config.bytes).unwrap_or(i64::MAX),
         "max_age": nanos(retention),
-        "duplicate_window": nanos(config.duplicates.min(retention)),
+        "duplicate_window": nanos(duplicates.min(retention)),
         "num_replicas": config.replicas,
         "allow_direct": true,
         "republish": { "src": names.all_stored(), "dest": names.all_republished() },
@@ -218,7 +221,7 @@ mod tests {
     /// The server refuses duplicates that live longer than messages.
     #[test]
     fn duplicates_live_no_longer_than_messages() {
-        let config = NatsConfig::new("a").retention(std::time::Duration::from_secs(3));
+        let config = NatsConfig::new("a").retention(Duration::from_secs(3));
         let stream = topics(&config, &Names::new("a"));
         assert_eq!(stream["duplicate_window"], stream["max_age"]);
     }
