@@ -134,6 +134,7 @@ fn links_lead_somewhere() {
         "docs/connect.md",
         "docs/recipes.md",
         "docs/mongoose.md",
+        "docs/scale.md",
         "docs/topics.md",
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",

@@ -46,8 +46,8 @@ fn cluster(bench: &Bench, replicas: usize) -> Result<String, Trouble> {
         return Err(Trouble::NotRun("there is no nats-server".to_owned()));
     }
     let (rounds, subscribers, topics) = match replicas {
-        1 => bench.pick((100, 300, 20), (7, 24, 6)),
-        _ => bench.pick((100, 300, 20), (4, 24, 6)),
+        1 => bench.pick((100, 300, 20), (6, 24, 6)),
+        _ => bench.pick((100, 300, 20), (3, 24, 6)),
     };
     let mut stage = Stage::set(bench, replicas)?;
     let mut runtime = Builder::new_multi_thread();
