@@ -50,6 +50,27 @@ fn two_nodes() {
     assert!(read(&there, "/t/a", "").1.contains("\"data\":\"5\""));
 }
 
+/// A WebSocket that sends faster than the broker takes it waits, and loses nothing.
+#[test]
+fn more_than_may_be_on_its_way() {
+    let nats = NatsServer::start();
+    let folder = Folder::new();
+    let broker = nats.url();
+    let topic = ["--topic", "/t,publish,history=2000", "--max-publishing", "2000"];
+    let flags = [&topic[..], &["--broker", &broker, "--broker-bytes", "16MiB"]].concat();
+    let ((_one, here), (_other, there)) = (with(&folder, &flags), with(&folder, &flags));
+    publish_soon(&here, "/t", "first");
+    let mut client = Process::start(&["connect", &format!("ws://{here}/t")]);
+    let line = client.report();
+    assert!(line.contains(": connected to "), "{line}");
+    client.write((0..1500).map(|number| format!("{number}\n")).collect::<String>(), false);
+    for number in 0..1500 {
+        assert_eq!(client.line(), number.to_string());
+    }
+    let (_, text) = read(&there, "/t?last=1500", "");
+    assert!(text.contains("\"data\":\"0\"") && text.contains("\"data\":\"1499\""));
+}
+
 /// What is wrong is told before anything listens; a server that is away is not.
 #[test]
 fn settings() {
