@@ -204,7 +204,10 @@ fn a_message_that_cannot_be_kept() {
 
 /// A broker that keeps what is published until it is told to take it, and that has a history of topics that nobody uses.
 #[derive(Clone, Debug, Default)]
-struct Slow(std::sync::Arc<Mutex<Vec<(Inlet, Published, tokio::sync::oneshot::Sender<()>)>>>);
+struct Slow(std::sync::Arc<Mutex<Vec<OnItsWay>>>);
+
+/// A message that is not taken yet, and whom to tell.
+type OnItsWay = (Published, tokio::sync::oneshot::Sender<()>);
 
 impl Broker for Slow {
     fn attach(&self, _: &Inlet) {}
@@ -216,9 +219,9 @@ impl Broker for Slow {
         topic.reach(look, 7);
     }
 
-    fn publish(&self, topic: &Inlet, message: Published) -> Publishing {
+    fn publish(&self, _: &Inlet, message: Published) -> Publishing {
         let (take, taken) = tokio::sync::oneshot::channel();
-        self.0.lock().unwrap().push((topic.clone(), message, take));
+        self.0.lock().unwrap().push((message, take));
         Publishing::Later(Box::pin(async move {
             taken.await.map(|()| Position { epoch: Epoch(1), offset: 9 }).map_err(|_| PublishError::Unknowable)
         }))
