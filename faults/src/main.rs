@@ -14,6 +14,7 @@ mod folders;
 mod good;
 mod http2;
 mod memory_group;
+mod network;
 mod server;
 
 use std::path::PathBuf;

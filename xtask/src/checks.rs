@@ -21,9 +21,12 @@ const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
 /// Workspaces of their own, which `--workspace` does not reach.
 const APART: [&str; 3] = ["bench", graphql::EXAMPLE, "fuzz"];
 
+/// The command, whose package has no library.
+const COMMAND: &str = "rikki-cli";
+
 /// The libraries with features, and the sets of these that are looked at: none, each alone, those that meet in the
 /// sources, and all. What needs somebody's cryptography is looked at with that of ring.
-const FEATURES: [(&str, &[&str]); 4] = [
+const FEATURES: [(&str, &[&str]); 6] = [
     ("rikki-proto", &["", "serde", "json"]),
     (
         "rikki-ws",
@@ -44,6 +47,9 @@ const FEATURES: [(&str, &[&str]); 4] = [
         ],
     ),
     ("rikki-topics", &["", "axum", "serde", "axum,serde"]),
+    ("rikki-nats", &["", "serde"]),
+    // It is no library.
+    (COMMAND, &["", "nats"]),
     (
         "rikki",
         &[
@@ -133,7 +139,8 @@ fn clippy(project: &Project, what: &[&str]) -> Command {
 fn features(project: &Project) -> Outcome {
     let sets = FEATURES.iter().flat_map(|(package, sets)| sets.iter().map(move |set| (*package, *set)));
     let command = |(package, set)| {
-        let what = ["--lib", "--examples", "--package", package, "--no-default-features", "--features", set];
+        let target = if package == COMMAND { "--bins" } else { "--lib" };
+        let what = [target, "--examples", "--package", package, "--no-default-features", "--features", set];
         clippy(project, &what)
     };
     check("features apart", &mut sets.map(command).collect::<Vec<_>>())

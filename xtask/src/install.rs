@@ -168,13 +168,24 @@ pub(crate) fn curl() -> std::result::Result<(), Missing> {
     apt(&["curl"], "install curl (Debian: curl)")
 }
 
-/// Finds what the command's own tests need, or installs it: curl, and for networks of their own unshare and ip.
+/// Finds what the tests of the command and of its broker need, or installs it: curl, nats-server, and for networks of
+/// their own unshare and ip.
 pub(crate) fn command_tests() -> std::result::Result<(), Missing> {
     curl()?;
+    nats_server()?;
     if works(Command::new("unshare").arg("--version")) && works(Command::new("ip").arg("-V")) {
         return Ok(());
     }
     apt(&["util-linux", "iproute2"], "install unshare and ip (Debian: apt-get install util-linux iproute2)")
+}
+
+/// Finds nats-server, or installs it.
+pub(crate) fn nats_server() -> std::result::Result<(), Missing> {
+    // Its folder is not in the search path of everybody.
+    if ["nats-server", "/usr/sbin/nats-server"].iter().any(|name| works(Command::new(name).arg("--version"))) {
+        return Ok(());
+    }
+    apt(&["nats-server"], "install nats-server 2.9 or newer (Debian: nats-server)")
 }
 
 /// Finds the programs that files are taken with, or installs them.
@@ -191,14 +202,15 @@ pub(crate) fn file_clients() -> std::result::Result<(), Missing> {
     apt(&["wget", "aria2"], "install wget and aria2c (Debian: apt-get install wget aria2)")
 }
 
-/// Finds slowhttptest, iproute2's ip, nginx and haproxy, or installs them: for the cases of the faults suite that
-/// attack with slow clients, that cut a cable, and that come through a proxy.
+/// Finds slowhttptest, iproute2's ip, nats-server, nginx and haproxy, or installs them: for the cases of the faults suite
+/// that attack with slow clients, that cut a cable, that have a broker, and that come through a proxy.
 pub(crate) fn faults() -> std::result::Result<(), Missing> {
     // Not by starting it: slowhttptest has no option that ends well.
     if !works(Command::new("sh").args(["-c", "command -v slowhttptest && command -v ip"])) {
         let hint = "install slowhttptest and ip (Debian: apt-get install slowhttptest iproute2)";
         apt(&["slowhttptest", "iproute2"], hint)?;
     }
+    nats_server()?;
     proxies()
 }
 

@@ -7,8 +7,8 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Those that are no tools or tests of this project.
-const PUBLISHED: [&str; 7] =
-    ["rikki", "rikki-cli", "rikki-files", "rikki-limits", "rikki-proto", "rikki-topics", "rikki-ws"];
+const PUBLISHED: [&str; 8] =
+    ["rikki", "rikki-cli", "rikki-files", "rikki-limits", "rikki-nats", "rikki-proto", "rikki-topics", "rikki-ws"];
 
 #[test]
 fn what_is_published_says_what_it_is() {

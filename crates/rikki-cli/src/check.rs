@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use rikki::admin::Warnings;
+use rikki::topics::Topics;
 use tracing::Level;
 
 use crate::Failure;
 use crate::args::{self, Args};
 use crate::serve::Kept;
 use crate::settings::Settings;
-use crate::{config, print, serve, tell};
+use crate::{config, print, serve, tell, topics};
 
 /// Says that all is well, or prints the settings.
 pub(crate) fn check(args: Args, wants_settings: bool) -> Result<(), Failure> {
@@ -17,8 +18,9 @@ pub(crate) fn check(args: Args, wants_settings: bool) -> Result<(), Failure> {
     let shown =
         if wants_settings { config::print(&args::command(), &args) } else { "the settings are good\n".to_owned() };
     let settings = Settings::from_args(args)?;
-    // Nothing is logged here.
-    let kept = Kept::new(&settings, Arc::new(|_| ()), Arc::default(), Warnings::default())?;
+    // Nothing is logged here, and no broker is asked.
+    let topics = Topics::new(topics::config(&settings.topics)?);
+    let kept = Kept::new(topics, Arc::new(|_| ()), Arc::default(), Warnings::default());
     let faults = serve::faults(&settings, &kept);
     if !faults.is_empty() {
         return Err(Failure::Settings(faults));

@@ -57,6 +57,10 @@ fn open(folder: &Path, settings: &Settings) -> Result<Files, Failure> {
     for secret in settings.topics.secrets() {
         files = files.deny(secret.file())?;
     }
+    #[cfg(feature = "nats")]
+    for secret in settings.broker.secrets() {
+        files = files.deny(secret)?;
+    }
     if args.no_file_compression {
         files = files.compress_above(None);
     }

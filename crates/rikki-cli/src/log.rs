@@ -55,7 +55,7 @@ pub(crate) fn start_on(filter: &str, to: impl Write + Send + 'static) -> io::Res
     let shown = Arc::<Shown>::default();
     let others = tracing_subscriber::fmt::format().with_ansi(has_colours());
     let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
+        .with_env_filter(quiet(filter))
         .with_writer(queue.clone())
         .with_ansi(has_colours())
         .log_internal_errors(false)
@@ -66,7 +66,7 @@ pub(crate) fn start_on(filter: &str, to: impl Write + Send + 'static) -> io::Res
     let warnings = Warnings::default();
     subscriber.finish().with(Recent(warnings.clone())).init();
     // The filter has been judged, and the subscriber lasts as long as the process.
-    let filter: Filter = Arc::new(move |filter| drop(handle.reload(EnvFilter::new(filter))));
+    let filter: Filter = Arc::new(move |filter| drop(handle.reload(quiet(filter))));
     let panics = queue.clone();
     std::panic::set_hook(Box::new(move |panic| {
         let trace = Backtrace::capture();
@@ -123,6 +123,14 @@ impl Log {
     /// What its lines are made for.
     pub(crate) fn shown(&self) -> Arc<Shown> {
         self.shown.clone()
+    }
+}
+
+/// A filter in which the client of NATS is heard where that is asked for: what there is to know of it we say ourselves.
+fn quiet(filter: &str) -> EnvFilter {
+    match filter.contains("async_nats") {
+        true => EnvFilter::new(filter),
+        false => EnvFilter::new(format!("{filter},async_nats=error")),
     }
 }
 

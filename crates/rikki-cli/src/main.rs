@@ -3,6 +3,8 @@
 mod advice;
 mod args;
 mod banner;
+#[cfg(feature = "nats")]
+mod broker;
 mod check;
 mod config;
 mod connect;

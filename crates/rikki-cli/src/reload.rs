@@ -33,6 +33,10 @@ pub(crate) fn read_again(kept: &Arc<Kept>) -> Result<Server, String> {
     if let Some(lowered) = descriptors::share_out(&mut settings) {
         tracing::warn!(target: "rikki::settings", "{lowered}");
     }
+    #[cfg(feature = "nats")]
+    if kept.in_force().borrow().as_ref().is_some_and(|in_force| in_force.broker != settings.broker) {
+        tracing::warn!(target: "rikki::settings", "this takes a restart: another --broker, and what belongs to it");
+    }
     let faults = serve::faults(&settings, kept);
     if !faults.is_empty() {
         return Err(faults.join("; "));

@@ -40,15 +40,9 @@ type Made = Arc<Mutex<Option<(Vec<String>, SelfSigned, ServerTls)>>>;
 
 impl Kept {
     /// What there is before anything is started.
-    pub(crate) fn new(
-        settings: &Settings,
-        log: log::Filter,
-        shown: Arc<Shown>,
-        warnings: Warnings,
-    ) -> Result<Self, Failure> {
-        let topics = Topics::new(topics::config(&settings.topics)?);
+    pub(crate) fn new(topics: Topics, log: log::Filter, shown: Arc<Shown>, warnings: Warnings) -> Self {
         let (self_signed, inside, settings) = Default::default();
-        Ok(Self { topics, log, shown, warnings, self_signed, inside, settings })
+        Self { topics, log, shown, warnings, self_signed, inside, settings }
     }
 
     /// The server with these settings, which are those in force when it goes by them.
@@ -110,7 +104,12 @@ impl Kept {
 pub(crate) fn serve(settings: Settings, passed: Passed) -> Result<(), Failure> {
     let settings = Arc::new(settings);
     let log = log::start(&settings.log).map_err(StartError::Runtime)?;
-    let kept = Arc::new(Kept::new(&settings, log.filter(), log.shown(), log.warnings())?);
+    let config = topics::config(&settings.topics)?;
+    #[cfg(feature = "nats")]
+    let topics = settings.broker.topics(config)?;
+    #[cfg(not(feature = "nats"))]
+    let topics = Topics::new(config);
+    let kept = Arc::new(Kept::new(topics, log.filter(), log.shown(), log.warnings()));
     // Before the server looks: what changes meanwhile is seen again. What cannot be found out is not told.
     let network = Network::now().unwrap_or_default();
     let server = passed.give_to(kept.server(settings.clone())?, &settings)?;

@@ -52,6 +52,9 @@ pub(crate) struct Settings {
     pub(crate) subprotocols: Vec<String>,
     /// Which topics there are; none has a path that the command answers itself.
     pub(crate) topics: TopicSettings,
+    /// Where topics are the same on several nodes.
+    #[cfg(feature = "nats")]
+    pub(crate) broker: crate::broker::BrokerSettings,
     /// More WebSockets; none has a path that something else has.
     pub(crate) endpoints: Vec<EndpointArg>,
     /// Which files are served; no mount has a path that the command answers itself.
@@ -150,6 +153,8 @@ impl Settings {
         }
         let show_messages = args.show_messages || (args.dev && !args.quiet);
         judge_paths(&own, &args.topics, &args.endpoints, &args.files, &mut faults);
+        #[cfg(feature = "nats")]
+        let broker = crate::broker::BrokerSettings::judged(args.broker, &mut faults);
         let topics = match TopicSettings::from_args(args.topics, &own) {
             Ok(topics) if faults.is_empty() => topics,
             Ok(_) => return Err(faults),
@@ -161,6 +166,8 @@ impl Settings {
         Ok(Settings {
             root: args.root,
             topics,
+            #[cfg(feature = "nats")]
+            broker,
             endpoints: args.endpoints,
             files: args.files,
             tls,

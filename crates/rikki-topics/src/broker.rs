@@ -3,27 +3,61 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use rikki_ws::Message;
 
+use crate::config::PresenceMode;
 use crate::error::PublishError;
 use crate::position::{Epoch, Position};
+use crate::presence::{Elsewhere, Present};
 use crate::topic::{Publication, Topic};
 
 /// Orders the messages of topics, and gives them to the rings from which subscribers get them.
 ///
 /// [`Memory`] is the one that there is without any other. One that is elsewhere acknowledges a message when it has it,
 /// says by [`Inlet::begin`] what there is already, and brings what follows to each process by [`Inlet::append`], in the
-/// order of offsets. Above it everything is the same code. History is what the ring of the process holds, and presence
-/// that of its own subscribers.
+/// order of offsets. Above it everything is the same code: who subscribes or reads gets what the ring of the process
+/// holds, and so what the broker has put there.
+///
+/// What each method is called for happens without a lock, and none may block.
 pub trait Broker: fmt::Debug + Send + Sync + 'static {
-    /// A topic is used in this process from now on: [`Inlet::begin`] is to be called, now or later, and until then its
-    /// subscribers wait. What is kept of it is its [`WeakInlet`]: the inlet itself would keep the topic from being
-    /// forgotten. No lock is held.
+    /// A topic is used in this process from now on, by whoever publishes at least. [`Inlet::begin`] is to be called, now
+    /// or when it is [activated](Self::activate), and until then its subscribers wait. What is kept of it is its
+    /// [`WeakInlet`]: the inlet itself would keep the topic from being forgotten.
     fn attach(&self, topic: &Inlet);
 
-    /// Publishes a message. No lock is held, and it must not block.
+    /// Somebody subscribes to the topic or reads it, for the first time since it was attached: from now on its messages
+    /// are wanted, and so is what there is already, as far as its [bounds](Inlet::bounds) go. It is called again when
+    /// somebody comes with a position that this process has not reached, who waits for a [look](Inlet::look) where the
+    /// broker [keeps a history](Self::keeps_history).
+    fn activate(&self, topic: &Inlet) {
+        let _ = topic;
+    }
+
+    /// Publishes a message. Whoever answers [later](Publishing::Later) keeps it until it is known what has become of it:
+    /// so long it has its place among [`max_publishing`](crate::TopicsConfig::max_publishing).
     fn publish(&self, topic: &Inlet, message: Published) -> Publishing;
+
+    /// Who is there of this process has changed, and was put together: see [`Inlet::present_here`].
+    fn presence(&self, topic: &Inlet) {
+        let _ = topic;
+    }
+
+    /// Whether there may be topics with a history that this process knows nothing of: then reading one uses it.
+    fn keeps_history(&self) -> bool {
+        false
+    }
+
+    /// Whether it is known to be away: what would have to wait for it fails at once.
+    fn is_away(&self) -> bool {
+        false
+    }
+
+    /// Whether it always answers at once, so that nothing is ever on its way.
+    fn is_in_process(&self) -> bool {
+        false
+    }
 
     /// Nobody uses the topic in this process any more. Another one of its name may have been attached before this, and is
     /// not [equal](PartialEq) to it.
@@ -41,7 +75,21 @@ impl Published {
     #[must_use]
     pub fn new(message: impl Into<Message<'static>>) -> Self {
         let message = message.into().into_owned();
-        Self(Publication { message, key: None, idempotency_key: None })
+        Self(Publication { message, key: None, idempotency_key: None, _place: None })
+    }
+
+    /// With what it is the latest of.
+    #[must_use]
+    pub fn with_key(mut self, key: &str) -> Self {
+        self.0.key = Some(key.into());
+        self
+    }
+
+    /// With what it is known by that is published again.
+    #[must_use]
+    pub fn with_idempotency_key(mut self, key: &str) -> Self {
+        self.0.idempotency_key = Some(key.into());
+        self
     }
 
     /// The message.
@@ -122,10 +170,73 @@ impl Inlet {
     /// are, as [`append`](Self::append) takes them. What is said in one call is seen at once.
     ///
     /// Another epoch than before means that some of it was lost: the ring is emptied, idempotency keys are forgotten, and
-    /// subscribers are told of a gap. With the same one as before the messages alone are added, as far as they are new.
+    /// subscribers are told of a gap. With the same one as before the messages alone are added, as far as they are new;
+    /// where `behind` is behind the last one, what was between is lost, and told.
+    ///
+    /// Messages are as old as their time says, by the clock of this machine.
     pub fn begin(&self, epoch: Epoch, behind: u64, messages: impl IntoIterator<Item = (u64, Published, u64)>) {
         let messages = messages.into_iter().map(|(offset, message, time)| (offset, message.0, time));
         self.0.begin(epoch, behind, messages);
+    }
+
+    /// What of it is kept at most, and how long.
+    #[must_use]
+    pub fn bounds(&self) -> InletBounds {
+        let rules = self.0.state().rules.clone();
+        let config = rules.config.clone().within_limits();
+        InletBounds {
+            messages: rules.bounds.messages(),
+            bytes: config.bytes,
+            age: config.age,
+            is_by_key: config.latest_by_key,
+            presence: config.presence,
+        }
+    }
+
+    /// Begins to look how far the topic goes: before anybody is asked.
+    #[must_use]
+    pub fn look(&self) -> Look {
+        Look(self.0.look())
+    }
+
+    /// Says that there is no message up to this offset but those that there are: who is at the end is at this offset from
+    /// now on, so that a position does not grow old where nothing comes. It ends a look, if it is sure of what it says:
+    /// then who came before this look, with a position that is not reached even so, learns that it is of no history.
+    pub fn reach(&self, look: impl Into<Option<Look>>, offset: u64) {
+        self.0.reach(look.into().map(|Look(look)| look), offset);
+    }
+
+    /// The farthest offset that somebody has come with who waits for a look; 0 if nobody does.
+    #[must_use]
+    pub fn wanted(&self) -> u64 {
+        self.0.wanted()
+    }
+
+    /// The offset up to which everything is here.
+    #[must_use]
+    pub fn reached(&self) -> u64 {
+        self.0.reached()
+    }
+
+    /// Says that messages are missing behind the last one, which will not come: subscribers are told of a gap.
+    pub fn lose(&self) {
+        self.0.lose();
+    }
+
+    /// Counts a message that was not published again.
+    pub fn count_repeated(&self) {
+        self.0.count_repeated();
+    }
+
+    /// Who of this process is there.
+    #[must_use]
+    pub fn present_here(&self) -> Present {
+        self.0.present_here()
+    }
+
+    /// Says who is there of another process, by a number that stands for it: all of them, or nobody any more.
+    pub fn set_present(&self, process: u64, present: Elsewhere) {
+        self.0.set_present(process, present);
     }
 
     /// Adds a message behind the last one, with the next offset: for a broker that is in this process. A message whose
@@ -150,6 +261,26 @@ impl Inlet {
     }
 }
 
+/// A look at how far a topic goes: see [`Inlet::look`].
+#[derive(Debug)]
+pub struct Look(u64);
+
+/// What a topic keeps, as far as a broker has to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InletBounds {
+    /// How many messages.
+    pub messages: usize,
+    /// How many bytes of them.
+    pub bytes: usize,
+    /// How long.
+    pub age: Duration,
+    /// Of each [key](Published::key) the latest alone.
+    pub is_by_key: bool,
+    /// What is known of who is there.
+    pub presence: PresenceMode,
+}
+
 /// The broker in this process: a topic lives as long as it is used, and what is published is there at once.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
@@ -170,5 +301,9 @@ impl Broker for Memory {
 
     fn publish(&self, topic: &Inlet, message: Published) -> Publishing {
         Publishing::Done(topic.publish(message))
+    }
+
+    fn is_in_process(&self) -> bool {
+        true
     }
 }

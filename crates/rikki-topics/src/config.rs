@@ -49,6 +49,13 @@ rikki_limits::limits! {
         /// Each takes at most 100 bytes.
         setter: max_subscriptions(usize),
     }
+    pub(crate) max_publishing: usize {
+        name: "max-publishing", unit: Count, default: "10000",
+        meaning: "Messages on their way to a broker", detail: " that has not said yet that it has them; one more is refused",
+        /// Where topics are in memory there are none. Each counts in [`memory`](Self::memory) until it is known what has
+        /// become of it.
+        setter: max_publishing(usize),
+    }
     pub(crate) max_subscriptions_per_connection: usize {
         name: "max-subscriptions-per-connection", unit: Count, default: "128",
         meaning: "Subscriptions of one connection", detail: "; one more is refused",

@@ -34,8 +34,8 @@ pub(crate) struct Cursor {
 /// What few cursors have.
 #[derive(Debug, Default)]
 struct Rare {
-    /// Where it is to begin, until the broker has said which history this is.
-    begins: Option<From>,
+    /// Where it is to begin, until the broker has said which history this is, and the look before which it has come.
+    begins: Option<(From, Option<u64>)>,
     /// The ordinal of the latest message that it is to get.
     until: Option<u64>,
     /// The number by which it is present.
@@ -132,9 +132,14 @@ impl Cursor {
         let (group, key) = topic.join(post);
         let key = u32::try_from(key).unwrap_or(u32::MAX);
         let mut cursor = Self { group, place: 0, rare: None, key, is_sealed: false, has_envelope: false };
-        let joined = cursor.begin(from, false);
+        let waits = matches!(from, From::After(_)) && topic.shared.broker.keeps_history();
+        let came_at = waits.then(|| topic.state().looks());
+        let joined = cursor.begin(from, false, came_at);
         if joined.is_none() {
-            cursor.rare.get_or_insert_default().begins = Some(from);
+            cursor.rare.get_or_insert_default().begins = Some((from, came_at));
+            if let (From::After(position), true) = (from, waits) {
+                topic.want(position);
+            }
         }
         (cursor, joined)
     }
@@ -161,17 +166,17 @@ impl Cursor {
     /// Begins anew with what comes next, as somebody who has just come: where that is.
     #[cfg(feature = "axum")]
     pub(crate) fn begin_with_next(&mut self) -> Option<Joined> {
-        self.begin(From::Now, false)
+        self.begin(From::Now, false, None)
     }
 
     pub(crate) fn topic(&self) -> &Arc<Topic> {
         &self.group.topic
     }
 
-    fn begin(&mut self, from: From, has_waited: bool) -> Option<Joined> {
+    fn begin(&mut self, from: From, has_waited: bool, came_at: Option<u64>) -> Option<Joined> {
         let topic = self.topic().clone();
         let state = topic.state_now();
-        let (place, joined) = state.begin(from, has_waited, topic.shared.now())?;
+        let (place, joined) = state.begin(from, has_waited, topic.shared.now(), came_at)?;
         match joined.recovered {
             Some(true) => state.rules.counts.resumed.up(),
             Some(false) => state.rules.counts.not_recovered.up(),
@@ -184,8 +189,8 @@ impl Cursor {
 
     /// What comes next: `most` messages at most go to `batch`, and are had when they are [taken](Self::has_taken).
     pub(crate) fn next(&mut self, batch: &mut Batch, most: usize) -> Next {
-        if let Some(from) = self.rare.as_ref().and_then(|rare| rare.begins) {
-            let Some(joined) = self.begin(from, true) else { return Next::Nothing };
+        if let Some((from, came_at)) = self.rare.as_ref().and_then(|rare| rare.begins) {
+            let Some(joined) = self.begin(from, true, came_at) else { return Next::Nothing };
             if let Some(rare) = &mut self.rare {
                 rare.begins = None;
             }
@@ -278,10 +283,14 @@ impl Cursor {
         }
         // What was added before the waiting were woken is seen here: both have had the lock of the group since.
         let Some(rare) = &self.rare else { return self.topic().appended() <= self.place };
+        let now = self.topic().shared.now();
         let state = self.topic().state();
-        let (begins, seen) = (rare.begins.is_some(), rare.seen);
+        let (begins, seen) = (rare.begins, rare.seen);
         let is_told = seen.is_none_or(|seen| state.presence().is_none_or(|presence| presence.version() == seen));
-        if begins { state.epoch.is_none() } else { state.ring.appended() <= self.place && is_told }
+        match begins {
+            Some((from, came_at)) => state.begin(from, true, now, came_at).is_none(),
+            None => state.ring.appended() <= self.place && is_told,
+        }
     }
 
     /// From now on it gets what is there already; whether it has had all of that.

@@ -25,6 +25,8 @@ pub enum PublishError {
     TooManyTopics,
     /// The [memory of all topics](crate::TopicsConfig::memory) has no room for it.
     NoMemory,
+    /// There are [`max_publishing`](crate::TopicsConfig::max_publishing) messages on their way to the broker already.
+    TooManyUnderWay,
     /// The broker cannot be reached: nothing was published.
     Unavailable,
     /// The broker has not answered: it was published, or it was not.
@@ -40,6 +42,7 @@ impl fmt::Display for PublishError {
             Self::BadKey => f.write_str("a key has 1 to 255 bytes"),
             Self::TooManyTopics => f.write_str("there are as many topics as there may be"),
             Self::NoMemory => f.write_str("no memory is left for messages of topics"),
+            Self::TooManyUnderWay => f.write_str("as many messages are on their way to the broker as there may be"),
             Self::Unavailable => f.write_str("the broker of the topics cannot be reached, and nothing was published"),
             Self::Unknowable => f.write_str("the broker of the topics has not answered: the message may be published"),
         }
@@ -67,6 +70,8 @@ pub enum SubscribeError {
     Already,
     /// The connection is closed or closing.
     Closed,
+    /// The broker cannot be reached, so that it is not known what there is.
+    Unavailable,
 }
 
 impl fmt::Display for SubscribeError {
@@ -80,6 +85,7 @@ impl fmt::Display for SubscribeError {
             Self::TooManyOfConnection => f.write_str("the connection has as many subscriptions as it may have"),
             Self::Already => f.write_str("the connection is subscribed to the topic already"),
             Self::Closed => f.write_str("the connection is closed or closing"),
+            Self::Unavailable => f.write_str("the broker of the topics cannot be reached"),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::cursor::Taken;
+use crate::error::SubscribeError;
 use crate::position::{From, Position};
 use crate::subscription::{Delivered, delivered};
 use crate::topic::Topic;
@@ -51,6 +52,33 @@ impl Topics {
     }
 }
 
+impl Topics {
+    /// What a topic has, wherever its history is: as [`history`](Self::history), with what the broker has of a topic that
+    /// this process has not used; that is waited for, 5 seconds at most. `None` if there is no such topic.
+    ///
+    /// # Errors
+    ///
+    /// [`SubscribeError::Unavailable`] if the broker is away, or has not said in time what there is; any other that says
+    /// why there is no room for one more topic.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    ///
+    /// ```
+    /// # async fn example(topics: rikki_topics::Topics) -> Result<(), rikki_topics::SubscribeError> {
+    /// use rikki_topics::From;
+    ///
+    /// let latest = topics.read("news", From::Last(10)).await?.map_or(Vec::new(), |history| history.messages);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn read(&self, topic: &str, from: From) -> Result<Option<History>, SubscribeError> {
+        self.to_read(topic, from).await?;
+        Ok(self.history(topic, from))
+    }
+}
+
 /// A place in a topic that goes on to the message that was the latest when it began.
 #[derive(Debug)]
 pub(crate) struct Reading {
@@ -67,7 +95,7 @@ impl Reading {
     /// which history it is.
     pub(crate) fn of(topic: &Arc<Topic>, from: From) -> Option<(Self, Option<bool>)> {
         let state = topic.state_now();
-        let (place, joined) = state.begin(from, false, topic.shared.now())?;
+        let (place, joined) = state.begin(from, false, topic.shared.now(), None)?;
         let latest = Position { epoch: joined.position.epoch, offset: state.ring.last_offset() };
         let until = state.ring.appended();
         drop(state);

@@ -30,7 +30,8 @@ const SWEPT_AT_ONCE: usize = 16;
 /// What clones of [`Topics`](crate::Topics) have together.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    pub(crate) broker: Box<dyn Broker>,
+    /// The broker is this process.
+    pub(crate) is_in_process: bool,
     pub(crate) shared: Arc<Shared>,
     known: RwLock<Known>,
 }
@@ -65,12 +66,14 @@ pub struct TopicSize {
 }
 
 impl Hub {
-    pub(crate) fn new(config: TopicsConfig, broker: Box<dyn Broker>) -> Self {
-        let config = config.within_limits();
+    pub(crate) fn new(config: TopicsConfig, broker: Arc<dyn Broker>) -> Self {
+        let (config, is_in_process) = (config.within_limits(), broker.is_in_process());
         let shared = Shared {
+            broker,
             memory: Arc::new(Budget::new("topic-memory", config.memory.unwrap_or(DEFAULT_MEMORY))),
             topics: Arc::new(Budget::new("max-topics", config.max_topics)),
             subscriptions: Arc::new(Budget::new("max-subscriptions", config.max_subscriptions)),
+            publishing: Arc::new(Budget::new("max-publishing", config.max_publishing)),
             per_connection: AtomicUsize::new(config.max_subscriptions_per_connection),
             due: Due::default(),
             made: Instant::now(),
@@ -81,7 +84,7 @@ impl Hub {
             table: Table::default().renewed(&config),
             has_own_memory: config.memory.is_some(),
         };
-        Self { broker, shared: Arc::new(shared), known: RwLock::new(known) }
+        Self { is_in_process, shared: Arc::new(shared), known: RwLock::new(known) }
     }
 
     /// What a topic is like that has or would have this name.
@@ -118,7 +121,7 @@ impl Hub {
             Err(error) => return self.known(name).map(Some).ok_or(error),
         };
         // Nobody finds it before its broker knows it: what is published by then has its place in a history.
-        self.broker.attach(&Inlet(topic.clone()));
+        self.shared.broker.attach(&Inlet(topic.clone()));
         let other = {
             let mut known = self.write();
             let other = known.topics.get(name).map(|Named(topic)| topic.clone());
@@ -130,7 +133,7 @@ impl Hub {
             }
             other
         };
-        self.broker.detach(&Inlet(topic));
+        self.shared.broker.detach(&Inlet(topic));
         Ok(other)
     }
 
@@ -148,7 +151,7 @@ impl Hub {
         for _ in 0..SWEPT_AT_ONCE {
             let Some((topic, round)) = self.shared.due.take(now) else { return };
             if let Some(topic) = self.forget(topic, round, now) {
-                self.broker.detach(&Inlet(topic));
+                self.shared.broker.detach(&Inlet(topic));
             }
         }
     }
@@ -232,7 +235,7 @@ impl Hub {
 
     /// Sets what all topics may hold together.
     fn set_bounds(&self, config: &TopicsConfig, had_own_memory: bool) {
-        let Shared { memory, topics, subscriptions, per_connection, .. } = &*self.shared;
+        let Shared { memory, topics, subscriptions, publishing, per_connection, .. } = &*self.shared;
         match config.memory {
             Some(bytes) => memory.set_most(bytes),
             None if had_own_memory => memory.set_most(DEFAULT_MEMORY),
@@ -241,6 +244,7 @@ impl Hub {
         }
         topics.set_most(config.max_topics);
         subscriptions.set_most(config.max_subscriptions);
+        publishing.set_most(config.max_publishing);
         per_connection.store(config.max_subscriptions_per_connection, Relaxed);
     }
 
@@ -289,7 +293,7 @@ mod tests {
 
     #[test]
     fn bounds_of_a_connection() {
-        let hub = Hub::new(TopicsConfig::default(), Box::new(Memory::new()));
+        let hub = Hub::new(TopicsConfig::default(), Arc::new(Memory::new()));
         let most = || hub.shared.per_connection.load(Relaxed);
         assert_eq!(most(), 128);
         let _ = hub.reconfigure(TopicsConfig::default().max_subscriptions_per_connection(0));
@@ -317,7 +321,7 @@ mod tests {
     #[test]
     fn changed_while_a_topic_is_made() {
         let changes = Arc::<Changes>::default();
-        let hub = Arc::new(Hub::new(TopicsConfig::default(), Box::new(changes.clone())));
+        let hub = Arc::new(Hub::new(TopicsConfig::default(), Arc::new(changes.clone())));
         let change = |config| *changes.0.lock().unwrap() = Some((hub.clone(), config));
         change(TopicsConfig::default().others(TopicConfig::default().history(7)));
         let topic = hub.topic("t").ok().unwrap();

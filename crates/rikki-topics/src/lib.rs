@@ -35,7 +35,7 @@ mod topics;
 mod url;
 mod wait;
 
-pub use broker::{Broker, Inlet, Memory, Published, Publishing, WeakInlet};
+pub use broker::{Broker, Inlet, InletBounds, Look, Memory, Published, Publishing, WeakInlet};
 #[cfg(feature = "axum")]
 pub use browser::{browser_module, browser_types};
 #[cfg(feature = "axum")]
@@ -47,7 +47,7 @@ pub use history::History;
 pub use name::BadName;
 pub use options::SubscribeOptions;
 pub use position::{BadPosition, Epoch, From, Position};
-pub use presence::{Identity, Member, PresenceChange, Present};
+pub use presence::{Elsewhere, Identity, Member, PresenceChange, Present};
 pub use publish::{Publish, PublishFuture};
 pub use reconfigured::Reconfigured;
 pub use socket::Subscribe;

@@ -1,6 +1,6 @@
 //! Who is subscribed to a topic: joins and leaves, put together over a short time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use rikki_limits::{Budget, Share};
 use tokio::runtime::Handle;
 
+use crate::broker::Inlet;
 use crate::config::PresenceMode;
 use crate::topic::{Topic, notify};
 
@@ -77,6 +78,16 @@ pub struct Present {
     pub members: Vec<Arc<Member>>,
 }
 
+/// Who is there of another process: see [`Inlet::set_present`](crate::Inlet::set_present).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "brokers make it")]
+pub struct Elsewhere {
+    /// How many.
+    pub count: usize,
+    /// Who they are, as far as it is known, each with its number in that process.
+    pub members: Vec<(u64, Identity)>,
+}
+
 /// Who has come and gone in a short time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -91,13 +102,27 @@ pub struct PresenceChange {
     pub is_complete: bool,
 }
 
+/// What is known of another process.
+#[derive(Debug, Default)]
+struct Process {
+    count: usize,
+    /// By which number each of its members is known here.
+    members: BTreeMap<u64, u64>,
+}
+
 /// The presence of one topic.
 #[derive(Debug)]
 pub(crate) struct Presence {
     names: bool,
+    /// How many there are, and how many of them in this process.
     count: usize,
+    here: usize,
     members: BTreeMap<u64, Arc<Member>>,
     memory: Arc<Budget>,
+    /// Those of other processes.
+    others: BTreeMap<u64, Process>,
+    /// Who is here has changed since the broker was told.
+    is_changed_here: bool,
     /// What has changed since the last change that was told.
     joined: BTreeMap<u64, Arc<Member>>,
     left: BTreeMap<u64, Arc<Member>>,
@@ -116,8 +141,11 @@ impl Presence {
         (mode != PresenceMode::Off).then(|| Self {
             names: mode == PresenceMode::Members,
             count: 0,
+            here: 0,
             members: BTreeMap::new(),
             memory: budget.clone(),
+            others: BTreeMap::new(),
+            is_changed_here: false,
             joined: BTreeMap::new(),
             left: BTreeMap::new(),
             told: 0,
@@ -134,27 +162,38 @@ impl Presence {
 
     /// One has come.
     pub(crate) fn join(&mut self, client: u64, identity: Identity) {
-        self.count += 1;
-        if self.names
-            && self.members.len() < MOST_MEMBERS
-            && let Some(memory) = self.memory.take(cost(&identity))
-        {
-            let member = Arc::new(Member { client, identity, _memory: memory });
-            // A client that comes back at once has not been away.
-            match self.left.remove(&client) {
-                Some(known) if *known == *member => {}
-                was_there => {
-                    self.left.extend(was_there.map(|known| (client, known)));
-                    self.joined.insert(client, member.clone());
-                }
-            }
-            self.members.insert(client, member);
+        (self.count, self.here, self.is_changed_here) = (self.count + 1, self.here + 1, true);
+        self.add(client, identity);
+    }
+
+    /// One more is known by its name, if there is room; whether it is.
+    fn add(&mut self, client: u64, identity: Identity) -> bool {
+        if !self.names || self.members.len() >= MOST_MEMBERS {
+            return false;
         }
+        let Some(memory) = self.memory.take(cost(&identity)) else { return false };
+        let member = Arc::new(Member { client, identity, _memory: memory });
+        // A client that comes back at once has not been away.
+        match self.left.remove(&client) {
+            Some(known) if *known == *member => {}
+            was_there => {
+                self.left.extend(was_there.map(|known| (client, known)));
+                self.joined.insert(client, member.clone());
+            }
+        }
+        self.members.insert(client, member);
+        true
     }
 
     /// One has gone.
     pub(crate) fn leave(&mut self, client: u64) {
-        self.count = self.count.saturating_sub(1);
+        (self.count, self.here) = (self.count.saturating_sub(1), self.here.saturating_sub(1));
+        self.is_changed_here = true;
+        self.remove(client);
+    }
+
+    /// One is no longer known by its name.
+    fn remove(&mut self, client: u64) {
         let Some(member) = self.members.remove(&client) else { return };
         // Who comes and goes in between has not been there for anybody.
         if self.joined.remove(&client).is_some() {
@@ -165,6 +204,38 @@ impl Presence {
         } else {
             self.is_incomplete = true;
         }
+    }
+
+    /// These are there of another process, and no others.
+    fn set_process(&mut self, process: u64, present: Elsewhere) {
+        let mut known = self.others.remove(&process).unwrap_or_default();
+        self.count = self.count.saturating_sub(known.count) + present.count;
+        let mut members = BTreeMap::new();
+        for (number, identity) in present.members {
+            let client = known.members.remove(&number);
+            let is_same = |client: &u64| self.members.get(client).is_some_and(|member| member.identity == identity);
+            match client.filter(is_same) {
+                Some(client) => _ = members.insert(number, client),
+                None => {
+                    client.into_iter().for_each(|client| self.remove(client));
+                    let client = next_client();
+                    if self.add(client, identity) {
+                        members.insert(number, client);
+                    }
+                }
+            }
+        }
+        known.members.into_values().for_each(|client| self.remove(client));
+        if present.count > 0 {
+            self.others.insert(process, Process { count: present.count, members });
+        }
+    }
+
+    /// Who is there of this process.
+    fn present_here(&self) -> Present {
+        let others: HashSet<u64> = self.others.values().flat_map(|process| process.members.values().copied()).collect();
+        let members = self.members.iter().filter(|(client, _)| !others.contains(client));
+        Present { count: self.here, members: members.map(|(_, member)| member.clone()).collect() }
     }
 
     /// Puts together what has changed; whether there is anything to tell.
@@ -264,13 +335,27 @@ impl Topic {
         true
     }
 
-    fn tell_presence(&self) {
-        let groups = {
+    fn tell_presence(self: &Arc<Self>) {
+        let (groups, is_changed_here) = {
             let mut state = self.state();
-            let is_news = state.presence_mut().is_some_and(Presence::put_together);
-            is_news.then(|| state.groups.clone()).flatten()
+            let Some(presence) = state.presence_mut() else { return };
+            let is_changed_here = std::mem::take(&mut presence.is_changed_here);
+            let is_news = presence.put_together();
+            (is_news.then(|| state.groups.clone()).flatten(), is_changed_here)
         };
         notify(groups);
+        if is_changed_here {
+            self.shared.broker.presence(&Inlet(self.clone()));
+        }
+    }
+
+    /// These are there of another process, and no others.
+    pub(crate) fn set_present(self: &Arc<Self>, process: u64, present: Elsewhere) {
+        self.change_presence(|presence| presence.set_process(process, present));
+    }
+
+    pub(crate) fn present_here(&self) -> Present {
+        self.state().presence().map(Presence::present_here).unwrap_or_default()
     }
 
     pub(crate) fn present(&self) -> Present {

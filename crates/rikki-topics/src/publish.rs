@@ -11,7 +11,8 @@ use rikki_ws::Message;
 use crate::broker::{Inlet, Published, Publishing};
 use crate::error::PublishError;
 use crate::position::Position;
-use crate::topic::Publication;
+use crate::shared::Place;
+use crate::topic::{Publication, Topic};
 use crate::topics::Topics;
 use crate::wait::block_on;
 
@@ -99,7 +100,11 @@ impl<'a> Publish<'a> {
 
     pub(crate) fn hand_over(self) -> Publishing {
         match self.prepare() {
-            Ok((topics, inlet, message)) => topics.broker().publish(&inlet, message),
+            Ok((topics, inlet, message)) if topics.is_in_process() => topics.broker().publish(&inlet, message),
+            Ok((topics, inlet, message)) => match inlet.0.send_off(message) {
+                Ok(message) => topics.broker().publish(&inlet, message),
+                Err(error) => Publishing::Done(Err(error)),
+            },
             Err(error) => Publishing::Done(Err(error)),
         }
     }
@@ -108,7 +113,22 @@ impl<'a> Publish<'a> {
         let Self { topics, topic, message, key, idempotency_key } = self;
         let (key, idempotency_key) = (judged(key)?, judged(idempotency_key)?);
         let inlet = Inlet(topics.topic(topic)?);
-        Ok((topics, inlet, Published(Publication { message, key, idempotency_key })))
+        Ok((topics, inlet, Published(Publication { message, key, idempotency_key, _place: None })))
+    }
+}
+
+impl Topic {
+    /// A message that is to go to a broker elsewhere, with a place among those that are on their way there: what would
+    /// have no room when it comes back is refused now.
+    fn send_off(&self, Published(publication): Published) -> Result<Published, PublishError> {
+        let rules = self.state().rules.clone();
+        let (length, limit) = (publication.message.as_bytes().len(), rules.bounds.longest());
+        let place = match length <= limit {
+            true => Place::take(&self.shared, length),
+            false => Err(PublishError::TooLong { length, limit }),
+        };
+        let place = place.inspect_err(|_| rules.counts.refused.up())?;
+        Ok(Published(Publication { _place: Some(Arc::new(place)), ..publication }))
     }
 }
 

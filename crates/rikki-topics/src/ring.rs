@@ -55,6 +55,10 @@ impl Bounds {
         self.age
     }
 
+    pub(crate) fn messages(&self) -> usize {
+        self.messages
+    }
+
     /// The longest payload that there is room for.
     pub(crate) fn longest(&self) -> usize {
         self.bytes
@@ -163,13 +167,13 @@ impl Ring {
         self.memory.held()
     }
 
-    /// Adds a message with an offset behind the last one.
+    /// Adds a message with an offset behind the last one, which is as old as what was added at `at`.
     pub(crate) fn append(
         &mut self,
         offset: u64,
         item: Arc<Item>,
         bounds: &Bounds,
-        now: Millis,
+        (at, now): (Millis, Millis),
     ) -> Result<(), NoMemory> {
         self.expire(bounds, now);
         let cost = item.cost();
@@ -191,7 +195,7 @@ impl Ring {
             self.drop_oldest();
         }
         // Two who add at once have read the clock in any order.
-        let at = now.max(self.latest_at().unwrap_or_default());
+        let at = at.max(self.latest_at().unwrap_or_default());
         self.entries.push_back(Entry { ordinal: self.appended, offset, at, item: Some(item) });
         self.kept += 1;
         Ok(())
@@ -216,6 +220,11 @@ impl Ring {
     pub(crate) fn restart(&mut self, offset: u64) {
         self.lose(offset);
         self.unknown = self.appended;
+    }
+
+    /// There is no message up to this offset but those that there are.
+    pub(crate) fn reach(&mut self, offset: u64) {
+        self.last_offset = self.last_offset.max(offset);
     }
 
     /// What follows is the first that there is, behind an offset before which nothing is known.
@@ -284,6 +293,9 @@ impl Ring {
 
     /// The offset that a place is behind.
     pub(crate) fn offset_at(&self, ordinal: u64) -> u64 {
+        if ordinal >= self.appended {
+            return self.last_offset;
+        }
         let before = self.index_after(ordinal).checked_sub(1);
         match before.and_then(|index| self.entries.get(index)) {
             Some(entry) => entry.offset,

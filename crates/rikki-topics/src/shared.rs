@@ -7,18 +7,22 @@ use std::sync::atomic::AtomicUsize;
 use rikki_limits::{Budget, Share};
 use tokio::time::Instant;
 
+use crate::broker::Broker;
 use crate::config::TopicConfig;
 use crate::counters::Counts;
 use crate::due::Due;
-use crate::error::NoTopic;
+use crate::error::{NoTopic, PublishError};
 use crate::ring::{Bounds, Millis, millis};
 
 /// What all topics share.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub(crate) broker: Arc<dyn Broker>,
     pub(crate) memory: Arc<Budget>,
     pub(crate) topics: Arc<Budget>,
     pub(crate) subscriptions: Arc<Budget>,
+    /// Messages on their way to a broker that is elsewhere.
+    pub(crate) publishing: Arc<Budget>,
     pub(crate) per_connection: AtomicUsize,
     pub(crate) due: Due,
     pub(crate) made: Instant,
@@ -26,7 +30,32 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn now(&self) -> Millis {
-        millis(self.made.elapsed())
+        BEFORE + millis(self.made.elapsed())
+    }
+}
+
+/// What there is of time before the topics were made, in milliseconds, for what was published then: 34 years.
+const BEFORE: Millis = 1 << 40;
+
+/// The place of a message that is on its way to a broker, and its memory.
+#[derive(Debug)]
+pub(crate) struct Place {
+    shared: Arc<Shared>,
+    _memory: Share,
+}
+
+impl Place {
+    /// A place for a message of so many bytes, if there is one.
+    pub(crate) fn take(shared: &Arc<Shared>, bytes: usize) -> Result<Self, PublishError> {
+        let memory = shared.memory.take(bytes).ok_or(PublishError::NoMemory)?;
+        let place = shared.publishing.take_one().then(|| Self { shared: shared.clone(), _memory: memory });
+        place.ok_or(PublishError::TooManyUnderWay)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.publishing.give_back_one();
     }
 }
 

@@ -1,6 +1,6 @@
 //! One topic: its ring, and who is told of what is new in it.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,7 +16,7 @@ use crate::keys::Keys;
 use crate::position::{Epoch, From, Position};
 use crate::presence::Presence;
 use crate::ring::{Bounds, Millis, Ring, millis};
-use crate::shared::{Held, Rules};
+use crate::shared::{Held, Place, Rules};
 
 /// How long a topic is known that nobody uses and nobody has ever published to.
 pub(crate) const UNPUBLISHED: Millis = 10_000;
@@ -29,6 +29,8 @@ pub(crate) struct Topic {
     state: Mutex<State>,
     /// The ordinal of the latest message, to be looked at without the lock.
     appended: AtomicU64,
+    /// The broker knows that somebody wants to have its messages.
+    is_active: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -38,8 +40,8 @@ pub(crate) struct State {
     pub(crate) rules: Arc<Rules>,
     /// `None` until the broker has said it.
     pub(crate) epoch: Option<Epoch>,
-    /// The ordinal of the latest message that was there when it was said.
-    begun: u64,
+    /// The latest message that was there when it was said: its ordinal, and the offset that this was behind.
+    begun: (u64, u64),
     /// Copied when it changes, so that nobody holds the lock while they are told.
     pub(crate) groups: Option<Arc<[Arc<Group>]>>,
     /// What few topics have.
@@ -54,6 +56,11 @@ pub(crate) struct State {
 struct Rare {
     keys: Option<Keys>,
     presence: Option<Presence>,
+    /// How often the broker has begun to look how far it goes, and which of these looks is over.
+    looks: u64,
+    looked: u64,
+    /// The farthest offset that somebody has come with who waits for a look.
+    wanted: u64,
 }
 
 /// A message that is to be published.
@@ -62,6 +69,8 @@ pub(crate) struct Publication {
     pub(crate) message: Message<'static>,
     pub(crate) key: Option<Arc<str>>,
     pub(crate) idempotency_key: Option<Arc<str>>,
+    /// Of those that are on their way to a broker.
+    pub(crate) _place: Option<Arc<Place>>,
 }
 
 /// Where a subscriber begins.
@@ -81,11 +90,12 @@ impl Topic {
             return Err(NoTopic::NoMemory);
         }
         let presence = Presence::new(rules.config.presence, &shared.memory);
-        let rare = presence.map(|presence| Box::new(Rare { presence: Some(presence), keys: None }));
+        let rare = presence.map(|presence| Box::new(Rare { presence: Some(presence), ..Rare::default() }));
         rules.counts.topics.up();
         let used_at = shared.now();
-        let state = State { ring, rules, epoch: None, begun: 0, groups: None, rare, used_at, is_retired: false };
-        Ok(Self { name, shared, state: Mutex::new(state), appended: AtomicU64::new(0) })
+        let state = State { ring, rules, epoch: None, begun: (0, 0), groups: None, rare, used_at, is_retired: false };
+        let (appended, is_active) = (AtomicU64::new(0), AtomicBool::new(false));
+        Ok(Self { name, shared, state: Mutex::new(state), appended, is_active })
     }
 
     /// The ordinal of the latest message.
@@ -103,12 +113,22 @@ impl Topic {
         (state.ring.gone(), state.ring.appended().saturating_sub(state.ring.gone()))
     }
 
+    /// Somebody wants to have its messages; whether the broker is still to be told.
+    pub(crate) fn is_to_be_activated(&self) -> bool {
+        !self.is_active.load(Relaxed) && !self.is_active.swap(true, Relaxed)
+    }
+
     /// The broker says which history this is; what has another has nothing to do with it.
     pub(crate) fn begin(&self, epoch: Epoch, behind: u64, messages: impl IntoIterator<Item = (u64, Publication, u64)>) {
         let now = self.shared.now();
+        let wall = unix_now();
         let groups = {
             let mut state = self.state();
             match state.epoch {
+                // What is between is missing.
+                Some(known) if known == epoch && behind > state.ring.last_offset() => {
+                    self.change_ring(&mut state, |ring, _| ring.restart(behind));
+                }
                 Some(known) if known == epoch => {}
                 Some(_) => {
                     self.change_ring(&mut state, |ring, _| ring.restart(behind));
@@ -118,11 +138,12 @@ impl Topic {
             }
             let is_first = state.epoch.replace(epoch).is_none();
             for (offset, publication, time) in messages {
+                let at = now.saturating_sub(wall.saturating_sub(time));
                 // What there is no room for is a gap, of which subscribers are told.
-                let _ = self.append_to(&mut state, offset, publication, time, now);
+                let _ = self.append_to(&mut state, offset, publication, time, (at, now));
             }
             if is_first {
-                state.begun = state.ring.appended();
+                state.begun = (state.ring.appended(), state.ring.last_offset());
             }
             state.groups.clone()
         };
@@ -135,14 +156,13 @@ impl Topic {
         let (result, groups) = {
             let mut state = self.state();
             let epoch = *state.epoch.get_or_insert_with(Epoch::random);
-            let Publication { message, key, idempotency_key } = publication;
+            let Publication { message, key, idempotency_key, .. } = publication;
             if let Some(known) = idempotency_key.as_deref().and_then(|key| state.position_of(key, now)) {
                 state.rules.counts.repeated.up();
                 return Ok(known);
             }
             let position = Position { epoch, offset: state.ring.last_offset() + 1 };
-            let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
-            let result = self.add(&mut state, position.offset, message, key, time, now);
+            let result = self.add(&mut state, position.offset, message, key, unix_now(), (now, now));
             if let (Ok(()), Some(key)) = (&result, idempotency_key) {
                 state.remember(key, position, now, &self.shared.memory);
             }
@@ -159,10 +179,70 @@ impl Topic {
         let now = self.shared.now();
         let (added, groups) = {
             let mut state = self.state();
-            (self.append_to(&mut state, offset, publication, time, now), state.groups.clone())
+            (self.append_to(&mut state, offset, publication, time, (now, now)), state.groups.clone())
         };
         notify(groups);
         added
+    }
+
+    /// The broker begins to look how far it goes; the number of this look.
+    pub(crate) fn look(&self) -> u64 {
+        let mut state = self.state();
+        let rare = state.rare.get_or_insert_default();
+        rare.looks += 1;
+        rare.looks
+    }
+
+    /// There is no message up to this offset but those that there are, and a look is over, if it is. Who has come with a
+    /// position of its own may wait for that.
+    pub(crate) fn reach(&self, look: Option<u64>, offset: u64) {
+        let groups = {
+            let mut state = self.state();
+            if state.epoch.is_some() {
+                state.ring.reach(offset);
+            }
+            if let Some(look) = look {
+                let rare = state.rare.get_or_insert_default();
+                (rare.looked, rare.wanted) = (rare.looked.max(look), 0);
+            }
+            state.groups.clone()
+        };
+        notify(groups);
+    }
+
+    /// Somebody waits who has come with this position.
+    pub(crate) fn want(&self, position: Position) {
+        let mut state = self.state();
+        if state.epoch.is_none_or(|epoch| epoch == position.epoch) {
+            let rare = state.rare.get_or_insert_default();
+            rare.wanted = rare.wanted.max(position.offset);
+        }
+    }
+
+    /// The farthest offset that somebody waits for; 0 for nobody.
+    pub(crate) fn wanted(&self) -> u64 {
+        self.state().rare.as_ref().map_or(0, |rare| rare.wanted)
+    }
+
+    /// The offset up to which everything is known.
+    pub(crate) fn reached(&self) -> u64 {
+        self.state().ring.last_offset()
+    }
+
+    /// Messages are missing behind the latest one, nobody knows how many.
+    pub(crate) fn lose(&self) {
+        let groups = {
+            let mut state = self.state();
+            let last = state.ring.last_offset();
+            self.change_ring(&mut state, |ring, _| ring.restart(last));
+            state.groups.clone()
+        };
+        notify(groups);
+    }
+
+    /// A message was published that had been published before.
+    pub(crate) fn count_repeated(&self) {
+        self.state().rules.counts.repeated.up();
     }
 
     fn append_to(
@@ -171,12 +251,12 @@ impl Topic {
         offset: u64,
         publication: Publication,
         time: u64,
-        now: Millis,
+        at: (Millis, Millis),
     ) -> Result<bool, PublishError> {
         if offset <= state.ring.last_offset() {
             return Ok(false);
         }
-        let added = self.add(state, offset, publication.message, publication.key, time, now);
+        let added = self.add(state, offset, publication.message, publication.key, time, at);
         if added.is_err() {
             self.change_ring(state, |ring, _| ring.lose(offset));
         }
@@ -190,7 +270,7 @@ impl Topic {
         message: Message<'static>,
         key: Option<Arc<str>>,
         time: u64,
-        now: Millis,
+        at: (Millis, Millis),
     ) -> Result<(), PublishError> {
         let (length, limit) = (message.as_bytes().len(), state.rules.bounds.longest());
         // Where messages are kept whatever their key, nothing is the latest of one.
@@ -198,7 +278,7 @@ impl Topic {
         let item = Arc::new(Item::new(message, key, time, &self.shared.memory));
         let added = match length <= limit {
             true => self
-                .change_ring(state, |ring, bounds| ring.append(offset, item, bounds, now))
+                .change_ring(state, |ring, bounds| ring.append(offset, item, bounds, at))
                 .map_err(|_| PublishError::NoMemory),
             false => Err(PublishError::TooLong { length, limit }),
         };
@@ -319,6 +399,11 @@ impl Topic {
     }
 }
 
+/// Now, in milliseconds of Unix time.
+pub(crate) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
+}
+
 /// Tells all of them that there is something new, without a lock.
 pub(crate) fn notify(groups: Option<Arc<[Arc<Group>]>>) {
     groups.iter().flat_map(|groups| groups.iter()).for_each(Group::notify);
@@ -326,8 +411,15 @@ pub(crate) fn notify(groups: Option<Arc<[Arc<Group>]>>) {
 
 impl State {
     /// Where somebody begins who asks for this; `None` until the broker has said which history it is. Who has waited for
-    /// that gets everything since.
-    pub(crate) fn begin(&self, from: From, has_waited: bool, now: Millis) -> Option<(u64, Joined)> {
+    /// that gets everything since. Who comes with a position that is ahead of what there is begins when that is reached,
+    /// or a look is over that was begun after the one of this number, `came_at`.
+    pub(crate) fn begin(
+        &self,
+        from: From,
+        has_waited: bool,
+        now: Millis,
+        came_at: Option<u64>,
+    ) -> Option<(u64, Joined)> {
         let (epoch, ring, rules) = (self.epoch?, &self.ring, &self.rules);
         let oldest = ring.before_last(rules.bounds.history);
         let (place, recovered) = match from {
@@ -339,17 +431,31 @@ impl State {
                 Some(place) => (place, Some(true)),
                 // From before what there is, or from a future that did not come.
                 None if position.offset < ring.last_offset() => (ring.gone(), Some(false)),
+                None if came_at.is_some_and(|came_at| self.looked() <= came_at) => return None,
                 None => (ring.appended(), Some(false)),
             },
             From::After(_) => (oldest, Some(false)),
         };
-        let place = if has_waited && recovered.is_none() { place.min(self.begun) } else { place };
-        let position = Position { epoch, offset: ring.offset_at(place) };
-        Some((place, Joined { position, recovered }))
+        let (begun, begun_at) = self.begun;
+        let (place, offset) = match has_waited && recovered.is_none() && begun < place {
+            // What has gone since is missing, as for anybody who was there then.
+            true => (begun, begun_at),
+            false => (place, ring.offset_at(place)),
+        };
+        Some((place, Joined { position: Position { epoch, offset }, recovered }))
     }
 
     fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
         self.groups.iter().flat_map(|groups| groups.iter())
+    }
+
+    /// How often the broker has begun to look how far it goes.
+    pub(crate) fn looks(&self) -> u64 {
+        self.rare.as_ref().map_or(0, |rare| rare.looks)
+    }
+
+    fn looked(&self) -> u64 {
+        self.rare.as_ref().map_or(0, |rare| rare.looked)
     }
 
     pub(crate) fn presence(&self) -> Option<&Presence> {

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use rikki_limits::Budget;
 use rikki_ws::Message;
+use tokio::time::timeout;
 
-use crate::broker::{Broker, Memory};
+use crate::broker::{Broker, Inlet, Memory};
 use crate::config::{TopicConfig, TopicsConfig};
 use crate::counters::TopicCounters;
 use crate::cursor::Cursor;
@@ -16,12 +18,16 @@ use crate::fan_out::Post;
 use crate::hub::{Hub, TopicSize};
 use crate::name::judge;
 use crate::options::SubscribeOptions;
+use crate::position::From;
 use crate::presence::{Present, next_client};
 use crate::publish::Publish;
 use crate::reconfigured::Reconfigured;
 use crate::shared::{Rules, Shared};
 use crate::subscription::Subscription;
 use crate::topic::{Joined, Topic};
+
+/// How long a reader waits for a broker to say what there is.
+const READING: Duration = Duration::from_secs(5);
 
 /// Topics: rooms, live values and feeds, by name, with history and resume.
 ///
@@ -56,7 +62,7 @@ impl Topics {
     /// Topics whose messages `broker` orders.
     #[must_use]
     pub fn with_broker(config: TopicsConfig, broker: impl Broker) -> Self {
-        Self(Arc::new(Hub::new(config, Box::new(broker))))
+        Self(Arc::new(Hub::new(config, Arc::new(broker))))
     }
 
     /// Publishes a message: nothing is done until this is awaited, [waited for](Publish::wait) or
@@ -95,6 +101,7 @@ impl Topics {
         // From here on the cursor gives it back.
         let topic = self.topic(topic).inspect_err(|_| self.0.shared.subscriptions.give_back_one())?;
         let (mut cursor, joined) = Cursor::new(&topic, options.from, Post::current().as_ref());
+        self.activate(&topic, options.from, joined);
         cursor.watch_presence(options.watches);
         cursor.has_envelope = options.has_envelope;
         cursor.enter(options.client.unwrap_or_else(next_client), options.identity);
@@ -178,7 +185,58 @@ impl Topics {
     }
 
     pub(crate) fn broker(&self) -> &dyn Broker {
-        &*self.0.broker
+        &*self.0.shared.broker
+    }
+
+    pub(crate) fn is_in_process(&self) -> bool {
+        self.0.is_in_process
+    }
+
+    /// Somebody wants to have the messages of this topic from here on, and has begun if that is there.
+    fn activate(&self, topic: &Arc<Topic>, from: From, joined: Option<Joined>) {
+        let is_ahead = || joined.is_none() && matches!(from, From::After(_));
+        if !self.is_in_process() && (topic.is_to_be_activated() || is_ahead()) {
+            self.broker().activate(&Inlet(topic.clone()));
+        }
+    }
+
+    /// Whether what there is of it is known without asking anybody.
+    #[cfg(feature = "axum")]
+    pub(crate) fn is_ready_to_read(&self, name: &str) -> bool {
+        let is_begun = |topic: Arc<Topic>| topic.state().epoch.is_some();
+        !self.broker().keeps_history() || self.known(name).is_some_and(is_begun)
+    }
+
+    /// A topic to be read: one that nobody has used here may have a history elsewhere, which is waited for.
+    ///
+    /// # Errors
+    ///
+    /// It is not known in time, or there is no room for it: [`SubscribeError`] says which.
+    pub(crate) async fn to_read(&self, name: &str, from: From) -> Result<Option<Arc<Topic>>, SubscribeError> {
+        let keeps_history = self.broker().keeps_history();
+        let topic = match self.known(name) {
+            Some(topic) => topic,
+            None if keeps_history => self.topic(name)?,
+            None => return Ok(None),
+        };
+        if !keeps_history {
+            return Ok(Some(topic));
+        }
+        // It is nobody's subscription, and counts as one as long as it is waited for.
+        if !self.0.shared.subscriptions.take_one() {
+            return Err(SubscribeError::TooMany);
+        }
+        let (cursor, joined) = Cursor::new(&topic, from, Post::current().as_ref());
+        self.activate(&topic, from, joined);
+        if joined.is_none() {
+            if self.broker().is_away() {
+                return Err(SubscribeError::Unavailable);
+            }
+            let mut begun = Subscription::new(cursor, None);
+            let begun = std::future::poll_fn(|cx| begun.poll_step(cx));
+            let _ = timeout(READING, begun).await.map_err(|_| SubscribeError::Unavailable)?;
+        }
+        Ok(Some(topic))
     }
 
     /// What a topic is like that has or would have this name.
@@ -220,6 +278,6 @@ impl Topics {
 
 impl fmt::Debug for Topics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Topics").field("broker", &self.0.broker).finish_non_exhaustive()
+        f.debug_struct("Topics").field("broker", &self.broker()).finish_non_exhaustive()
     }
 }

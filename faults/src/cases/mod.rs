@@ -1,6 +1,7 @@
 //! The cases, one file for each topic.
 
 mod admission;
+mod cluster;
 mod descriptors;
 mod fairness;
 mod files;
@@ -34,6 +35,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         descriptors::CASES,
         slow_readers::CASES,
         topics::CASES,
+        cluster::CASES,
         resets::CASES,
         panics::CASES,
         floods::CASES,

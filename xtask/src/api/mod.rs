@@ -16,7 +16,8 @@ use crate::project::Project;
 use crate::suites::{CARGO_LIMIT, Outcome, Tally};
 
 /// The libraries that are published; each shows items of earlier ones as its own.
-const LIBRARIES: [&str; 6] = ["rikki-limits", "rikki-proto", "rikki-ws", "rikki-files", "rikki-topics", "rikki"];
+const LIBRARIES: [&str; 7] =
+    ["rikki-limits", "rikki-proto", "rikki-ws", "rikki-files", "rikki-topics", "rikki", "rikki-nats"];
 
 /// The lines under each heading of a listing.
 type Listing = BTreeMap<String, Vec<String>>;

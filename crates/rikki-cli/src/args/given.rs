@@ -30,6 +30,11 @@ pub(crate) enum OfServer {}
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum OfTopics {}
 
+/// What the broker of the topics keeps.
+#[cfg(feature = "nats")]
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum OfBroker {}
+
 /// The limits of a WebSocket.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum OfWebSockets {}
@@ -65,6 +70,13 @@ impl Table for OfCompression {
 impl Table for OfServer {
     fn limits() -> impl Iterator<Item = &'static Limit> {
         Server::limits().filter(|limit| !is_of_compression(limit))
+    }
+}
+
+#[cfg(feature = "nats")]
+impl Table for OfBroker {
+    fn limits() -> impl Iterator<Item = &'static Limit> {
+        rikki_nats::NatsConfig::limits()
     }
 }
 
@@ -147,6 +159,14 @@ impl Given<OfTopics> {
     /// Sets these limits over all topics.
     pub(crate) fn apply_to(&self, topics: TopicsConfig) -> Result<TopicsConfig, BadLimit> {
         self.0.iter().try_fold(topics, |topics, (limit, text)| topics.set(limit.name, text))
+    }
+}
+
+#[cfg(feature = "nats")]
+impl Given<OfBroker> {
+    /// Sets what a broker keeps.
+    pub(crate) fn apply_to(&self, config: rikki_nats::NatsConfig) -> Result<rikki_nats::NatsConfig, BadLimit> {
+        self.0.iter().try_fold(config, |config, (limit, text)| config.set(limit.name, text))
     }
 }
 

@@ -1,6 +1,8 @@
 //! The flags as they are written on the command line. Whether they make sense together is judged by `settings`.
 
 mod acme;
+#[cfg(feature = "nats")]
+mod broker;
 mod deflate;
 mod errors;
 mod files;
@@ -37,6 +39,8 @@ use rikki_limits::units;
 use crate::tutorial;
 
 pub(crate) use acme::AcmeArgs;
+#[cfg(feature = "nats")]
+pub(crate) use broker::BrokerArgs;
 pub(crate) use deflate::{CompressionMode, Deflate};
 pub(crate) use errors::{UsageError, one_line};
 pub(crate) use files::{FileArgs, MountArg, mount};
@@ -138,6 +142,10 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub(crate) topics: TopicArgs,
+
+    #[cfg(feature = "nats")]
+    #[command(flatten)]
+    pub(crate) broker: BrokerArgs,
 
     #[command(flatten)]
     pub(crate) files: FileArgs,

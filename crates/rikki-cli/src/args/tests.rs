@@ -90,6 +90,10 @@ fn every_limit_of_the_library() {
     check(&mut Server::limits(), &server);
     check(&mut Files::limits(), &|name, text| Files::new(".").unwrap().set(name, text).map(drop));
     check(&mut TopicsConfig::limits(), &|name, text| TopicsConfig::default().set(name, text).map(drop));
+    #[cfg(feature = "nats")]
+    check(&mut rikki_nats::NatsConfig::limits(), &|name, text| {
+        rikki_nats::NatsConfig::default().set(name, text).map(drop)
+    });
 }
 
 #[test]

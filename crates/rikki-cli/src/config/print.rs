@@ -46,7 +46,11 @@ pub(crate) fn print(command: &Command, args: &Args) -> String {
 }
 
 fn default(arg: &Arg, name: &str) -> String {
-    let limit = Server::limits().chain(Files::limits()).chain(TopicsConfig::limits()).find(|limit| limit.name == name);
+    let limits = Server::limits().chain(Files::limits()).chain(TopicsConfig::limits());
+    #[cfg(feature = "nats")]
+    let limits = limits.chain(rikki_nats::NatsConfig::limits());
+    let mut limits = limits;
+    let limit = limits.find(|limit| limit.name == name);
     let values = match limit.and_then(|limit| limit.default) {
         Some(default) => vec![OsStr::new(default)],
         None => arg.get_default_values().iter().map(|value| value.as_os_str()).collect(),

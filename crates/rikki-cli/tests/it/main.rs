@@ -2,6 +2,8 @@
 
 #[cfg(unix)]
 mod admin;
+#[cfg(feature = "nats")]
+mod broker;
 mod certificates;
 mod config;
 mod connect;

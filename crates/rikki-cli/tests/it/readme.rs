@@ -69,6 +69,8 @@ fn the_row_of_a_limit_is_what_the_library_says_of_it() {
         assert!(missing.is_empty(), "not in {page}\n{}", missing.join("\n"));
     };
     check(&mut Server::limits().chain(Files::limits()).chain(TopicsConfig::limits()), "docs/flags.md");
+    #[cfg(feature = "nats")]
+    check(&mut rikki_nats::NatsConfig::limits(), "docs/flags.md");
     // Those of one topic are options.
     for limit in TopicConfig::limits() {
         let row =
@@ -98,8 +100,10 @@ fn the_defaults_of_security_are_those_of_the_library() {
         .map(|(flag, behind)| (flag, behind.split([',', ';', ' ']).next().unwrap()))
         .filter(|(_, value)| value.starts_with(|first: char| first.is_ascii_digit()))
         .collect();
-    let limits: Vec<_> =
-        Server::limits().chain(Files::limits()).chain(TopicsConfig::limits()).chain(Builder::limits()).collect();
+    let limits = Server::limits().chain(Files::limits()).chain(TopicsConfig::limits()).chain(Builder::limits());
+    #[cfg(feature = "nats")]
+    let limits = limits.chain(rikki_nats::NatsConfig::limits());
+    let limits: Vec<_> = limits.collect();
     for limit in limits.iter().filter(|limit| limit.default.is_some()) {
         let is_told = told.iter().any(|(flag, _)| *flag == limit.name);
         assert!(is_told, "`--{}` {} is not in SECURITY.md, under Defaults", limit.name, limit.default.unwrap());
@@ -131,6 +135,7 @@ fn links_lead_somewhere() {
         "docs/connect.md",
         "docs/recipes.md",
         "docs/mongoose.md",
+        "docs/scale.md",
         "docs/topics.md",
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",

@@ -12,7 +12,9 @@ use super::{VERSION, reply, seconds};
 use crate::broker::Publishing;
 use crate::config::PresenceMode;
 use crate::name;
+use crate::position::From;
 use crate::shared::Rules;
+use crate::topics::Topics;
 use crate::url::{Action, Denied};
 
 use std::collections::HashSet;
@@ -42,9 +44,12 @@ impl Client {
                 Ok(Some(text)) => Ok(text),
                 Err(refused) => Err(refused),
             },
-            Asked::Presence(asked) => self.presence(id, asked.channel),
-            Asked::PresenceStats(asked) => self.presence_stats(id, asked.channel),
-            Asked::History(history) => self.history(id, &history),
+            Asked::Presence(asked) => return self.read(id, asked.channel, Self::presence, outlet),
+            Asked::PresenceStats(asked) => return self.read(id, asked.channel, Self::presence_stats, outlet),
+            Asked::History(mut asked) => {
+                let channel = asked.channel.take();
+                return self.read(id, channel, |client, channel| client.history(channel, asked), outlet);
+            }
             Asked::Ping => Ok(reply::reply(id, "ping", "{}")),
             Asked::Rpc(rpc) => match self.call(id, rpc) {
                 Ok(()) => return Ok(()),
@@ -168,35 +173,71 @@ impl Client {
         }
     }
 
-    fn presence(&mut self, id: u32, channel: Option<String>) -> Result<String, Refused> {
+    /// Answers what is to be read of a channel: now, or when the broker has said what there is.
+    fn read<R: FnOnce(&Topics, &str, u32) -> Result<String, Fault> + Send + 'static>(
+        &mut self,
+        id: u32,
+        channel: Option<String>,
+        allow: impl FnOnce(&Self, &str) -> Result<R, Refused>,
+        outlet: &mut Outlet<'_>,
+    ) -> Result<(), End> {
         let channel = channel.unwrap_or_default();
-        let rules = self.allowed(&channel, Action::Presence)?;
+        let read = match allow(self, &channel) {
+            Ok(read) => read,
+            Err(refused) => return Self::answer(outlet, id, Err(refused)),
+        };
+        let topics = &self.settings.topics;
+        if topics.is_ready_to_read(&channel) {
+            let answer = read(topics, &channel, id);
+            return Self::answer(outlet, id, answer.map_err(Refused::from));
+        }
+        let topics = topics.clone();
+        self.calls.add(id, async move {
+            let ready = topics.to_read(&channel, From::Now).await.map_err(Fault::from);
+            ready.and_then(|_| read(&topics, &channel, id)).unwrap_or_else(|fault| reply::error(id, fault))
+        });
+        Ok(())
+    }
+
+    fn presence(
+        &self,
+        channel: &str,
+    ) -> Result<impl FnOnce(&Topics, &str, u32) -> Result<String, Fault> + use<>, Refused> {
+        let rules = self.allowed(channel, Action::Presence)?;
         if rules.config.presence != PresenceMode::Members {
             return Err(Fault::NOT_AVAILABLE.into());
         }
-        let present = self.settings.topics.present(&channel);
-        let members = present.members.iter();
-        let mut object = "{\"presence\":".to_owned();
-        let all = members.map(|member| format!("\"{}\":{}", member.client, reply::info(member)));
-        reply::list(&mut object, ('{', '}'), all);
-        object.push('}');
-        Ok(reply::reply(id, "presence", &object))
+        Ok(|topics: &Topics, channel: &str, id| {
+            let present = topics.present(channel);
+            let members = present.members.iter();
+            let mut object = "{\"presence\":".to_owned();
+            let all = members.map(|member| format!("\"{}\":{}", member.client, reply::info(member)));
+            reply::list(&mut object, ('{', '}'), all);
+            object.push('}');
+            Ok(reply::reply(id, "presence", &object))
+        })
     }
 
-    fn presence_stats(&mut self, id: u32, channel: Option<String>) -> Result<String, Refused> {
-        let channel = channel.unwrap_or_default();
-        let rules = self.allowed(&channel, Action::Presence)?;
-        let present = self.settings.topics.present(&channel);
-        let users = match rules.config.presence {
-            PresenceMode::Off => return Err(Fault::NOT_AVAILABLE.into()),
-            PresenceMode::Members => {
-                present.members.iter().map(|member| &member.identity.user).collect::<HashSet<_>>().len()
-            }
-            // Who they are is not known.
-            PresenceMode::Counts => present.count,
-        };
-        let object = format!("{{\"num_clients\":{},\"num_users\":{users}}}", present.count);
-        Ok(reply::reply(id, "presence_stats", &object))
+    fn presence_stats(
+        &self,
+        channel: &str,
+    ) -> Result<impl FnOnce(&Topics, &str, u32) -> Result<String, Fault> + use<>, Refused> {
+        let mode = self.allowed(channel, Action::Presence)?.config.presence;
+        if mode == PresenceMode::Off {
+            return Err(Fault::NOT_AVAILABLE.into());
+        }
+        Ok(move |topics: &Topics, channel: &str, id| {
+            let present = topics.present(channel);
+            let users = match mode {
+                PresenceMode::Members => {
+                    present.members.iter().map(|member| &member.identity.user).collect::<HashSet<_>>().len()
+                }
+                // Who they are is not known.
+                _ => present.count,
+            };
+            let object = format!("{{\"num_clients\":{},\"num_users\":{users}}}", present.count);
+            Ok(reply::reply(id, "presence_stats", &object))
+        })
     }
 
     fn call(&mut self, id: u32, Rpc { method, data }: Rpc<'_>) -> Result<(), Refused> {

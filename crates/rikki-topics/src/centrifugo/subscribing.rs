@@ -13,6 +13,7 @@ use crate::cursor::Taken;
 use crate::history::Reading;
 use crate::options::{SubscribeOptions, Watches};
 use crate::position::{Epoch, From, Position};
+use crate::topics::Topics;
 use crate::url::{Action, Denied};
 use rikki_ws::internal::{NEVER, ticks};
 
@@ -100,10 +101,15 @@ impl Client {
             identity.info.clone_from(&admitted.identity.info);
         }
         let recovers = asked.recover == Some(true);
-        let from = if recovers { self.position(channel, asked.epoch.as_deref(), asked.offset) } else { From::Now };
+        let topics = &self.settings.topics;
+        let from = if recovers { position(topics, channel, asked.epoch.as_deref(), asked.offset) } else { From::Now };
         let watches = if asked.join_leave == Some(true) { Watches::Changes } else { Watches::Nothing };
         let options = SubscribeOptions { watches, client: Some(self.number), ..from.into() }.identity(identity);
-        let (cursor, joined) = self.settings.topics.cursor(channel, options).map_err(Fault::from)?;
+        let (cursor, joined) = topics.cursor(channel, options).map_err(Fault::from)?;
+        // It would wait for who knows how long, while clients try again by themselves.
+        if id != 0 && joined.is_none() && topics.broker().is_away() {
+            return Err(Fault::INTERNAL.into());
+        }
         let mut seat = Seat::new(cursor, id == 0);
         if let Some(admitted) = admitted {
             let ttl = admitted.ttl();
@@ -114,21 +120,6 @@ impl Client {
         let begun = seat.begin(joined, begins).transpose()?;
         self.seats.push(seat);
         Ok(begun)
-    }
-
-    /// The position that a client means: without an epoch it is one of the history that there is.
-    fn position(&self, channel: &str, epoch: Option<&str>, offset: Option<u64>) -> From {
-        let offset = offset.unwrap_or(0);
-        let known = || self.settings.topics.known(channel).and_then(|topic| topic.state().epoch);
-        let epoch = match epoch.unwrap_or_default() {
-            "" => known(),
-            epoch => format!("{epoch}:0").parse().ok().map(|Position { epoch, .. }| epoch),
-        };
-        match epoch {
-            Some(epoch) => From::After(Position { epoch, offset }),
-            // Of no history that we know: one that is no longer, or of another server.
-            None => From::After(Position { epoch: Epoch(NOWHERE), offset }),
-        }
     }
 
     pub(super) fn unsubscribe(&mut self, id: u32, channel: Option<String>) -> Result<String, Refused> {
@@ -184,44 +175,66 @@ impl Client {
     }
 
     /// Reads what there is.
-    pub(super) fn history(&mut self, id: u32, asked: &History) -> Result<String, Refused> {
-        let channel = asked.channel.as_deref().unwrap_or_default();
+    pub(super) fn history(
+        &self,
+        channel: &str,
+        asked: History,
+    ) -> Result<impl FnOnce(&Topics, &str, u32) -> Result<String, Fault> + use<>, Refused> {
         self.allowed(channel, Action::History)?;
-        let is_of_now = asked.since.as_ref().is_none_or(|since| since.epoch.as_deref().unwrap_or_default().is_empty());
-        let Some(topic) = self.settings.topics.known(channel) else {
-            // One that nobody has used does not come to be by being read.
-            let nothing = reply::reply(id, "history", "{\"publications\":[],\"epoch\":\"\",\"offset\":0}");
-            return if is_of_now { Ok(nothing) } else { Err(Fault::UNRECOVERABLE_POSITION.into()) };
-        };
-        let is_reversed = asked.reverse == Some(true);
-        let limit = match asked.limit.unwrap_or(0) {
-            ..0 => usize::MAX,
-            limit => usize::try_from(limit).unwrap_or(usize::MAX),
-        };
-        let since = asked.since.as_ref().map(|StreamPosition { offset, epoch }| {
-            (self.position(channel, epoch.as_deref(), *offset), offset.unwrap_or(0))
-        });
-        let from = match since {
-            Some((after, _)) if !is_reversed => after,
-            _ => From::Last(usize::MAX),
-        };
-        let (reading, _) = Reading::of(&topic, from).ok_or(Fault::INTERNAL)?;
-        let latest = reading.latest;
-        if let Some((From::After(after), _)) = since
-            && after.epoch != latest.epoch
-        {
-            return Err(Fault::UNRECOVERABLE_POSITION.into());
-        }
-        let before = since.filter(|_| is_reversed).map_or(u64::MAX, |(_, offset)| offset);
-        let mut taken = if limit == 0 { Vec::new() } else { read(reading, before) };
-        if is_reversed {
-            taken.reverse();
-        }
-        let publications = taken.iter().take(limit).map(|taken| reply::publication(&taken.item, taken.position));
-        let mut object = "{\"publications\":".to_owned();
-        reply::list(&mut object, ('[', ']'), publications);
-        object.push_str(&format!(",\"epoch\":\"{}\",\"offset\":{}}}", latest.epoch, latest.offset));
-        Ok(reply::reply(id, "history", &object))
+        Ok(move |topics: &Topics, channel: &str, id| read_history(topics, channel, id, &asked))
+    }
+}
+
+fn read_history(topics: &Topics, channel: &str, id: u32, asked: &History) -> Result<String, Fault> {
+    let is_of_now = asked.since.as_ref().is_none_or(|since| since.epoch.as_deref().unwrap_or_default().is_empty());
+    let Some(topic) = topics.known(channel) else {
+        // One that nobody has used does not come to be by being read.
+        let nothing = reply::reply(id, "history", "{\"publications\":[],\"epoch\":\"\",\"offset\":0}");
+        return if is_of_now { Ok(nothing) } else { Err(Fault::UNRECOVERABLE_POSITION) };
+    };
+    let is_reversed = asked.reverse == Some(true);
+    let limit = match asked.limit.unwrap_or(0) {
+        ..0 => usize::MAX,
+        limit => usize::try_from(limit).unwrap_or(usize::MAX),
+    };
+    let since = asked.since.as_ref().map(|StreamPosition { offset, epoch }| {
+        (position(topics, channel, epoch.as_deref(), *offset), offset.unwrap_or(0))
+    });
+    let from = match since {
+        Some((after, _)) if !is_reversed => after,
+        _ => From::Last(usize::MAX),
+    };
+    let (reading, _) = Reading::of(&topic, from).ok_or(Fault::INTERNAL)?;
+    let latest = reading.latest;
+    if let Some((From::After(after), _)) = since
+        && after.epoch != latest.epoch
+    {
+        return Err(Fault::UNRECOVERABLE_POSITION);
+    }
+    let before = since.filter(|_| is_reversed).map_or(u64::MAX, |(_, offset)| offset);
+    let mut taken = if limit == 0 { Vec::new() } else { read(reading, before) };
+    if is_reversed {
+        taken.reverse();
+    }
+    let publications = taken.iter().take(limit).map(|taken| reply::publication(&taken.item, taken.position));
+    let mut object = "{\"publications\":".to_owned();
+    reply::list(&mut object, ('[', ']'), publications);
+    object.push_str(&format!(",\"epoch\":\"{}\",\"offset\":{}}}", latest.epoch, latest.offset));
+    Ok(reply::reply(id, "history", &object))
+}
+
+/// The position that a client means: without an epoch it is one of the history that there is.
+fn position(topics: &Topics, channel: &str, epoch: Option<&str>, offset: Option<u64>) -> From {
+    let offset = offset.unwrap_or(0);
+    let known = || topics.known(channel).and_then(|topic| topic.state().epoch);
+    let epoch = match epoch.unwrap_or_default() {
+        "" => known(),
+        epoch => format!("{epoch}:0").parse().ok().map(|Position { epoch, .. }| epoch),
+    };
+    match epoch {
+        Some(epoch) => From::After(Position { epoch, offset }),
+        // Of no history that we know: one that is no longer, or of another server.
+        None => From::After(Position { epoch: Epoch(NOWHERE), offset }),
     }
 }
 

@@ -95,7 +95,7 @@ type Rule = dyn Fn(&Parts, &str, Action) -> Result<Identity, Denied> + Send + Sy
 /// `{"topic":…,"epoch":…,"offset":…,"messages":[…]}`: where the topic is, and messages in their envelopes. With
 /// `?since=EPOCH:OFFSET` there is `recovered`, with `?presence=true` `presence`, and `gap` where the topic has gone on
 /// without a reader who was too slow. A topic that nobody has used has `null` for an epoch; it does not come to be by
-/// being read.
+/// being read, unless a broker may have a history of it, which is waited for: 503 after 5 seconds, or where that is away.
 ///
 /// # Publishing
 ///
@@ -266,7 +266,7 @@ impl Served {
         match face {
             Face::WebSocket => self.upgrade(&topic, &Wanted::of(query)?, parts, body),
             Face::Events => events::answer(&self.url, &topic, &Wanted::of(query)?, &parts),
-            Face::Reading => reading::answer(&self.url, &topic, &Wanted::of(query)?, &parts),
+            Face::Reading => reading::answer(&self.url, &topic, &Wanted::of(query)?, &parts).await,
             Face::Publishing => publishing::answer(&self.url, &topic, &parts, body).await,
         }
     }

@@ -22,18 +22,26 @@ use crate::history::Reading;
 use crate::position::{From, Position};
 use crate::presence::{PresenceChange, Present};
 
-pub(super) fn answer(url: &TopicUrl, topic: &Asked<'_>, wanted: &Wanted, request: &Parts) -> Result<Response, Refusal> {
+pub(super) async fn answer(
+    url: &TopicUrl,
+    topic: &Asked<'_>,
+    wanted: &Wanted,
+    request: &Parts,
+) -> Result<Response, Refusal> {
     url.may(request, topic, Action::History)?;
     let from = wanted.from.unwrap_or(From::Last(usize::MAX));
-    let present = if wanted.presence {
+    if wanted.presence {
         url.may(request, topic, Action::Presence)?;
+    }
+    let known = url.topics.to_read(topic.name, from).await?;
+    let present = if wanted.presence {
         let Present { count, members: joined } = url.topics.present(topic.name);
         Some(Arc::new(PresenceChange { count, joined, left: Vec::new(), is_complete: true }))
     } else {
         None
     };
     // A topic that nobody has used does not come to be by this.
-    let (reading, recovered) = match url.topics.known(topic.name).and_then(|topic| Reading::of(&topic, from)) {
+    let (reading, recovered) = match known.and_then(|topic| Reading::of(&topic, from)) {
         Some((reading, recovered)) => (Some(reading), recovered),
         None => (None, matches!(from, From::After(_)).then_some(false)),
     };

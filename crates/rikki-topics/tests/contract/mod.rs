@@ -20,7 +20,12 @@ pub(crate) fn holds(make: impl Fn(TopicsConfig) -> Topics) {
 
 /// The same where not everything can be tried.
 pub(crate) fn holds_with(make: impl Fn(TopicsConfig) -> Topics, work: Work) {
-    let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
+    holds_in(300, make, work);
+}
+
+/// The same with so many lists of steps.
+pub(crate) fn holds_in(cases: u32, make: impl Fn(TopicsConfig) -> Topics, work: Work) {
+    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let result = runner.run(&ops(), |ops| {
         run(&make(config()), &ops, work)
             .map_err(|fault| proptest::test_runner::TestCaseError::fail(format!("{fault:?}")))

@@ -202,6 +202,75 @@ fn a_message_that_cannot_be_kept() {
     assert_eq!((anew, crate::all(&mut subscription)), (Position { epoch: Epoch(2), offset: 1 }, "gap once".to_owned()));
 }
 
+/// A broker that keeps what is published until it is told to take it, and that has a history of topics that nobody uses.
+#[derive(Clone, Debug, Default)]
+struct Slow(std::sync::Arc<Mutex<Vec<OnItsWay>>>);
+
+/// A message that is not taken yet, and whom to tell.
+type OnItsWay = (Published, tokio::sync::oneshot::Sender<()>);
+
+impl Broker for Slow {
+    fn attach(&self, _: &Inlet) {}
+
+    fn activate(&self, topic: &Inlet) {
+        let look = topic.look();
+        topic.begin(Epoch(1), 0, []);
+        topic.append(5, Published::new("of before"), 0).unwrap_or_default();
+        topic.reach(look, 7);
+    }
+
+    fn publish(&self, _: &Inlet, message: Published) -> Publishing {
+        let (take, taken) = tokio::sync::oneshot::channel();
+        self.0.lock().unwrap().push((message, take));
+        Publishing::Later(Box::pin(async move {
+            taken.await.map(|()| Position { epoch: Epoch(1), offset: 9 }).map_err(|_| PublishError::Unknowable)
+        }))
+    }
+
+    fn keeps_history(&self) -> bool {
+        true
+    }
+}
+
+/// What is on its way to a broker has a bound, whoever waits for it or not, and memory as long as it is there.
+#[tokio::test]
+async fn no_more_under_way_than_there_may_be() {
+    let slow = Slow::default();
+    let config = TopicsConfig::default().max_publishing(2).others(TopicConfig::default().bytes(100));
+    let topics = Topics::with_broker(config, slow.clone());
+    let before = topics.publish("t", "x".repeat(101)).await;
+    assert_eq!(before, Err(PublishError::TooLong { length: 101, limit: 100 }), "it would have no room");
+    let held = topics.budgets()[0].used();
+    topics.publish("t", "x".repeat(100)).detach().unwrap();
+    let waiting = tokio::spawn({
+        let topics = topics.clone();
+        async move { topics.publish("t", "x".repeat(100)).await }
+    });
+    while slow.0.lock().unwrap().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(topics.publish("t", "third").detach(), Err(PublishError::TooManyUnderWay));
+    assert_eq!(topics.budgets()[0].used(), held + 200);
+    // Who does not wait any more has published all the same: its place is given back when the broker has it.
+    waiting.abort();
+    assert_eq!(topics.publish("t", "third").detach(), Err(PublishError::TooManyUnderWay));
+    slow.0.lock().unwrap().clear();
+    assert_eq!(topics.budgets()[0].used(), held);
+    topics.publish("t", "fourth").detach().unwrap();
+    assert_eq!(topics.counters()[0].refused, 3);
+}
+
+/// A topic that this process has not used is asked for, and a position that is ahead of it is of no history.
+#[tokio::test]
+async fn what_is_elsewhere_is_read() {
+    let topics = Topics::with_broker(TopicsConfig::default(), Slow::default());
+    assert_eq!(topics.history("t", From::Last(1)), None);
+    let read = topics.read("t", From::Last(1)).await.unwrap().unwrap();
+    assert_eq!((read.messages.len(), read.position.offset), (1, 7));
+    assert_eq!(crate::all(&mut topics.subscribe("t", after(7)).unwrap()), "recovered=true");
+    assert_eq!(crate::all(&mut topics.subscribe("t", after(8)).unwrap()), "recovered=false");
+}
+
 fn after(offset: u64) -> From {
     From::After(Position { epoch: Epoch(1), offset })
 }

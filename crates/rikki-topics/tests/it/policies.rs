@@ -117,6 +117,57 @@ fn a_value_is_shown_at_once() {
     assert_eq!(all(&mut topics.subscribe("t", From::After(position)).unwrap()), "recovered=true");
 }
 
+/// In milliseconds of Unix time.
+fn now() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    now.as_millis().try_into().unwrap()
+}
+
+/// What is older than a topic keeps has gone when the broker says it, and one whose place is known is at the end.
+#[test]
+fn a_broker_that_says_what_is_too_old() {
+    static BROKER: Later = Later(std::sync::Mutex::new(None));
+    let topics = Topics::with_broker(TopicsConfig::default(), &BROKER);
+    drop(topics.subscribe("t", From::Now).unwrap());
+    let inlet = BROKER.0.lock().unwrap().clone().unwrap();
+    let messages = [(5, now() - 3_600_000), (7, now() - 300_000), (9, now())];
+    inlet.begin(Epoch(5), 0, messages.map(|(offset, time)| (offset, Published::new(offset.to_string()), time)));
+    let resume = |offset| {
+        let position = Position { epoch: Epoch(5), offset };
+        all(&mut topics.subscribe("t", From::After(position)).unwrap())
+    };
+    assert_eq!(resume(5), "recovered=true 7 9");
+    assert_eq!(resume(4), "recovered=false 7 9");
+    let since = From::Since(Duration::from_secs(60));
+    assert_eq!(all(&mut topics.subscribe("t", since).unwrap()), "joined 9");
+    // Nothing comes, and the end moves on; what comes then is behind it, and what is lost between is told.
+    let look = inlet.look();
+    inlet.reach(look, 20);
+    assert_eq!((resume(20), inlet.reached()), ("recovered=true".to_owned(), 20));
+    let mut subscription = topics.subscribe("t", From::Now).unwrap();
+    assert_eq!(subscription.position().unwrap().offset, 20);
+    inlet.begin(Epoch(5), 30, [(40, Published::new("40"), now())]);
+    assert_eq!(all(&mut subscription), "joined gap 40");
+    inlet.lose();
+    assert_eq!(all(&mut subscription), "gap");
+}
+
+/// Who has waited and then reads slowly is told what is missing, from where it has begun.
+#[test]
+fn who_waits_and_is_slow() {
+    static BROKER: Later = Later(std::sync::Mutex::new(None));
+    let config = TopicsConfig::default().others(TopicConfig::default().bytes(100));
+    let topics = Topics::with_broker(config, &BROKER);
+    let mut subscription = topics.subscribe("t", From::Now).unwrap();
+    let inlet = BROKER.0.lock().unwrap().clone().unwrap();
+    inlet.begin(Epoch(5), 3, []);
+    for offset in 4..8 {
+        inlet.append(offset, Published::new("x".repeat(100)), now()).unwrap();
+    }
+    assert_eq!(all(&mut subscription), format!("joined gap(3) {}", "x".repeat(100)));
+    assert_eq!(subscription.joined().unwrap().position.offset, 3);
+}
+
 /// A broker that says later which history it is, and another one after that.
 #[derive(Debug, Default)]
 struct Later(std::sync::Mutex<Option<Inlet>>);
@@ -140,7 +191,7 @@ async fn a_broker_that_answers_later() {
     assert_eq!((all(&mut subscription), subscription.joined()), (String::new(), None));
     let inlet = BROKER.0.lock().unwrap().clone().unwrap();
     let text = |text: &'static str| Published::new(text);
-    inlet.begin(Epoch(5), 7, [(10, text("ten"), 1)]);
+    inlet.begin(Epoch(5), 7, [(10, text("ten"), now())]);
     assert!(inlet.append(20, text("twenty"), 2).unwrap());
     for offset in [20, 10, 1] {
         assert!(!inlet.append(offset, text("again"), 3).unwrap(), "{offset} is there already");

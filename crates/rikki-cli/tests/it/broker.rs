@@ -1,0 +1,93 @@
+//! Topics on several nodes, as their operator starts them.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use testkit::NatsServer;
+
+use crate::process::{DEADLINE, Folder, Process};
+use crate::topics::{publish, read, with};
+
+/// Publishes until that works, while NATS is not there yet.
+fn publish_soon(address: &str, path: &str, body: &str) {
+    let started = Instant::now();
+    loop {
+        let (status, said) = publish(address, path, &format!("Idempotency-Key: {body}\r\n"), body);
+        match &*status {
+            "200" => return,
+            "503" | "504" if started.elapsed() < DEADLINE => thread::sleep(Duration::from_millis(10)),
+            _ => panic!("{status} {said}"),
+        }
+    }
+}
+
+#[test]
+fn two_nodes() {
+    let mut nats = NatsServer::start_with(&["-js", "--auth", "s3cret"]);
+    let folder = Folder::new();
+    folder.write("token", "s3cret\n");
+    let (broker, token) = (nats.url(), folder.path("token"));
+    let flags = ["--topic", "/t/*,publish", "--broker", &broker, "--broker-token", &token, "--broker-bytes", "16MiB"];
+    let ((_one, here), (_other, there)) = (with(&folder, &flags), with(&folder, &flags));
+    publish_soon(&here, "/t/a", "1");
+    publish_soon(&there, "/t/a", "2");
+    // One that this node has not used is read all the same.
+    let (status, text) = read(&here, "/t/a", "");
+    assert_eq!((&*status, text.matches("\"data\":").count()), ("200", 2), "{text}");
+    publish_soon(&there, "/t/b", "3");
+    assert!(read(&here, "/t/b", "").1.contains("\"data\":\"3\""));
+    // What lets us in is not served.
+    assert_eq!(read(&here, "/token", "").0, "404");
+    nats.kill();
+    let started = Instant::now();
+    while publish(&here, "/t/a", "", "4").0 != "503" {
+        assert!(started.elapsed() < DEADLINE);
+    }
+    assert_eq!(read(&here, "/t/new", "").0, "503", "nobody knows what there is");
+    assert_eq!(read(&here, "/t/a", "").0, "200", "what this node has it knows");
+    nats.start_again();
+    publish_soon(&here, "/t/a", "5");
+    assert!(read(&there, "/t/a", "").1.contains("\"data\":\"5\""));
+}
+
+/// A WebSocket that sends faster than the broker takes it waits, and loses nothing.
+#[test]
+fn more_than_may_be_on_its_way() {
+    let nats = NatsServer::start();
+    let folder = Folder::new();
+    let broker = nats.url();
+    let topic = ["--topic", "/t,publish,history=2000", "--max-publishing", "2000"];
+    let flags = [&topic[..], &["--broker", &broker, "--broker-bytes", "16MiB"]].concat();
+    let ((_one, here), (_other, there)) = (with(&folder, &flags), with(&folder, &flags));
+    publish_soon(&here, "/t", "first");
+    let mut client = Process::start(&["connect", &format!("ws://{here}/t")]);
+    let line = client.report();
+    assert!(line.contains(": connected to "), "{line}");
+    client.write((0..1500).map(|number| format!("{number}\n")).collect::<String>(), false);
+    for number in 0..1500 {
+        assert_eq!(client.line(), number.to_string());
+    }
+    let (_, text) = read(&there, "/t?last=1500", "");
+    assert!(text.contains("\"data\":\"0\"") && text.contains("\"data\":\"1499\""));
+}
+
+/// What is wrong is told before anything listens; a server that is away is not.
+#[test]
+fn settings() {
+    let folder = Folder::new();
+    let check = |flags: &[&str], code: i32, expected: &str| {
+        let ended = Process::start(&[&["check"], flags, &[&folder.path("")]].concat()).end();
+        assert_eq!(ended.code, Some(code), "{flags:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(expected), "{flags:?}: {}", ended.stderr);
+    };
+    check(&["--topic=/a", "--broker=nats://nowhere.invalid"], 0, "");
+    check(&["--topic=/a", "--broker=http://a"], 2, "is no server of NATS");
+    check(&["--topic=/a", "--broker=nats://a,,b"], 2, "is no server of NATS");
+    check(&["--topic=/a", "--broker=nats://a", "--broker-stream=a.b"], 2, "is no name of a stream");
+    check(&["--topic=/a", "--broker=nats://a", "--broker-credentials=/no/file"], 2, "/no/file: ");
+    check(&["--topic=/a", "--broker=nats://a", "--broker-replicas=9"], 2, "it must be 5 or less");
+    check(&["--topic=/a", "--broker-core"], 2, "--broker");
+    folder.write("rikki.toml", "broker = \"nats://u:p@a\"\nbroker-retention = \"1h\"\n[[topic]]\npath = \"/a\"\n");
+    let file = format!("--config={}", folder.path("rikki.toml"));
+    check(&[&file], 0, "");
+}

@@ -1,0 +1,376 @@
+//! Getting what is missing of a topic: a few messages one by one, of whoever has them, and many by a consumer that
+//! lives as long as that takes.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use async_nats::StatusCode;
+use rikki_topics::InletBounds;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::chain::Chain;
+use crate::link::{Connected, Link};
+use crate::requests::{ANSWER, Requests, Trouble, next_of};
+use crate::stream;
+use crate::wire::{self, ApiError, Stored};
+
+/// How many messages are got one by one.
+const ONE_BY_ONE: usize = 32;
+
+/// How many messages a consumer brings at a time.
+const BATCH: u64 = 256;
+
+/// So many messages of a topic are all read; of more the latest alone, which are found by looking.
+const READ_ALL: u64 = 4096;
+
+/// The same where each may be the latest of its key.
+const READ_ALL_KEYS: u64 = 100_000;
+
+/// How often it is looked from where the latest are.
+const ATTEMPTS: usize = 5;
+
+/// What JetStream says where there is no message.
+const NO_MESSAGE: u16 = 10037;
+
+/// What is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// What is here already, of the history that there is.
+    pub(crate) known: Option<Chain>,
+    /// There is something up to here, or 0.
+    pub(crate) until: u64,
+    /// Ask the one who knows.
+    pub(crate) is_exact: bool,
+    pub(crate) bounds: InletBounds,
+}
+
+/// What was got.
+#[derive(Debug, Default)]
+pub(crate) struct Got {
+    /// Nothing up to here is among the messages, though there may have been some.
+    pub(crate) behind: u64,
+    pub(crate) messages: Vec<Stored>,
+    /// Up to here there are no others.
+    pub(crate) through: u64,
+    /// Some may be missing between what was known and these.
+    pub(crate) has_gap: bool,
+}
+
+/// Gets it.
+pub(crate) async fn catch_up(
+    link: &Arc<Link>,
+    connected: &Connected,
+    topic: &str,
+    wanted: Wanted,
+) -> Result<Got, Trouble> {
+    let reader = Reader { link, connected, subject: link.names.stored(topic), bounds: wanted.bounds };
+    match wanted.known {
+        None => reader.all().await,
+        Some(known) => reader.rest(known, wanted).await,
+    }
+}
+
+struct Reader<'a> {
+    link: &'a Arc<Link>,
+    connected: &'a Connected,
+    subject: String,
+    bounds: InletBounds,
+}
+
+/// A message that JetStream was asked for, of which the place alone is of interest.
+#[derive(Deserialize)]
+struct Found {
+    message: FoundMessage,
+}
+
+#[derive(Deserialize)]
+struct FoundMessage {
+    #[serde(default)]
+    seq: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Consumer {
+    name: String,
+    #[serde(default)]
+    num_pending: u64,
+}
+
+impl Reader<'_> {
+    fn requests(&self) -> &Requests {
+        &self.connected.requests
+    }
+
+    /// What there is of the topic, as far as its bounds go.
+    async fn all(&self) -> Result<Got, Trouble> {
+        let (state, last) = self.last_exactly().await?;
+        let (behind, mut kept) = match last {
+            None => (state.first_seq.saturating_sub(1), Kept::new(self.bounds)),
+            Some(_) => self.latest(state).await?,
+        };
+        let mut known = kept.last().unwrap_or(behind);
+        // A server that has not all of it yet has left out the end.
+        while last.is_some_and(|last| last > known) {
+            let Some(next) = self.next_exactly(known + 1).await? else { break };
+            known = next.sequence;
+            kept.add(next);
+        }
+        let behind = kept.behind(behind);
+        Ok(Got { behind, messages: kept.into(), through: state.last_seq, has_gap: false })
+    }
+
+    /// What is behind what is known.
+    async fn rest(&self, known: Chain, wanted: Wanted) -> Result<Got, Trouble> {
+        let from = known.known();
+        let (until, through) = if wanted.is_exact {
+            let (state, last) = self.last_exactly().await?;
+            (last.unwrap_or(0).max(wanted.until), state.last_seq)
+        } else if wanted.until > 0 {
+            (wanted.until, 0)
+        } else {
+            (self.last().await?.unwrap_or(0), 0)
+        };
+        if until <= from {
+            return Ok(Got { behind: from, through, ..Got::default() });
+        }
+        let mut kept = Kept::new(self.bounds);
+        let mut at = from;
+        let mut count = 0;
+        while at < until && count < ONE_BY_ONE {
+            let next = match self.next(at + 1).await? {
+                Some(next) => Some(next),
+                // The one who was asked may not have it yet.
+                None => self.next_exactly(at + 1).await?,
+            };
+            // What was there has gone.
+            let Some(next) = next else { break };
+            (at, count) = (next.sequence, count + 1);
+            kept.add(next);
+        }
+        if at < until && count == ONE_BY_ONE {
+            at = self.consume(at + 1, until, &mut kept).await?;
+        }
+        if at < until {
+            // There was one, which has gone: nothing before it is of any use.
+            return Ok(Got { behind: until, through: through.max(until), has_gap: true, ..Got::default() });
+        }
+        // Whatever the stream had behind what is known it still has, unless its first one is behind that.
+        let (first, _) = self.link.state();
+        let start = if first > from + 1 { kept.first_read.map_or(until, |first| first - 1) } else { from };
+        let behind = kept.behind(start);
+        let has_gap = behind > from;
+        Ok(Got { behind, messages: kept.into(), through, has_gap })
+    }
+
+    /// The latest messages that the topic has room for, and up to where none of it was looked at.
+    async fn latest(&self, state: stream::State) -> Result<(u64, Kept), Trouble> {
+        let (first, last) = (state.first_seq.max(1), state.last_seq);
+        let most = if self.bounds.is_by_key { READ_ALL_KEYS } else { READ_ALL };
+        let enough = u64::try_from(self.bounds.messages).unwrap_or(u64::MAX);
+        let (mut start, mut consumer) = (first, self.consumer(first).await?);
+        for _ in 0..ATTEMPTS {
+            if consumer.num_pending <= most {
+                break;
+            }
+            // As if they were spread evenly.
+            let span =
+                u128::from(last.saturating_sub(start) + 1) * u128::from(enough) * 2 / u128::from(consumer.num_pending);
+            let span = u64::try_from(span).unwrap_or(u64::MAX).max(enough);
+            let next = last.saturating_sub(span).max(start);
+            let closer = self.consumer(next).await?;
+            self.delete(if closer.num_pending < enough { &closer } else { &consumer }).await;
+            if closer.num_pending < enough {
+                break;
+            }
+            (start, consumer) = (next, closer);
+        }
+        let mut kept = Kept::new(self.bounds);
+        let read = self.take(&consumer, consumer.num_pending, &mut kept).await;
+        self.delete(&consumer).await;
+        read?;
+        let behind = if start > first { kept.first_read.unwrap_or(start) } else { start } - 1;
+        Ok((behind, kept))
+    }
+
+    /// All messages from a sequence on, up to another.
+    async fn consume(&self, from: u64, until: u64, kept: &mut Kept) -> Result<u64, Trouble> {
+        let consumer = self.consumer(from).await?;
+        let read = self.take(&consumer, consumer.num_pending, kept).await;
+        self.delete(&consumer).await;
+        read?;
+        let mut at = kept.last().unwrap_or(from - 1);
+        while at < until {
+            let Some(next) = self.next_exactly(at + 1).await? else { break };
+            at = next.sequence;
+            kept.add(next);
+        }
+        Ok(at)
+    }
+
+    async fn consumer(&self, from: u64) -> Result<Consumer, Trouble> {
+        let stream = &self.link.names.stream;
+        let config = json!({
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": from,
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "filter_subject": self.subject,
+            "inactive_threshold": 10_000_000_000_u64,
+            "mem_storage": true,
+            "num_replicas": 1,
+        });
+        let body = json!({ "stream_name": stream, "config": config }).to_string();
+        self.requests().api(format!("CONSUMER.CREATE.{stream}"), body).await
+    }
+
+    /// Forgotten by itself where this is lost.
+    async fn delete(&self, consumer: &Consumer) {
+        let subject = format!("$JS.API.CONSUMER.DELETE.{}.{}", self.link.names.stream, consumer.name);
+        let _ = self.connected.client.publish(subject, bytes::Bytes::new()).await;
+    }
+
+    /// Takes so many messages of a consumer.
+    async fn take(&self, consumer: &Consumer, mut count: u64, kept: &mut Kept) -> Result<(), Trouble> {
+        let client = &self.connected.client;
+        let inbox = client.new_inbox();
+        let mut messages = client.subscribe(inbox.clone()).await.map_err(|_| Trouble::Unanswered)?;
+        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", self.link.names.stream, consumer.name);
+        while count > 0 {
+            let batch = count.min(BATCH);
+            let body = json!({ "batch": batch, "expires": 2_000_000_000_u64 }).to_string();
+            let sent = client.publish_with_reply(subject.clone(), inbox.clone(), body.into()).await;
+            sent.map_err(|_| Trouble::Unanswered)?;
+            for _ in 0..batch {
+                let message = timeout(ANSWER, next_of(&mut messages)).await.map_err(|_| Trouble::Unanswered)?;
+                let message = message.ok_or(Trouble::Unanswered)?;
+                if message.status == Some(StatusCode::NO_RESPONDERS) {
+                    return Err(Trouble::NobodyThere);
+                }
+                // Another status: what was announced has gone meanwhile.
+                let Some((stored, pending)) = wire::consumed(&message) else { return Ok(()) };
+                kept.add(stored);
+                if pending == 0 {
+                    return Ok(());
+                }
+            }
+            count -= batch;
+        }
+        Ok(())
+    }
+
+    /// What the stream has, as who leads it knows, and then the last message of the topic.
+    async fn last_exactly(&self) -> Result<(stream::State, Option<u64>), Trouble> {
+        let state = stream::info(self.requests(), &self.link.names).await?.state;
+        let body = json!({ "last_by_subj": self.subject });
+        Ok((state, self.get::<Found>(body).await?.map(|found| found.message.seq)))
+    }
+
+    /// What who leads the stream has.
+    async fn get<T: for<'de> Deserialize<'de>>(&self, body: serde_json::Value) -> Result<Option<T>, Trouble> {
+        let subject = format!("STREAM.MSG.GET.{}", self.link.names.stream);
+        match self.requests().api(subject, body.to_string()).await {
+            Ok(found) => Ok(Some(found)),
+            Err(Trouble::Refused(ApiError { err_code: NO_MESSAGE, .. })) => Ok(None),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// The last message of the topic, as far as whoever answers has it.
+    async fn last(&self) -> Result<Option<u64>, Trouble> {
+        let found = self.direct(json!({ "last_by_subj": self.subject })).await?;
+        Ok(found.map(|stored| stored.sequence))
+    }
+
+    async fn next(&self, from: u64) -> Result<Option<Stored>, Trouble> {
+        self.direct(json!({ "seq": from, "next_by_subj": self.subject })).await
+    }
+
+    /// The next one that who leads the stream has.
+    async fn next_exactly(&self, from: u64) -> Result<Option<Stored>, Trouble> {
+        let found: Option<Found> = self.get(json!({ "seq": from, "next_by_subj": self.subject })).await?;
+        let Some(Found { message: FoundMessage { seq } }) = found else { return Ok(None) };
+        self.direct(json!({ "seq": seq })).await
+    }
+
+    async fn direct(&self, body: serde_json::Value) -> Result<Option<Stored>, Trouble> {
+        let subject = format!("$JS.API.DIRECT.GET.{}", self.link.names.stream);
+        let answer = self.requests().ask(subject, None, body.to_string().into()).await?;
+        if answer.status == Some(StatusCode::NOT_FOUND) {
+            return Ok(None);
+        }
+        if answer.status.is_some() {
+            return Err(Trouble::Malformed);
+        }
+        wire::direct(&answer).map(Some).ok_or(Trouble::Malformed)
+    }
+}
+
+/// Messages that a topic has room for: of more the oldest give way.
+#[derive(Debug)]
+struct Kept {
+    bounds: InletBounds,
+    messages: VecDeque<Stored>,
+    bytes: usize,
+    /// Where the latest of each key is.
+    keys: HashMap<String, u64>,
+    /// The latest that has given way.
+    gone: Option<u64>,
+    /// The first that there was.
+    first_read: Option<u64>,
+}
+
+impl Kept {
+    fn new(bounds: InletBounds) -> Self {
+        let (messages, keys) = (VecDeque::new(), HashMap::new());
+        Self { bounds, messages, bytes: 0, keys, gone: None, first_read: None }
+    }
+
+    fn add(&mut self, stored: Stored) {
+        if self.last().is_some_and(|last| last >= stored.sequence) {
+            return;
+        }
+        self.first_read.get_or_insert(stored.sequence);
+        if self.bounds.is_by_key
+            && let Some(key) = stored.message.key()
+            && let Some(before) = self.keys.insert(key.to_owned(), stored.sequence)
+        {
+            // What is kept no longer is missing for nobody.
+            let index = self.messages.partition_point(|kept| kept.sequence < before);
+            if self.messages.get(index).is_some_and(|kept| kept.sequence == before) {
+                self.messages.remove(index).into_iter().for_each(|kept| self.bytes -= length(&kept));
+            }
+        }
+        self.bytes += length(&stored);
+        self.messages.push_back(stored);
+        while self.messages.len() > 1 && (self.bytes > self.bounds.bytes || self.messages.len() > self.bounds.messages)
+        {
+            let Some(oldest) = self.messages.pop_front() else { break };
+            self.bytes -= length(&oldest);
+            self.gone = Some(oldest.sequence);
+            if let Some(key) = oldest.message.key() {
+                self.keys.remove(key);
+            }
+        }
+    }
+
+    fn last(&self) -> Option<u64> {
+        self.messages.back().map(|last| last.sequence)
+    }
+
+    /// Up to where nothing is here, if that was so up to `behind` before any of them had to give way.
+    fn behind(&self, behind: u64) -> u64 {
+        self.gone.map_or(behind, |gone| gone.max(behind))
+    }
+}
+
+impl From<Kept> for Vec<Stored> {
+    fn from(kept: Kept) -> Self {
+        kept.messages.into()
+    }
+}
+
+fn length(stored: &Stored) -> usize {
+    stored.message.message().as_bytes().len() + stored.message.key().map_or(0, str::len)
+}

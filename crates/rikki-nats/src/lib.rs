@@ -1,0 +1,24 @@
+#![doc = include_str!("../README.md")]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
+mod broker;
+mod catch_up;
+mod chain;
+mod config;
+mod counters;
+mod follow;
+mod generation;
+mod link;
+mod passing_on;
+mod presence;
+mod publishing;
+mod requests;
+mod stream;
+mod subject;
+mod supervise;
+mod wire;
+
+pub use broker::{Nats, NotStarted};
+pub use config::{BadConfig, NatsConfig};
+pub use counters::NatsStatus;

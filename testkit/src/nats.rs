@@ -1,0 +1,134 @@
+//! A real nats-server with JetStream, in a folder of its own: killed when dropped.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long it may take to start.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A server on loopback.
+#[derive(Debug)]
+pub struct NatsServer {
+    child: Child,
+    port: u16,
+    folder: PathBuf,
+    flags: Vec<String>,
+}
+
+impl NatsServer {
+    /// One with JetStream and nothing else.
+    ///
+    /// # Panics
+    ///
+    /// If there is no nats-server: Debian has it in the package of that name, and so `cargo xtask` installs it.
+    #[must_use]
+    #[track_caller]
+    pub fn start() -> Self {
+        Self::start_with(&["-js"])
+    }
+
+    /// One with these flags.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    #[must_use]
+    #[track_caller]
+    pub fn start_with(flags: &[&str]) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("rikki-nats-{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
+        let folder = std::env::temp_dir().join(name);
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        // A port that is free.
+        let (child, port) = spawn(&folder, &flags, None);
+        Self { child, port, folder, flags }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Where it keeps what it keeps.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.folder.join("store")
+    }
+
+    /// Ends it as a power cut would end its process.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts it again where it was.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        self.kill();
+        (self.child, self.port) = spawn(&self.folder, &self.flags, Some(self.port));
+    }
+
+    /// Holds it up: it answers nobody, and its connections stay.
+    pub fn hold_up(&self) {
+        signal(self.child.id(), "STOP");
+    }
+
+    /// Lets it go on.
+    pub fn let_go(&self) {
+        signal(self.child.id(), "CONT");
+    }
+}
+
+impl Drop for NatsServer {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Sends a signal to a process.
+fn signal(process: u32, name: &str) {
+    let _ = Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).status();
+}
+
+#[track_caller]
+fn spawn(folder: &Path, flags: &[String], port: Option<u16>) -> (Child, u16) {
+    fs::create_dir_all(folder).expect("a folder for nats-server");
+    let log = fs::File::create(folder.join("log")).expect("a log for nats-server");
+    let mut command = Command::new("nats-server");
+    // Its folder is not in the search path of everybody.
+    if !Path::new("/usr/bin/nats-server").exists() && Path::new("/usr/sbin/nats-server").exists() {
+        command = Command::new("/usr/sbin/nats-server");
+    }
+    command.args(["-a", "127.0.0.1", "-p", &port.map_or("-1".to_owned(), |port| port.to_string())]);
+    command.arg("--ports_file_dir").arg(folder).arg("-sd").arg(folder.join("store")).args(flags);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    let mut child = command.spawn().unwrap_or_else(|error| {
+        panic!("nats-server: {error}; install it (Debian: apt-get install nats-server), as cargo xtask does")
+    });
+    let ports = folder.join(format!("nats-server_{}.ports", child.id()));
+    let started = Instant::now();
+    loop {
+        let text = fs::read_to_string(&ports).unwrap_or_default();
+        // Half of it may be there.
+        let found = text.split_once("://").and_then(|(_, rest)| rest.split_once('"'));
+        if let Some(port) = found.and_then(|(address, _)| address.rsplit_once(':')?.1.parse().ok()) {
+            return (child, port);
+        }
+        let ended = child.try_wait().is_ok_and(|status| status.is_some());
+        if ended || started.elapsed() > LIMIT {
+            let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+            panic!("nats-server does not start: {log}");
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
