@@ -127,6 +127,7 @@ fn spawn(folder: &Path, flags: &[String], port: Option<u16>) -> (Child, u16) {
         let ended = child.try_wait().is_ok_and(|status| status.is_some());
         if ended || started.elapsed() > LIMIT {
             let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+            let _ = child.kill();
             panic!("nats-server does not start: {log}");
         }
         thread::sleep(Duration::from_millis(5));
