@@ -142,7 +142,7 @@ impl Seen {
         }
     }
 
-    fn close(&self, code: CloseCode) {
+    pub(crate) fn close(&self, code: CloseCode) {
         let waker = {
             let mut waker = self.waker();
             self.state.store(code.0.into(), Relaxed);
