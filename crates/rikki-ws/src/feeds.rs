@@ -100,8 +100,8 @@ pub struct Outlet<'a> {
     /// The close that the feeds have asked for.
     pub(super) close: Option<(CloseCode, &'static str)>,
     pub(super) tally: Tally<'a>,
-    /// The time, read once for all that is sent in a poll, in milliseconds of Unix time.
-    pub(super) now: Option<u64>,
+    /// The time in milliseconds of Unix time, and the age of the connection, read once for all that is sent in a poll.
+    pub(super) now: Option<(u64, Duration)>,
 }
 
 impl Outlet<'_> {
@@ -137,10 +137,10 @@ impl Outlet<'_> {
     /// where somebody looks at that. What is older than the connection has waited for no one.
     pub fn note_published(&mut self, at: u64) {
         if let Some(seen) = self.tally.seen {
-            let now = *self.now.get_or_insert_with(unix_ms);
+            let (now, age) = *self.now.get_or_insert_with(|| (unix_ms(), seen.age()));
             let lag = Duration::from_millis(now.saturating_sub(at));
             // Both times are cut to milliseconds.
-            if lag <= seen.age() + Duration::from_millis(1) {
+            if lag <= age + Duration::from_millis(1) {
                 self.tally.waited(1, lag);
             }
         }

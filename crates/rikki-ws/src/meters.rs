@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rikki_limits::Count;
 use rikki_proto::CloseCode;
@@ -243,6 +243,15 @@ impl Tally<'_> {
         if let Some(seen) = self.seen {
             self.shard.sent.count(length);
             seen.sent(length);
+        }
+    }
+
+    /// So many messages have waited since then, if that is known.
+    pub(super) fn waited_since(self, messages: usize, since: Option<Instant>) {
+        if let Some(since) = since
+            && messages > 0
+        {
+            self.waited(messages, since.elapsed());
         }
     }
 

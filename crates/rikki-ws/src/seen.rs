@@ -40,8 +40,9 @@ pub(crate) struct Seen {
     mailbox: OnceLock<Weak<Mailbox>>,
     /// [`NEW`], [`DRIVEN`], or the code that it is to be closed with.
     state: AtomicU32,
-    /// What wakes its task, once it is driven.
+    /// What wakes the task that drives it, and the address of what that wakes, to tell another task by.
     waker: Mutex<Option<Waker>>,
+    driven_by: AtomicUsize,
 }
 
 const NEW: u32 = 0;
@@ -69,7 +70,7 @@ impl Seen {
         opening: &Opening,
         packed: Option<Arc<[Pair; 2]>>,
     ) -> Arc<Self> {
-        let (received, sent, backlog, waits_since, mailbox, state, waker) = Default::default();
+        let (received, sent, backlog, waits_since, mailbox, state, waker, driven_by) = Default::default();
         Arc::new(Self {
             id: id.get(),
             meters: meters.clone(),
@@ -84,6 +85,7 @@ impl Seen {
             mailbox,
             state,
             waker,
+            driven_by,
         })
     }
 
@@ -114,10 +116,11 @@ impl Seen {
         let _ = self.mailbox.set(Arc::downgrade(mailbox));
     }
 
-    /// The code that it is to be closed with, if somebody has said so; `waker` is woken when somebody does.
+    /// The code that it is to be closed with, if somebody has said so; the latest `waker` is woken when somebody does.
     #[inline(always)]
     pub(crate) fn closing(&self, waker: &Waker) -> Option<CloseCode> {
-        if self.state.load(Relaxed) == DRIVEN { None } else { self.look(waker) }
+        let is_known = self.state.load(Relaxed) == DRIVEN && self.driven_by.load(Relaxed) == waker.data().addr();
+        if is_known { None } else { self.look(waker) }
     }
 
     #[cold]
@@ -126,17 +129,20 @@ impl Seen {
         // Under the lock, so that nobody closes it between the look and the waker.
         let mut known = self.waker();
         match self.state.load(Relaxed) {
-            NEW => {
-                *known = Some(waker.clone());
+            NEW | DRIVEN => {
+                // Whoever has the stream may have handed it to another task.
+                let before = known.replace(waker.clone());
+                self.driven_by.store(waker.data().addr(), Relaxed);
                 self.state.store(DRIVEN, Relaxed);
+                drop(known);
+                drop(before); // without the lock: it may be the last to hold a task
                 None
             }
-            DRIVEN => None,
             code => Some(CloseCode(u16::try_from(code).unwrap_or(CloseCode::POLICY_VIOLATION.0))),
         }
     }
 
-    fn close(&self, code: CloseCode) {
+    pub(crate) fn close(&self, code: CloseCode) {
         let waker = {
             let mut waker = self.waker();
             self.state.store(code.0.into(), Relaxed);
@@ -268,7 +274,7 @@ impl Roll {
         slowest.into_iter().map(|(queued, seen)| seen.read(queued)).collect()
     }
 
-    /// Closes those of an endpoint, as many at a time as `pause` lets, and says how many there were.
+    /// The ids of those of an endpoint.
     pub(crate) fn of_endpoint(&self, endpoint: &str) -> Vec<u64> {
         let mut ids = Vec::new();
         self.each(|seen| {
@@ -343,5 +349,41 @@ impl Codecs for SeenCodecs {
         let (taken, produced) = decompressor.work();
         received.add(produced, taken);
         self.codecs.give_back(decompressor);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Wake;
+
+    use super::*;
+
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// The stream may have gone to another task than the one that polled it first.
+    #[test]
+    fn a_close_wakes_the_task_that_has_it_now() {
+        let parts = Box::new(http::Request::new(()).into_parts().0);
+        let opening = Opening { parts, peer: None, subprotocol: None, is_compressed: false };
+        let roll = Roll::default();
+        let seen = Seen::new(ConnectionId::next(), &Meters::unread(), &opening, None);
+        roll.add(&seen);
+        let tasks = [(); 2].map(|()| Arc::new(Woken(AtomicUsize::new(0))));
+        let wakers = tasks.clone().map(Waker::from);
+        for waker in [&wakers[0], &wakers[0], &wakers[1], &wakers[1]] {
+            assert_eq!(seen.closing(waker), None);
+        }
+        assert_eq!(Arc::strong_count(&tasks[0]), 2, "the task of before is not held");
+        assert!(roll.close(seen.id, CloseCode::POLICY_VIOLATION));
+        assert_eq!(tasks.map(|task| task.0.load(Relaxed)), [0, 1]);
+        assert_eq!(seen.closing(&wakers[1]), Some(CloseCode::POLICY_VIOLATION));
+        roll.remove(&seen);
+        assert!(!roll.close(seen.id, CloseCode::NORMAL));
     }
 }

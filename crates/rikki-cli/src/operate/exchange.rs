@@ -94,14 +94,22 @@ fn exchange(mut stream: impl Read + Write, request: &str) -> io::Result<Answer> 
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.take(LONGEST).read_to_end(&mut answer)?;
-    read(&answer).ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "what answers there speaks no HTTP"))
+    let invalid = || io::Error::new(ErrorKind::InvalidData, "what answers there speaks no HTTP");
+    let (answer, is_whole) = read(&answer).ok_or_else(invalid)?;
+    is_whole.then_some(answer).ok_or_else(|| io::Error::new(ErrorKind::UnexpectedEof, "the answer was cut off"))
 }
 
-fn read(answer: &[u8]) -> Option<Answer> {
-    let text = String::from_utf8_lossy(answer);
-    let (head, body) = text.split_once("\r\n\r\n")?;
+/// The answer, and whether it has the length that it announces.
+fn read(answer: &[u8]) -> Option<(Answer, bool)> {
+    const END: &[u8] = b"\r\n\r\n";
+    let end = answer.windows(END.len()).position(|bytes| bytes == END)?;
+    let (head, body) = (std::str::from_utf8(answer.get(..end)?).ok()?, answer.get(end + END.len()..)?);
     let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    Some(Answer { status, text: body.to_owned() })
+    let fields = head.lines().filter_map(|line| line.split_once(':'));
+    let mut lengths =
+        fields.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).map(|(_, length)| length.trim());
+    let is_whole = lengths.all(|length| length.parse() == Ok(body.len()));
+    Some((Answer { status, text: String::from_utf8_lossy(body).into_owned() }, is_whole))
 }
 
 #[cfg(test)]
@@ -125,8 +133,9 @@ mod tests {
 
     #[test]
     fn answers() {
-        let answer = read(b"HTTP/1.1 404 Not Found\r\ncontent-length: 3\r\n\r\nno\n").unwrap();
-        assert_eq!((answer.status, &*answer.text), (404, "no\n"));
+        let (answer, is_whole) = read(b"HTTP/1.1 404 Not Found\r\ncontent-length: 3\r\n\r\nno\n").unwrap();
+        assert_eq!((answer.status, &*answer.text, is_whole), (404, "no\n", true));
+        assert!(!read(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nno\n").unwrap().1, "cut off");
         for broken in ["", "HTTP/1.1 20", "SSH-2.0\r\n\r\n", "HTTP/1.1 x\r\n\r\n"] {
             assert!(read(broken.as_bytes()).is_none(), "{broken}");
         }

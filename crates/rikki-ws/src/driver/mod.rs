@@ -92,6 +92,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
         let until = if connection.is_server() { terms.end_of_life(now) } else { NEVER };
         if let Some(seen) = &trace.seen {
             terms.live.roll().add(seen);
+            // Its endpoint may have been closed since it was let in: whoever did so has not found it there.
+            if terms.meters.is_closed() {
+                seen.close(CloseCode::GOING_AWAY);
+            }
         }
         let mut rate = Rate::new(&terms, now);
         if let Some(rate) = &mut rate {

@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rikki_limits::Share;
 use rikki_proto::{CloseCode, Connection, Message, Output, PreparedMessage, SendError, Text};
 use tokio::sync::Notify;
 
+use super::queued_at::QueuedAt;
 use super::waits::Waits;
 use crate::clock::TICK;
 use crate::compression::worked;
@@ -109,8 +110,8 @@ pub(super) struct State {
     queue: VecDeque<Command>,
     /// The size of `queue`, in bytes.
     queued: Share,
-    /// Since when there is something in it, where somebody looks at that.
-    filled_at: Option<Instant>,
+    /// Since when that waits, where somebody looks at it.
+    queued_at: QueuedAt,
     /// What the connection holds unsent: it counts towards the mark.
     backlog: usize,
     waker: Option<Waker>,
@@ -147,6 +148,7 @@ impl State {
             && let Some(index) = self.queue.iter().position(Command::is_message)
             && let Some(oldest) = self.queue.remove(index)
         {
+            self.queued_at.removed(index);
             self.queued.shrink_to(self.queued.held() - oldest.size());
             dropped.push(oldest);
         }
@@ -165,8 +167,8 @@ pub(crate) struct Drained {
 impl Mailbox {
     pub(crate) fn new(id: ConnectionId, terms: Arc<Terms>) -> Self {
         let queued = terms.queues().share();
-        let (queue, filled_at, backlog, dropped, waker, closed, ended, waits) = Default::default();
-        let state = State { queued, queue, filled_at, backlog, dropped, waker, closed, ended, waits };
+        let (queue, queued_at, backlog, dropped, waker, closed, ended, waits) = Default::default();
+        let state = State { queued, queue, queued_at, backlog, dropped, waker, closed, ended, waits };
         Self { id, terms, state: Mutex::new(state) }
     }
 
@@ -227,8 +229,9 @@ impl Mailbox {
             state.closed = closes;
             let queued = state.queued.held() + command.size();
             state.queued.set(queued);
-            if state.queue.is_empty() && self.terms.meters.are_timed() {
-                state.filled_at = Some(Instant::now());
+            if self.terms.meters.are_timed() {
+                let before = state.queue.len();
+                state.queued_at.pushed(before);
             }
             state.queue.push_back(command);
             (state.waker.take(), if closes { state.changed() } else { None })
@@ -306,24 +309,27 @@ impl Mailbox {
         limit: usize,
         tally: Tally<'_>,
     ) -> Drained {
-        let (mut framed, mut filled_at) = (0, None);
+        let (mut framed, mut since) = (0, None);
         let mark = self.terms.framed_ahead(self.terms.mark());
         let mut drained = Drained { moved: 0, emptied: false };
         while drained.moved < limit && output.len() < mark && !drained.emptied && worked() < WORK_PER_POLL {
-            let command = {
+            let (command, queued_at) = {
                 let mut state = self.state();
                 let Some(command) = state.queue.pop_front() else {
                     drained.emptied = true;
                     break;
                 };
                 drained.emptied = state.queue.is_empty();
-                filled_at = if drained.emptied { state.filled_at.take() } else { state.filled_at };
                 let queued = state.queued.held() - command.size();
                 state.queued.shrink_to(queued);
                 // It only moves: what is held stays at the mark until it is written.
                 state.backlog = output.len() + command.size();
-                command
+                (command, state.queued_at.popped())
             };
+            if queued_at != since {
+                tally.waited_since(std::mem::take(&mut framed), since);
+                since = queued_at;
+            }
             drained.moved += 1;
             if let Command::Ask(number) = command {
                 self.state().waits.iter_mut().for_each(|waits| waits.note_sent(number));
@@ -342,9 +348,7 @@ impl Mailbox {
                 (_, None) => {}
             }
         }
-        if let Some(filled_at) = filled_at {
-            tally.waited(framed, filled_at.elapsed());
-        }
+        tally.waited_since(framed, since);
         drained
     }
 

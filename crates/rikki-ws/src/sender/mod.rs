@@ -1,6 +1,7 @@
 //! Sending from anywhere: a bounded queue between any thread and a connection's task.
 
 mod mailbox;
+mod queued_at;
 mod waits;
 
 use std::sync::Arc;

@@ -7,8 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::snapshot::Lists;
-use super::{Admin, metrics};
+use super::{Admin, Told, metrics};
 use crate::live::Stage;
 
 const JSON: &str = "application/json";
@@ -28,7 +27,7 @@ pub(super) fn all(admin: &Admin) -> Router {
     let (status, details) = (admin.clone(), admin.clone());
     let one = async move |Path(id): Path<String>| connection(&details, &id);
     probes(admin)
-        .route("/status", get(async move || answer(StatusCode::OK, JSON, status.status())))
+        .route("/status", get(async move || answer(StatusCode::OK, JSON, status.text(Told::Status))))
         .route("/status/connections/{id}", get(one))
 }
 
@@ -44,10 +43,9 @@ pub(super) fn answer(status: StatusCode, media_type: &'static str, body: impl In
 /// In the format that is asked for: that of OpenMetrics is another one.
 fn scraped(admin: &Admin, headers: &HeaderMap) -> Response {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let snapshot = admin.snapshot(Lists::Without);
     match accepted.into_iter().any(|accepted| accepted.contains("application/openmetrics-text")) {
-        true => answer(StatusCode::OK, metrics::OPEN_METRICS, metrics::open_metrics(&snapshot)),
-        false => answer(StatusCode::OK, metrics::CLASSIC, metrics::classic(&snapshot)),
+        true => answer(StatusCode::OK, metrics::OPEN_METRICS, admin.text(Told::OpenMetrics)),
+        false => answer(StatusCode::OK, metrics::CLASSIC, admin.text(Told::Classic)),
     }
 }
 

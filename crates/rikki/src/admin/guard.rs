@@ -21,8 +21,18 @@ use crate::ws::internal::{Authority, Field, Host, host_field, only};
 #[derive(Clone)]
 pub(super) struct Guard {
     admin: Admin,
-    /// Whether names have to be known: where no listener judges them.
-    judges_names: bool,
+    names: Names,
+}
+
+/// By what names it may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Names {
+    /// Any: a listener judges them, or no page can reach this one.
+    Any,
+    /// Those that are allowed, where `*` stands for all.
+    Allowed,
+    /// The same, but for `*`: a server may let anybody in by any name, which is no reason to show every page who is there.
+    Told,
 }
 
 /// The fields of each answer: nothing is kept, nothing is guessed, and no other site has it in a frame.
@@ -34,8 +44,8 @@ const FIELDS: [(header::HeaderName, HeaderValue); 4] = [
 ];
 
 impl Guard {
-    pub(super) fn new(admin: &Admin, judges_names: bool) -> Self {
-        Self { admin: admin.clone(), judges_names }
+    pub(super) fn new(admin: &Admin, names: Names) -> Self {
+        Self { admin: admin.clone(), names }
     }
 
     pub(super) fn layer<S>(self) -> impl Layer<S, Service = Guarded<S>> + Clone {
@@ -45,7 +55,7 @@ impl Guard {
     fn refuse(&self, headers: &HeaderMap) -> Option<String> {
         let host = host_field(headers).ok().flatten();
         if let Some(Authority { host: Host::Name(name), .. }) = &host
-            && self.judges_names
+            && self.names != Names::Any
             && !self.knows(name)
         {
             let name = Excerpt::of(&**name);
@@ -68,7 +78,10 @@ impl Guard {
     fn knows(&self, name: &str) -> bool {
         let hosts = self.admin.0.hosts.read().unwrap_or_else(PoisonError::into_inner);
         Host::parse(name).is_some_and(|host| host.is_loopback() || host.is_below_localhost())
-            || hosts.iter().any(|host| host == "*" || host.eq_ignore_ascii_case(name))
+            || hosts.iter().any(|host| match &**host {
+                "*" => self.names == Names::Allowed,
+                host => host.eq_ignore_ascii_case(name),
+            })
     }
 }
 

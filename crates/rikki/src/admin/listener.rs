@@ -6,7 +6,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{any, get};
 
-use super::guard::Guard;
+use super::guard::{Guard, Names};
 use super::{Admin, commands, faces, page};
 use crate::server::{ListenUrl, Reach};
 use crate::{Server, StartError};
@@ -22,7 +22,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Admin {
     /// A server of its own for this, with one thread, 64 connections and 100 requests a second from each address: so a
-    /// server that is full or held up can be looked into all the same, and whoever asks too much takes nothing from it.
+    /// server that is full or held up can be looked into all the same, and whoever asks too much takes that thread alone.
     ///
     /// At `/` it has a live page for people, which asks for `/status` once a second. What is there goes by where it listens:
     ///
@@ -46,9 +46,9 @@ impl Admin {
         let mut server = Server::new().workers(1).max_connections(CONNECTIONS).max_request_rate(RATE);
         server = server.head_timeout(HEAD_TIMEOUT).drain_timeout(Duration::from_secs(1)).quietly();
         let (routes, guard) = match listen.reach() {
-            Reach::Unix => (looks(self).merge(commands::routes(self)), Guard::new(self, false)),
-            Reach::Loopback => (looks(self).merge(commands::nowhere()), Guard::new(self, true)),
-            Reach::Open => (faces::probes(self).merge(hidden()), Guard::new(self, true)),
+            Reach::Unix => (looks(self).merge(commands::routes(self)), Guard::new(self, Names::Any)),
+            Reach::Loopback => (looks(self).merge(commands::nowhere()), Guard::new(self, Names::Told)),
+            Reach::Open => (faces::probes(self).merge(hidden()), Guard::new(self, Names::Allowed)),
         };
         // The guard judges names, and may be told of others while it runs.
         server = server.allow_host("*");

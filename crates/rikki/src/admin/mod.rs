@@ -15,19 +15,20 @@ mod warnings;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
+use axum::body::Bytes;
 
 use crate::live::{Monitor, Stage};
-use guard::Guard;
+use guard::{Guard, Names};
 use snapshot::{Lists, Snapshot};
 
 pub use commands::Commands;
 pub use warnings::{Warning, Warnings};
 
-/// For how long what was read of a server is told again at least, and how many times as long as it took to read: so those
-/// who ask, however many they are, take a twentieth of a processor at most.
+/// For how long a text is told again at least, and how many times as long as it took to read and to write: so those who
+/// ask for it, however many they are, have it made in a twentieth of a processor at most.
 const FRESH: Duration = Duration::from_millis(50);
 const SPARED: u32 = 20;
 
@@ -58,18 +59,34 @@ pub struct Admin(Arc<Inside>);
 struct Inside {
     monitor: Monitor,
     made: Instant,
+    made_at: SystemTime,
     warnings: Warnings,
     hosts: RwLock<Vec<String>>,
     commands: OnceLock<Commands>,
-    /// What was read last, without the lists and with them.
-    latest: Mutex<[Option<Latest>; 2]>,
+    latest: Mutex<Texts>,
 }
 
-/// What was read, when, and for how long it is told.
+/// What was told last.
+#[derive(Default)]
+struct Texts {
+    classic: Option<Latest>,
+    open_metrics: Option<Latest>,
+    status: Option<Latest>,
+}
+
+/// A text, when it was made, and for how long it is told.
 struct Latest {
-    snapshot: Arc<Snapshot>,
-    read_at: Instant,
+    text: Bytes,
+    made: Instant,
     fresh_for: Duration,
+}
+
+/// What can be told.
+#[derive(Clone, Copy)]
+enum Told {
+    Classic,
+    OpenMetrics,
+    Status,
 }
 
 impl Admin {
@@ -84,8 +101,9 @@ impl Admin {
     pub fn with_warnings(monitor: &Monitor, warnings: &Warnings) -> Self {
         let (hosts, commands, latest) = Default::default();
         monitor.watch();
-        let (monitor, made, warnings) = (monitor.clone(), Instant::now(), warnings.clone());
-        Self(Arc::new(Inside { monitor, made, warnings, hosts, commands, latest }))
+        let (made, made_at) = (Instant::now(), SystemTime::now());
+        let (monitor, warnings) = (monitor.clone(), warnings.clone());
+        Self(Arc::new(Inside { monitor, made, made_at, warnings, hosts, commands, latest }))
     }
 
     /// Takes commands from now on, where there is a Unix socket for them: until then they get 503. What was said first
@@ -95,7 +113,8 @@ impl Admin {
     }
 
     /// By what names it may be asked from now on, beside every address and `localhost`: for a proxy, or for a Prometheus
-    /// that finds it by a name. `*` stands for all.
+    /// that finds it by a name. `*` stands for all where only metrics and probes are shown; where more is, a page could
+    /// come by any name, so that each is to be told.
     pub fn allow_hosts(&self, names: impl IntoIterator<Item = impl Into<String>>) {
         let names = names.into_iter().map(Into::into).collect();
         *self.0.hosts.write().unwrap_or_else(PoisonError::into_inner) = names;
@@ -103,24 +122,24 @@ impl Admin {
 
     /// `/metrics`, `/healthz` and `/readyz`, for a server of your own: whoever reaches it can read them.
     pub fn probes(&self) -> Router {
-        faces::probes(self).layer(Guard::new(self, false).layer())
+        faces::probes(self).layer(Guard::new(self, Names::Any).layer())
     }
 
     /// These and `/status`, with addresses of clients in it, for a server of your own that strangers cannot reach.
     pub fn router(&self) -> Router {
-        faces::all(self).layer(Guard::new(self, false).layer())
+        faces::all(self).layer(Guard::new(self, Names::Any).layer())
     }
 
     /// The metrics, in the text format of Prometheus 0.0.4.
     #[must_use]
     pub fn metrics(&self) -> String {
-        metrics::classic(&self.snapshot(Lists::Without))
+        String::from_utf8_lossy(&self.text(Told::Classic)).into_owned()
     }
 
     /// The status, as `/status` has it: an object of JSON.
     #[must_use]
     pub fn status(&self) -> String {
-        self.snapshot(Lists::With).json()
+        String::from_utf8_lossy(&self.text(Told::Status)).into_owned()
     }
 
     fn stage(&self) -> Stage {
@@ -128,18 +147,25 @@ impl Admin {
     }
 
     /// What there is now, or was a moment ago.
-    fn snapshot(&self, lists: Lists) -> Arc<Snapshot> {
-        let mut latest = self.0.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let [without, with] = &mut *latest;
-        let latest = if lists == Lists::With { with } else { without };
-        if let Some(latest) = latest.as_ref().filter(|latest| latest.read_at.elapsed() < latest.fresh_for) {
-            return latest.snapshot.clone();
+    fn text(&self, told: Told) -> Bytes {
+        let mut texts = self.0.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let latest = match told {
+            Told::Classic => &mut texts.classic,
+            Told::OpenMetrics => &mut texts.open_metrics,
+            Told::Status => &mut texts.status,
+        };
+        if let Some(latest) = latest.as_ref().filter(|latest| latest.made.elapsed() < latest.fresh_for) {
+            return latest.text.clone();
         }
         let began = Instant::now();
-        let snapshot = Arc::new(Snapshot::read(&self.0, lists));
+        let text = Bytes::from(match told {
+            Told::Classic => metrics::classic(Snapshot::read(&self.0, Lists::Without)),
+            Told::OpenMetrics => metrics::open_metrics(Snapshot::read(&self.0, Lists::Without)),
+            Told::Status => Snapshot::read(&self.0, Lists::With).json(),
+        });
         let fresh_for = began.elapsed().saturating_mul(SPARED).max(FRESH);
-        *latest = Some(Latest { snapshot: snapshot.clone(), read_at: Instant::now(), fresh_for });
-        snapshot
+        *latest = Some(Latest { text: text.clone(), made: Instant::now(), fresh_for });
+        text
     }
 }
 

@@ -55,6 +55,9 @@ pub(super) struct Snapshot {
     #[cfg(feature = "topics")]
     pub(super) topics: Topics,
     pub(super) warnings: Vec<Warning>,
+    /// Since when somebody could look, in milliseconds of Unix time: the same each time that it is read.
+    #[serde(skip)]
+    pub(super) since_ms: u64,
     #[serde(skip)]
     pub(super) counters: Counters,
     #[serde(skip)]
@@ -285,6 +288,7 @@ impl Snapshot {
             #[cfg(feature = "topics")]
             topics: Topics::read(monitor, if with_lists { LARGEST } else { 0 }),
             warnings: if with_lists { inside.warnings.latest() } else { Vec::new() },
+            since_ms: unix_ms(inside.made_at),
             counters,
             meters,
             pulses,

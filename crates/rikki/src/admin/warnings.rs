@@ -12,7 +12,7 @@ const LETTERS: usize = 500;
 
 /// The latest 100 warnings of a log, for `/status`: whoever writes the log hands them over. A clone has the same.
 ///
-/// Memory: at most 200 KiB.
+/// Memory: at most 400 KiB, where each letter takes four bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Warnings(Arc<Mutex<VecDeque<Warning>>>);
 

@@ -25,6 +25,8 @@ use crate::buffers::READ_SIZE;
 use crate::config::Config;
 use crate::handler::{Handler, HandlerTask};
 use crate::live::Live;
+use crate::meters::Carrier;
+use crate::opening::Opening;
 use crate::sender::Sender;
 
 /// A stream made of scripted reads, which takes as many bytes as it is told to.
@@ -219,6 +221,22 @@ async fn frames_of_one_read_are_answered_with_one_write() {
     assert!(fixture.poll().is_pending());
     assert_eq!((fixture.consumer.messages, fixture.driver.line.io.write_calls), (32, 1));
     assert_eq!(fixture.driver.line.io.written, b"\x81\x14twenty bytes of text".repeat(32));
+}
+
+/// One that was let in just before its endpoint was closed.
+#[tokio::test]
+async fn whoever_begins_where_nobody_is_let_in_is_closed() {
+    let terms = Terms::from(Config::default()).at(Some("/a"), Carrier::Tcp);
+    assert_eq!(terms.live.close_endpoint("/a", true), Some(Vec::new()));
+    terms.counts().websockets.up();
+    let parts = Box::new(http::Request::new(()).into_parts().0);
+    let opening = Opening { parts, peer: None, subprotocol: None, is_compressed: false };
+    let mut trace = Trace::untold();
+    trace.seen = Some(Seen::new(trace.id, &terms.meters, &opening, None));
+    let mut driver = Driver::new(Script::new([]), &[], terms.server(), terms.clone(), trace);
+    let mut consumer = Answers { answer: quiet, messages: 0, closed: None };
+    assert!(driver.poll(&mut Context::from_waker(Waker::noop()), &mut consumer).is_pending());
+    assert_eq!(driver.line.io.written, b"\x88\x02\x03\xe9");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Each metric once: what it is called, what it means and where it is read. docs/admin.md has the same table.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 #[cfg(feature = "topics")]
 use rikki_topics::TopicCounters;
@@ -26,9 +28,10 @@ pub(super) enum Kind {
     Histogram,
 }
 
-/// What is read of one metric.
+/// What is read of one metric, by its labels: what has the same ones, as topics of two hubs may, is added up, since no two
+/// samples of a metric may.
 #[derive(Default)]
-pub(super) struct Samples(pub(super) Vec<(Vec<Cow<'static, str>>, Value)>);
+pub(super) struct Samples(pub(super) BTreeMap<Vec<Cow<'static, str>>, Value>);
 
 pub(super) enum Value {
     Count(u64),
@@ -43,12 +46,16 @@ pub(super) enum Value {
 impl Samples {
     /// One of a metric without labels.
     fn one(&mut self, value: impl Into<Value>) {
-        self.0.push((Vec::new(), value.into()));
+        self.add([], value);
     }
 
     /// One more with the values of the labels, in their order.
     fn add<const N: usize>(&mut self, labels: [Cow<'static, str>; N], value: impl Into<Value>) {
-        self.0.push((labels.into(), value.into()));
+        let value = value.into();
+        match self.0.entry(labels.into()) {
+            Entry::Vacant(entry) => _ = entry.insert(value),
+            Entry::Occupied(mut entry) => entry.get_mut().add(value),
+        }
     }
 
     fn reasons(&mut self, counted: &[Counted]) {
@@ -69,6 +76,17 @@ impl Samples {
         for budget in budgets {
             let mount = budget.mount.clone().unwrap_or_default();
             self.add([budget.name.into(), mount.into()], Value::Level(value(budget) as f64));
+        }
+    }
+}
+
+impl Value {
+    fn add(&mut self, other: Self) {
+        match (self, other) {
+            (Self::Count(sum), Self::Count(count)) => *sum += count,
+            (Self::Level(sum), Self::Level(level)) => *sum += level,
+            // Those have labels of which none comes twice.
+            _ => {}
         }
     }
 }
@@ -161,7 +179,7 @@ pub(super) const FAMILIES: &[Family] = &[
         to.add([now.version.into()], 1.0)
     }),
     family("rikki_start_time_seconds", Gauge, &[], "When it was started, in Unix time", |now, to| {
-        to.one((now.now_ms.saturating_sub(now.uptime_ms)) as f64 / 1000.0)
+        to.one(now.since_ms as f64 / 1000.0)
     }),
     family("rikki_ready", Gauge, &[], "1 while /readyz says 200, or else 0", |now, to| {
         to.one(f64::from(u8::from(now.state == "serving")))

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -17,9 +16,9 @@ pub(crate) const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(crate) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The text of OpenMetrics: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
-pub(crate) fn open_metrics(snapshot: &Arc<Snapshot>) -> String {
+pub(crate) fn open_metrics(snapshot: Snapshot) -> String {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Collected(snapshot.clone())));
+    registry.register_collector(Box::new(Collected(snapshot)));
     let mut text = String::new();
     // Writing to a String does not fail.
     let _ = encode(&mut text, &registry);
@@ -28,7 +27,7 @@ pub(crate) fn open_metrics(snapshot: &Arc<Snapshot>) -> String {
 
 /// The older format, <https://prometheus.io/docs/instrumenting/exposition_formats/>: counters are described by the name
 /// of their samples, and there is no end.
-pub(crate) fn classic(snapshot: &Arc<Snapshot>) -> String {
+pub(crate) fn classic(snapshot: Snapshot) -> String {
     let text = open_metrics(snapshot);
     let mut classic = String::with_capacity(text.len());
     let is_counter = |name: &str| FAMILIES.iter().any(|family| family.name == name && family.kind == Kind::Counter);
@@ -45,7 +44,7 @@ pub(crate) fn classic(snapshot: &Arc<Snapshot>) -> String {
 }
 
 #[derive(Debug)]
-struct Collected(Arc<Snapshot>);
+struct Collected(Snapshot);
 
 impl Collector for Collected {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
