@@ -128,7 +128,7 @@ fn settings_of_it_are_judged() {
     check(&run(&["--admin", "localhost"]), 2, "has no port");
     check(&run(&["--admin", "nonsense://"]), 2, "--admin: ");
     let checked = |admin: &str| {
-        let config = folder.write("rikki.toml", &format!("admin = \"{admin}\"\n"));
+        let config = folder.write("rikki.toml", format!("admin = \"{admin}\"\n"));
         Process::start(&["check", "--config", &config, &folder.path("")]).end()
     };
     check(&checked("unix:admin.sock,mode=660"), 0, "the settings are good");
