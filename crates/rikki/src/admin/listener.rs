@@ -28,7 +28,7 @@ impl Admin {
     ///
     /// | listener | what it shows |
     /// |---|---|
-    /// | a Unix socket, with mode 600 if the URL says none | all of it, and takes [commands](Commands) |
+    /// | a Unix socket, with mode 600 if the URL says none | all of it, and takes [commands](super::Commands) |
     /// | loopback: `localhost`, 127.0.0.0/8, `[::1]` | all of it |
     /// | anything else | `/metrics`, `/healthz` and `/readyz` |
     ///

@@ -2,7 +2,7 @@
 //!
 //! What is told is read from what there is when somebody asks; nothing of it is on the way of a message. Who may ask is
 //! judged here, by Host, Origin and the kind of listener; connections, their places and deadlines are those of the
-//! [`Server`] that this is a part of, which is one of its own in [`Admin::server`].
+//! [`Server`](crate::Server) that this is a part of, which is one of its own in [`Admin::server`].
 
 mod commands;
 mod faces;
