@@ -250,12 +250,21 @@ pub(crate) fn systemd() -> std::result::Result<(), Missing> {
         return Err(Missing("a systemd of its own takes root, on Debian or its kin".to_owned()));
     }
     command_tests()?;
-    let there = Path::new("/lib/systemd/systemd").exists() && Path::new("/usr/bin/deb-systemd-helper").exists();
-    if there && works(Command::new("setpriv").arg("--version")) {
-        return Ok(());
+    let files = ["/lib/systemd/systemd", "/usr/bin/deb-systemd-helper", "/bin/kill"];
+    let there = files.iter().all(|file| Path::new(file).exists()) && works(Command::new("setpriv").arg("--version"));
+    if !there {
+        let hint = "install systemd (Debian: apt-get install systemd init-system-helpers procps util-linux)";
+        apt(&["systemd", "init-system-helpers", "procps", "util-linux"], hint)?;
     }
-    let hint = "install systemd (Debian: apt-get install systemd init-system-helpers util-linux)";
-    apt(&["systemd", "init-system-helpers", "util-linux"], hint)
+    let mut namespaces = Command::new("unshare");
+    // As the tests ask for them, with something mounted there.
+    namespaces.args(["--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup", "--fork", "mount"]);
+    match works(namespaces.args(["-t", "tmpfs", "tmpfs", "/run"])) {
+        true => Ok(()),
+        false => {
+            Err(Missing("a systemd of its own takes namespaces, which this machine does not let root have".to_owned()))
+        }
+    }
 }
 
 /// Finds tinyproxy and dante, by which clients reach servers, or installs them.

@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -36,36 +38,49 @@ struct Counts {
     opened: AtomicUsize,
 }
 
-fn restarts(bench: &Bench) -> Result<String, Trouble> {
-    let failed = |error: std::io::Error| error.to_string();
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).map_err(failed)?;
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).map_err(failed)?;
-    socket.listen(BACKLOG).map_err(failed)?;
-    let socket = TcpListener::from(socket);
-    let address = socket.local_addr().map_err(failed)?;
-    let named = bench.scratch.join("notify");
-    let manager = UnixDatagram::bind(&named).map_err(failed)?;
-    manager.set_read_timeout(Some(LIMIT)).map_err(failed)?;
-    let start = || {
-        let log = bench.scratch.join("log-restarts");
+/// The manager of the service: it keeps the socket, and is told what the server does.
+struct Manager<'a> {
+    bench: &'a Bench,
+    socket: TcpListener,
+    notified: UnixDatagram,
+}
+
+impl<'a> Manager<'a> {
+    fn new(bench: &'a Bench) -> Result<Self> {
+        let failed = |error: std::io::Error| error.to_string();
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).map_err(failed)?;
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).map_err(failed)?;
+        socket.listen(BACKLOG).map_err(failed)?;
+        let notified = UnixDatagram::bind(Self::named(bench)).map_err(failed)?;
+        notified.set_read_timeout(Some(LIMIT)).map_err(failed)?;
+        Ok(Self { bench, socket: socket.into(), notified })
+    }
+
+    fn named(bench: &Bench) -> PathBuf {
+        bench.scratch.join("notify")
+    }
+
+    /// Starts the server, and waits until it says that it is ready.
+    fn start(&self) -> Result<Server> {
+        let failed = |error: std::io::Error| error.to_string();
+        let log = self.bench.scratch.join("log-restarts");
         let mut command = Command::new("sh");
         command.arg("-c").arg("exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web exec \"$0\" \"$@\"");
-        command.arg(&bench.rikki).arg(bench.root()).args([
-            "--listen",
-            "fd:web",
-            "--log",
-            "warn",
-            "--drain-window",
-            "0s",
-        ]);
-        let stdin = socket.try_clone().map_err(failed)?;
-        command.env("NOTIFY_SOCKET", &named).stdin(Stdio::from(std::os::fd::OwnedFd::from(stdin)));
+        let flags = ["--listen", "fd:web", "--log", "warn", "--drain-window", "0s"];
+        command.arg(&self.bench.rikki).arg(self.bench.root()).args(flags);
+        let stdin = self.socket.try_clone().map_err(failed)?;
+        command.env("NOTIFY_SOCKET", Self::named(self.bench)).stdin(OwnedFd::from(stdin));
         command.stderr(File::create(&log).map_err(failed)?);
         let server = Server::spawn_as(command, log)?;
-        until(&manager, "READY=1")?;
-        Ok::<_, String>(server)
-    };
-    let mut server = start()?;
+        until(&self.notified, "READY=1")?;
+        Ok(server)
+    }
+}
+
+fn restarts(bench: &Bench) -> Result<String, Trouble> {
+    let manager = Manager::new(bench)?;
+    let address = manager.socket.local_addr().map_err(|error| error.to_string())?;
+    let mut server = manager.start()?;
     let counts = Arc::<Counts>::default();
     let asking = (0..ASKING).map(|_| bench.runtime.spawn(ask(address, counts.clone())));
     let talking = (0..TALKING).map(|_| bench.runtime.spawn(talk(address, counts.clone())));
@@ -88,7 +103,7 @@ fn restarts(bench: &Bench) -> Result<String, Trouble> {
         if !status.success() {
             return Err(format!("round {round}: {status}; {}", server.log_text()).into());
         }
-        server = start()?;
+        server = manager.start()?;
         longest = longest.max(began.elapsed());
     }
     counts.over.store(true, Relaxed);

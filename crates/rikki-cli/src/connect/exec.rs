@@ -81,11 +81,11 @@ async fn run(command: String, message: Vec<u8>, longest: Duration, reports: Repo
     if reports == Reports::Screen {
         shell.stderr(Stdio::piped());
     }
-    // What it starts belongs to it, and ends with it.
     // Of a service, they are for this process alone.
     for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
         shell.env_remove(name);
     }
+    // What it starts belongs to it, and ends with it.
     #[cfg(unix)]
     shell.process_group(0);
     let mut group = Group { child: shell.spawn().map_err(ExecError::Start)? };

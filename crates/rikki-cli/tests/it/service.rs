@@ -86,29 +86,24 @@ fn the_service_manager_is_told_what_the_server_does() {
 #[test]
 fn a_manager_with_an_abstract_name_has_its_watchdog_fed() {
     let folder = Folder::new();
-    let name = format!("rikki-test-{}", std::process::id());
-    let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
-    let manager = Manager::with(socket, format!("@{name}"));
-    let fed = |whom: Option<&str>| {
+    let start = |name: &str, whom: Option<&str>| {
+        let name = format!("rikki-test-{}-{name}", std::process::id());
+        let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        let manager = Manager::with(socket, format!("@{name}"));
         let period = ("WATCHDOG_USEC", "100000");
         let whom = whom.map(|whom| ("WATCHDOG_PID", whom));
         let server = manager.start(&[&folder.path("")], &[period].into_iter().chain(whom).collect::<Vec<_>>());
-        let _ = address(&server);
-        let mut meals = 0;
-        let until = Instant::now() + Duration::from_millis(600);
-        while Instant::now() < until && meals < 3 {
-            manager.socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-            let mut message = [0; 4096];
-            match manager.socket.recv(&mut message) {
-                Ok(length) => meals += usize::from(message[..length] == *b"WATCHDOG=1"),
-                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
-            }
-        }
-        meals
+        (manager, server)
     };
-    assert_eq!(fed(None), 3);
-    // It is somebody else's.
-    assert_eq!(fed(Some("1")), 0);
+    let (manager, _server) = start("fed", None);
+    for _ in 0..3 {
+        // One of the others says that it is ready.
+        while manager.told() != "WATCHDOG=1" {}
+    }
+    let (manager, _server) = start("not-fed", Some("1"));
+    assert!(manager.told().starts_with("READY=1\n"), "it is somebody else's");
+    manager.socket.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+    assert_eq!(manager.socket.recv(&mut [0; 64]).unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 
 /// One that takes nothing, or is not there, holds up neither requests nor the end.
