@@ -11,10 +11,7 @@ use crate::{Failure, descriptors};
 
 /// Goes by the settings as they are now: what of them needs a restart, or why nothing changes.
 pub(crate) fn by_command(server: &Handle, kept: &Arc<Kept>) -> Result<Vec<String>, String> {
-    let settings = read_again(kept)?;
-    // Nothing is awaited there.
-    let reloaded = tokio::runtime::Handle::current().block_on(server.reload(settings));
-    let mut needs_restart = reloaded.map_err(|error| error.to_string())?.needs_restart;
+    let mut needs_restart = server.reload_loaded(read_again(kept))?.needs_restart;
     let now = kept.in_force().borrow().clone();
     needs_restart.extend(now.and_then(|settings| kept.needs_restart(&settings)));
     Ok(needs_restart)

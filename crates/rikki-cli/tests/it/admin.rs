@@ -79,6 +79,7 @@ fn a_server_is_looked_into_and_told_what_to_do() {
     // What is wrong changes nothing, and is said; so is what takes a restart.
     folder.write("rikki.toml", "log = \"loud\"\n");
     check(&admin(&place, &["reload"]), 1, "the settings stay as they are: ");
+    check(&admin(&place, &["metrics"]), 0, "rikki_configuration_reloads_total{result=\"refused\"} 1");
     folder.write("rikki.toml", "log = \"info\"\nworkers = 7\n");
     check(&admin(&place, &["reload"]), 0, "this takes a restart: another number of workers: 7");
     check(&admin(&place, &["status"]), 0, "\"generation\":2,");

@@ -143,6 +143,19 @@ impl Handle {
         }
     }
 
+    /// Reloads what was loaded, or counts and logs why that cannot be.
+    #[doc(hidden)]
+    pub fn reload_loaded(&self, loaded: Result<Server, impl fmt::Display>) -> Result<Reload, String> {
+        match loaded {
+            // It has said so itself.
+            Ok(server) => self.reload_now(server).map_err(|error| error.to_string()),
+            Err(error) => {
+                self.refuse_reload(&error);
+                Err(error.to_string())
+            }
+        }
+    }
+
     fn reload_now(&self, mut server: Server) -> Result<Reload, StartError> {
         let counts = &self.0.live.counts;
         let reloaded = self.0.settings.judge(&mut server, &self.0.live).and_then(|judged| {
@@ -174,14 +187,7 @@ impl Handle {
         let mut loading = spawn_blocking(move || {
             let loaded = load.lock().unwrap_or_else(PoisonError::into_inner)();
             let Some(handle) = running.upgrade().map(Self) else { return Err(StartError::Draining.to_string()) };
-            match loaded {
-                // It has said so itself.
-                Ok(server) => handle.reload_now(server).map_err(|error| error.to_string()),
-                Err(error) => {
-                    handle.refuse_reload(&error);
-                    Err(error.to_string())
-                }
-            }
+            handle.reload_loaded(loaded)
         });
         let loaded = match timeout(LONG, &mut loading).await {
             Ok(loaded) => loaded,
