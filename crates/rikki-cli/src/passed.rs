@@ -4,7 +4,7 @@
 use std::os::fd::OwnedFd;
 
 use listenfd::ListenFd;
-use rikki::Server;
+use rikki::{ListenUrl, Server};
 use tracing::Level;
 
 use crate::settings::Settings;
@@ -49,7 +49,9 @@ impl Passed {
 
     /// Gives a server those that it listens on.
     pub(crate) fn give_to(self, mut server: Server, settings: &Settings) -> Result<Server, Failure> {
-        let asked: Vec<&str> = settings.listen.iter().filter_map(|url| name(url)).collect();
+        // Of a URL that is none the server says so.
+        let urls = settings.listen.iter().filter(|url| url.parse::<ListenUrl>().is_ok());
+        let asked: Vec<&str> = urls.filter_map(|url| name(url)).collect();
         let passed = match self.0 {
             Ok(passed) => passed,
             Err(why) => {

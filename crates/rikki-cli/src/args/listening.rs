@@ -39,6 +39,9 @@ pub(super) fn resolve(args: &mut Args) -> Result<(), UsageError> {
         if has_default_port {
             return Err(UsageError(format!("--admin {place} has no port: write HOST:PORT")));
         }
+        if url.starts_with("fd:") {
+            return Err(UsageError(format!("--admin {place} is no place for it: write unix:PATH or HOST:PORT")));
+        }
         *place = url;
     }
     match args.port.filter(|_| !takes_port) {

@@ -223,6 +223,15 @@ fn what_cannot_be_listened_on_is_named() {
     // The second is not open.
     let more = passed(tcp(), "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=a:web", &["--listen", "fd:web"]).end();
     assert!(more.stderr.contains("descriptor 4 is no stream socket"), "{more:?}");
+    // What is wrong of itself is said first.
+    for (flags, why) in [
+        (["--listen", "fd:"], "the name is missing"),
+        (["--listen", "fd:web,mode=660"], "what follows the comma is tls"),
+        (["--admin", "fd:web"], "--admin fd:web is no place for it"),
+    ] {
+        let ended = Process::start(&flags).end();
+        assert!(ended.code == Some(2) && ended.stderr.contains(why), "{flags:?}: {ended:?}");
+    }
     // What nobody asks for is said, and harms nobody.
     let other = passed(tcp(), OURS, &["--listen", "http://127.0.0.1:0", &folder.path("")]);
     assert_eq!(other.report(), "rikki: --listen fd:web is not given, and it was passed");

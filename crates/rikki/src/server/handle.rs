@@ -133,8 +133,8 @@ impl Handle {
         &self.0.addresses
     }
 
-    /// The listen URLs, in the order in which they were given, with the ports that they got; then those from which
-    /// requests are [sent on to TLS](Server::redirect_http).
+    /// The listen URLs, in the order in which they were given, with the ports that they got, and where each socket of an
+    /// `fd:` is; then those from which requests are [sent on to TLS](Server::redirect_http).
     #[must_use]
     pub fn bound(&self) -> &[Bound] {
         &self.0.bound
@@ -378,16 +378,19 @@ fn open(server: &Server, listeners: Vec<Opened>, draining: &Draining) -> Result<
     let mut common = Common::new(server, draining, &Shared::default());
     let mut open = Open::default();
     for (number, Opened { planned, sockets, router, is_redirect }) in listeners.into_iter().enumerate() {
-        let mut url = planned.url.clone();
-        if let Some(first) = sockets.first() {
-            url.tell(first).map_err(StartError::Runtime)?;
+        // One URL has one port; those that were passed under one name may be anywhere.
+        let places = if planned.url.passed_name().is_some() { sockets.len() } else { 1 };
+        for socket in sockets.iter().take(places) {
+            let mut url = planned.url.clone();
+            url.tell(socket).map_err(StartError::Runtime)?;
+            open.bound.push(Bound { url, is_redirect });
         }
         for socket in sockets {
             let address = socket.local_addr().map_err(StartError::Runtime)?;
             open.addresses.extend(address);
             // A Unix socket answers to any name: no name resolves to it.
             let loopback = address.is_some_and(|address| address.ip().is_loopback());
-            let kind = ListenerKind { tls: url.is_tls(), loopback, unix: address.is_none() };
+            let kind = ListenerKind { tls: planned.url.is_tls(), loopback, unix: address.is_none() };
             let current = Arc::new(Current::new(common.site(&planned, kind, router.clone(), None)));
             open.sockets.push((socket, current.clone()));
             open.sites.push(Listener {
@@ -398,7 +401,6 @@ fn open(server: &Server, listeners: Vec<Opened>, draining: &Draining) -> Result<
                 current: Arc::downgrade(&current),
             });
         }
-        open.bound.push(Bound { url, is_redirect });
     }
     open.shared = common.shared();
     Ok(open)

@@ -115,6 +115,11 @@ impl Server {
             self.listen.push(Listen::new(DEFAULT_URL));
         }
         let planned = self.listen.iter().map(|listen| self.plan(listen)).collect::<Result<Vec<_>, _>>()?;
+        let passed = || planned.iter().filter_map(|planned| planned.url.passed_name());
+        if let Some((_, twice)) = passed().enumerate().find(|(index, name)| passed().take(*index).any(|n| n == *name)) {
+            let why = "it is given twice, and its sockets are listened on once".to_owned();
+            return Err(StartError::Passed { name: twice.to_owned(), why });
+        }
         #[cfg(feature = "tls")]
         if self.redirect_http.is_some() && !planned.iter().any(|planned| planned.url.is_tls()) {
             return Err(StartError::NoRedirect);

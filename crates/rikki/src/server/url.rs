@@ -188,6 +188,14 @@ impl ListenUrl {
         }
     }
 
+    /// The name of sockets that are passed.
+    pub(super) fn passed_name(&self) -> Option<&str> {
+        match &self.0 {
+            Place::Passed { name, .. } => Some(name),
+            Place::Port { .. } | Place::Unix { .. } => None,
+        }
+    }
+
     /// Who can reach it, if it is listened on.
     #[cfg(feature = "admin")]
     pub(crate) fn reach(&self) -> Reach {

@@ -79,6 +79,8 @@ async fn several_of_one_name_and_a_reload() {
     let [first, second] = sockets;
     let handle = named("before").socket("web", first).socket("web", second).start().await.unwrap();
     assert_eq!(handle.local_addrs(), [loopback, open]);
+    let bound: Vec<_> = handle.bound().iter().map(ToString::to_string).collect();
+    assert_eq!(bound, [loopback, open].map(|address| address.to_string()));
     let ask = async |address: std::net::SocketAddr, host: &str| {
         let mut talk = Talk::connect_to(([127, 0, 0, 1], address.port()).into()).await;
         talk.send(REQUEST.replace("localhost", host)).await;
@@ -125,7 +127,7 @@ async fn what_is_none_to_listen_on_is_refused() {
     let other = Server::new().socket("other", listening.try_clone().unwrap()).listen("fd:web");
     check(other, &format!("{none}; there is other")).await;
     let twice = Server::new().socket("web", listening.try_clone().unwrap()).listen("fd:web").listen("fd:web");
-    check(twice, none).await;
+    check(twice, "cannot listen on fd:web: it is given twice").await;
     let folder = Fixture::empty();
     let at_path = UnixListener::bind(folder.root().join("s")).unwrap();
     let tls = Server::new().tls(ServerTls::self_signed(["localhost"]).unwrap()).socket("web", at_path);
