@@ -78,3 +78,30 @@ fn a_stream_that_was_removed() {
     assert_eq!((said(&mut subscription), said(&mut subscription)), ("gap".to_owned(), "new".to_owned()));
     assert_eq!(new.offset, 1);
 }
+
+/// Who is at the end of a history that others have begun is where that is, however far it goes without them.
+#[test]
+fn a_stream_that_was_made_anew_by_others() {
+    let server = NatsServer::start();
+    let node = Node::start(&server);
+    let mut subscription = node.topics.subscribe("t", From::Now).unwrap();
+    assert_eq!(said(&mut subscription), "joined");
+    let old = node.publish("t", "0");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = async_nats::connect(server.url()).await.unwrap();
+        let info = client.request("$JS.API.STREAM.INFO.rikki", "".into()).await.unwrap();
+        let info: serde_json::Value = serde_json::from_slice(&info.payload).unwrap();
+        client.request("$JS.API.STREAM.DELETE.rikki", "".into()).await.unwrap();
+        let config = info["config"].to_string();
+        client.request("$JS.API.STREAM.CREATE.rikki", config.into()).await.unwrap();
+        for _ in 0..3 {
+            client.request("rikki.t.other", "".into()).await.unwrap();
+        }
+    });
+    let last = soon("everything is known", || {
+        let last = node.topics.subscribe("t", From::Now).unwrap().position()?;
+        (last.epoch != old.epoch && last.offset >= 3).then_some(last)
+    });
+    assert_eq!(last.offset, 3);
+}
