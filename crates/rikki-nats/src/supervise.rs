@@ -210,26 +210,29 @@ async fn watch(
             let asked = Instant::now();
             (probe(link, requests).await, asked.elapsed())
         };
-        tokio::select! {
-            (answer, took) = probe => {
-                link.lag.store(u64::try_from(took.as_millis()).unwrap_or(u64::MAX), Relaxed);
-                match answer {
-                    Ok(true) => {}
-                    Ok(false) => return Some("the stream has lost messages, or was made anew"),
-                    Err(trouble) => {
-                        tracing::debug!(target: "rikki::nats", %trouble, "no answer to a probe");
-                        stuck(link, client, requests).await;
-                        return None;
-                    }
-                }
+        let mut probe = std::pin::pin!(probe);
+        // What happens meanwhile does not begin it anew: somebody may be slow all the time.
+        let (answer, took) = loop {
+            tokio::select! {
+                answer = &mut probe => break answer,
+                event = events.recv() => match event {
+                    Some(Event::Disconnected | Event::Closed) => return Some("the connection is lost"),
+                    Some(Event::Connected | Event::SlowConsumer(_)) => link.look_again(),
+                    Some(_) => {}
+                    None => return Some("the connection is closed"),
+                },
+                _ = next_of(raised) => return None,
             }
-            event = events.recv() => match event {
-                Some(Event::Disconnected | Event::Closed) => return Some("the connection is lost"),
-                Some(Event::Connected | Event::SlowConsumer(_)) => link.look_again(),
-                Some(_) => {}
-                None => return Some("the connection is closed"),
-            },
-            _ = next_of(raised) => return None,
+        };
+        link.lag.store(u64::try_from(took.as_millis()).unwrap_or(u64::MAX), Relaxed);
+        match answer {
+            Ok(true) => {}
+            Ok(false) => return Some("the stream has lost messages, or was made anew"),
+            Err(trouble) => {
+                tracing::debug!(target: "rikki::nats", %trouble, "no answer to a probe");
+                stuck(link, client, requests).await;
+                return None;
+            }
         }
     }
 }

@@ -42,11 +42,10 @@ fn a_stream_that_has_gone_back() {
     });
     for subscription in [&mut here, &mut there] {
         let mut told = Vec::new();
-        while told.last().is_none_or(|last| last != "new") {
+        // Who had not got what was lost may get what is new before it is known that this is another history.
+        while !(told.contains(&"gap".to_owned()) && told.ends_with(&["new".to_owned()])) {
             told.push(said(subscription));
         }
-        let gap = told.iter().position(|said| said == "gap");
-        assert!(gap.is_some(), "{told:?}");
     }
     for node in [&one, &other, &Node::start(&server)] {
         soon("all agree", || (node.nats.status().generation == 1).then_some(()));
