@@ -62,7 +62,7 @@ pub(crate) async fn supervise(link: Arc<Link>) {
             Ok(epoch) => {
                 link.set_there(epoch);
                 told.there(&link);
-                let why = watch(&link, &client, &requests, (&mut events, &mut raised)).await;
+                let why = watch(&link, &client, &requests, &mut told, (&mut events, &mut raised)).await;
                 if let Some(why) = why
                     && link.set_away(why)
                 {
@@ -200,6 +200,7 @@ async fn watch(
     link: &Arc<Link>,
     client: &Client,
     requests: &Requests,
+    told: &mut Told,
     (events, raised): (&mut mpsc::Receiver<Event>, &mut Subscriber),
 ) -> Option<&'static str> {
     let mut probes = interval(PROBE);
@@ -230,6 +231,10 @@ async fn watch(
             Ok(false) => return Some("the stream has lost messages, or was made anew"),
             Err(trouble) => {
                 tracing::debug!(target: "rikki::nats", %trouble, "no answer to a probe");
+                let why = "the server does not answer";
+                if link.set_away(why) {
+                    told.tell(link, why);
+                }
                 stuck(link, client, requests).await;
                 return None;
             }
@@ -251,7 +256,6 @@ async fn probe(link: &Arc<Link>, requests: &Requests) -> Result<bool, Trouble> {
 
 /// The broker is away, though there is a connection: until it answers again, or another connection is made.
 async fn stuck(link: &Arc<Link>, client: &Client, requests: &Requests) {
-    link.set_away("the server does not answer");
     let since = Instant::now();
     while since.elapsed() < STUCK {
         if probe(link, requests).await.is_ok() {
