@@ -104,12 +104,22 @@ impl Nats {
     fn followed(&self, topic: &Inlet) -> Option<Arc<Followed>> {
         let followed = lock(&self.0.followed);
         let mut of_name = followed.get(topic.name())?.iter();
-        of_name.find(|known| known.inlet.upgrade().as_ref() == Some(topic)).cloned()
+        of_name.find(|known| known.is_of(topic)).cloned()
     }
 
+    /// Follows a topic from now on; who does so already looks how far it goes.
     fn follow(&self, topic: &Inlet) {
         let (link, followed, name) = (self.0.link.clone(), Arc::new(Followed::new(topic)), topic.name().to_owned());
-        lock(&self.0.followed).entry(name.clone()).or_default().push(followed.clone());
+        {
+            // Under one lock: of two who follow one topic, each would take what the other has added for a loss.
+            let mut all = lock(&self.0.followed);
+            let of_name = all.entry(name.clone()).or_default();
+            if let Some(known) = of_name.iter().find(|known| known.is_of(topic)) {
+                known.look.notify_one();
+                return;
+            }
+            of_name.push(followed.clone());
+        }
         if link.config.core {
             self.0.runtime.spawn(passing_on::follow(link, followed, name));
         } else {
@@ -126,10 +136,7 @@ impl Broker for Nats {
     }
 
     fn activate(&self, topic: &Inlet) {
-        match self.followed(topic) {
-            Some(followed) => followed.look.notify_one(),
-            None => self.follow(topic),
-        }
+        self.follow(topic);
     }
 
     fn publish(&self, topic: &Inlet, message: Published) -> Publishing {

@@ -49,7 +49,7 @@ impl Chain {
     pub(crate) fn judge(&self, sequence: u64, previous: u64, first: u64) -> Step {
         match previous {
             _ if sequence <= self.head => Step::Old,
-            0 if first > self.known() + 1 => Step::Lost,
+            0 if first > self.known().saturating_add(1) => Step::Lost,
             // None was before it, or it has gone since it was here.
             0 => Step::Next,
             _ if previous <= self.known() => Step::Next,

@@ -19,7 +19,7 @@ rikki_limits::limits! {
     #[derive(Clone, Debug, PartialEq)]
     #[must_use]
     pub struct NatsConfig, setters of NatsConfig by with, beside {
-        pub(crate) servers: String = String::new(),
+        pub(crate) servers: Servers = Servers(String::new()),
         pub(crate) credentials: Option<PathBuf> = None,
         pub(crate) token: Option<Token> = None,
         pub(crate) ca: Option<PathBuf> = None,
@@ -50,6 +50,24 @@ rikki_limits::limits! {
     }
 }
 
+/// Where NATS is, of which a log shows no password.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Servers(String);
+
+impl fmt::Debug for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown())
+    }
+}
+
+impl Servers {
+    fn shown(&self) -> String {
+        let (scheme, hosts) = self.0.split_once("://").unwrap_or(("nats", &self.0));
+        let hosts: Vec<_> = hosts.split(',').map(without_secret).collect();
+        format!("{scheme}://{}", hosts.join(","))
+    }
+}
+
 /// A token, which no log shows.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Token(pub(crate) String);
@@ -65,7 +83,7 @@ impl NatsConfig {
     /// which is used anyway where the server wants it. The port is 4222 where none is named. A user and a password may
     /// stand before the host, as in `nats://user:password@host`.
     pub fn new(servers: impl Into<String>) -> Self {
-        Self { servers: servers.into(), ..Self::default() }
+        Self { servers: Servers(servers.into()), ..Self::default() }
     }
 
     /// Sets the file with the credentials of a user (`.creds`), which is read when the first connection is made.
@@ -149,10 +167,11 @@ impl NatsConfig {
 
     /// The servers, each with a scheme of its own.
     pub(crate) fn addresses(&self) -> Result<Vec<async_nats::ServerAddr>, BadConfig> {
-        let (scheme, hosts) = self.servers.split_once("://").unwrap_or(("nats", &self.servers));
+        let servers = &self.servers.0;
+        let (scheme, hosts) = servers.split_once("://").unwrap_or(("nats", servers));
         let bad = |text: &str| BadConfig::Server(without_secret(text).to_owned());
         if !["nats", "tls"].contains(&scheme) {
-            return Err(bad(&self.servers));
+            return Err(bad(servers));
         }
         let address = |host: &str| {
             let host = host.trim();
@@ -168,9 +187,7 @@ impl NatsConfig {
     /// The servers as they may be shown: without a password.
     #[must_use]
     pub fn shown(&self) -> String {
-        let (scheme, hosts) = self.servers.split_once("://").unwrap_or(("nats", &self.servers));
-        let hosts: Vec<_> = hosts.split(',').map(without_secret).collect();
-        format!("{scheme}://{}", hosts.join(","))
+        self.servers.shown()
     }
 }
 
@@ -257,7 +274,7 @@ mod tests {
     fn nothing_shows_a_secret() {
         let config = NatsConfig::new("nats://u:s3cret@a,v:s3cret@b").token("s3cret");
         assert_eq!(config.shown(), "nats://a,b");
-        assert!(!format!("{:?}", config.token).contains("s3cret"));
+        assert!(!format!("{config:?}").contains("s3cret"), "{config:?}");
         let error = NatsConfig::new("http://u:s3cret@a").check().unwrap_err().to_string();
         assert!(!error.contains("s3cret"), "{error}");
         assert_eq!(NatsConfig::new("a").token("a").credentials("b").check(), Err(BadConfig::TwoWaysIn));

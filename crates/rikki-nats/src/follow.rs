@@ -45,6 +45,10 @@ impl Followed {
         Self { inlet: inlet.downgrade(), settling, look, end }
     }
 
+    pub(crate) fn is_of(&self, topic: &Inlet) -> bool {
+        self.inlet.upgrade().as_ref() == Some(topic)
+    }
+
     /// Tells who has published where that is: at once if the message is here, or when it comes; whether it waits.
     pub(crate) fn settle(&self, position: Position, outcome: Outcome) -> bool {
         let mut settling = lock(&self.settling);
@@ -288,17 +292,19 @@ impl Following<'_> {
         }
         self.known.chain.deliver(head);
         self.known.chain.reach(through);
-        if let Some(look) = look {
-            let known = self.known.chain.known();
+        let known = self.known.chain.known();
+        let look = look.filter(|_| {
             // Whoever leads several servers may have come to that just now, or no longer do so.
             let may_be_behind = inlet.wanted() > known && self.link.is_replicated();
             let is_over = !may_be_behind || self.ahead_since.get_or_insert_with(Instant::now).elapsed() > BEHIND;
             if is_over {
                 self.ahead_since = None;
             }
-            inlet.reach(is_over.then_some(look), known);
-        }
-        self.followed.has(self.known.chain.known());
+            is_over
+        });
+        // Whatever was asked: what is got next is behind this, and would be taken for a gap where the topic ends before.
+        inlet.reach(look, known);
+        self.followed.has(known);
     }
 
     /// Delivers what has come meanwhile; up to where something is still missing before one of them, if it is.

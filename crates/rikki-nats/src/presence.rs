@@ -105,8 +105,8 @@ async fn say_of(link: &Link, inlet: &Inlet) -> usize {
     let said = Said { count: here.count, members: members.take_while(fits).collect() };
     let subject = link.names.presence(inlet.name(), link.process);
     if let (Some(connected), Ok(said)) = (link.connected.get().filter(|_| link.is_there()), serde_json::to_vec(&said)) {
-        // What gets lost is said again.
-        let _ = connected.client.publish(subject, said.into()).await;
+        // What gets lost is said again. What changes meanwhile waits without a bound, and so not for ever.
+        let _ = timeout(KNOWN, connected.client.publish(subject, said.into())).await;
     }
     here.count
 }

@@ -173,6 +173,8 @@ impl UnderWay {
                 }
                 self.fail(order, failed);
             }
+            // No message has this place: whatever has answered, it has not said that the message is stored.
+            Ok(Ack { seq: 0, error: None, .. }) => self.fail(order, PublishError::Unknowable),
             Ok(Ack { seq, duplicate, error: None }) => {
                 self.link.counts.acknowledged.up();
                 self.link.has_seen(seq);

@@ -62,7 +62,7 @@ pub(crate) async fn supervise(link: Arc<Link>) {
             Ok(epoch) => {
                 link.set_there(epoch);
                 told.there(&link);
-                let why = watch(&link, &client, &requests, (&mut events, &mut raised)).await;
+                let why = watch(&link, &client, &requests, &mut told, (&mut events, &mut raised)).await;
                 if let Some(why) = why
                     && link.set_away(why)
                 {
@@ -200,6 +200,7 @@ async fn watch(
     link: &Arc<Link>,
     client: &Client,
     requests: &Requests,
+    told: &mut Told,
     (events, raised): (&mut mpsc::Receiver<Event>, &mut Subscriber),
 ) -> Option<&'static str> {
     let mut probes = interval(PROBE);
@@ -210,26 +211,33 @@ async fn watch(
             let asked = Instant::now();
             (probe(link, requests).await, asked.elapsed())
         };
-        tokio::select! {
-            (answer, took) = probe => {
-                link.lag.store(u64::try_from(took.as_millis()).unwrap_or(u64::MAX), Relaxed);
-                match answer {
-                    Ok(true) => {}
-                    Ok(false) => return Some("the stream has lost messages, or was made anew"),
-                    Err(trouble) => {
-                        tracing::debug!(target: "rikki::nats", %trouble, "no answer to a probe");
-                        stuck(link, client, requests).await;
-                        return None;
-                    }
-                }
+        let mut probe = std::pin::pin!(probe);
+        // What happens meanwhile does not begin it anew: somebody may be slow all the time.
+        let (answer, took) = loop {
+            tokio::select! {
+                answer = &mut probe => break answer,
+                event = events.recv() => match event {
+                    Some(Event::Disconnected | Event::Closed) => return Some("the connection is lost"),
+                    Some(Event::Connected | Event::SlowConsumer(_)) => link.look_again(),
+                    Some(_) => {}
+                    None => return Some("the connection is closed"),
+                },
+                _ = next_of(raised) => return None,
             }
-            event = events.recv() => match event {
-                Some(Event::Disconnected | Event::Closed) => return Some("the connection is lost"),
-                Some(Event::Connected | Event::SlowConsumer(_)) => link.look_again(),
-                Some(_) => {}
-                None => return Some("the connection is closed"),
-            },
-            _ = next_of(raised) => return None,
+        };
+        link.lag.store(u64::try_from(took.as_millis()).unwrap_or(u64::MAX), Relaxed);
+        match answer {
+            Ok(true) => {}
+            Ok(false) => return Some("the stream has lost messages, or was made anew"),
+            Err(trouble) => {
+                tracing::debug!(target: "rikki::nats", %trouble, "no answer to a probe");
+                let why = "the server does not answer";
+                if link.set_away(why) {
+                    told.tell(link, why);
+                }
+                stuck(link, client, requests).await;
+                return None;
+            }
         }
     }
 }
@@ -248,7 +256,6 @@ async fn probe(link: &Arc<Link>, requests: &Requests) -> Result<bool, Trouble> {
 
 /// The broker is away, though there is a connection: until it answers again, or another connection is made.
 async fn stuck(link: &Arc<Link>, client: &Client, requests: &Requests) {
-    link.set_away("the server does not answer");
     let since = Instant::now();
     while since.elapsed() < STUCK {
         if probe(link, requests).await.is_ok() {

@@ -97,22 +97,34 @@ fn number(message: &Message, name: &str) -> Option<u64> {
     message.headers.as_ref()?.get(name)?.as_str().parse().ok()
 }
 
+/// A sequence that a stream can have, with room to count from there: anybody in NATS can write any number.
+fn possible(sequence: u64) -> Option<u64> {
+    (1..1 << 63).contains(&sequence).then_some(sequence)
+}
+
 /// A message as the stream has sent it on, with the sequence of the one of its subject before it, 0 where there is none;
 /// `None` for what no stream has sent.
 pub(crate) fn republished(message: &Message) -> Option<(Stored, u64)> {
-    let (sequence, previous) = (number(message, SEQUENCE)?, number(message, LAST_SEQUENCE)?);
+    let (sequence, previous) = (possible(number(message, SEQUENCE)?)?, number(message, LAST_SEQUENCE)?);
+    if previous >= sequence {
+        return None;
+    }
     Some((Stored { sequence, message: published(message), time: time(message, None) }, previous))
 }
 
 /// One that was asked for by its sequence.
 pub(crate) fn direct(message: &Message) -> Option<Stored> {
-    Some(Stored { sequence: number(message, SEQUENCE)?, message: published(message), time: time(message, None) })
+    Some(Stored {
+        sequence: possible(number(message, SEQUENCE)?)?,
+        message: published(message),
+        time: time(message, None),
+    })
 }
 
 /// One that a consumer has delivered, and how many more there are for it.
 pub(crate) fn consumed(message: &Message) -> Option<(Stored, u64)> {
     let (sequence, nanos, pending) = place(message.reply.as_deref()?)?;
-    let time = time(message, Some(nanos / 1_000_000));
+    let (sequence, time) = (possible(sequence)?, time(message, Some(nanos / 1_000_000)));
     Some((Stored { sequence, message: published(message), time }, pending))
 }
 
@@ -188,6 +200,24 @@ mod tests {
         let mut long = HeaderMap::new();
         long.insert(KEY, "x".repeat(300));
         assert_eq!(published(&message(long, Bytes::new())).key(), None);
+    }
+
+    /// Nor are these from a stream.
+    #[test]
+    fn impossible_sequences() {
+        let check = |sequence: &str, previous: &str, expected: bool| {
+            let mut headers = HeaderMap::new();
+            headers.insert(SEQUENCE, sequence);
+            headers.insert(LAST_SEQUENCE, previous);
+            assert_eq!(republished(&message(headers, Bytes::new())).is_some(), expected, "{sequence} {previous}");
+        };
+        check("2", "1", true);
+        check("1", "0", true);
+        check("0", "0", false);
+        check("5", "5", false);
+        check("5", "18446744073709551615", false);
+        check("18446744073709551615", "0", false);
+        check("-1", "0", false);
     }
 
     #[test]

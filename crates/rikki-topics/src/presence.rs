@@ -162,7 +162,8 @@ impl Presence {
 
     /// One has come.
     pub(crate) fn join(&mut self, client: u64, identity: Identity) {
-        (self.count, self.here, self.is_changed_here) = (self.count + 1, self.here + 1, true);
+        (self.count, self.here) = (self.count.saturating_add(1), self.here + 1);
+        self.is_changed_here = true;
         self.add(client, identity);
     }
 
@@ -209,9 +210,12 @@ impl Presence {
     /// These are there of another process, and no others.
     fn set_process(&mut self, process: u64, present: Elsewhere) {
         let mut known = self.others.remove(&process).unwrap_or_default();
-        self.count = self.count.saturating_sub(known.count) + present.count;
         let mut members = BTreeMap::new();
         for (number, identity) in present.members {
+            // One number stands for one of them, whatever the other process says.
+            if members.contains_key(&number) {
+                continue;
+            }
             let client = known.members.remove(&number);
             let is_same = |client: &u64| self.members.get(client).is_some_and(|member| member.identity == identity);
             match client.filter(is_same) {
@@ -229,6 +233,9 @@ impl Presence {
         if present.count > 0 {
             self.others.insert(process, Process { count: present.count, members });
         }
+        // It may say any number.
+        let others = self.others.values().map(|process| process.count);
+        self.count = others.fold(self.here, usize::saturating_add);
     }
 
     /// Who is there of this process.

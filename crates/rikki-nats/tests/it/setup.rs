@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nkeys::KeyPair;
 use rikki_nats::{Nats, NatsConfig, NotStarted};
-use rikki_topics::{PublishError, Topics, TopicsConfig};
+use rikki_topics::{Epoch, From, Position, PublishError, Topics, TopicsConfig};
 use testkit::{Certificate, NatsServer};
 
 use super::{config_of, soon, there};
@@ -140,4 +140,27 @@ fn credentials() {
     there(&nats);
     let bad = Kept::new("bad", "no credentials");
     why_not(config_of(&server).credentials(bad.path()), "bad");
+}
+
+/// However many come at once: of two who follow it, each would take what the other has added for a loss.
+#[test]
+fn a_topic_is_followed_once() {
+    let nats = Nats::start(NatsConfig::new("nats://127.0.0.1:1")).unwrap();
+    let topics = Topics::with_broker(TopicsConfig::default(), nats.clone());
+    let from = From::After(Position { epoch: Epoch(1), offset: 1 });
+    let together = std::sync::Barrier::new(3);
+    let come = || {
+        let come = |number: usize| {
+            together.wait();
+            topics.subscribe(&number.to_string(), from).unwrap()
+        };
+        (0..2000).map(come).collect::<Vec<_>>()
+    };
+    let here: Vec<_> = std::thread::scope(|scope| {
+        let all = [(); 3].map(|()| scope.spawn(come));
+        all.into_iter().flat_map(|one| one.join().unwrap()).collect()
+    });
+    let _last = topics.subscribe("last", from).unwrap();
+    soon("all are followed", || (nats.status().topics > 2000).then_some(()));
+    assert_eq!((here.len(), nats.status().topics), (6000, 2001));
 }

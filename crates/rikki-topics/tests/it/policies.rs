@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use rikki_topics::{
-    Broker, Epoch, From, Inlet, Policy, Position, Published, Publishing, TopicConfig, Topics, TopicsConfig,
+    Broker, Elsewhere, Epoch, From, Identity, Inlet, Policy, Position, PresenceMode, Published, Publishing,
+    TopicConfig, Topics, TopicsConfig,
 };
 
 use crate::all;
@@ -166,6 +167,27 @@ fn who_waits_and_is_slow() {
     }
     assert_eq!(all(&mut subscription), format!("joined gap(3) {}", "x".repeat(100)));
     assert_eq!(subscription.joined().unwrap().position.offset, 3);
+}
+
+/// Another process may say anything of who is there: nothing of it stays when it says something else.
+#[test]
+fn presence_that_cannot_be() {
+    static BROKER: Later = Later(std::sync::Mutex::new(None));
+    let config = TopicConfig::default().presence(PresenceMode::Members);
+    let topics = Topics::with_broker(TopicsConfig::default().others(config), &BROKER);
+    let _here = topics.subscribe("t", From::Now).unwrap();
+    let inlet = BROKER.0.lock().unwrap().clone().unwrap();
+    let twice = ["a", "b"].map(|user| (1, Identity::user(user)));
+    for process in [1, 2] {
+        inlet.set_present(process, Elsewhere { count: usize::MAX, members: twice.to_vec() });
+    }
+    assert_eq!((topics.present("t").count, inlet.present_here().count), (usize::MAX, 1));
+    let _second = topics.subscribe("t", From::Now).unwrap();
+    for process in [1, 2] {
+        inlet.set_present(process, Elsewhere::default());
+    }
+    let present = topics.present("t");
+    assert_eq!((present.count, present.members.len(), inlet.present_here().members.len()), (2, 2, 2));
 }
 
 /// A broker that says later which history it is, and another one after that.
