@@ -99,7 +99,7 @@ pub struct Outlet<'a> {
     pub(super) left: &'a mut usize,
     /// The close that the feeds have asked for.
     pub(super) close: Option<(CloseCode, &'static str)>,
-    pub(super) tally: Tally<'a>,
+    pub(super) tally: Option<&'a Tally<'a>>,
     /// The time in milliseconds of Unix time, and the age of the connection, read once for all that is sent in a poll.
     pub(super) now: Option<(u64, Duration)>,
 }
@@ -129,19 +129,21 @@ impl Outlet<'_> {
     pub fn send(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         *self.left = self.left.saturating_sub(1);
         self.connection.send_prepared(message, self.output)?;
-        self.tally.sent(message.len());
+        if let Some(tally) = self.tally {
+            tally.sent(message.len());
+        }
         Ok(())
     }
 
     /// Notes how long the message that was just sent has waited since it was published, in milliseconds of Unix time,
     /// where somebody looks at that. What is older than the connection has waited for no one.
     pub fn note_published(&mut self, at: u64) {
-        if let Some(seen) = self.tally.seen {
+        if let Some(Tally { shard, seen }) = self.tally {
             let (now, age) = *self.now.get_or_insert_with(|| (unix_ms(), seen.age()));
             let lag = Duration::from_millis(now.saturating_sub(at));
             // Both times are cut to milliseconds.
             if lag <= age + Duration::from_millis(1) {
-                self.tally.waited(1, lag);
+                shard.waited(1, lag);
             }
         }
     }

@@ -219,50 +219,47 @@ impl Shard {
         self.lags.iter().zip(&other.lags).for_each(|(sum, count)| grow(sum, count.load(Relaxed)));
         grow(&self.lag_sum, other.lag_sum.load(Relaxed));
     }
+
+    /// So many messages have waited for so long.
+    pub(super) fn waited(&self, messages: usize, lag: Duration) {
+        let doublings = (lag.as_micros() / LEAST_LAG.as_micros()).checked_ilog2().map_or(0, |log| log as usize + 1);
+        if let Some(count) = self.lags.get(doublings.min(LAGS - 1)) {
+            grow(count, messages as u64);
+        }
+        let nanoseconds = u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX);
+        grow(&self.lag_sum, nanoseconds.saturating_mul(messages as u64));
+    }
 }
 
-/// Where the messages of a turn are counted, if somebody may look at the connection: nobody else would read it.
-#[derive(Clone, Copy, Debug)]
+/// Where the messages of a turn are counted. There is one if somebody may look at the connection: nobody else would read
+/// it.
+#[derive(Debug)]
 pub(super) struct Tally<'a> {
     pub(super) shard: &'a Shard,
     /// Of the connection.
-    pub(super) seen: Option<&'a Seen>,
+    pub(super) seen: Arc<Seen>,
 }
 
 impl Tally<'_> {
     #[inline(always)]
-    pub(super) fn received(self, length: usize) {
-        if let Some(seen) = self.seen {
-            self.shard.received.count(length);
-            seen.received(length);
-        }
+    pub(super) fn received(&self, length: usize) {
+        self.shard.received.count(length);
+        self.seen.received(length);
     }
 
     #[inline(always)]
-    pub(super) fn sent(self, length: usize) {
-        if let Some(seen) = self.seen {
-            self.shard.sent.count(length);
-            seen.sent(length);
-        }
+    pub(super) fn sent(&self, length: usize) {
+        self.shard.sent.count(length);
+        self.seen.sent(length);
     }
 
     /// So many messages have waited since then, if that is known.
-    pub(super) fn waited_since(self, messages: usize, since: Option<Instant>) {
+    pub(super) fn waited_since(&self, messages: usize, since: Option<Instant>) {
         if let Some(since) = since
             && messages > 0
         {
-            self.waited(messages, since.elapsed());
+            self.shard.waited(messages, since.elapsed());
         }
-    }
-
-    /// So many messages have waited for so long.
-    pub(super) fn waited(self, messages: usize, lag: Duration) {
-        let doublings = (lag.as_micros() / LEAST_LAG.as_micros()).checked_ilog2().map_or(0, |log| log as usize + 1);
-        if let Some(count) = self.shard.lags.get(doublings.min(LAGS - 1)) {
-            grow(count, messages as u64);
-        }
-        let nanoseconds = u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX);
-        grow(&self.shard.lag_sum, nanoseconds.saturating_mul(messages as u64));
     }
 }
 
@@ -516,7 +513,7 @@ mod tests {
     fn lags_are_told_apart() {
         let check = |lag: Duration, bound: Option<Duration>| {
             let meters = meters();
-            Tally { shard: &meters.shard(), seen: None }.waited(2, lag);
+            meters.shard().waited(2, lag);
             let lags = meters.read().lags;
             let bucket = lags.counts.iter().position(|count| *count == 2).unwrap();
             assert_eq!((LagCounts::bound(bucket), lags.sum), (bound, lag * 2), "{lag:?}");

@@ -28,7 +28,7 @@ pub struct Socket<'a> {
     pub(super) extras: &'a mut Option<Box<Extras>>,
     pub(super) terms: &'a Arc<Terms>,
     /// Where what is sent is counted.
-    pub(super) tally: Tally<'a>,
+    pub(super) tally: Option<&'a Tally<'a>>,
     pub(super) wire: &'a mut dyn Wire,
     /// The waker of the task that will write what the peer does not take now.
     pub(super) waker: &'a Waker,
@@ -92,7 +92,7 @@ impl Socket<'_> {
         } else {
             let sent = self.connection.send(message, self.output);
             // Nobody looks at most connections, and then there is nothing to do with how it went.
-            if self.tally.seen.is_none() { sent } else { self.framed(length, sent) }
+            if self.tally.is_none() { sent } else { self.framed(length, sent) }
         }
     }
 
@@ -122,7 +122,10 @@ impl Socket<'_> {
 
     /// Counts a message that was put into a frame.
     fn framed(&self, length: usize, sent: Result<(), SendError>) -> Result<(), SendError> {
-        sent.inspect(|()| self.tally.sent(length))
+        if let Some(tally) = self.tally.filter(|_| sent.is_ok()) {
+            tally.sent(length);
+        }
+        sent
     }
 
     /// Sends a message where something may stand in its way.
@@ -384,7 +387,7 @@ impl Socket<'_> {
         self.mark = 0;
         self.mailbox.get_or_insert_with(|| {
             let mailbox = Arc::new(Mailbox::new(self.wire.id(), self.terms.clone()));
-            if let Some(seen) = self.tally.seen {
+            if let Some(Tally { seen, .. }) = self.tally {
                 seen.has_mailbox(&mailbox);
             }
             mailbox

@@ -6,7 +6,6 @@ use super::turn::Turn;
 use super::{Consumer, Driver, WORK_PER_POLL};
 use crate::compression;
 use crate::feeds::{Extras, Fed, Feeds, Outlet};
-use crate::meters::Tally;
 
 impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     /// Writes what the feeds have, as far as the peer takes it. True if more may be there.
@@ -22,7 +21,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
             // A Close has been sent: they are let go of next.
             return false;
         }
-        let tally = Tally { shard: turn.shard, seen: self.seen.as_deref() };
+        let tally = turn.tally.as_ref();
         let (connection, output, left) = (&mut self.connection, &mut *turn.output, &mut turn.budget.fed);
         let mut outlet = Outlet { connection, output, left, close: None, tally, now: None };
         let fed = feeds.poll_feed(turn.cx, &mut outlet);

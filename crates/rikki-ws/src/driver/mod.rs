@@ -28,7 +28,7 @@ use super::config::Overflow;
 use super::error::{Closed, Error};
 use super::feeds::{Extras, Feeds};
 use super::group::Coming;
-use super::meters::{ClosedBy, Shard, Tally};
+use super::meters::{ClosedBy, Tally};
 use super::rate::Rate;
 use super::seen::Seen;
 use super::sender::{Command, Drained, Mailbox};
@@ -127,14 +127,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
             }
             self.ticket = None;
         }
-        self.with_buffers(|driver, read, output, shard| driver.turn(&mut Turn::new(cx, consumer, output, shard), read))
+        self.with_buffers(|driver, read, output, tally| driver.turn(&mut Turn::new(cx, consumer, output, tally), read))
     }
 
     /// Lends the socket outside of a message: to open a connection or to send from its own task, which `waker` wakes.
     pub(super) fn with_socket<R>(&mut self, waker: &Waker, use_it: impl FnOnce(&mut Socket<'_>) -> R) -> R {
-        self.with_buffers(|driver, _, output, shard| {
+        self.with_buffers(|driver, _, output, tally| {
             let mark = if driver.is_queueing() { 0 } else { driver.terms.mark() };
-            use_it(&mut driver.socket(waker, output, shard, mark))
+            use_it(&mut driver.socket(waker, output, tally.as_ref(), mark))
         })
     }
 
@@ -192,14 +192,20 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
         };
     }
 
-    fn socket<'a>(&'a mut self, waker: &'a Waker, output: &'a mut Output, shard: &'a Shard, mark: usize) -> Socket<'a> {
+    fn socket<'a>(
+        &'a mut self,
+        waker: &'a Waker,
+        output: &'a mut Output,
+        tally: Option<&'a Tally<'a>>,
+        mark: usize,
+    ) -> Socket<'a> {
         Socket {
             connection: &mut self.connection,
             output,
             mailbox: &mut self.mailbox,
             extras: &mut self.extras,
             terms: &self.terms,
-            tally: Tally { shard, seen: self.seen.as_deref() },
+            tally,
             wire: &mut self.line,
             waker,
             mark,
@@ -213,12 +219,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     }
 
     /// Runs `work` on the thread's buffers, or on the connection's own backlog if it has one, and keeps what is unsent.
-    fn with_buffers<R>(&mut self, work: impl FnOnce(&mut Self, &mut [u8], &mut Output, &Shard) -> R) -> R {
+    fn with_buffers<R>(&mut self, work: impl FnOnce(&mut Self, &mut [u8], &mut Output, Option<Tally<'_>>) -> R) -> R {
         let mut guard = BuffersGuard::take();
         let Buffers { read, output, shards } = guard.get();
-        let shard = shards.of(self.terms.meters_id, &self.terms.meters);
+        let seen = self.seen.clone();
+        let tally = seen.map(|seen| Tally { shard: shards.of(self.terms.meters_id, &self.terms.meters), seen });
         if let Some(mut backlog) = self.backlog.take() {
-            let result = work(self, read, &mut backlog.output, shard);
+            let result = work(self, read, &mut backlog.output, tally);
             if !backlog.output.is_empty() || backlog.output.is_blocked() {
                 backlog.compact();
                 self.note_backlog(backlog.output.len());
@@ -230,7 +237,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
             }
             return result;
         }
-        let result = work(self, read, output, shard);
+        let result = work(self, read, output, tally);
         if !output.is_empty() || output.is_blocked() {
             let mut backlog = Box::new(Backlog::new(std::mem::take(output), &self.terms, self.now()));
             backlog.output.shrink();
@@ -313,7 +320,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
         if turn.budget.queued == 0 {
             return false;
         }
-        let tally = Tally { shard: turn.shard, seen: self.seen.as_deref() };
+        let tally = turn.tally.as_ref();
         let Drained { moved, emptied } = mailbox.drain(&mut self.connection, turn.output, turn.budget.queued, tally);
         turn.budget.queued -= moved;
         if moved == 0 {

@@ -11,7 +11,7 @@ use crate::clock::NEVER;
 use crate::compression;
 use crate::error::{Closed, Error};
 use crate::feeds::Extras;
-use crate::meters::{ClosedBy, Tally};
+use crate::meters::ClosedBy;
 
 impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     /// Hands over what is whole in `input`, and takes it out there: all of it, unless the consumer yields, the peer has
@@ -74,11 +74,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
         if self.ending.is_told() {
             return Flow::Continue;
         }
-        Tally { shard: turn.shard, seen: self.seen.as_deref() }.received(message.as_bytes().len());
+        if let Some(tally) = &turn.tally {
+            tally.received(message.as_bytes().len());
+        }
         if let Some(watched) = Extras::watched(&self.extras) {
             watched.received(&message);
         }
-        let mut socket = self.socket(turn.cx.waker(), turn.output, turn.shard, mark);
+        let mut socket = self.socket(turn.cx.waker(), turn.output, turn.tally.as_ref(), mark);
         socket.is_last = is_last;
         turn.consumer.message(&mut socket, message).unwrap_or_else(|Panicked| {
             self.handle_panic(turn);
@@ -111,7 +113,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
                     mailbox.handle_pong(&payload);
                 }
                 if !self.ending.is_told() {
-                    let mut socket = self.socket(turn.cx.waker(), turn.output, turn.shard, mark);
+                    let mut socket = self.socket(turn.cx.waker(), turn.output, turn.tally.as_ref(), mark);
                     let called = turn.consumer.pong(&mut socket, &payload);
                     called.unwrap_or_else(|Panicked| self.handle_panic(turn));
                 }

@@ -4,7 +4,7 @@ use std::task::Context;
 
 use rikki_proto::Output;
 
-use crate::meters::Shard;
+use crate::meters::Tally;
 
 /// How often one poll may read before it lets others run: tokio's own budget would allow 128 times.
 const READS_PER_POLL: usize = 4;
@@ -26,7 +26,7 @@ pub(super) struct Turn<'t, 'w, C> {
     pub(super) consumer: &'t mut C,
     pub(super) output: &'t mut Output,
     /// Where messages are counted.
-    pub(super) shard: &'t Shard,
+    pub(super) tally: Option<Tally<'t>>,
     pub(super) budget: Allowance,
 }
 
@@ -48,9 +48,14 @@ impl Allowance {
 }
 
 impl<'t, 'w, C> Turn<'t, 'w, C> {
-    pub(super) fn new(cx: &'t mut Context<'w>, consumer: &'t mut C, output: &'t mut Output, shard: &'t Shard) -> Self {
+    pub(super) fn new(
+        cx: &'t mut Context<'w>,
+        consumer: &'t mut C,
+        output: &'t mut Output,
+        tally: Option<Tally<'t>>,
+    ) -> Self {
         let budget =
             Allowance { reads: READS_PER_POLL, payload: PAYLOAD_PER_POLL, queued: QUEUED_PER_POLL, fed: FED_PER_POLL };
-        Self { cx, consumer, output, shard, budget }
+        Self { cx, consumer, output, tally, budget }
     }
 }

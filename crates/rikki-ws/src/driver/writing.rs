@@ -12,7 +12,6 @@ use super::{Consumer, Driver, Panicked, WRITE_AT};
 use crate::ahead::{Ahead, LEAST};
 use crate::clock::{Alarm, Tick};
 use crate::id::ConnectionId;
-use crate::meters::Tally;
 use crate::socket::Wire;
 use crate::{Error, Overflow};
 
@@ -193,8 +192,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
         let mark = self.terms.mark();
         // What a callback has sent by way of a `Sender` goes before the answer to a Close behind its message.
         if let Some(mailbox) = &self.mailbox {
-            let tally = Tally { shard: turn.shard, seen: self.seen.as_deref() };
-            mailbox.drain(&mut self.connection, turn.output, mailbox.len(), tally);
+            mailbox.drain(&mut self.connection, turn.output, mailbox.len(), turn.tally.as_ref());
         }
         if turn.output.len() > WRITE_AT.min(mark.saturating_sub(1)) {
             self.write(turn);
@@ -230,7 +228,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
         }
         self.line.crowded = false;
         let mark = if self.is_queueing() { 0 } else { mark };
-        let offered = turn.consumer.writable(&mut self.socket(turn.cx.waker(), turn.output, turn.shard, mark));
+        let offered = turn.consumer.writable(&mut self.socket(turn.cx.waker(), turn.output, turn.tally.as_ref(), mark));
         offered.unwrap_or_else(|Panicked| self.handle_panic(turn));
         if self.line.crowded {
             // It has filled what there was. It is told again in another turn, which comes by itself: others have theirs.

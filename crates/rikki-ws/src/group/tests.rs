@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use super::*;
 use crate::id::ConnectionId;
 use crate::live::Live;
-use crate::meters::{Shard, Tally};
 use crate::sender::Mailbox;
 use crate::terms::Terms;
 use crate::testing::Client;
@@ -154,8 +153,7 @@ async fn who_comes_late_is_closed_at_once_and_waited_for() {
     assert!(sender.is_closed());
     let mut connection = Terms::default().server();
     let mut output = rikki_proto::Output::default();
-    let shard = Shard::default();
-    mailbox.drain(&mut connection, &mut output, 2, Tally { shard: &shard, seen: None });
+    mailbox.drain(&mut connection, &mut output, 2, None);
     assert_eq!(output.contiguous().unwrap(), b"\x88\x07\x0f\xa1first");
     sleep(Duration::from_secs(3600)).await;
     assert!(!waiting.is_finished(), "its connection is not over");

@@ -307,7 +307,7 @@ impl Mailbox {
         connection: &mut Connection,
         output: &mut Output,
         limit: usize,
-        tally: Tally<'_>,
+        tally: Option<&Tally<'_>>,
     ) -> Drained {
         let (mut framed, mut since) = (0, None);
         let mark = self.terms.framed_ahead(self.terms.mark());
@@ -327,8 +327,8 @@ impl Mailbox {
                 (command, state.queued_at.popped())
             };
             if queued_at != since {
-                tally.waited_since(std::mem::take(&mut framed), since);
-                since = queued_at;
+                tally.inspect(|tally| tally.waited_since(framed, since));
+                (framed, since) = (0, queued_at);
             }
             drained.moved += 1;
             if let Command::Ask(number) = command {
@@ -339,7 +339,7 @@ impl Mailbox {
             match (command.frame(connection, output), length) {
                 (Ok(()), Some(length)) => {
                     framed += 1;
-                    tally.sent(length);
+                    tally.inspect(|tally| tally.sent(length));
                 }
                 (Err(_), Some(_)) => {
                     self.terms.counts().lost_messages.up();
@@ -348,7 +348,7 @@ impl Mailbox {
                 (_, None) => {}
             }
         }
-        tally.waited_since(framed, since);
+        tally.inspect(|tally| tally.waited_since(framed, since));
         drained
     }
 
