@@ -89,11 +89,19 @@ impl Socket<'_> {
             self.send_in_turn(message)
         } else if length >= WRITE_FROM && self.is_last {
             self.send_at_once(message)
+        } else if self.tally.is_none() {
+            self.connection.send(message, self.output)
         } else {
-            let sent = self.connection.send(message, self.output);
-            // Nobody looks at most connections, and then there is nothing to do with how it went.
-            if self.tally.is_none() { sent } else { self.framed(length, sent) }
+            self.send_counted(message)
         }
+    }
+
+    /// Sends a message where somebody may look at the connection.
+    #[inline(never)]
+    fn send_counted(&mut self, message: Message<'_>) -> Result<(), SendError> {
+        let length = message.as_bytes().len();
+        let sent = self.connection.send(message, self.output);
+        self.framed(length, sent)
     }
 
     /// Sends a large message that comes last of what one read has asked for: what the peer takes of it is not copied.
