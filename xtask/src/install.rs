@@ -66,7 +66,8 @@ pub(crate) fn browser_tests(project: &Project) -> std::result::Result<(), Missin
 /// Installs a package with npm below `folder`, in `node_modules`, unless that version of it is there.
 pub(crate) fn npm_package(folder: &Path, name: &str, version: &str) -> std::result::Result<(), Missing> {
     let stamp = folder.join(format!("installed-{name}.txt"));
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == version) {
+    let is_there = folder.join("node_modules").join(name).is_dir();
+    if is_there && fs::read_to_string(&stamp).is_ok_and(|installed| installed == version) {
         return Ok(());
     }
     if !works(Command::new("npm").arg("--version")) {
@@ -283,7 +284,7 @@ const WSCAT_VERSION: &str = "6.1.0";
 
 /// Finds wscat below the folder for tools, or installs it there; returns its folder.
 pub(crate) fn wscat(project: &Project) -> std::result::Result<PathBuf, Missing> {
-    let tools = project.target.join("tools");
+    let tools = project.target.join("tools").join("wscat");
     npm_package(&tools, "wscat", WSCAT_VERSION)?;
     Ok(tools.join("node_modules").join("wscat"))
 }
