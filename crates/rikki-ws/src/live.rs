@@ -104,8 +104,9 @@ impl Live {
     /// What unfinished messages may hold over all connections, in bytes.
     ///
     /// A message that has not arrived whole holds up to twice what has come of it, or where its length is known four
-    /// times that and the 32 KiB that may be read next. Beyond 16 KiB it is counted. Where nothing is left the oldest give way: their connections are closed with
-    /// 1013. One alone may always be as large as [`max_message_size`](super::Config::max_message_size).
+    /// times that and the 32 KiB that may be read next. Beyond 16 KiB it is counted. Where nothing is left the oldest
+    /// give way: their connections are closed with 1013. One alone may always be as large as
+    /// [`max_message_size`](super::Config::max_message_size).
     pub fn message_memory(&self, bytes: usize) {
         self.0.messages.budget().set_most(bytes);
     }

@@ -44,9 +44,8 @@ pub struct Terms {
     pub(crate) live: Live,
     /// The queue memory of `live`, which is looked at for each message.
     queues: Arc<Budget>,
-    /// What is counted of its connections, and the id of that, which is looked at in each turn.
+    /// What is counted of its connections.
     pub(crate) meters: Arc<Meters>,
-    pub(super) meters_id: u64,
     placed: Placed,
     pub(crate) codecs: Option<CodecSet>,
     pub(crate) origins: Arc<Origins>,
@@ -85,12 +84,10 @@ impl Terms {
     /// Makes a configuration ready for connections that `live` counts.
     pub fn new(config: &Config, live: &Live) -> Self {
         let config = config.clone().within_limits();
-        let meters = Meters::unread();
         Self {
             live: live.clone(),
             queues: live.queues().clone(),
-            meters_id: meters.id,
-            meters,
+            meters: Meters::unread(),
             placed: Placed::default(),
             codecs: config.compression.map(|compression| CodecSet::new(compression, live.compression())),
             origins: Arc::default(),
@@ -152,11 +149,11 @@ impl Terms {
     pub(crate) fn at(&self, endpoint: Option<&str>, carrier: Carrier) -> Arc<Self> {
         let meters = self.live.meters(endpoint, carrier);
         let mut placed = self.placed.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = placed.iter().find(|known| known.meters_id == meters.id) {
+        if let Some(known) = placed.iter().find(|known| Arc::ptr_eq(&known.meters, &meters)) {
             return known.clone();
         }
         let codecs = self.codecs.as_ref().map(|codecs| codecs.metered(&meters));
-        let terms = Arc::new(Self { meters_id: meters.id, meters, codecs, ..self.clone() });
+        let terms = Arc::new(Self { meters, codecs, ..self.clone() });
         placed.push(terms.clone());
         terms
     }

@@ -223,7 +223,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
         let mut guard = BuffersGuard::take();
         let Buffers { read, output, shards } = guard.get();
         let seen = self.seen.clone();
-        let tally = seen.map(|seen| Tally { shard: shards.of(self.terms.meters_id, &self.terms.meters), seen });
+        let tally = seen.map(|seen| Tally { shard: shards.of(&self.terms.meters), seen });
         if let Some(mut backlog) = self.backlog.take() {
             let result = work(self, read, &mut backlog.output, tally);
             if !backlog.output.is_empty() || backlog.output.is_blocked() {
