@@ -2,7 +2,7 @@
 //! for themselves.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::{Message, Subscriber};
@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::follow::Followed;
 use crate::link::Link;
-use crate::requests::{Trouble, next_of};
+use crate::requests::{Trouble, lock, next_of};
 use crate::stream::PRESENCE_AGE;
 
 /// How often it is said again.
@@ -41,22 +41,30 @@ struct Said {
 
 /// Says who is there of this process, in a task of its own.
 #[derive(Debug)]
-pub(crate) struct Sayer(mpsc::UnboundedSender<WeakInlet>);
+pub(crate) struct Sayer {
+    changed: Changed,
+    wake: mpsc::Sender<()>,
+}
+
+/// The topics of which that is to be said, by name: however often it changes, each waits once.
+type Changed = Arc<Mutex<HashMap<String, WeakInlet>>>;
 
 impl Sayer {
     pub(crate) fn new(link: &Arc<Link>) -> Self {
-        let (sender, changed) = mpsc::unbounded_channel();
-        tokio::spawn(say(link.clone(), changed));
-        Self(sender)
+        let (changed, (wake, woken)) = (Changed::default(), mpsc::channel(1));
+        tokio::spawn(say(link.clone(), changed.clone(), woken));
+        Self { changed, wake }
     }
 
-    /// Who is there has changed. That is put together over a short time, so that it cannot be often.
+    /// Who is there has changed.
     pub(crate) fn changed(&self, topic: &Inlet) {
-        let _ = self.0.send(topic.downgrade());
+        lock(&self.changed).insert(topic.name().to_owned(), topic.downgrade());
+        // Without room it is to be woken already.
+        let _ = self.wake.try_send(());
     }
 }
 
-async fn say(link: Arc<Link>, mut changed: mpsc::UnboundedReceiver<WeakInlet>) {
+async fn say(link: Arc<Link>, changed: Changed, mut woken: mpsc::Receiver<()>) {
     // The topics of which somebody is there, and when that was said last.
     let mut said: HashMap<String, (WeakInlet, Instant)> = HashMap::new();
     let mut sweep = interval(SWEEP);
@@ -65,8 +73,8 @@ async fn say(link: Arc<Link>, mut changed: mpsc::UnboundedReceiver<WeakInlet>) {
     loop {
         let mut due = Vec::new();
         tokio::select! {
-            inlet = changed.recv() => match inlet {
-                Some(inlet) => due.push(inlet),
+            woken = woken.recv() => match woken {
+                Some(()) => due.extend(std::mem::take(&mut *lock(&changed)).into_values()),
                 None => return,
             },
             _ = sweep.tick() => {
@@ -105,7 +113,7 @@ async fn say_of(link: &Link, inlet: &Inlet) -> usize {
     let said = Said { count: here.count, members: members.take_while(fits).collect() };
     let subject = link.names.presence(inlet.name(), link.process);
     if let (Some(connected), Ok(said)) = (link.connected.get().filter(|_| link.is_there()), serde_json::to_vec(&said)) {
-        // What gets lost is said again. What changes meanwhile waits without a bound, and so not for ever.
+        // What gets lost is said again.
         let _ = timeout(KNOWN, connected.client.publish(subject, said.into())).await;
     }
     here.count
@@ -218,5 +226,44 @@ impl Others {
             inlet.set_present(process, Elsewhere::default());
         }
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rikki_topics::{Broker, Published, Publishing, SubscribeOptions, Topics, TopicsConfig};
+
+    use super::*;
+    use crate::config::NatsConfig;
+
+    /// Keeps what it is given.
+    #[derive(Clone, Debug, Default)]
+    struct Kept(Arc<Mutex<Option<Inlet>>>);
+
+    impl Broker for Kept {
+        fn attach(&self, topic: &Inlet) {
+            *lock(&self.0) = Some(topic.clone());
+        }
+
+        fn publish(&self, topic: &Inlet, message: Published) -> Publishing {
+            Publishing::Done(topic.publish(message))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_changes_often_waits_once() {
+        let kept = Kept::default();
+        let topics = Topics::with_broker(TopicsConfig::default(), kept.clone());
+        let _topic = topics.subscribe("a", SubscribeOptions::default()).unwrap();
+        let inlet = lock(&kept.0).clone().unwrap();
+        let sayer = Sayer::new(&Arc::new(Link::new(NatsConfig::new("nats://127.0.0.1:1"))));
+        // It has no turn before this waits for something.
+        for _ in 0..1000 {
+            sayer.changed(&inlet);
+        }
+        assert_eq!(lock(&sayer.changed).len(), 1);
+        while !lock(&sayer.changed).is_empty() {
+            tokio::task::yield_now().await;
+        }
     }
 }
