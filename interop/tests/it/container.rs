@@ -130,6 +130,16 @@ impl Container {
     }
 }
 
+impl Drop for Container {
+    fn drop(&mut self) {
+        // Its process 1 has changed its user, and so does not die with whoever has started it: see PR_SET_PDEATHSIG of
+        // https://man7.org/linux/man-pages/man2/pr_set_pdeathsig.2const.html. One that was waited for has no id.
+        if self.child.id().is_some() && self.id > 0 {
+            self.signal("KILL");
+        }
+    }
+}
+
 /// A WebSocket whose client does not answer a Close.
 async fn stubborn(address: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
