@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
 
 use fantoccini::Client;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -12,16 +11,17 @@ use testkit::frame;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
 
-use crate::browser::{Screen, browse, devtools};
+use crate::browser::{self, Screen, browse, devtools};
 use crate::layout::judge;
 use crate::page::{ENTER, ESCAPE, LEFT, TAB};
 use crate::screenshots::save;
 use crate::server::Server;
 
-const DEADLINE: Duration = Duration::from_secs(15);
-const POLL: Duration = Duration::from_millis(20);
+/// The `text` of an element, and the `cells` of the row of a table that begins with some text.
+const HELPERS: &str = "const text = selector => [document.querySelector(selector)].map(it => it?.checkVisibility() ? it.innerText : '')[0];
+    const cells = (table, first) => [...document.querySelectorAll(`#${table} tbody tr`)]
+      .map(row => [...row.children].map(cell => cell.innerText.trim())).find(([name]) => name.startsWith(first));";
 
 /// The page, as it is looked at.
 struct Page<'a>(&'a Client);
@@ -34,27 +34,15 @@ impl<'a> Page<'a> {
         page
     }
 
-    /// What a script returns, which may ask for the `text` of an element and for the `cells` of the row of a table that
-    /// begins with some text.
+    /// What a script returns, which may use what there is in [`HELPERS`].
     async fn run(&self, script: &str) -> Value {
-        let helpers = "const text = selector => [document.querySelector(selector)].map(it => it?.checkVisibility() ? it.innerText : '')[0];
-            const cells = (table, first) => [...document.querySelectorAll(`#${table} tbody tr`)]
-              .map(row => [...row.children].map(cell => cell.innerText.trim())).find(([name]) => name.startsWith(first));";
-        let script = format!("{helpers} {script}");
-        self.0.execute(&script, vec![]).await.unwrap_or_else(|error| panic!("{script}: {error}"))
+        browser::run(self.0, &format!("{HELPERS} {script}")).await
     }
 
     /// Waits until something is true in the page.
     async fn until(&self, condition: &str) {
-        let script = format!("return Boolean({condition})");
-        let wait = async {
-            while self.run(&script).await != true {
-                sleep(POLL).await;
-            }
-        };
-        if timeout(DEADLINE, wait).await.is_err() {
-            panic!("{condition}: {}", self.run("return document.body.innerText").await);
-        }
+        let script = format!("{HELPERS} return Boolean({condition})");
+        browser::until(self.0, &script, "return document.body.innerText").await;
     }
 
     async fn press(&self, keys: &str) {

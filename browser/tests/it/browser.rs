@@ -11,7 +11,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use url::{ParseError, Url};
 
 use crate::scratch::Scratch;
@@ -19,6 +19,10 @@ use crate::scratch::Scratch;
 const START_DEADLINE: Duration = Duration::from_secs(60);
 const TEST_DEADLINE: Duration = Duration::from_secs(120);
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How long something in a page may take.
+const CHANGE_DEADLINE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(5);
 
 /// How often chromedriver may find its port taken.
 const DRIVER_ATTEMPTS: usize = 10;
@@ -72,6 +76,23 @@ pub(crate) async fn browse_with(screen: Screen, flags: &[String], test: impl Asy
     timeout(TEST_DEADLINE, test(&client)).await.expect("the test ends in time");
     timeout(STOP_DEADLINE, client.close()).await.expect("the session ends in time").expect("the session ends");
     driver.kill().await.expect("chromedriver is still running");
+}
+
+/// Runs a script, and returns what it returns.
+pub(crate) async fn run(client: &Client, script: &str) -> Value {
+    client.execute(script, vec![]).await.unwrap_or_else(|error| panic!("{script}: {error}"))
+}
+
+/// Waits until a script returns true, and fails with what `told` returns.
+pub(crate) async fn until(client: &Client, script: &str, told: &str) {
+    let wait = async {
+        while run(client, script).await != true {
+            sleep(POLL).await;
+        }
+    };
+    if timeout(CHANGE_DEADLINE, wait).await.is_err() {
+        panic!("{script}: {}", run(client, told).await);
+    }
 }
 
 /// What the browser has noted of its work since a page was loaded, to be asked once, as events of its own trace:

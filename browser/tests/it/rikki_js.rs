@@ -8,9 +8,9 @@ use std::time::Duration;
 use fantoccini::Client;
 use serde_json::{Value, json};
 use tokio::process::Command;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-use crate::browser::{Screen, browse, devtools};
+use crate::browser::{self, Screen, browse, devtools};
 use crate::proxy::Proxy;
 use crate::scratch::Scratch;
 use crate::server::Server;
@@ -18,7 +18,6 @@ use crate::topics::publish;
 
 /// How long anything here may take.
 const DEADLINE: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(5);
 
 /// How often the server is killed, unless `RIKKI_JS_KILLS` says so.
 const KILLS: usize = 50;
@@ -47,21 +46,13 @@ impl<'a> Page<'a> {
     }
 
     async fn run(&self, script: &str) -> Value {
-        self.0.execute(script, vec![]).await.unwrap_or_else(|error| panic!("{script}: {error}"))
+        browser::run(self.0, script).await
     }
 
     /// Waits until something is true in the page.
     async fn until(&self, condition: &str) {
-        let script = format!("return Boolean({condition})");
-        let wait = async {
-            while self.run(&script).await != true {
-                sleep(POLL).await;
-            }
-        };
-        if timeout(DEADLINE, wait).await.is_err() {
-            let logs = "return Object.entries(window.topics ?? {}).map(([name, { log }]) => [name, log.slice(-20)])";
-            panic!("{condition}: {}", self.run(logs).await);
-        }
+        let logs = "return Object.entries(window.topics ?? {}).map(([name, { log }]) => [name, log.slice(-20)])";
+        browser::until(self.0, &format!("return Boolean({condition})"), logs).await;
     }
 
     /// What a topic has told of these types, once that is so much.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use fantoccini::{Client, Locator};
 use serde_json::Value;
 use tokio::process::Command;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-use crate::browser::{Screen, browse};
+use crate::browser::{Screen, browse, run, until};
 use crate::page::ENTER;
 use crate::scratch::Scratch;
 use crate::server::Server;
@@ -53,22 +53,10 @@ fn installed(path: &str) -> PathBuf {
     path
 }
 
-/// Runs a script, and returns what it returns.
-async fn run(client: &Client, script: &str) -> Value {
-    client.execute(script, vec![]).await.unwrap_or_else(|error| panic!("{script}: {error}"))
-}
-
 /// Waits until the page has said something, and fails with what it has.
-async fn until_said(client: &Client, name: &str, words: &str) {
+async fn until_said(client: &Client, words: &str) {
     let script = format!("return said.includes({})", Value::from(words));
-    let wait = async {
-        while run(client, &script).await != true {
-            sleep(POLL).await;
-        }
-    };
-    if timeout(DEADLINE, wait).await.is_err() {
-        panic!("{name} has not said {words:?}, but {}", run(client, "return said").await);
-    }
+    until(client, &script, "return said").await;
 }
 
 #[test]
@@ -110,20 +98,20 @@ async fn scripts_say_what_they_should() {
                     publish(server.authority(), "text/plain", b"early").await;
                 }
             }
-            until_said(client, name, at_once).await;
+            until_said(client, at_once).await;
             let next = client.new_window(true).await.expect("there can be another").handle;
             client.switch_to_window(next).await.expect("it is there");
         }
         server.crash().await;
         publish(server.authority(), "text/plain", b"late").await;
-        for (window, (name, _, behind)) in windows.into_iter().zip(FOR_PAGES) {
+        for (window, (_, _, behind)) in windows.into_iter().zip(FOR_PAGES) {
             client.switch_to_window(window).await.expect("it is there");
             for words in behind {
                 // Who has said that something is missing is there again.
                 if words.ends_with("later") {
                     publish(server.authority(), "text/plain", b"later").await;
                 }
-                until_said(client, name, words).await;
+                until_said(client, words).await;
             }
         }
     })

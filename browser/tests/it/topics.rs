@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use crate::browser::{Screen, browse};
+use crate::browser::{self, Screen, browse};
 use crate::proxy::Proxy;
 use crate::scratch::Scratch;
 use crate::server::Server;
@@ -48,7 +48,7 @@ impl<'a> Readers<'a> {
 
     /// Runs a script, and returns what it returns.
     async fn run(&self, script: &str) -> Value {
-        self.0.execute(script, vec![]).await.unwrap_or_else(|error| panic!("{script}: {error}"))
+        browser::run(self.0, script).await
     }
 
     /// What a promise resolves to.
@@ -59,17 +59,9 @@ impl<'a> Readers<'a> {
 
     /// Waits until something is true in the page.
     async fn until(&self, condition: &str) {
-        let script = format!("return Boolean({condition})");
-        let wait = async {
-            while self.run(&script).await != true {
-                sleep(POLL).await;
-            }
-        };
-        if timeout(DEADLINE, wait).await.is_err() {
-            let lengths =
-                "Object.entries(readers).map(([name, { got, told, ends }]) => [name, got.length, told, ends])";
-            panic!("{condition}: {}", self.run(&format!("return {lengths}")).await);
-        }
+        let lengths =
+            "return Object.entries(readers).map(([name, { got, told, ends }]) => [name, got.length, told, ends])";
+        browser::until(self.0, &format!("return Boolean({condition})"), lengths).await;
     }
 
     /// What a reader has got once there are so many.

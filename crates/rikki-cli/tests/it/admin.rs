@@ -1,12 +1,11 @@
 //! Looking inside: the listener of its own, `rikki admin` and `rikki health`.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Instant;
 
 use crate::process::{DEADLINE, Ended, Folder, Process};
-use crate::running::{address, ask};
+use crate::running::{address, ask, stubborn};
 
 /// A server that is looked into on a socket, its address, and the place of the socket.
 fn serve(folder: &Folder, flags: &[&str]) -> (Process, String, String) {
@@ -48,19 +47,6 @@ fn check_soon(place: &str, command: &str, text: &str) {
     }
 }
 
-/// Opens a WebSocket, of which nothing more is read.
-fn open(address: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(address).unwrap();
-    let fields = "Host: localhost\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n";
-    let request = format!("GET /websocket HTTP/1.1\r\n{fields}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 101");
-    stream
-}
-
 #[test]
 fn a_server_is_looked_into_and_told_what_to_do() {
     let folder = Folder::new();
@@ -77,7 +63,7 @@ fn a_server_is_looked_into_and_told_what_to_do() {
     check(&health(&["ftp://a"]), 2, "write http or https");
     check(&health(&["a"]), 2, "is no URL");
 
-    let _open = open(&address);
+    let _open = stubborn(&address);
     check_soon(&place, "status", "\"endpoint\":\"/websocket\",\"transport\":\"tcp\",\"open\":1,");
     check_soon(&place, "metrics", "rikki_websockets{endpoint=\"/websocket\",transport=\"tcp\"} 1.0");
     check(&admin(&place, &["connection", "99999"]), 1, "no WebSocket that is open has this id");
@@ -86,7 +72,7 @@ fn a_server_is_looked_into_and_told_what_to_do() {
     check(&admin(&place, &["log", "loud"]), 2, "loud is no level");
     check(&admin(&place, &["log", "rikki=debug"]), 0, "the log has rikki=debug from now on");
     let logged = || std::iter::from_fn(|| Some(server.report()));
-    let _another = open(&address);
+    let _another = stubborn(&address);
     assert!(logged().take(50).any(|line| line.contains("DEBUG") && line.contains("rikki::ws")), "at another level");
 
     // What is wrong changes nothing, and is said; so is what takes a restart.
@@ -113,7 +99,7 @@ fn a_server_is_looked_into_and_told_what_to_do() {
 fn a_drain_is_told_until_its_end() {
     let folder = Folder::new();
     let (server, address, place) = serve(&folder, &["--drain-timeout", "3s"]);
-    let mut open = open(&address);
+    let mut open = stubborn(&address);
     server.signal("TERM");
     let until = Instant::now() + DEADLINE;
     while health(&[&place]).code == Some(0) {

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::process::{DEADLINE, Folder, Process};
-use crate::running::{address, ask, serve};
+use crate::running::{address, ask, serve, upgraded};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -45,25 +45,6 @@ fn rest(server: Process) -> Vec<Value> {
     let ended = server.end();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     ended.stderr.lines().map(parsed).collect()
-}
-
-/// A WebSocket with these fields in its request.
-fn open(address: &str, path: &str, fields: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{fields}\r\n"
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.extend_from_slice(&byte);
-    }
-    assert!(head.starts_with(b"HTTP/1.1 101 "));
-    stream
 }
 
 /// Sends a frame of a client, masked with nothing.
@@ -133,7 +114,7 @@ fn fields_are_those_that_the_documentation_has() {
     let refused = next(&server, "answered");
     assert_eq!(refused["status"], 403);
     drop(stream);
-    let mut socket = open(&address, "/websocket", &traced);
+    let mut socket = upgraded(&address, "/websocket", &traced);
     let opened = next(&server, "answered");
     assert_eq!((&opened["status"], &opened["upgrade"]), (&101.into(), &"websocket".into()));
     echo(&mut socket, 1, "\u{202e} \"a\"\n".as_bytes());
@@ -152,16 +133,16 @@ fn fields_are_those_that_the_documentation_has() {
     assert_ne!(opened["id"], refused["id"]);
 
     // Who is gone without a word, who breaks a rule, and who is sent away.
-    drop(open(&address, "/websocket", ""));
+    drop(upgraded(&address, "/websocket", ""));
     let cut = next(&server, "closed");
     assert_eq!((&cut["code"], cut.get("by"), cut.get("trace_id")), (&1006.into(), None, None));
     assert!(cut["error"].as_str().unwrap().contains("the connection broke"), "{cut}");
-    let mut breaks = open(&address, "/websocket", "");
+    let mut breaks = upgraded(&address, "/websocket", "");
     send(&mut breaks, 3, b"");
     let broke = next(&server, "closed");
     drop(breaks);
     assert_eq!((&broke["code"], &broke["by"]), (&1002.into(), &"server".into()));
-    let mut drained = open(&address, "/websocket", "");
+    let mut drained = upgraded(&address, "/websocket", "");
     echo(&mut drained, 1, b"hi");
     server.signal("TERM");
     drained.read_exact(&mut [0; 4]).unwrap();
@@ -239,7 +220,7 @@ fn hostile_requests() {
         stream.shutdown(std::net::Shutdown::Write).unwrap();
         let _ = stream.read_to_end(&mut Vec::new());
     }
-    let mut socket = open(&address, "/websocket?a=%22", "traceparent: \r\n");
+    let mut socket = upgraded(&address, "/websocket?a=%22", "traceparent: \r\n");
     echo(&mut socket, 1, "\u{0}\u{7f}\u{9b}\u{2028}\u{feff}\"\\'\u{1f600}".as_bytes());
     echo(&mut socket, 2, &[0xff; 120]);
     send(&mut socket, 8, b"\x03\xe8\"\x1b[2J");
@@ -314,7 +295,7 @@ fn a_span_from_before_a_reload() {
         send(&mut socket, 8, &[0x03, 0xe8]);
         server.report()
     };
-    let mut early = open(&address, "/websocket", "");
+    let mut early = upgraded(&address, "/websocket", "");
     echo(&mut early, 1, b"hi");
     reload("json");
     let line = end(early);
@@ -324,7 +305,7 @@ fn a_span_from_before_a_reload() {
     let fields = span["fields"].as_str().unwrap();
     assert!(fields.starts_with(&format!("id={id} peer=127.0.0.1:")) && fields.ends_with(" path=/websocket"), "{line}");
 
-    let mut early = open(&address, "/websocket", "");
+    let mut early = upgraded(&address, "/websocket", "");
     echo(&mut early, 1, b"hi");
     reload("text");
     let line = end(early);

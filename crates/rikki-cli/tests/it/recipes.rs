@@ -1,13 +1,13 @@
 //! The recipes of `docs/recipes.md`: every line of them is run.
 
 use std::cell::Cell;
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::Read as _;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
-use crate::process::{DEADLINE, Folder};
-use crate::running::ask;
+use crate::process::Folder;
+use crate::running::{ask, upgraded};
 use crate::screen::Screen;
 
 /// The lines of one recipe, each of which is to be used, in a folder with what they need.
@@ -99,25 +99,6 @@ impl Drop for Recipe {
     }
 }
 
-/// A WebSocket of who sends this Origin, which has agreed.
-fn open(address: &str, path: &str, origin: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nOrigin: {origin}\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.extend_from_slice(&byte);
-    }
-    assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
-    stream
-}
-
 fn get(address: &str, target: &str) -> String {
     ask(address, &format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
 }
@@ -126,7 +107,7 @@ fn get(address: &str, target: &str) -> String {
 fn a_page_under_construction() {
     let recipe = Recipe::new("A page under construction");
     let screen = recipe.serve();
-    let mut socket = open(&recipe.address(), "/chat", "http://localhost:5173");
+    let mut socket = upgraded(&recipe.address(), "/chat", "Origin: http://localhost:5173\r\n");
     recipe.run();
     let mut message = [0; 7];
     socket.read_exact(&mut message).unwrap();
@@ -140,7 +121,7 @@ fn a_class_with_phones() {
     let recipe = Recipe::new("A class with phones");
     let plain = recipe.serve();
     assert!(get(&recipe.address(), "/").ends_with("the page of class"));
-    open(&recipe.address(), "/chat", "http://localhost");
+    upgraded(&recipe.address(), "/chat", "Origin: http://localhost\r\n");
     drop(plain);
     let secure = recipe.serve();
     secure.expect("the certificate is self-signed; its SHA-256 is\n");
@@ -151,7 +132,7 @@ fn a_class_with_phones() {
 fn a_device_with_sensors() {
     let recipe = Recipe::new("A device with sensors");
     let _screen = recipe.serve();
-    let mut device = open(&recipe.address(), "/sensors/kitchen", "file://");
+    let mut device = upgraded(&recipe.address(), "/sensors/kitchen", "Origin: file://\r\n");
     recipe.run();
     let mut message = [0; 6];
     device.read_exact(&mut message).unwrap();

@@ -178,18 +178,25 @@ pub(crate) fn stubborn(address: &str) -> TcpStream {
 /// The same at another path.
 #[cfg(unix)]
 pub(crate) fn stubborn_at(address: &str, path: &str) -> TcpStream {
+    upgraded(address, path, "")
+}
+
+/// A WebSocket with these fields in its request, which does nothing by itself.
+pub(crate) fn upgraded(address: &str, path: &str, fields: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    let request = "HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    stream.write_all(format!("GET {path} {request}").as_bytes()).unwrap();
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{fields}\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
         stream.read_exact(&mut byte).unwrap();
         head.extend_from_slice(&byte);
     }
-    assert!(head.starts_with(b"HTTP/1.1 101 "));
+    assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
     stream
 }
 
