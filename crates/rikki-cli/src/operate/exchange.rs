@@ -1,18 +1,26 @@
-//! One request to what looks inside a server, and its answer: a few lines of HTTP/1.1 that take no runtime.
+//! One request to what looks inside a server, and its answer.
 
 use std::fmt;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs as _};
-#[cfg(unix)]
-use std::os::unix::net::UnixStream;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How long an answer may take without a byte of it: settings that are read again may be on a slow disk.
+use axum::body::{Body, to_bytes};
+use axum::http::{Method, Request, header};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+use tokio::runtime::Builder;
+use tokio::time::timeout;
+
+/// How long it may take, with connecting and the whole answer: settings that are read again may be on a slow disk.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What an answer may have, in bytes.
-const LONGEST: u64 = 64 << 20;
+const LONGEST: usize = 64 << 20;
 
 /// Where it is asked.
 #[derive(Debug)]
@@ -27,6 +35,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) text: String,
 }
+
+type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 impl Place {
     /// A URL, or what the flag of the server may have in its place.
@@ -43,14 +53,12 @@ impl Place {
         }
     }
 
-    pub(super) fn get(&self, target: &str) -> io::Result<Answer> {
-        self.ask(&format!("GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.host()))
+    pub(super) fn get(&self, target: &str) -> Result<Answer, Failed> {
+        self.ask(Method::GET, target, String::new())
     }
 
-    pub(super) fn post(&self, command: &str, argument: &str) -> io::Result<Answer> {
-        let (host, length) = (self.host(), argument.len());
-        let head = format!("Host: {host}\r\nContent-Length: {length}\r\nConnection: close");
-        self.ask(&format!("POST /commands/{command} HTTP/1.1\r\n{head}\r\n\r\n{argument}"))
+    pub(super) fn post(&self, command: &str, argument: &str) -> Result<Answer, Failed> {
+        self.ask(Method::POST, &format!("/commands/{command}"), argument.to_owned())
     }
 
     fn host(&self) -> &str {
@@ -60,23 +68,23 @@ impl Place {
         }
     }
 
-    fn ask(&self, request: &str) -> io::Result<Answer> {
-        match self {
-            #[cfg(unix)]
-            Self::Unix(path) => {
-                let stream = UnixStream::connect(path)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                exchange(stream, request)
+    fn ask(&self, method: Method, target: &str, argument: String) -> Result<Answer, Failed> {
+        let request = Request::builder().method(method).uri(target).header(header::HOST, self.host());
+        let request = request.body(Body::from(argument))?;
+        let asked = async {
+            match self {
+                #[cfg(unix)]
+                Self::Unix(path) => exchange(UnixStream::connect(path).await?, request).await,
+                #[cfg(not(unix))]
+                Self::Unix(_) => Err(ErrorKind::Unsupported.into()),
+                Self::Tcp(authority) => exchange(TcpStream::connect(authority).await?, request).await,
             }
-            #[cfg(not(unix))]
-            Self::Unix(_) => Err(ErrorKind::Unsupported.into()),
-            Self::Tcp(authority) => {
-                let address = authority.to_socket_addrs()?.next().ok_or(ErrorKind::NotFound)?;
-                let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                exchange(stream, request)
-            }
-        }
+        };
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let answer = runtime.block_on(async { timeout(PATIENCE, asked).await });
+        // Resolving a name may hang.
+        runtime.shutdown_background();
+        answer.map_err(|_| io::Error::new(ErrorKind::TimedOut, format!("no answer within {PATIENCE:?}")))?
     }
 }
 
@@ -89,31 +97,24 @@ impl fmt::Display for Place {
     }
 }
 
-/// The answer ends with the connection, and has a length.
-fn exchange(mut stream: impl Read + Write, request: &str) -> io::Result<Answer> {
-    stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(LONGEST).read_to_end(&mut answer)?;
-    let invalid = || io::Error::new(ErrorKind::InvalidData, "what answers there speaks no HTTP");
-    let (answer, is_whole) = read(&answer).ok_or_else(invalid)?;
-    is_whole.then_some(answer).ok_or_else(|| io::Error::new(ErrorKind::UnexpectedEof, "the answer was cut off"))
-}
-
-/// The answer, and whether it has the length that it announces.
-fn read(answer: &[u8]) -> Option<(Answer, bool)> {
-    const END: &[u8] = b"\r\n\r\n";
-    let end = answer.windows(END.len()).position(|bytes| bytes == END)?;
-    let (head, body) = (std::str::from_utf8(answer.get(..end)?).ok()?, answer.get(end + END.len()..)?);
-    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    let fields = head.lines().filter_map(|line| line.split_once(':'));
-    let mut lengths =
-        fields.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).map(|(_, length)| length.trim());
-    let is_whole = lengths.all(|length| length.parse() == Ok(body.len()));
-    Some((Answer { status, text: String::from_utf8_lossy(body).into_owned() }, is_whole))
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Body>,
+) -> Result<Answer, Failed> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    // It ends with the runtime.
+    tokio::spawn(connection);
+    let (head, body) = sender.send_request(request).await?.into_parts();
+    let body = to_bytes(Body::new(body), LONGEST).await?;
+    Ok(Answer { status: head.status.as_u16(), text: String::from_utf8_lossy(&body).into_owned() })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::thread;
+
     use super::*;
 
     #[test]
@@ -133,11 +134,27 @@ mod tests {
 
     #[test]
     fn answers() {
-        let (answer, is_whole) = read(b"HTTP/1.1 404 Not Found\r\ncontent-length: 3\r\n\r\nno\n").unwrap();
-        assert_eq!((answer.status, &*answer.text, is_whole), (404, "no\n", true));
-        assert!(!read(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nno\n").unwrap().1, "cut off");
-        for broken in ["", "HTTP/1.1 20", "SSH-2.0\r\n\r\n", "HTTP/1.1 x\r\n\r\n"] {
-            assert!(read(broken.as_bytes()).is_none(), "{broken}");
+        let ask = |answer: &'static str| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let place = Place::tcp(&listener.local_addr().unwrap().to_string()).unwrap();
+            let server = thread::spawn(move || {
+                let mut stream = listener.accept().unwrap().0;
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    head.extend_from_slice(&byte);
+                }
+                stream.write_all(answer.as_bytes()).unwrap();
+            });
+            let answer = place.get("/status");
+            server.join().unwrap();
+            answer
+        };
+        let answer = ask("HTTP/1.1 404 Not Found\r\ncontent-length: 3\r\n\r\nno\n").unwrap();
+        assert_eq!((answer.status, &*answer.text), (404, "no\n"));
+        for broken in ["", "HTTP/1.1 20", "SSH-2.0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nno\n"] {
+            assert!(ask(broken).is_err(), "{broken}");
         }
     }
 }
