@@ -11,7 +11,7 @@ use crate::{Failure, descriptors};
 
 /// Goes by the settings as they are now: what of them needs a restart, or why nothing changes.
 pub(crate) fn by_command(server: &Handle, kept: &Arc<Kept>) -> Result<Vec<String>, String> {
-    let mut needs_restart = server.reload_loaded(read_again(kept))?.needs_restart;
+    let mut needs_restart = server.reload_from(|| read_again(kept))?.needs_restart;
     let now = kept.in_force().borrow().clone();
     needs_restart.extend(now.and_then(|settings| kept.needs_restart(&settings)));
     Ok(needs_restart)

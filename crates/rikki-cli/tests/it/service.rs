@@ -47,18 +47,21 @@ fn the_service_manager_is_told_what_the_server_does() {
     let folder = Folder::new();
     let manager = Manager::new(&folder);
     let file = folder.write("rikki.toml", format!("root = {:?}", folder.path("")));
-    let server = manager.start(&["--config", &file], &[]);
+    let admin = format!("unix:{}", folder.path("admin.sock"));
+    let server = manager.start(&["--config", &file, "--admin", &admin], &[]);
     let address = address(&server);
     assert_eq!(manager.told(), format!("READY=1\nSTATUS=Listening on http://{address}"));
 
-    let reloads = |settings: &str, expected: &str| {
+    let by_signal = || server.signal("HUP");
+    let by_command = || drop(Process::start(&["admin", "--admin", &admin, "reload"]).end());
+    let reloads = |reload: &dyn Fn(), settings: &str, expected: &str| {
         let now = || {
             let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
             now.tv_sec * 1_000_000 + now.tv_nsec / 1000
         };
         folder.write("rikki.toml", settings);
         let before = now();
-        server.signal("HUP");
+        reload();
         let told = manager.told();
         let since = told.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").and_then(|rest| rest.split('\n').next());
         let since: i64 = since.unwrap_or_else(|| panic!("{told}")).parse().unwrap();
@@ -68,9 +71,11 @@ fn the_service_manager_is_told_what_the_server_does() {
         assert!(told.starts_with(&format!("READY=1\nSTATUS=Listening on http://{address}; {expected}")), "{told}");
         assert_eq!(told.lines().count(), 2, "{told}");
     };
-    reloads(&format!("root = {:?}", folder.path("")), "reloaded");
-    reloads("workers = 7", "reloaded, but for: another number of workers: 7");
-    reloads("max-mesage = 5", "not reloaded: ");
+    for reload in [&by_signal as &dyn Fn(), &by_command] {
+        reloads(reload, &format!("root = {:?}", folder.path("")), "reloaded");
+        reloads(reload, "workers = 7", "reloaded, but for: another number of workers: 7");
+        reloads(reload, "max-mesage = 5", "not reloaded: ");
+    }
 
     let mut open = stubborn(&address);
     server.signal("TERM");

@@ -25,6 +25,7 @@ use super::listen::Planned;
 use super::manager::Manager;
 use super::mount::Mounts;
 use super::queue::{Queue, Queues};
+use super::reload::Reloading;
 use super::settings::{Listener, Settings, TakenOver};
 use super::signals::Signals;
 use super::sites::Common;
@@ -62,6 +63,7 @@ pub(crate) struct Running {
     addresses: Vec<SocketAddr>,
     pub(super) live: Arc<Live>,
     pub(super) settings: Settings,
+    pub(super) reloading: Arc<Reloading>,
     #[cfg(feature = "tls")]
     certificates: Ask,
     /// Of the acceptor's thread and the workers'.
@@ -244,8 +246,11 @@ impl Handle {
     }
 
     /// The service manager, as this server is to tell it.
-    pub(super) fn manager(&self) -> Manager {
-        Manager::of_environment(self.bound(), self.monitor(), self.0.event_loops.clone())
+    pub(super) fn manager(&self) -> Arc<Manager> {
+        let manager = Manager::of_environment(self.bound(), self.monitor(), self.0.event_loops.clone());
+        let manager = Arc::new(manager);
+        self.0.reloading.is_told_to(&manager);
+        manager
     }
 
     /// Until another signal asks to stop.
@@ -340,6 +345,7 @@ pub(super) fn start(mut server: Server, listeners: Vec<Opened>, mounts: Mounts) 
         addresses,
         live,
         settings,
+        reloading: Arc::default(),
         #[cfg(feature = "tls")]
         certificates: ask,
         event_loops,

@@ -5,7 +5,7 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::{self, ErrorKind};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -90,7 +90,7 @@ impl Manager {
         });
     }
 
-    pub(super) fn reloaded(&self, reloaded: &Result<Reload, String>) {
+    pub(super) fn reloaded(&self, reloaded: &Result<Reload, impl fmt::Display>) {
         self.tell(|| {
             News::Reloaded(match reloaded {
                 Ok(Reload { needs_restart }) if needs_restart.is_empty() => "reloaded".to_owned(),

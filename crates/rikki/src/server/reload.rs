@@ -2,14 +2,17 @@
 
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::handle::Running;
+use super::manager::Manager;
 use super::signals::{Signal, Signals};
 use super::{Handle, Server, StartError};
 
@@ -78,7 +81,7 @@ impl Handle {
     /// Nothing is awaited: it has been done or refused when this is first polled.
     #[allow(clippy::unused_async, reason = "it may come to wait, as starting may")]
     pub async fn reload(&self, server: Server) -> Result<Reload, StartError> {
-        self.reload_now(server)
+        self.0.reloading.tell(|| self.reload_now(server))
     }
 
     /// Serves as [`run`](Self::run) does, and [reloads](Self::reload) what `load` gives whenever SIGHUP arrives.
@@ -122,8 +125,7 @@ impl Handle {
             let mut reloading = pin!(async {
                 loop {
                     asked.notified().await;
-                    manager.reloading();
-                    manager.reloaded(&handle.load(load.clone()).await);
+                    handle.load(load.clone()).await;
                 }
             });
             loop {
@@ -143,17 +145,11 @@ impl Handle {
         }
     }
 
-    /// Reloads what was loaded, or counts and logs why that cannot be.
+    /// Reloads what `load` gives, or counts and logs why that cannot be. It may take long, and waits for another that has
+    /// begun: what was read first is not to replace what was read later. A panic of `load` counts as its error.
     #[doc(hidden)]
-    pub fn reload_loaded(&self, loaded: Result<Server, impl fmt::Display>) -> Result<Reload, String> {
-        match loaded {
-            // It has said so itself.
-            Ok(server) => self.reload_now(server).map_err(|error| error.to_string()),
-            Err(error) => {
-                self.refuse_reload(&error);
-                Err(error.to_string())
-            }
-        }
+    pub fn reload_from<E: fmt::Display>(&self, load: impl FnOnce() -> Result<Server, E>) -> Result<Reload, String> {
+        self.0.reloading.clone().take_turn(&Arc::downgrade(&self.0), load)
     }
 
     fn reload_now(&self, mut server: Server) -> Result<Reload, StartError> {
@@ -178,36 +174,68 @@ impl Handle {
 
     /// Reloads what is loaded, by a thread that may wait for files, and says so if it waits long. What has come of it was
     /// logged.
-    async fn load<E: fmt::Display + Send + 'static>(
-        &self,
-        load: Arc<Mutex<impl FnMut() -> Result<Server, E> + Send + 'static>>,
-    ) -> Result<Reload, String> {
+    async fn load<E: fmt::Display>(&self, load: Arc<Mutex<impl FnMut() -> Result<Server, E> + Send + 'static>>) {
         // One that hangs keeps no server running.
-        let running = Arc::downgrade(&self.0);
+        let (running, reloading) = (Arc::downgrade(&self.0), self.0.reloading.clone());
         let mut loading = spawn_blocking(move || {
-            let loaded = load.lock().unwrap_or_else(PoisonError::into_inner)();
-            let Some(handle) = running.upgrade().map(Self) else { return Err(StartError::Draining.to_string()) };
-            handle.reload_loaded(loaded)
+            let load = || load.lock().unwrap_or_else(PoisonError::into_inner)();
+            let _ = reloading.take_turn(&running, load);
         });
-        let loaded = match timeout(LONG, &mut loading).await {
-            Ok(loaded) => loaded,
-            Err(_) => {
-                self.refuse_reload(&format_args!(
-                    "reading them takes longer than {LONG:?}, and nothing is read meanwhile"
-                ));
-                loading.await
-            }
-        };
-        loaded.unwrap_or_else(|_| {
-            const PANICKED: &str = "reading them has panicked";
-            self.refuse_reload(&PANICKED);
-            Err(PANICKED.to_owned())
-        })
+        if timeout(LONG, &mut loading).await.is_err() {
+            self.refuse_reload(&format_args!("reading them takes longer than {LONG:?}, and nothing is read meanwhile"));
+            let _ = loading.await;
+        }
     }
 
     /// Says that everything stays as it is, in one line.
     fn refuse_reload(&self, why: &dyn fmt::Display) {
         self.0.live.counts.refused_reloads.up();
         tracing::error!(target: "rikki::server", "the settings stay as they are: {why}");
+    }
+}
+
+/// Reloads of one server: one reads its settings at a time, and the service manager is told of each.
+#[derive(Debug, Default)]
+pub(super) struct Reloading {
+    turn: Mutex<()>,
+    manager: Mutex<Weak<Manager>>,
+}
+
+impl Reloading {
+    /// This one is told from now on, as long as it is there.
+    pub(super) fn is_told_to(&self, manager: &Arc<Manager>) {
+        *self.manager.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(manager);
+    }
+
+    fn tell<E: fmt::Display>(&self, reload: impl FnOnce() -> Result<Reload, E>) -> Result<Reload, E> {
+        let manager = self.manager.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        if let Some(manager) = &manager {
+            manager.reloading();
+        }
+        let reloaded = reload();
+        if let Some(manager) = &manager {
+            manager.reloaded(&reloaded);
+        }
+        reloaded
+    }
+
+    fn take_turn<E: fmt::Display>(
+        &self,
+        running: &Weak<Running>,
+        load: impl FnOnce() -> Result<Server, E>,
+    ) -> Result<Reload, String> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.tell(|| {
+            let loaded = catch_unwind(AssertUnwindSafe(load));
+            let Some(handle) = running.upgrade().map(Handle) else { return Err(StartError::Draining.to_string()) };
+            let why = match loaded {
+                // It says so itself.
+                Ok(Ok(server)) => return handle.reload_now(server).map_err(|error| error.to_string()),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "reading them has panicked".to_owned(),
+            };
+            handle.refuse_reload(&why);
+            Err(why)
+        })
     }
 }

@@ -1,5 +1,7 @@
 //! No service manager: systemd is Linux's.
 
+use std::fmt;
+
 use super::event_loop::EventLoop;
 use super::handle::Bound;
 use super::reload::Reload;
@@ -17,7 +19,7 @@ impl Manager {
 
     pub(super) fn reloading(&self) {}
 
-    pub(super) fn reloaded(&self, _: &Result<Reload, String>) {}
+    pub(super) fn reloaded(&self, _: &Result<Reload, impl fmt::Display>) {}
 
     pub(super) fn stopping(&self) {}
 

@@ -6,7 +6,8 @@ mod trust;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Weak, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use axum::extract::ConnectInfo;
@@ -283,4 +284,38 @@ async fn what_is_done_with_settings_may_do_anything() {
     // Nothing of it where a setting is wrong.
     let wrong = says("four").when_in_force(|| unreachable!("it is not in force")).max_requests(0);
     assert!(server.handle.reload(wrong).await.is_err());
+}
+
+/// What was read first does not replace what was read later.
+#[tokio::test]
+async fn one_reload_reads_its_settings_at_a_time() {
+    let server = Running::start(first()).await;
+    let (reading, begun) = mpsc::channel();
+    let (read_too, other) = mpsc::channel();
+    let load = |settings: Server| Ok::<_, StartError>(settings);
+    let handle = server.handle.clone();
+    let earlier = thread::spawn(move || {
+        handle.reload_from(|| {
+            reading.send(()).unwrap();
+            assert!(other.recv_timeout(Duration::from_millis(300)).is_err(), "another reads at the same time");
+            load(says("two"))
+        })
+    });
+    begun.recv().unwrap();
+    let handle = server.handle.clone();
+    let later = thread::spawn(move || {
+        handle.reload_from(|| {
+            // The other is gone by then.
+            let _ = read_too.send(());
+            load(says("three"))
+        })
+    });
+    for thread in [earlier, later] {
+        assert_eq!(thread.join().unwrap().unwrap().needs_restart, Vec::<String>::new());
+    }
+    let mut talk = Talk::connect(&server, Via::Tcp).await;
+    assert_eq!(ask(&mut talk, "/", "").await.1, "three");
+    let refused = server.handle.reload_from(|| -> Result<Server, StartError> { panic!("no settings") });
+    assert_eq!(refused, Err("reading them has panicked".to_owned()));
+    assert_eq!(server.handle.counters().refused_reloads, 1);
 }
