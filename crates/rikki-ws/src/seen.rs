@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use rikki_proto::deflate::{Codecs, Decompressor};
 use rikki_proto::handshake::Subprotocol;
 
 use super::id::ConnectionId;
+use super::live::Live;
 use super::meters::{Carrier, Meters, Packed, Pair, grow};
 use super::opening::Opening;
 use super::sender::Mailbox;
@@ -27,6 +29,7 @@ const AT_ONCE: usize = 500;
 #[derive(Debug)]
 pub(crate) struct Seen {
     id: u64,
+    live: Live,
     meters: Arc<Meters>,
     peer: Option<SocketAddr>,
     subprotocol: Option<Subprotocol>,
@@ -38,15 +41,16 @@ pub(crate) struct Seen {
     backlog: AtomicUsize,
     waits_since: AtomicU64,
     mailbox: OnceLock<Weak<Mailbox>>,
-    /// [`NEW`], [`DRIVEN`], or the code that it is to be closed with.
-    state: AtomicU32,
-    /// What wakes the task that drives it, and the address of what that wakes, to tell another task by.
+    /// The code that it is to be closed with, or 0.
+    code: AtomicU16,
+    /// What wakes the task that drives it, and the address of what that wakes, to tell another task by: [`NOBODY`] where
+    /// something is to be looked at.
     waker: Mutex<Option<Waker>>,
     driven_by: AtomicUsize,
 }
 
-const NEW: u32 = 0;
-const DRIVEN: u32 = 1;
+/// No address of a task: 0 is that of a waker which wakes nothing.
+const NOBODY: usize = usize::MAX;
 
 /// Messages in one direction: its driver alone writes to it.
 #[derive(Debug, Default)]
@@ -66,13 +70,14 @@ impl Flow {
 impl Seen {
     pub(crate) fn new(
         id: ConnectionId,
-        meters: &Arc<Meters>,
+        (live, meters): (&Live, &Arc<Meters>),
         opening: &Opening,
         packed: Option<Arc<[Pair; 2]>>,
     ) -> Arc<Self> {
-        let (received, sent, backlog, waits_since, mailbox, state, waker, driven_by) = Default::default();
+        let (received, sent, backlog, waits_since, mailbox, code, waker) = Default::default();
         Arc::new(Self {
             id: id.get(),
+            live: live.clone(),
             meters: meters.clone(),
             peer: opening.peer,
             subprotocol: opening.subprotocol.clone(),
@@ -83,9 +88,9 @@ impl Seen {
             backlog,
             waits_since,
             mailbox,
-            state,
+            code,
             waker,
-            driven_by,
+            driven_by: AtomicUsize::new(NOBODY),
         })
     }
 
@@ -119,8 +124,7 @@ impl Seen {
     /// The code that it is to be closed with, if somebody has said so; the latest `waker` is woken when somebody does.
     #[inline(always)]
     pub(crate) fn closing(&self, waker: &Waker) -> Option<CloseCode> {
-        let is_known = self.state.load(Relaxed) == DRIVEN && self.driven_by.load(Relaxed) == waker.data().addr();
-        if is_known { None } else { self.look(waker) }
+        if self.driven_by.load(Relaxed) == waker.data().addr() { None } else { self.look(waker) }
     }
 
     #[cold]
@@ -128,24 +132,23 @@ impl Seen {
     fn look(&self, waker: &Waker) -> Option<CloseCode> {
         // Under the lock, so that nobody closes it between the look and the waker.
         let mut known = self.waker();
-        match self.state.load(Relaxed) {
-            NEW | DRIVEN => {
-                // Whoever has the stream may have handed it to another task.
-                let before = known.replace(waker.clone());
-                self.driven_by.store(waker.data().addr(), Relaxed);
-                self.state.store(DRIVEN, Relaxed);
-                drop(known);
-                drop(before); // without the lock: it may be the last to hold a task
-                None
-            }
-            code => Some(CloseCode(u16::try_from(code).unwrap_or(CloseCode::POLICY_VIOLATION.0))),
+        let code = self.code.load(Relaxed);
+        if code != 0 {
+            return Some(CloseCode(code));
         }
+        // Whoever has the stream may have handed it to another task.
+        let before = known.replace(waker.clone());
+        self.driven_by.store(waker.data().addr(), Relaxed);
+        drop(known);
+        drop(before); // without the lock: it may be the last to hold a task
+        None
     }
 
     pub(crate) fn close(&self, code: CloseCode) {
         let waker = {
             let mut waker = self.waker();
-            self.state.store(code.0.into(), Relaxed);
+            self.code.store(code.0, Relaxed);
+            self.driven_by.store(NOBODY, Relaxed);
             waker.take()
         };
         // Without the lock: it may run anything.
@@ -184,7 +187,7 @@ impl Seen {
             received_packed,
             queued: queued as u64,
             waiting: (backlog > 0).then_some(waiting),
-            closing: Some(self.state.load(Relaxed)).filter(|state| *state > DRIVEN),
+            closing: Some(self.code.load(Relaxed)).filter(|code| *code != 0),
         }
     }
 }
@@ -226,7 +229,32 @@ pub struct Details {
     /// For how long its peer has not taken them all.
     pub waiting: Option<Duration>,
     /// The code that it is to be closed with, since somebody has said so.
-    pub closing: Option<u32>,
+    pub closing: Option<u16>,
+}
+
+/// One that is found by its id as long as this is there.
+#[derive(Debug)]
+pub(crate) struct Enrolled(Arc<Seen>);
+
+impl Enrolled {
+    pub(crate) fn new(seen: Arc<Seen>) -> Self {
+        seen.live.roll().add(&seen);
+        Self(seen)
+    }
+}
+
+impl Deref for Enrolled {
+    type Target = Seen;
+
+    fn deref(&self) -> &Seen {
+        &self.0
+    }
+}
+
+impl Drop for Enrolled {
+    fn drop(&mut self) {
+        self.0.live.roll().remove(&self.0);
+    }
 }
 
 /// All that are open, by id.
@@ -234,11 +262,11 @@ pub struct Details {
 pub(crate) struct Roll([Mutex<BTreeMap<u64, Arc<Seen>>>; LOCKS]);
 
 impl Roll {
-    pub(crate) fn add(&self, seen: &Arc<Seen>) {
+    fn add(&self, seen: &Arc<Seen>) {
         self.of(seen.id).insert(seen.id, seen.clone());
     }
 
-    pub(crate) fn remove(&self, seen: &Seen) {
+    fn remove(&self, seen: &Seen) {
         let removed = self.of(seen.id).remove(&seen.id);
         drop(removed); // without the lock: it may be the last to hold a task
     }
@@ -372,7 +400,7 @@ mod tests {
         let parts = Box::new(http::Request::new(()).into_parts().0);
         let opening = Opening { parts, peer: None, subprotocol: None, is_compressed: false };
         let roll = Roll::default();
-        let seen = Seen::new(ConnectionId::next(), &Meters::unread(), &opening, None);
+        let seen = Seen::new(ConnectionId::next(), (&Live::new(), &Meters::unread()), &opening, None);
         roll.add(&seen);
         let tasks = [(); 2].map(|()| Arc::new(Woken(AtomicUsize::new(0))));
         let wakers = tasks.clone().map(Waker::from);

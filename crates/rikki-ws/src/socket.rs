@@ -89,19 +89,15 @@ impl Socket<'_> {
             self.send_in_turn(message)
         } else if length >= WRITE_FROM && self.is_last {
             self.send_at_once(message)
-        } else if self.tally.is_none() {
-            self.connection.send(message, self.output)
         } else {
-            self.send_counted(message)
+            // Before it is sent: to look at the outcome costs more than all of the counting.
+            if let Some(tally) = self.tally
+                && self.connection.is_open()
+            {
+                tally.sent(length);
+            }
+            self.connection.send(message, self.output)
         }
-    }
-
-    /// Sends a message where somebody may look at the connection.
-    #[inline(never)]
-    fn send_counted(&mut self, message: Message<'_>) -> Result<(), SendError> {
-        let length = message.as_bytes().len();
-        let sent = self.connection.send(message, self.output);
-        self.framed(length, sent)
     }
 
     /// Sends a large message that comes last of what one read has asked for: what the peer takes of it is not copied.

@@ -30,7 +30,7 @@ use super::feeds::{Extras, Feeds};
 use super::group::Coming;
 use super::meters::{ClosedBy, Tally};
 use super::rate::Rate;
-use super::seen::Seen;
+use super::seen::{Enrolled, Seen};
 use super::sender::{Command, Drained, Mailbox};
 use super::socket::Socket;
 use super::terms::Terms;
@@ -71,7 +71,7 @@ pub(super) struct Driver<I> {
     backlog: Option<Box<Backlog>>,
     extras: Option<Box<Extras>>,
     /// What is kept of it for those who look inside, if anybody may.
-    seen: Option<Arc<Seen>>,
+    seen: Option<Enrolled>,
     ending: Ending,
     /// When something was last read, and when the ping that follows silence was sent.
     read_at: Tick,
@@ -90,12 +90,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
         let now = clock.now();
         let unparsed = (!read_ahead.is_empty()).then(|| Unparsed::new(read_ahead, &terms));
         let until = if connection.is_server() { terms.end_of_life(now) } else { NEVER };
-        if let Some(seen) = &trace.seen {
-            terms.live.roll().add(seen);
-            // Its endpoint may have been closed since it was let in: whoever did so has not found it there.
-            if terms.meters.is_closed() {
-                seen.close(CloseCode::GOING_AWAY);
-            }
+        let seen = trace.seen.map(Enrolled::new);
+        // Its endpoint may have been closed since it was let in: whoever did so has not found it there.
+        if let Some(seen) = seen.as_ref().filter(|_| terms.meters.is_closed()) {
+            seen.close(CloseCode::GOING_AWAY);
         }
         let mut rate = Rate::new(&terms, now);
         if let Some(rate) = &mut rate {
@@ -105,7 +103,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
             line: Line::new(io, Alarm::new(clock), now, trace.id),
             connection,
             extras: Extras::with(rate, trace.span, trace.watched),
-            seen: trace.seen,
+            seen,
             terms,
             mailbox: None,
             unparsed,
@@ -222,35 +220,42 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     fn with_buffers<R>(&mut self, work: impl FnOnce(&mut Self, &mut [u8], &mut Output, Option<Tally<'_>>) -> R) -> R {
         let mut guard = BuffersGuard::take();
         let Buffers { read, output, shards } = guard.get();
-        let seen = self.seen.clone();
-        let tally = seen.map(|seen| Tally { shard: shards.of(&self.terms.meters), seen });
-        if let Some(mut backlog) = self.backlog.take() {
+        // Lent, since the turn has all of the driver beside it.
+        let seen = self.seen.take();
+        let tally = seen.as_deref().map(|seen| Tally { shard: shards.of(&self.terms.meters), seen });
+        let result = if let Some(mut backlog) = self.backlog.take() {
             let result = work(self, read, &mut backlog.output, tally);
             if !backlog.output.is_empty() || backlog.output.is_blocked() {
-                backlog.compact();
-                self.note_backlog(backlog.output.len());
-                self.backlog = Some(backlog);
+                self.keep(backlog, seen.as_deref());
             } else {
-                self.note_backlog(0);
+                seen.as_deref().inspect(|seen| seen.set_backlog(0));
                 let (bytes, since) = backlog.began;
                 self.line.note_taken(bytes, since);
             }
-            return result;
-        }
-        let result = work(self, read, output, tally);
-        if !output.is_empty() || output.is_blocked() {
-            let mut backlog = Box::new(Backlog::new(std::mem::take(output), &self.terms, self.now()));
-            backlog.output.shrink();
-            backlog.compact();
-            self.note_backlog(backlog.output.len());
-            self.backlog = Some(backlog);
-        }
+            result
+        } else {
+            let result = work(self, read, output, tally);
+            if !output.is_empty() || output.is_blocked() {
+                let mut backlog = Box::new(Backlog::new(std::mem::take(output), &self.terms, self.now()));
+                backlog.output.shrink();
+                self.keep(backlog, seen.as_deref());
+            }
+            result
+        };
+        self.seen = seen;
         result
+    }
+
+    /// So much waits for the peer from now on.
+    fn keep(&mut self, mut backlog: Box<Backlog>, seen: Option<&Seen>) {
+        backlog.compact();
+        seen.inspect(|seen| seen.set_backlog(backlog.output.len()));
+        self.backlog = Some(backlog);
     }
 
     fn turn<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, read: &mut [u8]) -> Poll<Stopped> {
         // Somebody who looks inside may have said so.
-        if let Some(code) = self.seen.as_ref().and_then(|seen| seen.closing(turn.cx.waker()))
+        if let Some(code) = turn.tally.as_ref().and_then(|tally| tally.seen.closing(turn.cx.waker()))
             && self.may_close()
         {
             self.close_in_turn(code, "", turn.output);
@@ -388,13 +393,6 @@ impl<I> Driver<I> {
         }
     }
 
-    /// So much waits for the peer.
-    fn note_backlog(&self, bytes: usize) {
-        if let Some(seen) = &self.seen {
-            seen.set_backlog(bytes);
-        }
-    }
-
     fn trace_end(&self, code: CloseCode, error: Option<&Error>) {
         let by = self.closed_by(code);
         trace::closed(self.line.id, Extras::span(&self.extras), code, by, error);
@@ -440,9 +438,6 @@ impl<I> Drop for Driver<I> {
             // It is cut, as at the end of a drain.
             self.terms.meters.count_closed(CloseCode::ABNORMAL, ClosedBy::Server);
             self.trace_end(CloseCode::ABNORMAL, None);
-        }
-        if let Some(seen) = &self.seen {
-            self.terms.live.roll().remove(seen);
         }
         if self.connection.is_server() {
             self.terms.gone();

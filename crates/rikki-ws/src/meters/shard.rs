@@ -112,7 +112,7 @@ impl Shard {
 pub(crate) struct Tally<'a> {
     pub(crate) shard: &'a Shard,
     /// Of the connection.
-    pub(crate) seen: Arc<Seen>,
+    pub(crate) seen: &'a Seen,
 }
 
 impl Tally<'_> {

@@ -59,7 +59,7 @@ impl Judged {
         }
         if terms.live.is_watched() {
             let pairs = codecs.is_some().then(Arc::default);
-            trace.seen = Some(Seen::new(trace.id, &terms.meters, &opening, pairs.clone()));
+            trace.seen = Some(Seen::new(trace.id, (&terms.live, &terms.meters), &opening, pairs.clone()));
             if let (Some(codecs), Some(pairs)) = (codecs.clone(), pairs) {
                 connection.set_codecs(Arc::new(SeenCodecs { codecs, pairs }));
             }

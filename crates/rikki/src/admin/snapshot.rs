@@ -136,7 +136,7 @@ pub(super) struct WebSocket {
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    closing: Option<u32>,
+    closing: Option<u16>,
 }
 
 /// How often WebSockets were closed with a code by somebody.

@@ -232,7 +232,7 @@ async fn whoever_begins_where_nobody_is_let_in_is_closed() {
     let parts = Box::new(http::Request::new(()).into_parts().0);
     let opening = Opening { parts, peer: None, subprotocol: None, is_compressed: false };
     let mut trace = Trace::untold();
-    trace.seen = Some(Seen::new(trace.id, &terms.meters, &opening, None));
+    trace.seen = Some(Seen::new(trace.id, (&terms.live, &terms.meters), &opening, None));
     let mut driver = Driver::new(Script::new([]), &[], terms.server(), terms.clone(), trace);
     let mut consumer = Answers { answer: quiet, messages: 0, closed: None };
     assert!(driver.poll(&mut Context::from_waker(Waker::noop()), &mut consumer).is_pending());
