@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::chain::Chain;
 use crate::link::{Connected, Link};
-use crate::requests::{ANSWER, Requests, Trouble, next_of};
+use crate::requests::{ANSWER, Requests, Trouble, hand_over, next_of};
 use crate::stream;
 use crate::wire::{self, ApiError, Stored};
 
@@ -228,20 +228,19 @@ impl Reader<'_> {
     /// Forgotten by itself where this is lost.
     async fn delete(&self, consumer: &Consumer) {
         let subject = format!("$JS.API.CONSUMER.DELETE.{}.{}", self.link.names.stream, consumer.name);
-        let _ = self.connected.client.publish(subject, bytes::Bytes::new()).await;
+        let _ = hand_over(self.connected.client.publish(subject, bytes::Bytes::new())).await;
     }
 
     /// Takes so many messages of a consumer.
     async fn take(&self, consumer: &Consumer, mut count: u64, kept: &mut Kept) -> Result<(), Trouble> {
         let client = &self.connected.client;
         let inbox = client.new_inbox();
-        let mut messages = client.subscribe(inbox.clone()).await.map_err(|_| Trouble::Unanswered)?;
+        let mut messages = hand_over(client.subscribe(inbox.clone())).await?;
         let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", self.link.names.stream, consumer.name);
         while count > 0 {
             let batch = count.min(BATCH);
             let body = json!({ "batch": batch, "expires": 2_000_000_000_u64 }).to_string();
-            let sent = client.publish_with_reply(subject.clone(), inbox.clone(), body.into()).await;
-            sent.map_err(|_| Trouble::Unanswered)?;
+            hand_over(client.publish_with_reply(subject.clone(), inbox.clone(), body.into())).await?;
             for _ in 0..batch {
                 let message = timeout(ANSWER, next_of(&mut messages)).await.map_err(|_| Trouble::Unanswered)?;
                 let message = message.ok_or(Trouble::Unanswered)?;
@@ -373,4 +372,34 @@ impl From<Kept> for Vec<Stored> {
 
 fn length(stored: &Stored) -> usize {
     stored.message.message().as_bytes().len() + stored.message.key().map_or(0, str::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rikki_topics::{From, Topics, TopicsConfig};
+
+    use super::*;
+    use crate::fake::{Fake, Keeping};
+
+    /// What cannot be asked for is given up, so that others get what they miss.
+    #[tokio::test]
+    async fn a_server_that_stops_reading() {
+        let fake = Fake::start().await;
+        let link = fake.link().await;
+        let connected = link.connected.get().unwrap();
+        let keeping = Keeping::default();
+        let topics = Topics::with_broker(TopicsConfig::default(), keeping.clone());
+        let _topic = topics.subscribe("t", From::Now).unwrap();
+        let bounds = keeping.inlet().bounds();
+        let reader = Reader { link: &link, connected, subject: "t".to_owned(), bounds };
+        let consumer = Consumer { name: "c".to_owned(), num_pending: 1 };
+        let mut kept = Kept::new(bounds);
+        fake.stop_reading(&connected.client).await;
+        tokio::time::pause();
+        let taken = timeout(Duration::from_secs(60), reader.take(&consumer, 1, &mut kept)).await;
+        assert_eq!(taken, Ok(Err(Trouble::Unanswered)));
+        assert_eq!(timeout(Duration::from_secs(60), reader.delete(&consumer)).await, Ok(()));
+    }
 }

@@ -16,14 +16,11 @@ use crate::counters::Counted;
 use crate::link::{Connected, History, Link, random};
 use crate::presence;
 use crate::publishing::Outcome;
-use crate::requests::{Trouble, lock, next_of};
+use crate::requests::{AGAIN, Trouble, lock, next_of, subscribe};
 use crate::wire::{self, Stored};
 
 /// How often it is looked whether the last message of a topic has come.
 const LOOK: Duration = Duration::from_secs(10);
-
-/// How long to wait until what could not be got is asked for again.
-const AGAIN: Duration = Duration::from_millis(300);
 
 /// For how long a server may be behind that is one of several.
 const BEHIND: Duration = Duration::from_secs(4);
@@ -102,10 +99,11 @@ async fn run(link: &Arc<Link>, followed: &Arc<Followed>, name: &str) -> Option<(
     let mut history = link.history.subscribe();
     history.wait_for(|history| history.epoch.is_some()).await.ok()?;
     let connected = link.connected.get()?;
-    let mut messages = connected.client.subscribe(link.names.republished(name)).await.ok()?;
+    // Before messages come: nobody takes them meanwhile.
     if followed.inlet.upgrade()?.bounds().presence != PresenceMode::Off {
         presence::begin(link, followed, name).await;
     }
+    let mut messages = subscribe(&connected.client, link.names.republished(name)).await;
     let known = Known { epoch: None, chain: Chain::default() };
     let mut topic = Following { link, connected, followed, name, known, history, ahead_since: None };
     topic.get(&mut messages, Need::All).await?;
