@@ -43,6 +43,8 @@ pub(crate) struct Wanted {
     pub(crate) until: u64,
     /// Ask the one who knows.
     pub(crate) is_exact: bool,
+    /// What was sent on since then may not have come.
+    pub(crate) may_have_missed: bool,
     pub(crate) bounds: InletBounds,
 }
 
@@ -133,7 +135,11 @@ impl Reader<'_> {
             (self.last().await?.unwrap_or(0), 0)
         };
         if until <= from {
-            return Ok(Got { behind: from, through, ..Got::default() });
+            // What the stream had behind what is known may have gone before it was seen here.
+            let (first, _) = self.link.state();
+            let has_gap = wanted.may_have_missed && first > from + 1;
+            let behind = if has_gap { first - 1 } else { from };
+            return Ok(Got { behind, through: through.max(behind), has_gap, ..Got::default() });
         }
         let mut kept = Kept::new(self.bounds);
         let mut at = from;
@@ -379,9 +385,53 @@ mod tests {
     use std::time::Duration;
 
     use rikki_topics::{From, Topics, TopicsConfig};
+    use serde_json::Value;
+    use testkit::NatsServer;
 
     use super::*;
-    use crate::fake::{Fake, Keeping};
+    use crate::fake::{Fake, Keeping, link_to};
+
+    fn bounds() -> InletBounds {
+        let keeping = Keeping::default();
+        let topics = Topics::with_broker(TopicsConfig::default(), keeping.clone());
+        let _topic = topics.subscribe("t", From::Now).unwrap();
+        keeping.inlet().bounds()
+    }
+
+    /// Of what has gone before it was asked for nobody knows whether it was of this topic: where messages may have been
+    /// missed, some may be missing.
+    #[tokio::test]
+    async fn what_came_and_went() {
+        let server = NatsServer::start();
+        let link = link_to(&server.url()).await;
+        let connected = link.connected.get().unwrap();
+        stream::prepare(&connected.requests, &link.config, &link.names).await.unwrap();
+        for number in ["1", "2", "3"] {
+            connected.client.publish(link.names.stored("t"), number.into()).await.unwrap();
+        }
+        connected.client.flush().await.unwrap();
+        let _: Value =
+            connected.requests.api(format!("STREAM.PURGE.{}", link.names.stream), String::new()).await.unwrap();
+        link.set_info(&stream::info(&connected.requests, &link.names).await.unwrap());
+        assert_eq!(link.state(), (4, 3));
+        let check = async |through, may_have_missed, expected| {
+            for is_exact in [true, false] {
+                let known = Some(Chain::new(1, through));
+                let wanted = Wanted { known, until: 0, is_exact, may_have_missed, bounds: bounds() };
+                let got = catch_up(&link, connected, "t", wanted).await.unwrap();
+                assert_eq!(
+                    (got.has_gap, got.behind, got.messages.len()),
+                    expected,
+                    "{through} {may_have_missed} {is_exact}"
+                );
+            }
+        };
+        check(2, true, (true, 3, 0)).await;
+        // It was there all the time.
+        check(2, false, (false, 2, 0)).await;
+        // Nothing has come since.
+        check(3, true, (false, 3, 0)).await;
+    }
 
     /// What cannot be asked for is given up, so that others get what they miss.
     #[tokio::test]
@@ -389,13 +439,9 @@ mod tests {
         let fake = Fake::start().await;
         let link = fake.link().await;
         let connected = link.connected.get().unwrap();
-        let keeping = Keeping::default();
-        let topics = Topics::with_broker(TopicsConfig::default(), keeping.clone());
-        let _topic = topics.subscribe("t", From::Now).unwrap();
-        let bounds = keeping.inlet().bounds();
-        let reader = Reader { link: &link, connected, subject: "t".to_owned(), bounds };
+        let reader = Reader { link: &link, connected, subject: "t".to_owned(), bounds: bounds() };
         let consumer = Consumer { name: "c".to_owned(), num_pending: 1 };
-        let mut kept = Kept::new(bounds);
+        let mut kept = Kept::new(bounds());
         fake.stop_reading(&connected.client).await;
         tokio::time::pause();
         let taken = timeout(Duration::from_secs(60), reader.take(&consumer, 1, &mut kept)).await;

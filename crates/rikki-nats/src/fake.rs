@@ -37,14 +37,9 @@ impl Fake {
         Self { url, heard, reads }
     }
 
-    /// A link with a connection to it, whose queue is short.
+    /// A link with a connection to it.
     pub(crate) async fn link(&self) -> Arc<Link> {
-        let client = ConnectOptions::new().client_capacity(8).connect(&self.url).await.unwrap();
-        let link = Arc::new(Link::new(NatsConfig::new(&self.url)));
-        let requests = Requests::new(&client).await.unwrap();
-        let publisher = Publisher::new(&link, &client).await.unwrap();
-        link.connected.set(Connected { client, requests, publisher }).unwrap();
-        link
+        link_to(&self.url).await
     }
 
     /// How much it was asked to publish or to subscribe to where this is part of the subject.
@@ -72,6 +67,16 @@ impl Fake {
     pub(crate) fn go_on(&self) {
         self.reads.send_replace(true);
     }
+}
+
+/// A link with a connection to a server, whose queue is short.
+pub(crate) async fn link_to(url: &str) -> Arc<Link> {
+    let client = ConnectOptions::new().client_capacity(8).connect(url).await.unwrap();
+    let link = Arc::new(Link::new(NatsConfig::new(url).bytes(16_usize << 20)));
+    let requests = Requests::new(&client).await.unwrap();
+    let publisher = Publisher::new(&link, &client).await.unwrap();
+    link.connected.set(Connected { client, requests, publisher }).unwrap();
+    link
 }
 
 /// A broker that keeps the topic that it was given last.

@@ -105,7 +105,7 @@ async fn run(link: &Arc<Link>, followed: &Arc<Followed>, name: &str) -> Option<(
     }
     let mut messages = subscribe(&connected.client, link.names.republished(name)).await;
     let known = Known { epoch: None, chain: Chain::default() };
-    let mut topic = Following { link, connected, followed, name, known, history, ahead_since: None };
+    let mut topic = Following { link, connected, followed, name, known, history, round: 0, ahead_since: None };
     topic.get(&mut messages, Need::All).await?;
     // Not all topics at once.
     let mut look_at = Instant::now() + LOOK.mul_f64(0.5 + (random() % 1024) as f64 / 1024.0);
@@ -157,6 +157,8 @@ struct Following<'a> {
     name: &'a str,
     known: Known,
     history: watch::Receiver<History>,
+    /// How often messages may have got lost on their way before it was last looked.
+    round: u64,
     /// Since when somebody waits for what no server has said to be there.
     ahead_since: Option<Instant>,
 }
@@ -218,7 +220,8 @@ impl Following<'_> {
             }
         };
         loop {
-            let epoch = self.history.borrow_and_update().epoch?;
+            let History { epoch, round } = *self.history.borrow_and_update();
+            let epoch = epoch?;
             if !self.link.is_there() {
                 // Nobody would answer.
                 come.during(messages, false, self.history.changed()).await?.ok()?;
@@ -229,6 +232,7 @@ impl Following<'_> {
                 known: (self.known.epoch == Some(epoch)).then_some(self.known.chain),
                 until: until.max(come.until),
                 is_exact,
+                may_have_missed: self.round != round,
                 bounds: come.bounds,
             };
             let link = self.link;
@@ -240,6 +244,7 @@ impl Following<'_> {
                 Ok(got) => {
                     let inlet = self.followed.inlet.upgrade()?;
                     self.apply(&inlet, epoch, got, is_exact.then_some(look));
+                    self.round = round;
                     match self.replay(&inlet, &mut come) {
                         None if come.until <= self.known.chain.known() => return Some(()),
                         None => (until, is_exact) = (come.until, true),
