@@ -256,8 +256,19 @@ test("it goes on where it was", async () => {
   assert.equal(it.url, "wss://example.org/rooms/a?last=10&presence=true");
 });
 
+test("where nothing comes it moves on, and tells nothing", async () => {
+  const it = await opened();
+  sockets.at(-1).say({ epoch: "e", offset: 5, time: 7, data: "x" });
+  sockets.at(-1).say({ position: { epoch: "e", offset: 90 } });
+  assert.equal(it.position, "e:90");
+  assert.equal(it.types(), "message");
+  sockets.at(-1).end(1006);
+  await pass(1000);
+  assert.equal(sockets.at(-1).url.searchParams.get("since"), "e:90");
+});
+
 test("what is no message of a topic ends the connection, and is told", async () => {
-  for (const text of ["", "hello", "null", "1", "[]", "{}", '{"offset":1}', '{"epoch":"e","offset":1}', '{"epoch":"e","offset":1,"base64":"*"}', new Blob(["{}"])]) {
+  for (const text of ["", "hello", "null", "1", "[]", "{}", '{"offset":1}', '{"epoch":"e","offset":1}', '{"position":{"offset":1}}', '{"epoch":"e","offset":1,"base64":"*"}', new Blob(["{}"])]) {
     const it = await opened();
     sockets.at(-1).onmessage({ data: text });
     assert.equal(it.types(), "error close", text);

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::chain::Chain;
 use crate::link::{Connected, Link};
-use crate::requests::{ANSWER, Requests, Trouble, next_of};
+use crate::requests::{ANSWER, Requests, Trouble, hand_over, next_of};
 use crate::stream;
 use crate::wire::{self, ApiError, Stored};
 
@@ -43,6 +43,8 @@ pub(crate) struct Wanted {
     pub(crate) until: u64,
     /// Ask the one who knows.
     pub(crate) is_exact: bool,
+    /// What was sent on since then may not have come.
+    pub(crate) may_have_missed: bool,
     pub(crate) bounds: InletBounds,
 }
 
@@ -133,7 +135,11 @@ impl Reader<'_> {
             (self.last().await?.unwrap_or(0), 0)
         };
         if until <= from {
-            return Ok(Got { behind: from, through, ..Got::default() });
+            // What the stream had behind what is known may have gone before it was seen here.
+            let (first, _) = self.link.state();
+            let has_gap = wanted.may_have_missed && first > from + 1;
+            let behind = if has_gap { first - 1 } else { from };
+            return Ok(Got { behind, through: through.max(behind), has_gap, ..Got::default() });
         }
         let mut kept = Kept::new(self.bounds);
         let mut at = from;
@@ -228,20 +234,19 @@ impl Reader<'_> {
     /// Forgotten by itself where this is lost.
     async fn delete(&self, consumer: &Consumer) {
         let subject = format!("$JS.API.CONSUMER.DELETE.{}.{}", self.link.names.stream, consumer.name);
-        let _ = self.connected.client.publish(subject, bytes::Bytes::new()).await;
+        let _ = hand_over(self.connected.client.publish(subject, bytes::Bytes::new())).await;
     }
 
     /// Takes so many messages of a consumer.
     async fn take(&self, consumer: &Consumer, mut count: u64, kept: &mut Kept) -> Result<(), Trouble> {
         let client = &self.connected.client;
         let inbox = client.new_inbox();
-        let mut messages = client.subscribe(inbox.clone()).await.map_err(|_| Trouble::Unanswered)?;
+        let mut messages = hand_over(client.subscribe(inbox.clone())).await?;
         let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", self.link.names.stream, consumer.name);
         while count > 0 {
             let batch = count.min(BATCH);
             let body = json!({ "batch": batch, "expires": 2_000_000_000_u64 }).to_string();
-            let sent = client.publish_with_reply(subject.clone(), inbox.clone(), body.into()).await;
-            sent.map_err(|_| Trouble::Unanswered)?;
+            hand_over(client.publish_with_reply(subject.clone(), inbox.clone(), body.into())).await?;
             for _ in 0..batch {
                 let message = timeout(ANSWER, next_of(&mut messages)).await.map_err(|_| Trouble::Unanswered)?;
                 let message = message.ok_or(Trouble::Unanswered)?;
@@ -373,4 +378,74 @@ impl From<Kept> for Vec<Stored> {
 
 fn length(stored: &Stored) -> usize {
     stored.message.message().as_bytes().len() + stored.message.key().map_or(0, str::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rikki_topics::{From, Topics, TopicsConfig};
+    use serde_json::Value;
+    use testkit::NatsServer;
+
+    use super::*;
+    use crate::fake::{Fake, Keeping, link_to};
+
+    fn bounds() -> InletBounds {
+        let keeping = Keeping::default();
+        let topics = Topics::with_broker(TopicsConfig::default(), keeping.clone());
+        let _topic = topics.subscribe("t", From::Now).unwrap();
+        keeping.inlet().bounds()
+    }
+
+    /// Of what has gone before it was asked for nobody knows whether it was of this topic: where messages may have been
+    /// missed, some may be missing.
+    #[tokio::test]
+    async fn what_came_and_went() {
+        let server = NatsServer::start();
+        let link = link_to(&server.url()).await;
+        let connected = link.connected.get().unwrap();
+        stream::prepare(&connected.requests, &link.config, &link.names).await.unwrap();
+        for number in ["1", "2", "3"] {
+            connected.client.publish(link.names.stored("t"), number.into()).await.unwrap();
+        }
+        connected.client.flush().await.unwrap();
+        let _: Value =
+            connected.requests.api(format!("STREAM.PURGE.{}", link.names.stream), String::new()).await.unwrap();
+        link.set_info(&stream::info(&connected.requests, &link.names).await.unwrap());
+        assert_eq!(link.state(), (4, 3));
+        let check = async |through, may_have_missed, expected| {
+            for is_exact in [true, false] {
+                let known = Some(Chain::new(1, through));
+                let wanted = Wanted { known, until: 0, is_exact, may_have_missed, bounds: bounds() };
+                let got = catch_up(&link, connected, "t", wanted).await.unwrap();
+                assert_eq!(
+                    (got.has_gap, got.behind, got.messages.len()),
+                    expected,
+                    "{through} {may_have_missed} {is_exact}"
+                );
+            }
+        };
+        check(2, true, (true, 3, 0)).await;
+        // It was there all the time.
+        check(2, false, (false, 2, 0)).await;
+        // Nothing has come since.
+        check(3, true, (false, 3, 0)).await;
+    }
+
+    /// What cannot be asked for is given up, so that others get what they miss.
+    #[tokio::test]
+    async fn a_server_that_stops_reading() {
+        let fake = Fake::start().await;
+        let link = fake.link().await;
+        let connected = link.connected.get().unwrap();
+        let reader = Reader { link: &link, connected, subject: "t".to_owned(), bounds: bounds() };
+        let consumer = Consumer { name: "c".to_owned(), num_pending: 1 };
+        let mut kept = Kept::new(bounds());
+        fake.stop_reading(&connected.client).await;
+        tokio::time::pause();
+        let taken = timeout(Duration::from_secs(60), reader.take(&consumer, 1, &mut kept)).await;
+        assert_eq!(taken, Ok(Err(Trouble::Unanswered)));
+        assert_eq!(timeout(Duration::from_secs(60), reader.delete(&consumer)).await, Ok(()));
+    }
 }

@@ -16,14 +16,11 @@ use crate::counters::Counted;
 use crate::link::{Connected, History, Link, random};
 use crate::presence;
 use crate::publishing::Outcome;
-use crate::requests::{Trouble, lock, next_of};
+use crate::requests::{AGAIN, Trouble, lock, next_of, subscribe};
 use crate::wire::{self, Stored};
 
 /// How often it is looked whether the last message of a topic has come.
 const LOOK: Duration = Duration::from_secs(10);
-
-/// How long to wait until what could not be got is asked for again.
-const AGAIN: Duration = Duration::from_millis(300);
 
 /// For how long a server may be behind that is one of several.
 const BEHIND: Duration = Duration::from_secs(4);
@@ -102,12 +99,13 @@ async fn run(link: &Arc<Link>, followed: &Arc<Followed>, name: &str) -> Option<(
     let mut history = link.history.subscribe();
     history.wait_for(|history| history.epoch.is_some()).await.ok()?;
     let connected = link.connected.get()?;
-    let mut messages = connected.client.subscribe(link.names.republished(name)).await.ok()?;
+    // Before messages come: nobody takes them meanwhile.
     if followed.inlet.upgrade()?.bounds().presence != PresenceMode::Off {
         presence::begin(link, followed, name).await;
     }
+    let mut messages = subscribe(&connected.client, link.names.republished(name)).await;
     let known = Known { epoch: None, chain: Chain::default() };
-    let mut topic = Following { link, connected, followed, name, known, history, ahead_since: None };
+    let mut topic = Following { link, connected, followed, name, known, history, round: 0, ahead_since: None };
     topic.get(&mut messages, Need::All).await?;
     // Not all topics at once.
     let mut look_at = Instant::now() + LOOK.mul_f64(0.5 + (random() % 1024) as f64 / 1024.0);
@@ -159,6 +157,8 @@ struct Following<'a> {
     name: &'a str,
     known: Known,
     history: watch::Receiver<History>,
+    /// How often messages may have got lost on their way before it was last looked.
+    round: u64,
     /// Since when somebody waits for what no server has said to be there.
     ahead_since: Option<Instant>,
 }
@@ -220,7 +220,8 @@ impl Following<'_> {
             }
         };
         loop {
-            let epoch = self.history.borrow_and_update().epoch?;
+            let History { epoch, round } = *self.history.borrow_and_update();
+            let epoch = epoch?;
             if !self.link.is_there() {
                 // Nobody would answer.
                 come.during(messages, false, self.history.changed()).await?.ok()?;
@@ -231,6 +232,7 @@ impl Following<'_> {
                 known: (self.known.epoch == Some(epoch)).then_some(self.known.chain),
                 until: until.max(come.until),
                 is_exact,
+                may_have_missed: self.round != round,
                 bounds: come.bounds,
             };
             let link = self.link;
@@ -242,6 +244,7 @@ impl Following<'_> {
                 Ok(got) => {
                     let inlet = self.followed.inlet.upgrade()?;
                     self.apply(&inlet, epoch, got, is_exact.then_some(look));
+                    self.round = round;
                     match self.replay(&inlet, &mut come) {
                         None if come.until <= self.known.chain.known() => return Some(()),
                         None => (until, is_exact) = (come.until, true),

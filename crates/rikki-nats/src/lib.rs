@@ -7,6 +7,8 @@ mod catch_up;
 mod chain;
 mod config;
 mod counters;
+#[cfg(test)]
+mod fake;
 mod follow;
 mod generation;
 mod link;

@@ -18,6 +18,9 @@ use crate::subject::Names;
 /// Of how many topics something is got at a time.
 const CATCHING_UP: usize = 64;
 
+/// Of how many topics it is read at a time who is there.
+const READING_PRESENCE: usize = 64;
+
 /// How much of the largest message that NATS takes is left to headers, in bytes.
 const HEADROOM: usize = 4096;
 
@@ -48,6 +51,7 @@ pub(crate) struct Link {
     pub(crate) lag: AtomicU64,
     is_replicated: AtomicBool,
     pub(crate) catching_up: Semaphore,
+    pub(crate) reading_presence: Semaphore,
     pub(crate) counts: Counts,
 }
 
@@ -77,6 +81,7 @@ impl Link {
             lag: AtomicU64::new(0),
             is_replicated: AtomicBool::new(false),
             catching_up: Semaphore::new(CATCHING_UP),
+            reading_presence: Semaphore::new(READING_PRESENCE),
             counts: Counts::default(),
         }
     }

@@ -6,7 +6,7 @@ use rikki_topics::{Epoch, WeakInlet};
 
 use crate::follow::Followed;
 use crate::link::{Link, random};
-use crate::requests::next_of;
+use crate::requests::{next_of, subscribe};
 use crate::wire;
 
 /// Brings what others publish, until nobody here uses the topic.
@@ -20,7 +20,7 @@ pub(crate) async fn follow(link: Arc<Link>, followed: Arc<Followed>, name: Strin
 async fn run(link: &Arc<Link>, inlet: &WeakInlet, name: &str) -> Option<()> {
     let mut history = link.history.subscribe();
     history.wait_for(|history| history.epoch.is_some()).await.ok()?;
-    let mut messages = link.connected.get()?.client.subscribe(link.names.passed_on(name)).await.ok()?;
+    let mut messages = subscribe(&link.connected.get()?.client, link.names.passed_on(name)).await;
     history.mark_unchanged();
     loop {
         tokio::select! {

@@ -2,20 +2,22 @@
 //! for themselves.
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_nats::{Message, Subscriber};
+use async_nats::Message;
 use rikki_topics::{Elsewhere, Identity, Inlet, WeakInlet};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::follow::Followed;
 use crate::link::Link;
-use crate::requests::{Trouble, lock, next_of};
+use crate::requests::{AGAIN, Trouble, hand_over, lock, next_of};
 use crate::stream::PRESENCE_AGE;
+use crate::wire;
 
 /// How often it is said again.
 const REFRESH: Duration = Duration::from_secs(25);
@@ -64,34 +66,50 @@ impl Sayer {
     }
 }
 
+/// The topics of which somebody is there, and when that was said last.
+#[derive(Debug, Default)]
+struct Spoken(HashMap<String, (WeakInlet, Instant)>);
+
+impl Spoken {
+    /// So many are there of this topic, as has been said now.
+    fn note(&mut self, inlet: &Inlet, here: usize) {
+        match here {
+            0 => _ = self.0.remove(inlet.name()),
+            _ => _ = self.0.insert(inlet.name().to_owned(), (inlet.downgrade(), Instant::now())),
+        }
+    }
+
+    /// Those of which it is to be said again before the next look.
+    fn due(&self) -> Vec<WeakInlet> {
+        let old = self.0.values().filter(|(_, at)| at.elapsed() + SWEEP > REFRESH);
+        old.map(|(inlet, _)| inlet.clone()).collect()
+    }
+
+    fn all(&self) -> Vec<WeakInlet> {
+        self.0.values().map(|(inlet, _)| inlet.clone()).collect()
+    }
+}
+
 async fn say(link: Arc<Link>, changed: Changed, mut woken: mpsc::Receiver<()>) {
-    // The topics of which somebody is there, and when that was said last.
-    let mut said: HashMap<String, (WeakInlet, Instant)> = HashMap::new();
+    let mut spoken = Spoken::default();
     let mut sweep = interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut history = link.history.subscribe();
     loop {
-        let mut due = Vec::new();
-        tokio::select! {
+        let due = tokio::select! {
             woken = woken.recv() => match woken {
-                Some(()) => due.extend(std::mem::take(&mut *lock(&changed)).into_values()),
+                Some(()) => std::mem::take(&mut *lock(&changed)).into_values().collect(),
                 None => return,
             },
-            _ = sweep.tick() => {
-                let old = said.values().filter(|(_, at)| at.elapsed() + SWEEP > REFRESH);
-                due.extend(old.map(|(inlet, _)| inlet.clone()));
-            }
+            _ = sweep.tick() => spoken.due(),
             // Who was away says it anew.
-            _ = history.changed() => due.extend(said.values().map(|(inlet, _)| inlet.clone())),
-        }
+            _ = history.changed() => spoken.all(),
+        };
         for inlet in due.iter().filter_map(WeakInlet::upgrade) {
             let here = say_of(&link, &inlet).await;
-            match here {
-                0 => _ = said.remove(inlet.name()),
-                _ => _ = said.insert(inlet.name().to_owned(), (inlet.downgrade(), Instant::now())),
-            }
+            spoken.note(&inlet, here);
         }
-        said.retain(|_, (inlet, _)| inlet.upgrade().is_some());
+        spoken.0.retain(|_, (inlet, _)| inlet.upgrade().is_some());
     }
 }
 
@@ -119,13 +137,13 @@ async fn say_of(link: &Link, inlet: &Inlet) -> usize {
     here.count
 }
 
-/// Learns who is there of a topic, and goes on with that as long as it is followed.
+/// Learns who is there of a topic, and goes on with that as long as it is followed. It is waited for, if it does not take
+/// too long, so that who is there is known when the topic begins.
 pub(crate) async fn begin(link: &Arc<Link>, followed: &Arc<Followed>, name: &str) {
-    let Some(connected) = link.connected.get() else { return };
-    let Ok(said) = connected.client.subscribe(link.names.presence_of_all(name)).await else { return };
-    let mut others = Others { link: link.clone(), inlet: followed.inlet.clone(), seen: HashMap::new() };
-    let _ = timeout(KNOWN, others.read(name)).await;
-    tokio::spawn(others.listen(name.to_owned(), said));
+    let others = Others { link: link.clone(), inlet: followed.inlet.clone(), seen: HashMap::new() };
+    let (known, is_known) = oneshot::channel();
+    tokio::spawn(others.listen(name.to_owned(), known));
+    let _ = timeout(KNOWN, is_known).await;
 }
 
 /// The other processes, of one topic.
@@ -137,26 +155,51 @@ struct Others {
 }
 
 impl Others {
-    /// Until nobody uses the topic.
-    async fn listen(mut self, name: String, mut said: Subscriber) {
+    /// Until nobody uses the topic: then it is `None`.
+    async fn listen(mut self, name: String, known: oneshot::Sender<()>) -> Option<()> {
+        let link = self.link.clone();
+        let client = &link.connected.get()?.client;
+        let mut history = link.history.subscribe();
+        let mut said = loop {
+            self.inlet.upgrade()?;
+            match hand_over(client.subscribe(link.names.presence_of_all(&name))).await {
+                Ok(said) => break said,
+                Err(_) => sleep(AGAIN).await,
+            }
+        };
         let mut sweep = interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut history = self.link.history.subscribe();
-        history.mark_unchanged();
+        let (mut known, mut is_read) = (Some(known), false);
+        // What the bucket has is read in turn with other topics, and meanwhile it goes on.
+        let mut turn = Some(Box::pin(link.reading_presence.acquire()));
         loop {
-            let heard = tokio::select! {
-                said = next_of(&mut said) => match said {
-                    Some(said) => self.hear(&said),
-                    None => return,
-                },
-                _ = sweep.tick() => self.sweep(),
-                _ = history.changed() => {
-                    let _ = timeout(KNOWN, self.read(&name)).await;
-                    Some(())
+            let has_turn = async {
+                match &mut turn {
+                    Some(turn) => turn.await,
+                    None => pending().await,
                 }
             };
-            if heard.is_none() {
-                return;
+            tokio::select! {
+                message = next_of(&mut said) => self.hear(&message?, Duration::ZERO)?,
+                _ = sweep.tick() => {
+                    self.sweep()?;
+                    if !is_read && link.is_there() {
+                        turn.get_or_insert_with(|| Box::pin(link.reading_presence.acquire()));
+                    }
+                }
+                _ = history.changed() => {
+                    is_read = false;
+                    turn.get_or_insert_with(|| Box::pin(link.reading_presence.acquire()));
+                }
+                // What is said while it is read is newer, and heard after it.
+                permit = has_turn => {
+                    is_read = matches!(timeout(KNOWN, self.read(&name)).await, Ok(Ok(())));
+                    drop(permit);
+                    turn = None;
+                    if is_read {
+                        known.take().map(|known| known.send(()));
+                    }
+                }
             }
         }
     }
@@ -193,15 +236,16 @@ impl Others {
         }
         for _ in 0..most {
             let Some(entry) = next_of(&mut entries).await.filter(|entry| entry.status.is_none()) else { break };
-            let _ = self.hear(&entry);
+            let at = wire::stored_at(&entry).unwrap_or(u64::MAX);
+            let _ = self.hear(&entry, Duration::from_millis(wire::unix_now().saturating_sub(at)));
         }
         let subject = format!("$JS.API.CONSUMER.DELETE.{stream}.{}", consumer.name);
         let _ = client.publish(subject, bytes::Bytes::new()).await;
         Ok(())
     }
 
-    /// `None` if the topic is gone.
-    fn hear(&mut self, said: &Message) -> Option<()> {
+    /// Hears what was said so long ago; `None` if the topic is gone.
+    fn hear(&mut self, said: &Message, ago: Duration) -> Option<()> {
         let inlet = self.inlet.upgrade()?;
         let process = said.subject.rsplit_once('.').and_then(|(_, process)| u64::from_str_radix(process, 16).ok());
         let Some(process) = process.filter(|process| *process != self.link.process) else { return Some(()) };
@@ -209,7 +253,11 @@ impl Others {
         if count == 0 {
             self.seen.remove(&process);
         } else if self.seen.len() < MOST_PROCESSES || self.seen.contains_key(&process) {
-            self.seen.insert(process, Instant::now());
+            // Whose clock is wrong has time to say it again.
+            let now = Instant::now();
+            let at = now.checked_sub(ago.min(Duration::from_secs(PRESENCE_AGE) - REFRESH)).unwrap_or(now);
+            let seen = self.seen.entry(process).or_insert(at);
+            *seen = at.max(*seen);
         } else {
             return Some(());
         }
@@ -231,31 +279,19 @@ impl Others {
 
 #[cfg(test)]
 mod tests {
-    use rikki_topics::{Broker, Published, Publishing, SubscribeOptions, Topics, TopicsConfig};
+    use rikki_topics::{PresenceMode, SubscribeOptions, TopicConfig, Topics, TopicsConfig};
+    use tokio::time::advance;
 
     use super::*;
     use crate::config::NatsConfig;
-
-    /// Keeps what it is given.
-    #[derive(Clone, Debug, Default)]
-    struct Kept(Arc<Mutex<Option<Inlet>>>);
-
-    impl Broker for Kept {
-        fn attach(&self, topic: &Inlet) {
-            *lock(&self.0) = Some(topic.clone());
-        }
-
-        fn publish(&self, topic: &Inlet, message: Published) -> Publishing {
-            Publishing::Done(topic.publish(message))
-        }
-    }
+    use crate::fake::{Fake, Keeping};
 
     #[tokio::test]
     async fn what_changes_often_waits_once() {
-        let kept = Kept::default();
-        let topics = Topics::with_broker(TopicsConfig::default(), kept.clone());
+        let keeping = Keeping::default();
+        let topics = Topics::with_broker(TopicsConfig::default(), keeping.clone());
         let _topic = topics.subscribe("a", SubscribeOptions::default()).unwrap();
-        let inlet = lock(&kept.0).clone().unwrap();
+        let inlet = keeping.inlet();
         let sayer = Sayer::new(&Arc::new(Link::new(NatsConfig::new("nats://127.0.0.1:1"))));
         // It has no turn before this waits for something.
         for _ in 0..1000 {
@@ -264,6 +300,109 @@ mod tests {
         assert_eq!(lock(&sayer.changed).len(), 1);
         while !lock(&sayer.changed).is_empty() {
             tokio::task::yield_now().await;
+        }
+    }
+
+    /// Topics whose members are known, one of which is followed.
+    fn members() -> (Topics, Inlet) {
+        let keeping = Keeping::default();
+        let config = TopicConfig::default().presence(PresenceMode::Members);
+        let topics = Topics::with_broker(TopicsConfig::default().others(config), keeping.clone());
+        topics.publish("a", "first").detach().unwrap();
+        let inlet = keeping.inlet();
+        (topics, inlet)
+    }
+
+    /// What another process says, whose number is 7.
+    fn said(link: &Link, said: &str) -> Message {
+        let subject = link.names.presence("a", 7).into();
+        let payload = said.to_owned().into();
+        Message { subject, reply: None, payload, headers: None, status: None, description: None, length: 0 }
+    }
+
+    /// A node says who is there every 25 seconds, and one that says nothing any more is forgotten after a minute.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_not_said_again_is_forgotten() {
+        let (topics, inlet) = members();
+        let link = Arc::new(Link::new(NatsConfig::new("nats://127.0.0.1:1")));
+        let here = said(&link, r#"{"count":2,"members":[[1,"ada",""],[2,"bob",""]]}"#);
+        let mut others = Others { link, inlet: inlet.downgrade(), seen: HashMap::new() };
+        // That of the other node.
+        let mut spoken = Spoken::default();
+        others.hear(&here, Duration::ZERO).unwrap();
+        spoken.note(&inlet, 2);
+        let (mut at, mut last) = (Duration::ZERO, Duration::ZERO);
+        while at < Duration::from_secs(300) {
+            advance(SWEEP).await;
+            at += SWEEP;
+            if !spoken.due().is_empty() {
+                assert!(at - last <= REFRESH, "it is said again after {:?}", at - last);
+                last = at;
+                others.hear(&here, Duration::ZERO).unwrap();
+                spoken.note(&inlet, 2);
+            }
+            others.sweep().unwrap();
+            assert_eq!(topics.present("a").count, 2, "after {at:?}");
+        }
+        assert_eq!(last.as_secs() / REFRESH.as_secs(), 12, "and not more often");
+        // It is dead.
+        let mut gone = last;
+        while topics.present("a").count > 0 {
+            assert!(
+                gone - last <= Duration::from_secs(PRESENCE_AGE) + SWEEP,
+                "it is still there after {:?}",
+                gone - last
+            );
+            advance(SWEEP).await;
+            gone += SWEEP;
+            others.sweep().unwrap();
+        }
+        assert!(gone - last > Duration::from_secs(PRESENCE_AGE), "it went after {:?}", gone - last);
+    }
+
+    /// What the bucket has of a node that is dead is as old as it is, however late it is read.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_read_late_is_old() {
+        let (topics, inlet) = members();
+        let link = Arc::new(Link::new(NatsConfig::new("nats://127.0.0.1:1")));
+        let here = said(&link, r#"{"count":1,"members":[]}"#);
+        let mut others = Others { link, inlet: inlet.downgrade(), seen: HashMap::new() };
+        others.hear(&here, Duration::from_secs(59)).unwrap();
+        advance(REFRESH).await;
+        others.sweep().unwrap();
+        assert_eq!(topics.present("a").count, 1, "a clock may be wrong");
+        // Read again, it is no younger than what was heard.
+        others.hear(&here, Duration::from_secs(59)).unwrap();
+        advance(SWEEP).await;
+        others.sweep().unwrap();
+        assert_eq!(topics.present("a").count, 1);
+        advance(REFRESH).await;
+        others.sweep().unwrap();
+        assert_eq!(topics.present("a").count, 0);
+    }
+
+    /// However many topics there are, few at a time ask who is there, and each has its turn.
+    #[tokio::test]
+    async fn few_are_read_at_a_time() {
+        const TOPICS: usize = 200;
+        let fake = Fake::start().await;
+        let (link, (_topics, inlet)) = (fake.link().await, members());
+        let most = link.reading_presence.available_permits();
+        let followed = Arc::new(Followed::new(&inlet));
+        for number in 0..TOPICS {
+            let (link, followed) = (link.clone(), followed.clone());
+            tokio::spawn(async move { begin(&link, &followed, &number.to_string()).await });
+        }
+        // Nobody is answered.
+        fake.hear(".CONSUMER.CREATE.", most).await;
+        // What has been asked meanwhile comes before this.
+        link.connected.get().unwrap().client.publish("behind", bytes::Bytes::new()).await.unwrap();
+        fake.hear("behind", 1).await;
+        assert_eq!(fake.heard(".CONSUMER.CREATE."), most);
+        // The others ask when these have waited for long enough.
+        tokio::time::pause();
+        while fake.heard(".CONSUMER.CREATE.") < TOPICS {
+            sleep(KNOWN).await;
         }
     }
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_core::Stream as _;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::subject::Names;
 use crate::wire::ApiError;
@@ -45,6 +45,9 @@ impl fmt::Display for Trouble {
 
 /// How long an answer may take.
 pub(crate) const ANSWER: Duration = Duration::from_secs(2);
+
+/// How long to wait until what could not be got is asked for again.
+pub(crate) const AGAIN: Duration = Duration::from_millis(300);
 
 /// Requests that wait for their answers.
 #[derive(Debug)]
@@ -141,6 +144,24 @@ pub(crate) fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Trouble> {
     }
 }
 
+/// Gives the connection something to do. It has room for that unless the server has stopped reading, which is not waited
+/// for longer than for an answer.
+pub(crate) async fn hand_over<T, E>(command: impl Future<Output = Result<T, E>>) -> Result<T, Trouble> {
+    let handed_over = timeout(ANSWER, command).await.map_err(|_| Trouble::Unanswered)?;
+    handed_over.map_err(|_| Trouble::Unanswered)
+}
+
+/// Subscribes, again and again until the connection has room for that.
+pub(crate) async fn subscribe(client: &Client, subject: String) -> Subscriber {
+    loop {
+        match hand_over(client.subscribe(subject.clone())).await {
+            Ok(messages) => return messages,
+            Err(trouble) => tracing::debug!(target: "rikki::nats", subject, %trouble, "cannot subscribe yet"),
+        }
+        sleep(AGAIN).await;
+    }
+}
+
 /// The next message of a subscription.
 pub(crate) async fn next_of(subscriber: &mut Subscriber) -> Option<Message> {
     std::future::poll_fn(|cx| Pin::new(&mut *subscriber).poll_next(cx)).await
@@ -148,4 +169,31 @@ pub(crate) async fn next_of(subscriber: &mut Subscriber) -> Option<Message> {
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::Fake;
+
+    /// Nothing waits for it for ever, and what has to be subscribed to is, when it reads again.
+    #[tokio::test]
+    async fn a_server_that_stops_reading() {
+        let fake = Fake::start().await;
+        let link = fake.link().await;
+        let client = link.connected.get().unwrap().client.clone();
+        fake.stop_reading(&client).await;
+        tokio::time::pause();
+        assert_eq!(hand_over(client.publish("more", Bytes::new())).await, Err(Trouble::Unanswered));
+        let subscribed = tokio::spawn({
+            let client = client.clone();
+            async move { subscribe(&client, "wanted".to_owned()).await }
+        });
+        sleep(10 * ANSWER).await;
+        assert!(!subscribed.is_finished() && fake.heard("wanted") == 0);
+        tokio::time::resume();
+        fake.go_on();
+        let _messages = timeout(10 * ANSWER, subscribed).await.unwrap().unwrap();
+        fake.hear("wanted", 1).await;
+    }
 }

@@ -28,8 +28,12 @@ const STUCK: Duration = Duration::from_secs(4);
 /// How long connecting to one server may take.
 const CONNECTING: Duration = Duration::from_secs(3);
 
-/// How many commands may wait for the connection, and messages for a topic.
+/// How many commands may wait for the connection.
 const COMMANDS: usize = 4096;
+
+/// How many messages of one subscription may wait, whatever their bytes: the client knows no other bound, and this one for
+/// all subscriptions alone. With 1,024 a third of the acknowledgements of 9,000 messages at once was dropped, and those were
+/// sent again 2 seconds later; with 4,096 a twentieth. What is dropped of a topic is found to be missing, and got.
 const MESSAGES: usize = 4096;
 
 /// Connects, and keeps what is known of the broker true, for as long as the runtime goes on.

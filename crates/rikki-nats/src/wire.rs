@@ -128,6 +128,11 @@ pub(crate) fn consumed(message: &Message) -> Option<(Stored, u64)> {
     Some((Stored { sequence, message: published(message), time }, pending))
 }
 
+/// When the stream was given what a consumer has delivered, in milliseconds of Unix time.
+pub(crate) fn stored_at(message: &Message) -> Option<u64> {
+    place(message.reply.as_deref()?).map(|(_, nanos, _)| nanos / 1_000_000)
+}
+
 /// The sequence in the stream, the time in nanoseconds, and how many are behind it, of a subject for acknowledgements:
 /// `$JS.ACK.STREAM.CONSUMER.DELIVERED.SEQUENCE.CONSUMER_SEQUENCE.TIME.PENDING`, with a domain and an account before the
 /// stream in newer servers.

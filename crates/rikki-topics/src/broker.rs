@@ -200,7 +200,8 @@ impl Inlet {
     }
 
     /// Says that there is no message up to this offset but those that there are: who is at the end is at this offset from
-    /// now on, so that a position does not grow old where nothing comes. It ends a look, if it is sure of what it says:
+    /// now on, so that a position does not grow old where nothing comes; who gets messages in an envelope is told, when
+    /// nothing has come for 15 seconds and since it was last told. It ends a look, if it is sure of what it says:
     /// then who came before this look, with a position that is not reached even so, learns that it is of no history.
     pub fn reach(&self, look: impl Into<Option<Look>>, offset: u64) {
         self.0.reach(look.into().map(|Look(look)| look), offset);

@@ -29,6 +29,8 @@ pub(crate) struct Cursor {
     is_sealed: bool,
     /// In an envelope that tells positions and gaps.
     pub(crate) has_envelope: bool,
+    /// How often it was said where the topic is when this one heard that last, or had come.
+    told: u16,
 }
 
 /// What few cursors have.
@@ -67,6 +69,8 @@ pub(crate) enum Next {
     Missed(Option<u64>),
     /// Who has come and gone.
     Presence(Arc<PresenceChange>),
+    /// It is here now, though nothing has come: for one with an envelope.
+    Reached(Position),
     /// It is to be closed.
     TooSlow,
 }
@@ -131,7 +135,7 @@ impl Cursor {
     pub(crate) fn new(topic: &Arc<Topic>, from: From, post: Option<&Arc<Post>>) -> (Self, Option<Joined>) {
         let (group, key) = topic.join(post);
         let key = u32::try_from(key).unwrap_or(u32::MAX);
-        let mut cursor = Self { group, place: 0, rare: None, key, is_sealed: false, has_envelope: false };
+        let mut cursor = Self { group, place: 0, rare: None, key, is_sealed: false, has_envelope: false, told: 0 };
         let waits = matches!(from, From::After(_)) && topic.shared.broker.keeps_history();
         let came_at = waits.then(|| topic.state().looks());
         let joined = cursor.begin(from, false, came_at);
@@ -182,8 +186,9 @@ impl Cursor {
             Some(false) => state.rules.counts.not_recovered.up(),
             None => {}
         }
+        let told = state.said().times;
         drop(state);
-        self.place = place;
+        (self.place, self.told) = (place, told);
         Some(joined)
     }
 
@@ -225,8 +230,14 @@ impl Cursor {
         }
         // What is kept no longer is missing for nobody.
         self.place = self.place.max(state.ring.appended().min(self.until()));
-        match self.rare.as_mut().and_then(|rare| rare.presence(&state)) {
-            Some(change) => Next::Presence(change),
+        if let Some(change) = self.rare.as_mut().and_then(|rare| rare.presence(&state)) {
+            return Next::Presence(change);
+        }
+        let said = state.said();
+        let is_new = std::mem::replace(&mut self.told, said.times) != said.times;
+        let is_told = is_new && self.has_envelope && !self.is_sealed && said.is_latest(&state.ring);
+        match state.epoch.filter(|_| is_told) {
+            Some(epoch) => Next::Reached(Position { epoch, offset: state.ring.last_offset() }),
             None => Next::Nothing,
         }
     }
@@ -282,14 +293,15 @@ impl Cursor {
             return true;
         }
         // What was added before the waiting were woken is seen here: both have had the lock of the group since.
-        let Some(rare) = &self.rare else { return self.topic().appended() <= self.place };
+        let has_heard = !self.has_envelope || self.topic().said() == self.told;
+        let Some(rare) = &self.rare else { return self.topic().appended() <= self.place && has_heard };
         let now = self.topic().shared.now();
         let state = self.topic().state();
         let (begins, seen) = (rare.begins, rare.seen);
         let is_told = seen.is_none_or(|seen| state.presence().is_none_or(|presence| presence.version() == seen));
         match begins {
             Some((from, came_at)) => state.begin(from, true, now, came_at).is_none(),
-            None => state.ring.appended() <= self.place && is_told,
+            None => state.ring.appended() <= self.place && is_told && has_heard,
         }
     }
 
@@ -343,5 +355,17 @@ impl Drop for Cursor {
         }
         topic.leave(&self.group, self.key as usize);
         topic.shared.subscriptions.give_back_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There is one for each subscriber.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn it_is_small() {
+        assert_eq!(size_of::<Cursor>(), 32);
     }
 }

@@ -50,6 +50,11 @@ pub(crate) fn joined(joined: Joined) -> Value {
     json!({ "subscribed": said })
 }
 
+/// It is here now, though no message has come.
+pub(crate) fn reached(Position { epoch, offset }: Position) -> Value {
+    json!({ "position": { "epoch": epoch.to_string(), "offset": offset } })
+}
+
 /// Messages are missing.
 pub(crate) fn gap(missed: Option<u64>) -> Value {
     json!({ "gap": { "missed": missed } })

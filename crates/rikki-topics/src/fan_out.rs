@@ -224,6 +224,11 @@ impl Group {
     }
 }
 
+/// Tells all of them that there is something new, without a lock.
+pub(crate) fn notify(groups: Option<Arc<[Arc<Group>]>>) {
+    groups.iter().flat_map(|groups| groups.iter()).for_each(Group::notify);
+}
+
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -18,6 +18,7 @@ mod history;
 mod hub;
 mod item;
 mod keys;
+mod looking;
 mod name;
 mod options;
 mod position;

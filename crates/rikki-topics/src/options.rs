@@ -52,8 +52,9 @@ impl SubscribeOptions {
         Self { identity, ..self }
     }
 
-    /// Whether messages come in an envelope of JSON that says where they are, and that tells of gaps and of who comes and
-    /// goes; default not. A `Stream` is told that anyway.
+    /// Whether messages come in an envelope of JSON that says where they are, and that tells of gaps, of who comes and
+    /// goes, and of where a topic is that goes on without messages, at most each 15 seconds; default not. A `Stream` is
+    /// told of gaps and of who comes and goes anyway.
     pub fn envelope(self, enabled: bool) -> Self {
         Self { has_envelope: enabled, ..self }
     }

@@ -10,7 +10,8 @@ use tokio::runtime::Handle;
 
 use crate::broker::Inlet;
 use crate::config::PresenceMode;
-use crate::topic::{Topic, notify};
+use crate::fan_out::notify;
+use crate::topic::Topic;
 
 /// How long joins and leaves are put together, so that who reconnects at once has not been away.
 const TOGETHER: Duration = Duration::from_millis(250);

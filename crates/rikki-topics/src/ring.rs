@@ -96,7 +96,7 @@ pub(crate) struct Ring {
     /// The ordinal of the latest message that has given way, and its offset.
     gone: u64,
     gone_offset: u64,
-    /// The offset of the latest message.
+    /// Up to here there is no other message.
     last_offset: u64,
     /// Up to which ordinal it is not known how many messages are missing.
     unknown: u64,
@@ -162,6 +162,11 @@ impl Ring {
         self.last_offset
     }
 
+    /// The offset of the latest message, whether or not it is still here.
+    pub(crate) fn latest_offset(&self) -> u64 {
+        self.entries.back().map_or(self.gone_offset, |latest| latest.offset)
+    }
+
     /// What the messages hold, in bytes.
     pub(crate) fn held(&self) -> usize {
         self.memory.held()
@@ -222,9 +227,11 @@ impl Ring {
         self.unknown = self.appended;
     }
 
-    /// There is no message up to this offset but those that there are.
-    pub(crate) fn reach(&mut self, offset: u64) {
+    /// There is no message up to this offset but those that there are; whether that was not known.
+    pub(crate) fn reach(&mut self, offset: u64) -> bool {
+        let is_news = offset > self.last_offset;
         self.last_offset = self.last_offset.max(offset);
+        is_news
     }
 
     /// What follows is the first that there is, behind an offset before which nothing is known.

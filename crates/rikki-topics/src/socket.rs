@@ -209,6 +209,7 @@ impl Seat for Cursor {
             Next::Joined(joined) => envelope::joined(joined),
             Next::Missed(missed) => envelope::gap(missed),
             Next::Presence(change) => envelope::presence(&change),
+            Next::Reached(position) => envelope::reached(position),
             _ => return true,
         };
         let _ = outlet.send(&envelope::told(&said));

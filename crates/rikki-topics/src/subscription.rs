@@ -188,7 +188,8 @@ impl Subscription {
                 return Some(Step::Message(taken));
             }
             match cursor.next(&mut self.batch, BATCH) {
-                Next::Messages { .. } => {}
+                // A stream that says so by itself is where this is too.
+                Next::Messages { .. } | Next::Reached(_) => {}
                 Next::Nothing => return None,
                 Next::Joined(joined) => {
                     (self.joined, self.is_told, self.position) = (Some(joined), true, Some(joined.position));

@@ -1,6 +1,6 @@
 //! One topic: its ring, and who is told of what is new in it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,10 +9,11 @@ use rikki_ws::Message;
 
 use crate::config::PresenceMode;
 use crate::error::{NoTopic, PublishError};
-use crate::fan_out::{Group, Post, lock};
+use crate::fan_out::{Group, Post, lock, notify};
 use crate::hub::TopicSize;
 use crate::item::Item;
 use crate::keys::Keys;
+use crate::looking::{Looking, Said};
 use crate::position::{Epoch, From, Position};
 use crate::presence::Presence;
 use crate::ring::{Bounds, Millis, Ring, millis};
@@ -29,6 +30,8 @@ pub(crate) struct Topic {
     state: Mutex<State>,
     /// The ordinal of the latest message, to be looked at without the lock.
     appended: AtomicU64,
+    /// How often it was said where a topic is in which nothing comes, to be looked at without the lock.
+    said: AtomicU16,
     /// The broker knows that somebody wants to have its messages.
     is_active: AtomicBool,
 }
@@ -56,11 +59,7 @@ pub(crate) struct State {
 struct Rare {
     keys: Option<Keys>,
     presence: Option<Presence>,
-    /// How often the broker has begun to look how far it goes, and which of these looks is over.
-    looks: u64,
-    looked: u64,
-    /// The farthest offset that somebody has come with who waits for a look.
-    wanted: u64,
+    looking: Looking,
 }
 
 /// A message that is to be published.
@@ -94,13 +93,18 @@ impl Topic {
         rules.counts.topics.up();
         let used_at = shared.now();
         let state = State { ring, rules, epoch: None, begun: (0, 0), groups: None, rare, used_at, is_retired: false };
-        let (appended, is_active) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Self { name, shared, state: Mutex::new(state), appended, is_active })
+        let (appended, said, is_active) = (AtomicU64::new(0), AtomicU16::new(0), AtomicBool::new(false));
+        Ok(Self { name, shared, state: Mutex::new(state), appended, said, is_active })
     }
 
     /// The ordinal of the latest message.
     pub(crate) fn appended(&self) -> u64 {
         self.appended.load(Relaxed)
+    }
+
+    /// How often it was said where it is.
+    pub(crate) fn said(&self) -> u16 {
+        self.said.load(Relaxed)
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -187,25 +191,24 @@ impl Topic {
 
     /// The broker begins to look how far it goes; the number of this look.
     pub(crate) fn look(&self) -> u64 {
-        let mut state = self.state();
-        let rare = state.rare.get_or_insert_default();
-        rare.looks += 1;
-        rare.looks
+        self.state().rare.get_or_insert_default().looking.begin()
     }
 
     /// There is no message up to this offset but those that there are, and a look is over, if it is. Who has come with a
     /// position of its own may wait for that.
     pub(crate) fn reach(&self, look: Option<u64>, offset: u64) {
+        let now = self.shared.now();
         let groups = {
             let mut state = self.state();
-            if state.epoch.is_some() {
-                state.ring.reach(offset);
+            let State { ring, rare, epoch, groups, .. } = &mut *state;
+            let looking = &mut rare.get_or_insert_default().looking;
+            let mut is_news = look.is_some_and(|look| looking.end(look));
+            if epoch.is_some() {
+                is_news |= ring.reach(offset);
+                is_news |= looking.said.say(ring, now);
+                self.said.store(looking.said.times, Relaxed);
             }
-            if let Some(look) = look {
-                let rare = state.rare.get_or_insert_default();
-                (rare.looked, rare.wanted) = (rare.looked.max(look), 0);
-            }
-            state.groups.clone()
+            groups.clone().filter(|_| is_news)
         };
         notify(groups);
     }
@@ -214,14 +217,13 @@ impl Topic {
     pub(crate) fn want(&self, position: Position) {
         let mut state = self.state();
         if state.epoch.is_none_or(|epoch| epoch == position.epoch) {
-            let rare = state.rare.get_or_insert_default();
-            rare.wanted = rare.wanted.max(position.offset);
+            state.rare.get_or_insert_default().looking.want(position.offset);
         }
     }
 
     /// The farthest offset that somebody waits for; 0 for nobody.
     pub(crate) fn wanted(&self) -> u64 {
-        self.state().rare.as_ref().map_or(0, |rare| rare.wanted)
+        self.state().rare.as_ref().map_or(0, |rare| rare.looking.wanted())
     }
 
     /// The offset up to which everything is known.
@@ -404,11 +406,6 @@ pub(crate) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
 }
 
-/// Tells all of them that there is something new, without a lock.
-pub(crate) fn notify(groups: Option<Arc<[Arc<Group>]>>) {
-    groups.iter().flat_map(|groups| groups.iter()).for_each(Group::notify);
-}
-
 impl State {
     /// Where somebody begins who asks for this; `None` until the broker has said which history it is. Who has waited for
     /// that gets everything since. Who comes with a position that is ahead of what there is begins when that is reached,
@@ -451,11 +448,16 @@ impl State {
 
     /// How often the broker has begun to look how far it goes.
     pub(crate) fn looks(&self) -> u64 {
-        self.rare.as_ref().map_or(0, |rare| rare.looks)
+        self.rare.as_ref().map_or(0, |rare| rare.looking.begun())
     }
 
     fn looked(&self) -> u64 {
-        self.rare.as_ref().map_or(0, |rare| rare.looked)
+        self.rare.as_ref().map_or(0, |rare| rare.looking.over())
+    }
+
+    /// Where it was said to be when nothing came.
+    pub(crate) fn said(&self) -> Said {
+        self.rare.as_ref().map(|rare| rare.looking.said).unwrap_or_default()
     }
 
     pub(crate) fn presence(&self) -> Option<&Presence> {

@@ -103,7 +103,10 @@ export class Topic extends EventTarget {
   /** `CONNECTING` while it waits, too. */
   readonly readyState: 0 | 1 | 2 | 3;
 
-  /** Behind the last message that was told of, for `?since=`; `null` before the topic has begun. */
+  /**
+   * Behind the last message that was told of, for `?since=`; `null` before the topic has begun. Where nothing comes for
+   * long it moves on by itself, so that it does not grow old.
+   */
   readonly position: string | null;
 
   /** The bytes that `send` was given and that have not left the browser. */

@@ -180,10 +180,11 @@ export class Topic extends EventTarget {
       const said = JSON.parse(text);
       if (said.gap) return this.#tell("gap", { missed: said.gap.missed });
       if (said.presence) return this.#tell("presence", said.presence);
-      const { epoch, offset, recovered = null } = said.subscribed ?? said;
+      const { epoch, offset, recovered = null } = said.subscribed ?? said.position ?? said;
       if (typeof epoch !== "string") throw fault("DataError", "this is no message of a topic");
       this.#position = `${epoch}:${offset}`;
       if (said.subscribed) return this.#opened(recovered);
+      if (said.position) return;
       const data = said.data ?? Uint8Array.from(atob(said.base64), byte => byte.charCodeAt(0)).buffer;
       this.#tell("message", { data, time: said.time, lastEventId: this.#position });
     } catch (error) {

@@ -194,7 +194,8 @@ impl socket::Seat for Seat {
                     Client::send(outlet, frame);
                 }
             }
-            Next::Nothing | Next::Messages { .. } | Next::TooSlow => {}
+            // There are no words for where it is, apart from a message.
+            Next::Nothing | Next::Messages { .. } | Next::Reached(_) | Next::TooSlow => {}
         }
         true
     }

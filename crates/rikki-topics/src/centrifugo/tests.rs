@@ -6,6 +6,7 @@ use rikki_ws::testing::Client;
 use rikki_ws::{CloseCode, Config, Endpoint};
 
 use super::*;
+use crate::broker::Inlet;
 use crate::config::{PresenceMode, TopicConfig, TopicsConfig};
 use crate::options::SubscribeOptions;
 use crate::presence::Identity;
@@ -288,4 +289,38 @@ fn subscriptions_of_the_server_that_have_much_to_say() {
         assert!(push.as_text().unwrap().starts_with(r#"{"push":{"channel":"topic "#));
     }
     client.expect_silence();
+}
+
+/// Their positions move with messages alone, for there are no words for anything else. Where this node knows that nothing
+/// has come since, and all that there was has gone, it is no loss all the same.
+#[test]
+fn positions_that_grow_old() {
+    let topics = Topics::new(TopicsConfig::default().others(TopicConfig::default().age(seconds(20))));
+    let kept = topics.subscribe("a", SubscribeOptions::default()).unwrap();
+    let inlet = Inlet(topics.known("a").unwrap());
+    let clients = Centrifugo::new(&topics);
+    let mut client = Client::open(Clients(Arc::new(clients.settings))).paused();
+    ask(&mut client, r#"{"id":1,"connect":{}}"#, r#"{"id":1,"connect":"#);
+    let epoch = kept.joined().unwrap().position.epoch;
+    ask(&mut client, r#"{"id":2,"subscribe":{"channel":"a"}}"#, r#"{"id":2,"subscribe":"#);
+    topics.publish("a", "1").wait().unwrap();
+    assert!(client.expect_message().as_text().unwrap().contains(r#""offset":1"#));
+    inlet.reach(None, 1000);
+    // Longer than the topic keeps anything.
+    client.advance(seconds(21));
+    client.expect_silence();
+    let mut resume = |offset: u64, recovered: &str| {
+        ask(&mut client, r#"{"id":3,"unsubscribe":{"channel":"a"}}"#, r#"{"id":3"#);
+        client.send(format!(
+            r#"{{"id":4,"subscribe":{{"channel":"a","recover":true,"epoch":"{epoch}","offset":{offset}}}}}"#
+        ));
+        let reply = client.expect_message();
+        let reply = reply.as_text().unwrap();
+        assert_eq!(reply.contains(r#""recovered":true"#), recovered == "recovered", "{offset}: {reply}");
+        assert!(reply.contains(r#""offset":1000"#), "{offset}: {reply}");
+    };
+    resume(1, "recovered");
+    resume(500, "recovered");
+    resume(1000, "recovered");
+    resume(0, "lost");
 }

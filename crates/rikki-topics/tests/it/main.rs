@@ -9,6 +9,7 @@ mod checker;
 mod keys;
 mod policies;
 mod presence;
+mod quiet;
 mod reconfigure;
 mod reconfigure_random;
 mod runtimes;

@@ -20,6 +20,8 @@ pub(super) enum Seen {
     Began(u64),
     /// It has come back, and nothing is missing.
     Resumed,
+    /// There is nothing up to this offset but what it has had.
+    Reached(u64),
     /// Some may be missing here.
     Gap,
     Message {
@@ -56,6 +58,13 @@ pub(super) fn check(told: &BTreeMap<u64, Told>, seen: &[Seen], sum: &mut Sum) ->
                 last = last.max(offset);
             }
             Seen::Resumed => sum.resumed += 1,
+            Seen::Reached(offset) => {
+                let missing = by_offset.range(last + 1..=offset.max(last)).next();
+                if let (Some((at, number)), false) = (missing, gaps.contains_key(&last)) {
+                    return Err(format!("message {number} at {at} did not come, and nothing was said to be missing"));
+                }
+                last = last.max(offset);
+            }
             Seen::Gap => {
                 sum.gaps += 1;
                 gaps.insert(last, ());
@@ -125,6 +134,9 @@ mod tests {
         check(&[message(1, 10), message(2, 20), message(3, 30), message(5, 50)], "");
         check(&[message(1, 10), Seen::Resumed, message(3, 30), message(5, 50)], "");
         check(&[message(1, 10), Seen::Gap, message(5, 50)], "");
+        check(&[message(1, 10), Seen::Reached(29), message(3, 30), Seen::Reached(40), message(5, 50)], "");
+        check(&[message(1, 10), Seen::Gap, Seen::Reached(30), message(5, 50)], "");
+        check(&[message(1, 10), Seen::Reached(30), message(5, 50)], "message 3 at 30 did not come, and nothing");
         check(&[message(1, 10), message(5, 50)], "did not come, and nobody");
         check(&[message(1, 10), message(3, 30)], "did not come at the end");
         check(&[message(1, 10), message(1, 30), message(3, 30)], "came twice");

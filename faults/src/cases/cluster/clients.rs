@@ -132,12 +132,18 @@ impl Subscriber {
 
     /// What comes in an envelope. That of events says where they began in the object itself.
     fn envelope(&mut self, said: &Value) -> Result<()> {
+        if let Some(position) = said.get("position") {
+            let (epoch, offset) = place(position)?;
+            self.seen.push(Seen::Reached(offset));
+            self.place = Some(Place { epoch: epoch.to_owned(), offset });
+            return Ok(());
+        }
         let said = said.get("subscribed").unwrap_or(said);
         if said.get("missed").is_some() || said.get("gap").is_some() {
             self.seen.push(Seen::Gap);
             return Ok(());
         }
-        let (epoch, offset) = (said["epoch"].as_str().ok_or("an epoch")?, said["offset"].as_u64().ok_or("an offset")?);
+        let (epoch, offset) = place(said)?;
         match said.get("data").and_then(Value::as_str) {
             Some(data) => self.message(epoch, offset, data)?,
             None => self.began(epoch, offset, said.get("recovered").and_then(Value::as_bool)),
@@ -280,6 +286,11 @@ async fn post(topic: &str, node: u8, number: u64, insists: bool) -> Result<Told>
         Some("503") => Ok(Told::Refused),
         _ => Ok(Told::Unknown),
     }
+}
+
+/// What a position says.
+fn place(said: &Value) -> Result<(&str, u64)> {
+    Ok((said["epoch"].as_str().ok_or("an epoch")?, said["offset"].as_u64().ok_or("an offset")?))
 }
 
 fn parse(text: &[u8]) -> Result<Value> {
