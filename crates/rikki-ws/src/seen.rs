@@ -41,16 +41,16 @@ pub(crate) struct Seen {
     backlog: AtomicUsize,
     waits_since: AtomicU64,
     mailbox: OnceLock<Weak<Mailbox>>,
-    /// The code that it is to be closed with, or 0.
-    code: AtomicU16,
-    /// What wakes the task that drives it, and the address of what that wakes, to tell another task by: [`NOBODY`] where
-    /// something is to be looked at.
+    /// [`NEW`], [`UNTOLD`], or the code that it is to be closed with.
+    told: AtomicU16,
+    /// What wakes the task that drives it: one and the same all its life, as its alarm's.
     waker: Mutex<Option<Waker>>,
-    driven_by: AtomicUsize,
 }
 
-/// No address of a task: 0 is that of a waker which wakes nothing.
-const NOBODY: usize = usize::MAX;
+/// It has had no turn yet: nobody knows whom to wake. No Close has this code.
+const NEW: u16 = u16::MAX;
+/// Nobody has told it to close.
+const UNTOLD: u16 = 0;
 
 /// Messages in one direction: its driver alone writes to it.
 #[derive(Debug, Default)]
@@ -74,7 +74,7 @@ impl Seen {
         opening: &Opening,
         packed: Option<Arc<[Pair; 2]>>,
     ) -> Arc<Self> {
-        let (received, sent, backlog, waits_since, mailbox, code, waker) = Default::default();
+        let (received, sent, backlog, waits_since, mailbox, waker) = Default::default();
         Arc::new(Self {
             id: id.get(),
             live: live.clone(),
@@ -88,9 +88,8 @@ impl Seen {
             backlog,
             waits_since,
             mailbox,
-            code,
+            told: AtomicU16::new(NEW),
             waker,
-            driven_by: AtomicUsize::new(NOBODY),
         })
     }
 
@@ -121,10 +120,10 @@ impl Seen {
         let _ = self.mailbox.set(Arc::downgrade(mailbox));
     }
 
-    /// The code that it is to be closed with, if somebody has said so; the latest `waker` is woken when somebody does.
+    /// The code that it is to be closed with, if somebody has said so; `waker` is woken when somebody does.
     #[inline(always)]
     pub(crate) fn closing(&self, waker: &Waker) -> Option<CloseCode> {
-        if self.driven_by.load(Relaxed) == waker.data().addr() { None } else { self.look(waker) }
+        if self.told.load(Relaxed) == UNTOLD { None } else { self.look(waker) }
     }
 
     #[cold]
@@ -132,23 +131,19 @@ impl Seen {
     fn look(&self, waker: &Waker) -> Option<CloseCode> {
         // Under the lock, so that nobody closes it between the look and the waker.
         let mut known = self.waker();
-        let code = self.code.load(Relaxed);
-        if code != 0 {
-            return Some(CloseCode(code));
+        let told = self.told.load(Relaxed);
+        if told != NEW {
+            return Some(CloseCode(told));
         }
-        // Whoever has the stream may have handed it to another task.
-        let before = known.replace(waker.clone());
-        self.driven_by.store(waker.data().addr(), Relaxed);
-        drop(known);
-        drop(before); // without the lock: it may be the last to hold a task
+        *known = Some(waker.clone());
+        self.told.store(UNTOLD, Relaxed);
         None
     }
 
     pub(crate) fn close(&self, code: CloseCode) {
         let waker = {
             let mut waker = self.waker();
-            self.code.store(code.0, Relaxed);
-            self.driven_by.store(NOBODY, Relaxed);
+            self.told.store(code.0, Relaxed);
             waker.take()
         };
         // Without the lock: it may run anything.
@@ -187,7 +182,7 @@ impl Seen {
             received_packed,
             queued: queued as u64,
             waiting: (backlog > 0).then_some(waiting),
-            closing: Some(self.code.load(Relaxed)).filter(|code| *code != 0),
+            closing: Some(self.told.load(Relaxed)).filter(|told| ![NEW, UNTOLD].contains(told)),
         }
     }
 }
@@ -394,24 +389,27 @@ mod tests {
         }
     }
 
-    /// The stream may have gone to another task than the one that polled it first.
+    /// Also where it is told before it has had a turn.
     #[test]
-    fn a_close_wakes_the_task_that_has_it_now() {
+    fn a_close_wakes_the_task_that_drives_it() {
         let parts = Box::new(http::Request::new(()).into_parts().0);
         let opening = Opening { parts, peer: None, subprotocol: None, is_compressed: false };
-        let roll = Roll::default();
-        let seen = Seen::new(ConnectionId::next(), (&Live::new(), &Meters::unread()), &opening, None);
-        roll.add(&seen);
-        let tasks = [(); 2].map(|()| Arc::new(Woken(AtomicUsize::new(0))));
-        let wakers = tasks.clone().map(Waker::from);
-        for waker in [&wakers[0], &wakers[0], &wakers[1], &wakers[1]] {
-            assert_eq!(seen.closing(waker), None);
-        }
-        assert_eq!(Arc::strong_count(&tasks[0]), 2, "the task of before is not held");
-        assert!(roll.close(seen.id, CloseCode::POLICY_VIOLATION));
-        assert_eq!(tasks.map(|task| task.0.load(Relaxed)), [0, 1]);
-        assert_eq!(seen.closing(&wakers[1]), Some(CloseCode::POLICY_VIOLATION));
-        roll.remove(&seen);
-        assert!(!roll.close(seen.id, CloseCode::NORMAL));
+        let live = Live::new();
+        let open = || Seen::new(ConnectionId::next(), (&live, &Meters::unread()), &opening, None);
+        let task = Arc::new(Woken(AtomicUsize::new(0)));
+        let waker = Waker::from(task.clone());
+        let seen = Enrolled::new(open());
+        assert_eq!([seen.closing(&waker), seen.closing(&waker)], [None; 2]);
+        assert!(live.close(seen.id, CloseCode::POLICY_VIOLATION));
+        assert_eq!(task.0.load(Relaxed), 1);
+        assert_eq!(seen.closing(&waker), Some(CloseCode::POLICY_VIOLATION));
+        assert_eq!(live.details(seen.id).unwrap().closing, Some(1008));
+        let id = seen.id;
+        drop(seen);
+        assert!(!live.close(id, CloseCode::NORMAL), "it is not found any more");
+        let new = Enrolled::new(open());
+        assert_eq!(live.details(new.id).unwrap().closing, None);
+        assert!(live.close(new.id, CloseCode::NORMAL));
+        assert_eq!(new.closing(&waker), Some(CloseCode::NORMAL));
     }
 }
