@@ -50,6 +50,9 @@ rikki_limits::limits! {
     }
 }
 
+/// What a URL of a server may begin with.
+const SCHEMES: [&str; 2] = ["nats", "tls"];
+
 /// Where NATS is, of which a log shows no password.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Servers(String);
@@ -62,9 +65,9 @@ impl fmt::Debug for Servers {
 
 impl Servers {
     fn shown(&self) -> String {
-        let (scheme, hosts) = self.0.split_once("://").unwrap_or(("nats", &self.0));
-        let hosts: Vec<_> = hosts.split(',').map(without_secret).collect();
-        format!("{scheme}://{}", hosts.join(","))
+        let parts = self.0.split_once("://").filter(|(scheme, _)| SCHEMES.contains(scheme));
+        let (scheme, hosts) = parts.unwrap_or(("nats", &self.0));
+        format!("{scheme}://{}", without_secret(hosts))
     }
 }
 
@@ -81,7 +84,7 @@ impl fmt::Debug for Token {
 impl NatsConfig {
     /// One server or several of one cluster: `nats://HOST[:PORT]`, and more hosts behind commas. `tls://` asks for TLS,
     /// which is used anyway where the server wants it. The port is 4222 where none is named. A user and a password may
-    /// stand before the host, as in `nats://user:password@host`.
+    /// stand before the host, as in `nats://user:password@host`; a comma in the password would begin another host.
     pub fn new(servers: impl Into<String>) -> Self {
         Self { servers: Servers(servers.into()), ..Self::default() }
     }
@@ -169,9 +172,9 @@ impl NatsConfig {
     pub(crate) fn addresses(&self) -> Result<Vec<async_nats::ServerAddr>, BadConfig> {
         let servers = &self.servers.0;
         let (scheme, hosts) = servers.split_once("://").unwrap_or(("nats", servers));
-        let bad = |text: &str| BadConfig::Server(without_secret(text).to_owned());
-        if !["nats", "tls"].contains(&scheme) {
-            return Err(bad(servers));
+        let bad = || BadConfig::Server(without_secret(servers));
+        if !SCHEMES.contains(&scheme) {
+            return Err(bad());
         }
         let address = |host: &str| {
             let host = host.trim();
@@ -179,7 +182,7 @@ impl NatsConfig {
             let host = host.split_once("://").filter(|(other, _)| *other == scheme).map_or(host, |(_, host)| host);
             let is_bare = host.is_empty() || host.contains(['/', '?', '#', ' ']);
             let parsed = format!("{scheme}://{host}").parse::<async_nats::ServerAddr>();
-            parsed.ok().filter(|_| !is_bare).ok_or_else(|| bad(host))
+            parsed.ok().filter(|_| !is_bare).ok_or_else(bad)
         };
         hosts.split(',').map(address).collect()
     }
@@ -191,9 +194,13 @@ impl NatsConfig {
     }
 }
 
-/// A host without the user and the password in front of it.
-fn without_secret(host: &str) -> &str {
-    host.rsplit_once('@').map_or(host, |(_, host)| host)
+/// Hosts without the users and the passwords in front of them. Between a host and the next `@` may be other hosts, or a
+/// password with a comma in it (<https://www.rfc-editor.org/rfc/rfc3986#section-3.2.1> lets it be there): all of that
+/// is left out.
+fn without_secret(hosts: &str) -> String {
+    let Some((front, last)) = hosts.rsplit_once('@') else { return hosts.to_owned() };
+    let between = front.split('@').skip(1).filter_map(|part| part.split_once(',').map(|(host, _)| host));
+    between.chain([last]).collect::<Vec<_>>().join(",")
 }
 
 /// Why this cannot be where a broker is.
@@ -221,7 +228,8 @@ impl fmt::Display for BadConfig {
             Self::Server(text) => {
                 write!(
                     f,
-                    "{text:?} is no server of NATS: expected nats://HOST[:PORT], more of them behind commas, or tls://"
+                    "{text:?} is no server of NATS: expected nats://HOST[:PORT], more of them behind commas, or tls://; a \
+                     password can have no comma"
                 )
             }
             Self::Stream(name) => {
@@ -275,8 +283,22 @@ mod tests {
         let config = NatsConfig::new("nats://u:s3cret@a,v:s3cret@b").token("s3cret");
         assert_eq!(config.shown(), "nats://a,b");
         assert!(!format!("{config:?}").contains("s3cret"), "{config:?}");
-        let error = NatsConfig::new("http://u:s3cret@a").check().unwrap_err().to_string();
-        assert!(!error.contains("s3cret"), "{error}");
+        for servers in [
+            "http://u:s3cret@a",
+            "nats://u:s3cret,more@a",
+            "nats://u:no,s3cret,more@a",
+            "nats://u:s3cret@x@a:b",
+            "nats://a,u:1,s3cret@b:c",
+            "u:s3cret://x@a",
+        ] {
+            let config = NatsConfig::new(servers);
+            let error = config.check().unwrap_err().to_string();
+            assert!(!error.contains("s3cret"), "{error}");
+            assert!(!config.shown().contains("s3cret") && !format!("{config:?}").contains("s3cret"), "{config:?}");
+        }
+        // A host that may be the beginning of a password is not shown either.
+        assert_eq!(NatsConfig::new("a,b:1,u:s3cret@c,d:2,v:s3cret@e,f:3").shown(), "nats://c,e,f:3");
+        assert_eq!(NatsConfig::new("tls://a:1,b").shown(), "tls://a:1,b");
         assert_eq!(NatsConfig::new("a").token("a").credentials("b").check(), Err(BadConfig::TwoWaysIn));
         assert_eq!(NatsConfig::new("a").stream("a.b").check(), Err(BadConfig::Stream("a.b".to_owned())));
     }
