@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rikki_limits::{BadLimit, Limit};
+use rikki_topics::Pattern;
+
+use crate::own::{StreamConfig, check_name};
 
 rikki_limits::limits! {
     /// Where NATS is, how to get in, and what its stream keeps.
@@ -25,6 +28,7 @@ rikki_limits::limits! {
         pub(crate) ca: Option<PathBuf> = None,
         pub(crate) stream: String = "rikki".to_owned(),
         pub(crate) core: bool = false,
+        pub(crate) own: Vec<(Pattern, StreamConfig)> = Vec::new(),
     };
 
     pub(crate) retention: Duration {
@@ -35,6 +39,7 @@ rikki_limits::limits! {
     pub(crate) bytes: usize {
         name: "broker-bytes", unit: Size, default: "1GiB",
         meaning: "What the broker keeps of all topics together", detail: ", on its disk: the oldest messages give way",
+        /// Those with a stream of [their own](Self::own_stream) are not among them.
         setter: bytes(usize),
     }
     pub(crate) replicas: usize {
@@ -110,7 +115,8 @@ impl NatsConfig {
         Self { ca: Some(file.into()), ..self }
     }
 
-    /// Sets the name of the stream, with which all of its subjects begin; default `rikki`. Those who have another one
+    /// Sets the name of the stream, with which all of its subjects begin; default `rikki`: 1 to 32 ASCII letters, digits,
+    /// `-` or `_`. Those who have another one
     /// know nothing of each other.
     pub fn stream(self, name: impl Into<String>) -> Self {
         Self { stream: name.into(), ..self }
@@ -154,10 +160,8 @@ impl NatsConfig {
     /// [`BadConfig`] says what cannot.
     pub fn check(&self) -> Result<(), BadConfig> {
         self.addresses().map(drop)?;
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        if !(1..=32).contains(&self.stream.len()) || !self.stream.bytes().all(is_plain) {
-            return Err(BadConfig::Stream(self.stream.clone()));
-        }
+        check_name(&self.stream)?;
+        self.check_own()?;
         if self.credentials.is_some() && self.token.is_some() {
             return Err(BadConfig::TwoWaysIn);
         }
@@ -211,6 +215,17 @@ pub enum BadConfig {
     Server(String),
     /// No stream can have this name.
     Stream(String),
+    /// Two patterns have this stream of their own, with bounds that differ.
+    TwoStreams(String),
+    /// More patterns have a stream of their own than may.
+    TooManyStreams {
+        /// How many.
+        count: usize,
+        /// How many may.
+        most: usize,
+    },
+    /// Patterns have a stream of their own, and nothing is kept.
+    CoreKeepsNone,
     /// There are credentials and a token.
     TwoWaysIn,
     /// A file cannot be read.
@@ -234,6 +249,15 @@ impl fmt::Display for BadConfig {
             }
             Self::Stream(name) => {
                 write!(f, "{name:?} is no name of a stream: expected 1 to 32 ASCII letters, digits, - or _")
+            }
+            Self::TwoStreams(name) => {
+                write!(f, "two patterns have the stream {name:?} with bounds that differ: it can have only one of them")
+            }
+            Self::TooManyStreams { count, most } => {
+                write!(f, "{count} patterns have a stream of their own, at most {most} can: let some have one together")
+            }
+            Self::CoreKeepsNone => {
+                f.write_str("no pattern can have a stream of its own where messages are passed on and not kept")
             }
             Self::TwoWaysIn => f.write_str("either credentials or a token let into NATS, not both"),
             Self::File { path, error } => write!(f, "{}: {error}", path.display()),

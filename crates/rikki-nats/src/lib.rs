@@ -9,7 +9,9 @@ mod config;
 mod counters;
 mod follow;
 mod generation;
+mod lane;
 mod link;
+mod own;
 mod passing_on;
 mod presence;
 mod publishing;
@@ -21,4 +23,4 @@ mod wire;
 
 pub use broker::{Nats, NotStarted};
 pub use config::{BadConfig, NatsConfig};
-pub use counters::NatsStatus;
+pub use own::StreamConfig;

@@ -256,7 +256,11 @@ mod tests {
         let topics = Topics::with_broker(TopicsConfig::default(), kept.clone());
         let _topic = topics.subscribe("a", SubscribeOptions::default()).unwrap();
         let inlet = lock(&kept.0).clone().unwrap();
-        let sayer = Sayer::new(&Arc::new(Link::new(NatsConfig::new("nats://127.0.0.1:1"))));
+        let sayer = {
+            let config = NatsConfig::new("nats://127.0.0.1:1");
+            let (common, _) = config.streams();
+            Sayer::new(&Arc::new(Link::new(Arc::new(config), common)))
+        };
         // It has no turn before this waits for something.
         for _ in 0..1000 {
             sayer.changed(&inlet);

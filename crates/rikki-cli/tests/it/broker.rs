@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use testkit::NatsServer;
 
 use crate::process::{DEADLINE, Folder, Process};
+use crate::running::address;
 use crate::topics::{publish, read, with};
 
 /// Publishes until that works, while NATS is not there yet.
@@ -92,7 +93,41 @@ fn settings() {
     check(&["--topic=/a", "--broker=nats://a", "--broker-credentials=/no/file"], 2, "/no/file: ");
     check(&["--topic=/a", "--broker=nats://a", "--broker-replicas=9"], 2, "it must be 5 or less");
     check(&["--topic=/a", "--broker-core"], 2, "--broker");
-    folder.write("rikki.toml", "broker = \"nats://u:p@a\"\nbroker-retention = \"1h\"\n[[topic]]\npath = \"/a\"\n");
+    let rooms = "--broker-own-stream=/rooms/*,name=rooms,bytes=1MiB";
+    check(&["--topic=/a", rooms], 2, "--broker");
+    let with = |flags: &[&str], code: i32, expected: &str| {
+        check(&[&["--topic=/a", "--broker=nats://a", rooms], flags].concat(), code, expected);
+    };
+    with(&[], 0, "");
+    with(&["--broker-core"], 2, "no pattern can have a stream of its own");
+    with(&["--broker-own-stream=/a,name=rooms"], 2, "two patterns have the stream \"rooms\"");
+    with(&["--broker-own-stream=/rooms/*,name=b"], 2, "two cannot have the same path: /rooms/*");
+    folder.write(
+        "rikki.toml",
+        "broker = \"nats://u:p@a\"\nbroker-retention = \"1h\"\n[[topic]]\npath = \"/a\"\n\
+         [[broker-own-stream]]\npath = \"/a\"\nname = \"a\"\nretention = \"2h\"\n",
+    );
     let file = format!("--config={}", folder.path("rikki.toml"));
     check(&[&file], 0, "");
+}
+
+/// Another stream is no setting that a server can go over to.
+#[test]
+fn another_stream_takes_a_restart() {
+    let folder = Folder::new();
+    let settings = |bytes: &str| {
+        let text = format!(
+            "listen = [\"http://127.0.0.1:0\"]\nroot = {:?}\nlog = \"off,rikki::settings=warn\"\n\
+             broker = \"nats://nowhere.invalid\"\n[[topic]]\npath = \"/chat\"\n\
+             [[broker-own-stream]]\npath = \"/chat\"\nname = \"chat\"\nbytes = \"{bytes}\"\n",
+            folder.path("")
+        );
+        folder.write("rikki.toml", text)
+    };
+    let server = Process::start(&["--config", &settings("1MiB")]);
+    let _ = address(&server);
+    settings("2MiB");
+    server.signal("HUP");
+    let line = server.report();
+    assert!(line.contains("this takes a restart: another --broker, and what belongs to it"), "{line}");
 }
