@@ -77,6 +77,26 @@ fn more_than_may_be_on_its_way() {
     assert!(text.contains("\"data\":\"0\"") && text.contains("\"data\":\"1499\""));
 }
 
+/// Topics below a path have a stream of their own, which those who look inside are told of.
+#[test]
+fn a_stream_of_its_own() {
+    let nats = NatsServer::start();
+    let folder = Folder::new();
+    let (broker, admin) = (nats.url(), format!("unix:{}", folder.path("admin.sock")));
+    let flags = ["--topic=/chat/*,publish", "--topic=/other,publish", "--broker", &broker, "--broker-bytes=16MiB"];
+    let flags = [&flags[..], &["--broker-own-stream=/chat/*,name=chat,bytes=1MiB", "--admin", &admin]].concat();
+    let (_server, here) = with(&folder, &flags);
+    publish_soon(&here, "/chat/a", "1");
+    publish_soon(&here, "/other", "2");
+    let ended = Process::start(&["admin", "--admin", &admin, "metrics"]).end();
+    for stream in ["rikki", "rikki_chat"] {
+        for line in ["connected{stream=\"NAME\"} 1.0", "messages_acknowledged_total{stream=\"NAME\"} 1"] {
+            let line = format!("rikki_broker_{}", line.replace("NAME", stream));
+            assert!(ended.stdout.lines().any(|known| known == line), "{line}: {}", ended.stdout);
+        }
+    }
+}
+
 /// What is wrong is told before anything listens; a server that is away is not.
 #[test]
 fn settings() {
