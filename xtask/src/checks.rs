@@ -47,7 +47,7 @@ const FEATURES: [(&str, &[&str]); 6] = [
         ],
     ),
     ("rikki-topics", &["", "axum", "serde", "axum,serde"]),
-    ("rikki-nats", &["", "serde"]),
+    ("rikki-nats", &[""]),
     // It is no library.
     (COMMAND, &["", "nats"]),
     (

@@ -303,8 +303,12 @@ async fn what_strangers_choose_stays_text() {
             page.on(screen, false).await;
             page.fits("what came by the server").await;
         }
+        // There is no broker, and so nothing is said of one.
+        let broker = "document.querySelector('#brokers').closest('section').hidden";
+        assert_eq!(page.run(&format!("return {broker}")).await, true);
         // Whatever else might be told one day, in each field that is a text.
         page.run(EVIL).await;
+        page.until(&format!("!{broker} && text('#brokers').includes('away: <img src=x')")).await;
         page.until("text('#state') === 'Serving' && latest.version.length > 1000").await;
         page.run("openOne(7)").await;
         page.until("text('#one-state') === 'Open'").await;
@@ -339,6 +343,7 @@ const EVIL: &str = r#"
       places: [of({ name: 's', used: 5, most: 0 })], refusals: [of({ reason: 's', count: 5 })], failures: [of({ reason: 's', count: 5 })],
       workers: [{ worker: 1e12, lag_ms: 1e12, lag_max_ms: 1e12, seen_ms_ago: 1e12, stalled: true }, {}],
       topics: { patterns: [of({ pattern: 's', published: 1e15 })], largest: [of({ name: 's' })] },
+      brokers: [of({ stream: 's', connected: false, why_not: 's', lag_ms: 1e12, gaps: 1e15 }), {}],
       tls: { handshakes: { [evil]: 5 }, failures: [of({ reason: 's', count: 4 })], certificates: [of({ name: 's', not_after_ms: 1e300 })] },
       warnings: [of({ time_ms: 1e300, level: 's', target: 's', text: 's' }), {}, null, 5],
       websockets: { open: 1e12, closes: [of({ code: 's', by: 's', count: 3 })], slowest: [websocket], endpoints: [of({ endpoint: 's', transport: 's', open: 1e15 }), {}] } });

@@ -31,6 +31,16 @@ impl BrokerSettings {
             config = config.stream(name);
         }
         config = args.broker_limits.apply_to(config).map_err(|error| UsageError(error.to_string()))?;
+        let mut paths: Vec<&str> = Vec::new();
+        for stream in &args.broker_own_streams {
+            if paths.contains(&&*stream.path) {
+                let told = format!("--broker-own-stream: two cannot have the same path: {}", stream.path);
+                return Err(UsageError(told));
+            }
+            paths.push(&stream.path);
+            let added = config.own_stream(stream.pattern(), stream.config.clone());
+            config = added.map_err(|error| UsageError(error.to_string()))?;
+        }
         if let Some(file) = args.broker_credentials {
             config = config.credentials(file);
         }

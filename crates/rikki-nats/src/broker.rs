@@ -1,29 +1,22 @@
 //! The broker as topics see it.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 use std::thread;
 
-use rikki_topics::{Broker, Epoch, Inlet, PresenceMode, PublishError, Published, Publishing};
-use tokio::runtime::{Builder, Handle};
+use rikki_topics::{Broker, BrokerStatus, Inlet, Published, Publishing};
+use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 use crate::config::{BadConfig, NatsConfig};
-use crate::counters::NatsStatus;
-use crate::follow::{self, Followed};
-use crate::link::{Link, random};
-use crate::passing_on;
-use crate::presence::Sayer;
-use crate::publishing::Order;
-use crate::requests::lock;
-use crate::supervise::supervise;
+use crate::lane::Lane;
 
 /// A broker on NATS JetStream: topics with it are the same in each process that has the same stream.
 ///
-/// Connecting happens in a thread of its own, which goes on for as long as a clone of this is there. Until there is a
-/// connection, and whenever there is none, publishing fails at once with [`PublishError::Unavailable`], while whoever is
-/// subscribed waits and gets what was missed; why, is logged once, and in the [status](Self::status).
+/// Connecting happens in a thread of its own, which goes on for as long as a clone of this is there, with a connection for
+/// each [stream](NatsConfig::own_stream). Until there is one, and whenever there is none, publishing fails at once with
+/// [`PublishError::Unavailable`](rikki_topics::PublishError::Unavailable), while whoever is subscribed waits and gets what
+/// was missed; why, is logged once, and in the [status](Self::status).
 ///
 /// ```
 /// use rikki_nats::{Nats, NatsConfig};
@@ -39,13 +32,26 @@ pub struct Nats(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    link: Arc<Link>,
-    runtime: Handle,
-    /// The topics that are followed, by name; for a moment there may be two of one name.
-    followed: Mutex<HashMap<String, Vec<Arc<Followed>>>>,
-    says: OnceLock<Sayer>,
+    is_core: bool,
+    /// The stream of the topics that no pattern fits.
+    common: Lane,
+    /// Those that patterns have of their own.
+    own: Vec<Lane>,
     /// The thread ends when this is dropped.
     _end: oneshot::Sender<()>,
+}
+
+impl Shared {
+    /// All streams.
+    fn lanes(&self) -> impl Iterator<Item = &Lane> {
+        std::iter::once(&self.common).chain(&self.own)
+    }
+
+    /// The stream of a topic: that of the pattern which fits best.
+    fn of(&self, topic: &str) -> &Lane {
+        let fitting = self.own.iter().filter_map(|lane| Some((lane.fit(topic)?, lane)));
+        fitting.max_by_key(|(fit, _)| *fit).map_or(&self.common, |(_, lane)| lane)
+    }
 }
 
 /// Why there is no broker, whether or not NATS is there.
@@ -81,122 +87,67 @@ impl Nats {
         // Where nobody has chosen: there is no other here.
         let _ = async_nats::rustls::crypto::aws_lc_rs::default_provider().install_default();
         let runtime = Builder::new_current_thread().enable_all().build().map_err(NotStarted::Thread)?;
-        let (link, handle) = (Arc::new(Link::new(config)), runtime.handle().clone());
+        let (config, handle) = (Arc::new(config), runtime.handle().clone());
         let (end, ended) = oneshot::channel::<()>();
-        let supervised = link.clone();
         let run = move || {
-            runtime.spawn(supervise(supervised));
             // Nothing is ever sent.
             let _ = runtime.block_on(ended);
             runtime.shutdown_background();
         };
+        let (common, own) = config.streams();
+        let start = |planned| Lane::start(&config, planned, &handle);
+        let (common, own) = (start(common), own.into_iter().map(start).collect());
         thread::Builder::new().name("rikki-nats".to_owned()).spawn(run).map_err(NotStarted::Thread)?;
-        let (followed, says) = (Mutex::default(), OnceLock::new());
-        Ok(Self(Arc::new(Shared { link, runtime: handle, followed, says, _end: end })))
+        Ok(Self(Arc::new(Shared { is_core: config.core, common, own, _end: end })))
     }
 
-    /// How the broker is now.
+    /// How the broker is now, all of its streams as one: connected if each of them is. What is [counted of
+    /// each](Broker::statuses) is added up, under the name of that for the topics which no pattern fits.
     #[must_use]
-    pub fn status(&self) -> NatsStatus {
-        self.0.link.status()
-    }
-
-    fn followed(&self, topic: &Inlet) -> Option<Arc<Followed>> {
-        let followed = lock(&self.0.followed);
-        let mut of_name = followed.get(topic.name())?.iter();
-        of_name.find(|known| known.is_of(topic)).cloned()
-    }
-
-    /// Follows a topic from now on; who does so already looks how far it goes.
-    fn follow(&self, topic: &Inlet) {
-        let (link, followed, name) = (self.0.link.clone(), Arc::new(Followed::new(topic)), topic.name().to_owned());
-        {
-            // Under one lock: of two who follow one topic, each would take what the other has added for a loss.
-            let mut all = lock(&self.0.followed);
-            let of_name = all.entry(name.clone()).or_default();
-            if let Some(known) = of_name.iter().find(|known| known.is_of(topic)) {
-                known.look.notify_one();
-                return;
-            }
-            of_name.push(followed.clone());
+    pub fn status(&self) -> BrokerStatus {
+        let why_not = |status: &BrokerStatus| Some(format!("{}: {}", status.stream, status.why_not.as_ref()?));
+        let all = self.0.own.iter().map(|lane| lane.link.status());
+        let mut common = self.0.common.link.status();
+        if !self.0.own.is_empty() {
+            common.why_not = why_not(&common);
         }
-        if link.config.core {
-            self.0.runtime.spawn(passing_on::follow(link, followed, name));
-        } else {
-            self.0.runtime.spawn(follow::follow(link, followed, name));
-        }
+        all.fold(common, |all, mut one| {
+            one.why_not = why_not(&one);
+            all.with(&one)
+        })
     }
 }
 
 impl Broker for Nats {
     fn attach(&self, topic: &Inlet) {
-        if self.0.link.config.core {
-            topic.begin(Epoch(random()), 0, []);
-        }
+        self.0.of(topic.name()).attach(topic);
     }
 
     fn activate(&self, topic: &Inlet) {
-        self.follow(topic);
+        self.0.of(topic.name()).follow(topic);
     }
 
     fn publish(&self, topic: &Inlet, message: Published) -> Publishing {
-        let link = &self.0.link;
-        let Some(connected) = link.connected.get().filter(|_| link.is_there()) else {
-            link.counts.refused.up();
-            return Publishing::Done(Err(PublishError::Unavailable));
-        };
-        let (length, limit) = (message.message().as_bytes().len(), link.longest());
-        if length > limit {
-            return Publishing::Done(Err(PublishError::TooLong { length, limit }));
-        }
-        if link.config.core {
-            let published = topic.publish(message.clone());
-            let subject = link.names.passed_on(topic.name());
-            let order = Order { subject, message, id: String::new(), followed: None, outcome: None };
-            if published.is_ok() {
-                connected.publisher.publish(order);
-            }
-            return Publishing::Done(published);
-        }
-        let id = match message.idempotency_key() {
-            Some(key) => format!("{}/{}", crate::subject::encoded(topic.name()), crate::subject::encoded(key)),
-            None => format!("{:016x}", random()),
-        };
-        let (outcome, answer) = oneshot::channel();
-        let (subject, followed) = (link.names.stored(topic.name()), self.followed(topic));
-        let order = Order { subject, message, id, followed, outcome: Some(outcome) };
-        if !connected.publisher.publish(order) {
-            return Publishing::Done(Err(PublishError::Unavailable));
-        }
-        // Where nobody is left to say, it may have been published.
-        Publishing::Later(Box::pin(async move { answer.await.unwrap_or(Err(PublishError::Unknowable)) }))
+        self.0.of(topic.name()).publish(topic, message)
     }
 
     fn detach(&self, topic: &Inlet) {
-        let mut followed = lock(&self.0.followed);
-        let Some(of_name) = followed.get_mut(topic.name()) else { return };
-        let is_it = |known: &mut Arc<Followed>| known.inlet.upgrade().is_none_or(|inlet| inlet == *topic);
-        for ended in of_name.extract_if(.., is_it) {
-            ended.end.notify_one();
-        }
-        if of_name.is_empty() {
-            followed.remove(topic.name());
-        }
+        self.0.of(topic.name()).detach(topic);
     }
 
     fn presence(&self, topic: &Inlet) {
-        if self.0.link.config.core || topic.bounds().presence == PresenceMode::Off {
-            return;
-        }
-        let _entered = self.0.runtime.enter();
-        self.0.says.get_or_init(|| Sayer::new(&self.0.link)).changed(topic);
+        self.0.of(topic.name()).presence(topic);
     }
 
     fn keeps_history(&self) -> bool {
-        !self.0.link.config.core
+        !self.0.is_core
     }
 
-    fn is_away(&self) -> bool {
-        !self.0.link.is_there()
+    fn is_away(&self, topic: &str) -> bool {
+        !self.0.of(topic).link.is_there()
+    }
+
+    fn statuses(&self) -> Vec<BrokerStatus> {
+        self.0.lanes().map(|lane| lane.link.status()).collect()
     }
 }

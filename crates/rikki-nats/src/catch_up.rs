@@ -405,7 +405,7 @@ mod tests {
         let server = NatsServer::start();
         let link = link_to(&server.url()).await;
         let connected = link.connected.get().unwrap();
-        stream::prepare(&connected.requests, &link.config, &link.names).await.unwrap();
+        stream::prepare(&connected.requests, &link.config, &link.kept, &link.names).await.unwrap();
         for number in ["1", "2", "3"] {
             connected.client.publish(link.names.stored("t"), number.into()).await.unwrap();
         }

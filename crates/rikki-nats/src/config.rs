@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rikki_limits::{BadLimit, Limit};
+use rikki_topics::Pattern;
+
+use crate::own::{StreamConfig, check_name};
 
 rikki_limits::limits! {
     /// Where NATS is, how to get in, and what its stream keeps.
@@ -25,6 +28,7 @@ rikki_limits::limits! {
         pub(crate) ca: Option<PathBuf> = None,
         pub(crate) stream: String = "rikki".to_owned(),
         pub(crate) core: bool = false,
+        pub(crate) own: Vec<(Pattern, StreamConfig)> = Vec::new(),
     };
 
     pub(crate) retention: Duration {
@@ -35,6 +39,7 @@ rikki_limits::limits! {
     pub(crate) bytes: usize {
         name: "broker-bytes", unit: Size, default: "1GiB",
         meaning: "What the broker keeps of all topics together", detail: ", on its disk: the oldest messages give way",
+        /// Those with a stream of [their own](Self::own_stream) are not among them.
         setter: bytes(usize),
     }
     pub(crate) replicas: usize {
@@ -50,6 +55,9 @@ rikki_limits::limits! {
     }
 }
 
+/// What a URL of a server may begin with.
+const SCHEMES: [&str; 2] = ["nats", "tls"];
+
 /// Where NATS is, of which a log shows no password.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Servers(String);
@@ -62,9 +70,9 @@ impl fmt::Debug for Servers {
 
 impl Servers {
     fn shown(&self) -> String {
-        let (scheme, hosts) = self.0.split_once("://").unwrap_or(("nats", &self.0));
-        let hosts: Vec<_> = hosts.split(',').map(without_secret).collect();
-        format!("{scheme}://{}", hosts.join(","))
+        let parts = self.0.split_once("://").filter(|(scheme, _)| SCHEMES.contains(scheme));
+        let (scheme, hosts) = parts.unwrap_or(("nats", &self.0));
+        format!("{scheme}://{}", without_secret(hosts))
     }
 }
 
@@ -81,7 +89,7 @@ impl fmt::Debug for Token {
 impl NatsConfig {
     /// One server or several of one cluster: `nats://HOST[:PORT]`, and more hosts behind commas. `tls://` asks for TLS,
     /// which is used anyway where the server wants it. The port is 4222 where none is named. A user and a password may
-    /// stand before the host, as in `nats://user:password@host`.
+    /// stand before the host, as in `nats://user:password@host`; a comma in the password would begin another host.
     pub fn new(servers: impl Into<String>) -> Self {
         Self { servers: Servers(servers.into()), ..Self::default() }
     }
@@ -107,7 +115,8 @@ impl NatsConfig {
         Self { ca: Some(file.into()), ..self }
     }
 
-    /// Sets the name of the stream, with which all of its subjects begin; default `rikki`. Those who have another one
+    /// Sets the name of the stream, with which all of its subjects begin; default `rikki`: 1 to 32 ASCII letters, digits,
+    /// `-` or `_`. Those who have another one
     /// know nothing of each other.
     pub fn stream(self, name: impl Into<String>) -> Self {
         Self { stream: name.into(), ..self }
@@ -151,10 +160,8 @@ impl NatsConfig {
     /// [`BadConfig`] says what cannot.
     pub fn check(&self) -> Result<(), BadConfig> {
         self.addresses().map(drop)?;
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        if !(1..=32).contains(&self.stream.len()) || !self.stream.bytes().all(is_plain) {
-            return Err(BadConfig::Stream(self.stream.clone()));
-        }
+        check_name(&self.stream)?;
+        self.check_own()?;
         if self.credentials.is_some() && self.token.is_some() {
             return Err(BadConfig::TwoWaysIn);
         }
@@ -169,9 +176,9 @@ impl NatsConfig {
     pub(crate) fn addresses(&self) -> Result<Vec<async_nats::ServerAddr>, BadConfig> {
         let servers = &self.servers.0;
         let (scheme, hosts) = servers.split_once("://").unwrap_or(("nats", servers));
-        let bad = |text: &str| BadConfig::Server(without_secret(text).to_owned());
-        if !["nats", "tls"].contains(&scheme) {
-            return Err(bad(servers));
+        let bad = || BadConfig::Server(without_secret(servers));
+        if !SCHEMES.contains(&scheme) {
+            return Err(bad());
         }
         let address = |host: &str| {
             let host = host.trim();
@@ -179,7 +186,7 @@ impl NatsConfig {
             let host = host.split_once("://").filter(|(other, _)| *other == scheme).map_or(host, |(_, host)| host);
             let is_bare = host.is_empty() || host.contains(['/', '?', '#', ' ']);
             let parsed = format!("{scheme}://{host}").parse::<async_nats::ServerAddr>();
-            parsed.ok().filter(|_| !is_bare).ok_or_else(|| bad(host))
+            parsed.ok().filter(|_| !is_bare).ok_or_else(bad)
         };
         hosts.split(',').map(address).collect()
     }
@@ -191,9 +198,13 @@ impl NatsConfig {
     }
 }
 
-/// A host without the user and the password in front of it.
-fn without_secret(host: &str) -> &str {
-    host.rsplit_once('@').map_or(host, |(_, host)| host)
+/// Hosts without the users and the passwords in front of them. Between a host and the next `@` may be other hosts, or a
+/// password with a comma in it (<https://www.rfc-editor.org/rfc/rfc3986#section-3.2.1> lets it be there): all of that
+/// is left out.
+fn without_secret(hosts: &str) -> String {
+    let Some((front, last)) = hosts.rsplit_once('@') else { return hosts.to_owned() };
+    let between = front.split('@').skip(1).filter_map(|part| part.split_once(',').map(|(host, _)| host));
+    between.chain([last]).collect::<Vec<_>>().join(",")
 }
 
 /// Why this cannot be where a broker is.
@@ -204,6 +215,17 @@ pub enum BadConfig {
     Server(String),
     /// No stream can have this name.
     Stream(String),
+    /// Two patterns have this stream of their own, with bounds that differ.
+    TwoStreams(String),
+    /// More patterns have a stream of their own than may.
+    TooManyStreams {
+        /// How many.
+        count: usize,
+        /// How many may.
+        most: usize,
+    },
+    /// Patterns have a stream of their own, and nothing is kept.
+    CoreKeepsNone,
     /// There are credentials and a token.
     TwoWaysIn,
     /// A file cannot be read.
@@ -221,11 +243,21 @@ impl fmt::Display for BadConfig {
             Self::Server(text) => {
                 write!(
                     f,
-                    "{text:?} is no server of NATS: expected nats://HOST[:PORT], more of them behind commas, or tls://"
+                    "{text:?} is no server of NATS: expected nats://HOST[:PORT], more of them behind commas, or tls://; a \
+                     password can have no comma"
                 )
             }
             Self::Stream(name) => {
                 write!(f, "{name:?} is no name of a stream: expected 1 to 32 ASCII letters, digits, - or _")
+            }
+            Self::TwoStreams(name) => {
+                write!(f, "two patterns have the stream {name:?} with bounds that differ: it can have only one of them")
+            }
+            Self::TooManyStreams { count, most } => {
+                write!(f, "{count} patterns have a stream of their own, at most {most} can: let some have one together")
+            }
+            Self::CoreKeepsNone => {
+                f.write_str("no pattern can have a stream of its own where messages are passed on and not kept")
             }
             Self::TwoWaysIn => f.write_str("either credentials or a token let into NATS, not both"),
             Self::File { path, error } => write!(f, "{}: {error}", path.display()),
@@ -275,8 +307,22 @@ mod tests {
         let config = NatsConfig::new("nats://u:s3cret@a,v:s3cret@b").token("s3cret");
         assert_eq!(config.shown(), "nats://a,b");
         assert!(!format!("{config:?}").contains("s3cret"), "{config:?}");
-        let error = NatsConfig::new("http://u:s3cret@a").check().unwrap_err().to_string();
-        assert!(!error.contains("s3cret"), "{error}");
+        for servers in [
+            "http://u:s3cret@a",
+            "nats://u:s3cret,more@a",
+            "nats://u:no,s3cret,more@a",
+            "nats://u:s3cret@x@a:b",
+            "nats://a,u:1,s3cret@b:c",
+            "u:s3cret://x@a",
+        ] {
+            let config = NatsConfig::new(servers);
+            let error = config.check().unwrap_err().to_string();
+            assert!(!error.contains("s3cret"), "{error}");
+            assert!(!config.shown().contains("s3cret") && !format!("{config:?}").contains("s3cret"), "{config:?}");
+        }
+        // A host that may be the beginning of a password is not shown either.
+        assert_eq!(NatsConfig::new("a,b:1,u:s3cret@c,d:2,v:s3cret@e,f:3").shown(), "nats://c,e,f:3");
+        assert_eq!(NatsConfig::new("tls://a:1,b").shown(), "tls://a:1,b");
         assert_eq!(NatsConfig::new("a").token("a").credentials("b").check(), Err(BadConfig::TwoWaysIn));
         assert_eq!(NatsConfig::new("a").stream("a.b").check(), Err(BadConfig::Stream("a.b".to_owned())));
     }

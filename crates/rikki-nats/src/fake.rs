@@ -69,10 +69,16 @@ impl Fake {
     }
 }
 
+/// The link of a configuration, of the stream of all topics, which has no connection.
+pub(crate) fn link_of(config: NatsConfig) -> Arc<Link> {
+    let (common, _) = config.streams();
+    Arc::new(Link::new(Arc::new(config), common))
+}
+
 /// A link with a connection to a server, whose queue is short.
 pub(crate) async fn link_to(url: &str) -> Arc<Link> {
     let client = ConnectOptions::new().client_capacity(8).connect(url).await.unwrap();
-    let link = Arc::new(Link::new(NatsConfig::new(url).bytes(16_usize << 20)));
+    let link = link_of(NatsConfig::new(url).bytes(16_usize << 20));
     let requests = Requests::new(&client).await.unwrap();
     let publisher = Publisher::new(&link, &client).await.unwrap();
     link.connected.set(Connected { client, requests, publisher }).unwrap();

@@ -11,7 +11,9 @@ mod counters;
 mod fake;
 mod follow;
 mod generation;
+mod lane;
 mod link;
+mod own;
 mod passing_on;
 mod presence;
 mod publishing;
@@ -23,4 +25,4 @@ mod wire;
 
 pub use broker::{Nats, NotStarted};
 pub use config::{BadConfig, NatsConfig};
-pub use counters::NatsStatus;
+pub use own::StreamConfig;

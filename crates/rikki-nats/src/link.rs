@@ -3,13 +3,15 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use async_nats::Client;
-use rikki_topics::Epoch;
+use rikki_topics::{BrokerStatus, Epoch};
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::NatsConfig;
-use crate::counters::{Counts, NatsStatus};
+use crate::counters::Counts;
+use crate::own::{Kept, Planned};
 use crate::publishing::Publisher;
 use crate::requests::{Requests, lock};
 use crate::stream::Info;
@@ -32,9 +34,10 @@ pub(crate) struct Connected {
     pub(crate) publisher: Publisher,
 }
 
-/// What all tasks share.
+/// What all tasks of one stream share.
 pub(crate) struct Link {
-    pub(crate) config: NatsConfig,
+    pub(crate) config: Arc<NatsConfig>,
+    pub(crate) kept: Kept,
     pub(crate) names: Names,
     /// By which others know this process.
     pub(crate) process: u64,
@@ -48,6 +51,7 @@ pub(crate) struct Link {
     last: AtomicU64,
     /// The latest sequence that anybody here has seen in this history.
     highest: AtomicU64,
+    /// How long the latest answer took, in microseconds.
     pub(crate) lag: AtomicU64,
     is_replicated: AtomicBool,
     pub(crate) catching_up: Semaphore,
@@ -65,9 +69,10 @@ pub(crate) struct History {
 }
 
 impl Link {
-    pub(crate) fn new(config: NatsConfig) -> Self {
+    pub(crate) fn new(config: Arc<NatsConfig>, Planned { names, kept, .. }: Planned) -> Self {
         Self {
-            names: Names::new(&config.stream),
+            names,
+            kept,
             config,
             process: random(),
             connected: OnceLock::new(),
@@ -148,28 +153,28 @@ impl Link {
         most.saturating_sub(HEADROOM)
     }
 
-    pub(crate) fn status(&self) -> NatsStatus {
+    pub(crate) fn status(&self) -> BrokerStatus {
         let counts = &self.counts;
         let statistics = self.connected.get().map(|connected| connected.client.statistics());
         let read = |count: fn(&async_nats::Statistics) -> u64| statistics.as_deref().map_or(0, count);
-        NatsStatus {
-            connected: self.is_there(),
-            why_not: lock(&self.why_not).clone(),
-            generation: self.generation.load(Relaxed),
-            last_sequence: self.last.load(Relaxed),
-            lag: self.lag.load(Relaxed),
-            topics: counts.topics.get(),
-            catching_up: counts.catching_up.get(),
-            catch_ups: counts.catch_ups.get(),
-            gaps: counts.gaps.get(),
-            acknowledged: counts.acknowledged.get(),
-            retried: counts.retried.get(),
-            unknown: counts.unknown.get(),
-            refused: counts.refused.get(),
-            connections: read(|statistics| statistics.connects.load(Relaxed)),
-            received_bytes: read(|statistics| statistics.in_bytes.load(Relaxed)),
-            sent_bytes: read(|statistics| statistics.out_bytes.load(Relaxed)),
-        }
+        let mut status = BrokerStatus::of(&self.names.stream);
+        status.connected = self.is_there();
+        status.why_not.clone_from(&lock(&self.why_not));
+        status.generation = self.generation.load(Relaxed);
+        status.last_sequence = self.last.load(Relaxed);
+        status.lag = Duration::from_micros(self.lag.load(Relaxed));
+        status.topics = counts.topics.get();
+        status.catching_up = counts.catching_up.get();
+        status.catch_ups = counts.catch_ups.get();
+        status.gaps = counts.gaps.get();
+        status.acknowledged = counts.acknowledged.get();
+        status.retried = counts.retried.get();
+        status.unknown = counts.unknown.get();
+        status.refused = counts.refused.get();
+        status.connections = read(|statistics| statistics.connects.load(Relaxed));
+        status.received_bytes = read(|statistics| statistics.in_bytes.load(Relaxed));
+        status.sent_bytes = read(|statistics| statistics.out_bytes.load(Relaxed));
+        status
     }
 }
 

@@ -284,7 +284,7 @@ mod tests {
 
     use super::*;
     use crate::config::NatsConfig;
-    use crate::fake::{Fake, Keeping};
+    use crate::fake::{Fake, Keeping, link_of};
 
     #[tokio::test]
     async fn what_changes_often_waits_once() {
@@ -292,7 +292,7 @@ mod tests {
         let topics = Topics::with_broker(TopicsConfig::default(), keeping.clone());
         let _topic = topics.subscribe("a", SubscribeOptions::default()).unwrap();
         let inlet = keeping.inlet();
-        let sayer = Sayer::new(&Arc::new(Link::new(NatsConfig::new("nats://127.0.0.1:1"))));
+        let sayer = Sayer::new(&link_of(NatsConfig::new("nats://127.0.0.1:1")));
         // It has no turn before this waits for something.
         for _ in 0..1000 {
             sayer.changed(&inlet);
@@ -324,7 +324,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_is_not_said_again_is_forgotten() {
         let (topics, inlet) = members();
-        let link = Arc::new(Link::new(NatsConfig::new("nats://127.0.0.1:1")));
+        let link = link_of(NatsConfig::new("nats://127.0.0.1:1"));
         let here = said(&link, r#"{"count":2,"members":[[1,"ada",""],[2,"bob",""]]}"#);
         let mut others = Others { link, inlet: inlet.downgrade(), seen: HashMap::new() };
         // That of the other node.
@@ -364,7 +364,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_read_late_is_old() {
         let (topics, inlet) = members();
-        let link = Arc::new(Link::new(NatsConfig::new("nats://127.0.0.1:1")));
+        let link = link_of(NatsConfig::new("nats://127.0.0.1:1"));
         let here = said(&link, r#"{"count":1,"members":[]}"#);
         let mut others = Others { link, inlet: inlet.downgrade(), seen: HashMap::new() };
         others.hear(&here, Duration::from_secs(59)).unwrap();

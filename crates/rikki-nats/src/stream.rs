@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::config::NatsConfig;
+use crate::own::Kept;
 use crate::requests::{Requests, Trouble};
 use crate::subject::Names;
 
@@ -72,11 +73,11 @@ fn nanos(duration: Duration) -> u64 {
 }
 
 /// What a stream has to be, in the words of its configuration.
-fn topics(config: &NatsConfig, names: &Names) -> Value {
+fn topics(kept: &Kept, names: &Names) -> Value {
     // The server takes no duplicates that live longer than messages do, and none shorter than 100 ms.
-    let retention = config.retention.max(Duration::from_millis(100));
+    let retention = kept.retention.max(Duration::from_millis(100));
     // What is sent again, since nobody has acknowledged it, is not to be taken twice.
-    let duplicates = config.duplicates.max(Duration::from_secs(10));
+    let duplicates = kept.duplicates.max(Duration::from_secs(10));
     json!({
         "name": names.stream,
         "subjects": [names.all_stored()],
@@ -87,16 +88,16 @@ fn topics(config: &NatsConfig, names: &Names) -> Value {
         "max_msgs": -1,
         "max_msgs_per_subject": -1,
         "max_msg_size": -1,
-        "max_bytes": i64::try_from(config.bytes).unwrap_or(i64::MAX),
+        "max_bytes": i64::try_from(kept.bytes).unwrap_or(i64::MAX),
         "max_age": nanos(retention),
         "duplicate_window": nanos(duplicates.min(retention)),
-        "num_replicas": config.replicas,
+        "num_replicas": kept.replicas,
         "allow_direct": true,
         "republish": { "src": names.all_stored(), "dest": names.all_republished() },
     })
 }
 
-fn bucket(name: String, subjects: String, config: &NatsConfig) -> Value {
+fn bucket(name: String, subjects: String, replicas: usize) -> Value {
     json!({
         "name": name,
         "subjects": [subjects],
@@ -108,16 +109,16 @@ fn bucket(name: String, subjects: String, config: &NatsConfig) -> Value {
         "max_consumers": -1,
         "max_msgs": -1,
         "max_msg_size": -1,
-        "num_replicas": config.replicas,
+        "num_replicas": replicas,
         "allow_direct": true,
         "allow_rollup_hdrs": true,
         "deny_delete": true,
     })
 }
 
-/// Of who is there: in memory, since it is said again.
-fn presence(config: &NatsConfig, names: &Names) -> Value {
-    let mut presence = bucket(names.presence_stream(), names.presence_subjects(), config);
+/// Of who is there: in memory, since it is said again. It is one for all streams, whichever of them comes first.
+fn presence(replicas: usize, names: &Names) -> Value {
+    let mut presence = bucket(names.presence_stream(), names.presence_subjects(), replicas);
     if let Some(fields) = presence.as_object_mut() {
         fields.insert("storage".to_owned(), json!("memory"));
         fields.insert("max_age".to_owned(), json!(PRESENCE_AGE * 1_000_000_000));
@@ -139,12 +140,13 @@ pub(crate) async fn info(requests: &Requests, names: &Names) -> Result<Info, Tro
 pub(crate) async fn prepare(
     requests: &Requests,
     config: &NatsConfig,
+    kept: &Kept,
     names: &Names,
 ) -> Result<(Info, Vec<String>), BadStream> {
-    let wanted = topics(config, names);
+    let wanted = topics(kept, names);
     let info = make(requests, &wanted).await?;
-    make(requests, &bucket(names.state_stream(), names.state_subjects(), config)).await?;
-    make(requests, &presence(config, names)).await?;
+    make(requests, &bucket(names.state_stream(), names.state_subjects(), kept.replicas)).await?;
+    make(requests, &presence(config.replicas, names)).await?;
     let (hindrances, differences) = compare(&info.config, &wanted);
     match hindrances.is_empty() {
         true => Ok((info, differences)),
@@ -204,7 +206,7 @@ mod tests {
     #[test]
     fn what_differs_is_named() {
         let (config, names) = (NatsConfig::new("a"), Names::new("rikki"));
-        let wanted = topics(&config, &names);
+        let wanted = topics(&config.kept(), &names);
         let mut is = wanted.clone();
         is["more"] = json!(1);
         is["republish"]["headers_only"] = json!(false);
@@ -222,7 +224,7 @@ mod tests {
     #[test]
     fn duplicates_live_no_longer_than_messages() {
         let config = NatsConfig::new("a").retention(Duration::from_secs(3));
-        let stream = topics(&config, &Names::new("a"));
+        let stream = topics(&config.kept(), &Names::new("a"));
         assert_eq!(stream["duplicate_window"], stream["max_age"]);
     }
 }

@@ -4,11 +4,18 @@
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     pub(crate) stream: String,
+    /// The stream of the topics that no pattern fits: who is there is said in one place for all.
+    common: String,
 }
 
 impl Names {
     pub(crate) fn new(stream: &str) -> Self {
-        Self { stream: stream.to_owned() }
+        Self { stream: stream.to_owned(), common: stream.to_owned() }
+    }
+
+    /// Those of a stream that a pattern has of its own.
+    pub(crate) fn own(common: &str, name: &str) -> Self {
+        Self { stream: format!("{common}_{name}"), common: common.to_owned() }
     }
 
     /// Where a topic's messages are stored.
@@ -54,20 +61,20 @@ impl Names {
 
     /// The bucket of who is there.
     pub(crate) fn presence_stream(&self) -> String {
-        format!("KV_{}_presence", self.stream)
+        format!("KV_{}_presence", self.common)
     }
 
     pub(crate) fn presence_subjects(&self) -> String {
-        format!("$KV.{}_presence.>", self.stream)
+        format!("$KV.{}_presence.>", self.common)
     }
 
     /// What one process says of one topic.
     pub(crate) fn presence(&self, topic: &str, process: u64) -> String {
-        format!("$KV.{}_presence.{}.{process:016x}", self.stream, encoded(topic))
+        format!("$KV.{}_presence.{}.{process:016x}", self.common, encoded(topic))
     }
 
     pub(crate) fn presence_of_all(&self, topic: &str) -> String {
-        format!("$KV.{}_presence.{}.*", self.stream, encoded(topic))
+        format!("$KV.{}_presence.{}.*", self.common, encoded(topic))
     }
 }
 
@@ -112,7 +119,10 @@ mod tests {
         check("a.b*c>d e=", "a=2Eb=2Ac=3Ed=20e=3D");
         check("\u{fc}", "=C3=BC");
         let longest = "\u{fc}".repeat(127);
-        assert!(Names::new(&"s".repeat(32)).presence(&longest, u64::MAX).len() < 1024);
+        let names = Names::own(&"s".repeat(32), &"n".repeat(32));
+        assert!(names.presence(&longest, u64::MAX).len().max(names.republished(&longest).len()) < 1024);
+        // In each file system a name has 255 bytes.
+        assert!(names.state_stream().len() < 100);
     }
 
     proptest! {

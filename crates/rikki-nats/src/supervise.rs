@@ -102,17 +102,17 @@ struct Told {
 impl Told {
     fn tell(&mut self, link: &Link, why: &str) {
         if self.why.as_deref() != Some(why) {
-            let broker = link.config.shown();
-            tracing::warn!(target: "rikki::nats", broker, why, "NATS is away: nothing can be published, and it is tried again");
+            let (broker, stream) = (link.config.shown(), &link.names.stream);
+            tracing::warn!(target: "rikki::nats", broker, stream, why, "NATS is away: nothing can be published, and it is tried again");
             self.why = Some(why.to_owned());
         }
     }
 
     fn there(&mut self, link: &Link) {
-        let broker = link.config.shown();
+        let (broker, stream) = (link.config.shown(), &link.names.stream);
         let again = self.why.take().is_some();
         let generation = link.generation.load(Relaxed);
-        tracing::info!(target: "rikki::nats", broker, generation, again, "NATS is there");
+        tracing::info!(target: "rikki::nats", broker, stream, generation, again, "NATS is there");
     }
 
     fn differs(&mut self, link: &Link, differences: Vec<String>) {
@@ -187,7 +187,7 @@ async fn prepare(
     }
     // What comes while it is asked is not in the answer.
     let seen = link.highest();
-    let (info, differences) = stream::prepare(requests, &link.config, &link.names).await?;
+    let (info, differences) = stream::prepare(requests, &link.config, &link.kept, &link.names).await?;
     told.differs(link, differences);
     link.set_info(&info);
     Ok(generation::agree(link, requests, &info, seen).await?)
@@ -229,7 +229,7 @@ async fn watch(
                 _ = next_of(raised) => return None,
             }
         };
-        link.lag.store(u64::try_from(took.as_millis()).unwrap_or(u64::MAX), Relaxed);
+        link.lag.store(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
         match answer {
             Ok(true) => {}
             Ok(false) => return Some("the stream has lost messages, or was made anew"),

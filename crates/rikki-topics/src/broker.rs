@@ -11,6 +11,7 @@ use crate::config::PresenceMode;
 use crate::error::PublishError;
 use crate::position::{Epoch, Position};
 use crate::presence::{Elsewhere, Present};
+use crate::status::BrokerStatus;
 use crate::topic::{Publication, Topic};
 
 /// Orders the messages of topics, and gives them to the rings from which subscribers get them.
@@ -49,9 +50,16 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
         false
     }
 
-    /// Whether it is known to be away: what would have to wait for it fails at once.
-    fn is_away(&self) -> bool {
+    /// Whether it is known to be away for the topic of this name: what would have to wait for it fails at once.
+    fn is_away(&self, topic: &str) -> bool {
+        let _ = topic;
         false
+    }
+
+    /// How it is now, for those who operate it: one for each stream that it has, if they are apart, each with a name of the
+    /// operator's. A server of `rikki` tells it at `/status` and in its metrics.
+    fn statuses(&self) -> Vec<BrokerStatus> {
+        Vec::new()
     }
 
     /// Whether it always answers at once, so that nothing is ever on its way.

@@ -42,23 +42,32 @@ pub(crate) fn judge(name: &str) -> Result<(), BadName> {
     }
 }
 
-/// The topics that a configuration is for: one by its name, or all below a prefix.
+/// The topics that a configuration is for: one by its name, or all below a prefix. For brokers that tell topics apart as
+/// [`TopicsConfig::topic`](crate::TopicsConfig::topic) does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Pattern(String);
+pub struct Pattern(String);
 
 impl Pattern {
-    /// A name; one that ends in `*` stands for all names that begin with what is in front of it.
-    pub(crate) fn parse(text: &str) -> Result<Self, BadName> {
+    /// A name; one that ends in `*` stands for all names that begin with what is in front of it and go on.
+    ///
+    /// # Errors
+    ///
+    /// [`BadName`], if no topic could have the name.
+    pub fn parse(text: &str) -> Result<Self, BadName> {
         judge(text)?;
         Ok(Self(text.to_owned()))
     }
 
-    pub(crate) fn as_str(&self) -> &str {
+    /// As it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// How well it fits: a name before any prefix, and a longer prefix before a shorter one.
-    pub(crate) fn fit(&self, name: &str) -> Option<usize> {
+    /// How well it fits a name, the greatest best: a name before any prefix, and a longer prefix before a shorter one.
+    /// `None` if it does not.
+    #[must_use]
+    pub fn fit(&self, name: &str) -> Option<usize> {
         match self.0.strip_suffix('*') {
             Some(prefix) => (name.len() > prefix.len() && name.starts_with(prefix)).then_some(prefix.len()),
             None => (self.0 == name).then_some(usize::MAX),

@@ -23,6 +23,7 @@ use crate::presence::{Present, next_client};
 use crate::publish::Publish;
 use crate::reconfigured::Reconfigured;
 use crate::shared::{Rules, Shared};
+use crate::status::BrokerStatus;
 use crate::subscription::Subscription;
 use crate::topic::{Joined, Topic};
 
@@ -169,6 +170,12 @@ impl Topics {
         self.0.counters()
     }
 
+    /// How the broker is, and each stream that it has: see [`Broker::statuses`]. In memory there is none.
+    #[must_use]
+    pub fn broker_statuses(&self) -> Vec<BrokerStatus> {
+        self.broker().statuses()
+    }
+
     /// The topics with most subscribers, the most first, as many as that at most.
     #[doc(hidden)]
     #[must_use]
@@ -229,7 +236,7 @@ impl Topics {
         let (cursor, joined) = Cursor::new(&topic, from, Post::current().as_ref());
         self.activate(&topic, from, joined);
         if joined.is_none() {
-            if self.broker().is_away() {
+            if self.broker().is_away(name) {
                 return Err(SubscribeError::Unavailable);
             }
             let mut begun = Subscription::new(cursor, None);

@@ -256,6 +256,20 @@ impl Monitor {
         hubs.iter().flat_map(rikki_topics::Topics::counters).collect()
     }
 
+    /// How the brokers of these topics are, each stream once.
+    #[cfg(all(feature = "admin", feature = "topics"))]
+    pub(crate) fn brokers(&self) -> Vec<rikki_topics::BrokerStatus> {
+        let hubs = self.live().mounted.read().unwrap_or_else(PoisonError::into_inner).hubs.clone();
+        let mut all: Vec<rikki_topics::BrokerStatus> = Vec::new();
+        for status in hubs.iter().flat_map(rikki_topics::Topics::broker_statuses) {
+            match all.iter_mut().find(|known| known.stream == status.stream) {
+                Some(known) => *known = known.clone().with(&status),
+                None => all.push(status),
+            }
+        }
+        all
+    }
+
     /// What counts, if it was made for a server that another one has taken over.
     fn live(&self) -> &Live {
         self.0.instead.get().unwrap_or(&self.0)

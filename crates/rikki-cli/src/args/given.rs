@@ -35,6 +35,11 @@ pub(crate) enum OfTopics {}
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum OfBroker {}
 
+/// What the broker keeps of topics with a stream of their own.
+#[cfg(feature = "nats")]
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum OfOwnStreams {}
+
 /// The limits of a WebSocket.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum OfWebSockets {}
@@ -77,6 +82,13 @@ impl Table for OfServer {
 impl Table for OfBroker {
     fn limits() -> impl Iterator<Item = &'static Limit> {
         rikki_nats::NatsConfig::limits()
+    }
+}
+
+#[cfg(feature = "nats")]
+impl Table for OfOwnStreams {
+    fn limits() -> impl Iterator<Item = &'static Limit> {
+        rikki_nats::StreamConfig::limits()
     }
 }
 

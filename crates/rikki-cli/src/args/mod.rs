@@ -40,10 +40,12 @@ use crate::tutorial;
 
 pub(crate) use acme::AcmeArgs;
 #[cfg(feature = "nats")]
-pub(crate) use broker::BrokerArgs;
+pub(crate) use broker::{BrokerArgs, own_stream};
 pub(crate) use deflate::{CompressionMode, Deflate};
 pub(crate) use errors::{UsageError, one_line};
 pub(crate) use files::{FileArgs, MountArg, mount};
+#[cfg(feature = "nats")]
+pub(crate) use given::OfOwnStreams;
 pub(crate) use given::{Given, OfTopics, Table};
 pub(crate) use header::{header, header_value};
 pub(crate) use limits::{EndpointArg, Limits, ListenArg, OverflowPolicy};

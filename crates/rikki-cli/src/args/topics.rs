@@ -91,7 +91,7 @@ fn broadcast(text: &str) -> Result<TopicArg, String> {
 
 /// A path that each client sends as it is written here, so that the router finds it, and that says the topic's name
 /// without escapes.
-fn check_path(path: &str) -> Result<(), String> {
+pub(super) fn check_path(path: &str) -> Result<(), String> {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-._~+=@/".contains(letter);
     let Some(names) = path.strip_prefix('/') else {
         return Err("the path must begin with a slash, as in /chat".to_owned());

@@ -113,6 +113,8 @@ impl Document<'_> {
             (tables::MOUNT, _) => tables.mounts = self.items(name, value, Self::mount),
             (tables::ENDPOINT, _) => tables.endpoints = self.items(name, value, Self::endpoint),
             (tables::TOPIC, _) => values = self.items(name, value, Self::topic),
+            #[cfg(feature = "nats")]
+            (tables::OWN_STREAM, _) => values = self.items(name, value, Self::own_stream),
             (tables::LISTEN, Some(arg)) => {
                 let listeners = self.items(name, value, |all, item| all.listener(arg, item));
                 values = listeners.iter().map(|listener| listener.written.clone().into()).collect();
@@ -212,6 +214,8 @@ fn example(name: &str) -> String {
         tables::MOUNT => "[[mount]]".to_owned(),
         tables::TOPIC => "[[topic]]".to_owned(),
         tables::ENDPOINT => "[[endpoint]]".to_owned(),
+        #[cfg(feature = "nats")]
+        tables::OWN_STREAM => format!("[[{name}]]"),
         tables::LISTEN => format!("{name} = [\"...\"] or [[{name}]]"),
         _ => format!("{name} = [\"...\"]"),
     }

@@ -8,6 +8,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::args::{EndpointArg, Given, ListenArg, MountArg, Table, mount, single_path, topic, topic_option};
+#[cfg(feature = "nats")]
+use crate::args::{OfOwnStreams, own_stream};
 
 use super::file::{Document, kind, text};
 
@@ -15,6 +17,8 @@ pub(super) const MOUNT: &str = "mount";
 pub(super) const ENDPOINT: &str = "endpoint";
 pub(super) const TOPIC: &str = "topic";
 pub(super) const LISTEN: &str = "listen";
+#[cfg(feature = "nats")]
+pub(super) const OWN_STREAM: &str = "broker-own-stream";
 
 /// The options of a topic that are no limits.
 const POLICY: &str = "policy";
@@ -24,6 +28,8 @@ const SWITCHES: [&str; 4] = [PRESENCE, "last", "keys", "publish"];
 const PATH: &str = "path";
 const FOLDER: &str = "folder";
 const URL: &str = "url";
+#[cfg(feature = "nats")]
+const NAME: &str = "name";
 
 type Value<'a> = Spanned<DeValue<'a>>;
 
@@ -132,6 +138,35 @@ impl Document<'_> {
             }
         }
         whole.map(OsString::from)
+    }
+
+    /// A stream of its own, as `--broker-own-stream` has it: a table with a path, a name and limits comes to the same.
+    #[cfg(feature = "nats")]
+    pub(super) fn own_stream(&mut self, value: &Value<'_>) -> Option<OsString> {
+        let whole = match value.get_ref() {
+            DeValue::Table(table) => {
+                let path = self.required(OWN_STREAM, PATH, table, value);
+                let name = self.required(OWN_STREAM, NAME, table, value);
+                let limits: Given<OfOwnStreams> = self.limits(&[PATH, NAME], table);
+                let (path, name) = (path?, name?);
+                // One would begin an option.
+                if path.contains(',') || name.contains(',') {
+                    self.refuse(value.span(), &format!("{OWN_STREAM}: path and name cannot have a comma"));
+                    return None;
+                }
+                let options = limits.texts().map(|(limit, text)| format!(",{}={text}", limit.name));
+                format!("{path},{NAME}={name}{}", options.collect::<String>())
+            }
+            DeValue::String(text) => text.to_string(),
+            other => return self.refuse_item(OWN_STREAM, value, other),
+        };
+        match own_stream(&whole) {
+            Ok(_) => Some(whole.into()),
+            Err(why) => {
+                self.refuse(value.span(), &format!("{OWN_STREAM}: {why}"));
+                None
+            }
+        }
     }
 
     fn refuse_item<T>(&mut self, name: &str, value: &Value<'_>, found: &DeValue<'_>) -> Option<T> {

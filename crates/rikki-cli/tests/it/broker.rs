@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use testkit::NatsServer;
 
 use crate::process::{DEADLINE, Folder, Process};
+use crate::running::address;
 use crate::topics::{publish, read, with};
 
 /// Publishes until that works, while NATS is not there yet.
@@ -76,6 +77,26 @@ fn more_than_may_be_on_its_way() {
     assert!(text.contains("\"data\":\"0\"") && text.contains("\"data\":\"1499\""));
 }
 
+/// Topics below a path have a stream of their own, which those who look inside are told of.
+#[test]
+fn a_stream_of_its_own() {
+    let nats = NatsServer::start();
+    let folder = Folder::new();
+    let (broker, admin) = (nats.url(), format!("unix:{}", folder.path("admin.sock")));
+    let flags = ["--topic=/chat/*,publish", "--topic=/other,publish", "--broker", &broker, "--broker-bytes=16MiB"];
+    let flags = [&flags[..], &["--broker-own-stream=/chat/*,name=chat,bytes=1MiB", "--admin", &admin]].concat();
+    let (_server, here) = with(&folder, &flags);
+    publish_soon(&here, "/chat/a", "1");
+    publish_soon(&here, "/other", "2");
+    let ended = Process::start(&["admin", "--admin", &admin, "metrics"]).end();
+    for stream in ["rikki", "rikki_chat"] {
+        for line in ["connected{stream=\"NAME\"} 1.0", "messages_acknowledged_total{stream=\"NAME\"} 1"] {
+            let line = format!("rikki_broker_{}", line.replace("NAME", stream));
+            assert!(ended.stdout.lines().any(|known| known == line), "{line}: {}", ended.stdout);
+        }
+    }
+}
+
 /// What is wrong is told before anything listens; a server that is away is not.
 #[test]
 fn settings() {
@@ -92,7 +113,41 @@ fn settings() {
     check(&["--topic=/a", "--broker=nats://a", "--broker-credentials=/no/file"], 2, "/no/file: ");
     check(&["--topic=/a", "--broker=nats://a", "--broker-replicas=9"], 2, "it must be 5 or less");
     check(&["--topic=/a", "--broker-core"], 2, "--broker");
-    folder.write("rikki.toml", "broker = \"nats://u:p@a\"\nbroker-retention = \"1h\"\n[[topic]]\npath = \"/a\"\n");
+    let rooms = "--broker-own-stream=/rooms/*,name=rooms,bytes=1MiB";
+    check(&["--topic=/a", rooms], 2, "--broker");
+    let with = |flags: &[&str], code: i32, expected: &str| {
+        check(&[&["--topic=/a", "--broker=nats://a", rooms], flags].concat(), code, expected);
+    };
+    with(&[], 0, "");
+    with(&["--broker-core"], 2, "no pattern can have a stream of its own");
+    with(&["--broker-own-stream=/a,name=rooms"], 2, "two patterns have the stream \"rooms\"");
+    with(&["--broker-own-stream=/rooms/*,name=b"], 2, "two cannot have the same path: /rooms/*");
+    folder.write(
+        "rikki.toml",
+        "broker = \"nats://u:p@a\"\nbroker-retention = \"1h\"\n[[topic]]\npath = \"/a\"\n\
+         [[broker-own-stream]]\npath = \"/a\"\nname = \"a\"\nretention = \"2h\"\n",
+    );
     let file = format!("--config={}", folder.path("rikki.toml"));
     check(&[&file], 0, "");
+}
+
+/// Another stream is no setting that a server can go over to.
+#[test]
+fn another_stream_takes_a_restart() {
+    let folder = Folder::new();
+    let settings = |bytes: &str| {
+        let text = format!(
+            "listen = [\"http://127.0.0.1:0\"]\nroot = {:?}\nlog = \"off,rikki::settings=warn\"\n\
+             broker = \"nats://nowhere.invalid\"\n[[topic]]\npath = \"/chat\"\n\
+             [[broker-own-stream]]\npath = \"/chat\"\nname = \"chat\"\nbytes = \"{bytes}\"\n",
+            folder.path("")
+        );
+        folder.write("rikki.toml", text)
+    };
+    let server = Process::start(&["--config", &settings("1MiB")]);
+    let _ = address(&server);
+    settings("2MiB");
+    server.signal("HUP");
+    let line = server.report();
+    assert!(line.contains("this takes a restart: another --broker, and what belongs to it"), "{line}");
 }

@@ -9,6 +9,7 @@ mod delivery;
 mod histories;
 mod presence;
 mod setup;
+mod streams;
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -107,7 +107,7 @@ impl Client {
         let options = SubscribeOptions { watches, client: Some(self.number), ..from.into() }.identity(identity);
         let (cursor, joined) = topics.cursor(channel, options).map_err(Fault::from)?;
         // It would wait for who knows how long, while clients try again by themselves.
-        if id != 0 && joined.is_none() && topics.broker().is_away() {
+        if id != 0 && joined.is_none() && topics.broker().is_away(channel) {
             return Err(Fault::INTERNAL.into());
         }
         let mut seat = Seat::new(cursor, id == 0);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[cfg(feature = "topics")]
-use rikki_topics::{TopicCounters, internal::TopicSize};
+use rikki_topics::{BrokerStatus, TopicCounters, internal::TopicSize};
 use serde::Serialize;
 
 use super::Inside;
@@ -54,6 +54,8 @@ pub(super) struct Snapshot {
     pub(super) file_cache: Vec<CacheLooks>,
     #[cfg(feature = "topics")]
     pub(super) topics: Topics,
+    #[cfg(feature = "topics")]
+    pub(super) brokers: Vec<BrokerStatus>,
     pub(super) warnings: Vec<Warning>,
     /// Since when somebody could look, in milliseconds of Unix time: the same each time that it is read.
     #[serde(skip)]
@@ -287,6 +289,8 @@ impl Snapshot {
             file_cache: monitor.caches().into_iter().map(CacheLooks::from).collect(),
             #[cfg(feature = "topics")]
             topics: Topics::read(monitor, if with_lists { LARGEST } else { 0 }),
+            #[cfg(feature = "topics")]
+            brokers: monitor.brokers(),
             warnings: if with_lists { inside.warnings.latest() } else { Vec::new() },
             since_ms: unix_ms(inside.made_at),
             counters,

@@ -114,6 +114,23 @@ fn tables_of_topics_are_what_the_flag_is() {
     );
 }
 
+#[cfg(feature = "nats")]
+#[test]
+fn tables_of_own_streams_are_what_the_flag_is() {
+    let flags = ["--broker=nats://a", "--broker-own-stream=/rooms/*,name=rooms,bytes=5MiB,retention=1h,replicas=3"];
+    let broker = |flags: &[&str], variables: &[(&str, &str)], file: &str| args(flags, variables, file).unwrap().broker;
+    let expected = broker(&flags, &[], "");
+    let table = "broker = \"nats://a\"\n[[broker-own-stream]]\npath = \"/rooms/*\"\nname = \"rooms\"\nbytes = \"5MiB\"\n\
+                 retention = \"1h\"\nreplicas = 3";
+    assert_eq!(broker(&[], &[], table), expected);
+    let text = "broker-own-stream = [\"/rooms/*,name=rooms,bytes=5MiB,retention=1h,replicas=3\"]";
+    assert_eq!(broker(&["--broker=nats://a"], &[], text), expected);
+    let variable = [("RIKKI_BROKER_OWN_STREAM", "/rooms/*,name=rooms,bytes=5MiB,retention=1h,replicas=3\n")];
+    assert_eq!(broker(&["--broker=nats://a"], &variable, ""), expected);
+    let printed = print(&args::command(), &args(&flags, &[], "").unwrap());
+    assert_eq!(broker(&[], &[], &printed), expected, "{printed}");
+}
+
 #[test]
 fn variables_that_are_wrong_or_unknown() {
     let refused = |variables: &[(&str, &str)]| args(&[], variables, "").unwrap_err();

@@ -108,6 +108,20 @@ fn what_is_wrong_with_a_table() {
     check(&format!("{topic}presence = \"x\""), &["3:12: presence: expected presence, for members, or presence=counts"]);
 }
 
+#[cfg(feature = "nats")]
+#[test]
+fn what_is_wrong_with_a_stream_of_its_own() {
+    let check = |text: &str, expected: &[&str]| assert_eq!(refused(text.as_bytes()), expected, "{text}");
+    check("broker-own-stream = 1", &["1:21: broker-own-stream: expected an array, as in [[broker-own-stream]]"]);
+    check("[[broker-own-stream]]\nname = \"a\"", &["1:1: broker-own-stream: path is missing"]);
+    let named = |name: &str| format!("[[broker-own-stream]]\npath = \"/a/*\"\nname = \"{name}\"\n");
+    check(&named("a,bytes=5"), &["1:1: broker-own-stream: path and name cannot have a comma"]);
+    let bad = "expected 1 to 32 ASCII letters, digits, - or _";
+    check(&named("a.b"), &[&format!("1:1: broker-own-stream: \"a.b\" is no name of a stream: {bad}")]);
+    check(&(named("a") + "byts = 5"), &["4:1: unknown key \"byts\", did you mean \"bytes\"?"]);
+    check(&(named("a") + "replicas = 9"), &["4:12: replicas: it must be 5 or less"]);
+}
+
 #[test]
 fn what_is_wrong_with_an_endpoint() {
     let check = |text: &str, expected: &[&str]| assert_eq!(refused(text.as_bytes()), expected, "{text}");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 #[cfg(feature = "topics")]
-use rikki_topics::TopicCounters;
+use rikki_topics::{BrokerStatus, TopicCounters};
 
 use crate::admin::snapshot::{Counted, Snapshot, Used, transport, who};
 use crate::pulse::{BOUNDS, Reading};
@@ -72,6 +72,11 @@ impl Samples {
         patterns.iter().for_each(|pattern| self.add([pattern.pattern.clone().into()], value(pattern)));
     }
 
+    #[cfg(feature = "topics")]
+    fn streams(&mut self, now: &Snapshot, value: fn(&BrokerStatus) -> Value) {
+        now.brokers.iter().for_each(|status| self.add([status.stream.clone().into()], value(status)));
+    }
+
     fn budgets(&mut self, budgets: &[Used], value: fn(&Used) -> u64) {
         for budget in budgets {
             let mount = budget.mount.clone().unwrap_or_default();
@@ -122,6 +127,8 @@ const PACKED: &[&str] = &["endpoint", "transport", "direction", "form"];
 
 #[cfg(feature = "topics")]
 const PATTERN: &[&str] = &["pattern"];
+#[cfg(feature = "topics")]
+const STREAM: &[&str] = &["stream"];
 #[cfg(feature = "topics")]
 const REASON: &[&str] = &["pattern", "reason"];
 #[cfg(feature = "topics")]
@@ -365,5 +372,65 @@ pub(super) const FAMILIES: &[Family] = &[
             to.add([pattern.pattern.clone().into(), "recovered".into()], pattern.resumed);
             to.add([pattern.pattern.clone().into(), "not-recovered".into()], pattern.not_recovered);
         }
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_broker_connected", Gauge, STREAM, "1 while messages can be published, or else 0", |now, to| {
+        to.streams(now, |status| Value::Level(f64::from(u8::from(status.connected))))
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_broker_generation", Gauge, STREAM, "How often the broker has lost what it had", |now, to| {
+        to.streams(now, |status| Value::Level(status.generation as f64))
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_broker_last_sequence", Gauge, STREAM, "The latest message of the broker", |now, to| {
+        to.streams(now, |status| Value::Level(status.last_sequence as f64))
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_broker_lag_seconds", Gauge, STREAM, "How long the latest answer took", |now, to| {
+        to.streams(now, |status| Value::Level(status.lag.as_secs_f64()))
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_broker_topics", Gauge, STREAM, "Topics that are followed here", |now, to| {
+        to.streams(now, |status| Value::Level(status.topics as f64))
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_broker_topics_catching_up", Gauge, STREAM, "Topics of which something is being got", |now, to| {
+        to.streams(now, |status| Value::Level(status.catching_up as f64))
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_broker_catch_ups", Counter, STREAM, "How often something was got of a topic", |now, to| {
+        to.streams(now, |status| status.catch_ups.into())
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_broker_gaps", Counter, STREAM, "Gaps told, of what could not be got", |now, to| {
+        to.streams(now, |status| status.gaps.into())
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_broker_messages_acknowledged", Counter, STREAM, "Messages acknowledged", |now, to| {
+        to.streams(now, |status| status.acknowledged.into())
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_broker_messages_retried", Counter, STREAM, "Messages sent again", |now, to| {
+        to.streams(now, |status| status.retried.into())
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_broker_messages_unknown", Counter, STREAM, "Messages published or not", |now, to| {
+        to.streams(now, |status| status.unknown.into())
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_broker_messages_refused", Counter, STREAM, "Messages refused: the broker was away", |now, to| {
+        to.streams(now, |status| status.refused.into())
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_broker_connections", Counter, STREAM, "Connections made to the broker", |now, to| {
+        to.streams(now, |status| status.connections.into())
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_broker_received_bytes", Counter, STREAM, "Bytes that came from the broker", |now, to| {
+        to.streams(now, |status| status.received_bytes.into())
+    }),
+    #[cfg(feature = "topics")]
+    family("rikki_broker_sent_bytes", Counter, STREAM, "Bytes that went to the broker", |now, to| {
+        to.streams(now, |status| status.sent_bytes.into())
     }),
 ];

@@ -26,7 +26,7 @@ const SCRIPT: &str = concat!(
 const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
                       connect-src 'self'; img-src data:; require-trusted-types-for 'script'; trusted-types 'none'; \
                       style-src 'sha256-5WLbAjjdu4aqa/NJYoYX2NJQewyBQ7E/RQmh4jN95JY='; \
-                      script-src 'sha256-y9UdIZyP7dg9KNQaPS0k4Y/2KUo70xPaboLU71cc//A='";
+                      script-src 'sha256-PRbrDlWtgZW3g3lO9cJfGZHzl3e++Ym6x1T1T7QAPjk='";
 
 const HTML: &str = "text/html; charset=utf-8";
 
