@@ -28,6 +28,8 @@ pub(crate) fn print(command: &Command, args: &Args) -> String {
                 let value = match name {
                     tables::MOUNT => list(args.files.mounts.iter().map(mount)),
                     tables::LISTEN => list(setting.values.iter().map(|url| listener(url.to_str()?, &args.listeners))),
+                    #[cfg(feature = "nats")]
+                    "broker" => setting.values.last().and_then(|url| url.to_str()).map(broker),
                     _ => written(arg, setting.values.iter().map(|value| value.as_os_str())),
                 };
                 let source = &setting.source;
@@ -43,6 +45,12 @@ pub(crate) fn print(command: &Command, args: &Args) -> String {
         let _ = writeln!(text, "{} = {endpoints}  # {}", tables::ENDPOINT, setting.source);
     }
     text
+}
+
+/// The URL of a broker without what lets us in there: a file that is shown around has none of it.
+#[cfg(feature = "nats")]
+fn broker(url: &str) -> String {
+    quoted(&rikki_nats::NatsConfig::new(url).shown())
 }
 
 fn default(arg: &Arg, name: &str) -> String {

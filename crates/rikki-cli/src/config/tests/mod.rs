@@ -132,6 +132,12 @@ fn tables_of_own_streams_are_what_the_flag_is() {
 }
 
 #[test]
+fn a_printed_broker_shows_nothing_that_lets_in() {
+    let printed = print(&args::command(), &args(&["--broker=nats://ada:s3cret@a,b"], &[], "").unwrap());
+    assert!(printed.contains("broker = \"nats://a,b\"  # ") && !printed.contains("s3cret"), "{printed}");
+}
+
+#[test]
 fn variables_that_are_wrong_or_unknown() {
     let refused = |variables: &[(&str, &str)]| args(&[], variables, "").unwrap_err();
     let bytes = "expected a whole number of bytes such as 65536, 64KiB, 4MiB or 1GB";
