@@ -55,16 +55,16 @@ impl BrokerStatus {
         Self { stream: stream.into(), ..Self::default() }
     }
 
-    /// This and another one as one, under the name of this: connected if both are, with the longer lag, and with the sums
-    /// of what is counted.
+    /// This and another one as one, under the name of this: connected if both are, with the longer lag, the later
+    /// generation and sequence, and the sums of what is counted.
     #[must_use]
     pub fn with(mut self, other: &Self) -> Self {
         self.connected &= other.connected;
         self.why_not = self.why_not.or_else(|| other.why_not.clone());
         self.lag = self.lag.max(other.lag);
+        self.generation = self.generation.max(other.generation);
+        self.last_sequence = self.last_sequence.max(other.last_sequence);
         let sums = [
-            (&mut self.generation, other.generation),
-            (&mut self.last_sequence, other.last_sequence),
             (&mut self.topics, other.topics),
             (&mut self.catching_up, other.catching_up),
             (&mut self.catch_ups, other.catch_ups),
@@ -87,4 +87,26 @@ impl BrokerStatus {
 #[cfg(feature = "serde")]
 fn millis<S: serde::Serializer>(lag: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64(lag.as_secs_f64() * 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_as_one() {
+        let status = |connected, number: u64| BrokerStatus {
+            connected,
+            why_not: (!connected).then(|| "it is away".to_owned()),
+            generation: number,
+            last_sequence: number,
+            lag: Duration::from_millis(number),
+            acknowledged: number,
+            ..BrokerStatus::of("a")
+        };
+        let both = status(true, 5).with(&status(false, 3));
+        assert_eq!((both.connected, both.why_not.as_deref()), (false, Some("it is away")));
+        assert_eq!((both.generation, both.last_sequence, both.lag), (5, 5, Duration::from_millis(5)));
+        assert_eq!(both.acknowledged, 8);
+    }
 }

@@ -29,6 +29,7 @@ const AT_ONCE: usize = 500;
 #[derive(Debug)]
 pub(crate) struct Seen {
     id: u64,
+    /// Where it is found: here and not beside it, since each connection has room for one pointer.
     live: Live,
     meters: Arc<Meters>,
     peer: Option<SocketAddr>,
@@ -395,10 +396,10 @@ mod tests {
         let parts = Box::new(http::Request::new(()).into_parts().0);
         let opening = Opening { parts, peer: None, subprotocol: None, is_compressed: false };
         let live = Live::new();
-        let open = || Seen::new(ConnectionId::next(), (&live, &Meters::unread()), &opening, None);
+        let open = || Enrolled::new(Seen::new(ConnectionId::next(), (&live, &Meters::unread()), &opening, None));
         let task = Arc::new(Woken(AtomicUsize::new(0)));
         let waker = Waker::from(task.clone());
-        let seen = Enrolled::new(open());
+        let seen = open();
         assert_eq!([seen.closing(&waker), seen.closing(&waker)], [None; 2]);
         assert!(live.close(seen.id, CloseCode::POLICY_VIOLATION));
         assert_eq!(task.0.load(Relaxed), 1);
@@ -407,7 +408,7 @@ mod tests {
         let id = seen.id;
         drop(seen);
         assert!(!live.close(id, CloseCode::NORMAL), "it is not found any more");
-        let new = Enrolled::new(open());
+        let new = open();
         assert_eq!(live.details(new.id).unwrap().closing, None);
         assert!(live.close(new.id, CloseCode::NORMAL));
         assert_eq!(new.closing(&waker), Some(CloseCode::NORMAL));

@@ -88,6 +88,36 @@ fn the_service_manager_is_told_what_the_server_does() {
     assert_eq!(server.end().code, Some(0));
 }
 
+/// What has been read by then comes too late, and nobody is told that the server is ready.
+#[test]
+fn settings_that_are_read_until_the_server_stops() {
+    let folder = Folder::new();
+    let manager = Manager::new(&folder);
+    let file = folder.write("rikki.toml", "workers = 2");
+    let server = manager.start(&["--config", &file, &folder.path("")], &[]);
+    let mut open = stubborn(&address(&server));
+    assert!(manager.told().starts_with("READY=1\n"));
+    std::fs::remove_file(&file).unwrap();
+    // Reading it takes until somebody writes.
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    server.signal("HUP");
+    assert!(manager.told().starts_with("RELOADING=1\n"));
+    server.signal("TERM");
+    assert!(manager.told().starts_with("STOPPING=1\n"));
+    std::fs::write(&file, "workers = 3").unwrap();
+    while !server.report().contains("the settings stay as they are") {}
+    let mut close = [0; 4];
+    open.read_exact(&mut close).unwrap();
+    drop(open);
+    assert_eq!(server.end().code, Some(0));
+    manager.socket.set_nonblocking(true).unwrap();
+    let mut message = [0; 4096];
+    while let Ok(length) = manager.socket.recv(&mut message) {
+        let told = String::from_utf8_lossy(&message[..length]);
+        assert!(told.starts_with("STATUS=Draining"), "{told}");
+    }
+}
+
 #[test]
 fn a_manager_with_an_abstract_name_has_its_watchdog_fed() {
     let folder = Folder::new();

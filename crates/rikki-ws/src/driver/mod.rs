@@ -439,6 +439,8 @@ impl<I> Drop for Driver<I> {
             self.terms.meters.count_closed(CloseCode::ABNORMAL, ClosedBy::Server);
             self.trace_end(CloseCode::ABNORMAL, None);
         }
+        // Whoever learns that it is gone does not find it any more.
+        drop(self.seen.take());
         if self.connection.is_server() {
             self.terms.gone();
         }

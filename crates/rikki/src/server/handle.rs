@@ -255,7 +255,7 @@ impl Handle {
 
     /// Until another signal asks to stop.
     pub(super) async fn drain_until(&self, signals: &mut Signals, manager: &Manager) {
-        manager.stopping();
+        self.0.reloading.stopping(manager);
         let drained = async {
             self.shutdown().await;
             manager.end().await;

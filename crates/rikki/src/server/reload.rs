@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Mutex as Turn, Notify};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -18,6 +19,9 @@ use super::{Handle, Server, StartError};
 
 /// After what time it is said that settings are still being read.
 const LONG: Duration = Duration::from_secs(30);
+
+/// What is said of one whose settings, or what an application does with them, have panicked.
+const PANICKED: &str = "reading them has panicked";
 
 /// What has come of [`Handle::reload`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,6 +48,8 @@ impl Handle {
     /// - Budgets and bounds over all connections, and how a drain goes, hold at once. Where there is less than is held,
     ///   nothing is taken away: nobody is given more until enough has been given back. An address that gets
     ///   its first limit is counted from then on.
+    ///
+    /// A service manager that [`run`](Self::run) tells is told of it too.
     ///
     /// Where to listen and how many [`workers`](Server::workers) there are cannot change while it runs:
     /// [`Reload::needs_restart`] names what differs, and so does the log. A listener that is in both takes the
@@ -81,7 +87,8 @@ impl Handle {
     /// Nothing is awaited: it has been done or refused when this is first polled.
     #[allow(clippy::unused_async, reason = "it may come to wait, as starting may")]
     pub async fn reload(&self, server: Server) -> Result<Reload, StartError> {
-        self.0.reloading.tell(|| self.reload_now(server))
+        let reloaded = self.0.reloading.tell(|| self.reload_now(server));
+        reloaded.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// Serves as [`run`](Self::run) does, and [reloads](Self::reload) what `load` gives whenever SIGHUP arrives.
@@ -145,11 +152,14 @@ impl Handle {
         }
     }
 
-    /// Reloads what `load` gives, or counts and logs why that cannot be. It may take long, and waits for another that has
-    /// begun: what was read first is not to replace what was read later. A panic of `load` counts as its error.
+    /// Reloads what `load` gives, or counts and logs why that cannot be; a panic of `load` counts as its error. While
+    /// another reads its settings nothing is read: what was read first is not to replace what was read later.
     #[doc(hidden)]
     pub fn reload_from<E: fmt::Display>(&self, load: impl FnOnce() -> Result<Server, E>) -> Result<Reload, String> {
-        self.0.reloading.clone().take_turn(&Arc::downgrade(&self.0), load)
+        let Ok(_turn) = self.0.reloading.turn.try_lock() else {
+            return Err("another reload is reading them, ask again when it has ended".to_owned());
+        };
+        self.0.reloading.read(&Arc::downgrade(&self.0), load)
     }
 
     fn reload_now(&self, mut server: Server) -> Result<Reload, StartError> {
@@ -177,9 +187,11 @@ impl Handle {
     async fn load<E: fmt::Display>(&self, load: Arc<Mutex<impl FnMut() -> Result<Server, E> + Send + 'static>>) {
         // One that hangs keeps no server running.
         let (running, reloading) = (Arc::downgrade(&self.0), self.0.reloading.clone());
+        let turn = reloading.turn.clone().lock_owned().await;
         let mut loading = spawn_blocking(move || {
             let load = || load.lock().unwrap_or_else(PoisonError::into_inner)();
-            let _ = reloading.take_turn(&running, load);
+            let _ = reloading.read(&running, load);
+            drop(turn);
         });
         if timeout(LONG, &mut loading).await.is_err() {
             self.refuse_reload(&format_args!("reading them takes longer than {LONG:?}, and nothing is read meanwhile"));
@@ -194,48 +206,77 @@ impl Handle {
     }
 }
 
-/// Reloads of one server: one reads its settings at a time, and the service manager is told of each.
+/// Reloads of one server: one reads its settings at a time, and the service manager is told of them.
 #[derive(Debug, Default)]
 pub(super) struct Reloading {
-    turn: Mutex<()>,
-    manager: Mutex<Weak<Manager>>,
+    /// Whose turn it is to read. It is waited for by no thread.
+    turn: Arc<Turn<()>>,
+    told: Mutex<Told>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    /// Who is told, until the server stops.
+    manager: Weak<Manager>,
+    /// How many reloads are under way: an application may ask for one beside those that read.
+    under_way: usize,
 }
 
 impl Reloading {
     /// This one is told from now on, as long as it is there.
     pub(super) fn is_told_to(&self, manager: &Arc<Manager>) {
-        *self.manager.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(manager);
+        self.told().manager = Arc::downgrade(manager);
     }
 
-    fn tell<E: fmt::Display>(&self, reload: impl FnOnce() -> Result<Reload, E>) -> Result<Reload, E> {
-        let manager = self.manager.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        if let Some(manager) = &manager {
+    /// Tells it that the server stops, and of reloads nothing more: they would say that it is ready.
+    pub(super) fn stopping(&self, manager: &Manager) {
+        let mut told = self.told();
+        told.manager = Weak::new();
+        manager.stopping();
+    }
+
+    /// Reloads, and says so before and behind that.
+    fn tell<E: fmt::Display>(&self, reload: impl FnOnce() -> Result<Reload, E>) -> thread::Result<Result<Reload, E>> {
+        let mut told = self.told();
+        told.under_way += 1;
+        if let (1, Some(manager)) = (told.under_way, told.manager.upgrade()) {
             manager.reloading();
         }
-        let reloaded = reload();
-        if let Some(manager) = &manager {
-            manager.reloaded(&reloaded);
+        drop(told);
+        let reloaded = catch_unwind(AssertUnwindSafe(reload));
+        let mut told = self.told();
+        told.under_way -= 1;
+        if let (0, Some(manager)) = (told.under_way, told.manager.upgrade()) {
+            match &reloaded {
+                Ok(reloaded) => manager.reloaded(reloaded),
+                Err(_) => manager.reloaded(&Err::<Reload, _>(PANICKED)),
+            }
         }
         reloaded
     }
 
-    fn take_turn<E: fmt::Display>(
+    /// Reloads what `load` gives, for whoever has the turn.
+    fn read<E: fmt::Display>(
         &self,
         running: &Weak<Running>,
         load: impl FnOnce() -> Result<Server, E>,
     ) -> Result<Reload, String> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        self.tell(|| {
-            let loaded = catch_unwind(AssertUnwindSafe(load));
-            let Some(handle) = running.upgrade().map(Handle) else { return Err(StartError::Draining.to_string()) };
-            let why = match loaded {
-                // It says so itself.
-                Ok(Ok(server)) => return handle.reload_now(server).map_err(|error| error.to_string()),
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "reading them has panicked".to_owned(),
-            };
-            handle.refuse_reload(&why);
-            Err(why)
+        let handle = || running.upgrade().map(Handle).ok_or_else(|| StartError::Draining.to_string());
+        let reloaded = self.tell(|| match load() {
+            // It says so itself.
+            Ok(server) => handle()?.reload_now(server).map_err(|error| error.to_string()),
+            Err(error) => {
+                handle()?.refuse_reload(&error);
+                Err(error.to_string())
+            }
+        });
+        reloaded.unwrap_or_else(|_| {
+            handle()?.refuse_reload(&PANICKED);
+            Err(PANICKED.to_owned())
         })
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

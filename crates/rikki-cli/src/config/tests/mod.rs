@@ -131,6 +131,7 @@ fn tables_of_own_streams_are_what_the_flag_is() {
     assert_eq!(broker(&[], &[], &printed), expected, "{printed}");
 }
 
+#[cfg(feature = "nats")]
 #[test]
 fn a_printed_broker_shows_nothing_that_lets_in() {
     let printed = print(&args::command(), &args(&["--broker=nats://ada:s3cret@a,b"], &[], "").unwrap());

@@ -290,32 +290,36 @@ async fn what_is_done_with_settings_may_do_anything() {
 #[tokio::test]
 async fn one_reload_reads_its_settings_at_a_time() {
     let server = Running::start(first()).await;
+    let settings = |text| Ok::<_, StartError>(says(text));
     let (reading, begun) = mpsc::channel();
-    let (read_too, other) = mpsc::channel();
-    let load = |settings: Server| Ok::<_, StartError>(settings);
+    let (go_on, may_go_on) = mpsc::channel();
     let handle = server.handle.clone();
     let earlier = thread::spawn(move || {
         handle.reload_from(|| {
             reading.send(()).unwrap();
-            assert!(other.recv_timeout(Duration::from_millis(300)).is_err(), "another reads at the same time");
-            load(says("two"))
+            may_go_on.recv().unwrap();
+            settings("two")
         })
     });
     begun.recv().unwrap();
-    let handle = server.handle.clone();
-    let later = thread::spawn(move || {
-        handle.reload_from(|| {
-            // The other is gone by then.
-            let _ = read_too.send(());
-            load(says("three"))
-        })
-    });
-    for thread in [earlier, later] {
-        assert_eq!(thread.join().unwrap().unwrap().needs_restart, Vec::<String>::new());
-    }
-    let mut talk = Talk::connect(&server, Via::Tcp).await;
-    assert_eq!(ask(&mut talk, "/", "").await.1, "three");
-    let refused = server.handle.reload_from(|| -> Result<Server, StartError> { panic!("no settings") });
-    assert_eq!(refused, Err("reading them has panicked".to_owned()));
-    assert_eq!(server.handle.counters().refused_reloads, 1);
+    let meanwhile = server.handle.reload_from(|| settings("three"));
+    assert_eq!(meanwhile, Err("another reload is reading them, ask again when it has ended".to_owned()));
+    go_on.send(()).unwrap();
+    let says_now = async || ask(&mut Talk::connect(&server, Via::Tcp).await, "/", "").await.1;
+    assert_eq!(earlier.join().unwrap().unwrap().needs_restart, Vec::<String>::new());
+    assert_eq!(says_now().await, "two");
+    server.handle.reload_from(|| settings("four")).unwrap();
+    assert_eq!(says_now().await, "four");
+}
+
+/// Neither what reads settings nor what goes by them stops those that follow.
+#[tokio::test]
+async fn a_reload_that_panics_is_refused() {
+    let server = Running::start(first()).await;
+    let refused = Err("reading them has panicked".to_owned());
+    assert_eq!(server.handle.reload_from(|| -> Result<Server, StartError> { panic!("no settings") }), refused);
+    let goes_wrong = says("two").when_in_force(|| panic!("nothing goes by them"));
+    assert_eq!(server.handle.reload_from(|| Ok::<_, StartError>(goes_wrong)), refused);
+    assert_eq!(server.handle.counters().refused_reloads, 2);
+    server.handle.reload_from(|| Ok::<_, StartError>(says("three"))).unwrap();
 }
