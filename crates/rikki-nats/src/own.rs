@@ -41,7 +41,8 @@ rikki_limits::limits! {
 
 impl StreamConfig {
     /// A stream of this name: 1 to 32 ASCII letters, digits, `-` or `_`. In NATS that of all topics stands before it, and
-    /// a `_`: as in `rikki_chat`.
+    /// a `_`: as in `rikki_chat`, which is not to be the [`NatsConfig::stream`] of anybody else: that would be the same
+    /// one.
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
     }
