@@ -415,7 +415,7 @@ mod tests {
         let server = NatsServer::start();
         let link = link_to(&server.url()).await;
         let connected = link.connected.get().unwrap();
-        stream::prepare(&connected.requests, &link.config, &link.kept, &link.names).await.unwrap();
+        stream::prepare(&connected.requests, &link.config, &link.bounds, &link.names).await.unwrap();
         for number in 0..count {
             connected.client.publish(link.names.stored("t"), number.to_string().into()).await.unwrap();
         }

@@ -190,7 +190,7 @@ async fn prepare(
     }
     // What comes while it is asked is not in the answer.
     let seen = link.highest();
-    let (info, differences) = stream::prepare(requests, &link.config, &link.kept, &link.names).await?;
+    let (info, differences) = stream::prepare(requests, &link.config, &link.bounds, &link.names).await?;
     told.differs(link, differences);
     link.set_info(&info);
     Ok(generation::agree(link, requests, &info, seen).await?)
