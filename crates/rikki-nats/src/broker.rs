@@ -32,7 +32,6 @@ pub struct Nats(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    is_core: bool,
     /// The stream of the topics that no pattern fits.
     common: Lane,
     /// Those that patterns have of their own.
@@ -98,7 +97,7 @@ impl Nats {
         let start = |planned| Lane::start(&config, planned, &handle);
         let (common, own) = (start(common), own.into_iter().map(start).collect());
         thread::Builder::new().name("rikki-nats".to_owned()).spawn(run).map_err(NotStarted::Thread)?;
-        Ok(Self(Arc::new(Shared { is_core: config.core, common, own, _end: end })))
+        Ok(Self(Arc::new(Shared { common, own, _end: end })))
     }
 
     /// How the broker is now, all of its streams as one: connected if each of them is. What is [counted of
@@ -140,7 +139,7 @@ impl Broker for Nats {
     }
 
     fn keeps_history(&self) -> bool {
-        !self.0.is_core
+        !self.0.common.link.config.core
     }
 
     fn is_away(&self, topic: &str) -> bool {

@@ -134,12 +134,8 @@ impl Reader<'_> {
         } else {
             (self.last().await?.unwrap_or(0), 0)
         };
-        if until <= from {
-            // What the stream had behind what is known may have gone before it was seen here.
-            let (first, _) = self.link.state();
-            let has_gap = wanted.may_have_missed && first > from + 1;
-            let behind = if has_gap { first - 1 } else { from };
-            return Ok(Got { behind, through: through.max(behind), has_gap, ..Got::default() });
+        if until <= from && !wanted.may_have_missed {
+            return Ok(Got { behind: from, through: through.max(from), ..Got::default() });
         }
         let mut kept = Kept::new(self.bounds);
         let mut at = from;
@@ -158,16 +154,19 @@ impl Reader<'_> {
         if at < until && count == ONE_BY_ONE {
             at = self.consume(at + 1, until, &mut kept).await?;
         }
-        if at < until {
-            // There was one, which has gone: nothing before it is of any use.
-            return Ok(Got { behind: until, through: through.max(until), has_gap: true, ..Got::default() });
+        // What the stream had behind what is known may have gone before it was read: asked before that, it would not say.
+        let first = stream::info(self.requests(), &self.link.names).await?.state.first_seq;
+        let gone = first.saturating_sub(1);
+        if at < until || until <= from {
+            // Where there was one, which has gone, nothing before it is of any use.
+            let behind = until.max(from).max(gone);
+            return Ok(Got { behind, through: through.max(behind), has_gap: behind > from, ..Got::default() });
         }
-        // Whatever the stream had behind what is known it still has, unless its first one is behind that.
-        let (first, _) = self.link.state();
-        let start = if first > from + 1 { kept.first_read.map_or(until, |first| first - 1) } else { from };
-        let behind = kept.behind(start);
+        let behind = kept.behind(kept.lost(from, gone));
         let has_gap = behind > from;
-        Ok(Got { behind, messages: kept.into(), through, has_gap })
+        let mut messages = Vec::from(kept);
+        messages.retain(|stored| stored.sequence > behind);
+        Ok(Got { behind, messages, through, has_gap })
     }
 
     /// The latest messages that the topic has room for, and up to where none of it was looked at.
@@ -364,6 +363,19 @@ impl Kept {
         self.messages.back().map(|last| last.sequence)
     }
 
+    /// Up to where some may be missing between what was known and these, if all up to `gone` may have gone before it was
+    /// read. Messages go in order: where one is missing, none before it is of any use.
+    fn lost(&self, from: u64, gone: u64) -> u64 {
+        let (mut lost, mut before) = (from, from);
+        for stored in &self.messages {
+            if gone.min(stored.sequence - 1) > before {
+                lost = stored.sequence - 1;
+            }
+            before = stored.sequence;
+        }
+        lost
+    }
+
     /// Up to where nothing is here, if that was so up to `behind` before any of them had to give way.
     fn behind(&self, behind: u64) -> u64 {
         self.gone.map_or(behind, |gone| gone.max(behind))
@@ -384,7 +396,7 @@ fn length(stored: &Stored) -> usize {
 mod tests {
     use std::time::Duration;
 
-    use rikki_topics::{From, Topics, TopicsConfig};
+    use rikki_topics::{From, Published, Topics, TopicsConfig};
     use serde_json::Value;
     use testkit::NatsServer;
 
@@ -398,39 +410,82 @@ mod tests {
         keeping.inlet().bounds()
     }
 
+    /// A server, and a link to it whose stream has these messages, of the topic `t`.
+    async fn with_messages(count: usize) -> (NatsServer, Arc<Link>) {
+        let server = NatsServer::start();
+        let link = link_to(&server.url()).await;
+        let connected = link.connected.get().unwrap();
+        stream::prepare(&connected.requests, &link.config, &link.bounds, &link.names).await.unwrap();
+        for number in 0..count {
+            connected.client.publish(link.names.stored("t"), number.to_string().into()).await.unwrap();
+        }
+        connected.client.flush().await.unwrap();
+        link.set_info(&stream::info(&connected.requests, &link.names).await.unwrap());
+        assert_eq!(link.state(), (1, count as u64));
+        (server, link)
+    }
+
+    /// Its messages before this one go, after it was last looked what the stream has.
+    async fn purge(link: &Link, until: u64) {
+        let requests = &link.connected.get().unwrap().requests;
+        let body = json!({ "seq": until }).to_string();
+        let _: Value = requests.api(format!("STREAM.PURGE.{}", link.names.stream), body).await.unwrap();
+    }
+
+    /// What is got of whom all is known up to `through`: whether some may be missing, behind what, and how many.
+    async fn check(link: &Arc<Link>, through: u64, may_have_missed: bool, expected: (bool, u64, usize)) {
+        for is_exact in [true, false] {
+            let known = Some(Chain::new(1, through));
+            let wanted = Wanted { known, until: 0, is_exact, may_have_missed, bounds: bounds() };
+            let got = catch_up(link, link.connected.get().unwrap(), "t", wanted).await.unwrap();
+            let told = (got.has_gap, got.behind, got.messages.len());
+            assert_eq!(told, expected, "{through} {may_have_missed} {is_exact}");
+        }
+    }
+
     /// Of what has gone before it was asked for nobody knows whether it was of this topic: where messages may have been
     /// missed, some may be missing.
     #[tokio::test]
     async fn what_came_and_went() {
-        let server = NatsServer::start();
-        let link = link_to(&server.url()).await;
-        let connected = link.connected.get().unwrap();
-        stream::prepare(&connected.requests, &link.config, &link.kept, &link.names).await.unwrap();
-        for number in ["1", "2", "3"] {
-            connected.client.publish(link.names.stored("t"), number.into()).await.unwrap();
-        }
-        connected.client.flush().await.unwrap();
-        let _: Value =
-            connected.requests.api(format!("STREAM.PURGE.{}", link.names.stream), String::new()).await.unwrap();
-        link.set_info(&stream::info(&connected.requests, &link.names).await.unwrap());
-        assert_eq!(link.state(), (4, 3));
-        let check = async |through, may_have_missed, expected| {
-            for is_exact in [true, false] {
-                let known = Some(Chain::new(1, through));
-                let wanted = Wanted { known, until: 0, is_exact, may_have_missed, bounds: bounds() };
-                let got = catch_up(&link, connected, "t", wanted).await.unwrap();
-                assert_eq!(
-                    (got.has_gap, got.behind, got.messages.len()),
-                    expected,
-                    "{through} {may_have_missed} {is_exact}"
-                );
-            }
-        };
-        check(2, true, (true, 3, 0)).await;
+        let (_server, link) = with_messages(3).await;
+        purge(&link, 4).await;
+        check(&link, 2, true, (true, 3, 0)).await;
         // It was there all the time.
-        check(2, false, (false, 2, 0)).await;
+        check(&link, 2, false, (false, 2, 0)).await;
         // Nothing has come since.
-        check(3, true, (false, 3, 0)).await;
+        check(&link, 3, true, (false, 3, 0)).await;
+    }
+
+    /// The same where there is one behind it.
+    #[tokio::test]
+    async fn what_came_and_went_before_another() {
+        let (_server, link) = with_messages(4).await;
+        check(&link, 1, true, (false, 1, 3)).await;
+        purge(&link, 3).await;
+        check(&link, 1, true, (true, 2, 2)).await;
+        check(&link, 2, true, (false, 2, 2)).await;
+        check(&link, 3, true, (false, 3, 1)).await;
+    }
+
+    /// Also between two that were read, of which the second alone is left then.
+    #[test]
+    fn what_goes_while_it_is_read() {
+        let message = Published::new("m");
+        let check = |sequences: &[u64], gone, expected| {
+            let mut kept = Kept::new(bounds());
+            for sequence in sequences {
+                kept.add(Stored { sequence: *sequence, message: message.clone(), time: 0 });
+            }
+            assert_eq!(kept.lost(40, gone), expected, "{sequences:?} {gone}");
+        };
+        check(&[45, 55], 0, 40);
+        check(&[45, 55], 40, 40);
+        check(&[45, 55], 41, 44);
+        check(&[45, 55], 45, 44);
+        check(&[45, 55], 46, 54);
+        check(&[45, 55], 100, 54);
+        check(&[41, 42, 55], 42, 40);
+        check(&[41, 42, 55], 43, 54);
     }
 
     /// What cannot be asked for is given up, so that others get what they miss.

@@ -116,8 +116,8 @@ impl NatsConfig {
     }
 
     /// Sets the name of the stream, with which all of its subjects begin; default `rikki`: 1 to 32 ASCII letters, digits,
-    /// `-` or `_`. Those who have another one
-    /// know nothing of each other.
+    /// `-` or `_`. Those who have another one know nothing of each other, unless it is the whole name of a stream that
+    /// others have [of their own](Self::own_stream): `rikki_chat` is the one of `rikki` and `chat`.
     pub fn stream(self, name: impl Into<String>) -> Self {
         Self { stream: name.into(), ..self }
     }

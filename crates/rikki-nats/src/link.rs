@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::config::NatsConfig;
 use crate::counters::Counts;
-use crate::own::{Kept, Planned};
+use crate::own::{Bounds, Planned};
 use crate::publishing::Publisher;
 use crate::requests::{Requests, lock};
 use crate::stream::Info;
@@ -37,7 +37,7 @@ pub(crate) struct Connected {
 /// What all tasks of one stream share.
 pub(crate) struct Link {
     pub(crate) config: Arc<NatsConfig>,
-    pub(crate) kept: Kept,
+    pub(crate) bounds: Bounds,
     pub(crate) names: Names,
     /// By which others know this process.
     pub(crate) process: u64,
@@ -69,10 +69,10 @@ pub(crate) struct History {
 }
 
 impl Link {
-    pub(crate) fn new(config: Arc<NatsConfig>, Planned { names, kept, .. }: Planned) -> Self {
+    pub(crate) fn new(config: Arc<NatsConfig>, Planned { names, bounds, .. }: Planned) -> Self {
         Self {
             names,
-            kept,
+            bounds,
             config,
             process: random(),
             connected: OnceLock::new(),

@@ -41,7 +41,8 @@ rikki_limits::limits! {
 
 impl StreamConfig {
     /// A stream of this name: 1 to 32 ASCII letters, digits, `-` or `_`. In NATS that of all topics stands before it, and
-    /// a `_`: as in `rikki_chat`.
+    /// a `_`: as in `rikki_chat`, which is not to be the [`NatsConfig::stream`] of anybody else: that would be the same
+    /// one.
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
     }
@@ -71,7 +72,7 @@ impl StreamConfig {
 
 /// What one stream keeps.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Kept {
+pub(crate) struct Bounds {
     pub(crate) retention: Duration,
     pub(crate) bytes: usize,
     pub(crate) replicas: usize,
@@ -82,7 +83,7 @@ pub(crate) struct Kept {
 #[derive(Clone, Debug)]
 pub(crate) struct Planned {
     pub(crate) names: Names,
-    pub(crate) kept: Kept,
+    pub(crate) bounds: Bounds,
     pub(crate) patterns: Vec<Pattern>,
 }
 
@@ -124,7 +125,7 @@ impl NatsConfig {
         for (at, (_, stream)) in self.own.iter().enumerate() {
             check_name(&stream.name)?;
             let mut before = self.own.iter().take(at).filter(|(_, other)| other.name == stream.name);
-            if before.any(|(_, other)| self.kept_by(other) != self.kept_by(stream)) {
+            if before.any(|(_, other)| self.bounds_of(other) != self.bounds_of(stream)) {
                 return Err(BadConfig::TwoStreams(stream.name.clone()));
             }
         }
@@ -133,26 +134,26 @@ impl NatsConfig {
 
     /// The stream of the topics that no pattern fits, and those that patterns have.
     pub(crate) fn streams(&self) -> (Planned, Vec<Planned>) {
-        let common = Planned { names: Names::new(&self.stream), kept: self.kept(), patterns: Vec::new() };
+        let common = Planned { names: Names::new(&self.stream), bounds: self.bounds(), patterns: Vec::new() };
         let mut own: Vec<Planned> = Vec::new();
         for (pattern, stream) in &self.own {
             let names = Names::own(&self.stream, &stream.name);
             match own.iter_mut().find(|known| known.names.stream == names.stream) {
                 Some(known) => known.patterns.push(pattern.clone()),
-                None => own.push(Planned { names, kept: self.kept_by(stream), patterns: vec![pattern.clone()] }),
+                None => own.push(Planned { names, bounds: self.bounds_of(stream), patterns: vec![pattern.clone()] }),
             }
         }
         (common, own)
     }
 
-    pub(crate) fn kept(&self) -> Kept {
+    pub(crate) fn bounds(&self) -> Bounds {
         let Self { retention, bytes, replicas, duplicates, .. } = *self;
-        Kept { retention, bytes, replicas, duplicates }
+        Bounds { retention, bytes, replicas, duplicates }
     }
 
-    fn kept_by(&self, stream: &StreamConfig) -> Kept {
+    fn bounds_of(&self, stream: &StreamConfig) -> Bounds {
         let StreamConfig { retention, bytes, replicas, .. } = stream.clone().within_limits();
-        Kept {
+        Bounds {
             retention: retention.unwrap_or(self.retention),
             bytes: bytes.unwrap_or(self.bytes),
             replicas: replicas.unwrap_or(self.replicas),
@@ -215,7 +216,7 @@ mod tests {
         let (common, own) = config.stream("s").streams();
         let told = |planned: &Planned| {
             let patterns: Vec<_> = planned.patterns.iter().map(Pattern::as_str).collect();
-            (planned.names.stream.clone(), patterns.join(" "), planned.kept.bytes, planned.kept.replicas)
+            (planned.names.stream.clone(), patterns.join(" "), planned.bounds.bytes, planned.bounds.replicas)
         };
         assert_eq!(told(&common), ("s".to_owned(), String::new(), 1 << 30, 3));
         let expected =

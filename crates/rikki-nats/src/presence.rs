@@ -170,7 +170,8 @@ impl Others {
         let mut sweep = interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut known, mut is_read) = (Some(known), false);
-        // What the bucket has is read in turn with other topics, and meanwhile it goes on.
+        // What the bucket has is read in turn with other topics. Until it is this one's turn, it goes on; while it is read,
+        // for 2 seconds at most, what is said waits, and nobody is forgotten.
         let mut turn = Some(Box::pin(link.reading_presence.acquire()));
         loop {
             let has_turn = async {
@@ -401,8 +402,12 @@ mod tests {
         assert_eq!(fake.heard(".CONSUMER.CREATE."), most);
         // The others ask when these have waited for long enough.
         tokio::time::pause();
-        while fake.heard(".CONSUMER.CREATE.") < TOPICS {
+        for _ in 0..TOPICS {
+            if fake.heard(".CONSUMER.CREATE.") == TOPICS {
+                return;
+            }
             sleep(KNOWN).await;
         }
+        panic!("{} of {TOPICS} have asked", fake.heard(".CONSUMER.CREATE."));
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::config::NatsConfig;
-use crate::own::Kept;
+use crate::own::Bounds;
 use crate::requests::{Requests, Trouble};
 use crate::subject::Names;
 
@@ -73,11 +73,11 @@ fn nanos(duration: Duration) -> u64 {
 }
 
 /// What a stream has to be, in the words of its configuration.
-fn topics(kept: &Kept, names: &Names) -> Value {
+fn topics(bounds: &Bounds, names: &Names) -> Value {
     // The server takes no duplicates that live longer than messages do, and none shorter than 100 ms.
-    let retention = kept.retention.max(Duration::from_millis(100));
+    let retention = bounds.retention.max(Duration::from_millis(100));
     // What is sent again, since nobody has acknowledged it, is not to be taken twice.
-    let duplicates = kept.duplicates.max(Duration::from_secs(10));
+    let duplicates = bounds.duplicates.max(Duration::from_secs(10));
     json!({
         "name": names.stream,
         "subjects": [names.all_stored()],
@@ -88,10 +88,10 @@ fn topics(kept: &Kept, names: &Names) -> Value {
         "max_msgs": -1,
         "max_msgs_per_subject": -1,
         "max_msg_size": -1,
-        "max_bytes": i64::try_from(kept.bytes).unwrap_or(i64::MAX),
+        "max_bytes": i64::try_from(bounds.bytes).unwrap_or(i64::MAX),
         "max_age": nanos(retention),
         "duplicate_window": nanos(duplicates.min(retention)),
-        "num_replicas": kept.replicas,
+        "num_replicas": bounds.replicas,
         "allow_direct": true,
         "republish": { "src": names.all_stored(), "dest": names.all_republished() },
     })
@@ -140,12 +140,12 @@ pub(crate) async fn info(requests: &Requests, names: &Names) -> Result<Info, Tro
 pub(crate) async fn prepare(
     requests: &Requests,
     config: &NatsConfig,
-    kept: &Kept,
+    bounds: &Bounds,
     names: &Names,
 ) -> Result<(Info, Vec<String>), BadStream> {
-    let wanted = topics(kept, names);
+    let wanted = topics(bounds, names);
     let info = make(requests, &wanted).await?;
-    make(requests, &bucket(names.state_stream(), names.state_subjects(), kept.replicas)).await?;
+    make(requests, &bucket(names.state_stream(), names.state_subjects(), bounds.replicas)).await?;
     make(requests, &presence(config.replicas, names)).await?;
     let (hindrances, differences) = compare(&info.config, &wanted);
     match hindrances.is_empty() {
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn what_differs_is_named() {
         let (config, names) = (NatsConfig::new("a"), Names::new("rikki"));
-        let wanted = topics(&config.kept(), &names);
+        let wanted = topics(&config.bounds(), &names);
         let mut is = wanted.clone();
         is["more"] = json!(1);
         is["republish"]["headers_only"] = json!(false);
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn duplicates_live_no_longer_than_messages() {
         let config = NatsConfig::new("a").retention(Duration::from_secs(3));
-        let stream = topics(&config.kept(), &Names::new("a"));
+        let stream = topics(&config.bounds(), &Names::new("a"));
         assert_eq!(stream["duplicate_window"], stream["max_age"]);
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use crate::generation;
 use crate::link::{Connected, Link, random};
 use crate::publishing::Publisher;
-use crate::requests::{Requests, Trouble, next_of};
+use crate::requests::{Requests, Trouble, hand_over, next_of};
 use crate::stream::{self, BadStream};
 
 /// How often the broker is asked whether it is there.
@@ -22,7 +22,10 @@ const PROBE: Duration = Duration::from_secs(1);
 /// How often connecting is tried, and making the stream.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// After how long without an answer another connection is made: to another server, where there are several.
+/// After how long without an answer another connection is made: to another server, where there are several. The client
+/// does not take that up while there is much that the server does not read. The connection then goes on until the third of
+/// its pings, of which one is sent whenever nothing has come for 5 seconds: with a server that goes on sending, for as long
+/// as that does.
 const STUCK: Duration = Duration::from_secs(4);
 
 /// How long connecting to one server may take.
@@ -187,7 +190,7 @@ async fn prepare(
     }
     // What comes while it is asked is not in the answer.
     let seen = link.highest();
-    let (info, differences) = stream::prepare(requests, &link.config, &link.kept, &link.names).await?;
+    let (info, differences) = stream::prepare(requests, &link.config, &link.bounds, &link.names).await?;
     told.differs(link, differences);
     link.set_info(&info);
     Ok(generation::agree(link, requests, &info, seen).await?)
@@ -267,12 +270,13 @@ async fn stuck(link: &Arc<Link>, client: &Client, requests: &Requests) {
         }
         sleep(Duration::from_millis(100)).await;
     }
-    let _ = client.force_reconnect().await;
+    let _ = hand_over(client.force_reconnect()).await;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake::Fake;
 
     #[test]
     fn versions() {
@@ -285,6 +289,17 @@ mod tests {
         check("2.8.4-beta", true);
         check("1.9.0", true);
         check("", true);
+    }
+
+    /// No other connection can be asked for then, which is not waited for.
+    #[tokio::test]
+    async fn a_server_that_stops_reading() {
+        let fake = Fake::start().await;
+        let link = fake.link().await;
+        let Connected { client, requests, .. } = link.connected.get().unwrap();
+        fake.stop_reading(client).await;
+        tokio::time::pause();
+        assert_eq!(timeout(Duration::from_secs(60), stuck(&link, client, requests)).await, Ok(()));
     }
 
     #[test]
