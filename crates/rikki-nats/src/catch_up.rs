@@ -1,7 +1,6 @@
 //! Getting what is missing of a topic: a few messages one by one, of whoever has them, and many by a consumer that
 //! lives as long as that takes.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use async_nats::StatusCode;
@@ -11,6 +10,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::chain::Chain;
+use crate::kept::Kept;
 use crate::link::{Connected, Link};
 use crate::requests::{ANSWER, Requests, Trouble, hand_over, next_of};
 use crate::stream;
@@ -119,14 +119,19 @@ impl Reader<'_> {
             known = next.sequence;
             kept.add(next);
         }
-        let behind = kept.behind(behind);
-        Ok(Got { behind, messages: kept.into(), through: state.last_seq, has_gap: false })
+        // As in `rest`: what has gone while it was read is missing for whoever has all that was before it.
+        let gone = self.gone().await?;
+        let behind = kept.behind(if last.is_none() { behind.max(gone) } else { kept.lost(behind, gone) });
+        let mut messages = Vec::from(kept);
+        messages.retain(|stored| stored.sequence > behind);
+        Ok(Got { behind, messages, through: state.last_seq, has_gap: false })
     }
 
     /// What is behind what is known.
     async fn rest(&self, known: Chain, wanted: Wanted) -> Result<Got, Trouble> {
         let from = known.known();
-        let (until, through) = if wanted.is_exact {
+        // Whoever answers first may not have all that was missed, and it may have gone before it is looked again.
+        let (until, through) = if wanted.is_exact || wanted.may_have_missed {
             let (state, last) = self.last_exactly().await?;
             (last.unwrap_or(0).max(wanted.until), state.last_seq)
         } else if wanted.until > 0 {
@@ -154,9 +159,7 @@ impl Reader<'_> {
         if at < until && count == ONE_BY_ONE {
             at = self.consume(at + 1, until, &mut kept).await?;
         }
-        // What the stream had behind what is known may have gone before it was read: asked before that, it would not say.
-        let first = stream::info(self.requests(), &self.link.names).await?.state.first_seq;
-        let gone = first.saturating_sub(1);
+        let gone = self.gone().await?;
         if at < until || until <= from {
             // Where there was one, which has gone, nothing before it is of any use.
             let behind = until.max(from).max(gone);
@@ -167,6 +170,12 @@ impl Reader<'_> {
         let mut messages = Vec::from(kept);
         messages.retain(|stored| stored.sequence > behind);
         Ok(Got { behind, messages, through, has_gap })
+    }
+
+    /// Up to where the stream has nothing any more. It is asked behind what was read: what has gone before that was read
+    /// shows then.
+    async fn gone(&self) -> Result<u64, Trouble> {
+        Ok(stream::info(self.requests(), &self.link.names).await?.state.first_seq.saturating_sub(1))
     }
 
     /// The latest messages that the topic has room for, and up to where none of it was looked at.
@@ -311,92 +320,11 @@ impl Reader<'_> {
     }
 }
 
-/// Messages that a topic has room for: of more the oldest give way.
-#[derive(Debug)]
-struct Kept {
-    bounds: InletBounds,
-    messages: VecDeque<Stored>,
-    bytes: usize,
-    /// Where the latest of each key is.
-    keys: HashMap<String, u64>,
-    /// The latest that has given way.
-    gone: Option<u64>,
-    /// The first that there was.
-    first_read: Option<u64>,
-}
-
-impl Kept {
-    fn new(bounds: InletBounds) -> Self {
-        let (messages, keys) = (VecDeque::new(), HashMap::new());
-        Self { bounds, messages, bytes: 0, keys, gone: None, first_read: None }
-    }
-
-    fn add(&mut self, stored: Stored) {
-        if self.last().is_some_and(|last| last >= stored.sequence) {
-            return;
-        }
-        self.first_read.get_or_insert(stored.sequence);
-        if self.bounds.is_by_key
-            && let Some(key) = stored.message.key()
-            && let Some(before) = self.keys.insert(key.to_owned(), stored.sequence)
-        {
-            // What is kept no longer is missing for nobody.
-            let index = self.messages.partition_point(|kept| kept.sequence < before);
-            if self.messages.get(index).is_some_and(|kept| kept.sequence == before) {
-                self.messages.remove(index).into_iter().for_each(|kept| self.bytes -= length(&kept));
-            }
-        }
-        self.bytes += length(&stored);
-        self.messages.push_back(stored);
-        while self.messages.len() > 1 && (self.bytes > self.bounds.bytes || self.messages.len() > self.bounds.messages)
-        {
-            let Some(oldest) = self.messages.pop_front() else { break };
-            self.bytes -= length(&oldest);
-            self.gone = Some(oldest.sequence);
-            if let Some(key) = oldest.message.key() {
-                self.keys.remove(key);
-            }
-        }
-    }
-
-    fn last(&self) -> Option<u64> {
-        self.messages.back().map(|last| last.sequence)
-    }
-
-    /// Up to where some may be missing between what was known and these, if all up to `gone` may have gone before it was
-    /// read. Messages go in order: where one is missing, none before it is of any use.
-    fn lost(&self, from: u64, gone: u64) -> u64 {
-        let (mut lost, mut before) = (from, from);
-        for stored in &self.messages {
-            if gone.min(stored.sequence - 1) > before {
-                lost = stored.sequence - 1;
-            }
-            before = stored.sequence;
-        }
-        lost
-    }
-
-    /// Up to where nothing is here, if that was so up to `behind` before any of them had to give way.
-    fn behind(&self, behind: u64) -> u64 {
-        self.gone.map_or(behind, |gone| gone.max(behind))
-    }
-}
-
-impl From<Kept> for Vec<Stored> {
-    fn from(kept: Kept) -> Self {
-        kept.messages.into()
-    }
-}
-
-fn length(stored: &Stored) -> usize {
-    stored.message.message().as_bytes().len() + stored.message.key().map_or(0, str::len)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use rikki_topics::{From, Published, Topics, TopicsConfig};
+    use rikki_topics::{From, Topics, TopicsConfig};
     use serde_json::Value;
     use testkit::NatsServer;
 
@@ -465,27 +393,6 @@ mod tests {
         check(&link, 1, true, (true, 2, 2)).await;
         check(&link, 2, true, (false, 2, 2)).await;
         check(&link, 3, true, (false, 3, 1)).await;
-    }
-
-    /// Also between two that were read, of which the second alone is left then.
-    #[test]
-    fn what_goes_while_it_is_read() {
-        let message = Published::new("m");
-        let check = |sequences: &[u64], gone, expected| {
-            let mut kept = Kept::new(bounds());
-            for sequence in sequences {
-                kept.add(Stored { sequence: *sequence, message: message.clone(), time: 0 });
-            }
-            assert_eq!(kept.lost(40, gone), expected, "{sequences:?} {gone}");
-        };
-        check(&[45, 55], 0, 40);
-        check(&[45, 55], 40, 40);
-        check(&[45, 55], 41, 44);
-        check(&[45, 55], 45, 44);
-        check(&[45, 55], 46, 54);
-        check(&[45, 55], 100, 54);
-        check(&[41, 42, 55], 42, 40);
-        check(&[41, 42, 55], 43, 54);
     }
 
     /// What cannot be asked for is given up, so that others get what they miss.

@@ -176,6 +176,10 @@ impl Following<'_> {
         let sequence = stored.sequence;
         let (first, _) = self.link.state();
         match self.known.chain.judge(sequence, previous, first) {
+            // One that was before it may have been missed, and have gone since.
+            Step::Next if previous == 0 && self.may_have_missed() => {
+                return Some(Need::Until(sequence, Box::new((stored, previous))));
+            }
             Step::Old => return None,
             Step::Behind => return Some(Need::Until(previous, Box::new((stored, previous)))),
             Step::Next => {
@@ -194,6 +198,11 @@ impl Following<'_> {
         self.known.chain.deliver(sequence);
         self.followed.has(sequence);
         None
+    }
+
+    /// Whether messages may have got lost on their way since it was last looked, or the broker is away.
+    fn may_have_missed(&self) -> bool {
+        self.history.borrow().round != self.round || !self.link.is_there()
     }
 
     fn lose(&self, inlet: &Inlet) {
@@ -378,5 +387,44 @@ impl Come {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rikki_topics::{From, Published, Topics, TopicsConfig};
+
+    use super::*;
+    use crate::fake::{Fake, Keeping};
+
+    /// The one before it may have been missed, and be gone by now.
+    #[tokio::test]
+    async fn the_first_message_after_an_absence_is_looked_behind() {
+        let fake = Fake::start().await;
+        let link = fake.link().await;
+        let keeping = Keeping::default();
+        let topics = Topics::with_broker(TopicsConfig::default(), keeping.clone());
+        let _topic = topics.subscribe("t", From::Now).unwrap();
+        let (inlet, epoch) = (keeping.inlet(), Epoch(1));
+        let followed = Arc::new(Followed::new(&inlet));
+        link.set_there(epoch);
+        let (history, known) = (link.history.subscribe(), Known { epoch: Some(epoch), chain: Chain::new(40, 40) });
+        let round = history.borrow().round;
+        let connected = link.connected.get().unwrap();
+        let (link, followed) = (&link, &followed);
+        let mut topic = Following { link, connected, followed, name: "t", known, history, round, ahead_since: None };
+        let message = || Stored { sequence: 60, message: Published::new("m"), time: 0 };
+        link.look_again();
+        assert!(matches!(topic.deliver(&inlet, message(), 0), Some(Need::Until(60, _))));
+        // It knows which one was before it.
+        topic.known.chain = Chain::new(40, 40);
+        assert!(topic.deliver(&inlet, message(), 40).is_none());
+        topic.known.chain = Chain::new(40, 40);
+        topic.round = link.history.borrow().round;
+        link.set_away("it is gone");
+        assert!(matches!(topic.deliver(&inlet, message(), 0), Some(Need::Until(60, _))));
+        link.set_there(epoch);
+        topic.round = link.history.borrow().round;
+        assert!(topic.deliver(&inlet, message(), 0).is_none());
     }
 }

@@ -11,6 +11,7 @@ mod counters;
 mod fake;
 mod follow;
 mod generation;
+mod kept;
 mod lane;
 mod link;
 mod own;
