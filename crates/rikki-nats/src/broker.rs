@@ -13,10 +13,10 @@ use crate::lane::Lane;
 
 /// A broker on NATS JetStream: topics with it are the same in each process that has the same stream.
 ///
-/// Connecting happens in a thread of its own, which goes on for as long as a clone of this is there, with a connection for
-/// each [stream](NatsConfig::own_stream). Until there is one, and whenever there is none, publishing fails at once with
-/// [`PublishError::Unavailable`](rikki_topics::PublishError::Unavailable), while whoever is subscribed waits and gets what
-/// was missed; why, is logged once, and in the [status](Self::status).
+/// Connecting happens in a thread of its own, which goes on for as long as a clone of this is there, with a connection
+/// for each [stream](NatsConfig::own_stream). Until there is one, and whenever there is none, publishing fails at once
+/// with [`PublishError::Unavailable`](rikki_topics::PublishError::Unavailable), while whoever is subscribed waits and
+/// gets what was missed; why, is logged once, and in the [status](Self::status).
 ///
 /// ```
 /// use rikki_nats::{Nats, NatsConfig};
