@@ -324,19 +324,11 @@ impl Reader<'_> {
 mod tests {
     use std::time::Duration;
 
-    use rikki_topics::{From, Topics, TopicsConfig};
     use serde_json::Value;
     use testkit::NatsServer;
 
     use super::*;
-    use crate::fake::{Fake, Keeping, link_to};
-
-    fn bounds() -> InletBounds {
-        let keeping = Keeping::default();
-        let topics = Topics::with_broker(TopicsConfig::default(), keeping.clone());
-        let _topic = topics.subscribe("t", From::Now).unwrap();
-        keeping.inlet().bounds()
-    }
+    use crate::fake::{Fake, bounds, link_to};
 
     /// A server, and a link to it whose stream has these messages, of the topic `t`.
     async fn with_messages(count: usize) -> (NatsServer, Arc<Link>) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions};
 use bytes::Bytes;
-use rikki_topics::{Broker, Inlet, Published, Publishing};
+use rikki_topics::{Broker, From, Inlet, InletBounds, Published, Publishing, Topics, TopicsConfig};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -100,6 +100,14 @@ impl Keeping {
     pub(crate) fn inlet(&self) -> Inlet {
         lock(&self.0).clone().unwrap()
     }
+}
+
+/// The bounds of a topic for which nothing is set.
+pub(crate) fn bounds() -> InletBounds {
+    let keeping = Keeping::default();
+    let topics = Topics::with_broker(TopicsConfig::default(), keeping.clone());
+    let _topic = topics.subscribe("t", From::Now).unwrap();
+    keeping.inlet().bounds()
 }
 
 impl Broker for Keeping {

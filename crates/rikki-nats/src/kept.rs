@@ -89,17 +89,10 @@ fn length(stored: &Stored) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use rikki_topics::{From, Published, Topics, TopicsConfig};
+    use rikki_topics::Published;
 
     use super::*;
-    use crate::fake::Keeping;
-
-    fn bounds() -> InletBounds {
-        let keeping = Keeping::default();
-        let topics = Topics::with_broker(TopicsConfig::default(), keeping.clone());
-        let _topic = topics.subscribe("t", From::Now).unwrap();
-        keeping.inlet().bounds()
-    }
+    use crate::fake::bounds;
 
     /// Also between two that were read, of which the second alone is left then.
     #[test]

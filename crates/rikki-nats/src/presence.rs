@@ -172,7 +172,8 @@ impl Others {
         let (mut known, mut is_read) = (Some(known), false);
         // What the bucket has is read in turn with other topics. Until it is this one's turn, it goes on; while it is read,
         // for 2 seconds at most, what is said waits, and nobody is forgotten.
-        let mut turn = Some(Box::pin(link.reading_presence.acquire()));
+        let wait = || Box::pin(link.reading_presence.acquire());
+        let mut turn = Some(wait());
         loop {
             let has_turn = async {
                 match &mut turn {
@@ -185,12 +186,12 @@ impl Others {
                 _ = sweep.tick() => {
                     self.sweep()?;
                     if !is_read && link.is_there() {
-                        turn.get_or_insert_with(|| Box::pin(link.reading_presence.acquire()));
+                        turn.get_or_insert_with(wait);
                     }
                 }
                 _ = history.changed() => {
                     is_read = false;
-                    turn.get_or_insert_with(|| Box::pin(link.reading_presence.acquire()));
+                    turn.get_or_insert_with(wait);
                 }
                 // What is said while it is read is newer, and heard after it.
                 permit = has_turn => {
