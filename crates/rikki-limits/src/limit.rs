@@ -397,6 +397,54 @@ macro_rules! limits {
     };
 }
 
+/// What plain data has beside its [`limits!`](crate::limits), of which `with` is the way to change it: all of them, and a
+/// way to set one by its name, of which there is an example.
+///
+/// ```
+/// rikki_limits::limits! {
+///     #[derive(Debug, PartialEq)]
+///     pub struct Config, setters of Config by with;
+///
+///     pub max_guests: u32 {
+///         name: "max-guests", unit: Count, default: "12",
+///         meaning: "Most guests at a time", detail: "",
+///         setter: max_guests(u32),
+///     }
+/// }
+/// rikki_limits::set_by_name!(Config, "`max-guests` to `20`");
+///
+/// assert_eq!(Config::default().set("max-guests", "20"), Ok(Config::default().max_guests(20_u32)));
+/// assert!(Config::default().set("max-hosts", "20").is_err());
+/// ```
+#[macro_export]
+macro_rules! set_by_name {
+    ($config:ident, $example:literal) => {
+        impl $config {
+            /// The limits, which [`set`](Self::set) sets by name.
+            pub fn limits() -> impl Iterator<Item = &'static $crate::Limit> {
+                Self::LIMITS.iter()
+            }
+
+            #[doc = concat!("Sets a limit by its name, as a person writes it: ", $example, ".")]
+            ///
+            /// # Errors
+            ///
+            /// [`BadLimit`](rikki_limits::BadLimit), if there is no limit of this name or this is no value for it.
+            pub fn set(mut self, name: &str, text: &str) -> Result<Self, $crate::BadLimit> {
+                match self.set_limit(name, text)? {
+                    true => Ok(self),
+                    false => Err($crate::BadLimit::Unknown(name.to_owned())),
+                }
+            }
+
+            fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+                change(&mut self);
+                self
+            }
+        }
+    };
+}
+
 /// What a limit is unless it is set: a text, `none`, or `["what holds then"]`.
 #[doc(hidden)]
 #[macro_export]

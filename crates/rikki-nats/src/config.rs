@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rikki_limits::{BadLimit, Limit};
 use rikki_topics::Pattern;
 
 use crate::own::{StreamConfig, check_name};
@@ -86,6 +85,8 @@ impl fmt::Debug for Token {
     }
 }
 
+rikki_limits::set_by_name!(NatsConfig, "`broker-retention` to `1h`");
+
 impl NatsConfig {
     /// One server or several of one cluster: `nats://HOST[:PORT]`, and more hosts behind commas. `tls://` asks for TLS,
     /// which is used anyway where the server wants it. The port is 4222 where none is named. A user and a password may
@@ -129,28 +130,6 @@ impl NatsConfig {
     /// subscribers are told of a gap.
     pub fn core(self, core: bool) -> Self {
         Self { core, ..self }
-    }
-
-    /// The limits, which [`set`](Self::set) sets by name.
-    pub fn limits() -> impl Iterator<Item = &'static Limit> {
-        Self::LIMITS.iter()
-    }
-
-    /// Sets a limit by its name, as a person writes it: `broker-retention` to `1h`.
-    ///
-    /// # Errors
-    ///
-    /// [`BadLimit`], if there is no limit of this name or this is no value for it.
-    pub fn set(mut self, name: &str, text: &str) -> Result<Self, BadLimit> {
-        match self.set_limit(name, text)? {
-            true => Ok(self),
-            false => Err(BadLimit::Unknown(name.to_owned())),
-        }
-    }
-
-    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
-        change(&mut self);
-        self
     }
 
     /// Whether it can be what it is, without asking anybody.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rikki_limits::{BadLimit, Limit};
 use rikki_topics::{BadName, Pattern};
 
 use crate::config::{BadConfig, NatsConfig};
@@ -39,34 +38,14 @@ rikki_limits::limits! {
     }
 }
 
+rikki_limits::set_by_name!(StreamConfig, "`retention` to `1h`");
+
 impl StreamConfig {
     /// A stream of this name: 1 to 32 ASCII letters, digits, `-` or `_`. In NATS that of all topics stands before it, and
     /// a `_`: as in `rikki_chat`, which is not to be the [`NatsConfig::stream`] of anybody else: that would be the same
     /// one.
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
-    }
-
-    /// The limits, which [`set`](Self::set) sets by name.
-    pub fn limits() -> impl Iterator<Item = &'static Limit> {
-        Self::LIMITS.iter()
-    }
-
-    /// Sets a limit by its name, as a person writes it: `retention` to `1h`.
-    ///
-    /// # Errors
-    ///
-    /// [`BadLimit`], if there is no limit of this name or this is no value for it.
-    pub fn set(mut self, name: &str, text: &str) -> Result<Self, BadLimit> {
-        match self.set_limit(name, text)? {
-            true => Ok(self),
-            false => Err(BadLimit::Unknown(name.to_owned())),
-        }
-    }
-
-    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
-        change(&mut self);
-        self
     }
 }
 

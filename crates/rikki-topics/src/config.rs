@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use rikki_limits::{BadLimit, Limit};
-
 use crate::name::{BadName, Pattern};
 
 rikki_limits::limits! {
@@ -65,6 +63,8 @@ rikki_limits::limits! {
     }
 }
 
+rikki_limits::set_by_name!(TopicsConfig, "`topic-memory` to `64MiB`");
+
 impl TopicsConfig {
     /// Sets what the topics of a pattern are like: a name, or a prefix with `*` behind it for all names that begin so
     /// and go on. A name comes before a prefix, and a longer prefix before a shorter one; the same one again replaces
@@ -84,28 +84,6 @@ impl TopicsConfig {
     /// [`TopicConfig::default`].
     pub fn others(mut self, config: impl Into<Option<TopicConfig>>) -> Self {
         self.others = config.into();
-        self
-    }
-
-    /// The limits over all topics, which [`set`](Self::set) sets by name.
-    pub fn limits() -> impl Iterator<Item = &'static Limit> {
-        Self::LIMITS.iter()
-    }
-
-    /// Sets a limit over all topics by its name, as a person writes it: `topic-memory` to `64MiB`.
-    ///
-    /// # Errors
-    ///
-    /// [`BadLimit`], if there is no limit of this name or this is no value for it.
-    pub fn set(mut self, name: &str, text: &str) -> Result<Self, BadLimit> {
-        match self.set_limit(name, text)? {
-            true => Ok(self),
-            false => Err(BadLimit::Unknown(name.to_owned())),
-        }
-    }
-
-    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
-        change(&mut self);
         self
     }
 }
@@ -147,6 +125,8 @@ rikki_limits::limits! {
     }
 }
 
+rikki_limits::set_by_name!(TopicConfig, "`age` to `10m`");
+
 impl TopicConfig {
     /// Sets what becomes of a subscriber whom the ring has gone on without; default [`Policy::Gap`].
     pub fn policy(self, policy: Policy) -> Self {
@@ -184,28 +164,6 @@ impl TopicConfig {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.publish
-    }
-
-    /// The limits of a topic, which [`set`](Self::set) sets by name.
-    pub fn limits() -> impl Iterator<Item = &'static Limit> {
-        Self::LIMITS.iter()
-    }
-
-    /// Sets a limit by its name, as a person writes it: `age` to `10m`.
-    ///
-    /// # Errors
-    ///
-    /// [`BadLimit`], if there is no limit of this name or this is no value for it.
-    pub fn set(mut self, name: &str, text: &str) -> Result<Self, BadLimit> {
-        match self.set_limit(name, text)? {
-            true => Ok(self),
-            false => Err(BadLimit::Unknown(name.to_owned())),
-        }
-    }
-
-    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
-        change(&mut self);
-        self
     }
 }
 
