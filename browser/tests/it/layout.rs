@@ -98,8 +98,9 @@ async fn listing_on_three_screens() {
     }
 }
 
-/// Ten thousand echoes take the page less than 1 ms each, and none of what it does at once more than 100 ms: of its own
-/// processor time, since others may be at work on this machine. It was 6 s in all on a machine of half the usual speed.
+/// Ten thousand echoes take the page less than 2 ms each, and none of what it does at once more than 200 ms: of its own
+/// processor time, since others may be at work on this machine. On one of half the usual speed it was 6 s in all and
+/// 66 ms at once.
 #[tokio::test]
 async fn thousands_of_echoes_leave_room_for_frames() {
     let server = Server::http().await;
@@ -124,7 +125,7 @@ async fn thousands_of_echoes_leave_room_for_frames() {
             .collect();
         let (total, most) = (tasks.iter().sum::<f64>(), tasks.iter().copied().fold(0.0, f64::max));
         assert!(tasks.len() > 20, "the trace has its tasks: {}", tasks.len());
-        assert!(total < 10_000.0 && most < 100.0, "{total:.0} ms in all, {most:.1} ms at once");
+        assert!(total < 20_000.0 && most < 200.0, "{total:.0} ms in all, {most:.1} ms at once");
     })
     .await;
 }

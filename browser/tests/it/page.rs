@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::server::Server;
 
-/// How long a change of the page may take.
-const DEADLINE: Duration = Duration::from_secs(15);
+/// How long a change of the page may take, with a browser that is traced on a slow machine too.
+const DEADLINE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
 // The WebDriver codes of keys: https://www.w3.org/TR/webdriver2/#keyboard-actions
