@@ -6,6 +6,8 @@
 mod chain;
 #[cfg(feature = "client")]
 pub(crate) mod client;
+#[cfg(any(feature = "axum", feature = "client"))]
+mod copying;
 mod error;
 pub mod pem;
 #[cfg(any(feature = "axum", feature = "client"))]

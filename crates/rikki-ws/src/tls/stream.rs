@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
+use super::copying;
 use crate::buffers::READ_SIZE;
 use crate::local::Local;
 
@@ -185,7 +186,7 @@ where
     ) -> Poll<io::Result<usize>> {
         // rustls takes 64 KiB, and has room for them when what it took before is written.
         ready!(self.poll_write_tls(cx))?;
-        let count = self.session.writer().write_vectored(pieces)?;
+        let count = copying::write(pieces, |some| self.session.writer().write_vectored(some))?;
         match self.poll_write_tls(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             _ => Poll::Ready(Ok(count)),
