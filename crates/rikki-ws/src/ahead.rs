@@ -186,18 +186,20 @@ mod tests {
     use std::io::{ErrorKind, Read as _};
     use std::net::TcpListener;
 
-    use socket2::SockRef;
+    use socket2::{Domain, SockRef, Socket, Type};
 
     use super::*;
 
-    /// Our end, as one that our server has accepted, and that of a peer.
+    /// Our end, as one that our server has accepted, and that of a peer, whose kernel takes little at a time.
     fn pair(mark: u32) -> (TcpStream, std::net::TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         SockRef::from(&listener).set_tcp_notsent_lowat(mark).unwrap();
-        let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let peer = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        peer.set_recv_buffer_size(32 * 1024).unwrap();
+        peer.connect(&listener.local_addr().unwrap().into()).unwrap();
         let (ours, _) = listener.accept().unwrap();
         ours.set_nonblocking(true).unwrap();
-        (TcpStream::from_std(ours).unwrap(), peer)
+        (TcpStream::from_std(ours).unwrap(), peer.into())
     }
 
     fn mark(tcp: &TcpStream) -> u32 {
