@@ -5,7 +5,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
@@ -35,8 +35,9 @@ pub const NEVER: Tick = Tick::MAX;
 #[derive(Debug, Default)]
 pub struct Clock {
     now: AtomicU32,
-    /// The code that connections are to close with, each in its turn, or 0.
-    drain: AtomicU16,
+    /// The code that connections are to close with, each in its turn, or 0, and by [`ONE`] how many are told to close
+    /// beside that: in one number, since each turn of each connection looks at it.
+    closing: AtomicU64,
     /// Set when the runtime has dropped the task that counts.
     stopped: AtomicBool,
     slots: Mutex<Slab<Slot>>,
@@ -44,6 +45,9 @@ pub struct Clock {
     used: Arc<Notify>,
     turns: Arc<Turns>,
 }
+
+/// One that is told to close, behind the code for all.
+const ONE: u64 = 1 << u16::BITS;
 
 #[derive(Debug)]
 struct Slot {
@@ -87,7 +91,8 @@ impl Clock {
     /// Makes every connection of the clock close with `code`: those to come at once, the others in random order, evenly
     /// spread over `window`, so that they do not all come back at the same moment.
     pub async fn drain(&self, code: CloseCode, window: Duration) {
-        self.drain.store(code.0, Relaxed);
+        let with_code = |closing: u64| Some(closing / ONE * ONE | u64::from(code.0));
+        let _ = self.closing.fetch_update(Relaxed, Relaxed, with_code);
         let random = RandomState::new();
         let mut order: Vec<usize> = self.slots().iter().map(|(key, _)| key).collect();
         order.sort_by_cached_key(|key| random.hash_one(key));
@@ -109,8 +114,24 @@ impl Clock {
         }
     }
 
+    /// Whether any of its connections is to close.
+    #[inline(always)]
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Relaxed) != 0
+    }
+
+    /// One of its connections is told to close: each looks whether it is that one, until it is gone.
+    pub(super) fn one_closes(&self) {
+        self.closing.fetch_add(ONE, Relaxed);
+    }
+
+    /// One that was told to close is gone.
+    pub(super) fn one_is_gone(&self) {
+        self.closing.fetch_sub(ONE, Relaxed);
+    }
+
     fn draining(&self) -> Option<CloseCode> {
-        match self.drain.load(Relaxed) {
+        match (self.closing.load(Relaxed) % ONE) as u16 {
             0 => None,
             code => Some(CloseCode(code)),
         }

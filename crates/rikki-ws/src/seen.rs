@@ -13,6 +13,7 @@ use rikki_proto::CloseCode;
 use rikki_proto::deflate::{Codecs, Decompressor};
 use rikki_proto::handshake::Subprotocol;
 
+use super::clock::Clock;
 use super::id::ConnectionId;
 use super::live::Live;
 use super::meters::{Carrier, Meters, Packed, Pair, grow};
@@ -42,16 +43,23 @@ pub(crate) struct Seen {
     backlog: AtomicUsize,
     waits_since: AtomicU64,
     mailbox: OnceLock<Weak<Mailbox>>,
-    /// [`NEW`], [`UNTOLD`], or the code that it is to be closed with.
+    /// The code that it is to be closed with, or [`UNTOLD`].
     told: AtomicU16,
-    /// What wakes the task that drives it: one and the same all its life, as its alarm's.
-    waker: Mutex<Option<Waker>>,
+    /// Where it is driven, as long as it is open.
+    driven: Mutex<Option<Driven>>,
 }
 
-/// It has had no turn yet: nobody knows whom to wake. No Close has this code.
-const NEW: u16 = u16::MAX;
 /// Nobody has told it to close.
 const UNTOLD: u16 = 0;
+
+/// Where one is driven that is open.
+#[derive(Debug)]
+struct Driven {
+    /// That of its driver, which learns there that it may be told to close.
+    clock: Arc<Clock>,
+    /// What wakes its task, once that has waited: one and the same all its life, as its alarm's.
+    waker: Option<Waker>,
+}
 
 /// Messages in one direction: its driver alone writes to it.
 #[derive(Debug, Default)]
@@ -75,7 +83,7 @@ impl Seen {
         opening: &Opening,
         packed: Option<Arc<[Pair; 2]>>,
     ) -> Arc<Self> {
-        let (received, sent, backlog, waits_since, mailbox, waker) = Default::default();
+        let (received, sent, backlog, waits_since, mailbox, told, driven) = Default::default();
         Arc::new(Self {
             id: id.get(),
             live: live.clone(),
@@ -89,8 +97,8 @@ impl Seen {
             backlog,
             waits_since,
             mailbox,
-            told: AtomicU16::new(NEW),
-            waker,
+            told,
+            driven,
         })
     }
 
@@ -121,38 +129,46 @@ impl Seen {
         let _ = self.mailbox.set(Arc::downgrade(mailbox));
     }
 
-    /// The code that it is to be closed with, if somebody has said so; `waker` is woken when somebody does.
-    #[inline(always)]
-    pub(crate) fn closing(&self, waker: &Waker) -> Option<CloseCode> {
-        if self.told.load(Relaxed) == UNTOLD { None } else { self.look(waker) }
+    /// The code that it is to be closed with, if somebody has said so. Who waits to be told has its waker known before
+    /// it looks.
+    pub(crate) fn closing(&self) -> Option<CloseCode> {
+        Some(CloseCode(self.told.load(Relaxed))).filter(|code| code.0 != UNTOLD)
     }
 
-    #[cold]
-    #[inline(never)]
-    fn look(&self, waker: &Waker) -> Option<CloseCode> {
-        // Under the lock, so that nobody closes it between the look and the waker.
-        let mut known = self.waker();
-        let told = self.told.load(Relaxed);
-        if told != NEW {
-            return Some(CloseCode(told));
+    /// `waker` is woken when somebody tells it to close.
+    pub(crate) fn wakes(&self, waker: &Waker) {
+        if let Some(driven) = &mut *self.driven()
+            && driven.waker.is_none()
+        {
+            driven.waker = Some(waker.clone());
         }
-        *known = Some(waker.clone());
-        self.told.store(UNTOLD, Relaxed);
-        None
     }
 
     pub(crate) fn close(&self, code: CloseCode) {
         let waker = {
-            let mut waker = self.waker();
-            self.told.store(code.0, Relaxed);
-            waker.take()
+            let mut driven = self.driven();
+            let Some(driven) = &mut *driven else { return };
+            // Under the lock, so that whoever has made its waker known before finds what was told.
+            if self.told.swap(code.0, Relaxed) == UNTOLD {
+                driven.clock.one_closes();
+            }
+            driven.waker.clone()
         };
         // Without the lock: it may run anything.
         waker.into_iter().for_each(Waker::wake);
     }
 
-    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
-        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Its driver is gone.
+    fn end(&self) {
+        let driven = self.driven().take();
+        if let (Some(driven), Some(_)) = (&driven, self.closing()) {
+            driven.clock.one_is_gone();
+        }
+        drop(driven); // without the lock: it may be the last to hold a task
+    }
+
+    fn driven(&self) -> MutexGuard<'_, Option<Driven>> {
+        self.driven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Bytes that wait to be written, those that senders have queued included.
@@ -183,7 +199,7 @@ impl Seen {
             received_packed,
             queued: queued as u64,
             waiting: (backlog > 0).then_some(waiting),
-            closing: Some(self.told.load(Relaxed)).filter(|told| ![NEW, UNTOLD].contains(told)),
+            closing: self.closing().map(|code| code.0),
         }
     }
 }
@@ -233,7 +249,9 @@ pub struct Details {
 pub(crate) struct Enrolled(Arc<Seen>);
 
 impl Enrolled {
-    pub(crate) fn new(seen: Arc<Seen>) -> Self {
+    /// Its driver's deadlines are those of `clock`.
+    pub(crate) fn new(seen: Arc<Seen>, clock: &Arc<Clock>) -> Self {
+        *seen.driven() = Some(Driven { clock: clock.clone(), waker: None });
         seen.live.roll().add(&seen);
         Self(seen)
     }
@@ -250,6 +268,7 @@ impl Deref for Enrolled {
 impl Drop for Enrolled {
     fn drop(&mut self) {
         self.0.live.roll().remove(&self.0);
+        self.0.end();
     }
 }
 
@@ -396,21 +415,29 @@ mod tests {
         let parts = Box::new(http::Request::new(()).into_parts().0);
         let opening = Opening { parts, peer: None, subprotocol: None, is_compressed: false };
         let live = Live::new();
-        let open = || Enrolled::new(Seen::new(ConnectionId::next(), (&live, &Meters::unread()), &opening, None));
+        let clock = Arc::<Clock>::default();
+        let open =
+            || Enrolled::new(Seen::new(ConnectionId::next(), (&live, &Meters::unread()), &opening, None), &clock);
         let task = Arc::new(Woken(AtomicUsize::new(0)));
         let waker = Waker::from(task.clone());
         let seen = open();
-        assert_eq!([seen.closing(&waker), seen.closing(&waker)], [None; 2]);
-        assert!(live.close(seen.id, CloseCode::POLICY_VIOLATION));
-        assert_eq!(task.0.load(Relaxed), 1);
-        assert_eq!(seen.closing(&waker), Some(CloseCode::POLICY_VIOLATION));
+        seen.wakes(&waker);
+        assert_eq!((seen.closing(), clock.is_closing()), (None, false));
+        for _ in 0..2 {
+            assert!(live.close(seen.id, CloseCode::POLICY_VIOLATION));
+        }
+        assert_eq!(task.0.load(Relaxed), 2);
+        assert_eq!((seen.closing(), clock.is_closing()), (Some(CloseCode::POLICY_VIOLATION), true));
         assert_eq!(live.details(seen.id).unwrap().closing, Some(1008));
-        let id = seen.id;
+        let (id, kept) = (seen.id, seen.0.clone());
         drop(seen);
         assert!(!live.close(id, CloseCode::NORMAL), "it is not found any more");
+        kept.close(CloseCode::NORMAL);
+        assert_eq!(task.0.load(Relaxed), 2, "found before, and told when it is gone");
+        assert!(!clock.is_closing(), "the others look no longer");
         let new = open();
         assert_eq!(live.details(new.id).unwrap().closing, None);
         assert!(live.close(new.id, CloseCode::NORMAL));
-        assert_eq!(new.closing(&waker), Some(CloseCode::NORMAL));
+        assert_eq!((new.closing(), clock.is_closing()), (Some(CloseCode::NORMAL), true));
     }
 }

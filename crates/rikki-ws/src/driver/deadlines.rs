@@ -24,9 +24,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
                 return false;
             }
             let Some(due) = self.handle_deadlines(turn) else { return false };
-            self.line.alarm.set(due, turn.cx.waker());
-            // Looked at again: a drain wakes those alone that have set an alarm.
-            if self.draining().is_some() && self.is_fed() {
+            self.set_alarm(due, turn);
+            // Looked at again: who closes wakes those alone that have set an alarm.
+            if self.closing(turn.tally.as_ref()).is_some() {
                 return false;
             }
         }

@@ -90,7 +90,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
         let now = clock.now();
         let unparsed = (!read_ahead.is_empty()).then(|| Unparsed::new(read_ahead, &terms));
         let until = if connection.is_server() { terms.end_of_life(now) } else { NEVER };
-        let seen = trace.seen.map(Enrolled::new);
+        let seen = trace.seen.map(|seen| Enrolled::new(seen, &clock));
         // Its endpoint may have been closed since it was let in: whoever did so has not found it there.
         if let Some(seen) = seen.as_ref().filter(|_| terms.meters.is_closed()) {
             seen.close(CloseCode::GOING_AWAY);
@@ -164,11 +164,29 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
         self.connection.is_open() && self.ending.is_open()
     }
 
-    /// The code to close with, if a server drains and the connection is one of its own that is not closing anyway: what
-    /// a request or a handler has opened as a client lasts as long as they do.
-    fn draining(&self) -> Option<CloseCode> {
-        let code = if self.connection.is_server() { self.line.alarm.draining() } else { None };
-        code.filter(|_| self.may_close())
+    /// The code to close with, if this connection is told to, or a server drains and it is one of its own: what a request
+    /// or a handler has opened as a client lasts as long as they do. `None` if it is closing anyway.
+    #[inline(always)]
+    fn closing(&mut self, tally: Option<&Tally<'_>>) -> Option<CloseCode> {
+        if self.line.alarm.clock().is_closing() { self.told_to_close(tally) } else { None }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn told_to_close(&mut self, tally: Option<&Tally<'_>>) -> Option<CloseCode> {
+        if !self.may_close() {
+            return None;
+        }
+        let drain = if self.connection.is_server() { self.line.alarm.draining() } else { None };
+        // Somebody who looks inside may have told this one.
+        tally.and_then(|tally| tally.seen.closing()).or_else(|| drain.filter(|_| self.is_fed()))
+    }
+
+    /// Has the task woken when `due` has come, and when it is to close.
+    fn set_alarm<C: Consumer>(&mut self, due: Tick, turn: &Turn<'_, '_, C>) {
+        let waker = turn.cx.waker();
+        turn.tally.as_ref().inspect(|tally| tally.seen.wakes(waker));
+        self.line.alarm.set(due, waker);
     }
 
     /// Lets senders know what is unsent when others have their turn.
@@ -254,16 +272,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     }
 
     fn turn<C: Consumer>(&mut self, turn: &mut Turn<'_, '_, C>, read: &mut [u8]) -> Poll<Stopped> {
-        // Somebody who looks inside may have said so.
-        if let Some(code) = turn.tally.as_ref().and_then(|tally| tally.seen.closing(turn.cx.waker()))
-            && self.may_close()
-        {
-            self.close_in_turn(code, "", turn.output);
-        }
         loop {
-            if let Some(code) = self.draining()
-                && self.is_fed()
-            {
+            if let Some(code) = self.closing(turn.tally.as_ref()) {
                 self.close_in_turn(code, "", turn.output);
             }
             self.write(turn);
@@ -294,7 +304,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
                 self.write(turn);
                 // A peer that never falls silent has to end its messages in time too.
                 if let Some(due) = self.handle_deadlines(turn) {
-                    self.line.alarm.set(due, turn.cx.waker());
+                    self.set_alarm(due, turn);
                 }
                 self.give_way(turn);
                 // Who waits for room is not to wait for silence too.
