@@ -101,7 +101,7 @@ fn check(suite: &str, commands: &mut [Command]) -> Outcome {
             }
         }
     }
-    Outcome { suite: suite.to_owned(), result: Ok(tally) }
+    Outcome::new(suite, Ok(tally))
 }
 
 fn format(project: &Project) -> Vec<Command> {
@@ -165,7 +165,7 @@ fn dependencies(project: &Project) -> Outcome {
     let suite = "licences, duplicates and sources of dependencies";
     // Not optimized: it is built once and runs for seconds.
     match install::cargo_tool(project, "cargo-deny", CARGO_DENY, &["--debug"]) {
-        Err(missing) => Outcome { suite: suite.to_owned(), result: Err(missing) },
+        Err(missing) => Outcome::new(suite, Err(missing)),
         Ok(program) => {
             let mut command = Command::new(program);
             command.current_dir(&project.root).args(["--locked", "check", "bans", "licenses", "sources"]);

@@ -6,7 +6,7 @@ use crate::Result;
 use crate::install::{self, Missing};
 use crate::process::{run as run_command, tee};
 use crate::project::Project;
-use crate::suites::{CARGO_LIMIT, Outcome, Tally, parse};
+use crate::suites::{CARGO_LIMIT, Outcome, Tally, failure, parse};
 
 /// What to run, and at what length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,10 +22,10 @@ pub(crate) struct Options {
 /// Runs the cases. One that cannot run here is an outcome of its own, as missing.
 pub(crate) fn run(project: &Project, options: &Options) -> Vec<Outcome> {
     if !cfg!(target_os = "linux") {
-        return vec![outcome("faults", Err(Missing("they need Linux".to_owned())))];
+        return vec![Outcome::new("faults", Err(Missing("they need Linux".to_owned())))];
     }
     let mut left_out = Vec::new();
-    let mut tally = None;
+    let (mut tally, mut failures) = (None, Vec::new());
     if let Err(missing) = install::faults() {
         // The cases that need it are left out, each by its name.
         println!("{missing}");
@@ -34,8 +34,9 @@ pub(crate) fn run(project: &Project, options: &Options) -> Vec<Outcome> {
         let limit = CARGO_LIMIT + Duration::from_secs(60 * options.minutes.unwrap_or_default());
         tee(&mut command(project, options), limit, |line| {
             tally = parse(line).or(tally);
+            failures.extend(failure(line));
             if let Some((case, why)) = line.split_once(" ... not run: ") {
-                left_out.push(outcome(&format!("faults, {case}"), Err(Missing(why.to_owned()))));
+                left_out.push(Outcome::new(&format!("faults, {case}"), Err(Missing(why.to_owned()))));
             }
         })
     });
@@ -46,7 +47,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Vec<Outcome> {
             Tally { passed: 0, failed: 1 }
         }
     };
-    let mut outcomes = vec![outcome("faults", Ok(tally))];
+    let mut outcomes = vec![Outcome { failures, ..Outcome::new("faults", Ok(tally)) }];
     outcomes.append(&mut left_out);
     outcomes
 }
@@ -70,8 +71,4 @@ fn command(project: &Project, options: &Options) -> std::process::Command {
     }
     command.args(options.cases.iter().flat_map(|case| ["--case", case]));
     command
-}
-
-fn outcome(suite: &str, result: std::result::Result<Tally, Missing>) -> Outcome {
-    Outcome { suite: suite.to_owned(), result }
 }

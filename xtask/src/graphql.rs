@@ -36,7 +36,7 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
         }
         tally
     });
-    vec![Outcome { suite: "graphql-ws".to_owned(), result }]
+    vec![Outcome::new("graphql-ws", result)]
 }
 
 /// The server, below a target folder of its own, since its workspace has one.

@@ -61,7 +61,7 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
     };
     let outcome = |suite: &str, cargo: std::result::Result<Command, Missing>| match cargo {
         Ok(mut cargo) => cargo_test(&mut cargo, suite),
-        Err(missing) => Outcome { suite: suite.to_owned(), result: Err(missing) },
+        Err(missing) => Outcome::new(suite, Err(missing)),
     };
     let with_python = python(project).map(|python| {
         let at_home = [PROMETHEUS, ALERTS, SYSTEMD, CONTAINER];

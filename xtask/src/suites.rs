@@ -18,13 +18,22 @@ const BROWSER_TESTS: &str = "browser-tests";
 /// How long one cargo command may take, building included.
 pub(crate) const CARGO_LIMIT: Duration = Duration::from_secs(3600);
 
+/// How much is said at the end of what failed, in characters.
+const FAILURE: usize = 2000;
+
 /// What became of a suite.
 pub(crate) struct Outcome {
     pub(crate) suite: String,
     pub(crate) result: Result<Tally, Missing>,
+    /// The lines that said what failed: what is at the end of a long run is what is read.
+    pub(crate) failures: Vec<String>,
 }
 
 impl Outcome {
+    pub(crate) fn new(suite: &str, result: Result<Tally, Missing>) -> Self {
+        Self { suite: suite.to_owned(), result, failures: Vec::new() }
+    }
+
     /// Whether it ran, and something in it failed.
     pub(crate) fn has_failed(&self) -> bool {
         self.result.as_ref().is_ok_and(|tally| tally.failed > 0)
@@ -49,13 +58,12 @@ impl Tally {
 pub(crate) fn all(project: &Project) -> Vec<Outcome> {
     let workspace = ["test", "--workspace", "--no-fail-fast", "--exclude", interop::PACKAGE];
     // Said where it is missing; elsewhere the tests tell whether they can do without.
-    let command =
-        install::command_tests().map_err(|missing| Outcome { suite: "command".to_owned(), result: Err(missing) });
+    let command = install::command_tests().map_err(|missing| Outcome::new("command", Err(missing)));
     let mut outcomes = match install::browser_tests(project) {
         Ok(()) => vec![cargo_test(project.cargo().args(workspace), "cargo test, with the browser's")],
         Err(missing) => vec![
             cargo_test(project.cargo().args(workspace).args(["--exclude", BROWSER_TESTS]), "cargo test"),
-            Outcome { suite: "browser".to_owned(), result: Err(missing) },
+            Outcome::new("browser", Err(missing)),
         ],
     };
     outcomes.extend(command.err());
@@ -74,7 +82,7 @@ pub(crate) fn all(project: &Project) -> Vec<Outcome> {
 pub(crate) fn browser(project: &Project) -> Vec<Outcome> {
     vec![match install::browser_tests(project) {
         Ok(()) => cargo_test(project.cargo().args(["test", "--no-fail-fast", "--package", BROWSER_TESTS]), "browser"),
-        Err(missing) => Outcome { suite: "browser".to_owned(), result: Err(missing) },
+        Err(missing) => Outcome::new("browser", Err(missing)),
     }]
 }
 
@@ -83,10 +91,11 @@ pub(crate) fn browser(project: &Project) -> Vec<Outcome> {
 pub(crate) fn account(outcomes: &[Outcome], skip_missing: bool) -> bool {
     let mut sum = Tally::default();
     println!();
-    for Outcome { suite, result } in outcomes {
+    for Outcome { suite, result, failures } in outcomes {
         match result {
             Ok(tally) => {
                 println!("{suite}: {} passed, {} failed", tally.passed, tally.failed);
+                failures.iter().for_each(|failure| println!("    {failure}"));
                 sum.add(*tally);
             }
             Err(missing) if skip_missing => println!("{suite}: left out ({missing})"),
@@ -103,7 +112,11 @@ pub(crate) fn account(outcomes: &[Outcome], skip_missing: bool) -> bool {
 /// Runs a `cargo test` and counts what it reports.
 pub(crate) fn cargo_test(command: &mut Command, suite: &str) -> Outcome {
     let mut tally = Tally::default();
-    let ended = tee(command, CARGO_LIMIT, |line| tally.add(parse(line).unwrap_or_default()));
+    let mut failures = Vec::new();
+    let ended = tee(command, CARGO_LIMIT, |line| {
+        tally.add(parse(line).unwrap_or_default());
+        failures.extend(failure(line));
+    });
     let trouble = match ended {
         Ok(status) if status.success() => None,
         Ok(status) => Some(format!("cargo test: {status}")),
@@ -114,7 +127,12 @@ pub(crate) fn cargo_test(command: &mut Command, suite: &str) -> Outcome {
         // It did not compile, or a test ended its whole process: no line counted that.
         tally.failed = tally.failed.max(1);
     }
-    Outcome { suite: suite.to_owned(), result: Ok(tally) }
+    Outcome { failures, ..Outcome::new(suite, Ok(tally)) }
+}
+
+/// A line such as `test parse ... FAILED`, of which what follows says why where it is one of faults.
+pub(crate) fn failure(line: &str) -> Option<String> {
+    line.contains(" ... FAILED").then(|| line.chars().take(FAILURE).collect())
 }
 
 /// The counts in a line such as `test result: ok. 3 passed; 0 failed; 0 ignored; ...`.
@@ -144,9 +162,25 @@ mod tests {
     }
 
     #[test]
+    fn what_failed_is_said_at_the_end() {
+        let check = |line: &str, expected: Option<&str>| assert_eq!(failure(line).as_deref(), expected, "{line}");
+        check("test parse ... FAILED", Some("test parse ... FAILED"));
+        check("heads ... FAILED (5 s): 3 held up", Some("heads ... FAILED (5 s): 3 held up"));
+        check("test parse ... ok", None);
+        let mut harness = Command::new("sh");
+        harness
+            .args(["-c", "echo test a ... ok; echo test b ... FAILED; echo 'test result: FAILED. 1 passed; 1 failed'"]);
+        let outcome = cargo_test(&mut harness, "a suite");
+        assert_eq!(
+            (outcome.failures, outcome.result.ok()),
+            (vec!["test b ... FAILED".to_owned()], Some(Tally { passed: 1, failed: 1 }),)
+        );
+    }
+
+    #[test]
     fn accounts_for_what_ran_and_what_did_not() {
-        let ran = |passed, failed| Outcome { suite: "ran".to_owned(), result: Ok(Tally { passed, failed }) };
-        let left_out = || Outcome { suite: "left out".to_owned(), result: Err(Missing("nothing there".to_owned())) };
+        let ran = |passed, failed| Outcome::new("ran", Ok(Tally { passed, failed }));
+        let left_out = || Outcome::new("left out", Err(Missing("nothing there".to_owned())));
         let check = |outcomes: &[Outcome], skip_missing, expected| {
             assert_eq!(account(outcomes, skip_missing), expected);
         };

@@ -50,7 +50,7 @@ pub(crate) fn check(project: &Project) -> Outcome {
             tally.failed += 1;
         }
     }
-    Outcome { suite: "public interface".to_owned(), result: Ok(tally) }
+    Outcome::new("public interface", Ok(tally))
 }
 
 fn file(project: &Project, library: &str) -> PathBuf {

@@ -62,13 +62,13 @@ impl Subject {
 pub(crate) fn run(project: &Project, patterns: &[String], all: bool) -> Vec<Outcome> {
     let suite = match install::suite(project) {
         Ok(suite) => suite,
-        Err(missing) => return vec![Outcome { suite: "Autobahn".to_owned(), result: Err(missing) }],
+        Err(missing) => return vec![Outcome::new("Autobahn", Err(missing))],
     };
     let expected = match prepare(project, patterns) {
         Ok(expected) => expected,
         Err(error) => {
             println!("Autobahn: {error}");
-            return vec![Outcome { suite: "Autobahn".to_owned(), result: Ok(Tally { passed: 0, failed: 1 }) }];
+            return vec![Outcome::new("Autobahn", Ok(Tally { passed: 0, failed: 1 }))];
         }
     };
     let mut summary = format!("# Autobahn test suite {}, rikki {}\n", suite.version, env!("CARGO_PKG_VERSION"));
@@ -91,7 +91,7 @@ pub(crate) fn run(project: &Project, patterns: &[String], all: bool) -> Vec<Outc
         print!("\n{text}\n");
         // Writing to a String cannot fail.
         let _ = write!(summary, "\n{text}");
-        outcomes.push(Outcome { suite: format!("Autobahn {}, {name}", suite.version), result: Ok(tally) });
+        outcomes.push(Outcome::new(&format!("Autobahn {}, {name}", suite.version), Ok(tally)));
     }
     let file = suite.folder.join("summary.md");
     match fs::write(&file, summary) {

@@ -87,10 +87,10 @@ fn cases() -> Vec<Case> {
 fn judged(project: &Project, cases: &[Case]) -> Outcome {
     let suite = "instructions and system calls per message".to_owned();
     if !cfg!(target_os = "linux") {
-        return Outcome { suite, result: Err(Missing("they are counted on Linux".to_owned())) };
+        return Outcome::new(&suite, Err(Missing("they are counted on Linux".to_owned())));
     }
     if let Err(missing) = install::counters() {
-        return Outcome { suite, result: Err(missing) };
+        return Outcome::new(&suite, Err(missing));
     }
     println!("counting {suite}");
     let failed = |error: String| {
@@ -106,7 +106,7 @@ fn judged(project: &Project, cases: &[Case]) -> Outcome {
         ))),
         Ok((_, committed)) => judge_all(project, cases, &committed.counts).map_or_else(failed, Ok),
     };
-    Outcome { suite, result }
+    Outcome::new(&suite, result)
 }
 
 fn judge_all(project: &Project, cases: &[Case], committed: &Counts) -> Result<Tally> {

@@ -74,7 +74,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Vec<Outcome> {
             }))
         }
     };
-    vec![Outcome { suite, result }]
+    vec![Outcome::new(&suite, result)]
 }
 
 /// Finds cargo-fuzz and what it needs, or installs both; returns the program.
