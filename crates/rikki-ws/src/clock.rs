@@ -91,7 +91,7 @@ impl Clock {
     /// Makes every connection of the clock close with `code`: those to come at once, the others in random order, evenly
     /// spread over `window`, so that they do not all come back at the same moment.
     pub async fn drain(&self, code: CloseCode, window: Duration) {
-        let with_code = |closing: u64| Some(closing / ONE * ONE | u64::from(code.0));
+        let with_code = |closing: u64| Some((closing / ONE * ONE) | u64::from(code.0));
         let _ = self.closing.fetch_update(Relaxed, Relaxed, with_code);
         let random = RandomState::new();
         let mut order: Vec<usize> = self.slots().iter().map(|(key, _)| key).collect();
