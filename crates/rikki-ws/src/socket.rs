@@ -90,13 +90,8 @@ impl Socket<'_> {
         } else if length >= WRITE_FROM && self.is_last {
             self.send_at_once(message)
         } else {
-            // Before it is sent: to look at the outcome costs more than all of the counting.
-            if let Some(tally) = self.tally
-                && self.connection.is_open()
-            {
-                tally.sent(length);
-            }
-            self.connection.send(message, self.output)
+            let tally = self.tally;
+            self.connection.send_noted(message, self.output, || _ = tally.inspect(|tally| tally.sent(length)))
         }
     }
 

@@ -218,7 +218,25 @@ impl Connection {
     // Handing a short message from call to call costs more than framing it.
     #[inline(always)]
     pub fn send<'a>(&mut self, message: impl Into<Message<'a>>, output: &mut Output) -> Result<(), SendError> {
+        self.send_noted(message, output, || {})
+    }
+
+    /// The same as [`send`](Self::send), with `note` called before if it does not fail: whoever counts what is sent looks
+    /// at no outcome for that, which costs more than the counting.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn send_noted<'a>(
+        &mut self,
+        message: impl Into<Message<'a>>,
+        output: &mut Output,
+        note: impl FnOnce(),
+    ) -> Result<(), SendError> {
         self.check_open()?;
+        note();
         let message = message.into();
         if self.rare.is_some() {
             Rare::show(&mut self.rare, &message);
