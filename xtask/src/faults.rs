@@ -43,7 +43,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Vec<Outcome> {
     let tally = match (ended, tally) {
         (Ok(_), Some(tally)) => tally,
         (ended, _) => {
-            println!("the faults did not come to their end: {ended:?}");
+            failures.push(format!("the faults did not come to their end: {ended:?}"));
             Tally { passed: 0, failed: 1 }
         }
     };

@@ -18,14 +18,14 @@ const BROWSER_TESTS: &str = "browser-tests";
 /// How long one cargo command may take, building included.
 pub(crate) const CARGO_LIMIT: Duration = Duration::from_secs(3600);
 
-/// How much is said at the end of what failed, in characters.
+/// How much of a line that said what failed is said again at the end, in characters.
 const FAILURE: usize = 2000;
 
 /// What became of a suite.
 pub(crate) struct Outcome {
     pub(crate) suite: String,
     pub(crate) result: Result<Tally, Missing>,
-    /// The lines that said what failed: what is at the end of a long run is what is read.
+    /// Of cargo's tests and of faults the lines that said what failed: what is at the end of a long run is what is read.
     pub(crate) failures: Vec<String>,
 }
 
@@ -124,6 +124,7 @@ pub(crate) fn cargo_test(command: &mut Command, suite: &str) -> Outcome {
     };
     if let Some(trouble) = trouble {
         println!("{trouble}");
+        failures.push(trouble);
         // It did not compile, or a test ended its whole process: no line counted that.
         tally.failed = tally.failed.max(1);
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::server::Server;
 
 /// How long a change of the page may take, with a browser that is traced on a slow machine too.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(40);
 const POLL: Duration = Duration::from_millis(20);
 
 // The WebDriver codes of keys: https://www.w3.org/TR/webdriver2/#keyboard-actions

@@ -114,9 +114,8 @@ impl Clock {
         }
     }
 
-    /// Whether any of its connections is to close.
     #[inline(always)]
-    pub(super) fn is_closing(&self) -> bool {
+    pub(super) fn any_is_to_close(&self) -> bool {
         self.closing.load(Relaxed) != 0
     }
 
@@ -304,6 +303,25 @@ mod tests {
 
     impl Wake for Task {
         fn wake(self: Arc<Self>) {}
+    }
+
+    #[tokio::test]
+    async fn a_drain_and_those_who_are_told_do_not_forget_each_other() {
+        for drains_first in [true, false] {
+            let clock = Clock::default();
+            if drains_first {
+                clock.drain(CloseCode::GOING_AWAY, Duration::ZERO).await;
+            }
+            clock.one_closes();
+            assert!(clock.any_is_to_close());
+            if !drains_first {
+                assert_eq!(clock.draining(), None);
+                clock.drain(CloseCode::GOING_AWAY, Duration::ZERO).await;
+            }
+            assert_eq!(clock.draining(), Some(CloseCode::GOING_AWAY));
+            clock.one_is_gone();
+            assert_eq!((clock.draining(), clock.closing.load(Relaxed)), (Some(CloseCode::GOING_AWAY), 1001));
+        }
     }
 
     /// Whoever moves a connection to another task would wait for ever; nobody does, and builds for tests say so.

@@ -144,7 +144,12 @@ impl Seen {
         }
     }
 
+    /// Does nothing with a code that no Close may have ([RFC 6455 section
+    /// 7.4.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1)).
     pub(crate) fn close(&self, code: CloseCode) {
+        if !code.may_be_sent() {
+            return;
+        }
         let waker = {
             let mut driven = self.driven();
             let Some(driven) = &mut *driven else { return };
@@ -422,22 +427,23 @@ mod tests {
         let waker = Waker::from(task.clone());
         let seen = open();
         seen.wakes(&waker);
-        assert_eq!((seen.closing(), clock.is_closing()), (None, false));
+        assert!(live.close(seen.id, CloseCode(0)) && live.close(seen.id, CloseCode::ABNORMAL), "it is there");
+        assert_eq!((seen.closing(), clock.any_is_to_close()), (None, false));
         for _ in 0..2 {
             assert!(live.close(seen.id, CloseCode::POLICY_VIOLATION));
         }
         assert_eq!(task.0.load(Relaxed), 2);
-        assert_eq!((seen.closing(), clock.is_closing()), (Some(CloseCode::POLICY_VIOLATION), true));
+        assert_eq!((seen.closing(), clock.any_is_to_close()), (Some(CloseCode::POLICY_VIOLATION), true));
         assert_eq!(live.details(seen.id).unwrap().closing, Some(1008));
         let (id, kept) = (seen.id, seen.0.clone());
         drop(seen);
         assert!(!live.close(id, CloseCode::NORMAL), "it is not found any more");
         kept.close(CloseCode::NORMAL);
         assert_eq!(task.0.load(Relaxed), 2, "found before, and told when it is gone");
-        assert!(!clock.is_closing(), "the others look no longer");
+        assert!(!clock.any_is_to_close(), "the others look no longer");
         let new = open();
         assert_eq!(live.details(new.id).unwrap().closing, None);
         assert!(live.close(new.id, CloseCode::NORMAL));
-        assert_eq!((new.closing(), clock.is_closing()), (Some(CloseCode::NORMAL), true));
+        assert_eq!((new.closing(), clock.any_is_to_close()), (Some(CloseCode::NORMAL), true));
     }
 }

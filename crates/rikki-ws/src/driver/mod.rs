@@ -168,18 +168,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
     /// or a handler has opened as a client lasts as long as they do. `None` if it is closing anyway.
     #[inline(always)]
     fn closing(&mut self, tally: Option<&Tally<'_>>) -> Option<CloseCode> {
-        if self.line.alarm.clock().is_closing() { self.told_to_close(tally) } else { None }
+        if self.line.alarm.clock().any_is_to_close() { self.look_for_close(tally) } else { None }
     }
 
     #[cold]
     #[inline(never)]
-    fn told_to_close(&mut self, tally: Option<&Tally<'_>>) -> Option<CloseCode> {
-        if !self.may_close() {
-            return None;
-        }
-        let drain = if self.connection.is_server() { self.line.alarm.draining() } else { None };
+    fn look_for_close(&mut self, tally: Option<&Tally<'_>>) -> Option<CloseCode> {
         // Somebody who looks inside may have told this one.
-        tally.and_then(|tally| tally.seen.closing()).or_else(|| drain.filter(|_| self.is_fed()))
+        let told = tally.and_then(|tally| tally.seen.closing());
+        let drain = if self.connection.is_server() { self.line.alarm.draining() } else { None };
+        let code = told.or(drain)?;
+        (self.may_close() && (told.is_some() || self.is_fed())).then_some(code)
     }
 
     /// Has the task woken when `due` has come, and when it is to close.

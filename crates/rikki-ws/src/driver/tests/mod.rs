@@ -55,6 +55,8 @@ struct Script {
     read_calls: usize,
     write_calls: usize,
     shut_down: bool,
+    /// Which connection somebody tells to close while there is nothing to read.
+    tells: Option<(Live, u64)>,
 }
 
 impl Script {
@@ -78,7 +80,12 @@ impl AsyncRead for Script {
             }
             None if self.resets => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
             None if self.eof => Poll::Ready(Ok(())),
-            None => Poll::Pending,
+            None => {
+                if let Some((live, id)) = self.tells.take() {
+                    assert!(live.close(id, CloseCode::POLICY_VIOLATION));
+                }
+                Poll::Pending
+            }
         }
     }
 }
@@ -265,10 +272,22 @@ async fn whoever_is_told_to_close_does() {
         assert!(poll(&mut driver).is_pending());
         assert_eq!(driver.line.io.written, b"\x88\x02\x03\xf0", "{has_waited}");
         assert!(others.poll().is_pending());
-        assert!(driver.line.alarm.clock().is_closing() && others.driver.line.io.written.is_empty());
+        assert!(driver.line.alarm.clock().any_is_to_close() && others.driver.line.io.written.is_empty());
         drop(driver);
-        assert!(!others.driver.line.alarm.clock().is_closing(), "nobody looks any longer");
+        assert!(!others.driver.line.alarm.clock().any_is_to_close(), "nobody looks any longer");
     }
+}
+
+/// While it is about to wait for the first time: nobody knows yet whom to wake.
+#[tokio::test]
+async fn whoever_is_told_to_close_as_it_begins_to_wait_does() {
+    let terms = Terms::from(Config::default()).at(Some("/a"), Carrier::Tcp);
+    let (mut driver, id) = watched(Script::new([]), &terms);
+    driver.line.io.tells = Some((terms.live.clone(), id));
+    let mut consumer = Answers { answer: quiet, messages: 0, closed: None };
+    let waker = Waker::from(Arc::new(Wakes(AtomicUsize::new(0))));
+    assert!(driver.poll(&mut Context::from_waker(&waker), &mut consumer).is_pending());
+    assert_eq!(driver.line.io.written, b"\x88\x02\x03\xf0");
 }
 
 #[tokio::test]
