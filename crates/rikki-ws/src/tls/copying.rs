@@ -50,7 +50,17 @@ fn is_slow(place: usize, before: usize) -> bool {
 }
 
 /// Writes pieces, as much as `write` takes of them, with short records where those help.
+#[inline]
 pub(super) fn write<E>(
+    pieces: &[IoSlice<'_>],
+    mut write: impl FnMut(&[IoSlice<'_>]) -> Result<usize, E>,
+) -> Result<usize, E> {
+    // Most are small, and go as they are.
+    if pieces.iter().all(|piece| piece.len() < LARGE) { write(pieces) } else { write_large(pieces, write) }
+}
+
+#[inline(never)]
+fn write_large<E>(
     pieces: &[IoSlice<'_>],
     mut write: impl FnMut(&[IoSlice<'_>]) -> Result<usize, E>,
 ) -> Result<usize, E> {
