@@ -1,8 +1,8 @@
 //! Which bytes of what is written rustls would copy slowly, since they lie badly for where they go.
 //!
-//! `memcpy` of glibc before 2.40 copies 2 KiB and more by `rep movsb`, which AMD's processors from Zen 3 on do at a
-//! twentieth of the speed where the destination lies 1 to 31 bytes behind the source within a page of 4 KiB
-//! ([glibc bug 30994](https://sourceware.org/bugzilla/show_bug.cgi?id=30994)). rustls copies into memory of its own, for
+//! `memcpy` of glibc copies more than 2 KiB by `rep movsb` where the processor calls that fast. Some of AMD's do, Zen 3
+//! among them, and yet take twenty times as long where the destination lies 1 to 31 bytes behind the source within a page
+//! of 4 KiB ([glibc bug 30994](https://sourceware.org/bugzilla/show_bug.cgi?id=30994); measured with glibc 2.36). rustls copies into memory of its own, for
 //! each record; for a full one mimalloc, which the command has, lets that begin where a page does, and so do blocks of
 //! files, payloads that are shared and other large buffers. What lies so is moved away by a short record in front of it.
 //! With other allocators this is a guess, which costs a record where it is wrong.
@@ -27,7 +27,7 @@ const STEP: usize = 64;
 
 /// How many of the bytes are to go in a record of their own, so that those behind them are copied fast; `None` if they
 /// are anyhow.
-pub(super) fn apart(pieces: &[IoSlice<'_>]) -> Option<usize> {
+fn apart(pieces: &[IoSlice<'_>]) -> Option<usize> {
     let mut before = 0;
     for piece in pieces {
         let place = piece.as_ptr() as usize;
