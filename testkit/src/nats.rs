@@ -77,9 +77,27 @@ impl NatsServer {
         (self.child, self.port) = spawn(&self.folder, &self.flags, Some(self.port));
     }
 
-    /// Holds it up: it answers nobody, and its connections stay.
+    /// Holds it up: from when this returns it answers nobody, and its connections stay.
+    ///
+    /// # Panics
+    ///
+    /// If it does not stop.
+    #[track_caller]
     pub fn hold_up(&self) {
         signal(self.child.id(), "STOP");
+        // A signal is sent at once and taken by each thread when it runs next.
+        let started = Instant::now();
+        while !self.is_held_up() {
+            assert!(started.elapsed() < LIMIT, "nats-server does not stop");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Whether each of its threads is stopped: the state in proc(5) behind the name, which may have anything in it.
+    fn is_held_up(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("nats-server runs, on Linux");
+        let mut stats = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+        stats.all(|stat| stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T')))
     }
 
     /// Lets it go on.
@@ -131,5 +149,39 @@ fn spawn(folder: &Path, flags: &[String], port: Option<u16>) -> (Child, u16) {
             panic!("nats-server does not start: {log}");
         }
         thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    /// On a busy machine too, where its threads wait for their turn before they stop.
+    #[test]
+    fn is_held_up_when_told_so() {
+        let server = NatsServer::start();
+        let busy = AtomicBool::new(true);
+        let started = Instant::now();
+        let held_up = thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    while busy.load(Relaxed) && started.elapsed() < LIMIT {
+                        std::hint::spin_loop();
+                    }
+                });
+            }
+            let rounds = (0..50).map(|_| {
+                server.hold_up();
+                let held_up = server.is_held_up();
+                server.let_go();
+                held_up
+            });
+            let held_up = rounds.filter(|held_up| *held_up).count();
+            busy.store(false, Relaxed);
+            held_up
+        });
+        assert_eq!(held_up, 50);
     }
 }
