@@ -77,11 +77,13 @@ fn missed_meanwhile() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let client = async_nats::connect(server.url()).await.unwrap();
-        for number in 0..200 * 40 {
-            let subject = format!("rikki.t.t=2F{}", number % 200);
-            client.publish(subject, number.to_string().into()).await.unwrap();
+        let subject = |number| format!("rikki.t.t=2F{}", number % 200);
+        let last = 200 * 40 - 1;
+        for number in 0..last {
+            client.publish(subject(number), number.to_string().into()).await.unwrap();
         }
-        client.flush().await.unwrap();
+        // Whoever leaves before the server has answered may take with it what is on its way.
+        client.request(subject(last), last.to_string().into()).await.unwrap();
     });
     for (first, subscription) in all_of_them.iter_mut().enumerate() {
         for round in 0..40 {

@@ -140,8 +140,7 @@ fn of_other_programs() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let client = async_nats::connect(server.url()).await.unwrap();
-        client.publish("rikki.t.a=2Fb", "from elsewhere".into()).await.unwrap();
-        client.flush().await.unwrap();
+        client.request("rikki.t.a=2Fb", "from elsewhere".into()).await.unwrap();
     });
     assert_eq!(said(&mut subscription), "from elsewhere");
 }
