@@ -102,6 +102,12 @@ impl Seen {
         })
     }
 
+    /// What is counted of its endpoint.
+    #[inline(always)]
+    pub(super) fn meters(&self) -> &Arc<Meters> {
+        &self.meters
+    }
+
     #[inline(always)]
     pub(super) fn received(&self, length: usize) {
         self.received.count(length);

@@ -239,7 +239,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Driver<I> {
         let Buffers { read, output, shards } = guard.get();
         // Lent, since the turn has all of the driver beside it.
         let seen = self.seen.take();
-        let tally = seen.as_deref().map(|seen| Tally { shard: shards.of(&self.terms.meters), seen });
+        let tally = seen.as_deref().map(|seen| Tally { shard: shards.of(seen.meters()), seen });
         let result = if let Some(mut backlog) = self.backlog.take() {
             let result = work(self, read, &mut backlog.output, tally);
             if !backlog.output.is_empty() || backlog.output.is_blocked() {

@@ -7,7 +7,7 @@ mod closes;
 mod reading;
 mod shard;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use rikki_limits::Count;
@@ -16,7 +16,7 @@ use rikki_proto::CloseCode;
 use closes::Closes;
 pub use closes::Closings;
 pub use reading::{LagCounts, MeterReading, Packed, SizeCounts};
-use shard::Shard;
+use shard::{Shard, Sums};
 pub(crate) use shard::{Shards, Tally, grow};
 
 /// What WebSockets go through to whoever serves them.
@@ -48,8 +48,6 @@ pub enum ClosedBy {
 /// What is counted of the WebSockets of one endpoint that come by one transport.
 #[derive(Debug)]
 pub(crate) struct Meters {
-    /// What tells them from all others.
-    pub(super) id: u64,
     /// What the endpoint is called: the pattern of its route.
     pub endpoint: Box<str>,
     /// How they come.
@@ -73,7 +71,7 @@ pub(crate) struct Meters {
 struct OfThreads {
     shards: Vec<Arc<Shard>>,
     /// Of threads that are gone.
-    gone: Shard,
+    gone: Sums,
 }
 
 /// Bytes before and after compression.
@@ -108,13 +106,10 @@ impl Meters {
         times: Arc<AtomicBool>,
         is_closed: Arc<AtomicBool>,
     ) -> Arc<Self> {
-        static LAST: AtomicU64 = AtomicU64::new(0);
         let (open, opened, closed, dropped_newest, dropped_oldest) = Default::default();
         let (deflated, inflated, of_threads) = Default::default();
-        let id = LAST.fetch_add(1, Relaxed) + 1;
         let endpoint = endpoint.into();
         Arc::new(Self {
-            id,
             endpoint,
             carrier,
             open,
@@ -164,12 +159,13 @@ impl Meters {
 
     /// What has been counted so far.
     pub(super) fn read(&self) -> MeterReading {
-        let (mut received, mut sent, mut lags) = <(SizeCounts, SizeCounts, LagCounts)>::default();
-        let mut of_threads = self.of_threads.lock().unwrap_or_else(PoisonError::into_inner);
-        of_threads.fold();
-        for shard in of_threads.shards.iter().map(|shard| &**shard).chain([&of_threads.gone]) {
-            shard.add_to(&mut received, &mut sent, &mut lags);
-        }
+        let Sums { received, sent, lags } = {
+            let mut of_threads = self.of_threads.lock().unwrap_or_else(PoisonError::into_inner);
+            of_threads.fold();
+            let mut sums = of_threads.gone.clone();
+            of_threads.shards.iter().for_each(|shard| shard.add_to(&mut sums));
+            sums
+        };
         MeterReading {
             endpoint: self.endpoint.to_string(),
             carrier: self.carrier,
@@ -192,7 +188,7 @@ impl OfThreads {
     fn fold(&mut self) {
         for shard in std::mem::take(&mut self.shards) {
             match Arc::try_unwrap(shard) {
-                Ok(gone) => self.gone.take_over(&gone),
+                Ok(gone) => gone.add_to(&mut self.gone),
                 Err(shard) => self.shards.push(shard),
             }
         }

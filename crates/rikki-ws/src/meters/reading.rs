@@ -21,7 +21,7 @@ pub struct Packed {
 #[allow(clippy::exhaustive_structs, reason = "nothing else can be")]
 pub struct SizeCounts {
     /// How many of up to 4 bytes, of up to 16 and so on.
-    pub counts: [u64; SIZES / 2],
+    pub counts: [u64; SIZES],
     /// The bytes of all.
     pub bytes: u64,
 }
@@ -31,6 +31,11 @@ impl SizeCounts {
     #[must_use]
     pub fn messages(&self) -> u64 {
         self.counts.iter().sum()
+    }
+
+    /// So many more of more bytes than this power of two, up to the next.
+    pub(super) fn add(&mut self, power: usize, count: u64) {
+        self.counts.get_mut(power / 2).into_iter().for_each(|sum| *sum += count);
     }
 
     /// How large the messages of a bucket are at most, in bytes.

@@ -8,8 +8,14 @@ use super::Meters;
 use super::reading::{LagCounts, SizeCounts};
 use crate::seen::Seen;
 
-/// How many sizes of messages are told apart, each twice the one before. In the last are those of no bytes.
-pub(super) const SIZES: usize = 64;
+/// Of messages below this size there is a number for each size: most are, and nothing else is to be counted of those.
+const SMALL: usize = 128;
+
+/// How many sizes of messages are told apart, each four times the one before.
+pub(super) const SIZES: usize = POWERS / 2;
+
+/// Of the others there is one up to each power of two.
+const POWERS: usize = usize::BITS as usize;
 
 /// How many lags are told apart, each twice the one before, from this one on.
 pub(super) const LAGS: usize = 24;
@@ -25,16 +31,29 @@ pub(crate) struct Shard {
     lag_sum: AtomicU64,
 }
 
-/// How many messages there were of which size, and how many bytes.
+/// What several threads have counted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sums {
+    pub(super) received: SizeCounts,
+    pub(super) sent: SizeCounts,
+    pub(super) lags: LagCounts,
+}
+
+/// How many messages there were of which size.
 #[derive(Debug)]
 struct Sizes {
-    counts: [AtomicU64; SIZES],
+    /// By length.
+    small: [AtomicU64; SMALL],
+    /// By the power of two below the length, or at it.
+    large: [AtomicU64; POWERS],
+    /// Of large ones.
     bytes: AtomicU64,
 }
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { counts: [const { AtomicU64::new(0) }; SIZES], bytes: AtomicU64::new(0) }
+        let (small, large) = ([const { AtomicU64::new(0) }; SMALL], [const { AtomicU64::new(0) }; POWERS]);
+        Self { small, large, bytes: AtomicU64::new(0) }
     }
 }
 
@@ -52,47 +71,44 @@ pub(crate) fn grow(number: &AtomicU64, by: u64) {
 }
 
 impl Sizes {
+    /// In line as a whole: a call in the middle of sending would cost more than it does.
     #[inline(always)]
     fn count(&self, length: usize) {
-        // The logarithm of the next power of two, less one: from one for 3 and 4 bytes on.
-        let size = (length.wrapping_sub(1) | 1).ilog2() as usize;
-        if let Some(count) = self.counts.get(size) {
+        if let Some(count) = self.small.get(length) {
+            grow(count, 1);
+            return;
+        }
+        is_large();
+        if let Some(count) = (length - 1).checked_ilog2().and_then(|power| self.large.get(power as usize)) {
             grow(count, 1);
         }
         grow(&self.bytes, length as u64);
     }
 
     fn add_to(&self, sum: &mut SizeCounts) {
-        for (index, count) in self.counts.iter().enumerate() {
+        for (length, count) in self.small.iter().enumerate() {
             let count = count.load(Relaxed);
-            // Those of no bytes belong to the smallest.
-            let index = if index == SIZES - 1 { 0 } else { index };
-            if let Some(bucket) = sum.counts.get_mut(index / 2) {
-                *bucket += count;
-            }
+            let power = length.saturating_sub(1).checked_ilog2().unwrap_or(0);
+            sum.add(power as usize, count);
+            sum.bytes += count * length as u64;
         }
+        self.large.iter().enumerate().for_each(|(power, count)| sum.add(power, count.load(Relaxed)));
         sum.bytes += self.bytes.load(Relaxed);
-    }
-
-    fn take_over(&self, other: &Self) {
-        self.counts.iter().zip(&other.counts).for_each(|(sum, count)| grow(sum, count.load(Relaxed)));
-        grow(&self.bytes, other.bytes.load(Relaxed));
     }
 }
 
+/// Has whatever follows a call of this laid out of the way of small messages.
+#[cold]
+#[inline]
+fn is_large() {}
+
 impl Shard {
-    pub(super) fn add_to(&self, received: &mut SizeCounts, sent: &mut SizeCounts, lags: &mut LagCounts) {
-        self.received.add_to(received);
-        self.sent.add_to(sent);
+    pub(super) fn add_to(&self, sums: &mut Sums) {
+        self.received.add_to(&mut sums.received);
+        self.sent.add_to(&mut sums.sent);
+        let lags = &mut sums.lags;
         lags.counts.iter_mut().zip(&self.lags).for_each(|(sum, count)| *sum += count.load(Relaxed));
         lags.sum += Duration::from_nanos(self.lag_sum.load(Relaxed));
-    }
-
-    pub(super) fn take_over(&self, other: &Self) {
-        self.received.take_over(&other.received);
-        self.sent.take_over(&other.sent);
-        self.lags.iter().zip(&other.lags).for_each(|(sum, count)| grow(sum, count.load(Relaxed)));
-        grow(&self.lag_sum, other.lag_sum.load(Relaxed));
     }
 
     /// So many messages have waited for so long.
@@ -138,33 +154,48 @@ impl Tally<'_> {
     }
 }
 
-/// How many endpoints a thread knows the numbers of at a time.
+/// How many endpoints a thread knows the numbers of at a time, beside the one that was polled last.
 const KNOWN: usize = 64;
 
 /// The numbers of a thread, by endpoint: those of the one that was polled last at hand.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shards {
-    current: (u64, Arc<Shard>),
-    others: Vec<(u64, Arc<Shard>)>,
+    current: Known,
+    others: Vec<Known>,
+}
+
+/// The numbers of a thread for one endpoint.
+#[derive(Debug)]
+struct Known {
+    meters: Arc<Meters>,
+    shard: Arc<Shard>,
+}
+
+impl Default for Shards {
+    fn default() -> Self {
+        // Nobody reads those of no endpoint.
+        Self { current: Known { meters: Meters::unread(), shard: Arc::default() }, others: Vec::new() }
+    }
 }
 
 impl Shards {
     /// Those of an endpoint.
     #[inline(always)]
-    pub(crate) fn of(&mut self, meters: &Meters) -> &Shard {
-        if self.current.0 != meters.id {
+    pub(crate) fn of(&mut self, meters: &Arc<Meters>) -> &Shard {
+        if !Arc::ptr_eq(&self.current.meters, meters) {
             self.look_up(meters);
         }
-        &self.current.1
+        &self.current.shard
     }
 
     #[cold]
     #[inline(never)]
-    fn look_up(&mut self, meters: &Meters) {
-        match self.others.iter_mut().find(|(id, _)| *id == meters.id) {
+    fn look_up(&mut self, meters: &Arc<Meters>) {
+        match self.others.iter_mut().find(|known| Arc::ptr_eq(&known.meters, meters)) {
             Some(known) => std::mem::swap(known, &mut self.current),
             None => {
-                let before = std::mem::replace(&mut self.current, (meters.id, meters.shard()));
+                let known = Known { meters: meters.clone(), shard: meters.shard() };
+                let before = std::mem::replace(&mut self.current, known);
                 if self.others.len() == KNOWN {
                     self.others.remove(0);
                 }
@@ -196,6 +227,10 @@ mod tests {
         for (length, bound) in [(0, 4), (1, 4), (4, 4), (5, 16), (16, 16), (17, 64), (64, 64), (65, 256)] {
             check(length, bound);
         }
+        for length in [127, 128, 129, 256] {
+            check(length, 256);
+        }
+        check(257, 1 << 10);
         check(1 << 20, 1 << 20);
         check((1 << 20) + 1, 1 << 22);
     }
@@ -237,14 +272,14 @@ mod tests {
             let of = meters.clone();
             let thread = std::thread::spawn(move || {
                 let mut shards = Shards::default();
-                for _ in 0..1000 {
-                    shards.of(&of).sent.count(7);
+                for length in [7, 1000].repeat(500) {
+                    shards.of(&of).sent.count(length);
                 }
             });
             thread.join().unwrap();
         }
         let reading = meters.read();
-        assert_eq!((reading.sent.messages(), reading.sent.bytes), (3000, 21_000));
+        assert_eq!((reading.sent.messages(), reading.sent.bytes), (3000, 1500 * 1007));
         assert!(meters.of_threads.lock().unwrap().shards.is_empty());
     }
 }
