@@ -126,6 +126,7 @@ impl Outlet<'_> {
     /// # Errors
     ///
     /// [`SendError::Closed`] if the connection is closing.
+    #[inline]
     pub fn send(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         *self.left = self.left.saturating_sub(1);
         self.connection.send_prepared(message, self.output)?;
