@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::cases::{BROADCAST, CASES, Case};
+use super::cases::{BROADCAST, CASES, Case, WATCHED};
 use super::counts;
 use super::samples::{CALLS, INSTRUCTIONS, Samples};
 use super::server::Peer;
@@ -33,7 +33,7 @@ const TOLERANCE: f64 = 0.02;
 /// nothing away.
 const ATTEMPTS: usize = 3;
 
-/// The cases whose counts repeat to half a percent and that are done in seconds, beside [`BROADCAST`].
+/// The cases whose counts repeat to half a percent and that are done in seconds, beside [`BROADCAST`] and [`WATCHED`].
 const GATED: [&str; 15] = [
     "echo-20",
     "echo-20-pipelined",
@@ -81,7 +81,7 @@ pub(crate) fn suite(project: &Project) -> Outcome {
 /// Those that are counted of the command itself: what belongs to other programs is not built for this.
 fn cases() -> Vec<Case> {
     let timed = CASES.iter().filter(|case| GATED.contains(&case.name));
-    timed.chain([&BROADCAST]).copied().collect()
+    timed.chain([&BROADCAST, &WATCHED]).copied().collect()
 }
 
 fn judged(project: &Project, cases: &[Case]) -> Outcome {

@@ -200,7 +200,9 @@ fn rikki_arguments(bench: &Bench, case: &Case) -> Vec<String> {
     let words = [&root, "--listen", &listen, "--workers", workers, "--log", "warn", "--max-requests", "1000000000"];
     let tls = case.tls.then_some("--tls-self-signed");
     let topic = (case.mode == Mode::Broadcast).then_some(["--broadcast", BROADCAST_PATH]);
-    words.into_iter().chain(tls).chain(topic.into_iter().flatten()).map(str::to_owned).collect()
+    let socket = format!("unix:{}", bench.scratch.join("admin.sock").display());
+    let admin = (case.mode == Mode::Watched).then_some(["--admin", &socket]);
+    words.into_iter().chain(tls).chain([topic, admin].into_iter().flatten().flatten()).map(str::to_owned).collect()
 }
 
 fn free_port() -> Result<u16> {

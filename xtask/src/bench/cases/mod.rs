@@ -8,7 +8,7 @@ use super::counts::Counted;
 use super::goals::Goal;
 use super::server::Peer;
 
-pub(super) use table::{BROADCAST, CASES};
+pub(super) use table::{BROADCAST, CASES, WATCHED};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Case {
@@ -30,6 +30,8 @@ pub(super) struct Case {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     Echo,
+    /// The same of the command with an admin listener.
+    Watched,
     Push,
     /// The same through a topic.
     Topic,
@@ -79,7 +81,7 @@ impl Mode {
     /// As the load generator calls it, if there is a load.
     pub(super) fn word(self) -> Option<&'static str> {
         match self {
-            Self::Echo => Some("echo"),
+            Self::Echo | Self::Watched => Some("echo"),
             Self::Push | Self::Topic | Self::Broadcast => Some("push"),
             Self::Http => Some("http"),
             Self::Chat => Some("chat"),
@@ -120,7 +122,7 @@ impl Case {
             (Mode::Handshake, _) => matches!(peer, Peer::Nginx { keeps_files: true } | Peer::Library(HYPER)),
             // Applications: what others would look like nobody has written.
             (Mode::Chat | Mode::Ticker, _) => peer == Peer::Library("axum"),
-            (Mode::Start | Mode::Size | Mode::Broadcast, _) => false,
+            (Mode::Start | Mode::Size | Mode::Broadcast | Mode::Watched, _) => false,
             (_, Peer::Nginx { .. } | Peer::Library(FILE_SERVER | HYPER)) => false,
             (Mode::Topic, Peer::Library(name)) => name == PUBSUB && !self.deflate,
             (Mode::Topic, Peer::Senders { each }) => !each || self.deflate,
