@@ -13,12 +13,15 @@ mod excerpt;
 mod hint;
 mod limit;
 mod seldom;
+mod table;
 pub mod units;
+mod value;
 
 pub use budget::{Budget, Share};
 pub use count::Count;
 pub use excerpt::Excerpt;
 pub use hint::{Hint, Hints};
-pub use limit::{BadLimit, Limit, Value};
+pub use limit::{BadLimit, Limit};
 pub use seldom::{LeftOut, Seldom};
 pub use units::{BadNumber, Unit};
+pub use value::Value;
