@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long it may take to start.
+/// How long it may take to start, or to stop.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A server on loopback.
@@ -81,7 +81,7 @@ impl NatsServer {
     ///
     /// # Panics
     ///
-    /// If it does not stop.
+    /// If it does not stop, if it has ended, or on another system than Linux.
     #[track_caller]
     pub fn hold_up(&self) {
         signal(self.child.id(), "STOP");
@@ -173,6 +173,7 @@ mod tests {
                 });
             }
             let rounds = (0..50).map(|_| {
+                assert!(!server.is_held_up());
                 server.hold_up();
                 let held_up = server.is_held_up();
                 server.let_go();

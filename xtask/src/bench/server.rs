@@ -200,8 +200,7 @@ fn rikki_arguments(bench: &Bench, case: &Case) -> Vec<String> {
     let words = [&root, "--listen", &listen, "--workers", workers, "--log", "warn", "--max-requests", "1000000000"];
     let tls = case.tls.then_some("--tls-self-signed");
     let topic = (case.mode == Mode::Broadcast).then_some(["--broadcast", BROADCAST_PATH]);
-    let socket = format!("unix:{}", bench.scratch.join("admin.sock").display());
-    let admin = (case.mode == Mode::Watched).then_some(["--admin", &socket]);
+    let admin = (case.mode == Mode::Watched).then_some(["--admin", "http://127.0.0.1:0"]);
     words.into_iter().chain(tls).chain([topic, admin].into_iter().flatten().flatten()).map(str::to_owned).collect()
 }
 

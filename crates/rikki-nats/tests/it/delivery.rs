@@ -140,6 +140,7 @@ fn of_other_programs() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let client = async_nats::connect(server.url()).await.unwrap();
+        // Whoever leaves before the server has answered may take it along.
         client.request("rikki.t.a=2Fb", "from elsewhere".into()).await.unwrap();
     });
     assert_eq!(said(&mut subscription), "from elsewhere");

@@ -11,11 +11,11 @@ use crate::seen::Seen;
 /// Of messages below this size there is a number for each size: most are, and nothing else is to be counted of those.
 const SMALL: usize = 128;
 
+/// Of larger ones there is one for those up to each power of two.
+const POWERS: usize = usize::BITS as usize;
+
 /// How many sizes of messages are told apart, each four times the one before.
 pub(super) const SIZES: usize = POWERS / 2;
-
-/// Of the others there is one up to each power of two.
-const POWERS: usize = usize::BITS as usize;
 
 /// How many lags are told apart, each twice the one before, from this one on.
 pub(super) const LAGS: usize = 24;
@@ -27,7 +27,7 @@ pub(crate) struct Shard {
     received: Sizes,
     sent: Sizes,
     lags: [AtomicU64; LAGS],
-    /// In nanoseconds.
+    /// In microseconds.
     lag_sum: AtomicU64,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Sums {
 struct Sizes {
     /// By length.
     small: [AtomicU64; SMALL],
-    /// By the power of two below the length, or at it.
+    /// By the largest power of two that is less than the length.
     large: [AtomicU64; POWERS],
     /// Of large ones.
     bytes: AtomicU64,
@@ -71,14 +71,14 @@ pub(crate) fn grow(number: &AtomicU64, by: u64) {
 }
 
 impl Sizes {
-    /// In line as a whole: a call in the middle of sending would cost more than it does.
+    /// In line as a whole: a call in the middle of sending would cost more than counting does.
     #[inline(always)]
     fn count(&self, length: usize) {
         if let Some(count) = self.small.get(length) {
             grow(count, 1);
             return;
         }
-        is_large();
+        cold_path();
         if let Some(count) = (length - 1).checked_ilog2().and_then(|power| self.large.get(power as usize)) {
             grow(count, 1);
         }
@@ -97,10 +97,10 @@ impl Sizes {
     }
 }
 
-/// Has whatever follows a call of this laid out of the way of small messages.
+/// Whatever follows a call of this is laid out of the way: as that of `std::hint`, for older compilers.
 #[cold]
 #[inline]
-fn is_large() {}
+fn cold_path() {}
 
 impl Shard {
     pub(super) fn add_to(&self, sums: &mut Sums) {
@@ -108,7 +108,7 @@ impl Shard {
         self.sent.add_to(&mut sums.sent);
         let lags = &mut sums.lags;
         lags.counts.iter_mut().zip(&self.lags).for_each(|(sum, count)| *sum += count.load(Relaxed));
-        lags.sum += Duration::from_nanos(self.lag_sum.load(Relaxed));
+        lags.sum += Duration::from_micros(self.lag_sum.load(Relaxed));
     }
 
     /// So many messages have waited for so long.
@@ -117,8 +117,8 @@ impl Shard {
         if let Some(count) = self.lags.get(doublings.min(LAGS - 1)) {
             grow(count, messages as u64);
         }
-        let nanoseconds = u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX);
-        grow(&self.lag_sum, nanoseconds.saturating_mul(messages as u64));
+        let microseconds = u64::try_from(lag.as_micros()).unwrap_or(u64::MAX);
+        grow(&self.lag_sum, microseconds.saturating_mul(messages as u64));
     }
 }
 
@@ -167,6 +167,7 @@ pub(crate) struct Shards {
 /// The numbers of a thread for one endpoint.
 #[derive(Debug)]
 struct Known {
+    /// Held, so that no others come to be at their address: those of up to [`KNOWN`] and one that are gone, too.
     meters: Arc<Meters>,
     shard: Arc<Shard>,
 }
@@ -262,6 +263,17 @@ mod tests {
         }
         assert!(all.iter().all(|meters| meters.read().received.messages() == 2));
         assert!(shards.others.len() <= KNOWN);
+    }
+
+    /// Others at the same address, where nothing else held that.
+    #[test]
+    fn meters_come_and_go() {
+        let mut shards = Shards::default();
+        for _ in 0..200 {
+            let meters = meters();
+            shards.of(&meters).sent.count(1);
+            assert_eq!(meters.read().sent.messages(), 1);
+        }
     }
 
     /// What a thread has counted stays when it is gone, and it holds nothing then.
