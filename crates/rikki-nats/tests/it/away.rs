@@ -19,7 +19,7 @@ fn killed_and_back() {
     away(&one.nats);
     let started = Instant::now();
     assert_eq!(one.topics.publish("t", "never").wait(), Err(PublishError::Unavailable));
-    assert!(started.elapsed() < Duration::from_millis(100), "it fails at once");
+    assert!(started.elapsed() < Duration::from_secs(1), "it fails at once, and not when an answer is due");
     // Who comes now waits, and who reads is told.
     let mut waiting = one.topics.subscribe("new", From::Last(1)).unwrap();
     assert!(waiting.try_next().is_none());
