@@ -11,7 +11,7 @@ use crate::graphql;
 use crate::install;
 use crate::process::run as run_command;
 use crate::project::Project;
-use crate::suites::{CARGO_LIMIT, Outcome, Tally};
+use crate::suites::{CARGO_LIMIT, Outcome};
 
 const CARGO_DENY: &str = "0.20.2";
 
@@ -91,17 +91,14 @@ pub(crate) fn run(project: &Project) -> Vec<Outcome> {
 /// A suite of one command a test.
 fn check(suite: &str, commands: &mut [Command]) -> Outcome {
     println!("checking {suite}");
-    let mut tally = Tally::default();
-    for command in commands {
-        match run_command(command, CARGO_LIMIT) {
-            Ok(()) => tally.passed += 1,
-            Err(error) => {
-                println!("{error}");
-                tally.failed += 1;
-            }
+    let mut failures = Vec::new();
+    for command in &mut *commands {
+        if let Err(error) = run_command(command, CARGO_LIMIT) {
+            println!("{error}");
+            failures.push(error);
         }
     }
-    Outcome::new(suite, Ok(tally))
+    Outcome::ran(suite, commands.len() - failures.len(), failures)
 }
 
 fn format(project: &Project) -> Vec<Command> {
@@ -177,6 +174,7 @@ fn dependencies(project: &Project) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::suites::Tally;
 
     #[test]
     fn every_feature_is_looked_at_alone() {
@@ -196,9 +194,10 @@ mod tests {
 
     #[test]
     fn a_check_that_fails_is_counted() {
-        let check = |commands: &[&str], expected| {
+        let check = |commands: &[&str], expected: Tally| {
             let mut commands: Vec<_> = commands.iter().map(Command::new).collect();
-            assert_eq!(check("these", &mut commands).result.unwrap(), expected);
+            let outcome = check("these", &mut commands);
+            assert_eq!((outcome.result.unwrap(), outcome.failures.len()), (expected, expected.failed));
         };
         check(&["true"], Tally { passed: 1, failed: 0 });
         check(&["true", "false", "true"], Tally { passed: 2, failed: 1 });

@@ -18,20 +18,26 @@ const BROWSER_TESTS: &str = "browser-tests";
 /// How long one cargo command may take, building included.
 pub(crate) const CARGO_LIMIT: Duration = Duration::from_secs(3600);
 
-/// How much of a line that said what failed is said again at the end, in characters.
+/// How much of what failed is said again at the end, in characters.
 const FAILURE: usize = 2000;
 
 /// What became of a suite.
 pub(crate) struct Outcome {
     pub(crate) suite: String,
     pub(crate) result: Result<Tally, Missing>,
-    /// Of cargo's tests and of faults the lines that said what failed: what is at the end of a long run is what is read.
+    /// What failed, where that is known: what is at the end of a long run is what is read.
     pub(crate) failures: Vec<String>,
 }
 
 impl Outcome {
     pub(crate) fn new(suite: &str, result: Result<Tally, Missing>) -> Self {
         Self { suite: suite.to_owned(), result, failures: Vec::new() }
+    }
+
+    /// One that ran, with what failed in it, of which each was said when it did.
+    pub(crate) fn ran(suite: &str, passed: usize, failures: Vec<String>) -> Self {
+        let tally = Tally { passed, failed: failures.len() };
+        Self { failures, ..Self::new(suite, Ok(tally)) }
     }
 
     /// Whether it ran, and something in it failed.
@@ -95,7 +101,7 @@ pub(crate) fn account(outcomes: &[Outcome], skip_missing: bool) -> bool {
         match result {
             Ok(tally) => {
                 println!("{suite}: {} passed, {} failed", tally.passed, tally.failed);
-                failures.iter().for_each(|failure| println!("    {failure}"));
+                failures.iter().for_each(|failure| println!("    {}", excerpt(failure)));
                 sum.add(*tally);
             }
             Err(missing) if skip_missing => println!("{suite}: left out ({missing})"),
@@ -133,7 +139,12 @@ pub(crate) fn cargo_test(command: &mut Command, suite: &str) -> Outcome {
 
 /// A line such as `test parse ... FAILED`, of which what follows says why where it is one of faults.
 pub(crate) fn failure(line: &str) -> Option<String> {
-    line.contains(" ... FAILED").then(|| line.chars().take(FAILURE).collect())
+    line.contains(" ... FAILED").then(|| line.to_owned())
+}
+
+/// The beginning of the first line.
+fn excerpt(failure: &str) -> String {
+    failure.lines().next().unwrap_or_default().chars().take(FAILURE).collect()
 }
 
 /// The counts in a line such as `test result: ok. 3 passed; 0 failed; 0 ignored; ...`.

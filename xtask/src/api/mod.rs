@@ -13,7 +13,7 @@ use crate::Result;
 use crate::checks;
 use crate::process::run;
 use crate::project::Project;
-use crate::suites::{CARGO_LIMIT, Outcome, Tally};
+use crate::suites::{CARGO_LIMIT, Outcome};
 
 /// The libraries that are published; each shows items of earlier ones as its own.
 const LIBRARIES: [&str; 7] =
@@ -34,23 +34,25 @@ pub(crate) fn renew(project: &Project) -> Result<()> {
 /// Whether the listings are those of the sources: a test for each library.
 pub(crate) fn check(project: &Project) -> Outcome {
     println!("checking public interface");
-    let mut tally = Tally::default();
+    let (mut passed, mut failures) = (0, Vec::new());
     let libraries = list(project).unwrap_or_else(|error| {
         println!("{error}");
-        tally.failed += 1;
+        failures.push(error);
         Vec::new()
     });
     for (library, listing) in libraries {
         let known = fs::read_to_string(file(project, library)).unwrap_or_default();
         let changes = difference(&read(&known), &listing);
         if changes.is_empty() {
-            tally.passed += 1;
+            passed += 1;
         } else {
-            println!("{library} is not as in api/{library}.txt; if that is meant: cargo xtask api\n{changes}");
-            tally.failed += 1;
+            let failure =
+                format!("{library} is not as in api/{library}.txt; if that is meant: cargo xtask api\n{changes}");
+            println!("{failure}");
+            failures.push(failure);
         }
     }
-    Outcome::new("public interface", Ok(tally))
+    Outcome::ran("public interface", passed, failures)
 }
 
 fn file(project: &Project, library: &str) -> PathBuf {

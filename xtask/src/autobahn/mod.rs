@@ -16,7 +16,7 @@ use std::time::Instant;
 use crate::Result;
 use crate::process::run as run_command;
 use crate::project::Project;
-use crate::suites::{CARGO_LIMIT, Outcome, Tally};
+use crate::suites::{CARGO_LIMIT, Outcome};
 
 use install::Suite;
 use peers::{Server, Shard};
@@ -68,7 +68,7 @@ pub(crate) fn run(project: &Project, patterns: &[String], all: bool) -> Vec<Outc
         Ok(expected) => expected,
         Err(error) => {
             println!("Autobahn: {error}");
-            return vec![Outcome::new("Autobahn", Ok(Tally { passed: 0, failed: 1 }))];
+            return vec![Outcome::ran("Autobahn", 0, vec![error])];
         }
     };
     let mut summary = format!("# Autobahn test suite {}, rikki {}\n", suite.version, env!("CARGO_PKG_VERSION"));
@@ -84,14 +84,18 @@ pub(crate) fn run(project: &Project, patterns: &[String], all: bool) -> Vec<Outc
         let name = subject.name();
         println!("running {} cases: {name}", expected.len());
         let started = Instant::now();
-        let (tally, text) = match verdicts(project, &suite, subject, &expected) {
-            Ok(got) => (tally(&expected, &got), report::summary(name, started.elapsed(), &expected, &got)),
-            Err(error) => (Tally { passed: 0, failed: 1 }, format!("## {name}\n\n{error}\n")),
+        let (passed, failures, text) = match verdicts(project, &suite, subject, &expected) {
+            Ok(got) => {
+                let passed = expected.iter().filter(|(case, verdict)| got.get(case) == Some(verdict)).count();
+                let failures = table::differences(&expected, &got).iter().map(ToString::to_string).collect();
+                (passed, failures, report::summary(name, started.elapsed(), &expected, &got))
+            }
+            Err(error) => (0, vec![error.clone()], format!("## {name}\n\n{error}\n")),
         };
         print!("\n{text}\n");
         // Writing to a String cannot fail.
         let _ = write!(summary, "\n{text}");
-        outcomes.push(Outcome::new(&format!("Autobahn {}, {name}", suite.version), Ok(tally)));
+        outcomes.push(Outcome::ran(&format!("Autobahn {}, {name}", suite.version), passed, failures));
     }
     let file = suite.folder.join("summary.md");
     match fs::write(&file, summary) {
@@ -137,11 +141,6 @@ fn verdicts(project: &Project, suite: &Suite, subject: Subject, expected: &Table
         got.extend(table::parse_report(&shard.finish()?)?);
     }
     Ok(got)
-}
-
-fn tally(expected: &Table, got: &Table) -> Tally {
-    let passed = expected.iter().filter(|(case, verdict)| got.get(case) == Some(verdict)).count();
-    Tally { passed, failed: table::differences(expected, got).len() }
 }
 
 /// Two groups that take about equally long. A case takes the longer the greater its last number is within a set of

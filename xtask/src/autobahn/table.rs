@@ -101,6 +101,14 @@ pub(super) struct Difference<'a> {
     pub(super) got: Option<&'a Verdict>,
 }
 
+impl fmt::Display for Difference<'_> {
+    /// A row of Markdown: the case, what was expected, and what came.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let show = |verdict: Option<&Verdict>| verdict.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+        write!(f, "| {} | {} | {} |", self.case, show(self.expected), show(self.got))
+    }
+}
+
 /// Every difference, in the order of the cases.
 pub(super) fn differences<'a>(expected: &'a Table, got: &'a Table) -> Vec<Difference<'a>> {
     let cases: BTreeSet<&CaseId> = expected.keys().chain(got.keys()).collect();

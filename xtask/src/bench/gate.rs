@@ -18,7 +18,7 @@ use crate::Result;
 use crate::install::{self, Missing};
 use crate::process::output;
 use crate::project::Project;
-use crate::suites::{Outcome, Tally, account};
+use crate::suites::{Outcome, account};
 
 /// What is committed.
 const FILE: &str = "bench/counts.tsv";
@@ -95,23 +95,30 @@ fn judged(project: &Project, cases: &[Case]) -> Outcome {
     println!("counting {suite}");
     let failed = |error: String| {
         println!("{error}");
-        Ok(Tally { passed: 0, failed: 1 })
+        Outcome::ran(&suite, 0, vec![error])
     };
-    let result = match made_with().and_then(|with| Ok((with, read()?))) {
+    match made_with().and_then(|with| Ok((with, read()?))) {
         Err(error) => failed(error),
         // Not a failure: whoever has another compiler has not made anything slower.
-        Ok((with, committed)) if with != committed.with => Err(Missing(format!(
-            "{FILE} was made with {}, and here is {with}: {RENEW} makes it anew, from a commit that is known to be good",
-            committed.with
-        ))),
-        Ok((_, committed)) => judge_all(project, cases, &committed.counts).map_or_else(failed, Ok),
-    };
-    Outcome::new(&suite, result)
+        Ok((with, committed)) if with != committed.with => {
+            let missing = Missing(format!(
+                "{FILE} was made with {}, and here is {with}: {RENEW} makes it anew, from a commit that is known to be \
+                 good",
+                committed.with
+            ));
+            Outcome::new(&suite, Err(missing))
+        }
+        Ok((_, committed)) => match judge_all(project, cases, &committed.counts) {
+            Ok((passed, failures)) => Outcome::ran(&suite, passed, failures),
+            Err(error) => failed(error),
+        },
+    }
 }
 
-fn judge_all(project: &Project, cases: &[Case], committed: &Counts) -> Result<Tally> {
+/// How many passed, and what failed.
+fn judge_all(project: &Project, cases: &[Case], committed: &Counts) -> Result<(usize, Vec<String>)> {
     let bench = Bench::prepare_to_count(project)?;
-    let mut tally = Tally::default();
+    let (mut all_passed, mut failures) = (0, Vec::new());
     for case in cases {
         let mut found = count(&bench, case)?;
         let mut verdicts = judge(case.name, committed.get(case.name), &found);
@@ -124,10 +131,14 @@ fn judge_all(project: &Project, cases: &[Case], committed: &Counts) -> Result<Ta
         }
         for Verdict { text, passed } in verdicts {
             println!("{text}");
-            *(if passed { &mut tally.passed } else { &mut tally.failed }) += 1;
+            if passed {
+                all_passed += 1;
+            } else {
+                failures.push(text);
+            }
         }
     }
-    Ok(tally)
+    Ok((all_passed, failures))
 }
 
 fn renew(project: &Project, cases: &[Case], options: &Options) -> Result<()> {

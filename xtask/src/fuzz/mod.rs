@@ -16,7 +16,7 @@ use crate::Result;
 use crate::install::{self, Missing};
 use crate::process::{Running, output, run as run_command};
 use crate::project::Project;
-use crate::suites::{CARGO_LIMIT, Outcome, Tally};
+use crate::suites::{CARGO_LIMIT, Outcome};
 
 const CARGO_FUZZ: &str = "0.13.2";
 
@@ -63,18 +63,18 @@ struct Folders {
 /// Runs targets for some seconds each.
 pub(crate) fn run(project: &Project, options: &Options) -> Vec<Outcome> {
     let suite = format!("fuzz targets, {} s each", options.seconds);
-    let result = match install(project) {
-        Err(missing) => Err(missing),
+    vec![match install(project) {
+        Err(missing) => Outcome::new(&suite, Err(missing)),
         Ok(cargo_fuzz) => {
-            let tallies = prepare(project, &cargo_fuzz, &options.targets)
+            let ran = prepare(project, &cargo_fuzz, &options.targets)
                 .and_then(|(folders, targets)| run_all(&folders, &targets, options.seconds));
-            Ok(tallies.unwrap_or_else(|error| {
+            let (passed, failures) = ran.unwrap_or_else(|error| {
                 println!("{error}");
-                Tally { passed: 0, failed: 1 }
-            }))
+                (0, vec![error])
+            });
+            Outcome::ran(&suite, passed, failures)
         }
-    };
-    vec![Outcome::new(&suite, result)]
+    }]
 }
 
 /// Finds cargo-fuzz and what it needs, or installs both; returns the program.
@@ -122,8 +122,9 @@ fn select(all: &[String], wanted: &[String]) -> Result<Vec<String>> {
 }
 
 /// Replays and runs each target, which are two tests.
-fn run_all(folders: &Folders, targets: &[String], seconds: u64) -> Result<Tally> {
-    let mut tally = Tally::default();
+/// How many passed, and what failed.
+fn run_all(folders: &Folders, targets: &[String], seconds: u64) -> Result<(usize, Vec<String>)> {
+    let (mut passed, mut failures) = (0, Vec::new());
     for some in targets.chunks(AT_ONCE) {
         for (name, time) in [("replay", None), ("run", Some(seconds))] {
             // All must have started before one is waited for.
@@ -134,17 +135,18 @@ fn run_all(folders: &Folders, targets: &[String], seconds: u64) -> Result<Tally>
                 match fuzzer.finish() {
                     Ok(text) => {
                         println!("{target}, {name}: {text}");
-                        tally.passed += 1;
+                        passed += 1;
                     }
                     Err(error) => {
-                        println!("{target}, {name}: FAILED: {error}");
-                        tally.failed += 1;
+                        let failure = format!("{target}, {name}: FAILED: {error}");
+                        println!("{failure}");
+                        failures.push(failure);
                     }
                 }
             }
         }
     }
-    Ok(tally)
+    Ok((passed, failures))
 }
 
 /// A target at work.
