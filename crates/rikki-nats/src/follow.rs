@@ -1,17 +1,17 @@
 //! A topic that somebody here wants to have: its messages as they come, and what was missing of them.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::{Message, Subscriber};
 use rikki_limits::Seldom;
-use rikki_topics::{Epoch, Inlet, InletBounds, Position, PresenceMode, PublishError, WeakInlet};
+use rikki_topics::{Epoch, Inlet, Position, PresenceMode, PublishError, WeakInlet};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::catch_up::{Got, Wanted, catch_up};
 use crate::chain::{Chain, Step};
+use crate::come::Come;
 use crate::counters::Counted;
 use crate::link::{Connected, History, Link, random};
 use crate::presence;
@@ -328,65 +328,6 @@ impl Following<'_> {
             }
         }
         None
-    }
-}
-
-/// What has come while something was got: as much as the topic keeps. Of more than that the last sequence is known.
-struct Come {
-    bounds: InletBounds,
-    messages: VecDeque<(Stored, u64)>,
-    bytes: usize,
-    /// Up to here it is to be got.
-    until: u64,
-}
-
-impl Come {
-    fn new(bounds: InletBounds) -> Self {
-        Self { bounds, messages: VecDeque::new(), bytes: 0, until: 0 }
-    }
-
-    fn add(&mut self, (stored, previous): (Stored, u64)) {
-        self.bytes += stored.message.message().as_bytes().len();
-        self.messages.push_back((stored, previous));
-        if self.bytes > self.bounds.bytes || self.messages.len() > self.bounds.messages {
-            self.forget();
-        }
-    }
-
-    /// What waits is to be got instead.
-    fn forget(&mut self) {
-        let last = self.messages.back().map_or(0, |(stored, _)| stored.sequence);
-        (self.until, self.bytes) = (self.until.max(last), 0);
-        self.messages.clear();
-    }
-
-    fn pop(&mut self) -> Option<(Stored, u64)> {
-        let first = self.messages.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(first.0.message.message().as_bytes().len());
-        Some(first)
-    }
-
-    fn put_back(&mut self, first: (Stored, u64)) {
-        self.bytes += first.0.message.message().as_bytes().len();
-        self.messages.push_front(first);
-    }
-
-    /// Waits for this, while what comes is kept if `keeps`, and its sequence noted otherwise; `None` at the end.
-    async fn during<F: Future>(&mut self, messages: &mut Subscriber, keeps: bool, work: F) -> Option<F::Output> {
-        let mut work = std::pin::pin!(work);
-        loop {
-            tokio::select! {
-                biased;
-                done = &mut work => return Some(done),
-                message = next_of(messages) => {
-                    let Some(come) = wire::republished(&message?) else { continue };
-                    self.add(come);
-                    if !keeps {
-                        self.forget();
-                    }
-                }
-            }
-        }
     }
 }
 

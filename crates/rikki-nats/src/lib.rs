@@ -5,6 +5,7 @@
 mod broker;
 mod catch_up;
 mod chain;
+mod come;
 mod config;
 mod counters;
 #[cfg(test)]
