@@ -8,7 +8,7 @@ use crate::Result;
 use crate::install::{self, Missing};
 use crate::process::{run as run_command, tee};
 use crate::project::Project;
-use crate::suites::{CARGO_LIMIT, Outcome, Tally};
+use crate::suites::{CARGO_LIMIT, Outcome};
 
 pub(crate) const EXAMPLE: &str = "examples/graphql";
 
@@ -21,22 +21,21 @@ const CLIENT_LIMIT: Duration = Duration::from_secs(60);
 /// Builds the server, installs the client, and runs one against the other.
 pub(crate) fn run(project: &Project) -> Vec<Outcome> {
     let target = project.target.join("graphql");
-    let result = install(project, &target).map(|client| {
-        let mut tally = Tally::default();
-        let tried = build(project, &target).and_then(|server| {
-            let mut node = Command::new("node");
-            let status = tee(node.arg(client).arg(server), CLIENT_LIMIT, |line| {
-                tally.passed += usize::from(line.starts_with("ok: "));
-            })?;
-            if status.success() { Ok(()) } else { Err(format!("the client of graphql-ws: {status}")) }
-        });
-        if let Err(error) = tried {
-            println!("{error}");
-            tally.failed += 1;
-        }
-        tally
+    let client = match install(project, &target) {
+        Ok(client) => client,
+        Err(missing) => return vec![Outcome::new("graphql-ws", Err(missing))],
+    };
+    let mut passed = 0;
+    let tried = build(project, &target).and_then(|server| {
+        let mut node = Command::new("node");
+        let status = tee(node.arg(client).arg(server), CLIENT_LIMIT, |line| {
+            passed += usize::from(line.starts_with("ok: "));
+        })?;
+        if status.success() { Ok(()) } else { Err(format!("the client of graphql-ws: {status}")) }
     });
-    vec![Outcome::new("graphql-ws", result)]
+    let failure = tried.err();
+    failure.iter().for_each(|failure| println!("{failure}"));
+    vec![Outcome::ran("graphql-ws", passed, failure.into_iter().collect())]
 }
 
 /// The server, below a target folder of its own, since its workspace has one.

@@ -40,6 +40,12 @@ impl Outcome {
         Self { failures, ..Self::new(suite, Ok(tally)) }
     }
 
+    /// One that came to nothing, which is said.
+    pub(crate) fn failed(suite: &str, error: String) -> Self {
+        println!("{error}");
+        Self::ran(suite, 0, vec![error])
+    }
+
     /// Whether it ran, and something in it failed.
     pub(crate) fn has_failed(&self) -> bool {
         self.result.as_ref().is_ok_and(|tally| tally.failed > 0)

@@ -66,10 +66,7 @@ pub(crate) fn run(project: &Project, patterns: &[String], all: bool) -> Vec<Outc
     };
     let expected = match prepare(project, patterns) {
         Ok(expected) => expected,
-        Err(error) => {
-            println!("Autobahn: {error}");
-            return vec![Outcome::ran("Autobahn", 0, vec![error])];
-        }
+        Err(error) => return vec![Outcome::failed("Autobahn", error)],
     };
     let mut summary = format!("# Autobahn test suite {}, rikki {}\n", suite.version, env!("CARGO_PKG_VERSION"));
     let mut outcomes = Vec::new();

@@ -93,12 +93,8 @@ fn judged(project: &Project, cases: &[Case]) -> Outcome {
         return Outcome::new(&suite, Err(missing));
     }
     println!("counting {suite}");
-    let failed = |error: String| {
-        println!("{error}");
-        Outcome::ran(&suite, 0, vec![error])
-    };
     match made_with().and_then(|with| Ok((with, read()?))) {
-        Err(error) => failed(error),
+        Err(error) => Outcome::failed(&suite, error),
         // Not a failure: whoever has another compiler has not made anything slower.
         Ok((with, committed)) if with != committed.with => {
             let missing = Missing(format!(
@@ -110,7 +106,7 @@ fn judged(project: &Project, cases: &[Case]) -> Outcome {
         }
         Ok((_, committed)) => match judge_all(project, cases, &committed.counts) {
             Ok((passed, failures)) => Outcome::ran(&suite, passed, failures),
-            Err(error) => failed(error),
+            Err(error) => Outcome::failed(&suite, error),
         },
     }
 }

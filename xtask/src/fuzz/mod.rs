@@ -68,11 +68,10 @@ pub(crate) fn run(project: &Project, options: &Options) -> Vec<Outcome> {
         Ok(cargo_fuzz) => {
             let ran = prepare(project, &cargo_fuzz, &options.targets)
                 .and_then(|(folders, targets)| run_all(&folders, &targets, options.seconds));
-            let (passed, failures) = ran.unwrap_or_else(|error| {
-                println!("{error}");
-                (0, vec![error])
-            });
-            Outcome::ran(&suite, passed, failures)
+            match ran {
+                Ok((passed, failures)) => Outcome::ran(&suite, passed, failures),
+                Err(error) => Outcome::failed(&suite, error),
+            }
         }
     }]
 }

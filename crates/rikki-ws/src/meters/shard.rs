@@ -12,7 +12,7 @@ use crate::seen::Seen;
 const SMALL: usize = 128;
 
 /// Of larger ones there is one for those up to each power of two.
-const POWERS: usize = usize::BITS as usize;
+const POWERS: usize = 64;
 
 /// How many sizes of messages are told apart, each four times the one before.
 pub(super) const SIZES: usize = POWERS / 2;

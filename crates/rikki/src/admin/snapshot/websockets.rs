@@ -8,22 +8,22 @@ use crate::ws::internal::{Carrier, ClosedBy, Details, MeterReading, Packed};
 
 #[derive(Debug, Default, Serialize)]
 pub(in crate::admin) struct WebSockets {
-    pub(in crate::admin) open: u64,
+    open: u64,
     pub(in crate::admin) queued_bytes: u64,
-    pub(in crate::admin) dropped_messages: u64,
+    dropped_messages: u64,
     pub(in crate::admin) lost_messages: u64,
-    pub(in crate::admin) received_messages: u64,
-    pub(in crate::admin) received_bytes: u64,
-    pub(in crate::admin) sent_messages: u64,
-    pub(in crate::admin) sent_bytes: u64,
-    pub(in crate::admin) endpoints: Vec<Endpoint>,
-    pub(in crate::admin) slowest: Vec<WebSocket>,
-    pub(in crate::admin) closes: Vec<Close>,
+    received_messages: u64,
+    received_bytes: u64,
+    sent_messages: u64,
+    sent_bytes: u64,
+    endpoints: Vec<Endpoint>,
+    slowest: Vec<WebSocket>,
+    closes: Vec<Close>,
 }
 
 /// What has come to one endpoint by one transport.
 #[derive(Debug, Serialize)]
-pub(in crate::admin) struct Endpoint {
+struct Endpoint {
     endpoint: String,
     transport: &'static str,
     open: u64,
@@ -40,7 +40,7 @@ pub(in crate::admin) struct Endpoint {
 
 /// Bytes of messages that were compressed, before and after.
 #[derive(Debug, Serialize)]
-pub(in crate::admin) struct Compression {
+struct Compression {
     sent_plain: u64,
     sent_packed: u64,
     received_plain: u64,
@@ -49,7 +49,7 @@ pub(in crate::admin) struct Compression {
 
 /// One WebSocket.
 #[derive(Debug, Serialize)]
-pub(in crate::admin) struct WebSocket {
+struct WebSocket {
     id: u64,
     endpoint: String,
     transport: &'static str,
@@ -73,7 +73,7 @@ pub(in crate::admin) struct WebSocket {
 
 /// How often WebSockets were closed with a code by somebody.
 #[derive(Debug, PartialEq, Serialize)]
-pub(in crate::admin) struct Close {
+struct Close {
     code: String,
     by: &'static str,
     count: u64,
